@@ -1,0 +1,34 @@
+# Compiler settings and the libraries that the rooms link. Everything found here is a Debian 12 package;
+# `tools/install-packages` lists them.
+
+find_program(EPS_CCACHE ccache)
+if(EPS_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${EPS_CCACHE})
+endif()
+
+add_library(eps_flags INTERFACE)
+target_include_directories(eps_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(eps_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(EPS_WERROR)
+  target_compile_options(eps_flags INTERFACE -Werror)
+endif()
+if(EPS_SANITIZE)
+  target_compile_options(eps_flags INTERFACE -fsanitize=${EPS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(eps_flags INTERFACE -fsanitize=${EPS_SANITIZE})
+endif()
+if(EPS_FUZZ)
+  target_compile_options(eps_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS program_options)
+find_package(Protobuf REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(MNL REQUIRED IMPORTED_TARGET libmnl)
+# intel-ipsec-mb has no CMake package; on other CPUs than x86-64 OpenSSL does the work alone.
+find_library(EPS_IPSEC_MB IPSec_MB)

@@ -1,0 +1,33 @@
+#pragma once
+
+// The network key: the one line that a client needs besides the server's name.
+//
+//   "eps1-" base32( format version 1 (8) | server's X25519 public key (256) | enrolment secret (128)
+//                   | typed fields: type 8, size 8, value ... | checksum (32) )
+//
+// The checksum is the first 4 bytes of BLAKE2s over all before it: a mistyped key is recognised before anything is
+// sent. Unknown typed fields are skipped.
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "crypto/secret.h"
+
+namespace eps::control {
+
+struct NetworkKey {
+  PublicKey server;
+  crypto::Secret<16> enrolment;
+  NetworkKey clone() const { return {server, enrolment.clone()}; }
+};
+
+std::string to_text(const NetworkKey& key);
+// Leading and trailing blanks are ignored, upper case is accepted. The Error says what is wrong (prefix, length,
+// characters, checksum, version) and never contains the key.
+Result<NetworkKey> parse_network_key(std::string_view text);
+// The psk of a first join: BLAKE2s("eps enrolment psk" | secret).
+crypto::Key enrolment_psk(const NetworkKey& key);
+
+}  // namespace eps::control

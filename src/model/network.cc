@@ -1,0 +1,41 @@
+#include "model/network.h"
+
+#include <algorithm>
+
+namespace eps {
+namespace {
+bool valid_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+}
+}  // namespace
+
+bool valid_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameSize && std::all_of(name.begin(), name.end(), valid_name_char);
+}
+
+std::string make_valid_name(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, kMaxNameSize)) out.push_back(valid_name_char(c) ? c : '-');
+  return out.find_first_not_of("-._") == std::string::npos ? "member" : out;
+}
+
+const Member* MemberList::find(MemberId id) const {
+  const auto it = members_.find(id);
+  return it == members_.end() ? nullptr : &it->second;
+}
+
+const Member* MemberList::find_name(std::string_view name) const {
+  const auto it = std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.name == name; });
+  return it == members_.end() ? nullptr : &it->second;
+}
+
+bool MemberList::apply(const Delta& delta) {
+  if (!delta.full && (delta.from != version_ || delta.to < delta.from)) return false;
+  if (delta.full) members_.clear();
+  for (const MemberId id : delta.removed) members_.erase(id);
+  for (const Member& m : delta.upserts) members_[m.id] = m;
+  version_ = delta.to;
+  return true;
+}
+
+}  // namespace eps

@@ -1,0 +1,86 @@
+#pragma once
+
+// The domain's nouns: a network, its members, and the versioned list of them.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/types.h"
+
+namespace eps {
+
+// A random name that the server gives its network when it is created; bound into every handshake's prologue.
+struct NetworkId {
+  std::array<std::byte, 16> bytes{};
+  auto operator<=>(const NetworkId&) const = default;
+};
+
+struct NetworkInfo {
+  NetworkId id;
+  Ip4Network network;
+  std::uint16_t mtu = kDefaultMtu;  // of the EPS interface, Ethernet header not counted
+  bool operator==(const NetworkInfo&) const = default;
+};
+
+// An endpoint at which a member may be reachable directly.
+struct Candidate {
+  enum class Kind : std::uint8_t {
+    local = 1,     // an address of one of the member's interfaces
+    observed = 2,  // what the server saw the member's data socket send from
+    mapped = 3,    // a port mapping that the member asked its router for
+  };
+  Kind kind = Kind::local;
+  Endpoint endpoint;
+  auto operator<=>(const Candidate&) const = default;
+};
+
+struct Member {
+  // Stable: kept by the server until the member is removed.
+  MemberId id;
+  PublicKey key;
+  std::string name;  // valid_name()
+  Mac mac;           // assigned by the server, unicast, locally administered
+  Ip4 address;
+  // Volatile: true only while the member is connected to the server.
+  bool online = false;
+  std::vector<Candidate> candidates;
+  std::string version;  // of the member's program
+  bool operator==(const Member&) const = default;
+};
+
+// 1 to 63 letters, digits, '-', '_' or '.', so that a name is safe in logs, file names and shells.
+bool valid_name(std::string_view name);
+
+// Turns a hostname or any other text into a valid name; "member" if nothing usable is left.
+std::string make_valid_name(std::string_view text);
+
+// A change of the member list. `full` replaces the list, otherwise it applies to version `from` only.
+struct Delta {
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+  bool full = false;
+  std::vector<Member> upserts;
+  std::vector<MemberId> removed;
+  bool operator==(const Delta&) const = default;
+};
+
+// The list of members at one version.
+class MemberList {
+ public:
+  std::uint64_t version() const { return version_; }
+  const std::map<MemberId, Member>& members() const { return members_; }
+  const Member* find(MemberId id) const;
+  const Member* find_name(std::string_view name) const;
+  // False, changing nothing, if the delta does not start at this list's version or goes back.
+  bool apply(const Delta& delta);
+
+ private:
+  std::uint64_t version_ = 0;
+  std::map<MemberId, Member> members_;
+};
+
+}  // namespace eps

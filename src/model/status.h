@@ -1,0 +1,82 @@
+#pragma once
+
+// What the daemons say of themselves: plain values, filled by node/, turned into text and JSON by report/.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "model/network.h"
+
+namespace eps {
+
+// How frames reach a peer at this moment.
+enum class PathKind : std::uint8_t { none, direct, relayed };
+inline const char* name_of(PathKind kind) {
+  switch (kind) {
+    case PathKind::direct: return "direct";
+    case PathKind::relayed: return "relayed";
+    case PathKind::none: break;
+  }
+  return "none";
+}
+
+struct TrafficTotals {
+  std::uint64_t packets_sent = 0, bytes_sent = 0;
+  std::uint64_t packets_received = 0, bytes_received = 0;
+  std::uint64_t packets_forwarded = 0, bytes_forwarded = 0;
+};
+
+struct PeerStatus {
+  Member member;
+  PathKind path = PathKind::none;
+  std::optional<Endpoint> endpoint;                // where datagrams go: the peer's, or the relay's
+  std::optional<Duration> since_handshake;         // age of the session in use
+  std::optional<Duration> round_trip;              // last measured on the path in use
+  std::string aead;                                // "" without a session
+  std::string aead_library;
+  TrafficTotals traffic;
+};
+
+struct ClientStatus {
+  std::string name;
+  std::string version;
+  PublicKey key;
+  std::string device;
+  std::optional<Member> self;                      // nullopt until the first join
+  std::optional<NetworkInfo> network;
+  bool connected = false;                          // to the server, admitted
+  std::optional<Endpoint> server;                  // the connection in use or last tried
+  std::string server_note;                         // why it is not connected, one sentence
+  std::optional<Endpoint> observed;                // our data socket as the server sees it
+  std::uint64_t list_version = 0;
+  std::uint16_t data_port = 0;                     // local UDP port
+  Duration uptime{};
+  TrafficTotals traffic;
+  std::map<std::string, std::uint64_t> drops;      // by reason, non-zero only
+  std::vector<PeerStatus> peers;
+};
+
+struct ServerMemberStatus {
+  Member member;
+  std::optional<Endpoint> control;                 // TCP peer address while connected
+  std::optional<Endpoint> data;                    // bound UDP endpoint
+  TrafficTotals relayed;                           // relayed for this sender (forwarded), and to it (sent)
+};
+
+struct ServerStatus {
+  std::string version;
+  NetworkInfo network;
+  std::uint16_t port = 0;
+  std::uint64_t list_version = 0;
+  Duration uptime{};
+  TrafficTotals traffic;
+  std::uint64_t connections_established = 0;
+  std::map<std::string, std::uint64_t> drops;
+  std::vector<ServerMemberStatus> members;
+};
+
+}  // namespace eps

@@ -1,0 +1,38 @@
+#pragma once
+
+// What the server must not forget. A write that returned success survives a power cut.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "model/network.h"
+
+namespace eps::ports {
+
+struct StoredState {
+  std::vector<Member> members;        // stable fields only; volatile ones at their defaults
+  std::vector<PublicKey> revoked;     // keys that were removed and are refused from then on
+  std::map<std::string, Bytes> meta;  // identity, network id, counters: names belong to the registry
+};
+
+// One atomic change: all of it is durable or none.
+struct StoreChange {
+  std::vector<Member> put_members;
+  std::vector<MemberId> remove_members;
+  std::vector<PublicKey> revoke;
+  std::vector<PublicKey> unrevoke;
+  std::map<std::string, Bytes> put_meta;
+};
+
+// Thread rules: one thread at a time.
+class Store {
+ public:
+  virtual ~Store() = default;
+  virtual Result<StoredState> load() = 0;
+  virtual Result<void> commit(const StoreChange& change) = 0;
+};
+
+}  // namespace eps::ports

@@ -1,0 +1,42 @@
+#pragma once
+
+// The outer network as the data plane sees it: batches of datagrams, each possibly a run of equal segments that the
+// kernel splits (UDP GSO) or has put together (UDP GRO).
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/bytes.h"
+#include "base/types.h"
+
+namespace eps::ports {
+
+struct RxDatagram {
+  Endpoint from;
+  ByteSpan bytes;                  // one datagram, or several of `segment_size` bytes (the last may be shorter)
+  std::uint16_t segment_size = 0;  // never 0 in what receive() returns
+};
+
+struct TxDatagram {
+  Endpoint to;
+  ByteView bytes;
+  std::uint16_t segment_size = 0;  // 0: one datagram; else cut every so many bytes, at most kMaxSegments segments
+};
+
+// What one TxDatagram may hold (Linux: UDP_MAX_SEGMENTS was 64 until 6.9; a UDP payload over IPv4 ends at 65,507).
+inline constexpr std::size_t kMaxSegments = 64;
+inline constexpr std::size_t kMaxUdpPayload = 65507;
+
+// Thread rules: one thread at a time receives; send() may be called by any thread at any time.
+class UdpPort {
+ public:
+  virtual ~UdpPort() = default;
+  // Receives without blocking up to `out.size()` runs and returns how many. The bytes lie in the port's own buffers,
+  // which the caller may overwrite (opening happens in place), and stay valid until the next receive.
+  virtual std::size_t receive(std::span<RxDatagram> out) = 0;
+  // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
+  virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
+};
+
+}  // namespace eps::ports

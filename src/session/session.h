@@ -1,0 +1,100 @@
+#pragma once
+
+// One pair of transport keys between two members: seals and opens batches of data datagrams.
+//
+// Thread rules: every method may run on several threads at once. Sealing shares one atomic counter, opening shares one
+// replay window under a mutex that is taken once a batch.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+
+#include "base/bytes.h"
+#include "base/time.h"
+#include "crypto/aead.h"
+#include "model/counters.h"
+#include "session/replay_window.h"
+#include "wire/datagram.h"
+
+namespace eps::session {
+
+// Lifetimes. Rekeying starts early enough that a slow handshake still ends before the old session does.
+inline constexpr Duration kRekeyAfter = std::chrono::seconds(110);   // the initiator of the session begins
+inline constexpr Duration kSendUntil = std::chrono::seconds(120);    // after that nothing is sealed
+inline constexpr Duration kReceiveUntil = std::chrono::seconds(150); // what was in flight still opens
+inline constexpr std::uint32_t kRekeyAfterPackets = 1U << 26;
+inline constexpr std::uint32_t kSendPackets = 1U << 27;
+inline constexpr std::uint64_t kMaxFailedOpens = 1ULL << 36;  // NIST SP 800-38D and RFC 9001, section 6.6
+
+struct SessionParams {
+  std::uint32_t local_index = 0;   // the peer puts it into what it sends
+  std::uint32_t remote_index = 0;  // we put it into what we send
+  crypto::AeadKind aead = crypto::AeadKind::chacha20poly1305;
+  crypto::Key send_key;
+  crypto::Key receive_key;
+  bool initiator = false;
+  Instant established_at{};
+  // Overridable so that a test reaches the ends of a session's life.
+  std::uint32_t rekey_after_packets = kRekeyAfterPackets;
+  std::uint32_t send_packets = kSendPackets;
+};
+
+// One datagram to seal: `head` and `body` follow each other (the kind byte is the first byte of the two).
+struct Seal {
+  ByteView head;
+  ByteView body;
+  std::byte* out = nullptr;  // kDataHeaderSize + head + body + kTagSize bytes: the whole datagram
+};
+
+// One data datagram to open, whole. On success `plain` views the kind byte and what follows, inside `datagram`
+// (opened in place, plain begins at datagram[kDataHeaderSize]).
+struct Open {
+  ByteSpan datagram;
+  ByteSpan plain;
+  Drop drop = Drop::none;
+};
+
+class Session {
+ public:
+  explicit Session(SessionParams params);
+
+  std::uint32_t local_index() const { return local_index_; }
+  std::uint32_t remote_index() const { return remote_index_; }
+  crypto::AeadKind aead() const { return aead_kind_; }
+  crypto::AeadLibrary library() const { return send_aead_->library(); }
+  bool initiator() const { return initiator_; }
+  Instant established_at() const { return established_at_; }
+
+  // Seals all items with consecutive counters; false, sealing none, once the session may send no more.
+  bool seal(std::span<const Seal> items, Instant now);
+  // Opens all items and sets plain or drop of each. Returns true if the first item ever of this session opened in
+  // this call (for the responder: the initiator has confirmed the session).
+  bool open(std::span<Open> items, Instant now);
+
+  bool may_send(Instant now) const;
+  bool may_receive(Instant now) const;
+  bool wants_rekey(Instant now) const;  // by time (the responder 5 s later than the initiator) or by count
+  std::uint64_t sealed_count() const { return next_counter_.load(std::memory_order_relaxed); }
+  bool confirmed() const { return opened_any_.load(std::memory_order_acquire); }
+
+ private:
+  std::uint32_t local_index_;
+  std::uint32_t remote_index_;
+  crypto::AeadKind aead_kind_;
+  bool initiator_;
+  Instant established_at_;
+  std::uint32_t rekey_after_packets_;
+  std::uint32_t send_packets_;
+  std::unique_ptr<crypto::Aead> send_aead_;
+  std::unique_ptr<crypto::Aead> receive_aead_;
+  std::atomic<std::uint64_t> next_counter_{0};
+  std::atomic<std::uint64_t> failed_opens_{0};
+  std::atomic<bool> opened_any_{false};
+  std::mutex window_mutex_;
+  ReplayWindow window_;  // guarded by window_mutex_
+};
+
+}  // namespace eps::session

@@ -1,0 +1,122 @@
+#pragma once
+
+// The layout of every UDP datagram, and the limits that follow from it. All numbers are big-endian.
+//
+//   data            0      1          4           8                               n-16      n
+//                   | type | receiver | counter   | sealed: kind byte, frame ...  | tag     |
+//                   |   4  | index 24 |        32 |                               |     128 |
+//                   The first 8 bytes are the additional data of the AEAD; the nonce is the counter.
+//                   Cost of an ordinary unicast IP packet (Ethernet header elided): 8 + 1 + 16 = 25 bytes.
+//
+//   relay envelope  0      1          4           8
+//                   | type | member   | tag       | a whole datagram of another type ...
+//                   |   5  |   24     |        32 |
+//                   To the relay: `member` is the destination, `tag` proves the sender together with its endpoint.
+//                   From the relay: `member` is the origin, `tag` is the one the receiver was given (the relay
+//                   rewrites these 7 bytes and nothing else).
+//
+//   initiation      | type 1 | sender index 24 | e 256 | s 384 | payload ... tag | mac1 128 | mac2 128 |
+//   response        | type 2 | sender index 24 | receiver index 24 | e 256 | payload ... tag | mac1 128 | mac2 128 |
+//   cookie reply    | type 3 | receiver index 24 | nonce 96 | sealed cookie 128 + tag 128 |
+//   bind request    | type 6 | member 24 | number 64 | zeros ... | mac 128 |   (64 bytes)
+//   bind reply      | type 7 | member 24 | number 64 | observed ip 128 | observed port 16 | mac 128 |
+//
+// The sum behind kDefaultMtu, on an underlay of 1500 bytes:
+//   IPv6 40 + UDP 8 + relay envelope 8 + data header 8 + kind 1 + Ethernet 14 + VLAN tag 4 + MTU 1400 + tag 16 = 1499.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/types.h"
+
+namespace eps::wire {
+
+enum class Type : std::uint8_t {
+  initiation = 1,
+  response = 2,
+  cookie_reply = 3,
+  data = 4,
+  relay = 5,
+  bind_request = 6,
+  bind_reply = 7,
+};
+// nullopt for an empty datagram or an unknown type.
+std::optional<Type> type_of(ByteView datagram);
+
+inline constexpr std::uint32_t kMaxIndex = (1U << 24) - 1;
+
+inline constexpr std::size_t kDataHeaderSize = 8;
+inline constexpr std::size_t kTagSize = 16;
+inline constexpr std::size_t kDataOverhead = kDataHeaderSize + 1 + kTagSize;
+inline constexpr std::size_t kRelayHeaderSize = 8;
+inline constexpr std::size_t kBindRequestSize = 64;
+inline constexpr std::size_t kMacSize = 16;
+
+// The first sealed byte of a data datagram. The low bits say what follows; the flag is the only other bit in use, and
+// a receiver drops a datagram with any other bit set.
+enum class Kind : std::uint8_t {
+  frame = 1,    // a whole Ethernet frame
+  ipv4 = 2,     // an IPv4 packet; both MACs are the session's, EtherType 0x0800
+  ipv6 = 3,     // an IPv6 packet; both MACs are the session's, EtherType 0x86dd
+  control = 4,  // a message of the path protocol (mesh/)
+};
+inline constexpr std::uint8_t kKindMask = 0x07;
+inline constexpr std::uint8_t kChecksumPartial = 0x80;  // the transport checksum is not computed
+
+struct DataHeader {
+  std::uint32_t receiver = 0;
+  std::uint32_t counter = 0;
+};
+void put_data_header(std::byte* out, const DataHeader& header);
+// nullopt if it is too short to hold a header, a kind byte and a tag, or no data datagram.
+std::optional<DataHeader> parse_data_header(ByteView datagram);
+
+struct RelayHeader {
+  MemberId member;
+  std::uint32_t tag = 0;
+};
+void put_relay_header(std::byte* out, const RelayHeader& header);
+// nullopt if nothing follows the envelope, or it is none.
+std::optional<RelayHeader> parse_relay_header(ByteView datagram);
+
+// Initiation and response without the envelope of their MACs: `noise` views the handshake message itself.
+struct Initiation {
+  std::uint32_t sender = 0;
+  ByteView noise;
+};
+struct Response {
+  std::uint32_t sender = 0;
+  std::uint32_t receiver = 0;
+  ByteView noise;
+};
+// Write header and noise message; mac1 and mac2 are appended by noise/cookie.h.
+Bytes make_initiation(std::uint32_t sender, ByteView noise);
+Bytes make_response(std::uint32_t sender, std::uint32_t receiver, ByteView noise);
+// The datagram includes both MACs. nullopt if it is too short, too long (kMaxHandshakeSize) or another type.
+inline constexpr std::size_t kMaxHandshakeSize = 512;
+std::optional<Initiation> parse_initiation(ByteView datagram);
+std::optional<Response> parse_response(ByteView datagram);
+
+// Bind: a client proves its data socket's endpoint to the server and learns how the server sees it. The MAC key is
+// given over the control channel, a new one for each connection; `number` grows with each request of that key.
+struct BindRequest {
+  MemberId member;
+  std::uint64_t number = 0;
+};
+struct BindReply {
+  MemberId member;
+  std::uint64_t number = 0;
+  Endpoint observed;
+};
+// Without checking the MAC, so that the server can find the key first.
+std::optional<BindRequest> parse_bind_request(ByteView datagram);
+std::optional<BindReply> parse_bind_reply(ByteView datagram);
+// Everything but the MAC, whose place is the last 16 bytes, left zero.
+std::array<std::byte, kBindRequestSize> make_bind_request(const BindRequest& request);
+inline constexpr std::size_t kBindReplySize = 4 + 8 + 16 + 2 + kMacSize;
+std::array<std::byte, kBindReplySize> make_bind_reply(const BindReply& reply);
+
+}  // namespace eps::wire
