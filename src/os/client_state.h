@@ -1,0 +1,49 @@
+#pragma once
+
+// What a client must not forget, in a directory of its own: who it is, which handshake numbers it has used, and with
+// which server it is enrolled.
+//
+//   identity   the X25519 secret key, base32, mode 0600
+//   counter    the first handshake number that was never reserved, decimal
+//   enrolled   the server's public key, base32
+//   lock       held while a client runs
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "os/unique_fd.h"
+
+namespace eps::os {
+
+class ClientState {
+ public:
+  using SecretBytes = std::array<std::byte, 32>;  // the holder wipes it
+
+  // Makes the directory (0700) where it is missing and locks it: Errc::in_use while another client uses it.
+  static Result<ClientState> open(const std::string& directory);
+
+  // The secret key; nullopt before save_identity(). Errc::corrupt for a file that does not hold one: a new identity in
+  // its place would lose the enrolment, so that is for the user to decide.
+  Result<std::optional<SecretBytes>> load_identity() const;
+  Result<void> save_identity(std::span<const std::byte, 32> secret);
+
+  // The first of `count` consecutive numbers that no call ever returned before, crash or not. Starts at 1.
+  Result<std::uint64_t> reserve_handshake_numbers(std::uint64_t count);
+
+  // The server with which this client is enrolled.
+  Result<std::optional<PublicKey>> load_enrolment() const;
+  Result<void> save_enrolment(const PublicKey& server);
+
+ private:
+  ClientState(std::string directory, UniqueFd lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
+
+  std::string directory_;
+  UniqueFd lock_;
+};
+
+}  // namespace eps::os

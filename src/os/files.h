@@ -1,0 +1,32 @@
+#pragma once
+
+// Small files that must be whole or absent, private directories, and locks on them.
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "os/unique_fd.h"
+
+namespace eps::os {
+
+// The whole file; Errc::not_found where there is none, Errc::exhausted where it is longer than `max` bytes.
+Result<std::string> read_file(const std::string& path, std::size_t max);
+
+// Replaces the file: after success it holds `content` even if the power fails; after an error or a crash it holds what
+// it held before. `mode` is exact, whatever the umask.
+Result<void> write_file_atomic(const std::string& path, std::string_view content, mode_t mode);
+
+// Makes the directory, for its owner only, and missing parents. One that is there already stays as it is.
+Result<void> create_private_directory(const std::string& path);
+
+// Makes new or removed names in the directory durable.
+Result<void> sync_directory(const std::string& path);
+
+// Takes an exclusive lock that ends with the descriptor or the process. Where another process holds it: Errc::in_use,
+// worded "<who> ... <remedy>" with that process's id.
+Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::string_view remedy);
+
+}  // namespace eps::os
