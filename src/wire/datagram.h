@@ -79,7 +79,7 @@ struct RelayHeader {
   std::uint32_t tag = 0;
 };
 void put_relay_header(std::byte* out, const RelayHeader& header);
-// nullopt if nothing follows the envelope, or it is none.
+// nullopt if nothing follows the envelope, another envelope follows, or it is none.
 std::optional<RelayHeader> parse_relay_header(ByteView datagram);
 
 // Initiation and response without the envelope of their MACs: `noise` views the handshake message itself.
