@@ -50,7 +50,7 @@ class CookieJar {
  private:
   crypto::Hash mac1_key_;
   crypto::Hash cookie_key_;
-  std::array<std::byte, 16> last_mac1_{};
+  std::optional<std::array<std::byte, 16>> last_mac1_;  // of the last datagram, until a reply to it is taken
   std::optional<Cookie> cookie_;
   Instant cookie_until_{};
 };
