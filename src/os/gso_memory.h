@@ -21,8 +21,10 @@ class GsoMemory {
   static constexpr std::size_t kMaxEntries = 64;  // the entry that ends first makes room
   static constexpr Duration kHold = std::chrono::seconds(10);
 
+  // Nothing is remembered: cheap, for every send.
+  bool empty() const { return !any_.load(std::memory_order_relaxed); }
   // May a run of `segment_size` bytes each go to `ip` as one segmented send?
-  bool allows(const IpAddress& ip, std::uint16_t segment_size) const;
+  bool allows(const IpAddress& ip, std::uint16_t segment_size, Instant now);
   // A segmented send of this size failed where single sends succeeded.
   void failed(const IpAddress& ip, std::uint16_t segment_size, Instant now);
 
@@ -32,8 +34,8 @@ class GsoMemory {
     std::uint16_t smallest_failed = 0;
     Instant until{};
   };
-  std::atomic<bool> any_{false};  // read without the lock on every send; false almost always
-  mutable std::mutex mutex_;
+  std::atomic<bool> any_{false};
+  std::mutex mutex_;
   std::array<Entry, kMaxEntries> entries_{};
 };
 

@@ -21,6 +21,7 @@ class SqliteStore final : public ports::Store {
   ~SqliteStore() override;
 
   Result<ports::StoredState> load() override;
+  // After an error the change is not there, unless the disk failed: then a restart tells.
   Result<void> commit(const ports::StoreChange& change) override;
 
  private:
@@ -30,7 +31,7 @@ class SqliteStore final : public ports::Store {
   SqliteStore(UniqueFd lock, std::string path);
   Result<void> open_database();
   Result<void> migrate();
-  Result<void> apply(const ports::StoreChange& change);
+  bool apply(const ports::StoreChange& change);
   Error error(const char* tried) const;
 
   UniqueFd lock_;  // outlives the database

@@ -17,10 +17,10 @@
 
 namespace eps::os {
 
+// What the kernel may leave undone in the frames it gives us. Each is a wish: what it does not know is left out (USO
+// needs Linux 6.2), and tso and uso need checksum. A frame that we write may use all of it whatever the switches, but
+// for UDP super-frames, which only a kernel that knows USO takes.
 struct TapOptions {
-  // Each switch is a wish: what the kernel does not know is left out (USO needs Linux 6.2). tso and uso need checksum,
-  // as the kernel has it.
-  bool vnet_hdr = true;  // false: plain frames, every offload off
   bool checksum = true;  // frames may come with a partial checksum
   bool tso = true;       // TCP super-frames
   bool uso = true;       // UDP super-frames
@@ -45,7 +45,7 @@ class LinuxTap final : public ports::TapPort {
 
  private:
   LinuxTap(UniqueFd fd, const TapOptions& wish);
-  static Result<std::unique_ptr<LinuxTap>> attach(const std::string& name, const TapOptions& wish);
+  static Result<std::unique_ptr<LinuxTap>> attach(const std::string& name, const TapOptions& wish, int flags);
   Result<void> set_offloads();
   bool write_one(const ports::TapWrite& frame, bool& give_up);
 

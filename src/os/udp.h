@@ -4,7 +4,6 @@
 // socket serves IPv4 and IPv6. Datagrams that are larger than the path carries are fragmented, never refused: the EPS
 // interface's MTU is chosen so that this is rare, and a slow path is better than none.
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,8 +12,6 @@
 #include "os/gso_memory.h"
 #include "os/unique_fd.h"
 #include "ports/udp.h"
-
-struct mmsghdr;
 
 namespace eps::os {
 
@@ -43,7 +40,7 @@ class LinuxUdp final : public ports::UdpPort {
   LinuxUdp(UniqueFd fd, bool ipv6);
   void tune(const UdpOptions& options);
   Result<void> bind_to(std::uint16_t port);
-  bool send_in_pieces(const ports::TxDatagram& datagram, bool& full);
+  bool send_segments(const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full);
 
   UniqueFd fd_;
   const bool ipv6_;

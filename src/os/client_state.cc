@@ -1,0 +1,121 @@
+#include "os/client_state.h"
+
+#include <string.h>
+
+#include <charconv>
+#include <limits>
+#include <string_view>
+
+#include "os/files.h"
+
+namespace eps::os {
+namespace {
+
+constexpr std::size_t kMaxFile = 1024;  // each holds a comment line and less than 100 bytes
+
+// The one line that is neither empty nor a comment.
+std::string_view only_line(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+    if (!line.empty() && line.front() != '#') return line;
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return {};
+}
+
+template <class Container>
+void wipe(Container& c) {
+  ::explicit_bzero(c.data(), c.size());
+}
+
+// A file that holds 32 bytes; every copy made on the way is wiped, as the identity comes through here too.
+Result<std::optional<std::array<std::byte, 32>>> load_key(const std::string& path, const std::string& remedy) {
+  Result<std::string> text = read_file(path, kMaxFile);
+  if (!text) {
+    if (text.error().code == Errc::not_found) return std::optional<std::array<std::byte, 32>>();
+    return text.error();
+  }
+  std::optional<Bytes> raw = from_base32(only_line(*text));
+  wipe(*text);
+  if (!raw || raw->size() != 32) {
+    if (raw) wipe(*raw);
+    return make_error(Errc::corrupt, path + " does not hold a key; " + remedy);
+  }
+  std::optional<std::array<std::byte, 32>> key(std::in_place);
+  std::copy(raw->begin(), raw->end(), key->begin());
+  wipe(*raw);
+  return key;
+}
+
+Result<void> save_key(const std::string& path, std::string_view comment, ByteView key) {
+  std::string encoded = to_base32(key);
+  std::string text;
+  text.reserve(kMaxFile);  // no copies left behind by growing
+  text.append(comment).append(encoded).append("\n");
+  Result<void> saved = write_file_atomic(path, text, 0600);
+  wipe(encoded);
+  wipe(text);
+  return saved;
+}
+
+}  // namespace
+
+Result<ClientState> ClientState::open(const std::string& directory) {
+  if (Result<void> made = create_private_directory(directory); !made) return made.error();
+  Result<UniqueFd> lock = lock_file(directory + "/lock", "another eps-client uses the state directory " + directory,
+                                    "stop it, or give this one a directory of its own with --state");
+  if (!lock) return lock.error();
+  return ClientState(directory, std::move(*lock));
+}
+
+Result<std::optional<ClientState::SecretBytes>> ClientState::load_identity() const {
+  const std::string path = directory_ + "/identity";
+  return load_key(path, "restore it from a backup, or remove " + directory_ + " to enrol anew as another client");
+}
+
+Result<void> ClientState::save_identity(std::span<const std::byte, 32> secret) {
+  return save_key(directory_ + "/identity",
+                  "# The secret key of this EPS client: whoever has it can join as this client.\n", secret);
+}
+
+Result<std::uint64_t> ClientState::reserve_handshake_numbers(std::uint64_t count) {
+  const std::string path = directory_ + "/counter";
+  std::uint64_t first = 1;
+  if (Result<std::string> text = read_file(path, kMaxFile); text) {
+    const std::string_view line = only_line(*text);
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), first);
+    if (error != std::errc() || end != line.data() + line.size() || first == 0) {
+      return make_error(Errc::corrupt, path + " does not hold a number; restore it from a backup, or remove " +
+                                           directory_ + " to enrol anew as another client");
+    }
+  } else if (text.error().code != Errc::not_found) {
+    return text.error();
+  }
+  if (count > std::numeric_limits<std::uint64_t>::max() - first) {
+    return make_error(Errc::exhausted, "the handshake numbers in " + path + " are used up; remove " + directory_ +
+                                           " to enrol anew as another client");
+  }
+  const std::string text = "# The next handshake number of this EPS client; peers refuse a lower one.\n" +
+                           std::to_string(first + count) + "\n";
+  // Durable before the first is used: after a crash the rest of the block is skipped, never used twice.
+  if (Result<void> saved = write_file_atomic(path, text, 0600); !saved) return saved.error();
+  return first;
+}
+
+Result<std::optional<PublicKey>> ClientState::load_enrolment() const {
+  const std::string path = directory_ + "/enrolled";
+  Result<std::optional<SecretBytes>> key = load_key(path, "remove it to enrol anew");
+  if (!key) return key.error();
+  if (!*key) return std::optional<PublicKey>();
+  return std::optional<PublicKey>(PublicKey{**key});
+}
+
+Result<void> ClientState::save_enrolment(const PublicKey& server) {
+  return save_key(directory_ + "/enrolled", "# The public key of the EPS server with which this client is enrolled.\n",
+                  server.bytes);
+}
+
+}  // namespace eps::os

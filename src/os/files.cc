@@ -1,0 +1,124 @@
+#include "os/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+
+#include "os/sys_error.h"
+
+namespace eps::os {
+namespace {
+
+std::string parent_of(const std::string& path) {
+  const std::size_t end = path.find_last_not_of('/');  // "a/b/" is "a/b"
+  if (end == std::string::npos) return path.empty() ? "." : "/";
+  const std::size_t slash = path.find_last_of('/', end);
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// 0 or the errno.
+int write_all(int fd, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t wrote = ::write(fd, content.data(), content.size());
+    if (wrote < 0) {
+      if (errno == EINTR) continue;
+      return errno;
+    }
+    content.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  return 0;
+}
+
+// 0 or the errno.
+int fill_new_file(int fd, std::string_view content, mode_t mode) {
+  if (::fchmod(fd, mode) != 0) return errno;
+  if (const int error = write_all(fd, content)) return error;
+  return ::fsync(fd) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path, std::size_t max) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return sys_error("cannot read " + path, errno);
+  std::string content;
+  // Reserved at once, so that a secret read through here is not left behind by a growing string.
+  content.resize(max + 1);
+  std::size_t size = 0;
+  while (size < content.size()) {
+    const ssize_t got = ::read(fd.get(), content.data() + size, content.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return sys_error("cannot read " + path, errno);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  if (size > max) {
+    return make_error(Errc::exhausted, "cannot read " + path + ": it is longer than " + std::to_string(max) + " bytes");
+  }
+  content.resize(size);
+  return content;
+}
+
+Result<void> sync_directory(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return sys_error("cannot write the directory " + path + " to disk", errno);
+  return {};
+}
+
+Result<void> write_file_atomic(const std::string& path, std::string_view content, mode_t mode) {
+  // In the same directory, as a rename is atomic within a file system only.
+  std::string temporary = path + ".XXXXXX";
+  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd) return sys_error("cannot write " + path, errno);
+  int error = fill_new_file(fd.get(), content, mode);
+  fd.reset();
+  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(temporary.c_str());
+    return sys_error("cannot write " + path, error);
+  }
+  return sync_directory(parent_of(path));
+}
+
+Result<void> create_private_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) return sync_directory(parent_of(path));
+  int error = errno;
+  if (error == ENOENT && parent_of(path) != path) {
+    if (Result<void> parent = create_private_directory(parent_of(path)); !parent) return parent;
+    if (::mkdir(path.c_str(), 0700) == 0) return sync_directory(parent_of(path));
+    error = errno;
+  }
+  struct stat info {};
+  if (error == EEXIST) {
+    if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return {};
+    error = ENOTDIR;
+  }
+  return sys_error("cannot make the directory " + path, error, "choose another one with --state, or run with sudo");
+}
+
+Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::string_view remedy) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return sys_error("cannot open the lock " + path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return sys_error("cannot lock " + path, errno);
+    // The holder wrote its id into the file.
+    std::array<char, 16> pid{};
+    const ssize_t size = ::pread(fd.get(), pid.data(), pid.size() - 1, 0);
+    std::string who(pid.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    who.erase(who.find_last_not_of("\n") + 1);
+    return make_error(Errc::in_use,
+                      std::string(what) + (who.empty() ? "" : " (process " + who + ")") + "; " + std::string(remedy),
+                      EWOULDBLOCK);
+  }
+  // For people only; the lock is the kernel's, so a failure to write is no failure to lock.
+  if (::ftruncate(fd.get(), 0) == 0) (void)write_all(fd.get(), std::to_string(::getpid()) + "\n");
+  return fd;
+}
+
+}  // namespace eps::os

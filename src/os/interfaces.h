@@ -1,0 +1,56 @@
+#pragma once
+
+// The kernel's lists of interfaces, addresses and routes, read through rtnetlink.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "os/netlink.h"
+
+namespace eps::os {
+
+// An interface as the kernel lists it.
+struct Interface {
+  int index = 0;
+  std::string name;
+  std::string kind;    // "bridge", "tun", "veth"; "" for hardware
+  unsigned flags = 0;  // IFF_UP...
+  Mac mac;
+  std::uint32_t mtu = 0;
+  std::uint32_t tx_queue_length = 0;
+  int addr_gen_mode = -1;  // of IPv6; -1 where the kernel has none
+};
+
+// An address on an interface.
+struct InterfaceAddress {
+  int index = 0;
+  IpAddress address;
+  IpAddress prefix_address;  // whose prefix is reachable: `address`, or the other end's on a point-to-point link
+  std::uint8_t prefix = 0;   // of the address's own family
+  std::uint32_t flags = 0;   // IFA_F_TENTATIVE...
+};
+
+// An IPv4 unicast route through an interface.
+struct Route {
+  Ip4Network to;
+  int index = 0;        // of the interface; of the first one where there are several; 0: none
+  bool direct = false;  // no gateway
+  std::uint32_t table = 0;
+  std::optional<IpAddress> source;  // preferred
+};
+
+Result<std::vector<Interface>> list_interfaces(NetlinkSocket& socket);
+// REQUIRES: `family` is AF_INET, AF_INET6 or AF_UNSPEC for both.
+Result<std::vector<InterfaceAddress>> list_addresses(NetlinkSocket& socket, unsigned char family);
+// Of all tables. Routes that go nowhere (unreachable, blackhole), local and broadcast ones are left out.
+Result<std::vector<Route>> list_routes(NetlinkSocket& socket);
+
+// Whether `name` of this kind is a bridge that container or VM software made for machines inside this one: its address
+// means nothing to other computers. A veth is not: inside a container it is the way out.
+bool is_container_bridge(const std::string& name, const std::string& kind);
+
+}  // namespace eps::os

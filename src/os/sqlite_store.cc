@@ -1,0 +1,262 @@
+#include "os/sqlite_store.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+
+#include "os/files.h"
+#include "os/sys_error.h"
+
+namespace eps::os {
+namespace {
+
+constexpr int kSchemaVersion = 1;        // PRAGMA user_version
+constexpr int kBusyMilliseconds = 5000;  // while a backup (sqlite3 server.db .backup) reads
+
+constexpr const char* kPragmas =
+    "PRAGMA journal_mode = WAL;"
+    "PRAGMA synchronous = FULL;"  // a commit that returned is on the disk
+    "PRAGMA foreign_keys = ON;"
+    "PRAGMA trusted_schema = OFF;"
+    "PRAGMA cell_size_check = ON;";
+
+// The keys of the revoked are kept for ever, so a member's number may go while its key stays.
+constexpr const char* kSchema =
+    "CREATE TABLE members ("
+    "  id      INTEGER PRIMARY KEY,"
+    "  key     BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),"
+    "  name    TEXT    NOT NULL,"
+    "  mac     BLOB    NOT NULL UNIQUE CHECK (length(mac) = 6),"
+    "  address INTEGER NOT NULL UNIQUE CHECK (address BETWEEN 0 AND 4294967295)"
+    ") STRICT;"
+    "CREATE TABLE revoked (key BLOB PRIMARY KEY CHECK (length(key) = 32)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+    "PRAGMA user_version = 1;";
+
+// A prepared statement. Values are bound in order; step() gives its rows, read column by column.
+class Statement {
+ public:
+  Statement(sqlite3* db, const char* sql) {
+    // On failure there is no statement, and step() says so through the connection's error.
+    sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr);
+  }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement() { sqlite3_finalize(statement_); }
+
+  // The bound bytes must stay until the statement has run.
+  Statement& bind(ByteView bytes) {
+    // A null pointer would bind NULL instead of no bytes.
+    const void* const data = bytes.empty() ? static_cast<const void*>("") : bytes.data();
+    sqlite3_bind_blob64(statement_, ++bound_, data, bytes.size(), SQLITE_STATIC);
+    return *this;
+  }
+  Statement& bind(std::string_view text) {
+    sqlite3_bind_text64(statement_, ++bound_, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+    return *this;
+  }
+  Statement& bind(std::uint32_t number) {
+    sqlite3_bind_int64(statement_, ++bound_, number);
+    return *this;
+  }
+
+  // Runs to the next row: SQLITE_ROW, SQLITE_DONE or an error.
+  int step() { return statement_ == nullptr ? SQLITE_ERROR : sqlite3_step(statement_); }
+  // Runs a statement that has no rows; ready to be bound again.
+  bool run() {
+    const bool done = step() == SQLITE_DONE;
+    sqlite3_reset(statement_);
+    bound_ = 0;
+    return done;
+  }
+
+  ByteView bytes(int column) {
+    const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement_, column));
+    return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  }
+  std::int64_t number(int column) { return sqlite3_column_int64(statement_, column); }
+
+ private:
+  sqlite3_stmt* statement_ = nullptr;
+  int bound_ = 0;
+};
+
+template <std::size_t N>
+bool copy_exactly(ByteView from, std::array<std::byte, N>& to) {
+  if (from.size() != N) return false;
+  std::memcpy(to.data(), from.data(), N);
+  return true;
+}
+
+bool run(sqlite3* db, const char* sql) {
+  return sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK;
+}
+
+// Where the database is damaged there is no going on, and no way back but a copy.
+constexpr const char* kDamaged =
+    "restore it from a backup, or move it (and its -wal file) away to begin a new network, which every client must "
+    "then join anew";
+
+}  // namespace
+
+void SqliteStore::Close::operator()(sqlite3* db) const {
+  sqlite3_close(db);
+}
+
+SqliteStore::SqliteStore(UniqueFd lock, std::string path) : lock_(std::move(lock)), path_(std::move(path)) {}
+
+SqliteStore::~SqliteStore() = default;
+
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& directory) {
+  if (Result<void> made = create_private_directory(directory); !made) return made.error();
+  Result<UniqueFd> lock = lock_file(directory + "/lock", "another eps-server uses the state directory " + directory,
+                                    "stop it, or give this one a directory of its own with --state");
+  if (!lock) return lock.error();
+  std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(*lock), directory + "/server.db"));
+  if (Result<void> r = store->open_database(); !r) return r.error();
+  if (Result<void> r = store->migrate(); !r) return r.error();
+  if (Result<void> r = sync_directory(directory); !r) return r.error();
+  return store;
+}
+
+Result<void> SqliteStore::open_database() {
+  {
+    // Made here, as SQLite would make it readable for all; its -wal and -shm files take the mode of this one.
+    UniqueFd fd(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return sys_error("cannot open " + path_, errno, "run eps-server as the user who owns its state directory");
+  }
+  sqlite3* db = nullptr;
+  const int opened = sqlite3_open_v2(path_.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
+  db_.reset(db);
+  if (opened != SQLITE_OK) return error("open");
+  sqlite3_extended_result_codes(db, 1);
+  sqlite3_busy_timeout(db, kBusyMilliseconds);
+  if (!run(db, kPragmas)) return error("open");
+  Statement check(db, "PRAGMA quick_check(1)");
+  if (check.step() != SQLITE_ROW) return error("check");
+  if (as_text(check.bytes(0)) != "ok") {
+    return make_error(Errc::corrupt, path_ + " is damaged (" + std::string(as_text(check.bytes(0))) + "); " + kDamaged);
+  }
+  return {};
+}
+
+Result<void> SqliteStore::migrate() {
+  std::int64_t version = 0;
+  {
+    Statement read(db_.get(), "PRAGMA user_version");
+    if (read.step() != SQLITE_ROW) return error("read");
+    version = read.number(0);
+  }
+  if (version == kSchemaVersion) return {};
+  if (version != 0) {
+    return make_error(Errc::unsupported, path_ + " was written by a newer eps-server (format " +
+                                             std::to_string(version) + ", this one knows " +
+                                             std::to_string(kSchemaVersion) + "); install that version again");
+  }
+  if (run(db_.get(), "BEGIN IMMEDIATE") && run(db_.get(), kSchema) && run(db_.get(), "COMMIT")) return {};
+  Error failed = error("set up");
+  run(db_.get(), "ROLLBACK");
+  return failed;
+}
+
+Result<ports::StoredState> SqliteStore::load() {
+  ports::StoredState state;
+  bool valid = true;
+  int step;
+  Statement members(db_.get(), "SELECT id, key, name, mac, address FROM members ORDER BY id");
+  while ((step = members.step()) == SQLITE_ROW) {
+    Member& member = state.members.emplace_back();
+    member.id.value = static_cast<std::uint32_t>(members.number(0));
+    valid =
+        copy_exactly(members.bytes(1), member.key.bytes) && copy_exactly(members.bytes(3), member.mac.bytes) && valid;
+    member.name = as_text(members.bytes(2));
+    member.address.value = static_cast<std::uint32_t>(members.number(4));
+  }
+  if (step != SQLITE_DONE) return error("read");
+  Statement revoked(db_.get(), "SELECT key FROM revoked ORDER BY key");
+  while ((step = revoked.step()) == SQLITE_ROW) {
+    valid = copy_exactly(revoked.bytes(0), state.revoked.emplace_back().bytes) && valid;
+  }
+  if (step != SQLITE_DONE) return error("read");
+  Statement meta(db_.get(), "SELECT name, value FROM meta");
+  while ((step = meta.step()) == SQLITE_ROW) {
+    const ByteView value = meta.bytes(1);
+    state.meta.emplace(as_text(meta.bytes(0)), Bytes(value.begin(), value.end()));
+  }
+  if (step != SQLITE_DONE) return error("read");
+  if (!valid) return make_error(Errc::corrupt, path_ + " holds a key or address of a wrong length; " + kDamaged);
+  return state;
+}
+
+Result<void> SqliteStore::commit(const ports::StoreChange& change) {
+  if (run(db_.get(), "BEGIN IMMEDIATE") && apply(change) && run(db_.get(), "COMMIT")) return {};
+  Error failed = error("write");
+  run(db_.get(), "ROLLBACK");  // fails where SQLite has rolled back itself
+  return failed;
+}
+
+// REQUIRES: within a transaction.
+bool SqliteStore::apply(const ports::StoreChange& change) {
+  sqlite3* const db = db_.get();
+  Statement remove(db, "DELETE FROM members WHERE id = ?");
+  Statement put(db, "INSERT INTO members (id, key, name, mac, address) VALUES (?, ?, ?, ?, ?)");
+  Statement revoke(db, "INSERT INTO revoked (key) VALUES (?) ON CONFLICT DO NOTHING");
+  Statement unrevoke(db, "DELETE FROM revoked WHERE key = ?");
+  Statement put_meta(db,
+                     "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value");
+  for (const MemberId id : change.remove_members) {
+    if (!remove.bind(id.value).run()) return false;
+  }
+  // All old rows go before the new ones come, so that members may exchange unique values.
+  for (const Member& member : change.put_members) {
+    if (!remove.bind(member.id.value).run()) return false;
+  }
+  for (const Member& member : change.put_members) {
+    put.bind(member.id.value).bind(member.key.bytes).bind(std::string_view(member.name));
+    if (!put.bind(member.mac.bytes).bind(member.address.value).run()) return false;
+  }
+  for (const PublicKey& key : change.revoke) {
+    if (!revoke.bind(key.bytes).run()) return false;
+  }
+  for (const PublicKey& key : change.unrevoke) {
+    if (!unrevoke.bind(key.bytes).run()) return false;
+  }
+  for (const auto& [name, value] : change.put_meta) {
+    if (!put_meta.bind(std::string_view(name)).bind(value).run()) return false;
+  }
+  return true;
+}
+
+// What the connection says about its last call, which failed.
+Error SqliteStore::error(const char* tried) const {
+  const int code = sqlite3_extended_errcode(db_.get());
+  const int sys = sqlite3_system_errno(db_.get());
+  const std::string what =
+      std::string("cannot ") + tried + " " + path_ + ": " + (db_ ? sqlite3_errmsg(db_.get()) : "out of memory");
+  switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return make_error(Errc::corrupt, what + "; " + kDamaged, sys);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return make_error(Errc::in_use, what + "; stop the other program that has it open", sys);
+    case SQLITE_FULL:
+      return make_error(Errc::exhausted, what + "; make room on the disk", sys);
+    case SQLITE_NOMEM:
+      return make_error(Errc::exhausted, what, sys);
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+      return make_error(Errc::permission, what + "; run eps-server as the user who owns its state directory", sys);
+    case SQLITE_CONSTRAINT:
+      return make_error(Errc::invalid_argument, what, sys);
+    default:
+      return make_error(Errc::unavailable, what, sys);
+  }
+}
+
+}  // namespace eps::os

@@ -1,0 +1,346 @@
+#include "os/udp.h"
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "os/clock.h"
+#include "os/sys_error.h"
+
+namespace eps::os {
+namespace {
+
+// Linux 4.18 and 5.0; not in every libc's headers.
+constexpr int kUdpSegment = 103, kUdpGro = 104;
+
+// Receiving outlives our absence for a scheduling round at full speed; sending must not hide congestion in a queue.
+constexpr int kReceiveBuffer = 16 << 20;
+constexpr int kSendBuffer = 256 << 10;
+
+constexpr std::size_t kRxSlots = 8;
+constexpr std::size_t kRxSlotSize = 65536;
+constexpr std::size_t kTxBatch = 32;  // messages of one sendmmsg
+
+union SocketAddress {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+socklen_t to_sockaddr(const Endpoint& endpoint, bool ipv6, SocketAddress& out) {
+  out = {};
+  if (ipv6) {
+    out.v6.sin6_family = AF_INET6;
+    out.v6.sin6_port = htons(endpoint.port);
+    std::memcpy(&out.v6.sin6_addr, endpoint.ip.bytes.data(), 16);
+    return sizeof(out.v6);
+  }
+  out.v4.sin_family = AF_INET;
+  out.v4.sin_port = htons(endpoint.port);
+  std::memcpy(&out.v4.sin_addr, endpoint.ip.bytes.data() + 12, 4);
+  return sizeof(out.v4);
+}
+
+Endpoint to_endpoint(const SocketAddress& address) {
+  Endpoint endpoint;
+  if (address.any.sa_family == AF_INET6) {
+    std::memcpy(endpoint.ip.bytes.data(), &address.v6.sin6_addr, 16);
+    endpoint.port = ntohs(address.v6.sin6_port);
+  } else {
+    endpoint.ip = IpAddress::from_v4({ntohl(address.v4.sin_addr.s_addr)});
+    endpoint.port = ntohs(address.v4.sin_port);
+  }
+  return endpoint;
+}
+
+bool set_option(int fd, int level, int name, int value) {
+  return ::setsockopt(fd, level, name, &value, sizeof(value)) == 0;
+}
+
+// One message for the kernel: a datagram, or a run of segments for GSO.
+struct Message {
+  std::size_t owner = 0;  // index of the TxDatagram that it is a part of
+  const Endpoint* to = nullptr;
+  ByteView bytes;
+  std::uint16_t segment_size = 0;  // 0: one datagram
+};
+
+// Cuts TxDatagrams into messages that the kernel takes, in order.
+class Cutter {
+ public:
+  Cutter(std::span<const ports::TxDatagram> datagrams, bool gso, GsoMemory& no_gso)
+      : datagrams_(datagrams), gso_(gso), no_gso_(no_gso) {}
+
+  bool next(Message& out) {
+    while (index_ < datagrams_.size()) {
+      const ports::TxDatagram& datagram = datagrams_[index_];
+      if (offset_ == 0) step_ = step_of(datagram);
+      const std::size_t size = std::min(step_, datagram.bytes.size() - offset_);
+      const bool run = datagram.segment_size != 0 && size > datagram.segment_size;
+      out = {index_, &datagram.to, datagram.bytes.subspan(offset_, size),
+             run ? datagram.segment_size : std::uint16_t{0}};
+      offset_ += size;
+      if (offset_ >= datagram.bytes.size()) {
+        offset_ = 0;
+        ++index_;
+      }
+      if (size > 0) return true;  // there are no empty datagrams here
+    }
+    return false;
+  }
+
+ private:
+  // How many bytes one message takes: as many segments as the kernel allows in one, or one.
+  std::size_t step_of(const ports::TxDatagram& datagram) const {
+    const std::size_t segment = datagram.segment_size;
+    if (segment == 0 || datagram.bytes.size() <= segment) return datagram.bytes.size();
+    const bool gso = gso_ && (no_gso_.empty() || no_gso_.allows(datagram.to.ip, datagram.segment_size, now()));
+    return gso ? std::max<std::size_t>(1, std::min(ports::kMaxSegments, ports::kMaxUdpPayload / segment)) * segment
+               : segment;
+  }
+
+  std::span<const ports::TxDatagram> datagrams_;
+  const bool gso_;
+  GsoMemory& no_gso_;
+  std::size_t index_ = 0;
+  std::size_t offset_ = 0;
+  std::size_t step_ = 0;
+};
+
+// Messages and what sendmmsg wants to know of them.
+class TxBatch {
+ public:
+  bool full() const { return size_ == kTxBatch; }
+
+  void add(const Message& message, bool ipv6) {
+    const std::size_t i = size_++;
+    messages_[i] = message;
+    iov_[i] = {const_cast<std::byte*>(message.bytes.data()), message.bytes.size()};
+    msghdr& header = headers_[i].msg_hdr;
+    header = {};
+    header.msg_namelen = to_sockaddr(*message.to, ipv6, addresses_[i]);
+    header.msg_name = &addresses_[i];
+    header.msg_iov = &iov_[i];
+    header.msg_iovlen = 1;
+    if (message.segment_size == 0) return;
+    header.msg_control = controls_[i].bytes;
+    header.msg_controllen = sizeof(controls_[i].bytes);
+    cmsghdr* const control = CMSG_FIRSTHDR(&header);
+    control->cmsg_level = SOL_UDP;
+    control->cmsg_type = kUdpSegment;
+    control->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+    std::memcpy(CMSG_DATA(control), &message.segment_size, sizeof(std::uint16_t));
+  }
+
+  // Sends all and is empty again. Each message that the kernel does not take goes to `failed(message, errno)`, which
+  // returns whether to go on; false if it did not.
+  template <class Failed>
+  bool flush(int fd, Failed&& failed) {
+    for (std::size_t done = 0; done < size_;) {
+      const int sent = ::sendmmsg(fd, &headers_[done], static_cast<unsigned>(size_ - done), MSG_DONTWAIT);
+      if (sent > 0) {
+        done += static_cast<std::size_t>(sent);
+        // An ICMP error that an earlier datagram brought back belongs to nobody here: the next call is clear of it.
+      } else if (errno != EINTR && errno != ECONNREFUSED && !failed(messages_[done++], errno)) {
+        return false;
+      }
+    }
+    size_ = 0;
+    return true;
+  }
+
+ private:
+  struct alignas(cmsghdr) Control {
+    char bytes[CMSG_SPACE(sizeof(std::uint16_t))];
+  };
+  std::size_t size_ = 0;
+  std::array<Message, kTxBatch> messages_;
+  std::array<mmsghdr, kTxBatch> headers_;
+  std::array<iovec, kTxBatch> iov_;
+  std::array<SocketAddress, kTxBatch> addresses_;
+  std::array<Control, kTxBatch> controls_;
+};
+
+// The kernel refuses to segment here, where it would take the segments one by one: the route's MTU is smaller than a
+// segment (EINVAL, EMSGSIZE in newer kernels), or its device computes no checksums (EIO).
+bool refuses_segments(int error) {
+  return error == EMSGSIZE || error == EINVAL || error == EIO;
+}
+
+// The socket itself is full, so the rest need not be tried.
+bool is_full(int error) {
+  return error == EAGAIN || error == ENOMEM;
+}
+
+}  // namespace
+
+struct LinuxUdp::RxPool {
+  struct alignas(cmsghdr) Control {
+    char bytes[CMSG_SPACE(sizeof(int))];
+  };
+  std::unique_ptr<std::byte[]> data{new std::byte[kRxSlots * kRxSlotSize]};  // not resident until used
+  std::array<mmsghdr, kRxSlots> headers{};
+  std::array<iovec, kRxSlots> iov{};
+  std::array<SocketAddress, kRxSlots> addresses{};
+  std::array<Control, kRxSlots> controls{};
+
+  // The kernel overwrites the lengths of what it fills.
+  void prepare(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      iov[i] = {data.get() + i * kRxSlotSize, kRxSlotSize};
+      msghdr& header = headers[i].msg_hdr;
+      header = {};
+      header.msg_name = &addresses[i];
+      header.msg_namelen = sizeof(addresses[i]);
+      header.msg_iov = &iov[i];
+      header.msg_iovlen = 1;
+      header.msg_control = controls[i].bytes;
+      header.msg_controllen = sizeof(controls[i].bytes);
+    }
+  }
+
+  // The segment size that the kernel coalesced by; 0 where it did not.
+  std::size_t segment_size(std::size_t i) {
+    msghdr& header = headers[i].msg_hdr;
+    for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
+      if (control->cmsg_level != SOL_UDP || control->cmsg_type != kUdpGro) continue;
+      int size = 0;
+      std::memcpy(&size, CMSG_DATA(control), sizeof(size));
+      return size > 0 ? static_cast<std::size_t>(size) : 0;
+    }
+    return 0;
+  }
+};
+
+LinuxUdp::LinuxUdp(UniqueFd fd, bool ipv6) : fd_(std::move(fd)), ipv6_(ipv6), rx_(std::make_unique<RxPool>()) {}
+
+LinuxUdp::~LinuxUdp() = default;
+
+Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options) {
+  constexpr int kType = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  bool ipv6 = true;
+  UniqueFd fd(::socket(AF_INET6, kType, 0));
+  // Booted with ipv6.disable=1. (The sysctl disable_ipv6 leaves the family, and IPv4 through it works.)
+  if (!fd && errno == EAFNOSUPPORT) {
+    ipv6 = false;
+    fd.reset(::socket(AF_INET, kType, 0));
+  }
+  if (!fd) return sys_error("cannot open a UDP socket", errno);
+  if (ipv6 && !set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0)) {
+    return sys_error("cannot make the UDP socket serve IPv4 and IPv6", errno);
+  }
+  std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(fd), ipv6));
+  udp->tune(options);
+  if (Result<void> bound = udp->bind_to(options.port); !bound) return bound.error();
+  return udp;
+}
+
+// Whatever fails here costs speed only.
+void LinuxUdp::tune(const UdpOptions& options) {
+  const int fd = fd_.get();
+  // The sysctl's ceiling applies without CAP_NET_ADMIN.
+  if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer)) {
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
+  }
+  if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, kSendBuffer)) set_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
+  // DF stays clear: a datagram too large for the path arrives in fragments instead of never.
+  set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+  if (ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+  gso_ = options.gso && set_option(fd, SOL_UDP, kUdpSegment, 0);
+  gro_ = options.gro && set_option(fd, SOL_UDP, kUdpGro, 1);
+}
+
+Result<void> LinuxUdp::bind_to(std::uint16_t port) {
+  SocketAddress address;
+  socklen_t size = to_sockaddr({ipv6_ ? IpAddress{} : IpAddress::from_v4({0}), port}, ipv6_, address);
+  if (::bind(fd_.get(), &address.any, size) != 0) {
+    const char* const remedy = errno == EADDRINUSE ? "another program uses it: stop it, or choose another port"
+                               : errno == EACCES   ? "a port below 1024 needs CAP_NET_BIND_SERVICE: choose another port"
+                                                   : "";
+    return sys_error("cannot bind UDP port " + std::to_string(port), errno, remedy);
+  }
+  size = sizeof(address);
+  if (::getsockname(fd_.get(), &address.any, &size) != 0) return sys_error("cannot read the UDP port", errno);
+  port_ = to_endpoint(address).port;
+  return {};
+}
+
+std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
+  const std::size_t room = std::min(out.size(), kRxSlots);
+  rx_->prepare(room);
+  int got;
+  do {
+    got = ::recvmmsg(fd_.get(), rx_->headers.data(), static_cast<unsigned>(room), MSG_DONTWAIT, nullptr);
+  } while (got < 0 && errno == EINTR);
+  std::size_t count = 0;
+  for (std::size_t i = 0; got > 0 && i < static_cast<std::size_t>(got); ++i) {
+    const std::size_t size = rx_->headers[i].msg_len;
+    // Empty datagrams are nobody's; one cut short (longer than UDP allows) does not happen.
+    if (size == 0 || (rx_->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
+    const std::size_t segment = rx_->segment_size(i);
+    out[count].from = to_endpoint(rx_->addresses[i]);
+    out[count].bytes = {rx_->data.get() + i * kRxSlotSize, size};
+    out[count].segment_size = static_cast<std::uint16_t>(segment == 0 ? size : std::min(segment, size));
+    ++count;
+  }
+  return count;
+}
+
+std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
+  Cutter cutter(datagrams, gso_, no_gso_);
+  std::size_t lost = 0;
+  std::size_t last_lost = datagrams.size();  // counts a datagram once however many of its messages are lost
+  const auto lose = [&](std::size_t owner) {
+    if (owner != last_lost) ++lost;
+    last_lost = owner;
+  };
+  bool full = false;
+  const auto failed = [&](const Message& message, int error) {
+    full = is_full(error);
+    const bool retry = message.segment_size != 0 && refuses_segments(error);
+    if (!retry || !send_segments(*message.to, message.bytes, message.segment_size, full)) lose(message.owner);
+    return !full;
+  };
+
+  TxBatch batch;
+  for (Message message; cutter.next(message);) {
+    if (!ipv6_ && !message.to->ip.is_v4()) {
+      lose(message.owner);  // an IPv4 socket reaches no IPv6 address
+      continue;
+    }
+    batch.add(message, ipv6_);
+    if (batch.full() && !batch.flush(fd_.get(), failed)) break;
+  }
+  if (!full) batch.flush(fd_.get(), failed);
+  // A full socket loses the datagram that met it, which is counted, and all after it, which are not.
+  return full ? last_lost + 1 - lost : datagrams.size() - lost;
+}
+
+// A run that the kernel will not segment: each segment is a datagram of its own, which it fragments where it must.
+// True if it took all. Sets `full` like send().
+bool LinuxUdp::send_segments(const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full) {
+  std::size_t lost = 0;
+  const auto failed = [&](const Message&, int error) {
+    full = is_full(error);
+    ++lost;
+    return !full;
+  };
+  TxBatch batch;
+  std::size_t count = 0;
+  for (; !bytes.empty() && !full; ++count) {
+    const ByteView segment = bytes.first(std::min<std::size_t>(segment_size, bytes.size()));
+    bytes = bytes.subspan(segment.size());
+    batch.add({0, &to, segment, 0}, ipv6_);
+    if (batch.full() || bytes.empty()) batch.flush(fd_.get(), failed);
+  }
+  // Where nothing passes, segmentation was not what was wrong.
+  if (count > lost) no_gso_.failed(to.ip, segment_size, now());
+  return lost == 0;
+}
+
+}  // namespace eps::os
