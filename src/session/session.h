@@ -22,9 +22,9 @@
 namespace eps::session {
 
 // Lifetimes. Rekeying starts early enough that a slow handshake still ends before the old session does.
-inline constexpr Duration kRekeyAfter = std::chrono::seconds(110);   // the initiator of the session begins
-inline constexpr Duration kSendUntil = std::chrono::seconds(120);    // after that nothing is sealed
-inline constexpr Duration kReceiveUntil = std::chrono::seconds(150); // what was in flight still opens
+inline constexpr Duration kRekeyAfter = std::chrono::seconds(110);    // the initiator of the session begins
+inline constexpr Duration kSendUntil = std::chrono::seconds(120);     // after that nothing is sealed
+inline constexpr Duration kReceiveUntil = std::chrono::seconds(150);  // what was in flight still opens
 inline constexpr std::uint32_t kRekeyAfterPackets = 1U << 26;
 inline constexpr std::uint32_t kSendPackets = 1U << 27;
 inline constexpr std::uint64_t kMaxFailedOpens = 1ULL << 36;  // NIST SP 800-38D and RFC 9001, section 6.6
@@ -40,6 +40,7 @@ struct SessionParams {
   // Overridable so that a test reaches the ends of a session's life.
   std::uint32_t rekey_after_packets = kRekeyAfterPackets;
   std::uint32_t send_packets = kSendPackets;
+  std::uint64_t max_failed_opens = kMaxFailedOpens;
 };
 
 // One datagram to seal: `head` and `body` follow each other (the kind byte is the first byte of the two).
@@ -68,10 +69,13 @@ class Session {
   bool initiator() const { return initiator_; }
   Instant established_at() const { return established_at_; }
 
-  // Seals all items with consecutive counters; false, sealing none, once the session may send no more.
+  // Seals all items with consecutive counters; false, sealing none, once the session may send no more (by time, by
+  // failed opens, or because fewer counters are left than there are items). REQUIRES: head and body of each item have
+  // at least one byte together; crypto::SealItem says what `out` may overlap.
   bool seal(std::span<const Seal> items, Instant now);
   // Opens all items and sets plain or drop of each. Returns true if the first item ever of this session opened in
-  // this call (for the responder: the initiator has confirmed the session).
+  // this call (for the responder: the initiator has confirmed the session). Authenticates before it looks at the
+  // window, so that a forged datagram changes nothing but a count.
   bool open(std::span<Open> items, Instant now);
 
   bool may_send(Instant now) const;
@@ -81,17 +85,27 @@ class Session {
   bool confirmed() const { return opened_any_.load(std::memory_order_acquire); }
 
  private:
-  std::uint32_t local_index_;
-  std::uint32_t remote_index_;
-  crypto::AeadKind aead_kind_;
-  bool initiator_;
-  Instant established_at_;
-  std::uint32_t rekey_after_packets_;
-  std::uint32_t send_packets_;
-  std::unique_ptr<crypto::Aead> send_aead_;
-  std::unique_ptr<crypto::Aead> receive_aead_;
-  std::atomic<std::uint64_t> next_counter_{0};
-  std::atomic<std::uint64_t> failed_opens_{0};
+  bool closed() const { return failed_opens_.load(std::memory_order_relaxed) >= max_failed_opens_; }
+  Duration age(Instant now) const { return now - established_at_; }
+  std::optional<std::uint64_t> take_counters(std::size_t n);
+  void authenticate(std::span<Open> items);
+  bool accept_once(std::span<Open> items);
+
+  // Fixed for the session's life.
+  const std::uint32_t local_index_;
+  const std::uint32_t remote_index_;
+  const crypto::AeadKind aead_kind_;
+  const bool initiator_;
+  const Instant established_at_;
+  const std::uint32_t rekey_after_packets_;
+  const std::uint32_t send_packets_;
+  const std::uint64_t max_failed_opens_;
+  const std::unique_ptr<const crypto::Aead> send_aead_;
+  const std::unique_ptr<const crypto::Aead> receive_aead_;
+
+  // Written by whoever seals, and by whoever opens: two cache lines, so that one direction does not slow the other.
+  alignas(64) std::atomic<std::uint64_t> next_counter_{0};
+  alignas(64) std::atomic<std::uint64_t> failed_opens_{0};
   std::atomic<bool> opened_any_{false};
   std::mutex window_mutex_;
   ReplayWindow window_;  // guarded by window_mutex_
