@@ -31,9 +31,9 @@ std::optional<AeadKind> parse_aead_kind(std::string_view name);
 
 struct SealItem {
   std::uint64_t nonce = 0;
-  ByteView aad;
-  ByteView head;             // sealed first; at most kMaxSealHead bytes; may be empty
-  ByteView body;             // sealed right after `head`
+  ByteView aad{};
+  ByteView head{};           // sealed first; at most kMaxSealHead bytes; may be empty
+  ByteView body{};           // sealed right after `head`
   std::byte* out = nullptr;  // head.size() + body.size() + kTagSize bytes; may be equal to body.data() when head is
                              // empty (in place), else must not overlap the inputs
 };
@@ -41,8 +41,8 @@ inline constexpr std::size_t kMaxSealHead = 192;
 
 struct OpenItem {
   std::uint64_t nonce = 0;
-  ByteView aad;
-  ByteView sealed;           // ciphertext and tag
+  ByteView aad{};
+  ByteView sealed{};         // ciphertext and tag
   std::byte* out = nullptr;  // sealed.size() - kTagSize bytes; may be equal to sealed.data()
   bool ok = false;           // result; when false the bytes at `out` are undefined and must not be used
 };

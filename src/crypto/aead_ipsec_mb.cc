@@ -67,7 +67,7 @@ class Gcm {
   }
 
  private:
-  gcm_key_data key_;
+  alignas(64) gcm_key_data key_;  // the library stores with aligned instructions and does not say so in the type
   aes_gcm_enc_dec_t seal_;
   aes_gcm_enc_dec_t open_;
 };
@@ -102,23 +102,23 @@ class IpsecMbAead final : public RawAead {
   explicit IpsecMbAead(const Key& key) : cipher_(key) {}
 
   void seal(std::span<const SealItem> items) const override {
-    typename Cipher::Context context;
+    alignas(64) typename Cipher::Context context;
     for (const SealItem& item : items) seal_one(context, raw_nonce(Cipher::kKindOfCipher, item.nonce), item);
     wipe(memory_of(context));
   }
   void open(std::span<OpenItem> items) const override {
-    typename Cipher::Context context;
+    alignas(64) typename Cipher::Context context;
     for (OpenItem& item : items) item.ok = open_one(context, raw_nonce(Cipher::kKindOfCipher, item.nonce), item);
     wipe(memory_of(context));
   }
   AeadLibrary library() const override { return AeadLibrary::ipsec_mb; }
   void seal_raw(const RawNonce& nonce, const SealItem& item) const override {
-    typename Cipher::Context context;
+    alignas(64) typename Cipher::Context context;
     seal_one(context, nonce, item);
     wipe(memory_of(context));
   }
   bool open_raw(const RawNonce& nonce, const OpenItem& item) const override {
-    typename Cipher::Context context;
+    alignas(64) typename Cipher::Context context;
     const bool ok = open_one(context, nonce, item);
     wipe(memory_of(context));
     return ok;
