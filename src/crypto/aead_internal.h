@@ -33,6 +33,16 @@ inline RawNonce raw_nonce(AeadKind kind, std::uint64_t number) {
   return nonce;
 }
 
+// Puts a head and its body together at `item.out`, to be sealed in place; a body alone stays where it is. Both
+// libraries can seal two pieces in two calls, but that is slower than this copy: for 60 and 1350 bytes by 20 to 40 ns
+// with AES-256-GCM and by 140 ns with ChaCha20-Poly1305.
+inline ByteView gather(const SealItem& item) {
+  if (item.head.empty()) return item.body;
+  std::memcpy(item.out, item.head.data(), item.head.size());
+  if (!item.body.empty()) std::memcpy(item.out + item.head.size(), item.body.data(), item.body.size());
+  return {item.out, item.head.size() + item.body.size()};
+}
+
 // aead_openssl.cc
 std::unique_ptr<RawAead> make_openssl_aead(AeadKind kind, const Key& key);
 

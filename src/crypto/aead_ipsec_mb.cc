@@ -125,15 +125,8 @@ class IpsecMbAead final : public RawAead {
   }
 
  private:
-  // A head is gathered by copying both parts and sealing in place: for 60 and 1350 bytes that costs 5 ns, the
-  // library's init-update-finalize calls cost 20 to 40 ns (AES-256-GCM) and 140 ns (ChaCha20-Poly1305).
   void seal_one(typename Cipher::Context& context, const RawNonce& nonce, const SealItem& item) const {
-    ByteView text = item.body;
-    if (!item.head.empty()) {
-      std::memcpy(item.out, item.head.data(), item.head.size());
-      if (!item.body.empty()) std::memcpy(item.out + item.head.size(), item.body.data(), item.body.size());
-      text = {item.out, item.head.size() + item.body.size()};
-    }
+    const ByteView text = gather(item);
     cipher_.seal(context, nonce, item.aad, text, item.out, item.out + text.size());
   }
 
@@ -159,15 +152,10 @@ bool ipsec_mb_works() {
 }
 
 std::unique_ptr<RawAead> make_ipsec_mb_aead(AeadKind kind, const Key& key) {
-  switch (kind) {
-    case AeadKind::aes256gcm:
-      return std::make_unique<IpsecMbAead<Gcm<AeadKind::aes256gcm>>>(key);
-    case AeadKind::aes128gcm:
-      return std::make_unique<IpsecMbAead<Gcm<AeadKind::aes128gcm>>>(key);
-    case AeadKind::chacha20poly1305:
-      return std::make_unique<IpsecMbAead<ChaCha20Poly1305>>(key);
-  }
-  EPS_CHECK(false);
+  if (kind == AeadKind::aes256gcm) return std::make_unique<IpsecMbAead<Gcm<AeadKind::aes256gcm>>>(key);
+  if (kind == AeadKind::aes128gcm) return std::make_unique<IpsecMbAead<Gcm<AeadKind::aes128gcm>>>(key);
+  EPS_CHECK(kind == AeadKind::chacha20poly1305);
+  return std::make_unique<IpsecMbAead<ChaCha20Poly1305>>(key);
 }
 
 }  // namespace eps::crypto

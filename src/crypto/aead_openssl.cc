@@ -90,10 +90,10 @@ void update(EVP_CIPHER_CTX* context, ByteView in, std::byte* out) {
 }
 
 void seal_one(EVP_CIPHER_CTX* context, const RawNonce& nonce, const SealItem& item) {
+  const ByteView text = gather(item);
   start(context, nonce, item.aad);
-  update(context, item.head, item.out);
-  update(context, item.body, item.out + item.head.size());
-  std::byte* const tag = item.out + item.head.size() + item.body.size();
+  update(context, text, item.out);
+  std::byte* const tag = item.out + text.size();
   int written = 0;
   EPS_CHECK(EVP_CipherFinal_ex(context, raw(tag), &written) == 1);
   EPS_CHECK(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTagSize, tag) == 1);

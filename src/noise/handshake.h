@@ -4,6 +4,7 @@
 // handshake opens the control channel over TCP and the sessions between members over UDP.
 //
 // Both sides: make one object, then call the two steps in order. Any failure makes the object useless; throw it away.
+// The one exception is read_response, which may be tried again: a forged answer must not end a handshake.
 // psk2 proves nothing about the initiator before its first transport message opens: the responder persists nothing
 // and admits nobody before that.
 
