@@ -1,0 +1,29 @@
+#include "registry/list_digest.h"
+
+namespace eps::registry {
+
+crypto::Hash list_digest(const std::map<MemberId, Member>& members) {
+  Bytes all;
+  Writer w(all);
+  for (const auto& [id, m] : members) {
+    w.u32(id.value);
+    w.bytes(m.key.bytes);
+    w.bytes(m.mac.bytes);
+    w.u32(m.address.value);
+    w.u8(static_cast<std::uint8_t>(m.name.size()));
+    w.bytes(as_view(m.name));
+  }
+  return crypto::blake2s({as_view("eps list digest"), all});
+}
+
+Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(as_view("eps member list"));
+  w.bytes(network.bytes);
+  w.u64(version);
+  w.bytes(digest);
+  return out;
+}
+
+}  // namespace eps::registry

@@ -1,0 +1,325 @@
+#include "registry/registry.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "registry/list_digest.h"
+
+namespace eps::registry {
+namespace {
+
+constexpr const char* kStaticKey = "identity.x25519";
+constexpr const char* kSigningSeed = "identity.ed25519";
+constexpr const char* kEnrolment = "identity.enrolment";
+constexpr const char* kNetworkId = "network.id";
+constexpr const char* kEpoch = "epoch";
+constexpr const char* kNextId = "next_id";
+// Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
+constexpr int kDraws = 10;
+
+Bytes u64_bytes(std::uint64_t value) {
+  Bytes out;
+  Writer(out).u64(value);
+  return out;
+}
+
+// Reads named values of fixed size; remembers the first that is missing or of another size.
+class MetaReader {
+ public:
+  explicit MetaReader(const ports::StoredState& state) : meta_(state.meta) {}
+  template <std::size_t N>
+  std::array<std::byte, N> array(const char* name) {
+    std::array<std::byte, N> out{};
+    const auto it = meta_.find(name);
+    if (it != meta_.end() && it->second.size() == N) {
+      std::copy(it->second.begin(), it->second.end(), out.begin());
+    } else if (bad_ == nullptr) {
+      bad_ = name;
+    }
+    return out;
+  }
+  template <std::size_t N>
+  crypto::Secret<N> secret(const char* name) {
+    auto raw = array<N>(name);
+    crypto::Secret<N> out{std::span<const std::byte, N>(raw)};
+    crypto::wipe(raw);
+    return out;
+  }
+  std::uint64_t number(const char* name) { return load_be64(array<8>(name).data()); }
+  Result<void> check() const {
+    if (bad_ == nullptr) return {};
+    return make_error(Errc::corrupt, std::string("The server's state lacks a valid \"") + bad_ +
+                                         "\": restore the state directory from a backup, or move it away to begin a "
+                                         "new network.");
+  }
+
+ private:
+  const std::map<std::string, Bytes>& meta_;
+  const char* bad_ = nullptr;
+};
+
+template <std::size_t N>
+Bytes secret_bytes(const crypto::Secret<N>& secret) {
+  return {secret.view().begin(), secret.view().end()};
+}
+
+}  // namespace
+
+Registry::Registry(ports::Store& store, const RegistryConfig& config, Rng& rng)
+    : store_(store), config_(config), rng_(rng) {}
+
+Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const RegistryConfig& config, Rng& rng) {
+  auto state = store.load();
+  if (!state) return state.error();
+  std::unique_ptr<Registry> registry(new Registry(store, config, rng));
+  if (auto ok = registry->load_or_create(*state); !ok) return ok.error();
+  if (auto ok = registry->adopt_members(std::move(state->members)); !ok) return ok.error();
+  return registry;
+}
+
+Result<void> Registry::load_or_create(const ports::StoredState& state) {
+  ports::StoreChange change;
+  std::uint64_t epoch = 1;
+  network_.network = config_.network;
+  network_.mtu = config_.mtu;
+  if (state.meta.contains(kStaticKey)) {
+    MetaReader meta(state);
+    identity_.keys = crypto::key_pair_from_secret(meta.secret<32>(kStaticKey));
+    identity_.signing_seed = meta.secret<32>(kSigningSeed);
+    identity_.enrolment = meta.secret<16>(kEnrolment);
+    network_.id.bytes = meta.array<16>(kNetworkId);
+    epoch = meta.number(kEpoch) + 1;
+    next_id_ = static_cast<std::uint32_t>(meta.number(kNextId));
+    if (auto ok = meta.check(); !ok) return ok;
+  } else {
+    identity_.keys = crypto::generate_key_pair(rng_);
+    rng_.fill(identity_.signing_seed.writable());
+    rng_.fill(identity_.enrolment.writable());
+    rng_.fill(network_.id.bytes);
+    change.put_meta[kStaticKey] = secret_bytes(identity_.keys.secret);
+    change.put_meta[kSigningSeed] = secret_bytes(identity_.signing_seed);
+    change.put_meta[kEnrolment] = secret_bytes(identity_.enrolment);
+    change.put_meta[kNetworkId] = Bytes(network_.id.bytes.begin(), network_.id.bytes.end());
+    change.put_meta[kNextId] = u64_bytes(next_id_);
+  }
+  signing_key_ = crypto::signing_public_key(identity_.signing_seed);
+  revoked_ = state.revoked;
+  change.put_meta[kEpoch] = u64_bytes(epoch);
+  version_ = oldest_delta_ = epoch << 32;
+  return store_.commit(change);
+}
+
+// Takes the stored members over; those whose address does not fit the network any more get another, the same host part
+// where it is free.
+Result<void> Registry::adopt_members(std::vector<Member> members) {
+  if (members.size() > network_.network.host_count()) {
+    return make_error(Errc::exhausted, "The network " + to_string(network_.network) + " has room for " +
+                                           std::to_string(network_.network.host_count()) + " members, but " +
+                                           std::to_string(members.size()) +
+                                           " are enrolled: choose a larger --network, or start with the old one and "
+                                           "remove some with: eps members remove NAME");
+  }
+  std::vector<Member> homeless;
+  const auto settle = [&](const Member& m) {
+    members_.emplace(m.id, m);
+    by_key_.emplace(m.key, m.id);
+    by_address_.emplace(m.address, m.id);
+    changed_at_[m.id] = version_;
+  };
+  const auto usable = [&](Ip4 ip) {
+    return network_.network.contains(ip) && ip != network_.network.base && ip != network_.network.broadcast() &&
+           !by_address_.contains(ip);
+  };
+  for (Member& m : members) usable(m.address) ? settle(m) : homeless.push_back(std::move(m));
+  ports::StoreChange change;
+  for (Member& m : homeless) {
+    const Ip4 same_host{network_.network.base.value | (m.address.value & ~network_.network.mask())};
+    const auto address = usable(same_host) ? same_host : free_address();
+    EPS_CHECK(address.has_value());  // there are no more members than addresses
+    m.address = *address;
+    settle(m);
+    change.put_members.push_back(m);
+  }
+  stable_fields_changed();
+  if (change.put_members.empty()) return {};
+  return store_.commit(change);
+}
+
+const Member* Registry::find(MemberId id) const {
+  const auto it = members_.find(id);
+  return it == members_.end() ? nullptr : &it->second;
+}
+
+const Member* Registry::find_name(std::string_view name) const {
+  const auto it = std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.name == name; });
+  return it == members_.end() ? nullptr : &it->second;
+}
+
+bool Registry::is_revoked(const PublicKey& key) const {
+  return std::find(revoked_.begin(), revoked_.end(), key) != revoked_.end();
+}
+
+std::variant<Member, Refusal> Registry::join(const JoinRequest& request) {
+  if (is_revoked(request.key)) {
+    return Refusal{Refusal::Code::revoked,
+                   "This computer was removed from the network by its administrator. To join again as a new member, "
+                   "move its state directory away and start eps-client."};
+  }
+  const auto known = by_key_.find(request.key);
+  if (known == by_key_.end() && !request.proved_enrolment) {
+    return Refusal{Refusal::Code::unknown_key, "The server does not know this computer's key."};
+  }
+  Member member;
+  if (known != by_key_.end()) {
+    member = members_.at(known->second);
+  } else {
+    const auto address = free_address();
+    if (!address || members_.size() >= kMaxMembers || next_id_ > 0xffffff) {
+      return Refusal{Refusal::Code::full, "The network " + to_string(network_.network) + " is full: all " +
+                                              std::to_string(members_.size()) +
+                                              " addresses are taken. On the server, free one with: eps members remove "
+                                              "NAME, or start eps-server with a larger --network."};
+    }
+    member.id = {next_id_};
+    member.key = request.key;
+    member.mac = free_mac();
+    member.address = *address;
+  }
+  // A client that goes by the name it gave before keeps the one that was made of it.
+  const std::string wish = make_valid_name(request.name);
+  const std::string name = unique_name(wish, member.id);
+  const Member before = member;
+  member.name = name;
+  member.version = request.version.substr(0, kMaxVersionSize);
+  if (known == by_key_.end() || member.name != before.name) {
+    ports::StoreChange change;
+    change.put_members.push_back(member);
+    if (known == by_key_.end()) change.put_meta[kNextId] = u64_bytes(next_id_ + 1);
+    if (auto stored = store_.commit(change); !stored) {
+      return Refusal{Refusal::Code::store_failed,
+                     "The server cannot save the new member (" + stored.error().what + "). Mend that on the server."};
+    }
+  }
+  if (known == by_key_.end()) ++next_id_;
+  members_[member.id] = member;
+  by_key_[member.key] = member.id;
+  by_address_[member.address] = member.id;
+  touch(member.id);
+  if (known == by_key_.end() || member.name != before.name) stable_fields_changed();
+  return member;
+}
+
+Result<Member> Registry::remove(std::string_view name) {
+  const Member* found = find_name(name);
+  if (found == nullptr) {
+    return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
+  }
+  const Member member = *found;
+  ports::StoreChange change;
+  change.remove_members.push_back(member.id);
+  change.revoke.push_back(member.key);
+  if (auto stored = store_.commit(change); !stored) return stored.error();
+  members_.erase(member.id);
+  changed_at_.erase(member.id);
+  by_key_.erase(member.key);
+  by_address_.erase(member.address);
+  revoked_.push_back(member.key);
+  tombstones_.emplace_back(++version_, member.id);
+  if (tombstones_.size() > kMaxTombstones) {
+    oldest_delta_ = tombstones_.front().first;
+    tombstones_.pop_front();
+  }
+  stable_fields_changed();
+  return member;
+}
+
+void Registry::set_online(MemberId id, bool online) {
+  const auto it = members_.find(id);
+  if (it == members_.end() || it->second.online == online) return;
+  it->second.online = online;
+  if (!online) it->second.candidates.clear();
+  touch(id);
+}
+
+void Registry::set_candidates(MemberId id, std::vector<Candidate> candidates) {
+  const auto it = members_.find(id);
+  if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
+  if (it == members_.end() || it->second.candidates == candidates) return;
+  it->second.candidates = std::move(candidates);
+  touch(id);
+}
+
+Delta Registry::delta_since(std::uint64_t version) const {
+  Delta delta{.from = version, .to = version_, .full = false, .upserts = {}, .removed = {}};
+  delta.full = version < oldest_delta_ || version > version_ || version >> 32 != version_ >> 32;
+  for (const auto& [id, member] : members_) {
+    if (delta.full || changed_at_.at(id) > version) delta.upserts.push_back(member);
+  }
+  if (delta.full) {
+    delta.from = 0;
+    return delta;
+  }
+  for (const auto& [at, id] : tombstones_) {
+    if (at > version) delta.removed.push_back(id);
+  }
+  return delta;
+}
+
+crypto::Signature Registry::signature() const {
+  return crypto::sign(identity_.signing_seed, signed_list_message(network_.id, version_, digest_));
+}
+
+std::optional<Ip4> Registry::free_address() const {
+  const std::uint32_t count = network_.network.host_count();
+  if (by_address_.size() >= count) return std::nullopt;
+  const std::uint32_t first = network_.network.base.value + 1;
+  if (!config_.sequential) {
+    for (int i = 0; i < kDraws; ++i) {
+      const Ip4 ip{first + static_cast<std::uint32_t>(rng_.below(count))};
+      if (!by_address_.contains(ip)) return ip;
+    }
+  }
+  // The lowest free one, or the first free one from a random place on. The taken ones are sorted: walk the gaps.
+  const std::uint32_t start = config_.sequential ? 0 : static_cast<std::uint32_t>(rng_.below(count));
+  std::uint32_t candidate = first + start;
+  for (auto it = by_address_.lower_bound({candidate}); it != by_address_.end() && it->first.value == candidate; ++it) {
+    ++candidate;
+  }
+  if (candidate < first + count) return Ip4{candidate};
+  candidate = first;
+  for (auto it = by_address_.begin(); it != by_address_.end() && it->first.value == candidate; ++it) ++candidate;
+  return Ip4{candidate};
+}
+
+Mac Registry::free_mac() const {
+  for (;;) {
+    Mac mac;
+    rng_.fill(mac.bytes);
+    mac.bytes[0] = std::byte{0x02};  // locally administered, unicast (IEEE 802, section 8.4)
+    const auto same = [&](const auto& m) { return m.second.mac == mac; };
+    if (std::none_of(members_.begin(), members_.end(), same)) return mac;
+  }
+}
+
+std::string Registry::unique_name(std::string_view wish, MemberId owner) const {
+  // The name that the owner has now counts as unique for its wish as long as it is that wish with a number behind.
+  if (const Member* m = find(owner)) {
+    const std::string numbered = std::string(wish) + "-";
+    const bool is_wish = m->name == wish;
+    const bool is_numbered = m->name.starts_with(numbered) && m->name.size() > numbered.size() &&
+                             m->name.find_first_not_of("0123456789", numbered.size()) == std::string::npos;
+    if (is_wish || is_numbered) return m->name;
+  }
+  std::string name(wish);
+  for (int n = 2; find_name(name) != nullptr; ++n) {
+    const std::string suffix = "-" + std::to_string(n);
+    name = std::string(wish.substr(0, kMaxNameSize - suffix.size())) + suffix;
+  }
+  return name;
+}
+
+void Registry::touch(MemberId id) { changed_at_[id] = ++version_; }
+
+void Registry::stable_fields_changed() { digest_ = list_digest(members_); }
+
+}  // namespace eps::registry

@@ -1,0 +1,114 @@
+#pragma once
+
+// Who is a member, under which name and address, and what changed since when. The server's memory: every answer that
+// admits or removes somebody is durable in the Store before it is given.
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/rng.h"
+#include "crypto/primitives.h"
+#include "model/network.h"
+#include "ports/store.h"
+
+namespace eps::registry {
+
+struct RegistryConfig {
+  Ip4Network network;
+  bool sequential = false;  // the lowest free address instead of a random one
+  std::uint16_t mtu = kDefaultMtu;
+};
+
+// The server's own keys, made at its first start.
+struct Identity {
+  crypto::KeyPair keys;
+  crypto::Key signing_seed;  // Ed25519
+  crypto::Secret<16> enrolment;
+};
+
+struct JoinRequest {
+  PublicKey key;
+  std::string name;     // as the client calls itself; made unique here
+  std::string version;  // of its program
+  bool proved_enrolment = false;  // it knew the enrolment secret
+};
+
+struct Refusal {
+  enum class Code { unknown_key, revoked, full, store_failed };
+  Code code;
+  std::string sentence;  // for the user of the client
+};
+
+// How many removed members a delta can still tell of; a client that is further behind gets the whole list.
+inline constexpr std::size_t kMaxTombstones = 4096;
+
+class Registry {
+ public:
+  // Loads the state, or makes identity and network id at the first start. Members whose addresses lie outside the
+  // configured network get new ones.
+  static Result<std::unique_ptr<Registry>> open(ports::Store& store, const RegistryConfig& config, Rng& rng);
+
+  const Identity& identity() const { return identity_; }
+  const NetworkInfo& network() const { return network_; }
+  PublicKey signing_key() const { return signing_key_; }
+  const std::map<MemberId, Member>& members() const { return members_; }
+  const Member* find(MemberId id) const;
+  const Member* find_name(std::string_view name) const;
+
+  // A member that is known by its key keeps its id, MAC and address. The member is not online yet.
+  std::variant<Member, Refusal> join(const JoinRequest& request);
+  // Whether this key would be refused, before anything is spent on it.
+  bool is_revoked(const PublicKey& key) const;
+  bool is_member(const PublicKey& key) const { return by_key_.contains(key); }
+  // The member goes, its address is free, its key is refused from now on. Errc::not_found without such a name.
+  Result<Member> remove(std::string_view name);
+
+  // Volatile: a restarted server has forgotten these.
+  void set_online(MemberId id, bool online);
+  void set_candidates(MemberId id, std::vector<Candidate> candidates);
+
+  // epoch (one more at every start) << 32 | number of changes: never goes back.
+  std::uint64_t version() const { return version_; }
+  // From another epoch, or further back than the tombstones reach: the whole list.
+  Delta delta_since(std::uint64_t version) const;
+  // Of the stable fields of all members (registry/list_digest.h), and the signature over it for this version.
+  const crypto::Hash& digest() const { return digest_; }
+  crypto::Signature signature() const;
+
+ private:
+  Registry(ports::Store& store, const RegistryConfig& config, Rng& rng);
+  Result<void> load_or_create(const ports::StoredState& state);
+  Result<void> adopt_members(std::vector<Member> members);
+  std::optional<Ip4> free_address() const;
+  Mac free_mac() const;
+  std::string unique_name(std::string_view wish, MemberId owner) const;
+  void touch(MemberId id);
+  void stable_fields_changed();
+
+  ports::Store& store_;
+  RegistryConfig config_;
+  Rng& rng_;
+  Identity identity_;
+  PublicKey signing_key_;
+  NetworkInfo network_;
+  std::map<MemberId, Member> members_;
+  std::map<MemberId, std::uint64_t> changed_at_;
+  std::unordered_map<PublicKey, MemberId> by_key_;
+  std::map<Ip4, MemberId> by_address_;
+  std::vector<PublicKey> revoked_;
+  std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
+  std::uint64_t oldest_delta_ = 0;                              // deltas reach back to this version
+  std::uint32_t next_id_ = 1;
+  std::uint64_t version_ = 0;
+  crypto::Hash digest_{};
+};
+
+}  // namespace eps::registry

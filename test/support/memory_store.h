@@ -1,0 +1,37 @@
+#pragma once
+
+#include <algorithm>
+
+#include "ports/store.h"
+
+namespace eps::test {
+
+// The Store of tests and the simulation. It outlives the server that uses it, as a disk would.
+class MemoryStore final : public ports::Store {
+ public:
+  Result<ports::StoredState> load() override { return state_; }
+
+  Result<void> commit(const ports::StoreChange& change) override {
+    if (fail) return make_error(Errc::unavailable, "the disk is full (injected)");
+    ++commits;
+    for (const MemberId id : change.remove_members) {
+      std::erase_if(state_.members, [&](const Member& m) { return m.id == id; });
+    }
+    for (const Member& member : change.put_members) {
+      std::erase_if(state_.members, [&](const Member& m) { return m.id == member.id; });
+      state_.members.push_back(member);
+    }
+    for (const PublicKey& key : change.unrevoke) std::erase(state_.revoked, key);
+    for (const PublicKey& key : change.revoke) state_.revoked.push_back(key);
+    for (const auto& [name, value] : change.put_meta) state_.meta[name] = value;
+    return {};
+  }
+
+  bool fail = false;
+  int commits = 0;
+
+ private:
+  ports::StoredState state_;
+};
+
+}  // namespace eps::test
