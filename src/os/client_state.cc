@@ -28,7 +28,7 @@ std::string_view only_line(std::string_view text) {
 
 template <class Container>
 void wipe(Container& c) {
-  ::explicit_bzero(c.data(), c.size());
+  if (!c.empty()) ::explicit_bzero(c.data(), c.size());
 }
 
 // A file that holds 32 bytes; every copy made on the way is wiped, as the identity comes through here too.

@@ -57,7 +57,9 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
   if (Result<void> r = check_collision(config, own->index, *all); !r) return r;
   if (Result<void> r = configure_link(config, *own); !r) return r;
   if (Result<void> r = configure_address(config, own->index); !r) return r;
-  if (Result<void> r = set_up(own->index, true); !r) return r;
+  if ((own->flags & IFF_UP) == 0) {
+    if (Result<void> r = set_up(own->index, true); !r) return r;
+  }
   return ensure_route(config, own->index);
 }
 
@@ -84,12 +86,14 @@ Result<void> NetlinkLink::check_collision(const ports::LinkConfig& config, int o
   return {};
 }
 
-Result<void> NetlinkLink::configure_link(const ports::LinkConfig& config, const Interface& own) {
+// All but the addresses. The interface may be down after it, and `own` says so.
+Result<void> NetlinkLink::configure_link(const ports::LinkConfig& config, Interface& own) {
   const bool new_mac = own.mac != config.mac;
   const bool set_mode = own.addr_gen_mode > kEui64 && config.mtu >= kMinIp6Mtu;
   // The link-local IPv6 address is derived when the interface comes up.
   if ((new_mac || set_mode) && (own.flags & IFF_UP) != 0) {
     if (Result<void> r = set_up(own.index, false); !r) return r;
+    own.flags &= ~unsigned{IFF_UP};
   }
   if (new_mac || own.mtu != config.mtu || own.tx_queue_length != kTxQueueLength) {
     NetlinkMessage request(RTM_NEWLINK, 0);

@@ -1,0 +1,201 @@
+#include "os/link.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "os/address_monitor.h"
+#include "os/netns_fixture.h"
+
+namespace eps::os {
+namespace {
+
+using ports::LinkConfig;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::UnorderedElementsAre;
+
+LinkConfig config(const char* address, const char* network, const char* mac = "02:11:22:33:44:55") {
+  return {*parse_mac(mac), *parse_ip4(address), *parse_ip4_network(network), 1400};
+}
+
+class LinkTest : public NetnsTest {
+ protected:
+  void SetUp() override {
+    NetnsTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_TRUE(shell("ip tuntap add eps0 mode tap"));
+    link_ = must(NetlinkLink::open("eps0"));
+  }
+
+  // An interface with addresses, up.
+  static void add(const std::string& name, const std::string& address, const std::string& kind = "veth") {
+    const std::string type = kind == "veth" ? " type veth peer name " + name + "-p" : " type " + kind;
+    ASSERT_TRUE(shell("ip link add " + name + type + " && ip link set " + name + " up"));
+    if (kind == "veth") {
+      ASSERT_TRUE(shell("ip link set " + name + "-p up"));
+    }
+    ASSERT_TRUE(
+        shell("ip addr add " + address + " dev " + name + (address.find(':') == std::string::npos ? "" : " nodad")));
+  }
+
+  void expect_collision(const LinkConfig& wanted, const std::string& with) {
+    const Result<void> result = link_->configure(wanted);
+    ASSERT_FALSE(result) << with;
+    EXPECT_EQ(result.error().code, Errc::in_use);
+    EXPECT_THAT(result.error().what, HasSubstr(with));
+    EXPECT_THAT(result.error().what, HasSubstr("--network"));
+    EXPECT_THAT(output_of("ip -4 addr show eps0"), Not(HasSubstr("inet"))) << "nothing may be changed";
+  }
+
+  std::unique_ptr<NetlinkLink> link_;
+};
+
+TEST_F(LinkTest, SetsAllOfTheConfiguration) {
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  const std::string link = output_of("ip -d link show eps0");
+  EXPECT_THAT(link, HasSubstr("02:11:22:33:44:55"));
+  EXPECT_THAT(link, HasSubstr("mtu 1400"));
+  EXPECT_THAT(link, HasSubstr("UP"));
+  EXPECT_THAT(link, HasSubstr("qlen " + std::to_string(kTxQueueLength)));
+  EXPECT_THAT(link, HasSubstr("addrgenmode eui64"));
+  EXPECT_THAT(output_of("ip -4 addr show eps0"),
+              HasSubstr("inet 192.168.43.7/24 brd 192.168.43.255 scope global eps0"));
+  EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0 proto kernel scope link src 192.168.43.7"));
+}
+
+TEST_F(LinkTest, TheLinkLocalAddressComesFromTheMac) {
+  // A TAP that nobody has open has no carrier, and gets no address; a bridge with a live port does as well.
+  ASSERT_TRUE(shell("ip link add br-t type bridge"));
+  link_ = must(NetlinkLink::open("br-t"));
+  ASSERT_TRUE(
+      shell("ip link add leg type veth peer name leg-p && ip link set leg master br-t && "
+            "ip link set leg up && ip link set leg-p up && ip link set br-t addrgenmode none up"));
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  std::string addresses;
+  for (int i = 0; i < 50 && addresses.find("fe80") == std::string::npos; ++i) {
+    ::usleep(100000);  // until the bridge's port forwards
+    addresses = output_of("ip -6 addr show br-t");
+  }
+  EXPECT_THAT(addresses, HasSubstr("fe80::11:22ff:fe33:4455/64"));
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24", "02:aa:00:00:00:01")));
+  addresses.clear();
+  for (int i = 0; i < 50 && addresses.find("fe80") == std::string::npos; ++i) {
+    ::usleep(100000);
+    addresses = output_of("ip -6 addr show br-t");
+  }
+  EXPECT_THAT(addresses, HasSubstr("fe80::aa:ff:fe00:1/64"));
+  EXPECT_THAT(addresses, Not(HasSubstr("4455")));
+}
+
+TEST_F(LinkTest, TheSameConfigurationAgainChangesNothing) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  must(link_->configure(wanted));
+  ::usleep(50000);
+  const auto monitor = must(AddressMonitor::open());
+  must(link_->configure(wanted));
+  EXPECT_FALSE(monitor->drain());
+}
+
+TEST_F(LinkTest, AnotherConfigurationReplacesTheFirst) {
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  ASSERT_TRUE(shell("ip addr add 192.168.43.8/24 dev eps0"));  // a secondary: goes with its primary
+  must(link_->configure(config("192.168.43.8", "192.168.43.0/24", "02:00:00:00:00:09")));
+  std::string addresses = output_of("ip -4 addr show eps0");
+  EXPECT_THAT(addresses, HasSubstr("192.168.43.8/24"));
+  EXPECT_THAT(addresses, Not(HasSubstr("192.168.43.7")));
+  must(link_->configure(config("10.8.1.2", "10.8.0.0/16", "02:00:00:00:00:09")));
+  addresses = output_of("ip -4 addr show eps0");
+  EXPECT_THAT(addresses, HasSubstr("10.8.1.2/16"));
+  EXPECT_THAT(addresses, Not(HasSubstr("192.168")));
+  EXPECT_THAT(output_of("ip -4 route"), Not(HasSubstr("192.168")));
+  EXPECT_THAT(output_of("ip -4 route"), HasSubstr("10.8.0.0/16 dev eps0"));
+}
+
+TEST_F(LinkTest, PutsARemovedRouteBack) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  must(link_->configure(wanted));
+  ASSERT_TRUE(shell("ip route del 192.168.43.0/24"));
+  must(link_->configure(wanted));
+  EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0 proto kernel scope link src 192.168.43.7"));
+}
+
+TEST_F(LinkTest, RefusesANetworkThatAnotherInterfaceHas) {
+  add("eth0", "192.168.43.7/24");
+  ASSERT_TRUE(shell("ip route add 10.20.0.0/16 via 192.168.43.1"));
+  expect_collision(config("192.168.43.9", "192.168.43.0/24"), "192.168.43.7/24 on eth0");
+  expect_collision(config("192.168.0.9", "192.168.0.0/16"), "192.168.43.7/24 on eth0");
+  expect_collision(config("192.168.43.130", "192.168.43.128/25"), "192.168.43.7/24 on eth0");
+  expect_collision(config("10.20.30.40", "10.20.30.0/24"), "10.20.0.0/16 on eth0");
+  must(link_->configure(config("192.168.44.9", "192.168.44.0/24")));
+}
+
+TEST_F(LinkTest, SeesMultipathAndPointToPointToo) {
+  add("eth0", "192.168.1.7/24");
+  add("eth1", "10.9.0.1 peer 10.77.0.2/32");
+  ASSERT_TRUE(shell("ip route add 10.20.0.0/16 nexthop via 192.168.1.1 nexthop via 192.168.1.2"));
+  expect_collision(config("10.20.0.9", "10.20.0.0/16"), "10.20.0.0/16 on eth0");
+  expect_collision(config("10.77.0.9", "10.77.0.0/24"), "on eth1");
+  expect_collision(config("10.9.0.9", "10.9.0.0/24"), "on eth1");
+}
+
+TEST_F(LinkTest, ADefaultRouteIsNoCollision) {
+  add("eth0", "192.168.1.7/24");
+  ASSERT_TRUE(shell("ip route add default via 192.168.1.1"));
+  ASSERT_TRUE(shell("ip route add 0.0.0.0/1 via 192.168.1.1 && ip route add 128.0.0.0/1 via 192.168.1.1"));
+  ASSERT_TRUE(shell("ip route add unreachable 192.168.0.0/16"));
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+}
+
+TEST_F(LinkTest, LocalAddressesAreThoseOthersCouldReach) {
+  add("eth0", "192.0.2.1/24");
+  ASSERT_TRUE(shell("ip addr add 2001:db8::1/64 dev eth0 nodad && ip addr add 169.254.3.4/16 dev eth0"));
+  ASSERT_TRUE(shell("ip addr add 2001:db8::2/64 dev eth0 nodad preferred_lft 0 valid_lft 1000"));
+  add("br-lan", "192.0.3.1/24", "bridge");
+  ASSERT_TRUE(shell("ip link set eth0-p master br-lan"));
+  add("docker0", "172.17.0.1/16", "bridge");
+  add("docker0l", "172.18.0.1/16");  // no bridge: somebody's choice of a name
+  ASSERT_TRUE(
+      shell("ip link add leg type veth peer name leg-p && ip link set leg master docker0 && "
+            "ip link set leg up && ip link set leg-p up"));
+  add("eth1", "198.51.100.1/24");
+  ASSERT_TRUE(shell("ip link set eth1 down"));
+  add("eth2", "198.51.101.1/24");
+  ASSERT_TRUE(shell("ip link set eth2-p down"));  // the cable is out
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  ASSERT_TRUE(shell("ip addr add 192.168.43.99/32 dev lo"));
+  EXPECT_THAT(link_->local_addresses(), UnorderedElementsAre(*parse_ip("192.0.2.1"), *parse_ip("2001:db8::1"),
+                                                             *parse_ip("192.0.3.1"), *parse_ip("172.18.0.1")));
+}
+
+TEST_F(LinkTest, AMissingInterfaceIsSaid) {
+  const Result<void> result = must(NetlinkLink::open("none0"))->configure(config("192.168.43.7", "192.168.43.0/24"));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::not_found);
+  EXPECT_THAT(result.error().what, HasSubstr("none0"));
+}
+
+TEST_F(LinkTest, TheMonitorTellsOfChanges) {
+  const auto monitor = must(AddressMonitor::open());
+  EXPECT_FALSE(readable(monitor->fd(), 0));
+  EXPECT_FALSE(monitor->drain());
+  for (const char* change : {"ip link add eth0 type veth", "ip link set eth0 up", "ip addr add 192.0.2.1/24 dev eth0",
+                             "ip route add 198.51.100.0/24 dev lo", "ip -6 addr add 2001:db8::1/64 dev lo"}) {
+    ASSERT_TRUE(shell(change));
+    EXPECT_TRUE(readable(monitor->fd())) << change;
+    ::usleep(20000);
+    EXPECT_TRUE(monitor->drain()) << change;
+    EXPECT_FALSE(readable(monitor->fd(), 0));
+  }
+}
+
+TEST(ContainerBridge, IsToldByKindAndName) {
+  for (const char* name : {"docker0", "virbr0", "lxcbr0", "cni0", "podman1", "br-0123456789ab"}) {
+    EXPECT_TRUE(is_container_bridge(name, "bridge")) << name;
+    EXPECT_FALSE(is_container_bridge(name, "veth")) << name;
+  }
+  for (const char* name : {"br0", "br-lan", "eth0", "br-guest"})
+    EXPECT_FALSE(is_container_bridge(name, "bridge")) << name;
+}
+
+}  // namespace
+}  // namespace eps::os

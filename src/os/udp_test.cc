@@ -1,0 +1,256 @@
+#include "os/udp.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <vector>
+
+#include "os/netns_fixture.h"
+
+namespace eps::os {
+namespace {
+
+using ports::RxDatagram;
+using ports::TxDatagram;
+
+Endpoint at(const char* ip, const LinuxUdp& udp) {
+  return {*parse_ip(ip), udp.local_port()};
+}
+
+// `size` bytes of which no two stretches are alike.
+Bytes pattern(std::size_t size, unsigned seed = 1) {
+  Bytes out(size);
+  for (std::byte& b : out) {
+    seed = seed * 1664525 + 1013904223;
+    b = static_cast<std::byte>(seed >> 24);
+  }
+  return out;
+}
+
+struct Received {
+  std::vector<Bytes> datagrams;  // runs cut into what was sent
+  std::size_t runs = 0;
+  Endpoint from;
+};
+
+class UdpTest : public NetnsTest {
+ protected:
+  // Until `bytes` bytes have come or nothing comes any more.
+  static Received receive(LinuxUdp& udp, std::size_t bytes) {
+    Received out;
+    std::array<RxDatagram, 16> batch;
+    for (std::size_t got = 0; got < bytes && readable(udp.fd(), 300);) {
+      const std::size_t count = udp.receive(batch);
+      for (const RxDatagram& run : std::span(batch).first(count)) {
+        EXPECT_GT(run.segment_size, 0);
+        out.from = run.from;
+        ++out.runs;
+        got += run.bytes.size();
+        for (std::size_t i = 0; i < run.bytes.size(); i += run.segment_size) {
+          const ByteSpan one = run.bytes.subspan(i, std::min<std::size_t>(run.segment_size, run.bytes.size() - i));
+          out.datagrams.emplace_back(one.begin(), one.end());
+        }
+      }
+    }
+    return out;
+  }
+
+  static void expect_equal(const Received& received, ByteView sent, std::size_t segment_size) {
+    std::size_t offset = 0;
+    for (const Bytes& one : received.datagrams) {
+      ASSERT_EQ(one.size(), std::min(segment_size, sent.size() - offset));
+      ASSERT_TRUE(equal(one, sent.subspan(offset, one.size())));
+      offset += one.size();
+    }
+    EXPECT_EQ(offset, sent.size());
+  }
+};
+
+TEST_F(UdpTest, ARunArrivesAsItWasCut) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  ASSERT_TRUE(a->gso() && a->gro());
+  for (const char* ip : {"127.0.0.1", "::1"}) {
+    const Bytes sent = pattern(39 * 1200 + 77);
+    const TxDatagram tx{at(ip, *b), sent, 1200};
+    EXPECT_EQ(a->send({&tx, 1}), 1U);
+    const Received received = receive(*b, sent.size());
+    expect_equal(received, sent, 1200);
+    EXPECT_EQ(received.from, at(ip, *a));
+    EXPECT_EQ(received.runs, 1U) << "the kernel should have handed the run over whole";
+  }
+}
+
+TEST_F(UdpTest, SwitchesTurnSegmentationAndCoalescingOff) {
+  const auto a = must(LinuxUdp::open({.gso = false}));
+  const auto b = must(LinuxUdp::open({.gro = false}));
+  EXPECT_FALSE(a->gso());
+  EXPECT_FALSE(b->gro());
+  const Bytes sent = pattern(50 * 1000 + 1);
+  const TxDatagram tx{at("127.0.0.1", *b), sent, 1000};
+  EXPECT_EQ(a->send({&tx, 1}), 1U);
+  const Received received = receive(*b, sent.size());
+  expect_equal(received, sent, 1000);
+  EXPECT_EQ(received.runs, 51U);
+}
+
+TEST_F(UdpTest, ARunBeyondTheKernelsLimitsIsSplit) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  for (const std::size_t segment : {std::size_t{100}, std::size_t{1441}}) {
+    // More than 64 segments; more than 65,507 bytes.
+    const Bytes sent = pattern(segment == 100 ? 150 * 100 + 3 : 47 * 1441 + 5);
+    const TxDatagram tx{at("127.0.0.1", *b), sent, static_cast<std::uint16_t>(segment)};
+    EXPECT_EQ(a->send({&tx, 1}), 1U);
+    expect_equal(receive(*b, sent.size()), sent, segment);
+  }
+}
+
+TEST_F(UdpTest, TheLargestDatagramPasses) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  const Bytes sent = pattern(ports::kMaxUdpPayload);
+  const TxDatagram tx{at("127.0.0.1", *b), sent, 0};
+  EXPECT_EQ(a->send({&tx, 1}), 1U);
+  expect_equal(receive(*b, sent.size()), sent, sent.size());
+}
+
+TEST_F(UdpTest, SegmentsLargerThanTheMtuArriveInFragments) {
+  ASSERT_TRUE(shell("ip link set lo mtu 1300"));
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  for (const char* ip : {"127.0.0.1", "::1"}) {
+    for (int repetition = 0; repetition < 2; ++repetition) {  // the second knows that segmenting fails
+      const Bytes sent = pattern(40 * 1450 + 9);
+      const TxDatagram tx{at(ip, *b), sent, 1450};
+      EXPECT_EQ(a->send({&tx, 1}), 1U);
+      expect_equal(receive(*b, sent.size()), sent, 1450);
+    }
+    // Segments that fit are still sent as a run.
+    const Bytes small = pattern(40 * 1000);
+    const TxDatagram tx{at(ip, *b), small, 1000};
+    EXPECT_EQ(a->send({&tx, 1}), 1U);
+    const Received received = receive(*b, small.size());
+    expect_equal(received, small, 1000);
+    EXPECT_EQ(received.runs, 1U);
+  }
+}
+
+TEST_F(UdpTest, Ipv4PassesWhereIpv6IsSwitchedOff) {
+  ASSERT_TRUE(sysctl("net/ipv6/conf/all/disable_ipv6", "1"));
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  const Bytes sent = pattern(10 * 1200);
+  const TxDatagram tx{at("127.0.0.1", *b), sent, 1200};
+  EXPECT_EQ(a->send({&tx, 1}), 1U);
+  expect_equal(receive(*b, sent.size()), sent, 1200);
+  const TxDatagram six{at("::1", *b), sent, 1200};
+  EXPECT_EQ(a->send({&six, 1}), 0U);
+}
+
+TEST_F(UdpTest, ALostDatagramDoesNotHoldUpTheOthers) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  const Bytes run = pattern(20 * 500), lone = pattern(99);
+  std::vector<TxDatagram> batch;
+  for (int i = 0; i < 40; ++i) {
+    batch.push_back({at("127.0.0.1", *b), lone, 0});
+    batch.push_back({at("192.0.2.1", *b), run, 500});   // no route
+    batch.push_back({at("2001:db8::1", *b), lone, 0});  // no route
+    batch.push_back({at("127.0.0.1", *b), run, 500});
+  }
+  EXPECT_EQ(a->send(batch), 80U);
+  EXPECT_EQ(receive(*b, 40 * (99 + 20 * 500)).datagrams.size(), 40U * 21U);
+}
+
+TEST_F(UdpTest, APeerThatIsGoneIsNoError) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  Endpoint gone;
+  {
+    const auto c = must(LinuxUdp::open());
+    gone = at("127.0.0.1", *c);
+  }
+  const Bytes sent = pattern(300);
+  for (int i = 0; i < 5; ++i) {
+    const TxDatagram batch[] = {{gone, sent, 0}, {at("127.0.0.1", *b), sent, 100}};
+    EXPECT_EQ(a->send(batch), 2U);
+  }
+  EXPECT_EQ(receive(*b, 1500).datagrams.size(), 15U);
+  std::array<RxDatagram, 4> none;
+  EXPECT_EQ(a->receive(none), 0U);
+}
+
+TEST_F(UdpTest, EmptyDatagramsAreSkipped) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(b->local_port());
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  UniqueFd other(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::sendto(other.get(), nullptr, 0, 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+  const Bytes sent = pattern(10);
+  const TxDatagram batch[] = {{at("127.0.0.1", *b), {}, 0}, {at("127.0.0.1", *b), sent, 0}};
+  EXPECT_EQ(a->send(batch), 2U);
+  EXPECT_EQ(receive(*b, 10).datagrams, std::vector<Bytes>{sent});
+}
+
+TEST_F(UdpTest, AFullSocketLosesTheRestOfTheBatch) {
+  // Datagrams to a neighbour that does not answer wait for its address, for seconds, and in any number.
+  ASSERT_TRUE(shell("ip link add eth0 type veth peer name wire && ip link set wire up && ip link set eth0 up"));
+  ASSERT_TRUE(shell("ip addr add 192.0.2.1/24 dev eth0"));
+  ASSERT_TRUE(sysctl("net/ipv4/neigh/eth0/unres_qlen_bytes", "100000000"));
+  const auto a = must(LinuxUdp::open());
+  const Bytes run = pattern(64 * 1000);
+  const std::vector<TxDatagram> batch(40, TxDatagram{{*parse_ip("192.0.2.2"), 9}, run, 1000});
+  const std::size_t taken = a->send(batch);
+  EXPECT_GT(taken, 0U);
+  EXPECT_LT(taken, 20U) << "what waits in the kernel is delay";
+  EXPECT_EQ(a->send(batch), 0U);
+}
+
+TEST_F(UdpTest, APortInUseIsSaidWithTheRemedy) {
+  const auto a = must(LinuxUdp::open());
+  const auto b = LinuxUdp::open({.port = a->local_port()});
+  ASSERT_FALSE(b);
+  EXPECT_EQ(b.error().code, Errc::in_use);
+  EXPECT_THAT(b.error().what, ::testing::HasSubstr("choose another port"));
+}
+
+TEST(GsoMemoryTest, HoldsAFailureForAWhileAndForThatSizeOnly) {
+  GsoMemory memory;
+  const IpAddress a = *parse_ip("192.0.2.1"), b = *parse_ip("2001:db8::1");
+  const Instant start{std::chrono::hours(1)};
+  EXPECT_TRUE(memory.empty());
+  memory.failed(a, 1400, start);
+  EXPECT_FALSE(memory.empty());
+  EXPECT_FALSE(memory.allows(a, 1400, start));
+  EXPECT_FALSE(memory.allows(a, 1500, start));
+  EXPECT_TRUE(memory.allows(a, 1399, start));
+  EXPECT_TRUE(memory.allows(b, 1400, start));
+  memory.failed(a, 1200, start);
+  memory.failed(a, 1450, start);
+  EXPECT_FALSE(memory.allows(a, 1200, start));
+  EXPECT_TRUE(memory.allows(a, 1200, start + GsoMemory::kHold));
+  EXPECT_TRUE(memory.empty());
+}
+
+TEST(GsoMemoryTest, AFullTableForgetsTheOldest) {
+  GsoMemory memory;
+  const Instant start{std::chrono::hours(1)};
+  for (std::uint32_t i = 0; i <= GsoMemory::kMaxEntries; ++i) {
+    memory.failed(IpAddress::from_v4({i}), 1400, start + std::chrono::milliseconds(i));
+  }
+  const Instant later = start + std::chrono::seconds(1);
+  EXPECT_TRUE(memory.allows(IpAddress::from_v4({0}), 1400, later));
+  for (std::uint32_t i = 1; i <= GsoMemory::kMaxEntries; ++i) {
+    EXPECT_FALSE(memory.allows(IpAddress::from_v4({i}), 1400, later));
+  }
+}
+
+}  // namespace
+}  // namespace eps::os
