@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <thread>
 #include <vector>
 
 #include "os/netns_fixture.h"
@@ -211,6 +212,23 @@ TEST_F(UdpTest, AFullSocketLosesTheRestOfTheBatch) {
   EXPECT_GT(taken, 0U);
   EXPECT_LT(taken, 20U) << "what waits in the kernel is delay";
   EXPECT_EQ(a->send(batch), 0U);
+}
+
+TEST_F(UdpTest, SeveralThreadsSendAtATime) {
+  ASSERT_TRUE(shell("ip link set lo mtu 1300"));  // so that they also share what is known of destinations
+  const auto a = must(LinuxUdp::open());
+  const auto b = must(LinuxUdp::open());
+  const Bytes run = pattern(4 * 1400);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      const TxDatagram tx{at("127.0.0.1", *b), run, 1400};
+      for (int i = 0; i < 30; ++i) EXPECT_EQ(a->send({&tx, 1}), 1U);
+    });
+  }
+  const Received received = receive(*b, 90 * run.size());
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(received.datagrams.size(), 90U * 4U);
 }
 
 TEST_F(UdpTest, APortInUseIsSaidWithTheRemedy) {
