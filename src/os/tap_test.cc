@@ -7,7 +7,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <numeric>
+#include <array>
+#include <cstring>
+#include <vector>
 
 #include "os/link.h"
 #include "os/netns_fixture.h"
@@ -59,11 +61,11 @@ class TapTest : public NetnsTest {
   }
 
   // A socket that sees, and can send, every frame of the interface.
-  static UniqueFd packet_socket(const LinuxTap& tap) {
-    UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(kTestType)));
+  static UniqueFd packet_socket(const LinuxTap& tap, std::uint16_t type = kTestType) {
+    UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(type)));
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(kTestType);
+    address.sll_protocol = htons(type);
     address.sll_ifindex = tap.ifindex();
     EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     return fd;
@@ -177,40 +179,50 @@ TEST_F(TapTest, SuperFramesFillTheArenaAndTheRestFollows) {
   EXPECT_EQ(seen, 10U);
 }
 
-// A TCP super-frame to a closed port, its checksum partial: the reset acknowledges every byte of it, so the kernel took
-// it as one frame with a right checksum.
+// A TCP super-frame to a closed port, its checksum partial, in three pieces.
+struct TcpRun {
+  static constexpr std::size_t kSegment = 1300, kPayload = 20 * kSegment;
+  explicit TcpRun(std::uint8_t flags) : headers(ethernet(ETH_P_IP, {})), payload(kPayload, std::byte{0x33}) {
+    Writer w(headers);
+    w.u16(0x4500);
+    w.u16(static_cast<std::uint16_t>(20 + 20 + kPayload));
+    w.u32(0);
+    w.u16(64 << 8 | IPPROTO_TCP);
+    w.u16(0);
+    w.u32(parse_ip4("10.99.0.2")->value);
+    w.u32(parse_ip4("10.99.0.1")->value);
+    store_be16(&headers[24], static_cast<std::uint16_t>(~checksum(ByteView(headers).subspan(14, 20))));
+    w.u16(4000);
+    w.u16(5000);
+    w.u32(1000000);
+    w.u32(0);
+    w.u16(static_cast<std::uint16_t>(0x5000 | flags));
+    w.u16(1000);
+    w.u16(checksum(ByteView(headers).subspan(26, 8), static_cast<std::uint32_t>(IPPROTO_TCP + 20 + kPayload)));
+    w.u16(0);
+    pieces = {headers, ByteView(payload).first(kSegment), ByteView(payload).subspan(kSegment)};
+  }
+  TapWrite write() const {
+    const FrameMeta meta{.gso = Gso::tcp4,
+                         .gso_size = kSegment,
+                         .header_size = static_cast<std::uint16_t>(headers.size()),
+                         .checksum_partial = true,
+                         .csum_start = 34,
+                         .csum_offset = 16};
+    return {pieces, meta};
+  }
+
+  Bytes headers;
+  Bytes payload;
+  std::array<ByteView, 3> pieces;
+};
+
+// The reset acknowledges every byte, so the kernel took it as one frame with a right checksum.
 TEST_F(TapTest, TheKernelTakesATcpSuperFrame) {
   const auto tap = open_up();
-  constexpr std::size_t kSegment = 1300, kPayload = 20 * kSegment;
-  const std::uint32_t peer = parse_ip4("10.99.0.2")->value, own = parse_ip4("10.99.0.1")->value;
-  Bytes headers = ethernet(ETH_P_IP, {});
-  Writer w(headers);
-  w.u16(0x4500);
-  w.u16(static_cast<std::uint16_t>(20 + 20 + kPayload));
-  w.u32(0);
-  w.u16(64 << 8 | IPPROTO_TCP);
-  w.u16(0);
-  w.u32(peer);
-  w.u32(own);
-  store_be16(&headers[24], static_cast<std::uint16_t>(~checksum(ByteView(headers).subspan(14, 20))));
-  w.u16(4000);
-  w.u16(5000);
-  w.u32(1000000);
-  w.u32(0);
-  w.u16(0x5000);  // no flags
-  w.u16(1000);
-  w.u16(checksum(ByteView(headers).subspan(26, 8), static_cast<std::uint32_t>(IPPROTO_TCP + 20 + kPayload)));
-  w.u16(0);
-  const Bytes payload(kPayload, std::byte{0x33});
-  const ByteView pieces[] = {headers, ByteView(payload).first(kSegment), ByteView(payload).subspan(kSegment)};
-  const FrameMeta meta{.gso = Gso::tcp4,
-                       .gso_size = kSegment,
-                       .header_size = static_cast<std::uint16_t>(headers.size()),
-                       .checksum_partial = true,
-                       .csum_start = 34,
-                       .csum_offset = 16};
   ASSERT_TRUE(shell("ip neigh replace 10.99.0.2 lladdr 02:00:00:00:00:02 dev epst0"));
-  const TapWrite write{pieces, meta};
+  const TcpRun run(0);
+  const TapWrite write = run.write();
   EXPECT_EQ(tap->write({&write, 1}), 1U);
   ASSERT_TRUE(readable(tap->fd()));
   std::array<TapFrame, 4> frames;
@@ -218,7 +230,30 @@ TEST_F(TapTest, TheKernelTakesATcpSuperFrame) {
   const ByteSpan reset = frames[0].bytes;
   ASSERT_GE(reset.size(), 54U);
   EXPECT_EQ(reset[47] & std::byte{0x14}, std::byte{0x14}) << "RST and ACK";
-  EXPECT_EQ(load_be32(&reset[42]), 1000000U + kPayload);
+  EXPECT_EQ(load_be32(&reset[42]), 1000000U + TcpRun::kPayload);
+}
+
+// The offload metadata as the kernel understood it, from a packet socket that asks for it.
+TEST_F(TapTest, ASuperFrameWithCwrIsMarkedForTheKernel) {
+  const auto tap = open_up();
+  const UniqueFd wire = packet_socket(*tap, ETH_P_ALL);
+  const int on = 1;
+  ASSERT_EQ(::setsockopt(wire.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+  for (const std::uint8_t flags : {0x10, 0x90}) {  // ACK; ACK and CWR
+    const TcpRun run(flags);
+    const TapWrite write = run.write();
+    ASSERT_EQ(tap->write({&write, 1}), 1U);
+    Bytes seen;
+    do {
+      seen = receive(wire.get());
+      ASSERT_FALSE(seen.empty());
+    } while (seen.size() < TcpRun::kPayload);  // the kernel's own frames pass here too
+    EXPECT_EQ(seen.size(), 10 + run.headers.size() + run.payload.size());
+    EXPECT_EQ(seen[1], flags == 0x90 ? std::byte{0x81} : std::byte{0x01});  // virtio's TCPV4, and its ECN bit
+    std::uint16_t segment = 0;
+    std::memcpy(&segment, &seen[4], sizeof(segment));
+    EXPECT_EQ(segment, TcpRun::kSegment);
+  }
 }
 
 TEST_F(TapTest, ABadFrameDoesNotHoldUpTheOthers) {
