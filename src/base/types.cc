@@ -23,7 +23,7 @@ std::optional<Int> parse_number(std::string_view text, Int max) {
 
 std::string to_string(const Mac& mac) {
   std::string out = to_hex(mac.bytes);
-  for (std::size_t at = 2; at < out.size(); at += 3) out.insert(at, ":");
+  for (std::size_t at = 2; at < out.size(); at += 3) out.insert(at, 1, ':');
   return out;
 }
 

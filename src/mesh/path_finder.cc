@@ -7,12 +7,13 @@ namespace {
 
 // LAN before public, IPv6 before IPv4 among the public ones; an endpoint that only a datagram told us of comes last.
 constexpr int kHeardRank = 10;
-int rank_of(const Candidate& candidate) {
-  const int v4 = candidate.endpoint.ip.is_v4() ? 1 : 0;
-  return candidate.kind == Candidate::Kind::local ? v4 : 2 + v4;
-}
 
 }  // namespace
+
+int PathFinder::rank_of(const Candidate& candidate) {
+  const int v4 = candidate.endpoint.ip.is_v4() ? 1 : 0;
+  return candidate.kind == Candidate::Kind::local ? v4 : kPublicRank + v4;
+}
 
 PathFinder::Probe* PathFinder::find(const Endpoint& endpoint) {
   const auto it = std::find_if(probes_.begin(), probes_.end(), [&](const Probe& p) { return p.endpoint == endpoint; });

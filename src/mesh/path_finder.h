@@ -58,9 +58,12 @@ class PathFinder {
   Instant next_deadline() const { return next_round_; }
 
   const std::optional<Endpoint>& direct() const { return direct_; }
+  // The path in use is an address of one of the peer's own interfaces: no NAT lies between.
+  bool on_lan() const { return direct_ && direct_rank_ < kPublicRank; }
   std::optional<Duration> round_trip() const { return round_trip_; }
 
  private:
+  static constexpr int kPublicRank = 2;
   struct Probe {
     Endpoint endpoint;
     int rank = 0;  // of its kind: a lower one is better
@@ -68,6 +71,7 @@ class PathFinder {
     std::uint64_t id = 0;  // of the last ping; 0: none is open
     Instant sent_at{};
   };
+  static int rank_of(const Candidate& candidate);
   Probe* find(const Endpoint& endpoint);
   Probe* add(const Endpoint& endpoint, int rank, bool announced);
   Ping ping(Probe& probe, Instant now);

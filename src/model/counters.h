@@ -8,7 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/time.h"
+#include <map>
+#include <string>
+
+#include "model/status.h"
 
 namespace eps {
 
@@ -57,5 +60,9 @@ struct Counters {
     bytes_forwarded.fetch_add(bytes, std::memory_order_relaxed);
   }
 };
+
+TrafficTotals totals_of(const Counters& counters);
+// By the name of the reason, those that are not zero.
+std::map<std::string, std::uint64_t> nonzero_drops(const Counters& counters);
 
 }  // namespace eps
