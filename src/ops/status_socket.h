@@ -1,0 +1,49 @@
+#pragma once
+
+// How `eps` asks a running daemon: a Unix stream socket, one request a connection. The request is one line of JSON
+// {"command":"status"}, the answer one line of JSON {"ok":true,...} or {"ok":false,"error":"one sentence"}.
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "base/result.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace eps::ops {
+
+inline constexpr std::size_t kMaxRequestSize = 4096;      // bytes of a request; a longer one is refused
+inline constexpr std::size_t kMaxStatusConnections = 32;  // at once; the next one is closed unanswered
+inline constexpr std::chrono::seconds kStatusTimeout{5};  // for a whole connection
+
+class StatusSocket {
+ public:
+  // REQUIRES: `request` is a JSON object (anything else is refused before). Called from the event loop.
+  using Handler = std::function<nlohmann::json(const nlohmann::json& request)>;
+
+  // Listens at `path`, readable by its owner only; makes the directory (0755) if it is missing and replaces what a
+  // crash left behind. Where another process answers there: Errc::in_use. `program` is for the error's text.
+  static Result<std::unique_ptr<StatusSocket>> open(boost::asio::io_context& io, const std::string& path,
+                                                    const std::string& program, Handler handler);
+  // Closes every connection and removes the socket's file. No handler is called any more.
+  ~StatusSocket();
+  StatusSocket(const StatusSocket&) = delete;
+  StatusSocket& operator=(const StatusSocket&) = delete;
+
+ private:
+  struct Impl;
+  explicit StatusSocket(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+// Asks and waits. Errc::not_found: nobody listens there; Errc::permission: not allowed to ask; Errc::unavailable: no
+// answer in time; Errc::corrupt: the answer is no JSON object.
+Result<nlohmann::json> ask(const std::string& path, const nlohmann::json& request,
+                           std::chrono::milliseconds timeout = kStatusTimeout);
+
+}  // namespace eps::ops

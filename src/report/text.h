@@ -1,0 +1,26 @@
+#pragma once
+
+// Tables for people, made from the JSON that a daemon answers (status_json.h). Fields that are missing, because the
+// daemon is of another version, show as "-".
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace eps::report {
+
+std::string status_text(const nlohmann::json& status);   // of a client or a server
+std::string peers_text(const nlohmann::json& status);    // of a client
+std::string members_text(const nlohmann::json& status);  // of a server
+
+// SI units, three figures: "0 B", "999 B", "1.50 kB", "12.3 MB", "123 GB".
+std::string human_bytes(std::uint64_t bytes);
+// The two largest units: "0 s", "59 s", "1 min 2 s", "3 h 20 min", "12 d 4 h".
+std::string human_duration(std::uint64_t seconds);
+
+// Columns as wide as their widest cell, two blanks between, no blanks at a line's end. Widths are counted in UTF-8
+// characters.
+std::string columns(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace eps::report

@@ -1,0 +1,49 @@
+#pragma once
+
+// The value of every option of the daemons, checked: what app/options.h makes of command line and configuration file.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/types.h"
+#include "ops/log.h"
+
+namespace eps::runtime {
+
+struct CommonSettings {
+  std::string version;  // of this program, "0.1.0"
+  std::string conf = "/etc/eps.conf";
+  std::string log;
+  ops::LogLevel log_level = ops::LogLevel::info;
+  bool stats = false;
+  std::optional<std::string> scorecard;  // the file; nullopt: none is written
+  std::chrono::seconds interval{60};     // of statistics and scorecard
+  std::string state = "/var/lib/eps";    // the daemon's own lies in client/ or server/ under it
+  std::string socket;
+  std::uint16_t port = kDefaultPort;
+  // One sentence for each given option that has no effect in this version, for the log.
+  std::vector<std::string> not_yet_notes;
+};
+
+struct ClientSettings : CommonSettings {
+  std::vector<std::string> servers;  // names and addresses in the order given, at least one
+  std::string key;                   // the network key's text, blanks trimmed; secret
+  std::string device = "eps0";
+  std::string name;           // valid_name()
+  std::string aead = "auto";  // or a name that crypto::parse_aead_kind() knows
+};
+
+struct ServerSettings : CommonSettings {
+  Ip4Network network{{0xc0a82b00}, 24};
+  bool sequential = false;
+  std::uint16_t mtu = kDefaultMtu;
+  std::optional<std::string> graphviz;
+  std::chrono::seconds graphviz_interval{300};
+  std::chrono::milliseconds upnp_timeout{1000};
+};
+
+}  // namespace eps::runtime
