@@ -1,7 +1,7 @@
 #pragma once
 
-// What a member list is bound to: a digest over the stable fields of all members, and the message that the server signs.
-// The server computes it when it changes a member, a client after every delta.
+// What a member list is bound to: a digest over the stable fields of all members, and the message that the server
+// signs. The server computes it when it changes a member, a client after every delta.
 
 #include <map>
 

@@ -318,8 +318,12 @@ std::string Registry::unique_name(std::string_view wish, MemberId owner) const {
   return name;
 }
 
-void Registry::touch(MemberId id) { changed_at_[id] = ++version_; }
+void Registry::touch(MemberId id) {
+  changed_at_[id] = ++version_;
+}
 
-void Registry::stable_fields_changed() { digest_ = list_digest(members_); }
+void Registry::stable_fields_changed() {
+  digest_ = list_digest(members_);
+}
 
 }  // namespace eps::registry

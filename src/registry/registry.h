@@ -36,8 +36,8 @@ struct Identity {
 
 struct JoinRequest {
   PublicKey key;
-  std::string name;     // as the client calls itself; made unique here
-  std::string version;  // of its program
+  std::string name;               // as the client calls itself; made unique here
+  std::string version;            // of its program
   bool proved_enrolment = false;  // it knew the enrolment secret
 };
 
@@ -105,7 +105,7 @@ class Registry {
   std::map<Ip4, MemberId> by_address_;
   std::vector<PublicKey> revoked_;
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
-  std::uint64_t oldest_delta_ = 0;                              // deltas reach back to this version
+  std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
   std::uint32_t next_id_ = 1;
   std::uint64_t version_ = 0;
   crypto::Hash digest_{};

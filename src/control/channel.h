@@ -1,0 +1,49 @@
+#pragma once
+
+// One end of a control connection after TCP: frames with a length of 16 bits, first the two handshake messages in
+// clear, then ChaCha20-Poly1305 with one 64-bit counter per direction (Noise transport messages).
+
+#include <memory>
+#include <optional>
+
+#include "base/bytes.h"
+#include "crypto/aead.h"
+#include "noise/handshake.h"
+
+namespace eps::control {
+
+inline constexpr std::string_view kPrologue = "eps control 1";
+inline constexpr std::uint8_t kVersion = 1;
+
+// What a client asks for in its first message; selects the pre-shared key.
+enum class Purpose : std::uint8_t { first_join = 1, member = 2 };
+
+class Channel {
+ public:
+  static constexpr std::size_t kMaxFrame = 65'535;
+
+  // Appends received bytes. False when more than `limit` bytes would wait.
+  bool feed(ByteView bytes, std::size_t limit = 4 * kMaxFrame);
+  // The next whole frame's body, taken out; nullopt until it is there.
+  std::optional<Bytes> next_frame();
+
+  // From here on frames are sealed and opened.
+  void begin_transport(const noise::TransportKeys& keys, bool initiator);
+  bool transport() const { return seal_ != nullptr; }
+  // Opens a frame's body; nullopt: forged, replayed or out of order, the connection must end.
+  std::optional<Bytes> open(ByteView frame);
+  // Appends a sealed frame. REQUIRES: transport(), plain.size() <= wire::kMaxControlMessage.
+  void seal(ByteView plain, Bytes& out);
+  // Appends a frame in clear.
+  static void put_frame(ByteView body, Bytes& out);
+
+ private:
+  Bytes received_;
+  std::size_t taken_ = 0;  // bytes of received_ that were handed out already
+  std::unique_ptr<crypto::Aead> seal_;
+  std::unique_ptr<crypto::Aead> open_;
+  std::uint64_t sealed_ = 0;
+  std::uint64_t opened_ = 0;
+};
+
+}  // namespace eps::control

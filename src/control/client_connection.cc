@@ -1,0 +1,169 @@
+#include "control/client_connection.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "crypto/primitives.h"
+#include "registry/list_digest.h"
+
+namespace eps::control {
+
+ClientConnection::ClientConnection(ClientParams params, const MemberList& held, Rng& rng)
+    : params_(std::move(params)), members_(held), rng_(rng) {}
+
+ClientConnection::Outputs ClientConnection::start(Instant now) {
+  started_ = last_sent_ = last_received_ = now;
+  Outputs out;
+  handshake_.emplace(params_.self, params_.key.server, as_view(kPrologue), rng_);
+  const auto purpose = params_.enrolled ? Purpose::member : Purpose::first_join;
+  const std::array payload = {std::byte{kVersion}, static_cast<std::byte>(purpose)};
+  Bytes message;
+  if (!handshake_->write_initiation(payload, message)) {
+    refuse({"The network key holds no usable server key. Copy it again from the server (eps key).", false}, out);
+    return out;
+  }
+  Channel::put_frame(message, out.to_send);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now) {
+  Outputs out;
+  if (ended_) return out;
+  last_received_ = now;
+  if (!channel_.feed(bytes)) refuse({"the server sent more than a message holds"}, out);
+  while (!ended_) {
+    auto frame = channel_.next_frame();
+    if (!frame) break;
+    if (!channel_.transport()) {
+      on_response(*frame, out, now);
+      continue;
+    }
+    const auto plain = channel_.open(*frame);
+    if (!plain) {
+      refuse({"a message of the server was changed on its way"}, out);
+      break;
+    }
+    auto message = wire::decode(*plain);
+    if (!message) {
+      refuse({message.error().what}, out);
+      break;
+    }
+    on_message(std::move(*message), out, now);
+  }
+  return out;
+}
+
+void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now) {
+  const crypto::Key psk = params_.enrolled ? crypto::Key() : enrolment_psk(params_.key);
+  const auto done = handshake_->read_response(frame, psk);
+  if (!done) {
+    return refuse(
+        {"The server did not accept the network key: its enrolment part is wrong or was replaced. Copy the key "
+         "again from the server (eps key).",
+         false},
+        out);
+  }
+  channel_.begin_transport(done->keys, true);
+  send(wire::Hello{params_.name, params_.version, members_.version()}, out, now);
+}
+
+void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, Instant now) {
+  if (auto* welcome = std::get_if<wire::Welcome>(&message)) {
+    welcomed_ = true;
+    network_ = welcome->network.id;
+    signing_key_ = welcome->signing_key;
+    crypto::Key bind_key{std::span<const std::byte, 32>(welcome->bind_key)};
+    crypto::wipe(welcome->bind_key);
+    out.events.push_back(Welcomed{welcome->network, welcome->self, welcome->data_port, std::move(bind_key),
+                                  welcome->relay_tag, welcome->version});
+  } else if (const auto* delta = std::get_if<wire::MemberDelta>(&message)) {
+    on_delta(*delta, out, now);
+  } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
+    using enum wire::RefusalCode;
+    const bool unknown = refused->code == unknown_key;
+    refuse({refused->sentence, refused->code == other || refused->code == full || unknown, false, unknown}, out);
+  } else if (std::holds_alternative<wire::Ping>(message)) {
+    send(wire::Pong{}, out, now);
+  }
+}
+
+void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Instant now) {
+  if (!partial_) {
+    partial_ = part.delta;
+  } else if (partial_->to != part.delta.to || partial_->upserts.size() > kMaxMembers) {
+    return refuse({"the parts of a change of the member list do not belong together"}, out);
+  } else {
+    std::copy(part.delta.upserts.begin(), part.delta.upserts.end(), std::back_inserter(partial_->upserts));
+    std::copy(part.delta.removed.begin(), part.delta.removed.end(), std::back_inserter(partial_->removed));
+  }
+  if (!part.last) return;
+  const Delta delta = std::move(*partial_);
+  partial_.reset();
+  // A delta that crossed our wish for the whole list on its way applies to nothing: that list is coming.
+  MemberList next = members_;
+  if (!next.apply(delta)) return send(wire::Resync{}, out, now);
+  const crypto::Hash digest = registry::list_digest(next.members());
+  if (!crypto::verify(signing_key_, registry::signed_list_message(network_, next.version(), part.digest),
+                      part.signature)) {
+    return refuse({"the member list is not signed by the server"}, out);
+  }
+  if (digest != part.digest) {
+    if (delta.full) return refuse({"the member list contradicts its digest"}, out);
+    return send(wire::Resync{}, out, now);
+  }
+  members_ = std::move(next);
+  out.events.push_back(ListChanged{});
+}
+
+ClientConnection::Outputs ClientConnection::on_closed(Instant) {
+  Outputs out;
+  if (ended_) return out;
+  if (!channel_.transport()) {
+    refuse({"The server hung up without an answer: the network key belongs to another server, or another program "
+            "listens there. Compare the key with the one that `eps key` prints on the server.",
+            false, true},
+           out);
+  } else {
+    refuse({"the server closed the connection"}, out);
+  }
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::announce(std::vector<Candidate> candidates, Instant now) {
+  Outputs out;
+  if (welcomed_ && !ended_) send(wire::Candidates{std::move(candidates)}, out, now);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
+  Outputs out;
+  if (ended_) return out;
+  if (!welcomed_ && now >= started_ + kAdmitWithin) {
+    refuse({"the server did not answer within 10 seconds"}, out);
+  } else if (now >= last_received_ + kDeadAfter) {
+    refuse({"the server has not been heard for 35 seconds"}, out);
+  } else if (welcomed_ && now >= last_sent_ + kPingAfter) {
+    send(wire::Ping{}, out, now);
+  }
+  return out;
+}
+
+Instant ClientConnection::next_deadline() const {
+  if (ended_) return kNever;
+  if (!welcomed_) return started_ + kAdmitWithin;
+  return std::min(last_sent_ + kPingAfter, last_received_ + kDeadAfter);
+}
+
+void ClientConnection::send(const wire::ControlMessage& message, Outputs& out, Instant now) {
+  last_sent_ = now;
+  channel_.seal(wire::encode(message), out.to_send);
+}
+
+void ClientConnection::refuse(Refused why, Outputs& out) {
+  ended_ = true;
+  out.close = true;
+  out.events.push_back(std::move(why));
+}
+
+}  // namespace eps::control

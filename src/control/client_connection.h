@@ -1,0 +1,92 @@
+#pragma once
+
+// The client's end of one control connection, from the first handshake byte to the last delta. Sans I/O.
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "control/channel.h"
+#include "control/network_key.h"
+#include "model/network.h"
+#include "wire/control_messages.h"
+
+namespace eps::control {
+
+inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // of sending nothing
+inline constexpr Duration kDeadAfter = std::chrono::seconds(35);    // of receiving nothing
+inline constexpr Duration kAdmitWithin = std::chrono::seconds(10);  // from start() to Welcome
+
+struct ClientParams {
+  crypto::KeyPair self;
+  NetworkKey key;
+  std::string name;
+  std::string version;
+  bool enrolled = false;  // the server has admitted this key before
+};
+
+struct Welcomed {
+  NetworkInfo network;
+  Member self;
+  std::uint16_t data_port = 0;
+  crypto::Key bind_key;
+  std::uint32_t relay_tag = 0;
+  std::string server_version;
+};
+struct ListChanged {};  // see ClientConnection::members()
+// The connection ends, and why.
+struct Refused {
+  std::string sentence;
+  bool retry = true;              // false: trying again cannot help
+  bool silent = false;            // the server hung up before a word: it may be restarting, or not be ours
+  bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
+};
+using ClientEvent = std::variant<Welcomed, ListChanged, Refused>;
+
+class ClientConnection {
+ public:
+  // `held`: the list of an earlier connection, from which the server goes on.
+  ClientConnection(ClientParams params, const MemberList& held, Rng& rng);
+
+  struct Outputs {
+    Bytes to_send;
+    std::vector<ClientEvent> events;
+    bool close = false;
+  };
+  Outputs start(Instant now);
+  Outputs on_bytes(ByteView bytes, Instant now);
+  // The other end closed the connection.
+  Outputs on_closed(Instant now);
+  Outputs on_deadline(Instant now);
+  Instant next_deadline() const;
+  // Tells the server where this node may be reached. REQUIRES: Welcomed was given.
+  Outputs announce(std::vector<Candidate> candidates, Instant now);
+
+  const MemberList& members() const { return members_; }
+
+ private:
+  void on_response(const Bytes& frame, Outputs& out, Instant now);
+  void on_message(wire::ControlMessage message, Outputs& out, Instant now);
+  void on_delta(const wire::MemberDelta& part, Outputs& out, Instant now);
+  void send(const wire::ControlMessage& message, Outputs& out, Instant now);
+  void refuse(Refused why, Outputs& out);
+
+  ClientParams params_;
+  MemberList members_;
+  Rng& rng_;
+  Channel channel_;
+  std::optional<noise::Initiator> handshake_;
+  std::optional<Delta> partial_;  // parts of a delta so far
+  PublicKey signing_key_;
+  NetworkId network_;
+  bool welcomed_ = false;
+  bool ended_ = false;
+  Instant started_{};
+  Instant last_sent_{};
+  Instant last_received_{};
+};
+
+}  // namespace eps::control

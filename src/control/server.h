@@ -1,0 +1,110 @@
+#pragma once
+
+// The server's end of all control connections. Sans I/O. Nobody is admitted and nothing is stored before a connection's
+// first sealed message opens; until then a connection costs at most 512 bytes and five seconds.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "control/channel.h"
+#include "control/network_key.h"
+#include "registry/registry.h"
+#include "wire/control_messages.h"
+
+namespace eps::control {
+
+using ConnId = std::uint64_t;  // given by the caller, never used twice
+
+inline constexpr std::size_t kMaxUnauthenticatedBytes = 512;
+inline constexpr Duration kAuthenticateWithin = std::chrono::seconds(5);
+inline constexpr std::size_t kMaxUnauthenticated = 256;                // connections; the next one is closed at once
+inline constexpr std::size_t kMaxUnauthenticatedPerSource = 32;        // of one address
+inline constexpr Duration kPushPause = std::chrono::milliseconds(20);  // between two deltas to one member
+inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);
+
+struct ServerConfig {
+  std::string version;
+  std::uint16_t data_port = kDefaultPort;
+};
+
+// What proves a member's data socket; new for each connection.
+struct Credentials {
+  crypto::Key bind_key;
+  std::uint32_t relay_tag = 0;
+};
+
+struct ServerEvent {
+  enum class Kind { joined, left, changed, removed, rejected };
+  Kind kind;
+  std::string sentence;  // for the log
+  bool members_changed() const { return kind != Kind::rejected; }
+};
+
+class Server {
+ public:
+  Server(registry::Registry& registry, ServerConfig config, Rng& rng);
+
+  struct Outputs {
+    std::vector<std::pair<ConnId, Bytes>> to_send;
+    std::vector<ConnId> to_close;  // after what is to be sent
+    std::vector<ServerEvent> events;
+  };
+  Outputs on_open(ConnId id, const Endpoint& from, Instant now);
+  Outputs on_bytes(ConnId id, ByteView bytes, Instant now);
+  Outputs on_closed(ConnId id, Instant now);
+  Outputs on_deadline(Instant now);
+  Instant next_deadline() const;
+  // The member's data socket was seen at this endpoint: that becomes a candidate of it.
+  Outputs on_observed(MemberId member, const Endpoint& endpoint, Instant now);
+  // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
+  Result<Outputs> remove(std::string_view name, Instant now);
+
+  // Null unless the member is connected.
+  const Credentials* credentials(MemberId member) const;
+  std::optional<Endpoint> connected_from(MemberId member) const;
+
+ private:
+  struct Connection {
+    Endpoint from;
+    Channel channel;
+    Instant opened{};
+    Instant last_received{};
+    Instant last_push{};
+    PublicKey key;  // of the initiator, once its first message was read
+    Purpose purpose = Purpose::member;
+    MemberId member;  // value 0: not admitted yet
+    std::uint64_t list_version = 0;
+    bool push_whole = false;
+    bool ending = false;
+    Credentials credentials;
+    bool authenticated() const { return member.value != 0; }
+  };
+  void on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out);
+  void on_message(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out, Instant now);
+  void on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now);
+  void on_candidates(Connection& c, const wire::Candidates& message);
+  void send(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out);
+  void reject(ConnId id, Connection& c, const std::string& why, Outputs& out);
+  void end(ConnId id, Connection& c, Outputs& out);
+  // Sends what changed to every member that was not sent something a moment ago.
+  void push(Outputs& out, Instant now);
+  void push_to(ConnId id, Connection& c, Outputs& out, Instant now);
+  void forget(ConnId id, Outputs& out);
+  std::uint32_t new_relay_tag();
+
+  registry::Registry& registry_;
+  ServerConfig config_;
+  Rng& rng_;
+  crypto::Key enrolment_psk_;
+  std::map<ConnId, Connection> connections_;
+  std::unordered_map<MemberId, ConnId> by_member_;
+};
+
+}  // namespace eps::control

@@ -1,0 +1,69 @@
+#pragma once
+
+// The control channel's messages as validated values. Protobuf is seen in control_messages.cc only; whatever decode()
+// returns keeps the limits of base/limits.h.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "model/network.h"
+
+namespace eps::wire {
+
+inline constexpr std::size_t kMaxControlMessage = 65'000;  // encoded; a frame's length has 16 bits
+inline constexpr std::size_t kMaxMembersPerDelta = 64;     // of one part: 64 members with 16 candidates each fit
+inline constexpr std::size_t kMaxSentence = 1024;
+
+struct Hello {
+  std::string name;
+  std::string version;
+  std::uint64_t list_version = 0;
+};
+
+struct Candidates {
+  std::vector<Candidate> candidates;
+};
+
+struct Welcome {
+  NetworkInfo network;
+  Member self;
+  std::uint16_t data_port = 0;
+  std::array<std::byte, 32> bind_key{};
+  std::uint32_t relay_tag = 0;
+  std::string version;
+  PublicKey signing_key;
+};
+
+// One part of a delta.
+struct MemberDelta {
+  Delta delta;
+  bool last = true;
+  std::array<std::byte, 32> digest{};     // with the last part
+  std::array<std::byte, 64> signature{};  // with the last part
+};
+
+enum class RefusalCode : std::uint8_t { other = 0, unknown_key = 1, removed = 2, full = 3 };
+struct Refused {
+  RefusalCode code = RefusalCode::other;
+  std::string sentence;
+};
+
+struct Ping {};
+struct Pong {};
+struct Resync {};          // the client's list does not match its digest: send the whole list
+struct UnknownMessage {};  // of a newer version and not mandatory: to be skipped
+
+using ControlMessage =
+    std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, UnknownMessage>;
+
+Bytes encode(const ControlMessage& message);
+// Errc::corrupt for what breaks a limit or does not parse; Errc::unsupported for an unknown mandatory message.
+Result<ControlMessage> decode(ByteView bytes);
+
+}  // namespace eps::wire
