@@ -1,0 +1,182 @@
+#include "l2/segment.h"
+
+#include <algorithm>
+
+#include "l2/checksum.h"
+#include "wire/datagram.h"
+
+namespace eps::l2 {
+namespace {
+
+// Whether the receiver, who knows both MACs and sees the IP version, restores the Ethernet header exactly.
+bool restorable(const FrameInfo& info, std::size_t frame_size, const MacPair& macs) {
+  return info.ip_version != 0 && !info.vlan && info.ip_end == frame_size && info.src == macs.self &&
+         info.dst == macs.peer;
+}
+
+std::byte kind_byte(const FrameInfo& info, bool elided, bool partial) {
+  const wire::Kind kind = !elided ? wire::Kind::frame : info.ip_version == 4 ? wire::Kind::ipv4 : wire::Kind::ipv6;
+  return static_cast<std::byte>(static_cast<unsigned>(kind) | (partial ? wire::kChecksumPartial : 0U));
+}
+
+// What the kernel says of a super-frame must be what its headers say.
+bool gso_fits(const ports::TapFrame& frame, const FrameInfo& info) {
+  const bool tcp = frame.meta.gso != ports::Gso::udp;
+  if (!info.plain_transport() || info.ip_end != frame.bytes.size()) return false;
+  if (info.protocol != (tcp ? kProtocolTcp : kProtocolUdp)) return false;
+  if (tcp && info.ip_version != (frame.meta.gso == ports::Gso::tcp4 ? 4 : 6)) return false;
+  const bool checksum_fits =
+      frame.meta.csum_start == info.l4_offset && frame.meta.csum_offset == info.checksum_offset();
+  return frame.meta.gso_size != 0 && (!frame.meta.checksum_partial || checksum_fits);
+}
+
+// Writes the headers of one segment after the other, each over its own part of the super-frame's payload. Positions are
+// those in a head without its kind byte.
+class HeaderCutter {
+ public:
+  HeaderCutter(ByteView headers, const FrameInfo& info, std::size_t skip)
+      : headers_(headers),
+        l3_(info.l3_offset - skip),
+        l4_(info.l4_offset - skip),
+        ip_version_(info.ip_version),
+        protocol_(info.protocol),
+        checksum_at_(l4_ + info.checksum_offset()) {
+    const std::byte* ip = headers.data() + l3_;
+    addresses_ = add_addresses(0, ip_version_, ip);
+    if (ip_version_ == 4) {
+      // The sum of the IPv4 header without the fields that differ: length, id and checksum.
+      ip_sum_ = add_bytes(add_bytes(add_bytes(0, {ip, 2}), {ip + 6, 4}), {ip + 12, l4_ - l3_ - 12});
+      id_ = load_be16(ip + 4);
+    }
+    if (protocol_ == kProtocolTcp) sequence_ = load_be32(headers.data() + l4_ + kTcpSequence);
+  }
+
+  // `index` and `at` are the segment's number and its payload's place in the whole payload.
+  void write(std::byte* out, std::size_t index, std::size_t at, ByteView payload, bool last) const {
+    std::memcpy(out, headers_.data(), headers_.size());
+    const std::size_t l4_size = headers_.size() - l4_ + payload.size();
+    put_ip(out + l3_, index, l4_size);
+    std::byte* l4 = out + l4_;
+    if (protocol_ == kProtocolTcp) {
+      store_be32(l4 + kTcpSequence, static_cast<std::uint32_t>(sequence_ + at));
+      std::uint8_t flags = std::to_integer<std::uint8_t>(l4[kTcpFlags]);
+      if (!last) flags &= static_cast<std::uint8_t>(~(kTcpFin | kTcpPsh));
+      if (index != 0) flags &= static_cast<std::uint8_t>(~kTcpCwr);  // RFC 3168: once per reduction
+      l4[kTcpFlags] = std::byte{flags};
+    } else {
+      store_be16(l4 + kUdpLength, static_cast<std::uint16_t>(l4_size));
+    }
+    store_be16(out + checksum_at_, fold(add_pseudo_tail(addresses_, protocol_, l4_size)));
+  }
+
+  // Turns the pseudo-header sum that write() left into the checksum. Transport headers have an even length.
+  void complete(std::byte* out, ByteView payload) const {
+    const Sum sum = add_bytes(add_bytes(0, {out + l4_, headers_.size() - l4_}), payload);
+    store_be16(out + checksum_at_, nonzero_checksum(sum));
+  }
+
+ private:
+  void put_ip(std::byte* ip, std::size_t index, std::size_t l4_size) const {
+    const std::size_t header = l4_ - l3_;
+    if (ip_version_ == 6) return store_be16(ip + 4, static_cast<std::uint16_t>(header - kIp6Size + l4_size));
+    const auto total = static_cast<std::uint16_t>(header + l4_size);
+    const auto id = static_cast<std::uint16_t>(id_ + index);
+    store_be16(ip + 2, total);
+    store_be16(ip + 4, id);
+    store_be16(ip + 10, checksum(add_word(add_word(ip_sum_, total), id)));
+  }
+
+  ByteView headers_;
+  std::size_t l3_;
+  std::size_t l4_;
+  std::uint8_t ip_version_;
+  std::uint8_t protocol_;
+  std::size_t checksum_at_;
+  Sum addresses_ = 0;
+  Sum ip_sum_ = 0;
+  std::uint16_t id_ = 0;
+  std::uint32_t sequence_ = 0;
+};
+
+}  // namespace
+
+Segmenter::Segmenter(bool carry_checksums) : carry_checksums_(carry_checksums), arena_(new std::byte[kArenaSize]) {
+  segments_.reserve(kMaxSegments);
+}
+
+Drop Segmenter::split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out) {
+  const auto info = parse_frame(frame.bytes);
+  if (info) return split(frame, *info, elide, out);
+  out = {};
+  return Drop::malformed;
+}
+
+Drop Segmenter::split(const ports::TapFrame& frame, const FrameInfo& info, const MacPair* elide,
+                      std::span<const Segment>& out) {
+  segments_.clear();
+  used_ = 0;
+  const bool elided = elide != nullptr && restorable(info, frame.bytes.size(), *elide);
+  const std::size_t skip = elided ? kEthernetSize : 0;
+  const bool ok = frame.meta.gso == ports::Gso::none ? split_one(frame, info, skip) : split_many(frame, info, skip);
+  if (!ok) segments_.clear();
+  out = segments_;
+  return ok ? Drop::none : Drop::malformed;
+}
+
+std::byte* Segmenter::take(std::size_t size) {
+  if (size > kArenaSize - used_) return nullptr;
+  std::byte* out = arena_.get() + used_;
+  used_ += size;
+  return out;
+}
+
+// One segment. The head is the kind byte alone, or reaches behind a checksum field that is filled in here.
+bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip) {
+  const ports::FrameMeta& meta = frame.meta;
+  const ByteView bytes = frame.bytes;
+  const std::size_t field = std::size_t{meta.csum_start} + meta.csum_offset;
+  bool partial = false;
+  std::size_t body_at = skip;
+  if (meta.checksum_partial) {
+    if (meta.csum_start < kEthernetSize || field + 2 > bytes.size()) return false;
+    const bool derivable = info.plain_transport() && info.ip_end == bytes.size() && meta.csum_start == info.l4_offset &&
+                           meta.csum_offset == info.checksum_offset();
+    partial = derivable && carry_checksums_;
+    if (!partial) body_at = field + 2;
+  }
+  std::byte* head = take(1 + body_at - skip);
+  if (head == nullptr) return false;
+  head[0] = kind_byte(info, skip != 0, partial);
+  std::memcpy(head + 1, bytes.data() + skip, body_at - skip);
+  if (body_at != skip) {
+    // The field holds the pseudo-header's sum, so that it counts as it stands.
+    store_be16(head + 1 + (field - skip), nonzero_checksum(add_bytes(0, bytes.subspan(meta.csum_start))));
+  }
+  segments_.push_back({{head, 1 + body_at - skip}, bytes.subspan(body_at), static_cast<std::uint32_t>(bytes.size())});
+  return true;
+}
+
+bool Segmenter::split_many(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip) {
+  if (!gso_fits(frame, info)) return false;
+  const ByteView headers = ByteView(frame.bytes).subspan(skip, info.payload_offset - skip);
+  const ByteView payload = ByteView(frame.bytes).subspan(info.payload_offset);
+  const std::size_t step = frame.meta.gso_size;
+  const std::size_t count = std::max<std::size_t>(1, (payload.size() + step - 1) / step);
+  if (count > kMaxSegments) return false;
+  const HeaderCutter cutter(headers, info, skip);
+  const std::byte kind = kind_byte(info, skip != 0, carry_checksums_);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = i * step;
+    const ByteView part = payload.subspan(at, std::min(step, payload.size() - at));
+    std::byte* head = take(1 + headers.size());
+    if (head == nullptr) return false;
+    head[0] = kind;
+    cutter.write(head + 1, i, at, part, i + 1 == count);
+    if (!carry_checksums_) cutter.complete(head + 1, part);
+    segments_.push_back(
+        {{head, 1 + headers.size()}, part, static_cast<std::uint32_t>(info.payload_offset + part.size())});
+  }
+  return true;
+}
+
+}  // namespace eps::l2
