@@ -78,17 +78,16 @@ class Coalescer {
   };
 
   bool joinable(const Inner& inner) const;
-  bool opens(const Run& run) const;
+  static bool grows(const Run& run);
   bool extend(Run& run, const Inner& inner);
-  bool proved(Run& run, const Inner& inner) const;
+  static bool proved(Run& run, const Inner& inner);
   std::uint32_t new_run(const Inner& inner);
   const std::byte* keep_ethernet(const Inner& inner);
   Open* find(std::uint32_t hash, const Inner& inner);
   void open(std::uint32_t hash, std::uint32_t run);
   void close(Open& open);
-  void close_all();
-  void finish_one(Run& run, ports::FrameMeta& meta) const;
-  void finish_joined(Run& run, ports::FrameMeta& meta) const;
+  void finish_one(const Run& run, ports::FrameMeta& meta) const;
+  static void finish_joined(const Run& run, ports::FrameMeta& meta);
 
   const Offloads offloads_;
   std::vector<Run> runs_;
