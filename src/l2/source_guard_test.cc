@@ -1,0 +1,238 @@
+#include "l2/source_guard.h"
+
+#include <gtest/gtest.h>
+
+#include "l2/frames_fixture.h"
+#include "wire/datagram.h"
+
+namespace eps::l2 {
+namespace {
+
+using test::build;
+using test::kPeer;
+using test::kSelf;
+using test::kSelfIp;
+using test::Spec;
+
+// The verdict on a frame as it is, and, where they differ in form, on the same frame as a datagram carries it.
+Drop verdict(ByteView frame) {
+  const auto info = parse_frame(frame);
+  if (!info) return Drop::malformed;
+  const Drop drop = check_source(frame, *info, kSelf, kSelfIp);
+  Bytes plain{std::byte{static_cast<std::uint8_t>(wire::Kind::frame)}};
+  plain.insert(plain.end(), frame.begin(), frame.end());
+  test::Received received(plain);
+  Inner inner;
+  EXPECT_EQ(received.decode(inner), Drop::none);
+  EXPECT_EQ(check_source(inner, kSelf, kSelfIp), drop);
+  return drop;
+}
+
+Bytes tagged(Bytes frame) {
+  const Bytes tag = *from_hex("81000064");
+  frame.insert(frame.begin() + 12, tag.begin(), tag.end());
+  return frame;
+}
+
+Bytes arp(const Mac& src, const Mac& sender, Ip4 sender_ip) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(kPeer.bytes);
+  w.bytes(src.bytes);
+  w.u16(kEtherArp);
+  w.u16(1);
+  w.u16(kEtherIp4);
+  w.u16(0x0604);
+  w.u16(1);
+  w.bytes(sender.bytes);
+  w.u32(sender_ip.value);
+  w.bytes(Mac{}.bytes);
+  w.u32(test::kPeerIp.value);
+  return out;
+}
+
+IpAddress own_ip6() {
+  return eui64_link_local(kSelf);
+}
+IpAddress other_ip6() {
+  return eui64_link_local(kPeer);
+}
+
+Bytes ip6(const IpAddress& source, std::uint8_t next, const Bytes& content) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(kPeer.bytes);
+  w.bytes(kSelf.bytes);
+  w.u16(kEtherIp6);
+  w.u32(0x60000000);
+  w.u16(static_cast<std::uint16_t>(content.size()));
+  w.u8(next);
+  w.u8(255);
+  w.bytes(source.bytes);
+  w.bytes(other_ip6().bytes);
+  w.bytes(content);
+  return out;
+}
+
+// A neighbour discovery message: header, a target (or nothing), options.
+Bytes discovery(std::uint8_t type, std::size_t fixed, const IpAddress* target, const Bytes& options) {
+  Bytes out(fixed);
+  out[0] = std::byte{type};
+  if (target != nullptr) std::ranges::copy(target->bytes, out.begin() + 8);
+  out.insert(out.end(), options.begin(), options.end());
+  return out;
+}
+
+Bytes link_layer_option(std::uint8_t type, const Mac& mac) {
+  Bytes out{std::byte{type}, std::byte{1}};
+  out.insert(out.end(), mac.bytes.begin(), mac.bytes.end());
+  return out;
+}
+
+TEST(SourceGuard, MakesTheLinkLocalAddressOfAMac) {
+  EXPECT_EQ(to_string(eui64_link_local(*parse_mac("02:11:22:33:44:01"))), "fe80::11:22ff:fe33:4401");
+  EXPECT_EQ(to_string(eui64_link_local(*parse_mac("34:56:78:9a:bc:de"))), "fe80::3656:78ff:fe9a:bcde");
+}
+
+TEST(SourceGuard, TheEthernetSourceIsTheOwner) {
+  Spec spec;
+  EXPECT_EQ(verdict(build(spec)), Drop::none);
+  spec.src = kPeer;
+  EXPECT_EQ(verdict(build(spec)), Drop::spoofed_source);
+  Bytes other(60);
+  EXPECT_EQ(verdict(other), Drop::spoofed_source);
+  std::ranges::copy(kSelf.bytes, other.begin() + 6);
+  store_be16(&other[12], 0x88cc);
+  EXPECT_EQ(verdict(other), Drop::none);
+}
+
+TEST(SourceGuard, AGroupIsNoSource) {
+  Mac group = kSelf;
+  group.bytes[0] |= std::byte{1};
+  Spec spec;
+  spec.src = group;
+  const Bytes frame = build(spec);
+  EXPECT_EQ(check_source(frame, *parse_frame(frame), group, kSelfIp), Drop::spoofed_source);
+}
+
+TEST(SourceGuard, TheIp4SourceIsTheOwner) {
+  for (const bool vlan : {false, true}) {
+    Spec spec;
+    spec.vlan = vlan;
+    Bytes frame = build(spec);
+    EXPECT_EQ(verdict(frame), Drop::none);
+    const std::size_t source = parse_frame(frame)->l3_offset + 12;
+    for (const std::uint32_t ip : {0U, 0x0a000802U, 0xffffffffU}) {
+      store_be32(&frame[source], ip);
+      EXPECT_EQ(verdict(frame), Drop::spoofed_source);
+    }
+  }
+}
+
+TEST(SourceGuard, AnArpSenderIsTheOwner) {
+  EXPECT_EQ(verdict(arp(kSelf, kSelf, kSelfIp)), Drop::none);
+  EXPECT_EQ(verdict(arp(kSelf, kSelf, Ip4{0})), Drop::none);  // a probe
+  EXPECT_EQ(verdict(arp(kSelf, kPeer, kSelfIp)), Drop::spoofed_source);
+  EXPECT_EQ(verdict(arp(kSelf, kSelf, test::kPeerIp)), Drop::spoofed_source);
+  EXPECT_EQ(verdict(arp(kPeer, kSelf, kSelfIp)), Drop::spoofed_source);
+  EXPECT_EQ(verdict(tagged(arp(kSelf, kSelf, kSelfIp))), Drop::none);
+  EXPECT_EQ(verdict(tagged(arp(kSelf, kSelf, test::kPeerIp))), Drop::spoofed_source);
+}
+
+TEST(SourceGuard, ArpOfOtherKindsIsMalformed) {
+  const Bytes good = arp(kSelf, kSelf, kSelfIp);
+  for (const std::size_t at : {15U, 16U, 18U, 19U}) {  // hardware and protocol types, address sizes
+    Bytes frame = good;
+    frame[at] ^= std::byte{1};
+    EXPECT_EQ(verdict(frame), Drop::malformed) << at;
+  }
+  EXPECT_EQ(verdict(ByteView(good).first(good.size() - 1)), Drop::malformed);
+}
+
+TEST(SourceGuard, TheIp6SourceIsLinkLocalOrNothing) {
+  EXPECT_EQ(verdict(ip6(own_ip6(), 59, {})), Drop::none);
+  EXPECT_EQ(verdict(ip6(IpAddress{}, 59, {})), Drop::none);
+  EXPECT_EQ(verdict(ip6(other_ip6(), 59, {})), Drop::spoofed_source);
+  EXPECT_EQ(verdict(ip6(*parse_ip("2001:db8::1"), 59, {})), Drop::spoofed_source);
+  EXPECT_EQ(verdict(tagged(ip6(own_ip6(), 59, {}))), Drop::none);
+  EXPECT_EQ(verdict(tagged(ip6(other_ip6(), 59, {}))), Drop::spoofed_source);
+}
+
+TEST(SourceGuard, AdvertisementsSpeakOfTheOwner) {
+  const IpAddress own = own_ip6();
+  const IpAddress other = other_ip6();
+  const auto advert = [&](const IpAddress& target, const Bytes& options) {
+    return verdict(ip6(own, kProtocolIcmp6, discovery(136, 24, &target, options)));
+  };
+  EXPECT_EQ(advert(own, {}), Drop::none);
+  EXPECT_EQ(advert(own, link_layer_option(2, kSelf)), Drop::none);
+  EXPECT_EQ(advert(other, {}), Drop::spoofed_source);
+  EXPECT_EQ(advert(own, link_layer_option(2, kPeer)), Drop::spoofed_source);
+  // The wrong one hides behind another option.
+  Bytes two(16);
+  two[0] = std::byte{14};  // nonce
+  two[1] = std::byte{2};
+  const Bytes wrong = link_layer_option(2, kPeer);
+  two.insert(two.end(), wrong.begin(), wrong.end());
+  EXPECT_EQ(advert(own, two), Drop::spoofed_source);
+  // Options that end too soon or do not advance.
+  EXPECT_EQ(advert(own, Bytes(4, std::byte{1})), Drop::malformed);
+  EXPECT_EQ(advert(own, Bytes(8)), Drop::malformed);
+  EXPECT_EQ(advert(own, {std::byte{14}, std::byte{2}, {}, {}, {}, {}, {}, {}}), Drop::malformed);
+  EXPECT_EQ(verdict(ip6(own, kProtocolIcmp6, discovery(136, 23, &own, {}))), Drop::malformed);
+}
+
+TEST(SourceGuard, SolicitationsSpeakOfTheOwner) {
+  const IpAddress own = own_ip6();
+  const IpAddress other = other_ip6();
+  const IpAddress nobody;
+  const auto solicit = [&](const IpAddress& source, const IpAddress& target, const Bytes& options) {
+    return verdict(ip6(source, kProtocolIcmp6, discovery(135, 24, &target, options)));
+  };
+  EXPECT_EQ(solicit(own, other, link_layer_option(1, kSelf)), Drop::none);
+  EXPECT_EQ(solicit(own, other, link_layer_option(1, kPeer)), Drop::spoofed_source);
+  // Duplicate address detection: for the own address only, or it would disturb another's.
+  EXPECT_EQ(solicit(nobody, own, {}), Drop::none);
+  EXPECT_EQ(solicit(nobody, other, {}), Drop::spoofed_source);
+}
+
+TEST(SourceGuard, OtherDiscoveryOptionsAreTheOwners) {
+  const auto message = [](std::uint8_t type, std::size_t fixed, const Bytes& options) {
+    return verdict(ip6(own_ip6(), kProtocolIcmp6, discovery(type, fixed, nullptr, options)));
+  };
+  for (const auto& [type, fixed] : {std::pair{133, 8}, {134, 16}, {137, 40}}) {
+    const auto t = static_cast<std::uint8_t>(type);
+    const auto f = static_cast<std::size_t>(fixed);
+    EXPECT_EQ(message(t, f, link_layer_option(t == 137 ? 2 : 1, kSelf)), Drop::none) << type;
+    EXPECT_EQ(message(t, f, link_layer_option(t == 137 ? 2 : 1, kPeer)), Drop::spoofed_source) << type;
+  }
+  EXPECT_EQ(message(128, 8, link_layer_option(1, kPeer)), Drop::none);  // an echo request's content
+}
+
+TEST(SourceGuard, DiscoveryBehindExtensionHeadersIsSeen) {
+  const IpAddress other = other_ip6();
+  Bytes content(8);  // destination options
+  content[0] = std::byte{kProtocolIcmp6};
+  const Bytes advert = discovery(136, 24, &other, {});
+  content.insert(content.end(), advert.begin(), advert.end());
+  EXPECT_EQ(verdict(ip6(own_ip6(), 60, content)), Drop::spoofed_source);
+}
+
+TEST(SourceGuard, FragmentedDiscoveryIsRefused) {
+  const IpAddress own = own_ip6();
+  Bytes content(8);  // a fragment header: offset 0
+  content[0] = std::byte{kProtocolIcmp6};
+  const Bytes advert = discovery(136, 24, &own, {});
+  content.insert(content.end(), advert.begin(), advert.end());
+  EXPECT_EQ(verdict(ip6(own, 44, content)), Drop::malformed);
+  content[3] = std::byte{8};  // a later fragment: its first byte is no type
+  EXPECT_EQ(verdict(ip6(own, 44, content)), Drop::none);
+  EXPECT_EQ(verdict(ip6(own, kProtocolIcmp6, {})), Drop::none);
+}
+
+TEST(SourceGuard, ATagWithinATagIsRefused) {
+  EXPECT_EQ(verdict(tagged(tagged(build({})))), Drop::malformed);
+}
+
+}  // namespace
+}  // namespace eps::l2
