@@ -27,7 +27,7 @@ std::optional<LogLevel> parse_log_level(std::string_view name);
 struct LogOptions {
   std::string path;  // "": no file
   LogLevel level = LogLevel::info;
-  bool terminal = false;                         // also to standard error
+  bool terminal = false;                         // to standard error too; without it errors only
   std::size_t max_file_size = 10 * 1024 * 1024;  // a file is closed before the entry that would exceed it
   std::size_t max_files = 5;                     // the active one counted
 };
@@ -50,8 +50,6 @@ class Log {
 
   void set_level(LogLevel level);
   bool enabled(LogLevel level) const;
-  // Whether entries reach standard error: main() then need not say a failure twice.
-  bool on_terminal() const;
   const std::optional<Error>& problem() const;
 
  private:

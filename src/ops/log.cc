@@ -1,0 +1,145 @@
+#include "ops/log.h"
+
+#include <pthread.h>
+#include <spdlog/details/os.h>
+#include <spdlog/formatter.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
+
+#include <array>
+#include <ctime>
+#include <mutex>
+
+#include "ops/rolling_file.h"
+
+namespace eps::ops {
+namespace {
+
+constexpr std::array<std::string_view, 5> kLevelNames = {"trace", "debug", "info", "warn", "error"};
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  return static_cast<spdlog::level::level_enum>(level);
+}
+static_assert(static_cast<int>(LogLevel::error) == SPDLOG_LEVEL_ERROR && SPDLOG_LEVEL_TRACE == 0);
+
+// Text may come from elsewhere: no control character but tab and the line feed of a multi-line entry reaches a
+// terminal.
+void append_text(spdlog::string_view_t text, spdlog::memory_buf_t& out) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+    } else {
+      out.push_back(c);
+    }
+  }
+}
+
+class EntryFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& out) override {
+    using namespace std::chrono;
+    const auto since_epoch = duration_cast<microseconds>(msg.time.time_since_epoch());
+    const std::tm t = spdlog::details::os::localtime(duration_cast<seconds>(since_epoch).count());
+    // The sinks run in the thread that logs, so pthread_self() is its id.
+    fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} [0x{:08x}:0x{:016x}] {} - ",
+                   t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
+                   since_epoch.count() % 1000000, static_cast<unsigned>(::getpid()),
+                   static_cast<std::uint64_t>(::pthread_self()), kLevelNames[static_cast<std::size_t>(msg.level)]);
+    append_text(msg.payload, out);
+    out.push_back('\n');
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<EntryFormatter>(); }
+};
+
+class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FileSink(RollingFile file) : file_(std::move(file)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& msg) override {
+    spdlog::memory_buf_t entry;
+    formatter_->format(msg, entry);
+    if (file_.append({entry.data(), entry.size()})) {
+      failing_ = false;
+    } else if (!failing_) {
+      // Once for each time that it stops working.
+      failing_ = true;
+      static constexpr std::string_view kText =
+          "The log file cannot be written; entries are lost (is the disk full?)\n";
+      (void)!::write(STDERR_FILENO, kText.data(), kText.size());
+    }
+  }
+  void flush_() override {}
+
+  RollingFile file_;
+  bool failing_ = false;
+};
+
+class StandardErrorSink final : public spdlog::sinks::base_sink<std::mutex> {
+  void sink_it_(const spdlog::details::log_msg& msg) override {
+    spdlog::memory_buf_t entry;
+    formatter_->format(msg, entry);
+    (void)!::write(STDERR_FILENO, entry.data(), entry.size());
+  }
+  void flush_() override {}
+};
+
+}  // namespace
+
+std::string_view name_of(LogLevel level) {
+  return kLevelNames[static_cast<std::size_t>(level)];
+}
+
+std::optional<LogLevel> parse_log_level(std::string_view name) {
+  for (std::size_t i = 0; i < kLevelNames.size(); ++i) {
+    if (kLevelNames[i] == name) return static_cast<LogLevel>(i);
+  }
+  return std::nullopt;
+}
+
+struct Log::Impl {
+  spdlog::logger logger{"eps"};
+  bool terminal = false;
+  std::optional<Error> problem;
+};
+
+Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
+  Impl& impl = *impl_;
+  impl.terminal = options.terminal;
+  if (!options.path.empty()) {
+    auto file = RollingFile::open(options.path, options.max_file_size, options.max_files);
+    if (file) {
+      impl.logger.sinks().push_back(std::make_shared<FileSink>(std::move(*file)));
+    } else {
+      impl.problem = file.error();
+      impl.terminal = true;
+    }
+  }
+  auto standard_error = std::make_shared<StandardErrorSink>();
+  standard_error->set_level(impl.terminal ? spdlog::level::trace : spdlog::level::err);
+  impl.logger.sinks().push_back(std::move(standard_error));
+  impl.logger.set_formatter(std::make_unique<EntryFormatter>());
+  set_level(options.level);
+  if (impl.problem) warn(impl.problem->what);
+}
+
+Log::~Log() = default;
+
+void Log::write(LogLevel level, std::string_view text) {
+  // This overload takes the text as it is; a format string would let braces in it fail.
+  impl_->logger.log(spdlog::source_loc{}, to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+}
+
+void Log::set_level(LogLevel level) {
+  impl_->logger.set_level(to_spdlog(level));
+}
+bool Log::enabled(LogLevel level) const {
+  return impl_->logger.should_log(to_spdlog(level));
+}
+const std::optional<Error>& Log::problem() const {
+  return impl_->problem;
+}
+
+}  // namespace eps::ops

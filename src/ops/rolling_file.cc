@@ -1,0 +1,144 @@
+#include "ops/rolling_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+namespace eps::ops {
+namespace {
+
+constexpr mode_t kLogMode = 0640;
+
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+bool is_special_file(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
+bool is_regular_file(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool points_to(const std::string& link, std::string_view target) {
+  std::array<char, 512> text{};
+  const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
+  return size >= 0 && std::string_view(text.data(), static_cast<std::size_t>(size)) == target;
+}
+
+// Replaces whatever file or link is there in one step.
+int make_link(const std::string& link, const std::string& target) {
+  if (points_to(link, target)) return 0;
+  const std::string temporary = link + "." + std::to_string(::getpid());
+  ::unlink(temporary.c_str());
+  if (::symlink(target.c_str(), temporary.c_str()) != 0) return errno;
+  if (::rename(temporary.c_str(), link.c_str()) == 0) return 0;
+  const int error = errno;
+  ::unlink(temporary.c_str());
+  return error;
+}
+
+Error cannot_write(const std::string& path, int error) {
+  return make_error(error == EACCES || error == EPERM ? Errc::permission : Errc::unavailable,
+                    "Cannot write the log file " + path + ": " + std::strerror(error) +
+                        "; the log goes to standard error. Choose another file with --log or run with sudo.",
+                    error);
+}
+
+}  // namespace
+
+RollingFile::RollingFile(const std::string& path, std::size_t max_size, std::size_t max_files)
+    : path_(path), max_size_(max_size), max_files_(std::max<std::size_t>(max_files, 1)) {
+  const std::size_t name_at = path.rfind('/') + 1;
+  const std::size_t dot = path.rfind('.');
+  const bool has_extension = dot != std::string::npos && dot > name_at;
+  stem_ = has_extension ? path.substr(0, dot) : path;
+  extension_ = has_extension ? path.substr(dot) : "";
+}
+
+RollingFile::RollingFile(RollingFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      stem_(std::move(other.stem_)),
+      extension_(std::move(other.extension_)),
+      max_size_(other.max_size_),
+      max_files_(other.max_files_),
+      plain_(other.plain_),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+RollingFile::~RollingFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<RollingFile> RollingFile::open(const std::string& path, std::size_t max_size, std::size_t max_files) {
+  RollingFile file(path, max_size, max_files);
+  if (is_special_file(path)) {
+    file.plain_ = true;
+    file.fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    if (file.fd_ < 0) return cannot_write(path, errno);
+    return file;
+  }
+  // A plain file under the name of our link is from another program or version: it becomes the newest of the old ones.
+  if (is_regular_file(path)) {
+    file.roll();
+    if (::rename(path.c_str(), file.numbered(0).c_str()) != 0) return cannot_write(path, errno);
+  }
+  if (auto opened = file.open_active(); !opened) return opened.error();
+  if (const int error = make_link(path, std::string(base_name(file.numbered(0))))) return cannot_write(path, error);
+  return file;
+}
+
+std::string RollingFile::numbered(std::size_t number) const {
+  return stem_ + "_" + std::to_string(number) + extension_;
+}
+
+Result<void> RollingFile::open_active() {
+  const std::string active = numbered(0);
+  const int fd = ::open(active.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kLogMode);
+  if (fd < 0) return cannot_write(active, errno);
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+  return {};
+}
+
+void RollingFile::roll() {
+  ::unlink(numbered(max_files_ - 1).c_str());
+  for (std::size_t number = max_files_ - 1; number > 0; --number) {
+    ::rename(numbered(number - 1).c_str(), numbered(number).c_str());
+  }
+}
+
+void RollingFile::follow(std::size_t entry_size) {
+  if (plain_) return;
+  struct stat at_path {
+  }, ours{};
+  const bool same = ::stat(numbered(0).c_str(), &at_path) == 0 && ::fstat(fd_, &ours) == 0 &&
+                    at_path.st_ino == ours.st_ino && at_path.st_dev == ours.st_dev;
+  const auto size = static_cast<std::size_t>(at_path.st_size);
+  if (same && (size == 0 || size + entry_size <= max_size_)) return;
+  if (same) roll();
+  // Where the new file cannot be opened, the entries still go to the old one.
+  if (open_active()) (void)make_link(path_, std::string(base_name(numbered(0))));
+}
+
+bool RollingFile::append(std::string_view entry) {
+  follow(entry.size());
+  while (!entry.empty()) {
+    const ssize_t wrote = ::write(fd_, entry.data(), entry.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) return false;
+    entry.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  return true;
+}
+
+}  // namespace eps::ops

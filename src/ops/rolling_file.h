@@ -1,0 +1,40 @@
+#pragma once
+
+// A log file that is rolled by size, with a bounded number kept (see log.h for the names). Not thread-safe.
+//
+// Several processes may write to one path: each entry is one append, and who finds that another process rolled the file
+// (or that somebody removed it) opens the new one.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace eps::ops {
+
+class RollingFile {
+ public:
+  static Result<RollingFile> open(const std::string& path, std::size_t max_size, std::size_t max_files);
+  RollingFile(RollingFile&& other) noexcept;
+  RollingFile& operator=(RollingFile&& other) = delete;
+  ~RollingFile();
+
+  // False when the entry could not be written, for example because the disk is full.
+  bool append(std::string_view entry);
+
+ private:
+  RollingFile(const std::string& path, std::size_t max_size, std::size_t max_files);
+  std::string numbered(std::size_t number) const;
+  Result<void> open_active();
+  void roll();
+  void follow(std::size_t entry_size);
+
+  std::string path_;
+  std::string stem_, extension_;  // "/var/log/eps_server" and ".log"
+  std::size_t max_size_, max_files_;
+  bool plain_ = false;  // no regular file (a terminal, /dev/null): never rolled
+  int fd_ = -1;
+};
+
+}  // namespace eps::ops

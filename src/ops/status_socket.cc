@@ -1,0 +1,204 @@
+#include "ops/status_socket.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace eps::ops {
+namespace {
+
+using boost::asio::local::stream_protocol;
+using ErrorCode = boost::system::error_code;
+
+constexpr mode_t kSocketMode = 0600;
+constexpr auto kAcceptPause = std::chrono::milliseconds(200);  // when descriptors run out
+
+nlohmann::json refusal(const std::string& why) {
+  return {{"ok", false}, {"error", why}};
+}
+
+nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view line) {
+  const nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
+  if (!request.is_object()) return refusal("the request is no JSON object");
+  try {
+    return handler(request);
+  } catch (const nlohmann::json::exception& e) {
+    return refusal(std::string("the request has a field of the wrong type: ") + e.what());
+  }
+}
+
+// One connection: reads a line, answers it, closes.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(stream_protocol::socket socket, std::shared_ptr<const StatusSocket::Handler> handler,
+             std::function<void(Connection*)> on_end)
+      : socket_(std::move(socket)),
+        deadline_(socket_.get_executor()),
+        handler_(std::move(handler)),
+        on_end_(std::move(on_end)) {}
+  ~Connection() { on_end_(this); }
+
+  void start() {
+    deadline_.expires_after(kStatusTimeout);
+    deadline_.async_wait([weak = weak_from_this()](ErrorCode e) {
+      if (const auto self = weak.lock(); self && !e) self->close();
+    });
+    boost::asio::async_read_until(
+        socket_, boost::asio::dynamic_buffer(in_, kMaxRequestSize), '\n',
+        [self = shared_from_this()](ErrorCode e, std::size_t size) { self->on_line(e, size); });
+  }
+  void close() {
+    ErrorCode ignored;
+    socket_.close(ignored);
+    handler_.reset();
+    deadline_.cancel();
+  }
+
+ private:
+  void on_line(ErrorCode e, std::size_t size) {
+    if (!handler_) return;
+    if (e == boost::asio::error::not_found) return answer(refusal("the request is too long"));
+    if (e) return close();
+    answer(handle(*handler_, std::string_view(in_).substr(0, size - 1)));
+  }
+  void answer(const nlohmann::json& json) {
+    out_ = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    boost::asio::async_write(socket_, boost::asio::buffer(out_),
+                             [self = shared_from_this()](ErrorCode, std::size_t) { self->close(); });
+  }
+
+  stream_protocol::socket socket_;
+  boost::asio::steady_timer deadline_;
+  std::shared_ptr<const StatusSocket::Handler> handler_;  // null once closed
+  std::function<void(Connection*)> on_end_;
+  std::string in_, out_;
+};
+
+Error cannot_listen(const std::string& path, int error,
+                    const std::string& remedy = "choose another one with --socket") {
+  return make_error(error == EACCES || error == EPERM ? Errc::permission : Errc::unavailable,
+                    "Cannot listen on the status socket " + path + ": " + std::strerror(error) + "; " + remedy + ".",
+                    error);
+}
+
+// Removes the file of a daemon that is gone.
+Result<void> clear_way(boost::asio::io_context& io, const std::string& path, const std::string& program) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return {};
+  if (!S_ISSOCK(info.st_mode)) {
+    return make_error(Errc::in_use, "Cannot listen on the status socket " + path +
+                                        ": there is a file that is no socket; choose another one with --socket.");
+  }
+  stream_protocol::socket probe(io);
+  ErrorCode e;
+  probe.connect(stream_protocol::endpoint(path), e);
+  if (e == boost::asio::error::connection_refused) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return cannot_listen(path, errno);
+    return {};
+  }
+  if (e && e != boost::asio::error::try_again) return cannot_listen(path, e.value());
+  return make_error(Errc::in_use, "Another " + program + " runs with the status socket " + path +
+                                      "; stop that one, or give this one its own with --socket and --state.");
+}
+
+void make_parent(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path parent = fs::path(path).parent_path();
+  std::error_code e;  // a directory that cannot be made shows when the socket is bound
+  if (parent.empty() || !fs::create_directories(parent, e)) return;
+  fs::permissions(parent, static_cast<fs::perms>(0755), e);
+}
+
+}  // namespace
+
+struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
+  Impl(boost::asio::io_context& io, std::string at, Handler on_request)
+      : path(std::move(at)), handler(std::make_shared<const Handler>(std::move(on_request))), acceptor(io), pause(io) {}
+
+  Result<void> listen() {
+    ErrorCode e;
+    acceptor.open(stream_protocol(), e);
+    // The mode of the unbound socket is the one that its file gets: at no moment it is open to others.
+    if (!e && ::fchmod(acceptor.native_handle(), kSocketMode) != 0) return cannot_listen(path, errno);
+    if (!e) acceptor.bind(stream_protocol::endpoint(path), e);
+    if (e) return cannot_listen(path, e.value());
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) == 0) file = {info.st_dev, info.st_ino};
+    acceptor.listen(static_cast<int>(kMaxStatusConnections), e);
+    if (e) return cannot_listen(path, e.value());
+    return {};
+  }
+
+  void accept() {
+    acceptor.async_accept([self = shared_from_this()](ErrorCode e, stream_protocol::socket socket) {
+      if (self->stopped) return;
+      if (!e) {
+        self->adopt(std::move(socket));
+        return self->accept();
+      }
+      self->pause.expires_after(kAcceptPause);
+      self->pause.async_wait([self](ErrorCode cancelled) {
+        if (!cancelled && !self->stopped) self->accept();
+      });
+    });
+  }
+
+  void adopt(stream_protocol::socket socket) {
+    if (connections.size() >= kMaxStatusConnections) return;
+    auto connection =
+        std::make_shared<Connection>(std::move(socket), handler, [weak = weak_from_this()](Connection* ended) {
+          if (const auto self = weak.lock()) self->connections.erase(ended);
+        });
+    connections.insert(connection.get());
+    connection->start();
+  }
+
+  void stop() {
+    stopped = true;
+    ErrorCode ignored;
+    acceptor.close(ignored);
+    pause.cancel();
+    for (Connection* connection : connections) connection->close();
+    // Another daemon may have put its own in the place of ours.
+    struct stat info {};
+    if (file && ::lstat(path.c_str(), &info) == 0 && std::pair(info.st_dev, info.st_ino) == *file) {
+      ::unlink(path.c_str());
+    }
+  }
+
+  std::string path;
+  std::shared_ptr<const Handler> handler;
+  stream_protocol::acceptor acceptor;
+  boost::asio::steady_timer pause;
+  std::set<Connection*> connections;
+  std::optional<std::pair<dev_t, ino_t>> file;
+  bool stopped = false;
+};
+
+StatusSocket::StatusSocket(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+StatusSocket::~StatusSocket() {
+  impl_->stop();
+}
+
+Result<std::unique_ptr<StatusSocket>> StatusSocket::open(boost::asio::io_context& io, const std::string& path,
+                                                         const std::string& program, Handler handler) {
+  if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) return cannot_listen(path, ENAMETOOLONG);
+  make_parent(path);
+  if (auto clear = clear_way(io, path, program); !clear) return clear.error();
+  std::unique_ptr<StatusSocket> socket(new StatusSocket(std::make_shared<Impl>(io, path, std::move(handler))));
+  if (auto listening = socket->impl_->listen(); !listening) return listening.error();
+  socket->impl_->accept();
+  return socket;
+}
+
+}  // namespace eps::ops

@@ -1,0 +1,99 @@
+#include "report/status_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace eps::report {
+namespace {
+
+using nlohmann::json;
+
+std::int64_t seconds(Duration d) {
+  return std::chrono::duration_cast<std::chrono::seconds>(d).count();
+}
+
+json or_null(const std::optional<Endpoint>& endpoint) {
+  return endpoint ? json(to_string(*endpoint)) : json(nullptr);
+}
+json or_null(const std::string& text) {
+  return text.empty() ? json(nullptr) : json(text);
+}
+
+json traffic_json(const TrafficTotals& t) {
+  return {{"packets_sent", t.packets_sent},           {"bytes_sent", t.bytes_sent},
+          {"packets_received", t.packets_received},   {"bytes_received", t.bytes_received},
+          {"packets_forwarded", t.packets_forwarded}, {"bytes_forwarded", t.bytes_forwarded}};
+}
+
+json network_json(const NetworkInfo& n) {
+  return {{"address", to_string(n.network)}, {"mtu", n.mtu}};
+}
+
+json member_json(const Member& m) {
+  return {{"name", m.name},    {"address", to_string(m.address)},      {"mac", to_string(m.mac)},
+          {"id", m.id.value},  {"public_key", to_base32(m.key.bytes)}, {"version", m.version},
+          {"online", m.online}};
+}
+
+json peer_json(const PeerStatus& peer) {
+  json out = member_json(peer.member);
+  out["path"] = name_of(peer.path);
+  out["endpoint"] = or_null(peer.endpoint);
+  out["last_handshake_seconds"] = peer.since_handshake ? json(seconds(*peer.since_handshake)) : json(nullptr);
+  out["round_trip_ms"] =
+      peer.round_trip ? json(std::chrono::duration<double, std::milli>(*peer.round_trip).count()) : json(nullptr);
+  out["aead"] = or_null(peer.aead);
+  out["aead_library"] = or_null(peer.aead_library);
+  out["traffic"] = traffic_json(peer.traffic);
+  return out;
+}
+
+}  // namespace
+
+json to_json(const ClientStatus& s) {
+  json out = {{"program", "eps-client"},
+              {"version", s.version},
+              {"uptime_seconds", seconds(s.uptime)},
+              {"list_version", s.list_version},
+              {"traffic", traffic_json(s.traffic)},
+              {"drops", s.drops},
+              {"network", s.network ? network_json(*s.network) : json(nullptr)},
+              {"name", s.name},
+              {"public_key", to_base32(s.key.bytes)},
+              {"device", s.device},
+              {"address", nullptr},
+              {"mac", nullptr},
+              {"data_port", s.data_port},
+              {"observed_endpoint", or_null(s.observed)},
+              {"server", {{"connected", s.connected}, {"endpoint", or_null(s.server)}, {"note", s.server_note}}},
+              {"peers", json::array()}};
+  if (s.self) {
+    const std::string prefix = s.network ? "/" + std::to_string(s.network->network.prefix) : "";
+    out["address"] = to_string(s.self->address) + prefix;
+    out["mac"] = to_string(s.self->mac);
+  }
+  for (const PeerStatus& peer : s.peers) out["peers"].push_back(peer_json(peer));
+  return out;
+}
+
+json to_json(const ServerStatus& s) {
+  json out = {{"program", "eps-server"},
+              {"version", s.version},
+              {"uptime_seconds", seconds(s.uptime)},
+              {"list_version", s.list_version},
+              {"traffic", traffic_json(s.traffic)},
+              {"drops", s.drops},
+              {"network", network_json(s.network)},
+              {"port", s.port},
+              {"connections_established", s.connections_established},
+              {"members", json::array()}};
+  for (const ServerMemberStatus& m : s.members) {
+    json member = member_json(m.member);
+    member["control_endpoint"] = or_null(m.control);
+    member["data_endpoint"] = or_null(m.data);
+    member["relayed"] = traffic_json(m.relayed);
+    out["members"].push_back(std::move(member));
+  }
+  return out;
+}
+
+}  // namespace eps::report

@@ -1,0 +1,205 @@
+#include "report/text.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+namespace eps::report {
+namespace {
+
+using nlohmann::json;
+using Rows = std::vector<std::vector<std::string>>;
+
+std::size_t width(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+std::string decimals(double value, int digits) {
+  std::array<char, 64> text{};
+  const auto done = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, digits);
+  return done.ec == std::errc{} ? std::string(text.data(), done.ptr) : "-";
+}
+
+// What a field shows as; "-" if it is missing, null or empty.
+std::string show(const json& object, const char* field) {
+  const auto it = object.find(field);
+  if (it == object.end() || it->is_null() || it->empty()) return "-";
+  if (it->is_string()) return it->get<std::string>().empty() ? "-" : it->get<std::string>();
+  return it->dump();
+}
+
+// A part of the status, or an empty object if the daemon does not give it.
+json part(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_object() ? *it : json::object();
+}
+
+std::uint64_t number(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_number_unsigned()  ? it->get<std::uint64_t>()
+         : it != object.end() && it->is_number_integer() ? static_cast<std::uint64_t>(std::max<std::int64_t>(0, *it))
+                                                         : 0;
+}
+
+bool flag(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_boolean() && it->get<bool>();
+}
+
+std::string age(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_number() ? human_duration(number(object, field)) : "-";
+}
+
+std::string amount(const json& traffic, const std::string& what) {
+  return human_bytes(number(traffic, ("bytes_" + what).c_str())) + " in " +
+         std::to_string(number(traffic, ("packets_" + what).c_str())) + " packets";
+}
+
+void traffic_rows(const json& status, Rows& rows) {
+  const json traffic = part(status, "traffic");
+  rows.push_back({"sent", amount(traffic, "sent")});
+  rows.push_back({"received", amount(traffic, "received")});
+  if (number(traffic, "packets_forwarded") != 0) rows.push_back({"forwarded", amount(traffic, "forwarded")});
+  const json drops = part(status, "drops");
+  std::string dropped;
+  for (const auto& [reason, packets] : drops.items()) {
+    dropped += (dropped.empty() ? "" : ", ") + packets.dump() + " " + reason;
+  }
+  if (!dropped.empty()) rows.push_back({"dropped", dropped});
+}
+
+std::string network_line(const json& status) {
+  const json network = part(status, "network");
+  return network.empty() ? "-" : show(network, "address") + ", MTU " + show(network, "mtu");
+}
+
+json list(const json& status, const char* field) {
+  const auto it = status.find(field);
+  return it != status.end() && it->is_array() ? *it : json::array();
+}
+
+std::string peer_counts(const json& status) {
+  std::size_t total = 0, online = 0, direct = 0, relayed = 0;
+  for (const json& peer : list(status, "peers")) {
+    ++total;
+    online += flag(peer, "online") ? 1 : 0;
+    direct += show(peer, "path") == "direct" ? 1 : 0;
+    relayed += show(peer, "path") == "relayed" ? 1 : 0;
+  }
+  return std::to_string(total) + ", " + std::to_string(online) + " online; " + std::to_string(direct) + " direct, " +
+         std::to_string(relayed) + " relayed";
+}
+
+std::string client_text(const json& status) {
+  const json server = part(status, "server");
+  std::string link = flag(server, "connected") ? "connected to " : "not connected; last tried ";
+  link += show(server, "endpoint");
+  if (!flag(server, "connected") && show(server, "note") != "-") link += ": " + show(server, "note");
+  Rows rows = {{"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
+               {"name", show(status, "name")},
+               {"address", show(status, "address") + " on " + show(status, "device")},
+               {"MAC", show(status, "mac")},
+               {"network", network_line(status)},
+               {"server", link},
+               {"UDP port", show(status, "data_port") + ", seen by the server as " + show(status, "observed_endpoint")},
+               {"peers", peer_counts(status)}};
+  traffic_rows(status, rows);
+  return columns(rows);
+}
+
+std::string server_text(const json& status) {
+  const json members = list(status, "members");
+  const auto online = std::ranges::count_if(members, [](const json& m) { return flag(m, "online"); });
+  Rows rows = {{"eps-server", show(status, "version") + ", up " + age(status, "uptime_seconds")},
+               {"network", network_line(status)},
+               {"port", show(status, "port") + " (TCP and UDP)"},
+               {"members", std::to_string(members.size()) + ", " + std::to_string(online) + " online"},
+               {"connections", show(status, "connections_established") + " since the start"}};
+  traffic_rows(status, rows);
+  return columns(rows);
+}
+
+}  // namespace
+
+std::string status_text(const json& status) {
+  return show(status, "program") == "eps-server" ? server_text(status) : client_text(status);
+}
+
+std::string peers_text(const json& status) {
+  const json peers = list(status, "peers");
+  if (peers.empty()) return "No other member.\n";
+  Rows rows = {{"NAME", "ADDRESS", "MAC", "PATH", "ENDPOINT", "HANDSHAKE", "RTT", "SENT", "RECEIVED"}};
+  for (const json& peer : peers) {
+    const json traffic = part(peer, "traffic");
+    const auto rtt = peer.find("round_trip_ms");
+    const std::string handshake = age(peer, "last_handshake_seconds");
+    rows.push_back({show(peer, "name"), show(peer, "address"), show(peer, "mac"),
+                    flag(peer, "online") || show(peer, "path") != "none" ? show(peer, "path") : "offline",
+                    show(peer, "endpoint"), handshake == "-" ? handshake : handshake + " ago",
+                    rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
+                    amount(traffic, "sent"), amount(traffic, "received")});
+  }
+  return columns(rows);
+}
+
+std::string members_text(const json& status) {
+  const json members = list(status, "members");
+  if (members.empty()) return "No member yet.\n";
+  Rows rows = {{"NAME", "ADDRESS", "MAC", "ONLINE", "FROM", "UDP", "RELAYED", "VERSION"}};
+  for (const json& member : members) {
+    rows.push_back({show(member, "name"), show(member, "address"), show(member, "mac"),
+                    flag(member, "online") ? "yes" : "no", show(member, "control_endpoint"),
+                    show(member, "data_endpoint"), human_bytes(number(part(member, "relayed"), "bytes_forwarded")),
+                    show(member, "version")});
+  }
+  return columns(rows);
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  if (bytes < 1000) return std::to_string(bytes) + " B";
+  static constexpr std::array<const char*, 6> kUnits = {"kB", "MB", "GB", "TB", "PB", "EB"};
+  double value = static_cast<double>(bytes) / 1000;
+  std::size_t unit = 0;
+  // 999.5 would be shown as 1000.
+  while (value >= 999.5 && unit + 1 < kUnits.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  const int digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  return decimals(value, digits) + " " + kUnits[unit];
+}
+
+std::string human_duration(std::uint64_t seconds) {
+  struct Unit {
+    std::uint64_t seconds;
+    const char* name;
+  };
+  static constexpr std::array<Unit, 4> kUnits = {{{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}}};
+  for (std::size_t i = 0; i + 1 < kUnits.size(); ++i) {
+    if (seconds < kUnits[i].seconds) continue;
+    const std::uint64_t rest = seconds % kUnits[i].seconds / kUnits[i + 1].seconds;
+    std::string out = std::to_string(seconds / kUnits[i].seconds) + " " + kUnits[i].name;
+    return rest == 0 ? out : out + " " + std::to_string(rest) + " " + kUnits[i + 1].name;
+  }
+  return std::to_string(seconds) + " s";
+}
+
+std::string columns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] - width(row[i]) + 2, ' ');
+    out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return out;
+}
+
+}  // namespace eps::report
