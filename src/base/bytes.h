@@ -18,7 +18,9 @@ using ByteView = std::span<const std::byte>;
 using ByteSpan = std::span<std::byte>;
 using Bytes = std::vector<std::byte>;
 
-inline ByteView as_view(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+inline ByteView as_view(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 inline std::string_view as_text(ByteView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -33,7 +35,9 @@ inline std::uint16_t load_be16(const std::byte* p) {
 inline std::uint32_t load_be32(const std::byte* p) {
   return std::uint32_t{load_be16(p)} << 16 | load_be16(p + 2);
 }
-inline std::uint64_t load_be64(const std::byte* p) { return std::uint64_t{load_be32(p)} << 32 | load_be32(p + 4); }
+inline std::uint64_t load_be64(const std::byte* p) {
+  return std::uint64_t{load_be32(p)} << 32 | load_be32(p + 4);
+}
 inline void store_be16(std::byte* p, std::uint16_t v) {
   p[0] = static_cast<std::byte>(v >> 8);
   p[1] = static_cast<std::byte>(v);

@@ -6,7 +6,8 @@ namespace eps {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }
 
-#define EPS_CHECK(condition) \
-  do {                       \
-    if (!(condition)) [[unlikely]] ::eps::check_failed(#condition, __FILE__, __LINE__); \
+#define EPS_CHECK(condition)                               \
+  do {                                                     \
+    if (!(condition)) [[unlikely]]                         \
+      ::eps::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)

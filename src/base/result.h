@@ -9,14 +9,14 @@
 namespace eps {
 
 enum class Errc {
-  invalid_argument,    // the caller's or the user's value is wrong
-  permission,          // the process lacks a privilege
-  not_found,           // a file, device or entry is missing
-  in_use,              // an address, port, name or device is taken
-  exhausted,           // a bounded resource is full
-  corrupt,             // stored or received data contradict themselves
-  unavailable,         // it did not work now and may work later
-  unsupported,         // this system cannot do it
+  invalid_argument,  // the caller's or the user's value is wrong
+  permission,        // the process lacks a privilege
+  not_found,         // a file, device or entry is missing
+  in_use,            // an address, port, name or device is taken
+  exhausted,         // a bounded resource is full
+  corrupt,           // stored or received data contradict themselves
+  unavailable,       // it did not work now and may work later
+  unsupported,       // this system cannot do it
 };
 
 struct Error {
@@ -35,6 +35,8 @@ struct Error {
 template <class T>
 using Result = boost::system::result<T, Error>;
 
-inline Error make_error(Errc code, std::string what, int sys = 0) { return {code, sys, std::move(what)}; }
+inline Error make_error(Errc code, std::string what, int sys = 0) {
+  return {code, sys, std::move(what)};
+}
 
 }  // namespace eps

@@ -7,9 +7,9 @@
 namespace eps {
 namespace {
 
-constexpr std::array<std::byte, 12> kMappedPrefix = {
-    std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
-    std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0xff}, std::byte{0xff}};
+constexpr std::array<std::byte, 12> kMappedPrefix = {std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
+                                                     std::byte{0}, std::byte{0}, std::byte{0},    std::byte{0},
+                                                     std::byte{0}, std::byte{0}, std::byte{0xff}, std::byte{0xff}};
 
 template <class Int>
 std::optional<Int> parse_number(std::string_view text, Int max) {
@@ -44,7 +44,9 @@ std::optional<Mac> parse_mac(std::string_view text) {
   return mac;
 }
 
-std::string to_string(Ip4 ip) { return to_string(IpAddress::from_v4(ip)); }
+std::string to_string(Ip4 ip) {
+  return to_string(IpAddress::from_v4(ip));
+}
 
 std::optional<Ip4> parse_ip4(std::string_view text) {
   const auto ip = parse_ip(text);
@@ -67,8 +69,12 @@ std::optional<Ip4Network> parse_ip4_network(std::string_view text) {
   return network;
 }
 
-bool IpAddress::is_v4() const { return std::memcmp(bytes.data(), kMappedPrefix.data(), 12) == 0; }
-Ip4 IpAddress::v4() const { return {load_be32(bytes.data() + 12)}; }
+bool IpAddress::is_v4() const {
+  return std::memcmp(bytes.data(), kMappedPrefix.data(), 12) == 0;
+}
+Ip4 IpAddress::v4() const {
+  return {load_be32(bytes.data() + 12)};
+}
 bool IpAddress::is_link_local() const {
   if (is_v4()) return (v4().value >> 16) == 0xa9fe;
   return bytes[0] == std::byte{0xfe} && (bytes[1] & std::byte{0xc0}) == std::byte{0x80};

@@ -20,9 +20,9 @@ inline constexpr std::array<Duration, 6> kProbeRounds = {
     std::chrono::milliseconds(1500), std::chrono::milliseconds(4000), std::chrono::milliseconds(10000)};
 inline constexpr Duration kProbeSlow = std::chrono::seconds(60);
 // A direct path on which we send and nothing comes back is asked after kSilence, and given up when kLostPings pings,
-// one every kPingAgain, stay unanswered: 0.7 s + 3 * 0.3 s < 2 s.
-inline constexpr Duration kSilence = std::chrono::milliseconds(700);
-inline constexpr Duration kPingAgain = std::chrono::milliseconds(300);
+// one every kPingAgain, stay unanswered: 0.6 s + 3 * 0.25 s, and less than 0.3 s of the caller's timers, are under 2 s.
+inline constexpr Duration kSilence = std::chrono::milliseconds(600);
+inline constexpr Duration kPingAgain = std::chrono::milliseconds(250);
 inline constexpr int kLostPings = 3;
 inline constexpr std::size_t kMaxProbedEndpoints = 24;  // of one peer; further ones are not probed
 
@@ -50,6 +50,8 @@ class PathFinder {
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to and authenticated from
   // the peer. Asks a silent path, gives it up when it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
+  // A ping of watch() waits for its answer: look again after kPingAgain.
+  bool in_doubt() const { return unanswered_ > 0; }
   // Forgets path and probes (the peer's session ended or this machine's network changed). True when the path changed.
   bool reset();
 

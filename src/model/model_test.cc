@@ -14,7 +14,8 @@ Member member(std::uint32_t id, std::string name) {
 
 TEST(MemberList, AppliesDeltasInOrderOnly) {
   MemberList list;
-  EXPECT_TRUE(list.apply({.from = 0, .to = 5, .full = true, .upserts = {member(1, "a"), member(2, "b")}, .removed = {}}));
+  EXPECT_TRUE(
+      list.apply({.from = 0, .to = 5, .full = true, .upserts = {member(1, "a"), member(2, "b")}, .removed = {}}));
   EXPECT_FALSE(list.apply({.from = 4, .to = 6, .full = false, .upserts = {}, .removed = {}}));
   EXPECT_TRUE(list.apply({.from = 5, .to = 6, .full = false, .upserts = {member(2, "c")}, .removed = {{1}}}));
   EXPECT_EQ(list.version(), 6U);

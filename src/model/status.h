@@ -17,9 +17,12 @@ namespace eps {
 enum class PathKind : std::uint8_t { none, direct, relayed };
 inline const char* name_of(PathKind kind) {
   switch (kind) {
-    case PathKind::direct: return "direct";
-    case PathKind::relayed: return "relayed";
-    case PathKind::none: break;
+    case PathKind::direct:
+      return "direct";
+    case PathKind::relayed:
+      return "relayed";
+    case PathKind::none:
+      break;
   }
   return "none";
 }
@@ -33,10 +36,10 @@ struct TrafficTotals {
 struct PeerStatus {
   Member member;
   PathKind path = PathKind::none;
-  std::optional<Endpoint> endpoint;                // where datagrams go: the peer's, or the relay's
-  std::optional<Duration> since_handshake;         // age of the session in use
-  std::optional<Duration> round_trip;              // last measured on the path in use
-  std::string aead;                                // "" without a session
+  std::optional<Endpoint> endpoint;         // where datagrams go: the peer's, or the relay's
+  std::optional<Duration> since_handshake;  // age of the session in use
+  std::optional<Duration> round_trip;       // last measured on the path in use
+  std::string aead;                         // "" without a session
   std::string aead_library;
   TrafficTotals traffic;
 };
@@ -46,25 +49,25 @@ struct ClientStatus {
   std::string version;
   PublicKey key;
   std::string device;
-  std::optional<Member> self;                      // nullopt until the first join
+  std::optional<Member> self;  // nullopt until the first join
   std::optional<NetworkInfo> network;
-  bool connected = false;                          // to the server, admitted
-  std::optional<Endpoint> server;                  // the connection in use or last tried
-  std::string server_note;                         // why it is not connected, one sentence
-  std::optional<Endpoint> observed;                // our data socket as the server sees it
+  bool connected = false;            // to the server, admitted
+  std::optional<Endpoint> server;    // the connection in use or last tried
+  std::string server_note;           // why it is not connected, one sentence
+  std::optional<Endpoint> observed;  // our data socket as the server sees it
   std::uint64_t list_version = 0;
-  std::uint16_t data_port = 0;                     // local UDP port
+  std::uint16_t data_port = 0;  // local UDP port
   Duration uptime{};
   TrafficTotals traffic;
-  std::map<std::string, std::uint64_t> drops;      // by reason, non-zero only
+  std::map<std::string, std::uint64_t> drops;  // by reason, non-zero only
   std::vector<PeerStatus> peers;
 };
 
 struct ServerMemberStatus {
   Member member;
-  std::optional<Endpoint> control;                 // TCP peer address while connected
-  std::optional<Endpoint> data;                    // bound UDP endpoint
-  TrafficTotals relayed;                           // relayed for this sender (forwarded), and to it (sent)
+  std::optional<Endpoint> control;  // TCP peer address while connected
+  std::optional<Endpoint> data;     // bound UDP endpoint
+  TrafficTotals relayed;            // relayed for this sender (forwarded), and to it (sent)
 };
 
 struct ServerStatus {

@@ -1,0 +1,90 @@
+#include "dataplane/frame_sender.h"
+
+#include "base/check.h"
+#include "wire/datagram.h"
+
+namespace eps::dataplane {
+
+FrameSender::FrameSender(ports::UdpPort& udp, Counters& counters)
+    : udp_(udp), counters_(counters), arena_(new std::byte[kArenaSize]) {
+  runs_.reserve(kSealBatch);
+}
+
+void FrameSender::send_frame(l2::Segmenter& segmenter, const Peer& peer, const l2::MacPair& macs,
+                             const ports::TapFrame& frame, Instant now) {
+  std::span<const l2::Segment> segments;
+  const Drop drop = segmenter.split(frame, &macs, segments);
+  if (drop != Drop::none) return counters_.drop(drop);
+  send_segments(peer, segments, now);
+}
+
+void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now) {
+  std::size_t sealed = 0;
+  std::size_t bytes = 0;
+  while (sealed < segments.size()) {
+    if (used_ >= kFlushAt) flush();
+    const std::size_t n = seal_batch(peer, segments.subspan(sealed), now);
+    if (n == 0) {
+      counters_.drop(Drop::expired, segments.size() - sealed);
+      break;
+    }
+    for (const l2::Segment& s : segments.subspan(sealed, n)) bytes += s.ethernet_size;
+    sealed += n;
+  }
+  if (sealed == 0) return;
+  peer.activity->counters.sent(sealed, bytes);
+  peer.activity->last_sent.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  counters_.sent(sealed, bytes);
+}
+
+// Returns how many segments it sealed: as many as fit; 0 when the session may send no more.
+std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segment> segments, Instant now) {
+  std::array<session::Seal, kSealBatch> seals;
+  std::array<ByteView, kSealBatch> datagrams;
+  const std::size_t envelope = peer.relayed ? wire::kRelayHeaderSize : 0;
+  std::size_t n = 0;
+  std::size_t at = used_;
+  for (; n < segments.size() && n < kSealBatch; ++n) {
+    const l2::Segment& segment = segments[n];
+    const std::size_t size =
+        envelope + wire::kDataHeaderSize + segment.head.size() + segment.body.size() + wire::kTagSize;
+    if (at + size > kArenaSize) break;
+    std::byte* out = arena_.get() + at;
+    if (peer.relayed) wire::put_relay_header(out, peer.envelope);
+    seals[n] = {segment.head, segment.body, out + envelope};
+    datagrams[n] = ByteView(out, size);
+    at += size;
+  }
+  EPS_CHECK(n > 0);  // the arena holds more than kFlushAt and one datagram
+  if (!peer.session->seal(std::span(seals).first(n), now)) return 0;
+  used_ = at;
+  for (const ByteView datagram : std::span(datagrams).first(n)) extend_run(peer.to, datagram);
+  return n;
+}
+
+void FrameSender::extend_run(const Endpoint& to, ByteView datagram) {
+  if (run_open_) {
+    ports::TxDatagram& run = runs_.back();
+    if (run.to == to && datagram.size() <= run.segment_size &&
+        run.bytes.size() + datagram.size() <= ports::kMaxUdpPayload &&
+        run.bytes.size() / run.segment_size < ports::kMaxSegments) {
+      run.bytes = ByteView(run.bytes.data(), run.bytes.size() + datagram.size());
+      run_open_ = datagram.size() == run.segment_size;  // a shorter one ends the run
+      return;
+    }
+  }
+  runs_.push_back({to, datagram, static_cast<std::uint16_t>(datagram.size())});
+  run_open_ = true;
+}
+
+void FrameSender::flush() {
+  if (!runs_.empty()) {
+    const std::size_t sent = udp_.send(runs_);
+    if (sent < runs_.size()) counters_.drop(Drop::congested, runs_.size() - sent);
+  }
+  runs_.clear();
+  run_open_ = false;
+  used_ = 0;
+}
+
+}  // namespace eps::dataplane

@@ -1,0 +1,130 @@
+#include "dataplane/inbound.h"
+
+#include <algorithm>
+
+#include "l2/inner.h"
+#include "l2/source_guard.h"
+#include "wire/datagram.h"
+
+namespace eps::dataplane {
+
+Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads)
+    : tap_(tap), udp_(udp), counters_(counters), coalescer_(offloads) {}
+
+std::size_t Inbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls) {
+  std::array<ports::RxDatagram, 16> runs;
+  const std::size_t count = udp_.receive(runs);
+  for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);
+  open_batch(table, now, upcalls);
+  // The frames lie in the port's receive buffers, which the next receive overwrites.
+  write_out();
+  return count;
+}
+
+void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls) {
+  for (ByteSpan rest = run.bytes; !rest.empty();) {
+    ByteSpan datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size()));
+    rest = rest.subspan(datagram.size());
+    Arrival arrival{run.from, {}};
+    if (const auto envelope = wire::parse_relay_header(datagram)) {
+      // Only the relay knows our tag; anybody else who wraps a datagram is not the relay.
+      if (run.from != table.relay || envelope->tag != table.relay_tag) {
+        counters_.drop(Drop::unauthorised);
+        continue;
+      }
+      arrival.relayed_from = envelope->member;
+      datagram = datagram.subspan(wire::kRelayHeaderSize);
+    }
+    take_datagram(table, arrival, datagram, now, upcalls);
+  }
+}
+
+void Inbound::take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now,
+                            Upcalls& upcalls) {
+  const auto header = wire::parse_data_header(datagram);
+  if (!header) {
+    const bool known = wire::type_of(datagram).has_value();
+    if (!known || datagram.size() > wire::kMaxHandshakeSize) return counters_.drop(Drop::malformed);
+    if (!upcalls.add(HandshakeDatagram{arrival, Bytes(datagram.begin(), datagram.end())})) {
+      counters_.drop(Drop::congested);
+    }
+    return;
+  }
+  const auto found = table.by_index.find(header->receiver);
+  if (found == table.by_index.end()) {
+    counters_.drop(Drop::unknown_session);
+    upcalls.add(UnknownSession{arrival});
+    return;
+  }
+  const bool same_way = arrival_.from == arrival.from && arrival_.relayed_from == arrival.relayed_from;
+  if (open_count_ == kBatch || (open_count_ > 0 && (receiving_ != &found->second || !same_way))) {
+    open_batch(table, now, upcalls);
+  }
+  receiving_ = &found->second;
+  arrival_ = arrival;
+  opens_[open_count_++] = {datagram, {}, Drop::none};
+}
+
+void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) {
+  if (open_count_ == 0) return;
+  const std::span<session::Open> opens = std::span(opens_).first(open_count_);
+  open_count_ = 0;
+  const Peer& peer = table.peers[receiving_->peer];
+  if (receiving_->session->open(opens, now)) {
+    upcalls.add(SessionConfirmed{peer.id, receiving_->session->local_index()});
+  }
+  std::size_t packets = 0;
+  std::size_t bytes = 0;
+  bool opened = false;
+  for (const session::Open& open : opens) {
+    Drop drop = open.drop;
+    if (drop == Drop::none) {
+      opened = true;
+      drop = take_plain(table, peer, open.plain, upcalls);
+      const bool frame = drop == Drop::none && open.plain[0] != static_cast<std::byte>(wire::Kind::control);
+      packets += frame ? 1 : 0;
+      const bool whole = (open.plain[0] & std::byte{wire::kKindMask}) == static_cast<std::byte>(wire::Kind::frame);
+      bytes += frame ? open.plain.size() - 1 + (whole ? 0 : l2::kEthernetSize) : 0;
+    }
+    if (drop != Drop::none) {
+      counters_.drop(drop);
+      peer.activity->counters.drop(drop);
+    }
+  }
+  if (!opened) return;
+  peer.activity->last_received.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  peer.activity->counters.received(packets, bytes);
+  counters_.received(packets, bytes);
+}
+
+Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Upcalls& upcalls) {
+  if (plain[0] == static_cast<std::byte>(wire::Kind::control)) {
+    const ByteSpan message = plain.subspan(1);
+    const bool kept = upcalls.add(
+        PathControl{peer.id, receiving_->session->local_index(), arrival_, Bytes(message.begin(), message.end())});
+    return kept ? Drop::none : Drop::congested;
+  }
+  l2::Inner inner;
+  if (const Drop malformed = l2::decode(plain, table.self_mac, peer.mac, inner); malformed != Drop::none) {
+    return malformed;
+  }
+  if (!l2::for_us(inner, table.self_mac)) return Drop::wrong_destination;
+  const Drop drop = l2::check_source(inner, peer.mac, peer.address);
+  if (drop != Drop::none) return drop;
+  if (!coalescer_.add(inner)) {
+    write_out();
+    if (!coalescer_.add(inner)) return Drop::congested;
+  }
+  return Drop::none;
+}
+
+void Inbound::write_out() {
+  const auto writes = coalescer_.finish();
+  if (!writes.empty()) {
+    const std::size_t written = tap_.write(writes);
+    if (written < writes.size()) counters_.drop(Drop::congested, writes.size() - written);
+  }
+  coalescer_.reset();
+}
+
+}  // namespace eps::dataplane

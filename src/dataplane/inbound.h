@@ -1,0 +1,49 @@
+#pragma once
+
+// From the peers to the TAP:
+//
+//   1. receive runs of datagrams
+//   2. cut each run; take the relay envelope off what the relay sent us
+//   3. data: find the session by its index, open its datagrams together, in place; anything else becomes an upcall
+//   4. path messages become upcalls; frames are decoded, each parsed once
+//   5. the destination must be this node or a group, the source must be the sender's own (l2/source_guard)
+//   6. join what continues a flow, write super-frames to the TAP before the next receive
+
+#include <array>
+#include <memory>
+
+#include "dataplane/peer_table.h"
+#include "dataplane/upcall.h"
+#include "l2/coalesce.h"
+#include "ports/tap.h"
+#include "ports/udp.h"
+
+namespace eps::dataplane {
+
+class Inbound {
+ public:
+  Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads);
+  // One batch; returns how many runs were received.
+  std::size_t pump(const PeerTable& table, Instant now, Upcalls& upcalls);
+
+ private:
+  static constexpr std::size_t kBatch = 64;
+  void take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls);
+  void take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now, Upcalls& upcalls);
+  // Opens what has gathered for one session and passes it on.
+  void open_batch(const PeerTable& table, Instant now, Upcalls& upcalls);
+  Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Upcalls& upcalls);
+  void write_out();
+
+  ports::TapPort& tap_;
+  ports::UdpPort& udp_;
+  Counters& counters_;
+  l2::Coalescer coalescer_;
+  // The batch that gathers: datagrams of one session that arrived the same way.
+  std::array<session::Open, kBatch> opens_;
+  std::size_t open_count_ = 0;
+  const PeerTable::Receiving* receiving_ = nullptr;
+  Arrival arrival_;
+};
+
+}  // namespace eps::dataplane

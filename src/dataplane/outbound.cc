@@ -1,0 +1,61 @@
+#include "dataplane/outbound.h"
+
+#include "l2/source_guard.h"
+
+namespace eps::dataplane {
+namespace {
+constexpr std::size_t kBatch = 64;
+// After this much silence towards a peer its timers may have gone to sleep.
+constexpr Duration kAsleepAfter = std::chrono::seconds(1);
+}  // namespace
+
+Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters)
+    : tap_(tap), counters_(counters), sender_(udp, counters) {}
+
+std::size_t Outbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls) {
+  std::array<ports::TapFrame, kBatch> frames;
+  const std::size_t count = tap_.read(frames);
+  for (const ports::TapFrame& frame : std::span(frames).first(count)) take(table, frame, now, upcalls);
+  sender_.flush();
+  return count;
+}
+
+void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
+  const auto info = l2::parse_frame(frame.bytes);
+  if (!info) return counters_.drop(Drop::malformed);
+  const Drop drop = l2::check_source(frame.bytes, *info, table.self_mac, table.self_address);
+  if (drop != Drop::none) return counters_.drop(drop);
+  if (info->dst.is_group()) return to_all(table, frame, now, upcalls);
+  const auto peer = table.by_mac.find(info->dst);
+  if (peer == table.by_mac.end()) return counters_.drop(Drop::no_peer);
+  to_one(table, table.peers[peer->second], frame, now, upcalls);
+}
+
+void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, Instant now,
+                      Upcalls& upcalls) {
+  if (!ready(peer, frame, now, upcalls)) return;
+  sender_.send_frame(segmenter_, peer, {table.self_mac, peer.mac}, frame, now);
+}
+
+// Split once, sealed once for each peer from the same bytes.
+void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
+  std::span<const l2::Segment> segments;
+  const Drop drop = segmenter_.split(frame, nullptr, segments);
+  if (drop != Drop::none) return counters_.drop(drop);
+  for (const Peer& peer : table.peers) {
+    if (ready(peer, frame, now, upcalls)) sender_.send_segments(peer, segments, now);
+  }
+}
+
+bool Outbound::ready(const Peer& peer, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
+  if (!peer.ready() || !peer.session->may_send(now)) {
+    if (!upcalls.add(NeedSession{peer.id, Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta})) {
+      counters_.drop(Drop::not_ready);
+    }
+    return false;
+  }
+  if (now - peer.activity->sent_at() > kAsleepAfter) upcalls.add(PeerWoke{peer.id});
+  return true;
+}
+
+}  // namespace eps::dataplane

@@ -1,0 +1,89 @@
+#pragma once
+
+// What the data plane knows of the world: an immutable snapshot, made by node/ at every change and published to the
+// workers. Hot counters live behind pointers that outlive a snapshot.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "base/types.h"
+#include "model/counters.h"
+#include "session/session.h"
+#include "wire/datagram.h"
+
+namespace eps::dataplane {
+
+// Traffic of one peer. Written by workers with relaxed atomics once a batch, read by node/ for timers and reports.
+struct PeerActivity {
+  Counters counters;
+  std::atomic<Instant::rep> last_sent{0};      // of anything sealed to the peer
+  std::atomic<Instant::rep> last_received{0};  // of anything that authenticated, by any path
+  Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
+  Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
+};
+
+// One peer as a sender of frames sees it.
+struct Peer {
+  MemberId id;
+  Mac mac;
+  Ip4 address;
+  std::shared_ptr<session::Session> session;  // the one to seal with; null until there is one
+  Endpoint to;                                // the peer's endpoint, or the relay's; !valid() while there is no way
+  bool relayed = false;
+  wire::RelayHeader envelope;  // put in front of every datagram when relayed
+  std::shared_ptr<PeerActivity> activity;
+  bool ready() const { return session != nullptr && to.valid(); }
+};
+
+struct PeerTable {
+  Mac self_mac;
+  Ip4 self_address;
+  std::uint16_t mtu = 0;
+  Endpoint relay;               // the server's data endpoint
+  std::uint32_t relay_tag = 0;  // what a relay envelope to us carries
+  std::vector<Peer> peers;
+  std::unordered_map<Mac, std::uint32_t> by_mac;  // index into peers
+  struct Receiving {
+    std::shared_ptr<session::Session> session;
+    std::uint32_t peer = 0;  // index into peers
+  };
+  std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
+};
+
+// Hands the newest snapshot to readers that ask often: they compare a generation number and take the lock only when
+// it has changed. Thread-safe.
+template <class T>
+class Published {
+ public:
+  void publish(std::shared_ptr<const T> value) {
+    const std::lock_guard lock(mutex_);
+    value_ = std::move(value);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  // A reader's own copy of the pointer and of the generation it belongs to.
+  struct View {
+    std::shared_ptr<const T> value;
+    std::uint64_t generation = 0;
+  };
+  const T& refresh(View& view) const {
+    if (view.generation != generation_.load(std::memory_order_acquire)) {
+      const std::lock_guard lock(mutex_);
+      view.value = value_;
+      view.generation = generation_.load(std::memory_order_relaxed);
+    }
+    return *view.value;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const T> value_ = std::make_shared<const T>();  // guarded by mutex_
+  std::atomic<std::uint64_t> generation_{1};
+};
+
+}  // namespace eps::dataplane

@@ -1,0 +1,226 @@
+#include "node/client_node.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "wire/datagram.h"
+
+namespace eps::node {
+
+void ClientOutputs::merge(ClientOutputs&& other) {
+  disconnect |= other.disconnect;
+  connect |= other.connect;
+  to_server.insert(to_server.end(), other.to_server.begin(), other.to_server.end());
+  if (other.link) link = std::move(other.link);
+  enrolled |= other.enrolled;
+  members_changed |= other.members_changed;
+  std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
+  if (!fatal) fatal = std::move(other.fatal);
+}
+
+ClientNode::ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng,
+                       dataplane::Published<dataplane::PeerTable>& published)
+    : params_(std::move(params)),
+      udp_(udp),
+      rng_(rng),
+      peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
+              params_.peers.rekey_after_packets},
+             udp, rng, published),
+      bind_(udp) {}
+
+ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant now) {
+  started_ = now;
+  local_addresses_ = std::move(local_addresses);
+  connect_at_ = kNever;
+  ClientOutputs out;
+  out.connect = true;
+  return out;
+}
+
+ClientOutputs ClientNode::on_connected(const Endpoint& server, Instant now) {
+  server_ = server;
+  server_note_ = "connected, waiting to be admitted";
+  connection_.emplace(control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name,
+                                            params_.version, params_.enrolled},
+                      members_, rng_);
+  return take(connection_->start(now), now);
+}
+
+ClientOutputs ClientNode::on_connect_failed(std::string why, Instant now) {
+  ClientOutputs out;
+  connection_lost(std::move(why), out, now);
+  return out;
+}
+
+ClientOutputs ClientNode::on_server_bytes(ByteView bytes, Instant now) {
+  if (!connection_) return {};
+  return take(connection_->on_bytes(bytes, now), now);
+}
+
+ClientOutputs ClientNode::on_server_closed(std::string why, Instant now) {
+  if (!connection_) return {};
+  ClientOutputs out = take(connection_->on_closed(now), now);
+  if (connection_) {
+    connection_.reset();
+    connection_lost("the server closed the connection" + (why.empty() ? "" : " (" + why + ")"), out, now);
+  }
+  return finish(std::move(out));
+}
+
+// Runs the events of a step of the control connection.
+ClientOutputs ClientNode::take(control::ClientConnection::Outputs from, Instant now) {
+  ClientOutputs out;
+  out.to_server = std::move(from.to_send);
+  for (const control::ClientEvent& event : from.events) {
+    std::visit([&](const auto& e) { on_event(e, out, now); }, event);
+  }
+  if (from.close) {
+    out.disconnect = true;
+    connection_.reset();
+    if (!out.fatal) connection_lost(server_note_, out, now);
+  }
+  return finish(std::move(out));
+}
+
+void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, Instant now) {
+  admitted_ = true;
+  failures_ = 0;
+  silent_refusals_ = 0;
+  last_failure_.clear();
+  server_note_.clear();
+  if (!params_.enrolled) out.enrolled = true;
+  params_.enrolled = true;
+  network_ = welcome.network;
+  self_ = welcome.self;
+  out.link = ports::LinkConfig{self_->mac, self_->address, network_->network, network_->mtu};
+  out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
+                      to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
+  peers_.set_self(*network_, *self_, now);
+  // The server may listen for data elsewhere than it was dialled, but never on another address.
+  bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, now);
+  peers_.set_relay(bind_.server(), welcome.relay_tag, bind_.bound(), now);
+  relay_tag_ = welcome.relay_tag;
+  announce(out, now);
+}
+
+void ClientNode::on_event(const control::ListChanged&, ClientOutputs& out, Instant now) {
+  members_ = connection_->members();
+  peers_.update_members(members_, now);
+  out.members_changed = true;
+  if (const Member* self = self_ ? members_.find(self_->id) : nullptr) self_ = *self;
+}
+
+void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, Instant now) {
+  (void)now;
+  server_note_ = refused.sentence;
+  if (refused.forget_enrolment) params_.enrolled = false;
+  if (refused.silent && ++silent_refusals_ < kSilentRefusals) return;
+  if (!refused.retry) out.fatal = refused.sentence;
+}
+
+void ClientNode::announce(ClientOutputs& out, Instant now) {
+  if (!connection_ || !admitted_) return;
+  std::vector<Candidate> candidates;
+  for (const IpAddress& ip : local_addresses_) {
+    if (network_ && ip.is_v4() && network_->network.contains(ip.v4())) continue;
+    if (candidates.size() < kMaxCandidates - 2) {
+      candidates.push_back({Candidate::Kind::local, {ip, params_.data_port}});
+    }
+  }
+  out.merge(take(connection_->announce(std::move(candidates), now), now));
+}
+
+void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant now) {
+  admitted_ = false;
+  const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
+  ++failures_;
+  connect_at_ =
+      now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 4))));
+  server_note_ = why;
+  // Once a reason, not once an attempt.
+  if (why != last_failure_) {
+    out.notes.push_back("No connection to the server: " + why + ". Trying again.");
+    last_failure_ = std::move(why);
+  }
+}
+
+ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, Instant now) {
+  ClientOutputs out;
+  if (addresses == local_addresses_) return out;
+  local_addresses_ = std::move(addresses);
+  bind_.refresh(now);
+  peers_.on_network_change(now);
+  announce(out, now);
+  // A server that could not be reached may be now.
+  if (!connection_ && connect_at_ != kNever) connect_at_ = now;
+  out.merge(on_deadline(now));
+  return out;
+}
+
+ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
+  std::erase_if(upcalls, [&](const dataplane::Upcall& upcall) {
+    const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall);
+    if (datagram == nullptr || wire::type_of(datagram->bytes) != wire::Type::bind_reply) return false;
+    if (datagram->arrival.relayed() || !bind_.on_reply(datagram->bytes, now)) {
+      counters().drop(Drop::unauthorised);
+    } else {
+      peers_.set_relay(bind_.server(), relay_tag_, true, now);
+    }
+    return true;
+  });
+  peers_.on_upcalls(std::move(upcalls), now);
+  return finish({});
+}
+
+ClientOutputs ClientNode::on_deadline(Instant now) {
+  ClientOutputs out;
+  if (connection_ && now >= connection_->next_deadline()) out.merge(take(connection_->on_deadline(now), now));
+  if (now >= connect_at_) {
+    connect_at_ = kNever;
+    out.connect = true;
+  }
+  const bool was_bound = bind_.bound();
+  bind_.on_deadline(now);
+  if (was_bound && !bind_.bound()) {
+    out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
+                        ": nothing can be relayed. Allow UDP to this port in the firewalls between.");
+    peers_.set_relay(bind_.server(), relay_tag_, false, now);
+  }
+  peers_.on_deadline(now);
+  return finish(std::move(out));
+}
+
+Instant ClientNode::next_deadline() const {
+  Instant at = std::min({connect_at_, bind_.next_deadline(), peers_.next_deadline()});
+  if (connection_) at = std::min(at, connection_->next_deadline());
+  return at;
+}
+
+ClientOutputs ClientNode::finish(ClientOutputs out) {
+  auto notes = peers_.take_notes();
+  std::move(notes.begin(), notes.end(), std::back_inserter(out.notes));
+  return out;
+}
+
+ClientStatus ClientNode::status(Instant now) const {
+  ClientStatus s;
+  s.name = self_ ? self_->name : params_.name;
+  s.version = params_.version;
+  s.key = params_.peers.self.public_key;
+  s.device = params_.device;
+  s.self = self_;
+  s.network = network_;
+  s.connected = admitted_;
+  s.server = server_;
+  s.server_note = admitted_ ? "" : server_note_;
+  s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
+  s.list_version = members_.version();
+  s.data_port = params_.data_port;
+  s.uptime = now - started_;
+  s.traffic = totals_of(peers_.counters());
+  s.drops = nonzero_drops(peers_.counters());
+  s.peers = peers_.status(now);
+  return s;
+}
+
+}  // namespace eps::node

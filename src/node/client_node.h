@@ -1,0 +1,108 @@
+#pragma once
+
+// The whole client, sans I/O: the control connection, the bind to the server's data port, and the peers. The daemon
+// and the simulation run this same code and differ only in who moves the bytes.
+//
+// Thread rules: one thread at a time (the control thread). The data plane works from what `published` holds and hands
+// its upcalls back through on_upcalls().
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "control/client_connection.h"
+#include "control/network_key.h"
+#include "dataplane/peer_table.h"
+#include "dataplane/upcall.h"
+#include "model/status.h"
+#include "node/bind.h"
+#include "node/peers.h"
+#include "ports/link.h"
+#include "ports/udp.h"
+
+namespace eps::node {
+
+// Pauses between attempts to connect to the server, the last one again and again; each with up to 25 % more at random,
+// so that a restarted server is not met by everybody at once.
+inline constexpr std::array<Duration, 6> kReconnect = {std::chrono::milliseconds(100), std::chrono::milliseconds(500),
+                                                       std::chrono::seconds(1),        std::chrono::seconds(2),
+                                                       std::chrono::seconds(5),        std::chrono::seconds(10)};
+// A server that hangs up without a word may be restarting; when it does so again and again, it does not know us.
+inline constexpr int kSilentRefusals = 4;
+
+struct ClientParams {
+  PeersParams peers;
+  control::NetworkKey key;
+  std::string name;
+  std::string version;
+  std::string device;
+  std::uint16_t data_port = 0;  // local UDP port, the one of local candidates
+  bool enrolled = false;        // this key has been admitted by this server before
+};
+
+// What the caller has to do, in this order.
+struct ClientOutputs {
+  bool disconnect = false;                // close the control connection after sending `to_server`
+  bool connect = false;                   // resolve and connect to the server; answer with on_connected() or
+                                          // on_connect_failed()
+  Bytes to_server;                        // bytes for the control connection
+  std::optional<ports::LinkConfig> link;  // configure the interface; a failure is fatal
+  bool enrolled = false;                  // the server admitted this key: remember it durably
+  bool members_changed = false;           // log the list of members
+  std::vector<std::string> notes;         // sentences for the log
+  std::optional<std::string> fatal;       // end the program with this sentence
+
+  void merge(ClientOutputs&& other);
+};
+
+class ClientNode {
+ public:
+  ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published);
+
+  ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
+  ClientOutputs on_connected(const Endpoint& server, Instant now);
+  ClientOutputs on_connect_failed(std::string why, Instant now);
+  ClientOutputs on_server_bytes(ByteView bytes, Instant now);
+  ClientOutputs on_server_closed(std::string why, Instant now);
+  ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now);
+  ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
+  ClientOutputs on_deadline(Instant now);
+  Instant next_deadline() const;
+
+  const MemberList& members() const { return members_; }
+  ClientStatus status(Instant now) const;
+  Counters& counters() { return peers_.counters(); }
+
+ private:
+  ClientOutputs take(control::ClientConnection::Outputs from, Instant now);
+  void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
+  void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
+  void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
+  void announce(ClientOutputs& out, Instant now);
+  void connection_lost(std::string why, ClientOutputs& out, Instant now);
+  ClientOutputs finish(ClientOutputs out);
+
+  ClientParams params_;
+  ports::UdpPort& udp_;
+  Rng& rng_;
+  Peers peers_;
+  Bind bind_;
+  std::uint32_t relay_tag_ = 0;
+  std::optional<control::ClientConnection> connection_;
+  MemberList members_;
+  std::optional<NetworkInfo> network_;
+  std::optional<Member> self_;
+  std::optional<Endpoint> server_;
+  std::vector<IpAddress> local_addresses_;
+  std::string server_note_ = "not connected yet";
+  std::string last_failure_;
+  bool admitted_ = false;
+  int failures_ = 0;
+  int silent_refusals_ = 0;
+  Instant connect_at_ = kNever;
+  Instant started_{};
+};
+
+}  // namespace eps::node

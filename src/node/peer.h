@@ -1,0 +1,76 @@
+#pragma once
+
+// Everything the control thread holds about one other member.
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/time.h"
+#include "dataplane/peer_table.h"
+#include "mesh/path_finder.h"
+#include "model/network.h"
+#include "node/peer_handshake.h"
+#include "noise/cookie.h"
+#include "ports/tap.h"
+#include "session/session.h"
+
+namespace eps::node {
+
+// Frames that wait for a session, per peer: the newest is dropped beyond either limit.
+inline constexpr std::size_t kMaxWaitingBytes = 256 * 1024;
+inline constexpr std::size_t kMaxWaitingFrames = 64;
+// An initiation is repeated after these pauses, the last one again and again while frames wait.
+inline constexpr std::array<Duration, 5> kHandshakeRetry = {std::chrono::milliseconds(300),
+                                                            std::chrono::milliseconds(700), std::chrono::seconds(1),
+                                                            std::chrono::seconds(2), std::chrono::seconds(5)};
+inline constexpr int kHandshakeAttempts = 12;                            // then the waiting frames are dropped
+inline constexpr Duration kTick = std::chrono::milliseconds(200);        // while traffic flows
+inline constexpr Duration kActiveFor = std::chrono::seconds(3);          // after the last datagram sent
+inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);  // sending, nothing back by any path: the
+                                                                         // peer has lost the session
+inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);      // RFC 4787, REQ-5: mappings may last 2 min
+                                                                         // by the book and 30 s in the field
+
+struct WaitingFrame {
+  Bytes bytes;
+  ports::FrameMeta meta;
+};
+
+struct PendingHandshake {
+  PeerInitiator initiator;
+  std::uint32_t local_index = 0;
+  int attempt = 0;
+  Instant retry_at{};
+};
+
+struct Peer {
+  explicit Peer(const Member& m, Rng& rng)
+      : member(m), path(rng), cookies(m.key), activity(std::make_shared<dataplane::PeerActivity>()) {}
+
+  Member member;
+  mesh::PathFinder path;
+  noise::CookieJar cookies;
+  std::shared_ptr<dataplane::PeerActivity> activity;
+
+  std::shared_ptr<session::Session> current;               // sealed with
+  std::shared_ptr<session::Session> unconfirmed;           // we are its responder and the initiator has not used it yet
+  std::vector<std::shared_ptr<session::Session>> retired;  // open what is in flight until their own end; both members
+                                                           // may have begun at once and each seal in another session
+  std::optional<PendingHandshake> handshake;
+  std::uint64_t last_number = 0;  // of the peer's initiations
+
+  std::deque<WaitingFrame> waiting;
+  std::size_t waiting_bytes = 0;
+
+  Instant tick_at = kNever;
+  Instant last_ping_sent{};         // keepalives and relay pings
+  Instant last_unknown_session{};   // when we last answered one with an initiation
+  Instant session_began{};          // when `current` became current
+  std::uint64_t relay_ping_id = 0;  // of the ping through the relay that waits for its answer; 0: none
+  Instant relay_ping_at{};
+  std::optional<Duration> relay_round_trip;
+};
+
+}  // namespace eps::node

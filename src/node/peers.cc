@@ -1,0 +1,434 @@
+#include "node/peers.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "mesh/path_message.h"
+#include "wire/datagram.h"
+
+namespace eps::node {
+
+Peers::Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published)
+    : params_(std::move(params)),
+      udp_(udp),
+      rng_(rng),
+      published_(published),
+      cookie_checker_(params_.self.public_key, rng),
+      sender_(udp, counters_),
+      next_number_(params_.first_handshake_number) {}
+
+void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
+  const bool same =
+      network_ == network && self_.id == self.id && self_.mac == self.mac && self_.address == self.address;
+  network_ = network;
+  self_ = self;
+  if (!same) {
+    for (auto& [id, peer] : peers_) forget_sessions(peer);
+    peers_.erase(self.id);
+    dirty_ = true;
+  }
+  on_deadline(now);
+}
+
+void Peers::set_relay(const Endpoint& relay, std::uint32_t tag, bool usable, Instant now) {
+  const bool became_usable = usable && (!relay_usable_ || relay_ != relay || relay_tag_ != tag);
+  if (relay_ != relay || relay_tag_ != tag || relay_usable_ != usable) dirty_ = true;
+  relay_ = relay;
+  relay_tag_ = tag;
+  relay_usable_ = usable;
+  if (became_usable) {
+    // What was sent before could not pass: say it again now instead of at the next retry.
+    for (auto& [id, peer] : peers_) {
+      if (peer.handshake) peer.handshake->retry_at = now;
+    }
+  }
+  on_deadline(now);
+}
+
+void Peers::update_members(const MemberList& list, Instant now) {
+  for (auto it = peers_.begin(); it != peers_.end();) {
+    const Member* member = list.find(it->first);
+    if (member == nullptr || member->key != it->second.member.key) {
+      forget_sessions(it->second);
+      drop_waiting(it->second, Drop::no_peer);
+      it = peers_.erase(it);
+      dirty_ = true;
+    } else {
+      ++it;
+    }
+  }
+  for (const auto& [id, member] : list.members()) {
+    if (id == self_.id) continue;
+    const auto [it, added] = peers_.try_emplace(id, member, rng_);
+    Peer& peer = it->second;
+    if (!added && peer.member == member) continue;
+    const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
+    if (moved) forget_sessions(peer);
+    dirty_ = true;
+    // A server that has just restarted knows no candidates yet: what we knew is better than nothing.
+    std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
+    const bool changed = added || candidates != peer.member.candidates;
+    peer.member = member;
+    peer.member.candidates = std::move(candidates);
+    if (changed) peer.path.set_candidates(usable_candidates(peer.member), now, peer.current != nullptr);
+    if (changed && peer.handshake) peer.handshake->retry_at = now;
+  }
+  on_deadline(now);
+}
+
+void Peers::on_network_change(Instant now) {
+  for (auto& [id, peer] : peers_) {
+    if (peer.path.reset()) dirty_ = true;
+    if (peer.current) peer.path.begin(now);
+  }
+  on_deadline(now);
+}
+
+void Peers::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
+  for (dataplane::Upcall& upcall : upcalls) {
+    std::visit([&](auto& u) { on(u, now); }, upcall);
+  }
+  publish_if_dirty();
+}
+
+void Peers::on(dataplane::HandshakeDatagram& datagram, Instant now) {
+  switch (wire::type_of(datagram.bytes).value_or(wire::Type::data)) {
+    case wire::Type::initiation:
+      return on_initiation(datagram.arrival, datagram.bytes, now);
+    case wire::Type::response:
+      return on_response(datagram.arrival, datagram.bytes, now);
+    case wire::Type::cookie_reply:
+      return on_cookie_reply(datagram.bytes, now);
+    default:
+      counters_.drop(Drop::malformed);
+  }
+}
+
+void Peers::on(dataplane::NeedSession& need, Instant now) {
+  Peer* peer = find(need.peer);
+  if (peer == nullptr) return counters_.drop(Drop::no_peer);
+  if (peer->waiting.size() >= kMaxWaitingFrames || peer->waiting_bytes + need.frame.size() > kMaxWaitingBytes) {
+    counters_.drop(Drop::not_ready);
+  } else {
+    peer->waiting_bytes += need.frame.size();
+    peer->waiting.push_back({std::move(need.frame), need.meta});
+  }
+  if (route(*peer).ready()) return flush_waiting(*peer, now);
+  if (!peer->handshake && !(peer->current && peer->current->may_send(now))) start_handshake(*peer, now);
+}
+
+void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
+  Peer* peer = find(confirmed.peer);
+  if (peer == nullptr || !peer->unconfirmed || peer->unconfirmed->local_index() != confirmed.local_index) return;
+  install(*peer, std::exchange(peer->unconfirmed, nullptr), now);
+}
+
+void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
+  Peer* peer = nullptr;
+  if (unknown.arrival.relayed()) {
+    peer = find(unknown.arrival.relayed_from);
+  } else {
+    for (auto& [id, p] : peers_) {
+      const auto& c = p.member.candidates;
+      const bool known = std::any_of(c.begin(), c.end(), [&](auto& e) { return e.endpoint == unknown.arrival.from; });
+      if (known || p.path.direct() == unknown.arrival.from) peer = &p;
+    }
+  }
+  // Its sender seals for a session that we lost. An initiation repairs that in one round trip; anybody can forge such
+  // a datagram, so at most one a second.
+  if (peer == nullptr || peer->handshake || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
+  peer->last_unknown_session = now;
+  start_handshake(*peer, now);
+}
+
+void Peers::on(dataplane::PeerWoke& woke, Instant now) {
+  Peer* peer = find(woke.peer);
+  if (peer == nullptr) return;
+  peer->tick_at = std::min(peer->tick_at, now + kTick);
+  if (!peer->path.direct() && peer->path.next_deadline() == kNever && peer->current) peer->path.begin(now);
+}
+
+void Peers::on(dataplane::PathControl& control, Instant now) {
+  Peer* peer = find(control.peer);
+  const auto message = mesh::decode_path_message(control.bytes);
+  if (peer == nullptr || !message) return counters_.drop(Drop::malformed);
+  const bool relayed = control.arrival.relayed();
+  const Endpoint& from = control.arrival.from;
+  if (message->op == mesh::PathMessage::Op::ping) {
+    const auto pong = mesh::encode({mesh::PathMessage::Op::pong, message->id, relayed ? Endpoint{} : from});
+    send_control(*peer, Bytes(pong.begin(), pong.end()), relayed ? nullptr : &from, now);
+    if (!relayed) peer->path.heard_from(from, now);
+  } else if (relayed) {
+    if (peer->relay_ping_id == message->id && message->id != 0) {
+      peer->relay_ping_id = 0;
+      peer->relay_round_trip = now - peer->relay_ping_at;
+    }
+  } else if (peer->path.on_pong(from, message->id, now)) {
+    dirty_ = true;
+  }
+  probe(*peer, now);
+}
+
+// --- sending -------------------------------------------------------------------------------------------------------
+
+// A handshake datagram: by the path in use, or by every way there may be, so that the fastest wins.
+void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
+  std::vector<ports::TxDatagram> out;
+  if (peer.path.direct()) out.push_back({*peer.path.direct(), datagram, 0});
+  Bytes enveloped;
+  if (out.empty() || spread == Spread::every) {
+    if (relay_usable_) {
+      enveloped.resize(wire::kRelayHeaderSize);
+      wire::put_relay_header(enveloped.data(), {peer.member.id, relay_tag_});
+      enveloped.insert(enveloped.end(), datagram.begin(), datagram.end());
+      out.push_back({relay_, enveloped, 0});
+    }
+    for (const Candidate& c : usable_candidates(peer.member)) {
+      if (peer.path.direct() != c.endpoint) out.push_back({c.endpoint, datagram, 0});
+    }
+  }
+  udp_.send(out);
+}
+
+// A sealed message in the newest session that may seal: to a direct endpoint, or through the relay when null.
+void Peers::send_control(Peer& peer, const Bytes& message, const Endpoint* direct, Instant now) {
+  const auto& session = peer.current;
+  if (!session || (direct == nullptr && !relay_usable_)) return;
+  Bytes datagram(wire::kRelayHeaderSize + wire::kDataOverhead + message.size());
+  const std::byte kind = static_cast<std::byte>(wire::Kind::control);
+  const session::Seal seal{{&kind, 1}, message, datagram.data() + wire::kRelayHeaderSize};
+  if (!session->seal({&seal, 1}, now)) return;
+  wire::put_relay_header(datagram.data(), {peer.member.id, relay_tag_});
+  const ByteView whole(datagram);
+  const ports::TxDatagram out{direct != nullptr ? *direct : relay_,
+                              direct != nullptr ? whole.subspan(wire::kRelayHeaderSize) : whole, 0};
+  udp_.send({&out, 1});
+  peer.last_ping_sent = now;
+}
+
+void Peers::ping_relay(Peer& peer, Instant now) {
+  peer.relay_ping_id = rng_.u64() | 1;
+  peer.relay_ping_at = now;
+  const auto ping = mesh::encode({mesh::PathMessage::Op::ping, peer.relay_ping_id, {}});
+  send_control(peer, Bytes(ping.begin(), ping.end()), nullptr, now);
+}
+
+void Peers::probe(Peer& peer, Instant now) {
+  const bool flows = now - peer.activity->sent_at() < kActiveFor;
+  for (const mesh::Ping& ping : peer.path.take_due(now, flows)) {
+    const auto message = mesh::encode({mesh::PathMessage::Op::ping, ping.id, {}});
+    send_control(peer, Bytes(message.begin(), message.end()), &ping.to, now);
+  }
+}
+
+void Peers::flush_waiting(Peer& peer, Instant now) {
+  const dataplane::Peer to = route(peer);
+  if (!to.ready()) return;
+  while (!peer.waiting.empty()) {
+    WaitingFrame frame = std::move(peer.waiting.front());
+    peer.waiting.pop_front();
+    // The segmenter wants room before the frame.
+    Bytes room(ports::kTapHeadroom + frame.bytes.size());
+    std::copy(frame.bytes.begin(), frame.bytes.end(), room.begin() + ports::kTapHeadroom);
+    const ports::TapFrame tap{ByteSpan(room).subspan(ports::kTapHeadroom), frame.meta};
+    sender_.send_frame(segmenter_, to, {self_.mac, to.mac}, tap, now);
+    sender_.flush();
+  }
+  peer.waiting_bytes = 0;
+}
+
+void Peers::drop_waiting(Peer& peer, Drop reason) {
+  counters_.drop(reason, peer.waiting.size());
+  peer.waiting.clear();
+  peer.waiting_bytes = 0;
+}
+
+// --- timers --------------------------------------------------------------------------------------------------------
+
+void Peers::on_deadline(Instant now) {
+  for (auto& [id, peer] : peers_) {
+    if (deadline_of(peer) > now) continue;
+    expire(peer, now);
+    if (peer.handshake && now >= peer.handshake->retry_at) {
+      if (peer.handshake->attempt >= kHandshakeAttempts) {
+        erase_index(peer.handshake->local_index);
+        peer.handshake.reset();
+        drop_waiting(peer, Drop::not_ready);
+      } else {
+        send_initiation(peer, peer.handshake->attempt + 1, now);
+      }
+    }
+    if (now >= peer.tick_at) tick(peer, now);
+    probe(peer, now);
+  }
+  publish_if_dirty();
+}
+
+void Peers::tick(Peer& peer, Instant now) {
+  const Instant sent = peer.activity->sent_at();
+  const Instant received = std::max(peer.activity->received_at(), peer.session_began);
+  const bool flows = now - sent < kActiveFor;
+  if (peer.current && flows) {
+    if (peer.path.watch(sent, received, now)) dirty_ = true;
+    const bool silent = sent > received && now - received > mesh::kSilence;
+    if (silent && !peer.path.direct() && now - peer.relay_ping_at > std::chrono::seconds(1)) ping_relay(peer, now);
+    const bool dead = sent > received && now - received > kDeadAfter;
+    if (!peer.handshake && (dead || peer.current->wants_rekey(now))) start_handshake(peer, now);
+  }
+  // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
+  const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
+  if (through_nat && now - std::max(sent, peer.last_ping_sent) >= kNatKeepalive) {
+    peer.path.heard_from(*peer.path.direct(), now);
+    const auto ping = mesh::encode({mesh::PathMessage::Op::ping, rng_.u64() | 1, {}});
+    send_control(peer, Bytes(ping.begin(), ping.end()), &*peer.path.direct(), now);
+  }
+  const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
+  peer.tick_at = flows ? now + pause : through_nat ? now + kNatKeepalive : kNever;
+}
+
+// Sessions past their life go, and with them their keys.
+void Peers::expire(Peer& peer, Instant now) {
+  const auto gone = [&](const std::shared_ptr<session::Session>& s) {
+    if (!s || s->may_receive(now)) return false;
+    erase_index(s->local_index());
+    dirty_ = true;
+    return true;
+  };
+  std::erase_if(peer.retired, gone);
+  if (gone(peer.unconfirmed)) peer.unconfirmed.reset();
+  if (gone(peer.current)) {
+    peer.current.reset();
+    if (peer.path.reset()) dirty_ = true;
+  }
+}
+
+Instant Peers::deadline_of(const Peer& peer) const {
+  Instant at = std::min(peer.tick_at, peer.path.next_deadline());
+  if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
+  const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
+    if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);
+  };
+  std::for_each(peer.retired.begin(), peer.retired.end(), end_of);
+  end_of(peer.current);
+  end_of(peer.unconfirmed);
+  return at;
+}
+
+Instant Peers::next_deadline() const {
+  Instant at = kNever;
+  for (const auto& [id, peer] : peers_) at = std::min(at, deadline_of(peer));
+  return at;
+}
+
+// --- bookkeeping ---------------------------------------------------------------------------------------------------
+
+void Peers::forget_sessions(Peer& peer) {
+  if (peer.current) erase_index(peer.current->local_index());
+  if (peer.unconfirmed) erase_index(peer.unconfirmed->local_index());
+  for (const auto& session : peer.retired) erase_index(session->local_index());
+  if (peer.handshake) erase_index(peer.handshake->local_index);
+  peer.current.reset();
+  peer.unconfirmed.reset();
+  peer.retired.clear();
+  peer.handshake.reset();
+  peer.path.reset();
+  dirty_ = true;
+}
+
+std::uint32_t Peers::new_index(MemberId peer) {
+  for (;;) {
+    const auto index = static_cast<std::uint32_t>(rng_.below(wire::kMaxIndex + 1ULL));
+    if (by_index_.try_emplace(index, peer).second) return index;
+  }
+}
+
+Peer* Peers::find(MemberId id) {
+  const auto it = peers_.find(id);
+  return it == peers_.end() ? nullptr : &it->second;
+}
+
+Peer* Peers::find_key(const PublicKey& key) {
+  for (auto& [id, peer] : peers_) {
+    if (peer.member.key == key) return &peer;
+  }
+  return nullptr;
+}
+
+Peer* Peers::find_index(std::uint32_t index) {
+  const auto it = by_index_.find(index);
+  return it == by_index_.end() ? nullptr : find(it->second);
+}
+
+// What may be tried: no address inside the EPS network itself, which would send the tunnel through the tunnel.
+std::vector<Candidate> Peers::usable_candidates(const Member& member) const {
+  std::vector<Candidate> out;
+  for (const Candidate& c : member.candidates) {
+    const bool inside = network_ && c.endpoint.ip.is_v4() && network_->network.contains(c.endpoint.ip.v4());
+    if (!inside && c.endpoint.valid() && !c.endpoint.ip.is_loopback()) out.push_back(c);
+  }
+  return out;
+}
+
+dataplane::Peer Peers::route(const Peer& peer) const {
+  dataplane::Peer out;
+  out.id = peer.member.id;
+  out.mac = peer.member.mac;
+  out.address = peer.member.address;
+  out.session = peer.current;
+  out.activity = peer.activity;
+  if (peer.path.direct()) {
+    out.to = *peer.path.direct();
+  } else if (relay_usable_) {
+    out.to = relay_;
+    out.relayed = true;
+    out.envelope = {peer.member.id, relay_tag_};
+  }
+  return out;
+}
+
+void Peers::publish_if_dirty() {
+  if (!dirty_ || !network_) return;
+  dirty_ = false;
+  auto table = std::make_shared<dataplane::PeerTable>();
+  table->self_mac = self_.mac;
+  table->self_address = self_.address;
+  table->mtu = network_->mtu;
+  table->relay = relay_;
+  table->relay_tag = relay_tag_;
+  for (const auto& [id, peer] : peers_) {
+    const bool reachable = peer.member.online || peer.current || peer.unconfirmed || !peer.retired.empty();
+    if (!reachable) continue;
+    const auto at = static_cast<std::uint32_t>(table->peers.size());
+    table->peers.push_back(route(peer));
+    table->by_mac.emplace(peer.member.mac, at);
+    const auto receive = [&](const std::shared_ptr<session::Session>& s) {
+      if (s) table->by_index.insert_or_assign(s->local_index(), dataplane::PeerTable::Receiving{s, at});
+    };
+    receive(peer.current);
+    receive(peer.unconfirmed);
+    std::for_each(peer.retired.begin(), peer.retired.end(), receive);
+  }
+  published_.publish(std::move(table));
+}
+
+std::vector<PeerStatus> Peers::status(Instant now) const {
+  std::vector<PeerStatus> out;
+  for (const auto& [id, peer] : peers_) {
+    PeerStatus s;
+    s.member = peer.member;
+    const dataplane::Peer to = route(peer);
+    if (to.ready() && peer.current->may_send(now)) {
+      s.path = to.relayed ? PathKind::relayed : PathKind::direct;
+      s.endpoint = to.to;
+      s.since_handshake = now - peer.current->established_at();
+      s.round_trip = to.relayed ? peer.relay_round_trip : peer.path.round_trip();
+      s.aead = crypto::name_of(peer.current->aead());
+      s.aead_library = crypto::name_of(peer.current->library());
+    }
+    s.traffic = totals_of(peer.activity->counters);
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
+}  // namespace eps::node

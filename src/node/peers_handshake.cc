@@ -1,0 +1,167 @@
+// The handshakes of node::Peers: from the first initiation to an installed session.
+//
+//   initiator                                    responder
+//   start_handshake, send_initiation  ------->   on_initiation: session `unconfirmed`
+//   on_response: install as `current` <-------   response, by the way the initiation came
+//   waiting frames, probes            ------->   first one opens: on(SessionConfirmed): install as `current`
+//
+// An initiation leaves by every way at once (relay and all candidates): the copy that arrives first is answered, the
+// others carry a number that was seen already.
+
+#include <algorithm>
+
+#include "mesh/path_message.h"
+#include "node/peers.h"
+#include "wire/datagram.h"
+
+namespace eps::node {
+namespace {
+// Initiations per second beyond which a direct sender must first prove its address with a cookie.
+constexpr int kLoadLimit = 100;
+constexpr std::size_t kMaxRetired = 4;
+}  // namespace
+
+void Peers::start_handshake(Peer& peer, Instant now) {
+  if (!network_ || self_.id.value == 0) return;
+  send_initiation(peer, 0, now);
+}
+
+void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
+  if (peer.handshake) erase_index(peer.handshake->local_index);
+  peer.handshake.reset();
+  Bytes noise;
+  auto initiator = PeerInitiator::start(params_.self, peer.member.key, {network_->id, self_.mac, peer.member.mac},
+                                        next_number_++, params_.aeads, rng_, noise);
+  if (!initiator) return drop_waiting(peer, Drop::no_peer);
+  const std::uint32_t index = new_index(peer.member.id);
+  const auto pause =
+      kHandshakeRetry[std::min<std::size_t>(static_cast<std::size_t>(attempt), kHandshakeRetry.size() - 1)];
+  peer.handshake = PendingHandshake{std::move(*initiator), index, attempt, now + pause};
+  Bytes datagram = wire::make_initiation(index, noise);
+  peer.cookies.append_macs(datagram, now);
+  // A rekey goes along the path in use; only when that does not answer, every way is tried.
+  const bool rekey = attempt == 0 && peer.current && peer.path.direct();
+  send_unsealed(peer, datagram, rekey ? Spread::best : Spread::every);
+}
+
+bool Peers::under_load(Instant now) {
+  if (now - load_window_began_ >= std::chrono::seconds(1)) {
+    load_window_began_ = now;
+    load_count_ = 0;
+  }
+  return ++load_count_ > kLoadLimit;
+}
+
+void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now) {
+  const auto initiation = wire::parse_initiation(datagram);
+  if (!network_ || !initiation || !cookie_checker_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
+  if (under_load(now)) {
+    // The relay has authenticated whom it relays for; everybody else proves the address first.
+    if (arrival.relayed()) return counters_.drop(Drop::rate_limited);
+    if (!cookie_checker_.mac2_ok(datagram, arrival.from, now)) {
+      const Bytes reply = cookie_checker_.make_reply(datagram, initiation->sender, arrival.from, now);
+      const ports::TxDatagram out{arrival.from, reply, 0};
+      udp_.send({&out, 1});
+      return counters_.drop(Drop::rate_limited);
+    }
+  }
+  PeerResponder responder(params_.self, network_->id, rng_);
+  const auto request = responder.read(initiation->noise);
+  if (!request) return counters_.drop(Drop::bad_tag);
+  Peer* peer = find_key(request->initiator);
+  if (peer == nullptr) return counters_.drop(Drop::no_peer);
+  if (request->number <= peer->last_number) return counters_.drop(Drop::replayed);
+  if (request->initiator_mac != peer->member.mac || request->responder_mac != self_.mac) {
+    return counters_.drop(Drop::malformed);
+  }
+  const auto aead = std::find_if(params_.aeads.begin(), params_.aeads.end(), [&](crypto::AeadKind kind) {
+    return std::find(request->offer.begin(), request->offer.end(), kind) != request->offer.end();
+  });
+  if (aead == params_.aeads.end()) {
+    notes_.push_back("No conduit with " + peer->member.name +
+                     ": the two computers have no cipher in common; start both with --aead auto.");
+    return;
+  }
+  peer->last_number = request->number;
+  Bytes noise;
+  auto params = responder.answer(*aead, now, noise);
+  if (!params) return counters_.drop(Drop::bad_tag);
+  params->local_index = new_index(peer->member.id);
+  params->remote_index = initiation->sender;
+  params->rekey_after_packets = params_.rekey_after_packets;
+  if (peer->unconfirmed) erase_index(peer->unconfirmed->local_index());
+  const std::uint32_t local_index = params->local_index;
+  peer->unconfirmed = std::make_shared<session::Session>(std::move(*params));
+  dirty_ = true;
+  // Before the response leaves, so that whatever it provokes finds its session.
+  publish_if_dirty();
+
+  Bytes response = wire::make_response(local_index, initiation->sender, noise);
+  peer->cookies.append_macs(response, now);
+  Bytes whole;
+  if (arrival.relayed()) {
+    whole.resize(wire::kRelayHeaderSize);
+    wire::put_relay_header(whole.data(), {arrival.relayed_from, relay_tag_});
+  }
+  whole.insert(whole.end(), response.begin(), response.end());
+  const ports::TxDatagram out{arrival.from, whole, 0};
+  udp_.send({&out, 1});
+}
+
+void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) {
+  const auto response = wire::parse_response(datagram);
+  if (!response || !cookie_checker_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
+  Peer* peer = find_index(response->receiver);
+  if (peer == nullptr || !peer->handshake || peer->handshake->local_index != response->receiver) {
+    return counters_.drop(Drop::unknown_session);
+  }
+  auto params = peer->handshake->initiator.finish(response->noise, now);
+  // A forged response must not end the handshake, but it has used up the state: begin again at the next retry.
+  if (!params) return counters_.drop(Drop::bad_tag);
+  params->local_index = response->receiver;
+  params->remote_index = response->sender;
+  params->rekey_after_packets = params_.rekey_after_packets;
+  peer->handshake.reset();
+  if (!arrival.relayed() && peer->path.adopt(arrival.from, now)) dirty_ = true;
+  install(*peer, std::make_shared<session::Session>(std::move(*params)), now);
+}
+
+void Peers::on_cookie_reply(ByteView datagram, Instant now) {
+  if (datagram.size() < 4) return counters_.drop(Drop::malformed);
+  Peer* peer = find_index(load_be24(datagram.data() + 1));
+  if (peer == nullptr || !peer->handshake || !peer->cookies.take_reply(datagram, now)) {
+    return counters_.drop(Drop::bad_tag);
+  }
+  send_initiation(*peer, peer->handshake->attempt, now);
+}
+
+// Makes `session` the one to seal with. The one before goes on opening what is in flight.
+void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Instant now) {
+  if (peer.current) {
+    peer.retired.push_back(std::move(peer.current));
+    if (peer.retired.size() > kMaxRetired) {
+      erase_index(peer.retired.front()->local_index());
+      peer.retired.erase(peer.retired.begin());
+    }
+  }
+  const bool first = peer.retired.empty();
+  peer.current = std::move(session);
+  peer.session_began = now;
+  peer.tick_at = std::min(peer.tick_at, now + kTick);
+  dirty_ = true;
+  publish_if_dirty();
+  flush_waiting(peer, now);
+  // The peer may seal nothing before it has opened something of ours.
+  if (peer.current->initiator()) {
+    if (peer.path.direct()) {
+      const auto ping = mesh::encode({mesh::PathMessage::Op::ping, rng_.u64() | 1, {}});
+      send_control(peer, Bytes(ping.begin(), ping.end()), &*peer.path.direct(), now);
+    } else {
+      ping_relay(peer, now);
+    }
+  }
+  if (first || !peer.path.direct()) peer.path.begin(now);
+  probe(peer, now);
+}
+
+}  // namespace eps::node

@@ -1,0 +1,132 @@
+#include "node/server_node.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "crypto/primitives.h"
+#include "wire/datagram.h"
+
+namespace eps::node {
+
+void ServerOutputs::merge(ServerOutputs&& other) {
+  std::move(other.to_send.begin(), other.to_send.end(), std::back_inserter(to_send));
+  to_close.insert(to_close.end(), other.to_close.begin(), other.to_close.end());
+  members_changed |= other.members_changed;
+  std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
+}
+
+ServerNode::ServerNode(registry::Registry& registry, ServerParams params, ports::UdpPort& udp, Rng& rng,
+                       dataplane::Published<dataplane::RelayTable>& published, Instant now)
+    : registry_(registry),
+      params_(std::move(params)),
+      udp_(udp),
+      published_(published),
+      control_(registry, {params_.version, params_.port}, rng),
+      started_(now) {}
+
+ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Instant now) {
+  return take(control_.on_open(id, from, now));
+}
+ServerOutputs ServerNode::on_bytes(control::ConnId id, ByteView bytes, Instant now) {
+  return take(control_.on_bytes(id, bytes, now));
+}
+ServerOutputs ServerNode::on_closed(control::ConnId id, Instant now) {
+  return take(control_.on_closed(id, now));
+}
+ServerOutputs ServerNode::on_deadline(Instant now) {
+  return take(control_.on_deadline(now));
+}
+
+Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
+  auto removed = control_.remove(name, now);
+  if (!removed) return removed.error();
+  return take(std::move(*removed));
+}
+
+ServerOutputs ServerNode::take(control::Server::Outputs from) {
+  ServerOutputs out;
+  out.to_send = std::move(from.to_send);
+  out.to_close = std::move(from.to_close);
+  for (const control::ServerEvent& event : from.events) {
+    if (event.kind == control::ServerEvent::Kind::joined) ++connections_established_;
+    out.members_changed |= event.members_changed();
+    out.notes.push_back(event.sentence);
+  }
+  // Credentials change only with a connection, so what was bound under older ones ends here.
+  const auto ended = std::erase_if(bound_, [&](const auto& entry) {
+    const control::Credentials* now_valid = control_.credentials(entry.first);
+    return now_valid == nullptr || now_valid->relay_tag != entry.second.tag;
+  });
+  if (ended > 0) publish();
+  return out;
+}
+
+ServerOutputs ServerNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
+  ServerOutputs out;
+  for (const dataplane::Upcall& upcall : upcalls) {
+    if (const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall)) on_bind(*datagram, out, now);
+  }
+  return out;
+}
+
+void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now) {
+  const auto request = wire::parse_bind_request(datagram.bytes);
+  if (!request) return counters_.drop(Drop::malformed);
+  const control::Credentials* credentials = control_.credentials(request->member);
+  const ByteView bytes(datagram.bytes);
+  if (credentials == nullptr) return counters_.drop(Drop::unauthorised);
+  const auto mac = crypto::mac16(credentials->bind_key.view(), {bytes.first(bytes.size() - wire::kMacSize)});
+  if (!crypto::constant_time_equal(mac, bytes.last(wire::kMacSize))) return counters_.drop(Drop::unauthorised);
+
+  const auto [it, added] = bound_.try_emplace(request->member);
+  Bound& bound = it->second;
+  if (added) bound.tag = credentials->relay_tag;
+  // A replayed request from elsewhere must not move the member's endpoint.
+  if (request->number <= bound.last_number) return counters_.drop(Drop::replayed);
+  bound.last_number = request->number;
+  const bool moved = bound.endpoint != datagram.arrival.from;
+  bound.endpoint = datagram.arrival.from;
+
+  auto reply = wire::make_bind_reply({request->member, request->number, bound.endpoint});
+  const auto reply_mac =
+      crypto::mac16(credentials->bind_key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
+  std::copy(reply_mac.begin(), reply_mac.end(), reply.end() - wire::kMacSize);
+  if (moved) publish();  // before the reply: the member may relay as soon as it has it
+  const ports::TxDatagram tx{bound.endpoint, reply, 0};
+  udp_.send({&tx, 1});
+  if (moved) out.merge(take(control_.on_observed(request->member, bound.endpoint, now)));
+}
+
+void ServerNode::publish() {
+  auto table = std::make_shared<dataplane::RelayTable>();
+  for (const auto& [id, bound] : bound_) {
+    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, bound.counters});
+    table->tag_of.emplace(id, bound.tag);
+  }
+  published_.publish(std::move(table));
+}
+
+ServerStatus ServerNode::status(Instant now) const {
+  ServerStatus s;
+  s.version = params_.version;
+  s.network = registry_.network();
+  s.port = params_.port;
+  s.list_version = registry_.version();
+  s.uptime = now - started_;
+  s.traffic = totals_of(counters_);
+  s.connections_established = connections_established_;
+  s.drops = nonzero_drops(counters_);
+  for (const auto& [id, member] : registry_.members()) {
+    ServerMemberStatus m;
+    m.member = member;
+    m.control = control_.connected_from(id);
+    if (const auto it = bound_.find(id); it != bound_.end()) {
+      m.data = it->second.endpoint;
+      m.relayed = totals_of(*it->second.counters);
+    }
+    s.members.push_back(std::move(m));
+  }
+  return s;
+}
+
+}  // namespace eps::node

@@ -1,0 +1,79 @@
+#pragma once
+
+// The whole server, sans I/O: the control connections, the registry behind them, the binds of the members' data
+// sockets, and the table that the relay works from.
+//
+// Thread rules: one thread at a time (the control thread).
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "control/server.h"
+#include "dataplane/peer_table.h"
+#include "dataplane/relay.h"
+#include "dataplane/upcall.h"
+#include "model/status.h"
+#include "ports/udp.h"
+#include "registry/registry.h"
+
+namespace eps::node {
+
+struct ServerParams {
+  std::string version;
+  std::uint16_t port = kDefaultPort;
+};
+
+// What the caller has to do, in this order.
+struct ServerOutputs {
+  std::vector<std::pair<control::ConnId, Bytes>> to_send;
+  std::vector<control::ConnId> to_close;
+  bool members_changed = false;    // log the list of members
+  std::vector<std::string> notes;  // sentences for the log
+
+  void merge(ServerOutputs&& other);
+};
+
+class ServerNode {
+ public:
+  ServerNode(registry::Registry& registry, ServerParams params, ports::UdpPort& udp, Rng& rng,
+             dataplane::Published<dataplane::RelayTable>& published, Instant now);
+
+  ServerOutputs on_open(control::ConnId id, const Endpoint& from, Instant now);
+  ServerOutputs on_bytes(control::ConnId id, ByteView bytes, Instant now);
+  ServerOutputs on_closed(control::ConnId id, Instant now);
+  ServerOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
+  ServerOutputs on_deadline(Instant now);
+  Instant next_deadline() const { return control_.next_deadline(); }
+  // Evicts a member.
+  Result<ServerOutputs> remove(std::string_view name, Instant now);
+
+  ServerStatus status(Instant now) const;
+  Counters& counters() { return counters_; }
+
+ private:
+  struct Bound {
+    Endpoint endpoint;
+    std::uint32_t tag = 0;
+    std::uint64_t last_number = 0;
+    std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  };
+  ServerOutputs take(control::Server::Outputs from);
+  void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
+  void publish();
+
+  registry::Registry& registry_;
+  ServerParams params_;
+  ports::UdpPort& udp_;
+  dataplane::Published<dataplane::RelayTable>& published_;
+  control::Server control_;
+  std::map<MemberId, Bound> bound_;
+  Counters counters_;
+  std::uint64_t connections_established_ = 0;
+  Instant started_;
+};
+
+}  // namespace eps::node

@@ -1,0 +1,277 @@
+// Whole networks in virtual time. Every test runs with many seeds (EPS_SIM_SEEDS, default 20); a failure names its
+// seed, and EPS_SIM_SEED=N runs that one alone.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "sim/world.h"
+
+namespace eps::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+std::vector<std::uint64_t> seeds() {
+  if (const char* one = std::getenv("EPS_SIM_SEED")) return {std::strtoull(one, nullptr, 10)};
+  const char* many = std::getenv("EPS_SIM_SEEDS");
+  const std::uint64_t count = many != nullptr ? std::strtoull(many, nullptr, 10) : 20;
+  std::vector<std::uint64_t> out;
+  for (std::uint64_t seed = 1; seed <= count; ++seed) out.push_back(seed);
+  return out;
+}
+
+class Sim : public testing::TestWithParam<std::uint64_t> {
+ protected:
+  WorldOptions options(int clients) {
+    WorldOptions o;
+    o.seed = GetParam();
+    o.clients = clients;
+    return o;
+  }
+  // All clients up and admitted.
+  static void join(World& world, int clients) {
+    for (int c = 0; c < clients; ++c) world.start_client(c);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(10)));
+  }
+};
+
+TEST_P(Sim, TwoClientsJoinAndTalkDirectly) {
+  World world(options(2));
+  join(world, 2);
+  const std::uint64_t first = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(first, 1); }, milliseconds(200)))
+      << "the first frame waits for one handshake only";
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  EXPECT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+}
+
+TEST_P(Sim, BroadcastReachesEveryOtherClientOnce) {
+  World world(options(5));
+  join(world, 5);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  const std::uint64_t frame = world.send_frame(2, -1);
+  world.run_for(seconds(1));
+  for (int c = 0; c < 5; ++c) EXPECT_EQ(world.delivered(frame, c), c != 2) << c;
+}
+
+TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
+  World world(options(3));
+  world.network().block_udp(world.address(0), world.address(1), true);
+  join(world, 3);
+  const std::uint64_t first = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(first, 1); }, milliseconds(300)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(20));
+  for (const PeerStatus& peer : world.client(0).status(world.clock().now()).peers) {
+    EXPECT_EQ(peer.path, peer.member.name == "c1" ? PathKind::relayed : PathKind::direct) << peer.member.name;
+  }
+}
+
+TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+  world.network().block_udp(world.address(0), world.address(1), true);
+  const Instant cut = world.clock().now();
+  std::vector<std::uint64_t> sent;
+  bool through = false;
+  while (!through && world.clock().now() - cut < seconds(10)) {
+    sent.push_back(world.send_frame(0, 1));
+    world.run_for(milliseconds(50));
+    through = std::any_of(sent.begin(), sent.end(), [&](std::uint64_t f) { return world.delivered(f, 1); });
+  }
+  EXPECT_TRUE(through);
+  EXPECT_LT(world.clock().now() - cut, milliseconds(2200));
+  world.network().block_udp(world.address(0), world.address(1), false);
+  EXPECT_TRUE(world.run_until(
+      [&] {
+        world.send_frame(0, 1);
+        world.send_frame(1, 0);
+        world.run_for(milliseconds(200));
+        return world.all_direct();
+      },
+      minutes(2)));
+}
+
+TEST_P(Sim, LossReorderingAndDuplicationDoNotStopIt) {
+  World world(options(4));
+  world.network().weather = {.delay = milliseconds(40), .jitter = milliseconds(60), .loss = 0.15, .duplication = 0.05};
+  join(world, 4);
+  EXPECT_TRUE(world.everybody_talks(seconds(20)));
+  for (int i = 0; i < 300; ++i) {
+    const int from = static_cast<int>(world.rng().below(4));
+    world.send_frame(from, (from + 1 + static_cast<int>(world.rng().below(3))) % 4, 60 + world.rng().below(1300));
+    world.run_for(milliseconds(5));
+  }
+}
+
+TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddresses) {
+  World world(options(3));
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(5)));
+  std::map<std::string, Ip4> before;
+  for (const auto& [id, m] : world.registry().members()) before[m.name] = m.address;
+  world.stop_server();
+  // Longer than a session lives: they rekey among themselves.
+  for (int i = 0; i < 300; ++i) {
+    const std::uint64_t frame = world.send_frame(0, 1);
+    world.run_for(seconds(1));
+    ASSERT_TRUE(world.delivered(frame, 1)) << "after " << i << " s without the server";
+  }
+  world.start_server();
+  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(30)));
+  for (const auto& [id, m] : world.registry().members()) EXPECT_EQ(m.address, before[m.name]) << m.name;
+  EXPECT_TRUE(world.everybody_talks(seconds(5)));
+}
+
+TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {
+  World world(options(3));
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  const Ip4 address = world.registry().find_name("c1")->address;
+  world.stop_client(1);
+  const std::uint64_t others = world.send_frame(0, 2);
+  world.run_for(milliseconds(100));
+  EXPECT_TRUE(world.delivered(others, 2));
+  world.start_client(1);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(5)));
+  EXPECT_EQ(world.registry().find_name("c1")->address, address);
+  // Client 0 still seals in the session that died with client 1; the first such datagram makes client 1 shake hands.
+  EXPECT_TRUE(world.everybody_talks(milliseconds(1300)));
+}
+
+TEST_P(Sim, RekeyingByTimeLosesNoFrame) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  std::vector<std::pair<std::uint64_t, int>> sent;
+  for (int i = 0; i < 6000; ++i) {
+    const int to = i % 2;
+    sent.emplace_back(world.send_frame(1 - to, to), to);
+    world.run_for(milliseconds(50));
+  }
+  world.run_for(seconds(1));
+  for (const auto& [frame, to] : sent) ASSERT_TRUE(world.delivered(frame, to)) << frame;
+}
+
+TEST_P(Sim, RekeyingByCountLosesNoFrame) {
+  WorldOptions o = options(2);
+  o.rekey_after_packets = 200;
+  World world(o);
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  std::vector<std::pair<std::uint64_t, int>> sent;
+  for (int i = 0; i < 5000; ++i) {
+    const int to = i % 2;
+    sent.emplace_back(world.send_frame(1 - to, to), to);
+    world.run_for(milliseconds(2));
+  }
+  world.run_for(seconds(1));
+  for (const auto& [frame, to] : sent) ASSERT_TRUE(world.delivered(frame, to)) << frame;
+}
+
+TEST_P(Sim, WhatWasSniffedAndChangedOrReplayedIsDropped) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(1));
+  const std::uint64_t delivered = world.frames_delivered();
+  const auto sniffed = world.sniffed();
+  for (const World::Sniffed& s : sniffed) {
+    world.inject(s.from, s.to, s.bytes);  // as it was
+    Bytes flipped = s.bytes;
+    flipped[world.rng().below(flipped.size())] ^= static_cast<std::byte>(1U << world.rng().below(8));
+    world.inject(s.from, s.to, flipped);
+    Bytes truncated = s.bytes;
+    truncated.resize(world.rng().below(truncated.size()));
+    if (!truncated.empty()) world.inject(s.from, s.to, truncated);
+  }
+  world.run_for(seconds(1));
+  EXPECT_EQ(world.frames_delivered(), delivered);
+  const auto drops = world.client(1).status(world.clock().now()).drops;
+  EXPECT_GT(drops.count("replayed"), 0U);
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "and none of it did harm";
+}
+
+TEST_P(Sim, AnEvictedMemberIsOutAtOnceAndForGood) {
+  World world(options(3));
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.remove("c1"));
+  world.run_for(milliseconds(100));
+  EXPECT_FALSE(world.running(1)) << "it was told and ended";
+  EXPECT_EQ(world.client(0).members().find_name("c1"), nullptr);
+  world.start_client(1);
+  world.run_for(seconds(5));
+  EXPECT_FALSE(world.running(1));
+  EXPECT_NE(world.fatal(1).find("removed"), std::string::npos) << world.fatal(1);
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+}
+
+TEST_P(Sim, SilentWhenIdle) {
+  World world(options(4));
+  join(world, 4);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  world.run_for(minutes(4));
+  const std::uint64_t before = world.network().datagrams_sent;
+  world.run_for(minutes(10));
+  // The bind keepalive and its answer every 20 s for each client, and nothing else.
+  EXPECT_LE(world.network().datagrams_sent - before, 4U * 2 * 31);
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "and awake at once";
+}
+
+// Faults of every kind at random, then calm: everybody talks to everybody again.
+TEST_P(Sim, AnythingGoesThenItHeals) {
+  constexpr int kClients = 6;
+  World world(options(kClients));
+  world.network().weather = {.delay = milliseconds(20), .jitter = milliseconds(30), .loss = 0.05, .duplication = 0.02};
+  for (int c = 0; c < kClients; ++c) world.start_client(c);
+  bool server_up = true;
+  Rng& rng = world.rng();
+  for (int step = 0; step < 400; ++step) {
+    world.run_for(milliseconds(rng.below(400)));
+    const int a = static_cast<int>(rng.below(kClients));
+    const int b = (a + 1 + static_cast<int>(rng.below(kClients - 1))) % kClients;
+    switch (rng.below(14)) {
+      case 0:
+        world.running(a) ? world.stop_client(a) : world.start_client(a);
+        break;
+      case 1:
+        server_up ? world.stop_server() : world.start_server();
+        server_up = !server_up;
+        break;
+      case 2:
+        world.network().block_udp(world.address(a), world.address(b), true);
+        break;
+      case 3:
+        world.network().block_udp(world.address(a), world.address(b), false);
+        break;
+      case 4:
+        world.network().partition(world.address(a), world.server_address(), true);
+        break;
+      case 5:
+        world.network().partition(world.address(a), world.server_address(), false);
+        break;
+      default:
+        if (world.running(a)) world.send_frame(a, rng.below(5) == 0 ? -1 : b, rng.below(1400));
+    }
+  }
+  if (!server_up) world.start_server();
+  for (int c = 0; c < kClients; ++c) {
+    world.network().partition(world.address(c), world.server_address(), false);
+    if (!world.running(c)) world.start_client(c);
+  }
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(2)));
+  EXPECT_TRUE(world.everybody_talks(seconds(30)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Sim, testing::ValuesIn(seeds()),
+                         [](const auto& test) { return "seed" + std::to_string(test.param); });
+
+}  // namespace
+}  // namespace eps::sim

@@ -1,0 +1,374 @@
+#include "sim/world.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/check.h"
+#include "sim/frames.h"
+
+namespace eps::sim {
+namespace {
+constexpr std::uint16_t kClientPort = 7000;
+constexpr std::size_t kKeptSniffed = 4000;
+}  // namespace
+
+std::size_t SimTap::read(std::span<ports::TapFrame> out) {
+  const std::size_t n = std::min(out.size(), outgoing.size());
+  lent_.clear();
+  for (std::size_t i = 0; i < n; ++i) {
+    Bytes room(ports::kTapHeadroom);
+    room.insert(room.end(), outgoing[i].begin(), outgoing[i].end());
+    lent_.push_back(std::move(room));
+  }
+  outgoing.erase(outgoing.begin(), outgoing.begin() + static_cast<std::ptrdiff_t>(n));
+  for (std::size_t i = 0; i < n; ++i) out[i] = {ByteSpan(lent_[i]).subspan(ports::kTapHeadroom), {}};
+  return n;
+}
+
+std::size_t SimTap::write(std::span<const ports::TapWrite> frames) {
+  for (const ports::TapWrite& frame : frames) {
+    Bytes whole;
+    for (const ByteView piece : frame.pieces) whole.insert(whole.end(), piece.begin(), piece.end());
+    on_frame(std::move(whole));
+  }
+  return frames.size();
+}
+
+World::World(const WorldOptions& options) : options_(options), rng_(options.seed), network_(clock_, rng_) {
+  network_.on_wire = [this](const Endpoint& from, const Endpoint& to, ByteView bytes) { on_wire(from, to, bytes); };
+  clients_.resize(static_cast<std::size_t>(options.clients));
+  for (Client& c : clients_) c.secret = std::move(crypto::generate_key_pair(rng_).secret);
+  start_server();
+}
+
+World::~World() = default;
+
+IpAddress World::address(int c) const {
+  return IpAddress::from_v4({0x0a000100U + static_cast<std::uint32_t>(c)});
+}
+IpAddress World::server_address() const {
+  return IpAddress::from_v4({0x0a0000feU});
+}
+
+void World::start_server() {
+  Server& s = server_;
+  auto opened = registry::Registry::open(s.store, {options_.network, options_.sequential, kDefaultMtu}, rng_);
+  EPS_CHECK(opened.has_value());
+  s.registry = std::move(*opened);
+  network_key_ = control::to_text(
+      control::NetworkKey{s.registry->identity().keys.public_key, s.registry->identity().enrolment.clone()});
+  const Endpoint at{server_address(), kDefaultPort};
+  s.udp = std::make_unique<SimUdp>(network_, at);
+  network_.attach(*s.udp);
+  s.published = std::make_unique<dataplane::Published<dataplane::RelayTable>>();
+  s.node = std::make_unique<node::ServerNode>(*s.registry, node::ServerParams{"sim", kDefaultPort}, *s.udp, rng_,
+                                              *s.published, clock_.now());
+  s.relay = std::make_unique<dataplane::Relay>(*s.udp, s.node->counters());
+  const std::uint64_t life = ++s.life;
+  s.udp->on_readable = [this] { pump_server(); };
+  network_.listen(at, [this, life](std::shared_ptr<SimStream> stream, Endpoint from) {
+    if (life != server_.life) return stream->close();
+    const control::ConnId id = server_.next_conn++;
+    stream->on_bytes = [this, id, life](ByteView bytes) {
+      if (life == server_.life) act(server_.node->on_bytes(id, bytes, clock_.now()));
+    };
+    stream->on_closed = [this, id, life] {
+      if (life != server_.life) return;
+      server_.streams.erase(id);
+      act(server_.node->on_closed(id, clock_.now()));
+    };
+    server_.streams.emplace(id, std::move(stream));
+    act(server_.node->on_open(id, from, clock_.now()));
+  });
+  arm_server();
+}
+
+void World::stop_server() {
+  ++server_.life;
+  network_.unlisten({server_address(), kDefaultPort});
+  for (auto& [id, stream] : server_.streams) stream->close();
+  server_.streams.clear();
+  server_.relay.reset();
+  server_.node.reset();
+  server_.registry.reset();
+  server_.udp.reset();
+  server_.woken_at = kNever;
+}
+
+void World::start_client(int c) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  k.udp = std::make_unique<SimUdp>(network_, Endpoint{address(c), kClientPort});
+  network_.attach(*k.udp);
+  k.tap = std::make_unique<SimTap>();
+  k.tap->on_frame = [this, c](Bytes frame) { on_frame(c, frame); };
+  k.published = std::make_unique<dataplane::Published<dataplane::PeerTable>>();
+  node::ClientParams params;
+  params.peers.self = crypto::key_pair_from_secret(k.secret.clone());
+  params.peers.aeads = {crypto::AeadKind::chacha20poly1305, crypto::AeadKind::aes256gcm};
+  params.peers.first_handshake_number = k.next_number;
+  params.peers.rekey_after_packets = options_.rekey_after_packets;
+  k.next_number += 1ULL << 32;
+  params.key = *control::parse_network_key(network_key_);
+  params.name = "c" + std::to_string(c);
+  params.version = "sim";
+  params.data_port = kClientPort;
+  params.enrolled = k.enrolled;
+  k.node = std::make_unique<node::ClientNode>(std::move(params), *k.udp, rng_, *k.published);
+  k.outbound = std::make_unique<dataplane::Outbound>(*k.tap, *k.udp, k.node->counters());
+  k.inbound = std::make_unique<dataplane::Inbound>(*k.tap, *k.udp, k.node->counters(), l2::Offloads{});
+  k.fatal.clear();
+  ++k.life;
+  k.udp->on_readable = [this, c] { pump_client(c); };
+  act(c, k.node->start({address(c)}, clock_.now()));
+}
+
+void World::stop_client(int c) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  ++k.life;
+  if (k.stream) std::exchange(k.stream, nullptr)->close();
+  k.inbound.reset();
+  k.outbound.reset();
+  k.node.reset();
+  k.tap.reset();
+  k.udp.reset();
+  k.woken_at = kNever;
+}
+
+void World::connect(int c) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  const std::uint64_t life = k.life;
+  const Endpoint server{server_address(), kDefaultPort};
+  network_.connect(address(c), server, [this, c, life, server](std::shared_ptr<SimStream> stream) {
+    Client& client = clients_[static_cast<std::size_t>(c)];
+    if (client.life != life) {
+      if (stream) stream->close();
+      return;
+    }
+    if (!stream) return act(c, client.node->on_connect_failed("nobody listens", clock_.now()));
+    client.stream = stream;
+    const auto current = [this, c, life, raw = stream.get()] {
+      const Client& now = clients_[static_cast<std::size_t>(c)];
+      return now.life == life && now.stream.get() == raw;
+    };
+    stream->on_bytes = [this, c, current](ByteView bytes) {
+      if (current()) act(c, clients_[static_cast<std::size_t>(c)].node->on_server_bytes(bytes, clock_.now()));
+    };
+    stream->on_closed = [this, c, current] {
+      if (!current()) return;
+      clients_[static_cast<std::size_t>(c)].stream.reset();
+      act(c, clients_[static_cast<std::size_t>(c)].node->on_server_closed("", clock_.now()));
+    };
+    act(c, client.node->on_connected(server, clock_.now()));
+  });
+}
+
+void World::act(int c, node::ClientOutputs out) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  if (k.stream) k.stream->send(out.to_server);
+  if (out.disconnect && k.stream) std::exchange(k.stream, nullptr)->close();
+  k.enrolled |= out.enrolled;
+  if (out.fatal) {
+    k.fatal = *out.fatal;
+    return stop_client(c);
+  }
+  if (out.connect) connect(c);
+  arm(c);
+}
+
+void World::act(node::ServerOutputs out) {
+  for (auto& [id, bytes] : out.to_send) {
+    if (const auto it = server_.streams.find(id); it != server_.streams.end()) it->second->send(bytes);
+  }
+  for (const control::ConnId id : out.to_close) {
+    if (auto node = server_.streams.extract(id)) node.mapped()->close();
+  }
+  if (out.members_changed) check_addresses();
+  arm_server();
+}
+
+void World::pump_client(int c) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  if (!k.node) return;
+  dataplane::Published<dataplane::PeerTable>::View view;
+  // As the daemon's worker does: pump until there is nothing left, handing upcalls over after each round.
+  for (std::size_t moved = 1; moved > 0 && k.node;) {
+    dataplane::Upcalls upcalls;
+    const dataplane::PeerTable& table = k.published->refresh(view);
+    moved = k.inbound->pump(table, clock_.now(), upcalls);
+    moved += k.outbound->pump(table, clock_.now(), upcalls);
+    if (!upcalls.empty()) act(c, k.node->on_upcalls(upcalls.take(), clock_.now()));
+  }
+}
+
+void World::pump_server() {
+  if (!server_.node) return;
+  dataplane::Published<dataplane::RelayTable>::View view;
+  for (std::size_t moved = 1; moved > 0;) {
+    dataplane::Upcalls upcalls;
+    moved = server_.relay->pump(server_.published->refresh(view), upcalls);
+    if (!upcalls.empty()) act(server_.node->on_upcalls(upcalls.take(), clock_.now()));
+  }
+}
+
+void World::arm(int c) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  if (!k.node) return;
+  const Instant at = k.node->next_deadline();
+  if (at == kNever || (k.woken_at != kNever && k.woken_at <= at && k.woken_at > clock_.now())) return;
+  k.woken_at = at;
+  clock_.at(at, [this, c, life = k.life] {
+    Client& client = clients_[static_cast<std::size_t>(c)];
+    if (client.life != life) return;
+    client.woken_at = kNever;
+    if (client.node->next_deadline() <= clock_.now()) {
+      act(c, client.node->on_deadline(clock_.now()));
+    } else {
+      arm(c);
+    }
+  });
+}
+
+void World::arm_server() {
+  if (!server_.node) return;
+  const Instant at = server_.node->next_deadline();
+  if (at == kNever || (server_.woken_at != kNever && server_.woken_at <= at && server_.woken_at > clock_.now())) return;
+  server_.woken_at = at;
+  clock_.at(at, [this, life = server_.life] {
+    if (server_.life != life) return;
+    server_.woken_at = kNever;
+    if (server_.node->next_deadline() <= clock_.now()) {
+      act(server_.node->on_deadline(clock_.now()));
+    } else {
+      arm_server();
+    }
+  });
+}
+
+void World::run_for(Duration time) {
+  const Instant until = clock_.now() + time;
+  while (clock_.step(until)) {
+  }
+}
+
+bool World::run_until(const std::function<bool()>& condition, Duration limit) {
+  const Instant until = clock_.now() + limit;
+  while (!condition()) {
+    if (!clock_.step(until)) return condition();
+  }
+  return true;
+}
+
+std::uint64_t World::send_frame(int from, int to, std::size_t size) {
+  const Member* src = server_.registry ? server_.registry->find_name("c" + std::to_string(from)) : nullptr;
+  const MemberList& list = client(from).members();
+  if (src == nullptr) src = list.find_name("c" + std::to_string(from));
+  const Member* dst = to < 0 ? nullptr : list.find_name("c" + std::to_string(to));
+  const std::uint64_t number = next_frame_++;
+  if (src == nullptr || (to >= 0 && dst == nullptr)) return number;
+  Mac everyone;
+  everyone.bytes.fill(std::byte{0xff});
+  sent_[number] = {from, to};
+  clients_[static_cast<std::size_t>(from)].tap->push(
+      make_udp_frame(src->mac, dst != nullptr ? dst->mac : everyone, src->address,
+                     dst != nullptr ? dst->address : options_.network.broadcast(),
+                     {number, static_cast<std::uint32_t>(from), to}, size));
+  pump_client(from);
+  return number;
+}
+
+bool World::delivered(std::uint64_t number, int to) const {
+  return delivered_.contains({number, to});
+}
+
+void World::on_frame(int c, const Bytes& frame) {
+  const auto tag = read_udp_frame(frame);
+  if (!tag) violated("a changed or foreign frame reached c" + std::to_string(c));
+  const auto sent = sent_.find(tag->number);
+  if (sent == sent_.end() || sent->second != std::pair(static_cast<int>(tag->from), static_cast<int>(tag->to))) {
+    violated("a frame that nobody sent reached c" + std::to_string(c));
+  }
+  if (tag->to >= 0 && tag->to != c)
+    violated("a frame for c" + std::to_string(tag->to) + " reached c" + std::to_string(c));
+  if (!delivered_.insert({tag->number, c}).second) violated("a frame reached c" + std::to_string(c) + " twice");
+}
+
+void World::on_wire(const Endpoint& from, const Endpoint& to, ByteView bytes) {
+  if (as_text(bytes).find(kMarker) != std::string_view::npos) violated("inner bytes in clear on the wire");
+  const ByteView inner = wire::parse_relay_header(bytes) ? bytes.subspan(wire::kRelayHeaderSize) : bytes;
+  // What the relay forwards was counted when its origin sent it.
+  if (const auto header = wire::parse_data_header(inner); header && from.ip != server_address()) {
+    const std::size_t body = hash_bytes(inner);
+    const auto [it, fresh] = counters_seen_.try_emplace({header->receiver, header->counter}, body);
+    if (!fresh && it->second != body) violated("a counter was used for two datagrams");
+  }
+  if (sniffed_.size() >= kKeptSniffed) sniffed_.erase(sniffed_.begin(), sniffed_.begin() + kKeptSniffed / 2);
+  sniffed_.push_back({from, to, Bytes(bytes.begin(), bytes.end())});
+}
+
+void World::check_addresses() {
+  std::set<Ip4> addresses;
+  std::set<Mac> macs;
+  for (const auto& [id, member] : server_.registry->members()) {
+    if (!addresses.insert(member.address).second) violated("two members have " + to_string(member.address));
+    if (!macs.insert(member.mac).second) violated("two members have " + to_string(member.mac));
+    if (!options_.network.contains(member.address)) violated("an address outside the network");
+  }
+}
+
+void World::inject(const Endpoint& from, const Endpoint& to, Bytes bytes) {
+  network_.inject(from, to, std::move(bytes));
+}
+
+Result<void> World::remove(const std::string& name) {
+  auto out = server_.node->remove(name, clock_.now());
+  if (!out) return out.error();
+  act(std::move(*out));
+  return {};
+}
+
+bool World::all_admitted() const {
+  return std::all_of(clients_.begin(), clients_.end(), [&](const Client& k) {
+    if (!k.node) return true;
+    const ClientStatus status = k.node->status(clock_.now());
+    return status.connected && status.observed && status.list_version == server_.registry->version();
+  });
+}
+
+bool World::all_direct() const {
+  for (const Client& k : clients_) {
+    if (!k.node) continue;
+    for (const PeerStatus& peer : k.node->status(clock_.now()).peers) {
+      if (peer.member.online && peer.path != PathKind::direct) return false;
+    }
+  }
+  return true;
+}
+
+bool World::everybody_talks(Duration limit) {
+  std::set<std::pair<int, int>> missing;
+  const int n = static_cast<int>(clients_.size());
+  for (int a = 0; a < n; ++a) {
+    for (int b = 0; b < n; ++b) {
+      if (a != b && running(a) && running(b)) missing.insert({a, b});
+    }
+  }
+  const Instant until = clock_.now() + limit;
+  std::map<std::pair<int, int>, std::vector<std::uint64_t>> tries;
+  while (!missing.empty() && clock_.now() < until) {
+    for (const auto& [a, b] : missing) tries[{a, b}].push_back(send_frame(a, b));
+    run_for(std::chrono::milliseconds(300));
+    std::erase_if(missing, [&](const auto& pair) {
+      const auto& sent = tries[pair];
+      return std::any_of(sent.begin(), sent.end(), [&](std::uint64_t f) { return delivered(f, pair.second); });
+    });
+  }
+  return missing.empty();
+}
+
+void World::violated(const std::string& what) const {
+  throw std::logic_error(what + " (seed " + std::to_string(options_.seed) + ", at " +
+                         std::to_string(std::chrono::duration<double>(clock_.now().time_since_epoch()).count()) +
+                         " s)");
+}
+
+}  // namespace eps::sim

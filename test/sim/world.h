@@ -1,0 +1,149 @@
+#pragma once
+
+// A server and N clients, each the very code of the daemons, on a simulated underlay. After every event the invariants
+// are checked; a violation throws with the seed in its text.
+//
+//   no two datagrams of one session carry the same counter (no nonce twice)
+//   no inner byte stands in clear on the wire
+//   a frame is delivered to the member it was sent to, at most once, and unchanged
+//   no address or MAC belongs to two members
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dataplane/inbound.h"
+#include "dataplane/outbound.h"
+#include "node/client_node.h"
+#include "node/server_node.h"
+#include "sim/network.h"
+#include "support/memory_store.h"
+#include "support/seeded_rng.h"
+
+namespace eps::sim {
+
+// The TAP of a simulated client: frames go in and out as whole packets.
+class SimTap final : public ports::TapPort {
+ public:
+  std::size_t read(std::span<ports::TapFrame> out) override;
+  std::size_t write(std::span<const ports::TapWrite> frames) override;
+  void push(Bytes frame) { outgoing.push_back(std::move(frame)); }
+  std::function<void(Bytes frame)> on_frame;
+
+ private:
+  std::vector<Bytes> outgoing;
+  std::vector<Bytes> lent_;
+};
+
+struct WorldOptions {
+  std::uint64_t seed = 1;
+  int clients = 2;
+  Ip4Network network = *parse_ip4_network("192.168.43.0/24");
+  bool sequential = false;
+  std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
+};
+
+class World {
+ public:
+  explicit World(const WorldOptions& options);
+  ~World();
+
+  // Faults and their ends.
+  void start_server();
+  void stop_server();  // as kill -9
+  void start_client(int c);
+  void stop_client(int c);  // as kill -9
+  bool running(int c) const { return clients_[static_cast<std::size_t>(c)].node != nullptr; }
+  void run_for(Duration time);
+  // Runs until the condition holds; false when it did not within `limit`.
+  bool run_until(const std::function<bool()>& condition, Duration limit);
+
+  // One UDP packet from one client to another (or to all: to < 0), of `size` payload bytes; returns its number.
+  std::uint64_t send_frame(int from, int to, std::size_t size = 100);
+  bool delivered(std::uint64_t number, int to) const;
+  // Every running client gets a frame from every other within `limit`.
+  bool everybody_talks(Duration limit);
+  // Every running client is admitted, bound, and holds the newest list.
+  bool all_admitted() const;
+  bool all_direct() const;
+
+  node::ClientNode& client(int c) { return *clients_[static_cast<std::size_t>(c)].node; }
+  node::ServerNode& server() { return *server_.node; }
+  registry::Registry& registry() { return *server_.registry; }
+  Result<void> remove(const std::string& name);
+  const std::string& fatal(int c) const { return clients_[static_cast<std::size_t>(c)].fatal; }
+  IpAddress address(int c) const;
+  IpAddress server_address() const;
+  Network& network() { return network_; }
+  ClockQueue& clock() { return clock_; }
+  Rng& rng() { return rng_; }
+  std::uint64_t frames_delivered() const { return delivered_.size(); }
+  // Sends these bytes as if they came from `from`.
+  void inject(const Endpoint& from, const Endpoint& to, Bytes bytes);
+  // Every datagram sent so far, newest last (at most some thousands are kept).
+  struct Sniffed {
+    Endpoint from, to;
+    Bytes bytes;
+  };
+  const std::vector<Sniffed>& sniffed() const { return sniffed_; }
+
+ private:
+  struct Server {
+    test::MemoryStore store;
+    std::unique_ptr<SimUdp> udp;
+    std::unique_ptr<dataplane::Published<dataplane::RelayTable>> published;
+    std::unique_ptr<registry::Registry> registry;
+    std::unique_ptr<node::ServerNode> node;
+    std::unique_ptr<dataplane::Relay> relay;
+    std::map<control::ConnId, std::shared_ptr<SimStream>> streams;
+    control::ConnId next_conn = 1;
+    Instant woken_at = kNever;
+    std::uint64_t life = 0;
+  };
+  struct Client {
+    // Durable.
+    crypto::Key secret;
+    bool enrolled = false;
+    std::uint64_t next_number = 1;
+    // Of one life.
+    std::unique_ptr<SimUdp> udp;
+    std::unique_ptr<SimTap> tap;
+    std::unique_ptr<dataplane::Published<dataplane::PeerTable>> published;
+    std::unique_ptr<node::ClientNode> node;
+    std::unique_ptr<dataplane::Outbound> outbound;
+    std::unique_ptr<dataplane::Inbound> inbound;
+    std::shared_ptr<SimStream> stream;
+    Instant woken_at = kNever;
+    std::uint64_t life = 0;
+    std::string fatal;
+  };
+
+  void act(int c, node::ClientOutputs out);
+  void act(node::ServerOutputs out);
+  void pump_client(int c);
+  void pump_server();
+  void arm(int c);
+  void arm_server();
+  void connect(int c);
+  void on_wire(const Endpoint& from, const Endpoint& to, ByteView bytes);
+  void on_frame(int c, const Bytes& frame);
+  void check_addresses();
+  [[noreturn]] void violated(const std::string& what) const;
+
+  WorldOptions options_;
+  test::SeededRng rng_;
+  ClockQueue clock_;
+  Network network_;
+  Server server_;
+  std::string network_key_;
+  std::vector<Client> clients_;
+  std::uint64_t next_frame_ = 1;
+  std::set<std::pair<std::uint64_t, int>> delivered_;
+  std::map<std::uint64_t, std::pair<int, int>> sent_;  // number -> from, to
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> counters_seen_;
+  std::vector<Sniffed> sniffed_;
+};
+
+}  // namespace eps::sim
