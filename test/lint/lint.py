@@ -229,7 +229,8 @@ def rule_hosts(tree):
 
 def run_tool(tree, command, paths):
     if paths:
-        done = subprocess.run(command + paths, cwd=tree.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(command + paths, cwd=tree.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
         if done.returncode:
             yield done.stdout.rstrip()
 

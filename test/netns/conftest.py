@@ -1,0 +1,37 @@
+"""What every test gets: a fresh lab, a time limit of its own, and a last look at what the daemons left behind."""
+
+import signal
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+from eps import Network
+
+LIMIT_SECONDS = 120
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "limit(seconds): of this test, instead of the usual ones")
+    # An end from outside is an interrupt: fixtures clean up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    def too_long(*_):
+        raise TimeoutError("the test took too long")
+
+    marker = item.get_closest_marker("limit")
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(marker.args[0] if marker else LIMIT_SECONDS)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture
+def network():
+    """An empty network; see eps.py."""
+    with Network() as network:
+        yield network
+        network.check_what_was_left()

@@ -1,0 +1,248 @@
+"""Virtual networks on one computer: a host is a network namespace, a switch a bridge in a namespace of its own.
+
+        lab = Lab()
+        a, b = lab.host("a"), lab.host("b")
+
+     [a] eth0 ───┐
+    10.77.0.1    ├── [lan] br0          addresses in the order of creation: 10.77.0.N and fd77::N
+     [b] eth0 ───┘
+    10.77.0.2
+
+Whatever a Lab starts or makes it ends and removes: in close(), at exit, and what a killed run left behind (its process
+is gone) when the next Lab begins.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PREFIX = "epst-"
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def sh(*argv, check=True, timeout=30):
+    """Runs a command to its end; its standard output."""
+    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=timeout)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def wait_until(condition, what, timeout=10.0, pause=0.05):
+    """The first true value of condition()."""
+    end = time.monotonic() + timeout
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(pause)
+
+
+@contextlib.contextmanager
+def inside(namespace):
+    """This thread's new sockets belong to the namespace."""
+    def enter(fd):
+        if _libc.setns(fd, CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    other = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        enter(other)
+        yield
+    finally:
+        enter(own)
+        os.close(own)
+        os.close(other)
+
+
+class Process:
+    """A program in a host, found by its pid. Its output goes to a file."""
+
+    def __init__(self, argv, output, daemon=False):
+        self.argv, self.output_path = [str(a) for a in argv], pathlib.Path(output)
+        with open(self.output_path, "ab") as file:
+            self.popen = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+                preexec_fn=None if daemon else lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def wait(self, timeout=10):
+        return self.popen.wait(timeout)
+
+    def send(self, number):
+        if self.running():
+            self.popen.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM, timeout=10):
+        """Ends it; its exit code (negative: the signal that killed it)."""
+        self.send(number)
+        return self.wait(timeout)
+
+    def kill(self):
+        return self.stop(signal.SIGKILL)
+
+    def output(self):
+        return self.output_path.read_text(errors="replace")
+
+
+class Host:
+    def __init__(self, lab, name, number, v4, v6):
+        self.lab, self.name, self.namespace, self.number = lab, name, lab.prefix + name, number
+        self.v4, self.v6 = v4, v6
+
+    @property
+    def address(self):
+        return self.v4 or self.v6
+
+    def run(self, *argv, check=True, timeout=30):
+        return sh("ip", "netns", "exec", self.namespace, *argv, check=check, timeout=timeout)
+
+    def ip(self, *argv):
+        return sh("ip", "-n", self.namespace, *argv)
+
+    def spawn(self, *argv, daemon=False):
+        number = len(self.lab.processes)
+        output = self.lab.directory / f"{self.name}-{number}-{pathlib.Path(str(argv[0])).name}.out"
+        process = Process(["ip", "netns", "exec", self.namespace, *argv], output, daemon)
+        self.lab.processes.append(process)
+        return process
+
+    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, protocol=0):
+        with inside(self.namespace):
+            s = socket.socket(family, kind, protocol)
+        s.settimeout(10)
+        return s
+
+    def ping(self, target, count=3, interval=0.1, *options):
+        """How many of `count` echo requests were answered."""
+        out = self.run("ping", "-n", "-c", count, "-i", interval, "-W", 1, *options, target, check=False,
+                       timeout=count * (interval + 1) + 5)
+        found = re.search(r"(\d+) received", out)
+        return int(found.group(1)) if found else 0
+
+    def drop(self, rule):
+        """Drops what an nftables expression matches, in the output hook: "ip daddr 10.77.0.2 udp"."""
+        self.run("nft", "add table inet lab; add chain inet lab out { type filter hook output priority 0; }; "
+                 f"add rule inet lab out {rule} drop")
+
+    def drop_nothing(self):
+        self.run("nft", "delete table inet lab")
+
+
+class Pinger:
+    """Pings all the time, to see whether anything is ever lost."""
+
+    def __init__(self, host, target, interval=0.05):
+        self.process = host.spawn("ping", "-n", "-i", interval, "-W", 1, target)
+
+    def stop(self):
+        """(sent, received)"""
+        self.process.stop(signal.SIGINT)
+        return tuple(map(int, re.search(r"(\d+) packets transmitted, (\d+) received", self.process.output()).groups()))
+
+
+class Lab:
+    def __init__(self, prefix=None, mtu=1500, keep=False):
+        self.prefix = prefix or f"{PREFIX}{os.getpid()}-"
+        self.mtu, self.keep = mtu, keep
+        self.namespaces, self.processes, self.hosts = [], [], {}
+        _sweep(None if prefix is None else prefix)
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=self.prefix))
+        atexit.register(self.close)
+        self.switch = self._namespace("lan")
+        sh("ip", "-n", self.switch, "link", "add", "br0", "mtu", mtu, "type", "bridge", "mcast_snooping", "0")
+        sh("ip", "-n", self.switch, "link", "set", "br0", "up")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _namespace(self, name):
+        namespace = self.prefix + name
+        self.namespaces.append(namespace)
+        sh("ip", "netns", "add", namespace)
+        sh("ip", "-n", namespace, "link", "set", "lo", "up")
+        return namespace
+
+    def host(self, name, v4=True, v6=True):
+        """A host on the switch; v4 or v6 = False: without such an address."""
+        number = len(self.hosts) + 1
+        host = Host(self, name, number, f"10.77.0.{number}" if v4 else None, f"fd77::{number}" if v6 else None)
+        self.hosts[name] = host
+        port = f"p-{name}"[:15]
+        self._namespace(name)
+        host.run("sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno", "net.ipv6.conf.default.accept_dad=0")
+        sh("ip", "-n", self.switch, "link", "add", port, "mtu", self.mtu, "type", "veth", "peer", "name", "eth0", "mtu",
+           self.mtu, "netns", host.namespace)
+        sh("ip", "-n", self.switch, "link", "set", port, "master", "br0", "up")
+        for address in filter(None, [host.v4 and f"{host.v4}/24", host.v6 and f"{host.v6}/64"]):
+            host.ip("addr", "add", address, "dev", "eth0")
+        host.ip("link", "set", "eth0", "up")
+        host.port = port
+        return host
+
+    def close(self):
+        atexit.unregister(self.close)
+        if self.keep:
+            return
+        for process in reversed(self.processes):
+            process.send(signal.SIGTERM)
+        for process in reversed(self.processes):
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for namespace in reversed(self.namespaces):
+            sh("ip", "netns", "del", namespace, check=False)
+        self.processes, self.namespaces = [], []
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def take_down(prefix):
+    """Ends every process in the namespaces of that prefix and removes them; whether there were any."""
+    names = [line.split()[0] for line in sh("ip", "netns", "list").splitlines() if line.startswith(prefix)]
+    for name in names:
+        for number in signal.SIGTERM, signal.SIGKILL:
+            for pid in sh("ip", "netns", "pids", name, check=False).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), number)
+            end = time.monotonic() + 3
+            while sh("ip", "netns", "pids", name, check=False).split() and time.monotonic() < end:
+                time.sleep(0.05)
+        sh("ip", "netns", "del", name, check=False)
+    for directory in pathlib.Path(tempfile.gettempdir()).glob(prefix + "*"):
+        shutil.rmtree(directory, ignore_errors=True)
+    return bool(names)
+
+
+def _sweep(prefix):
+    """Removes what a run left that was killed: of the given prefix, or of test processes that are gone."""
+    if prefix is not None:
+        take_down(prefix)
+        return
+    for line in sh("ip", "netns", "list").splitlines():
+        found = re.match(rf"({PREFIX}(\d+)-)", line)
+        if found and not os.path.exists(f"/proc/{found.group(2)}"):
+            take_down(found.group(1))

@@ -1,0 +1,90 @@
+"""Who is a member, and how one is put out.
+
+     [server] ──┐
+     [a] ───────┤
+     [b] ───────┼── [lan]
+     [c] ───────┘
+"""
+
+import re
+
+from lab import wait_until
+
+
+def test_removed_member_is_out_at_once(network):
+    server = network.server()
+    a, b, c = network.clients("a", "b", "c")
+    assert a.ping(b) == 3 and c.ping(b) == 3
+    a.wait_path(b, "direct")
+    assert "b" in server.eps("members", "remove", "b")
+    for client in a, c:
+        client.wait_status(lambda s: "b" not in [p["name"] for p in s["peers"]], "has no peer b any more", 3)
+    assert "b" not in server.members()
+    assert a.ping(b, 3) == 0
+    assert a.ping(c) == 3
+    wait_until(lambda: re.search(r"(?i)removed from the network", b.log() + b.process.output()), "b is told why", 10)
+
+
+def test_key_of_a_removed_member_is_refused(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    server.eps("members", "remove", "b")
+    if b.process.running():
+        b.stop()
+    for restart_server in False, True:
+        if restart_server:
+            server.stop()
+            server.restart()
+        b.start()
+        wait_until(lambda: b.log().count("removed from the network") > restart_server, "b is refused", 10)
+        if b.process.running():
+            assert not b.status()["server"]["connected"]
+            b.stop()
+        assert "b" not in server.members()
+    assert a.process.running()
+
+
+def test_address_of_a_removed_member_is_free_again(network):
+    server = network.server(sequential=True)
+    a, b = network.client("a"), network.client("b")
+    server.eps("members", "remove", "a")
+    c = network.client("c")
+    assert c.address == a.address and b.address != c.address
+    c.wait_sees(b)
+    wait_until(lambda: b.ping(c, 1) == 1, "b reaches the new owner of the address", 10)
+
+
+def test_removed_computer_may_come_back_as_a_new_member(network):
+    """With a fresh state directory, as the sentence says."""
+    server = network.server()
+    network.clients("a", "b")
+    server.eps("members", "remove", "b")
+    again = network.client("b", host=network.hosts["b"], device="eps1")
+    assert server.members()["b"]["address"] == again.address
+
+
+def test_member_that_is_offline_can_be_removed(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    b.stop()
+    server.eps("members", "remove", "b")
+    a.wait_status(lambda s: not s["peers"], "has no peers", 3)
+
+
+def test_unknown_member(network):
+    server = network.server()
+    try:
+        server.eps("members", "remove", "nobody")
+        raise AssertionError("accepted")
+    except RuntimeError as error:
+        assert "nobody" in str(error)
+
+
+def test_many_members(network):
+    """Twelve on one switch: every one hears of every other."""
+    server = network.server()
+    clients = network.clients(*(f"m{n}" for n in range(12)))
+    assert len({c.address for c in clients}) == 12 and len({c.mac for c in clients}) == 12
+    for one, other in zip(clients, clients[1:]):
+        assert one.ping(other, 2) == 2
+    assert len(server.members()) == 12

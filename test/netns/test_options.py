@@ -1,0 +1,155 @@
+"""The manual's options, files and examples, as they are written there.
+
+     [server] ──┐
+                ├── [lan]
+     [a] ───────┘
+"""
+
+import re
+
+import pytest
+from eps import BIN
+from lab import sh, wait_until
+
+COMMON = """
+--conf arg (=/etc/eps.conf)
+--help
+--version
+--log arg (=/var/log/{program}.log)
+--stats
+--scorecard [=arg(=/var/log/{program}.stats)]
+--port arg (=43439)
+"""
+OPTIONS = {
+    "eps-client": COMMON.format(program="eps_client") + "--server arg\n",
+    "eps-server": COMMON.format(program="eps_server") + """
+--graphviz [=arg(=/var/log/eps.gv)]
+--network arg (=192.168.43.0/24)
+--sequential
+--upnptimeout arg (=1000)
+""",
+}
+HEADINGS = {
+    "eps-client": ["Common options:", "Logging and statistics:", "Client options:"],
+    "eps-server": ["Common options:", "Logging and statistics:", "Server options:"],
+}
+LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} \[0x[0-9a-f]{8}:0x[0-9a-f]{16}\] "
+                      r"(trace|debug|info|warn|error) - \S")
+
+
+@pytest.mark.parametrize("program", OPTIONS)
+def test_help_has_every_option_of_the_manual(program):
+    text = sh(BIN / program, "--help")
+    squeezed = re.sub(r" +", " ", text)
+    for option in filter(None, OPTIONS[program].splitlines()):
+        assert re.search(rf"^ *{re.escape(option)}(\s|$)", squeezed, re.M), f"{option} in\n{text}"
+    positions = [text.index(heading) for heading in HEADINGS[program]]
+    assert positions == sorted(positions)
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("program", ["eps-client", "eps-server", "eps"])
+def test_version(program):
+    assert re.search(r"\d+\.\d+\.\d+", sh(BIN / program, "--version"))
+
+
+def test_log(network):
+    server = network.server(log_level="debug")
+    a = network.client("a", log_level="debug")
+    for daemon in server, a:
+        first = daemon.log_path.with_name(daemon.log_path.stem + "_0.log")
+        assert first.read_text() == daemon.log(), "the active file has both names"
+        lines = daemon.log().splitlines()
+        assert LOG_LINE.match(lines[0])
+        dated = [line for line in lines if LOG_LINE.match(line)]
+        assert len(dated) > 3
+        assert f"[0x{daemon.process.pid:08x}:" in lines[0]
+    with open(f"/proc/{server.process.pid}/cmdline") as command:
+        assert "eps1-" not in command.read()
+
+
+def test_options_without_effect_are_said_once(network):
+    server = network.server(stats=True, scorecard=True, graphviz=True, upnptimeout=0)
+    wait_until(lambda: server.log(), "a log")
+    for option in "graphviz", "upnptimeout":
+        assert len(re.findall(rf"--{option}", server.log())) == 1
+
+
+class PrivateFiles:
+    """A daemon with its own /etc, /var and /run, for paths that cannot be chosen."""
+    SETUP = ('for d in /etc /var /run; do mount -t tmpfs none $d; done; mkdir -p /var/log /var/lib; '
+             'printf "%b" "$CONF" >/etc/eps.conf; [ -s /etc/eps.conf ] || rm /etc/eps.conf; exec "$@"')
+
+    def __init__(self, host, program, *arguments, conf=""):
+        self.process = host.spawn("env", f"CONF={conf}", "unshare", "-m", "sh", "-c", self.SETUP, "sh", BIN / program,
+                                  *arguments)
+
+    def path(self, path):
+        return f"/proc/{self.process.pid}/root{path}"
+
+    def read(self, path):
+        def look():
+            assert self.process.running(), self.process.output()
+            try:
+                with open(self.path(path)) as file:
+                    return file.read()
+            except FileNotFoundError:
+                return None
+        return wait_until(look, path)
+
+
+def test_examples_of_the_manual(network):
+    """Both commands as printed there; its client names another port than its server, so that they do not meet."""
+    host, other = network.host("server"), network.host("a")
+    host.ip("addr", "add", "10.0.1.1/24", "dev", "eth0")
+    other.ip("addr", "add", "10.0.1.2/24", "dev", "eth0")
+    server = PrivateFiles(host, "eps-server", *("--stats --scorecard /var/log/eps_server.stats --port 12545 "
+                                                "--network 192.168.99.0/24").split())
+    assert "192.168.99.0/24" in wait_until(lambda: server.read("/var/log/eps_server.log"), "the log has lines")
+    conf = server.read("/etc/eps.conf")
+    key = re.search(r"^key = (\S+)$", conf, re.M).group(0)
+    example = "--stats --scorecard /var/log/eps_client.stats --port 12345 --server 10.0.1.1".split()
+    client = PrivateFiles(other, "eps-client", *example, conf=key + "\\n")
+
+    def status(daemon, name):
+        return sh(BIN / "eps", "--socket", daemon.path(f"/run/eps/{name}.sock"), "status", check=False)
+
+    wait_until(lambda: "10.0.1.1" in status(client, "client"), "the client tries 10.0.1.1:12345")
+    wait_until(lambda: re.search(r"10\.0\.1\.1:12345|12345", client.read("/var/log/eps_client.log")), "and logs it")
+    client.process.stop()
+    example[example.index("12345")] = "12545"
+    client = PrivateFiles(other, "eps-client", *example, conf=key + "\\n")
+    wait_until(lambda: "192.168.99." in status(client, "client"), "with the server's port it joins")
+    assert "eps0" in other.ip("-o", "link")
+
+
+def test_defaults(network):
+    """Neither program is told more than it needs: everything else has its place."""
+    server = PrivateFiles(network.host("server"), "eps-server")
+    conf = server.read("/etc/eps.conf")
+    key = re.search(r"^key = (\S+)$", conf, re.M).group(1)
+    wait_until(lambda: server.read("/var/log/eps_server_0.log"), "the log")
+    client = PrivateFiles(network.host("a"), "eps-client", "--server", network.hosts["server"].v4, "--key", key)
+    joined = r"192\.168\.43\.\d+"
+    wait_until(lambda: re.search(joined, sh(BIN / "eps", "--socket", client.path("/run/eps/client.sock"), "status",
+                                            check=False)), "the client joins")
+    assert wait_until(lambda: client.read("/var/lib/eps/client/identity"), "its identity")
+    assert wait_until(lambda: server.read("/var/lib/eps/server/network.key"), "the network key").strip() == key
+    assert "eps1-" not in client.read("/var/log/eps_client.log") + server.read("/var/log/eps_server.log")
+
+
+def test_command_line_wins_over_the_file(network):
+    server = network.server(start=False)
+    server.conf.write_text("network = 10.1.0.0/24\nport = 12000\n# key = eps1-aaaa\n")
+    server.options["network"] = "10.2.0.0/24"
+    server.start().wait_ready()
+    status = server.status()
+    assert status["network"]["address"] == "10.2.0.0/24" and status["port"] == 12000
+    assert "network = 10.1.0.0/24" in server.conf.read_text(), "an existing file keeps its lines"
+
+
+@pytest.mark.parametrize("size", ["10.0.0.0/8", "172.16.0.0/12", "192.168.99.0/24", "10.1.2.128/26", "10.3.3.0/30"])
+def test_networks_of_every_size(network, size):
+    network.server(network=size)
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3

@@ -1,0 +1,103 @@
+"""Members that cannot reach each other talk through the server, which cannot read what it relays.
+
+     [server] ──┐
+     [a] ──x────┼── [lan]        x  drops UDP between a and b, not with the server
+     [b] ──x────┘
+"""
+
+import pytest
+from lab import wait_until
+from wire import Sniffer, transfer
+
+TYPE_RELAY = 5
+
+
+@pytest.fixture
+def apart(network):
+    """server, a, b: a and b have joined and reach each other by the relay only."""
+    server = network.server()
+    hosts = network.host("a"), network.host("b")
+    for host, other in hosts, hosts[::-1]:
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+        host.run("nft", f"add rule inet lab out ip6 daddr {{ {other.v6}, fe80::/10 }} oifname eth0 meta l4proto udp drop")
+    a, b = network.client("a", host=hosts[0]), network.client("b", host=hosts[1])
+    a.wait_sees(b)
+    b.wait_sees(a)
+    return server, a, b
+
+
+def test_ping_and_stream_pass_the_relay(apart):
+    server, a, b = apart
+    assert a.ping(b, 10) == 10
+    sent, came, _ = transfer(a.host, b.host, b.address, 30_000_000)
+    assert sent == came
+    assert a.path_to(b) == "relayed" and b.path_to(a) == "relayed"
+    assert a.peers()["b"]["endpoint"] == f"{server.host.v4}:43439"
+    assert server.members()["a"]["relayed"]["bytes_forwarded"] > 30_000_000
+    assert server.status()["traffic"]["bytes_forwarded"] > 30_000_000
+
+
+def test_they_stay_relayed(apart):
+    _, a, b = apart
+    assert a.ping(b, 60, 0.1) == 60
+    assert a.path_to(b) == "relayed"
+
+
+def test_relay_cannot_be_read(apart, network):
+    server, a, b = apart
+    with Sniffer(network) as seen:
+        assert a.ping(b, 5, 0.1, "-p", "45505321") == 5  # "EPS!"
+    relayed = list(seen.datagrams(a.host.v4, server.host.v4, TYPE_RELAY))
+    assert len(relayed) >= 5
+    for frame in seen.frames:
+        assert b"EPS!EPS!" not in frame
+
+
+def test_full_frames_fit_the_relay(apart, network):
+    """The default MTU leaves room for the relay's envelope: nothing is fragmented on an underlay of 1500."""
+    _, a, b = apart
+    with Sniffer(network) as seen:
+        assert a.ping(b, 5, 0.1, "-s", 1372, "-M", "do") == 5
+    assert not [f for f in seen.frames if f[12:14] == b"\x08\x00" and (f[20] & 0x3f or f[21])]
+
+
+def test_direct_path_is_found_when_it_opens_and_left_when_it_closes(apart):
+    _, a, b = apart
+    assert a.ping(b) == 3
+    rules = [(c.host, c.host.run("nft", "list", "ruleset")) for c in (a, b)]
+    for host, _ in rules:
+        host.drop_nothing()
+
+    def direct():
+        a.ping(b, 1)
+        return a.path_to(b) == "direct"
+    wait_until(direct, "a finds the direct path", 90)
+    for host, ruleset in rules:
+        path = host.lab.directory / f"{host.name}.nft"
+        path.write_text(ruleset)
+        host.run("nft", "-f", path)
+
+    def relayed():
+        a.ping(b, 1)
+        return a.path_to(b) == "relayed"
+    wait_until(relayed, "a goes back to the relay", 60)
+    assert a.ping(b, 5) == 5
+
+
+def test_relay_serves_only_who_proved_its_endpoint(apart, network):
+    """A relayed datagram that comes again from a third host goes nowhere and is counted."""
+    from wire import inject
+    server, a, b = apart
+    with Sniffer(network) as seen:
+        assert a.ping(b, 2) == 2
+    datagram = next(seen.datagrams(a.host.v4, server.host.v4, TYPE_RELAY))
+    stranger = network.host("stranger")
+    before = server.drops("unauthorised")
+    datagram.source = (stranger.v4, 4444)
+    frame = bytearray(datagram.frame)
+    frame[26:30] = bytes(map(int, stranger.v4.split(".")))
+    datagram.frame = bytes(frame)
+    with Sniffer(network) as seen:
+        inject(network, server.host, datagram.with_payload(datagram.payload))
+        wait_until(lambda: server.drops("unauthorised") == before + 1, "the server counts it")
+    assert not list(seen.datagrams(server.host.v4, stranger.v4))

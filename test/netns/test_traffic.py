@@ -1,0 +1,144 @@
+"""What members send each other arrives: whole, in every kind, over every size of underlay.
+
+     [server] ──┐
+     [a] ───────┤
+     [b] ───────┼── [lan]
+     [c] ───────┘
+"""
+
+import hashlib
+import os
+import socket
+import struct
+
+import pytest
+from eps import SANITIZED, Network
+from lab import wait_until
+from wire import received, transfer, udp_receiver
+
+STREAM = 30_000_000 if SANITIZED else 300_000_000
+
+
+def test_tcp_stream_arrives_unchanged(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    for sender, receiver in (a, b), (b, a):
+        sent, came, seconds = transfer(sender.host, receiver.host, receiver.address, STREAM)
+        print(f"{STREAM / 1e6:.0f} MB in {seconds:.2f} s")
+        assert sent == came
+
+
+def test_udp_of_every_size(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    a.wait_path(b, "direct")
+    receiver = udp_receiver(b.host)
+    sizes = [0, 1, 17, 100, 1000, 1371, 1372, 1373, 5000, 20000, 65507]  # 1372 fills the MTU of 1400
+    with a.host.socket(kind=socket.SOCK_DGRAM) as sender:
+        for size in sizes:
+            payload = os.urandom(size)
+            sender.sendto(payload, (b.address, 5002))
+            assert received(receiver) == [payload], size
+
+
+def test_many_datagrams(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    a.wait_path(b, "direct")
+    receiver = udp_receiver(b.host)
+    receiver.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    sent = [struct.pack("!I", n) + os.urandom(n % 1200) for n in range(2000)]
+    with a.host.socket(kind=socket.SOCK_DGRAM) as sender:
+        for payload in sent:
+            sender.sendto(payload, (b.address, 5002))
+            if payload[3] % 16 == 0:
+                wait_until(lambda: True, "a breath", pause=0.001)
+    came = received(receiver, 10)
+    while more := received(receiver, 0.5):
+        came += more
+    assert set(came) <= set(sent) and len(came) == len(set(came)), "no datagram twice, none altered"
+    assert len(came) > 0.98 * len(sent)
+
+
+def test_broadcast_reaches_everyone(network):
+    network.server()
+    a, b, c = network.clients("a", "b", "c")
+    receivers = [udp_receiver(client.host) for client in (b, c)]
+    with a.host.socket(kind=socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for target in "192.168.43.255", "255.255.255.255":
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eps0")
+            sender.sendto(b"to all", (target, 5002))
+            for receiver in receivers:
+                assert received(receiver) == [b"to all"], target
+
+
+def test_broadcast_ping_is_answered_by_everyone(network):
+    network.server()
+    a, b, c = network.clients("a", "b", "c")
+    for client in b, c:
+        client.host.run("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_broadcasts=0")
+    out = a.host.run("ping", "-n", "-b", "-c", 3, "-i", 0.2, "-W", 1, "192.168.43.255", check=False)
+    assert f"from {b.address}" in out and f"from {c.address}" in out
+
+
+@pytest.mark.parametrize("family, group", [(socket.AF_INET, "224.0.0.251"), (socket.AF_INET6, "ff02::fb")])
+def test_multicast_reaches_the_members_of_a_group(network, family, group):
+    network.server()
+    a, b, c = network.clients("a", "b", "c")
+    name_query = bytes.fromhex("000000000001000000000000") + b"\x01b\x05local\0" + bytes.fromhex("00010001")
+    receivers = []
+    for client in b, c:
+        receiver = udp_receiver(client.host, "" if family == socket.AF_INET else "::", 5353, family)
+        index = int(client.host.run("cat", "/sys/class/net/eps0/ifindex"))
+        if family == socket.AF_INET:
+            request = socket.inet_aton(group) + socket.inet_aton(client.address)
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        else:
+            request = socket.inet_pton(family, group) + struct.pack("@I", index)
+            receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+        receivers.append(receiver)
+    with a.host.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eps0")
+        a.link_local()
+        sender.sendto(name_query, (group, 5353))
+    for receiver in receivers:
+        assert received(receiver) == [name_query]
+
+
+@pytest.mark.parametrize("mtu", [1280, 1400])
+def test_underlay_with_a_smaller_mtu(mtu):
+    with Network(mtu=mtu) as network:
+        network.server()
+        a, b = network.clients("a", "b")
+        assert a.ping(b, 3, 0.1, "-s", 1372, "-M", "do") == 3
+        assert a.host.ping(f"{b.link_local()}%eps0", 3, 0.1, "-s", 1352, "-M", "do") == 3
+        sent, came, _ = transfer(a.host, b.host, b.address, 20_000_000)
+        assert sent == came
+        network.check_what_was_left()
+
+
+def test_frames_of_another_protocol(network):
+    """Not only IP: any EtherType, unicast and with a VLAN tag."""
+    from wire import raw_socket
+    network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    receiver, sender = raw_socket(b.host, "eps0"), raw_socket(a.host, "eps0")
+    macs = bytes.fromhex((b.mac + a.mac).replace(":", ""))
+    for head in "88b5", "8100000a88b5":
+        frame = macs + bytes.fromhex(head) + hashlib.sha256(head.encode()).digest() * 2
+        sender.send(frame)
+        found = received(receiver)
+        # Linux takes the tag out of a received frame, so look for what follows.
+        assert any(f.endswith(frame[-66:]) for f in found)
+
+
+def test_iperf_in_both_directions_at_once(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    server = b.host.spawn("iperf3", "-s", "-1")
+    wait_until(lambda: "listening" in server.output(), "iperf3 listens")
+    out = a.host.run("iperf3", "-c", b.address, "-t", 2, "--bidir", timeout=60)
+    assert out.count("receiver") == 2
+    assert server.wait() == 0

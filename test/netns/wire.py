@@ -1,0 +1,156 @@
+"""What is seen and sent on the underlay: frames of a Lab's switch, and streams and datagrams between hosts."""
+
+import dataclasses
+import hashlib
+import os
+import socket
+import struct
+import threading
+import time
+
+from lab import inside
+
+ETH_P_ALL = 3
+PACKET_OUTGOING = 4
+
+
+@dataclasses.dataclass
+class Datagram:
+    """A UDP datagram in IPv4, and the frame that carried it."""
+    source: tuple
+    target: tuple
+    payload: bytes
+    frame: bytes
+
+    @property
+    def type(self):  # see docs/protocol.md
+        return self.payload[0]
+
+    def with_payload(self, payload):
+        """The frame with another payload; without a UDP checksum, as IPv4 allows."""
+        header = (self.frame[14] & 15) * 4
+        ip = bytearray(self.frame[14:14 + header])
+        struct.pack_into("!H", ip, 2, header + 8 + len(payload))
+        struct.pack_into("!H", ip, 10, 0)
+        total = sum(struct.unpack(f"!{header // 2}H", ip))
+        total = (total & 0xffff) + (total >> 16)
+        struct.pack_into("!H", ip, 10, ~((total & 0xffff) + (total >> 16)) & 0xffff)
+        udp = struct.pack("!HHHH", self.source[1], self.target[1], 8 + len(payload), 0)
+        return self.frame[:14] + bytes(ip) + udp + payload
+
+
+def parse_datagram(frame):
+    """None for what is no unfragmented UDP over IPv4."""
+    if len(frame) < 42 or frame[12:14] != b"\x08\x00" or frame[23] != 17 or frame[20] & 0x3f or frame[21]:
+        return None
+    udp = 14 + (frame[14] & 15) * 4
+    source_port, target_port, size = struct.unpack_from("!HHH", frame, udp)
+    return Datagram((socket.inet_ntoa(frame[26:30]), source_port), (socket.inet_ntoa(frame[30:34]), target_port),
+                    frame[udp + 8:udp + size], frame)
+
+
+class Sniffer:
+    """Records every frame that enters the switch while the `with` block runs."""
+
+    def __init__(self, lab):
+        self.frames = []
+        with inside(lab.switch):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.socket.settimeout(0.1)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self):
+        while self.running:
+            try:
+                frame, (port, _, kind, _, _) = self.socket.recvfrom(1 << 17)
+            except TimeoutError:
+                continue
+            if kind != PACKET_OUTGOING and port != "br0":
+                self.frames.append(frame)
+
+    def __enter__(self):
+        self.running = True
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.15)
+        self.running = False
+        self.thread.join()
+        self.socket.close()
+
+    def datagrams(self, source=None, target=None, kind=None):
+        """Of one host to another, and of one type."""
+        for frame in list(self.frames):
+            d = parse_datagram(frame)
+            if (d and source in (None, d.source[0]) and target in (None, d.target[0])
+                    and (kind is None or d.payload and d.type == kind)):
+                yield d
+
+
+def inject(lab, host, *frames):
+    """Lets frames arrive at a host, as if the switch had forwarded them."""
+    with inside(lab.switch), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+        s.bind((host.port, 0))
+        for frame in frames:
+            s.send(frame)
+
+
+def raw_socket(host, device):
+    """Sees and sends whole frames on a host's device."""
+    s = host.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    s.bind((device, ETH_P_ALL))
+    return s
+
+
+def transfer(sender, receiver, address, size, port=5001):
+    """Sends `size` bytes over TCP; the SHA-256 of what was sent and of what came, and the seconds."""
+    listener = receiver.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen()
+    came = hashlib.sha256()
+
+    def receive():
+        connection, _ = listener.accept()
+        connection.settimeout(60)
+        while block := connection.recv(1 << 20):
+            came.update(block)
+        connection.close()
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    sent, block, begin = hashlib.sha256(), bytearray(os.urandom(1 << 20)), time.monotonic()
+    with sender.socket() as s:
+        s.settimeout(60)
+        s.connect((address, port))
+        for n in range(0, size, len(block)):
+            struct.pack_into("!Q", block, 0, n)  # no two blocks are the same
+            part = block[:size - n]
+            sent.update(part)
+            s.sendall(part)
+    thread.join()
+    listener.close()
+    return sent.hexdigest(), came.hexdigest(), time.monotonic() - begin
+
+
+def udp_receiver(host, address="0.0.0.0", port=5002, family=socket.AF_INET):
+    s = host.socket(family, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, port))
+    s.settimeout(2)
+    return s
+
+
+def received(s, seconds=2.0):
+    """The payloads that come within the time; ends early after the first pause of a quarter second."""
+    found, end = [], time.monotonic() + seconds
+    s.settimeout(0.25)
+    while time.monotonic() < end:
+        try:
+            found.append(s.recv(1 << 16))
+        except TimeoutError:
+            if found:
+                break
+    return found
