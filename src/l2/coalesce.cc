@@ -149,7 +149,11 @@ bool Coalescer::joinable(const Inner& inner) const {
   // No IPv4 options, no IPv6 extension headers, and of the IPv4 flags none but DF.
   const std::size_t ip_size = inner.info.l4_offset - inner.info.l3_offset;
   if (ip_size != (inner.info.ip_version == 4 ? kIp4Size : kIp6Size)) return false;
-  if (inner.info.ip_version == 4 && (load_be16(h.ip + 6) & ~kDontFragment) != 0) return false;
+  if (inner.info.ip_version == 4) {
+    if ((load_be16(h.ip + 6) & ~kDontFragment) != 0) return false;
+    // The joined header gets a right checksum, so a wrong one must not be among what it stands for.
+    if (!verifies(add_bytes(0, ByteView(h.ip, kIp4Size)))) return false;
+  }
   if (h.tcp()) return (h.tcp_flags() & ~kTcpPsh) == kTcpAck && h.payload_size() <= 0xffff;
   return inner.checksum_partial || h.checksum_field() != 0;
 }

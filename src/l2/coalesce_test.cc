@@ -424,6 +424,21 @@ TEST(Coalesce, ProvesComputedChecksumsBeforeItJoins) {
   }
 }
 
+// The joined header gets a right checksum, which must not repair a packet that was damaged before it was sealed.
+TEST(Coalesce, DoesNotRepairAnIp4Header) {
+  const Spec a = spec_of(4, kProtocolTcp, 100);
+  Bytes wrong = build(next_of(a, 100));
+  wrong[24] ^= std::byte{1};
+  Round round;
+  round.add_partial(a);
+  round.add_frame(wrong, true);
+  round.add_partial(next_of(next_of(a, 100), 100));
+  const std::vector<Written> out = round.finish();
+  ASSERT_EQ(out.size(), 3U);
+  EXPECT_EQ(out[0].frame, build(a));
+  EXPECT_EQ(out[1].frame, wrong);
+}
+
 TEST(Coalesce, ALoneFrameKeepsItsChecksumState) {
   const Spec spec = spec_of(4, kProtocolTcp, 100);
   Round round;

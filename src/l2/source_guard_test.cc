@@ -179,7 +179,7 @@ TEST(SourceGuard, AdvertisementsSpeakOfTheOwner) {
   EXPECT_EQ(advert(own, Bytes(4, std::byte{1})), Drop::malformed);
   EXPECT_EQ(advert(own, Bytes(8)), Drop::malformed);
   EXPECT_EQ(advert(own, {std::byte{14}, std::byte{2}, {}, {}, {}, {}, {}, {}}), Drop::malformed);
-  EXPECT_EQ(verdict(ip6(own, kProtocolIcmp6, discovery(136, 23, &own, {}))), Drop::malformed);
+  EXPECT_EQ(verdict(ip6(own, kProtocolIcmp6, discovery(136, 23, nullptr, {}))), Drop::malformed);
 }
 
 TEST(SourceGuard, SolicitationsSpeakOfTheOwner) {
