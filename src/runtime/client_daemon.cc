@@ -1,0 +1,223 @@
+// The client daemon. Control thread: Asio, node::ClientNode, netlink, the status socket. Worker: TAP and UDP.
+
+#include <boost/asio/post.hpp>
+#include <nlohmann/json.hpp>
+
+#include "crypto/aead.h"
+#include "dataplane/inbound.h"
+#include "dataplane/outbound.h"
+#include "node/client_node.h"
+#include "ops/status_socket.h"
+#include "os/address_monitor.h"
+#include "os/client_state.h"
+#include "os/link.h"
+#include "os/os_rng.h"
+#include "os/privilege.h"
+#include "os/tap.h"
+#include "os/udp.h"
+#include "report/member_table.h"
+#include "report/status_json.h"
+#include "runtime/control_loop.h"
+#include "runtime/run.h"
+#include "runtime/server_link.h"
+#include "runtime/worker.h"
+
+namespace eps::runtime {
+namespace {
+
+// One start reserves all the handshake numbers that it can ever use, with a single durable write.
+constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
+// A burst of netlink messages (a link going up, addresses, routes) is looked at once.
+constexpr auto kSettle = std::chrono::milliseconds(50);
+
+std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
+  if (const auto kind = crypto::parse_aead_kind(choice)) return {*kind};
+  return crypto::preferred_kinds();
+}
+
+class ClientDaemon {
+ public:
+  ClientDaemon(const ClientSettings& settings, ops::Log& log) : settings_(settings), log_(log) {}
+
+  Result<int> run() {
+    if (auto ok = prepare(); !ok) return ok.error();
+    act(node_->start(link_->local_addresses(), os::now()));
+    const int code = loop_.run();
+    // The worker first: it uses what goes next. The interface, its address and route vanish with the TAP's descriptor.
+    worker_.reset();
+    return code;
+  }
+
+ private:
+  Result<void> prepare();
+  Result<crypto::KeyPair> load_identity();
+  Result<void> start_worker();
+  void act(node::ClientOutputs out);
+  void log_members();
+  void on_addresses_changed();
+  nlohmann::json answer(const nlohmann::json& request);
+
+  const ClientSettings& settings_;
+  ops::Log& log_;
+  os::OsRng rng_;
+  ControlLoop loop_;
+  boost::asio::steady_timer settle_{loop_.io()};
+  std::optional<os::ClientState> state_;
+  std::unique_ptr<os::LinuxTap> tap_;
+  std::unique_ptr<os::LinuxUdp> udp_;
+  std::unique_ptr<os::NetlinkLink> link_;
+  std::unique_ptr<os::AddressMonitor> monitor_;
+  dataplane::Published<dataplane::PeerTable> published_;
+  std::optional<node::ClientNode> node_;
+  std::optional<ServerLink> server_;
+  std::unique_ptr<ops::StatusSocket> socket_;
+  std::optional<ReadableWatch> monitor_watch_;
+  std::unique_ptr<Worker> worker_;
+  PublicKey server_key_;
+};
+
+Result<crypto::KeyPair> ClientDaemon::load_identity() {
+  auto stored = state_->load_identity();
+  if (!stored) return stored.error();
+  if (*stored) {
+    crypto::Key secret{std::span<const std::byte, 32>(**stored)};
+    crypto::wipe(**stored);
+    return crypto::key_pair_from_secret(std::move(secret));
+  }
+  crypto::KeyPair fresh = crypto::generate_key_pair(rng_);
+  if (auto saved = state_->save_identity(fresh.secret.view()); !saved) return saved.error();
+  return fresh;
+}
+
+Result<void> ClientDaemon::prepare() {
+  if (auto ok = os::require_net_admin(); !ok) return ok;
+  auto key = control::parse_network_key(settings_.key);
+  if (!key) return key.error();
+  server_key_ = key->server;
+
+  auto state = os::ClientState::open(settings_.state + "/client");
+  if (!state) return state.error();
+  state_ = std::move(*state);
+  auto identity = load_identity();
+  if (!identity) return identity.error();
+  auto numbers = state_->reserve_handshake_numbers(kHandshakeNumbers);
+  if (!numbers) return numbers.error();
+  auto enrolment = state_->load_enrolment();
+  if (!enrolment) return enrolment.error();
+
+  auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-client",
+                                        [this](const nlohmann::json& request) { return answer(request); });
+  if (!socket) return socket.error();
+  socket_ = std::move(*socket);
+  auto tap = os::LinuxTap::open(settings_.device);
+  if (!tap) return tap.error();
+  tap_ = std::move(*tap);
+  auto udp = os::LinuxUdp::open({});
+  if (!udp) return udp.error();
+  udp_ = std::move(*udp);
+  auto link = os::NetlinkLink::open(tap_->name());
+  if (!link) return link.error();
+  link_ = std::move(*link);
+  auto monitor = os::AddressMonitor::open();
+  if (!monitor) return monitor.error();
+  monitor_ = std::move(*monitor);
+  monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
+    if (monitor_->drain()) on_addresses_changed();
+  });
+
+  node::ClientParams params;
+  params.peers.self = std::move(*identity);
+  params.peers.aeads = offered_aeads(settings_.aead);
+  params.peers.first_handshake_number = *numbers;
+  params.key = std::move(*key);
+  params.name = settings_.name;
+  params.version = settings_.version;
+  params.device = tap_->name();
+  params.data_port = udp_->local_port();
+  params.enrolled = *enrolment == server_key_;
+  node_.emplace(std::move(params), *udp_, rng_, published_);
+
+  server_.emplace(
+      loop_.io(), settings_.servers, settings_.port,
+      ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, os::now())); },
+                           [this](std::string why) { act(node_->on_connect_failed(std::move(why), os::now())); },
+                           [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
+                           [this](std::string why) { act(node_->on_server_closed(std::move(why), os::now())); }});
+  return start_worker();
+}
+
+Result<void> ClientDaemon::start_worker() {
+  auto outbound = std::make_shared<dataplane::Outbound>(*tap_, *udp_, node_->counters());
+  const os::TapOptions& tap = tap_->options();
+  auto inbound = std::make_shared<dataplane::Inbound>(*tap_, *udp_, node_->counters(),
+                                                      l2::Offloads{tap.tso, tap.uso, tap.checksum});
+  auto view = std::make_shared<dataplane::Published<dataplane::PeerTable>::View>();
+  auto worker = Worker::start(
+      {tap_->fd(), udp_->fd()},
+      [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
+        const dataplane::PeerTable& table = published_.refresh(*view);
+        return inbound->pump(table, now, upcalls) + outbound->pump(table, now, upcalls);
+      },
+      [this] {
+        boost::asio::post(loop_.io(), [this] {
+          if (worker_) act(node_->on_upcalls(worker_->take_upcalls(), os::now()));
+        });
+      });
+  if (!worker) return worker.error();
+  worker_ = std::move(*worker);
+  return {};
+}
+
+void ClientDaemon::act(node::ClientOutputs out) {
+  for (const std::string& note : out.notes) log_.info(note);
+  if (out.link) {
+    // Before the node's next step: the first frame may come as soon as the interface is up.
+    if (auto configured = link_->configure(*out.link); !configured && !out.fatal) out.fatal = configured.error().what;
+  }
+  if (out.enrolled) {
+    if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
+  }
+  server_->send(std::move(out.to_server));
+  if (out.disconnect) server_->close();
+  if (out.members_changed) log_members();
+  if (out.fatal) {
+    log_.error(*out.fatal);
+    return loop_.stop(1);
+  }
+  if (out.connect) server_->connect();
+  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+}
+
+void ClientDaemon::log_members() {
+  log_.info(report::member_table(node_->members()));
+}
+
+void ClientDaemon::on_addresses_changed() {
+  settle_.expires_after(kSettle);
+  settle_.async_wait([this](boost::system::error_code e) {
+    if (!e) act(node_->on_local_addresses(link_->local_addresses(), os::now()));
+  });
+}
+
+nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
+  const std::string command = request.value("command", "");
+  if (command == "status" || command == "peers") {
+    return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
+  }
+  return {{"ok", false}, {"error", "eps-client does not know the command \"" + command + "\""}};
+}
+
+}  // namespace
+
+int run_client(const ClientSettings& settings, ops::Log& log) {
+  ClientDaemon daemon(settings, log);
+  const Result<int> code = daemon.run();
+  if (code) {
+    log.info("eps-client ends.");
+    return *code;
+  }
+  log.error(code.error().what);
+  return 1;
+}
+
+}  // namespace eps::runtime

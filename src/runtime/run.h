@@ -1,0 +1,21 @@
+#pragma once
+
+// The daemons: the nodes of node/ wired to Linux, from start to SIGTERM.
+
+#include <functional>
+#include <string>
+
+#include "ops/log.h"
+#include "runtime/settings.h"
+
+namespace eps::runtime {
+
+// Runs until SIGTERM or SIGINT (0) or until it cannot go on (1, after one sentence in the log).
+int run_client(const ClientSettings& settings, ops::Log& log);
+
+// `on_key` gets the network key's text before the server listens: it stands in the configuration file from the moment
+// that anybody can connect.
+int run_server(const ServerSettings& settings, ops::Log& log,
+               const std::function<void(const std::string& key)>& on_key);
+
+}  // namespace eps::runtime

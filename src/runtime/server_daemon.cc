@@ -1,0 +1,213 @@
+// The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Worker: the relay.
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "control/network_key.h"
+#include "dataplane/relay.h"
+#include "node/server_node.h"
+#include "ops/status_socket.h"
+#include "os/files.h"
+#include "os/os_rng.h"
+#include "os/sqlite_store.h"
+#include "os/udp.h"
+#include "report/member_table.h"
+#include "report/status_json.h"
+#include "runtime/control_loop.h"
+#include "runtime/run.h"
+#include "runtime/tcp_stream.h"
+#include "runtime/worker.h"
+
+namespace eps::runtime {
+namespace {
+
+using boost::asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+
+// Of one member's connection; a member that reads nothing for so long is disconnected and resumes later.
+constexpr std::size_t kMaxBacklog = 4 * 1024 * 1024;
+constexpr auto kAcceptPause = std::chrono::milliseconds(200);
+
+class ServerDaemon {
+ public:
+  ServerDaemon(const ServerSettings& settings, ops::Log& log) : settings_(settings), log_(log) {}
+
+  Result<int> run(const std::function<void(const std::string&)>& on_key) {
+    if (auto ok = prepare(on_key); !ok) return ok.error();
+    accept();
+    act({});
+    const int code = loop_.run();
+    worker_.reset();
+    return code;
+  }
+
+ private:
+  Result<void> prepare(const std::function<void(const std::string&)>& on_key);
+  Result<void> listen();
+  Result<void> start_worker();
+  void accept();
+  void adopt(tcp::socket socket);
+  void act(node::ServerOutputs out);
+  nlohmann::json answer(const nlohmann::json& request);
+
+  const ServerSettings& settings_;
+  ops::Log& log_;
+  os::OsRng rng_;
+  ControlLoop loop_;
+  tcp::acceptor acceptor_{loop_.io()};
+  boost::asio::steady_timer accept_pause_{loop_.io()};
+  std::unique_ptr<os::SqliteStore> store_;
+  std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<os::LinuxUdp> udp_;
+  dataplane::Published<dataplane::RelayTable> published_;
+  std::optional<node::ServerNode> node_;
+  std::map<control::ConnId, std::shared_ptr<TcpStream>> streams_;
+  control::ConnId next_connection_ = 1;
+  std::unique_ptr<ops::StatusSocket> socket_;
+  std::unique_ptr<Worker> worker_;
+};
+
+Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>& on_key) {
+  const std::string directory = settings_.state + "/server";
+  auto store = os::SqliteStore::open(directory);
+  if (!store) return store.error();
+  store_ = std::move(*store);
+  auto registry = registry::Registry::open(*store_, {settings_.network, settings_.sequential, settings_.mtu}, rng_);
+  if (!registry) return registry.error();
+  registry_ = std::move(*registry);
+
+  const registry::Identity& identity = registry_->identity();
+  const std::string key = control::to_text(control::NetworkKey{identity.keys.public_key, identity.enrolment.clone()});
+  if (auto saved = os::write_file_atomic(directory + "/network.key", key + "\n", 0600); !saved) return saved;
+
+  auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-server",
+                                        [this](const nlohmann::json& request) { return answer(request); });
+  if (!socket) return socket.error();
+  socket_ = std::move(*socket);
+  auto udp = os::LinuxUdp::open({.port = settings_.port});
+  if (!udp) return udp.error();
+  udp_ = std::move(*udp);
+  on_key(key);
+  if (auto listening = listen(); !listening) return listening;
+  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port}, *udp_, rng_, published_, os::now());
+  log_.info("Listening on TCP and UDP port " + std::to_string(settings_.port) + " for the network " +
+            to_string(settings_.network) + "; " + std::to_string(registry_->members().size()) +
+            " members are enrolled.");
+  return start_worker();
+}
+
+Result<void> ServerDaemon::listen() {
+  ErrorCode e;
+  // One socket for IPv6 and IPv4; IPv4 alone where the kernel has no IPv6.
+  tcp::endpoint at(tcp::v6(), settings_.port);
+  acceptor_.open(at.protocol(), e);
+  if (e) {
+    at = {tcp::v4(), settings_.port};
+    acceptor_.open(at.protocol(), e);
+  } else {
+    acceptor_.set_option(boost::asio::ip::v6_only(false), e);
+  }
+  if (!e) acceptor_.set_option(tcp::acceptor::reuse_address(true), e);
+  if (!e) acceptor_.bind(at, e);
+  if (!e) acceptor_.listen(boost::asio::socket_base::max_listen_connections, e);
+  if (!e) return {};
+  const bool in_use = e == boost::asio::error::address_in_use;
+  return make_error(
+      in_use ? Errc::in_use : Errc::unavailable,
+      "Cannot listen on TCP port " + std::to_string(settings_.port) + ": " + e.message() +
+          (in_use ? "; another program uses it (see: ss -ltnp), stop that one or choose another --port." : "."),
+      e.value());
+}
+
+Result<void> ServerDaemon::start_worker() {
+  auto relay = std::make_shared<dataplane::Relay>(*udp_, node_->counters());
+  auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
+  auto worker = Worker::start(
+      {udp_->fd()},
+      [this, relay, view](Instant, dataplane::Upcalls& upcalls) {
+        return relay->pump(published_.refresh(*view), upcalls);
+      },
+      [this] {
+        boost::asio::post(loop_.io(), [this] {
+          if (worker_) act(node_->on_upcalls(worker_->take_upcalls(), os::now()));
+        });
+      });
+  if (!worker) return worker.error();
+  worker_ = std::move(*worker);
+  return {};
+}
+
+void ServerDaemon::accept() {
+  acceptor_.async_accept([this](ErrorCode e, tcp::socket socket) {
+    if (!e) {
+      adopt(std::move(socket));
+      return accept();
+    }
+    // Out of descriptors, most likely: take a breath instead of spinning.
+    accept_pause_.expires_after(kAcceptPause);
+    accept_pause_.async_wait([this](ErrorCode cancelled) {
+      if (!cancelled) accept();
+    });
+  });
+}
+
+void ServerDaemon::adopt(tcp::socket socket) {
+  ErrorCode gone;
+  const Endpoint from = to_endpoint(socket.remote_endpoint(gone));
+  if (gone) return;
+  const control::ConnId id = next_connection_++;
+  auto stream = std::make_shared<TcpStream>(std::move(socket), kMaxBacklog);
+  streams_.emplace(id, stream);
+  act(node_->on_open(id, from, os::now()));
+  if (!streams_.contains(id)) return;
+  stream->start({[this, id](ByteView bytes) { act(node_->on_bytes(id, bytes, os::now())); },
+                 [this, id](const std::string&) {
+                   streams_.erase(id);
+                   act(node_->on_closed(id, os::now()));
+                 }});
+}
+
+void ServerDaemon::act(node::ServerOutputs out) {
+  for (const std::string& note : out.notes) log_.info(note);
+  for (auto& [id, bytes] : out.to_send) {
+    if (const auto it = streams_.find(id); it != streams_.end()) it->second->send(std::move(bytes));
+  }
+  for (const control::ConnId id : out.to_close) {
+    if (auto stream = streams_.extract(id)) stream.mapped()->close();
+  }
+  if (out.members_changed) log_.info(report::member_table(registry_->members()));
+  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+}
+
+nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
+  const std::string command = request.value("command", "");
+  if (command == "status" || command == "members") {
+    return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
+  }
+  if (command == "remove") {
+    auto removed = node_->remove(request.value("name", ""), os::now());
+    if (!removed) return {{"ok", false}, {"error", removed.error().what}};
+    act(std::move(*removed));
+    return {{"ok", true}};
+  }
+  return {{"ok", false}, {"error", "eps-server does not know the command \"" + command + "\""}};
+}
+
+}  // namespace
+
+int run_server(const ServerSettings& settings, ops::Log& log,
+               const std::function<void(const std::string& key)>& on_key) {
+  ServerDaemon daemon(settings, log);
+  const Result<int> code = daemon.run(on_key);
+  if (code) {
+    log.info("eps-server ends.");
+    return *code;
+  }
+  log.error(code.error().what);
+  return 1;
+}
+
+}  // namespace eps::runtime

@@ -1,0 +1,97 @@
+#include "runtime/tcp_stream.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+
+namespace eps::runtime {
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+Endpoint to_endpoint(const tcp::endpoint& endpoint) {
+  Endpoint out;
+  out.port = endpoint.port();
+  if (endpoint.address().is_v4()) {
+    out.ip = IpAddress::from_v4({endpoint.address().to_v4().to_uint()});
+  } else {
+    const auto raw = endpoint.address().to_v6().to_bytes();
+    std::memcpy(out.ip.bytes.data(), raw.data(), 16);
+  }
+  return out;
+}
+
+TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog)
+    : socket_(std::move(socket)), max_backlog_(max_backlog) {
+  boost::system::error_code ignored;
+  socket_.set_option(tcp::no_delay(true), ignored);
+}
+
+void TcpStream::start(Handlers handlers) {
+  handlers_ = std::move(handlers);
+  read();
+}
+
+void TcpStream::read() {
+  socket_.async_read_some(asio::buffer(buffer_),
+                          [self = shared_from_this()](boost::system::error_code e, std::size_t n) {
+                            if (self->closing_) return;
+                            if (e) return self->fail(e == asio::error::eof ? "" : e.message());
+                            self->handlers_.on_bytes(ByteView(self->buffer_).first(n));
+                            if (!self->closing_) self->read();
+                          });
+}
+
+void TcpStream::send(Bytes bytes) {
+  if (closing_ || bytes.empty()) return;
+  backlog_ += bytes.size();
+  queue_.push_back(std::move(bytes));
+  if (backlog_ > max_backlog_) {
+    // From the event loop, as every other failure: the caller is in the middle of something.
+    return asio::post(socket_.get_executor(), [self = shared_from_this()] {
+      if (!self->closing_) self->fail("the other end has stopped reading");
+    });
+  }
+  if (!writing_) write();
+}
+
+void TcpStream::write() {
+  if (queue_.empty()) {
+    writing_ = false;
+    if (closing_) {
+      boost::system::error_code ignored;
+      socket_.shutdown(tcp::socket::shutdown_both, ignored);
+      socket_.close(ignored);
+    }
+    return;
+  }
+  writing_ = true;
+  asio::async_write(socket_, asio::buffer(queue_.front()),
+                    [self = shared_from_this()](boost::system::error_code e, std::size_t) {
+                      if (e) {
+                        self->queue_.clear();
+                        if (!self->closing_) return self->fail(e.message());
+                      } else {
+                        self->backlog_ -= self->queue_.front().size();
+                        self->queue_.pop_front();
+                      }
+                      self->write();
+                    });
+}
+
+void TcpStream::close() {
+  if (closing_) return;
+  closing_ = true;
+  handlers_ = {};
+  if (!writing_) write();
+}
+
+void TcpStream::fail(std::string why) {
+  closing_ = true;
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  // The handler may drop the last outside reference, and with it what it captured.
+  const auto on_closed = std::move(handlers_.on_closed);
+  handlers_ = {};
+  if (on_closed) on_closed(std::move(why));
+}
+
+}  // namespace eps::runtime

@@ -1,0 +1,46 @@
+#pragma once
+
+// One TCP connection after it is made, on either side: reads until it ends, writes from a bounded queue.
+
+#include <boost/asio/ip/tcp.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/types.h"
+
+namespace eps::runtime {
+
+Endpoint to_endpoint(const boost::asio::ip::tcp::endpoint& endpoint);
+
+class TcpStream : public std::enable_shared_from_this<TcpStream> {
+ public:
+  struct Handlers {
+    std::function<void(ByteView bytes)> on_bytes;
+    std::function<void(std::string why)> on_closed;  // once; not after close()
+  };
+  TcpStream(boost::asio::ip::tcp::socket socket, std::size_t max_backlog);
+  void start(Handlers handlers);
+  // What does not fit the backlog ends the connection: its other end has stopped reading.
+  void send(Bytes bytes);
+  // Writes out what is queued, then closes without calling a handler.
+  void close();
+
+ private:
+  void read();
+  void write();
+  void fail(std::string why);
+
+  boost::asio::ip::tcp::socket socket_;
+  std::size_t max_backlog_;
+  Handlers handlers_;
+  std::array<std::byte, 16 * 1024> buffer_;
+  std::deque<Bytes> queue_;
+  std::size_t backlog_ = 0;
+  bool writing_ = false;
+  bool closing_ = false;
+};
+
+}  // namespace eps::runtime

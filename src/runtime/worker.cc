@@ -1,0 +1,86 @@
+#include "runtime/worker.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+
+#include "os/clock.h"
+
+namespace eps::runtime {
+namespace {
+// How long to look again after work before blocking; longer brought nothing, shorter cost wake-ups.
+constexpr Duration kSpin = std::chrono::microseconds(30);
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Pump pump, Notify notify) {
+  os::UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!stop) return make_error(Errc::exhausted, "Cannot make an eventfd: too many open files.", errno);
+  std::unique_ptr<Worker> worker(new Worker(std::move(fds), std::move(stop), std::move(pump), std::move(notify)));
+  worker->thread_ = std::thread([w = worker.get()] { w->run(); });
+  return worker;
+}
+
+Worker::Worker(std::vector<int> fds, os::UniqueFd stop, Pump pump, Notify notify)
+    : fds_(std::move(fds)), stop_(std::move(stop)), pump_(std::move(pump)), notify_(std::move(notify)) {}
+
+Worker::~Worker() {
+  stopping_.store(true, std::memory_order_relaxed);
+  const std::uint64_t one = 1;
+  // An eventfd's first write cannot fail.
+  [[maybe_unused]] const ssize_t n = write(stop_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+std::vector<dataplane::Upcall> Worker::take_upcalls() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(mailbox_, {});
+}
+
+void Worker::deliver(dataplane::Upcalls& upcalls) {
+  if (upcalls.empty()) return;
+  bool was_empty = false;
+  {
+    std::vector<dataplane::Upcall> items = upcalls.take();
+    const std::lock_guard lock(mutex_);
+    was_empty = mailbox_.empty();
+    const std::size_t room = dataplane::kMaxUpcalls - std::min(dataplane::kMaxUpcalls, mailbox_.size());
+    if (items.size() > room) items.resize(room);
+    std::move(items.begin(), items.end(), std::back_inserter(mailbox_));
+  }
+  if (was_empty) notify_();
+}
+
+// Blocks until there is something to do or the thread is to end.
+void Worker::wait() {
+  std::vector<pollfd> polled;
+  for (const int fd : fds_) polled.push_back({fd, POLLIN, 0});
+  polled.push_back({stop_.get(), POLLIN, 0});
+  while (poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
+  }
+}
+
+void Worker::run() {
+  dataplane::Upcalls upcalls;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    Instant now = os::now();
+    Instant idle_since = now;
+    while (now - idle_since < kSpin && !stopping_.load(std::memory_order_relaxed)) {
+      const bool worked = pump_(now, upcalls) > 0;
+      deliver(upcalls);
+      now = os::now();
+      if (worked) {
+        idle_since = now;
+      } else {
+        sched_yield();
+      }
+    }
+    wait();
+  }
+}
+
+}  // namespace eps::runtime

@@ -1,0 +1,51 @@
+#pragma once
+
+// A data-plane thread: waits for its descriptors, pumps batches while there is work, and hands upcalls to the control
+// thread. Under load it looks again for a moment before it blocks, since waking a thread costs more than a short spin;
+// without traffic it sleeps.
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "dataplane/upcall.h"
+#include "os/unique_fd.h"
+
+namespace eps::runtime {
+
+class Worker {
+ public:
+  // One round: moves what is there and returns how much that was (0: nothing to do). Runs on the worker's thread.
+  using Pump = std::function<std::size_t(Instant now, dataplane::Upcalls& upcalls)>;
+  // Called on the worker's thread after it put upcalls into the mailbox: wakes the control thread.
+  using Notify = std::function<void()>;
+
+  // `fds`: what to wait for when there is nothing to do.
+  static Result<std::unique_ptr<Worker>> start(std::vector<int> fds, Pump pump, Notify notify);
+  // Ends the thread and joins it.
+  ~Worker();
+
+  // The upcalls since the last call. Any thread.
+  std::vector<dataplane::Upcall> take_upcalls();
+
+ private:
+  Worker(std::vector<int> fds, os::UniqueFd stop, Pump pump, Notify notify);
+  void run();
+  void deliver(dataplane::Upcalls& upcalls);
+  void wait();
+
+  std::vector<int> fds_;
+  os::UniqueFd stop_;  // an eventfd
+  std::atomic<bool> stopping_{false};
+  Pump pump_;
+  Notify notify_;
+  std::mutex mutex_;
+  std::vector<dataplane::Upcall> mailbox_;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace eps::runtime
