@@ -15,8 +15,8 @@ namespace eps::node {
 inline constexpr Duration kBindKeepalive = std::chrono::seconds(20);
 // Without an answer: after these pauses, the last one again and again.
 inline constexpr std::array<Duration, 5> kBindRetry = {std::chrono::milliseconds(150), std::chrono::milliseconds(300),
-                                                       std::chrono::milliseconds(800), std::chrono::seconds(2),
-                                                       std::chrono::seconds(5)};
+                                                       std::chrono::milliseconds(600), std::chrono::milliseconds(1200),
+                                                       std::chrono::seconds(3)};
 // This many requests without an answer: the relay is held to be unreachable.
 inline constexpr int kBindLost = 4;
 

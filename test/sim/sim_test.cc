@@ -34,7 +34,7 @@ class Sim : public testing::TestWithParam<std::uint64_t> {
   // All clients up and admitted.
   static void join(World& world, int clients) {
     for (int c = 0; c < clients; ++c) world.start_client(c);
-    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(10)));
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
   }
 };
 
