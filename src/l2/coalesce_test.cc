@@ -3,11 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <map>
-#include <string>
+#include <vector>
 
 #include "l2/frames_fixture.h"
-#include "wire/datagram.h"
 
 namespace eps::l2 {
 namespace {
@@ -102,65 +100,6 @@ std::size_t writes_of(const Spec& a, const Spec& b) {
     EXPECT_EQ(out.at(1).frame, build(b));
   }
   return out.size();
-}
-
-TEST(Decode, RefusesUnknownKindsAndFlags) {
-  Bytes frame = build({});
-  for (unsigned kind = 0; kind < 256; ++kind) {
-    Bytes plain{static_cast<std::byte>(kind)};
-    plain.insert(plain.end(), frame.begin(), frame.end());
-    Inner inner;
-    const Drop drop = test::Received(plain).decode(inner);
-    EXPECT_EQ(drop == Drop::none, kind == 0x01 || kind == 0x81) << kind;
-  }
-  Inner inner;
-  EXPECT_EQ(test::Received(Bytes{}).decode(inner), Drop::malformed);
-  EXPECT_EQ(test::Received(Bytes(1, std::byte{1})).decode(inner), Drop::malformed);
-}
-
-TEST(Decode, RefusesElidedPacketsThatAreNotExact) {
-  const Bytes frame = build({});
-  const auto elided = [&](std::uint8_t kind, std::size_t size) {
-    Bytes plain{std::byte{kind}};
-    plain.insert(plain.end(), frame.begin() + 14, frame.end());
-    plain.resize(1 + size);
-    Inner inner;
-    return test::Received(plain).decode(inner);
-  };
-  const std::size_t size = frame.size() - 14;
-  EXPECT_EQ(elided(2, size), Drop::none);
-  EXPECT_EQ(elided(2, size + 1), Drop::malformed);
-  EXPECT_EQ(elided(2, size - 1), Drop::malformed);
-  EXPECT_EQ(elided(3, size), Drop::malformed);  // not IPv6
-}
-
-TEST(Decode, RefusesTheChecksumFlagWhereNoChecksumIsLeftToDo) {
-  const auto flagged = [](const Bytes& frame) {
-    Bytes plain{std::byte{0x81}};
-    plain.insert(plain.end(), frame.begin(), frame.end());
-    Inner inner;
-    return test::Received(plain).decode(inner);
-  };
-  Spec spec;
-  EXPECT_EQ(flagged(build(spec)), Drop::none);
-  spec.fragment = 0x2000;
-  EXPECT_EQ(flagged(build(spec)), Drop::malformed);
-  spec = {};
-  spec.protocol = 1;
-  EXPECT_EQ(flagged(build(spec)), Drop::malformed);
-  Bytes trailing = build({});
-  trailing.resize(60);
-  EXPECT_EQ(flagged(trailing), Drop::malformed);
-  EXPECT_EQ(flagged(Bytes(60)), Drop::malformed);
-}
-
-TEST(Decode, KnowsForWhomAFrameIs) {
-  Inner inner;
-  inner.info.dst = test::kPeer;
-  EXPECT_TRUE(for_us(inner, test::kPeer));
-  EXPECT_FALSE(for_us(inner, test::kSelf));
-  inner.info.dst.bytes[0] |= std::byte{1};
-  EXPECT_TRUE(for_us(inner, test::kSelf));
 }
 
 TEST(Coalesce, JoinsSegmentsThatFollowEachOther) {
