@@ -1,9 +1,8 @@
 #include "ops/log.h"
 
 #include <pthread.h>
-#include <spdlog/details/os.h>
-#include <spdlog/formatter.h>
 #include <spdlog/logger.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
@@ -36,22 +35,23 @@ void append_text(spdlog::string_view_t text, spdlog::memory_buf_t& out) {
   }
 }
 
-class EntryFormatter final : public spdlog::formatter {
+// All of an entry after its time.
+class EntryTail final : public spdlog::custom_flag_formatter {
  public:
-  void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& out) override {
-    using namespace std::chrono;
-    const auto since_epoch = duration_cast<microseconds>(msg.time.time_since_epoch());
-    const std::tm t = spdlog::details::os::localtime(duration_cast<seconds>(since_epoch).count());
+  void format(const spdlog::details::log_msg& msg, const std::tm&, spdlog::memory_buf_t& out) override {
     // The sinks run in the thread that logs, so pthread_self() is its id.
-    fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06} [0x{:08x}:0x{:016x}] {} - ",
-                   t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
-                   since_epoch.count() % 1000000, static_cast<unsigned>(::getpid()),
+    fmt::format_to(std::back_inserter(out), "[0x{:08x}:0x{:016x}] {} - ", static_cast<unsigned>(::getpid()),
                    static_cast<std::uint64_t>(::pthread_self()), kLevelNames[static_cast<std::size_t>(msg.level)]);
     append_text(msg.payload, out);
-    out.push_back('\n');
   }
-  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<EntryFormatter>(); }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<EntryTail>(); }
 };
+
+std::unique_ptr<spdlog::formatter> entry_formatter() {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::local, "\n");
+  formatter->add_flag<EntryTail>('*').set_pattern("%Y-%m-%d %H:%M:%S.%f %*");
+  return formatter;
+}
 
 class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
@@ -120,7 +120,7 @@ Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
   auto standard_error = std::make_shared<StandardErrorSink>();
   standard_error->set_level(impl.terminal ? spdlog::level::trace : spdlog::level::err);
   impl.logger.sinks().push_back(std::move(standard_error));
-  impl.logger.set_formatter(std::make_unique<EntryFormatter>());
+  impl.logger.set_formatter(entry_formatter());
   set_level(options.level);
   if (impl.problem) warn(impl.problem->what);
 }

@@ -1,0 +1,14 @@
+// eps-client: this computer's member of the network.
+
+#include "app/startup.h"
+#include "runtime/run.h"
+
+int main(int argc, char** argv) {
+  using namespace eps;
+  const auto parsed = app::client_settings(app::take_arguments(argc, argv), app::surroundings());
+  if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(*stop);
+  const auto& settings = std::get<runtime::ClientSettings>(parsed);
+  ops::Log log(app::log_options(settings));
+  app::log_start(log, app::Program::client, settings);
+  return runtime::run_client(settings, log);
+}

@@ -1,0 +1,30 @@
+#pragma once
+
+// What stands on the command line, by name: Boost.Program_options reads it and prints the help. The values are checked
+// later, together with those of the configuration file.
+
+#include <string>
+#include <vector>
+
+#include "app/option_table.h"
+#include "base/result.h"
+
+namespace eps::app {
+
+struct Given {
+  const OptionSpec* spec = nullptr;
+  std::string value;  // of a flag "true"; of an optional value that is left out, the one that it then takes
+  std::string where;  // "eps-client: --port 0" or "/etc/eps.conf:3: port = 0": the beginning of an error; no secret
+};
+
+// The manual's layout.
+std::string help_text(Program program);
+
+// The Error's sentence names the argument. Both "--scorecard FILE" and "--scorecard=FILE" give a value, "--scorecard"
+// alone and before another option takes the default one.
+Result<std::vector<Given>> parse_command_line(Program program, const std::vector<std::string>& arguments);
+
+// For text from outside in a sentence: without control characters, cut after 80 bytes, and no network key.
+std::string quotable(std::string_view text);
+
+}  // namespace eps::app

@@ -1,0 +1,214 @@
+#include "app/eps_tool.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <ostream>
+
+#include "app/command_line.h"
+#include "app/conf_file.h"
+#include "app/options.h"
+#include "app/version.h"
+#include "ops/status_socket.h"
+#include "os/files.h"
+#include "report/text.h"
+
+namespace eps::app {
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::json;
+
+constexpr std::size_t kMaxKeySize = 4096;
+
+constexpr std::string_view kHelp =
+    "eps [OPTION]... COMMAND\n"
+    "\n"
+    "Commands:\n"
+    "  status               what eps-client and eps-server on this computer say of themselves\n"
+    "  peers                the other members as this client reaches them\n"
+    "  members              who is enrolled at this server\n"
+    "  members remove NAME  remove a member: its key is refused from then on, its address is free\n"
+    "  key                  print this server's network key, the line that every client needs\n"
+    "  version              show version information\n"
+    "\n"
+    "Options:\n"
+    "  --socket PATH        the daemon's socket (=/run/eps/client.sock, /run/eps/server.sock)\n"
+    "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
+    "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, or "
+    "with\n"
+    "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
+    "  --help               show this help message\n"
+    "  --version            show version information\n"
+    "\n"
+    "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
+
+struct Request {
+  std::vector<std::string> words;
+  std::optional<std::string> socket, state;
+  bool json = false, help = false, version = false;
+};
+
+Result<Request> parse(const std::vector<std::string>& arguments) {
+  po::options_description known;
+  known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())("json", "")("help", "")(
+      "version", "");
+  using namespace po::command_line_style;
+  Request out;
+  try {
+    for (const po::option& option : po::command_line_parser(arguments)
+                                        .options(known)
+                                        .style(allow_long | long_allow_adjacent | long_allow_next)
+                                        .run()
+                                        .options) {
+      if (option.string_key == "socket") out.socket = option.value.front();
+      if (option.string_key == "state") out.state = option.value.front();
+      if (option.string_key == "json") out.json = true;
+      if (option.string_key == "help") out.help = true;
+      if (option.string_key == "version") out.version = true;
+      if (option.string_key.empty()) out.words.insert(out.words.end(), option.value.begin(), option.value.end());
+    }
+  } catch (const po::unknown_option& e) {
+    return make_error(Errc::invalid_argument, "unknown option \"" + quotable(e.get_option_name()) + "\"");
+  } catch (const po::error& e) {
+    return make_error(Errc::invalid_argument, e.what());
+  }
+  return out;
+}
+
+class Tool {
+ public:
+  Tool(Request request, const ToolDefaults& defaults, std::ostream& out, std::ostream& err)
+      : request_(std::move(request)), defaults_(defaults), out_(out), err_(err) {}
+
+  int run() {
+    const std::vector<std::string>& words = request_.words;
+    if (request_.help || is({"help"})) return print(std::string(kHelp));
+    if (request_.version || is({"version"})) return print(version_line() + "\n");
+    if (is({"status"})) return status();
+    if (is({"peers"})) return list("peers", defaults_.client_socket, "eps-client", report::peers_text);
+    if (is({"members"})) return list("members", defaults_.server_socket, "eps-server", report::members_text);
+    if (words.size() == 3 && words[0] == "members" && words[1] == "remove") return remove(words[2]);
+    if (is({"key"})) return key();
+    if (words.empty()) return usage("no command is given");
+    return usage("unknown command \"" + quotable(joined(words)) + "\"");
+  }
+
+ private:
+  bool is(const std::vector<std::string>& words) const { return request_.words == words; }
+  static std::string joined(const std::vector<std::string>& words) {
+    std::string out;
+    for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
+    return out;
+  }
+  int print(const std::string& text) {
+    out_ << text << std::flush;
+    return 0;
+  }
+  int print_json(const json& value) { return print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
+  int usage(const std::string& sentence) {
+    err_ << "eps: " << sentence << "; see eps --help\n";
+    return kExitUsage;
+  }
+  int fail(const std::string& sentence) {
+    err_ << "eps: " << sentence << "\n";
+    return kExitFailure;
+  }
+  int not_running(const std::string& who, const std::string& where) {
+    err_ << "eps: " << who << " does not run here (nobody answers at " << where
+         << "). Start it, or name its socket with "
+         << "--socket.\n";
+    return kExitNotRunning;
+  }
+  int failed(const Error& error, const std::string& who, const std::string& where) {
+    return error.code == Errc::not_found ? not_running(who, where) : fail(error.what);
+  }
+
+  // The whole answer of a daemon that says yes.
+  Result<json> ask(const std::string& socket, const json& what) const {
+    auto answer = ops::ask(socket, what);
+    if (!answer) return answer;
+    const auto ok = answer->find("ok");
+    if (ok != answer->end() && ok->is_boolean() && ok->get<bool>()) return answer;
+    const auto error = answer->find("error");
+    const bool says_why = error != answer->end() && error->is_string();
+    return make_error(Errc::unsupported, says_why ? error->get<std::string>() : "the daemon refuses");
+  }
+  Result<json> ask_status(const std::string& socket, const std::string& command) const {
+    auto answer = ask(socket, {{"command", command}});
+    if (!answer) return answer;
+    return Result<json>(boost::system::in_place_value, answer->value("status", json::object()));
+  }
+
+  int status() {
+    if (request_.socket) {
+      const auto answer = ask_status(*request_.socket, "status");
+      if (!answer) return failed(answer.error(), "The daemon", *request_.socket);
+      return request_.json ? print_json(*answer) : print(report::status_text(*answer));
+    }
+    const auto client = ask_status(defaults_.client_socket, "status");
+    const auto server = ask_status(defaults_.server_socket, "status");
+    if (!client && !server) {
+      const Error& error = client.error().code == Errc::not_found ? server.error() : client.error();
+      return failed(error, "Neither eps-client nor eps-server",
+                    defaults_.client_socket + " or " + defaults_.server_socket);
+    }
+    // One runs and the other is there but cannot be asked.
+    for (const auto* answer : {&client, &server}) {
+      if (!*answer && answer->error().code != Errc::not_found) err_ << "eps: " << answer->error().what << "\n";
+    }
+    json both = json::object();
+    if (client) both["client"] = *client;
+    if (server) both["server"] = *server;
+    if (request_.json) return print_json(both);
+    std::string text = client ? report::status_text(*client) : "";
+    if (client && server) text += "\n";
+    return print(text + (server ? report::status_text(*server) : ""));
+  }
+
+  int list(const std::string& what, const std::string& default_socket, const std::string& who,
+           std::string (*as_text)(const json&)) {
+    const std::string socket = request_.socket.value_or(default_socket);
+    const auto answer = ask_status(socket, what);
+    if (!answer) return failed(answer.error(), who, socket);
+    return request_.json ? print_json(answer->value(what, json::array())) : print(as_text(*answer));
+  }
+
+  int remove(const std::string& name) {
+    const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const auto answer = ask(socket, {{"command", "remove"}, {"name", name}});
+    if (!answer) return failed(answer.error(), "eps-server", socket);
+    return request_.json ? print_json(*answer) : print(quotable(name) + " is removed.\n");
+  }
+
+  int key() {
+    const std::string path = request_.state.value_or(defaults_.state) + "/server/network.key";
+    const auto text = os::read_file(path, kMaxKeySize);
+    if (!text && text.error().code == Errc::not_found) {
+      return fail("there is no network key at " + path +
+                  ": it is made when eps-server starts for the first time; --state names another state directory");
+    }
+    if (!text) return fail(text.error().what + (text.error().code == Errc::permission ? "; run with sudo" : ""));
+    const std::string line(trim(std::string_view(*text).substr(0, text->find('\n'))));
+    if (line.empty()) return fail("there is no network key in " + path + "; start eps-server again, which writes it");
+    return request_.json ? print_json({{"key", line}}) : print(line + "\n");
+  }
+
+  Request request_;
+  const ToolDefaults& defaults_;
+  std::ostream& out_;
+  std::ostream& err_;
+};
+
+}  // namespace
+
+int run_tool(const std::vector<std::string>& arguments, const ToolDefaults& defaults, std::ostream& out,
+             std::ostream& err) {
+  auto request = parse(arguments);
+  if (request) return Tool(std::move(*request), defaults, out, err).run();
+  err << "eps: " << request.error().what << "; see eps --help\n";
+  return kExitUsage;
+}
+
+}  // namespace eps::app

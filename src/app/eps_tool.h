@@ -1,0 +1,23 @@
+#pragma once
+
+// The `eps` tool: asks the daemons of this computer.
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace eps::app {
+
+inline constexpr int kExitNotRunning = 3;  // besides 0, kExitFailure and kExitUsage of options.h
+
+struct ToolDefaults {
+  std::string client_socket = "/run/eps/client.sock";
+  std::string server_socket = "/run/eps/server.sock";
+  std::string state = "/var/lib/eps";
+};
+
+// Returns the exit status: 0, 1 the daemon or the system refuses, 2 wrong usage, 3 the daemon does not run.
+int run_tool(const std::vector<std::string>& arguments, const ToolDefaults& defaults, std::ostream& out,
+             std::ostream& err);
+
+}  // namespace eps::app

@@ -1,0 +1,131 @@
+#include "app/option_table.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <vector>
+
+namespace eps::app {
+namespace {
+
+using Group = OptionSpec::Group;
+using Kind = OptionSpec::Kind;
+
+constexpr OptionSpec::In kNone = {};
+
+constexpr OptionSpec in_both(std::string_view name, Group group, Kind kind, std::string_view help,
+                             std::string_view client_value = {}, std::string_view server_value = {}) {
+  return {name, group, kind, {help, client_value}, {help, server_value}, false};
+}
+
+constexpr OptionSpec command_line(OptionSpec spec) {
+  spec.command_line_only = true;
+  return spec;
+}
+
+// Within a group the options of the manual come first, in its order and with its words.
+constexpr std::array kTable = {
+    command_line(in_both("conf", Group::common, Kind::value,
+                         "filename from which additional EPS configuration will be read", "/etc/eps.conf",
+                         "/etc/eps.conf")),
+    command_line(in_both("help", Group::common, Kind::flag, "show this help message")),
+    command_line(in_both("version", Group::common, Kind::flag, "show version information")),
+    in_both("state", Group::common, Kind::value, "directory in which client/ and server/ keep what must last",
+            "/var/lib/eps", "/var/lib/eps"),
+    in_both("socket", Group::common, Kind::value, "Unix socket at which \"eps\" asks this program",
+            "/run/eps/client.sock", "/run/eps/server.sock"),
+
+    in_both("log", Group::logging, Kind::value, "file to which logging messages will be written (file is auto-rotated)",
+            "/var/log/eps_client.log", "/var/log/eps_server.log"),
+    in_both("stats", Group::logging, Kind::flag, "log statistics every 60 seconds"),
+    in_both("scorecard", Group::logging, Kind::optional_value,
+            "file where statistics scorecard is written every 60 seconds", "/var/log/eps_client.stats",
+            "/var/log/eps_server.stats"),
+    in_both("interval", Group::logging, Kind::value, "seconds between two statistics and between two scorecards", "60",
+            "60"),
+    in_both("log-level", Group::logging, Kind::value,
+            "least important messages to log: trace, debug, info, warn, error", "info", "info"),
+
+    OptionSpec{"graphviz",
+               Group::program,
+               Kind::optional_value,
+               kNone,
+               {"file to which a Graphviz-format network diagram is written every 5 minutes", "/var/log/eps.gv"}},
+    OptionSpec{"network", Group::program, Kind::value, kNone, {"network (with mask) to create", "192.168.43.0/24"}},
+    OptionSpec{"port",
+               Group::program,
+               Kind::value,
+               {"TCP/UDP port of the server", "43439"},
+               {"TCP/UDP listening port to bind", "43439"}},
+    OptionSpec{"server", Group::program, Kind::value, {"IP address (or hostname) of the server"}, kNone},
+    OptionSpec{
+        "sequential",
+        Group::program,
+        Kind::flag,
+        kNone,
+        {"new clients will be assign IP addresses sequentially (.1, .2, .3, etc) instead of from within the pool"}},
+    OptionSpec{"upnptimeout",
+               Group::program,
+               Kind::value,
+               kNone,
+               {"UPnP timeout in milliseconds (set to zero to disable UPnP support)", "1000"}},
+
+    OptionSpec{"key",
+               Group::program,
+               Kind::value,
+               {"network key; other users can see it on a command line for a moment, so the file is the better place"},
+               kNone},
+    OptionSpec{"name", Group::program, Kind::value, {"name of this member", "hostname"}, kNone},
+    OptionSpec{"device", Group::program, Kind::value, {"name of the network interface to create", "eps0"}, kNone},
+    OptionSpec{"aead",
+               Group::program,
+               Kind::value,
+               {"cipher to offer to peers: auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305", "auto"},
+               kNone},
+    OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1400"}},
+    OptionSpec{
+        "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},
+};
+
+// How many letters must be put in, taken out or changed.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::span<const OptionSpec> option_table() {
+  return kTable;
+}
+
+const OptionSpec* find_option(std::string_view name) {
+  const auto it = std::ranges::find(kTable, name, &OptionSpec::name);
+  return it == kTable.end() ? nullptr : &*it;
+}
+
+std::string_view nearest_option(std::string_view mistyped, Program program) {
+  std::string_view nearest;
+  std::size_t least = std::min<std::size_t>(2, mistyped.size() / 2) + 1;  // more changes than that is another word
+  for (const OptionSpec& spec : kTable) {
+    // A long name is not measured: no option is nearer to it than its surplus.
+    if (!spec.is_of(program) || mistyped.size() > spec.name.size() + 2) continue;
+    if (const std::size_t distance = edit_distance(mistyped, spec.name); distance < least) {
+      least = distance;
+      nearest = spec.name;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace eps::app

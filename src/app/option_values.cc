@@ -1,0 +1,151 @@
+#include "app/option_values.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+
+#include "app/conf_file.h"
+#include "control/network_key.h"
+#include "crypto/aead.h"
+#include "model/network.h"
+
+namespace eps::app {
+namespace {
+
+constexpr std::size_t kMaxDeviceName = 15;   // IFNAMSIZ - 1
+constexpr std::size_t kMaxSocketPath = 107;  // sun_path with its terminator
+constexpr std::size_t kMaxHostName = 253;
+constexpr std::size_t kMaxPath = 4095;
+
+Error must(std::string sentence) {
+  return make_error(Errc::invalid_argument, std::move(sentence));
+}
+
+struct Range {
+  Ip4Network network;
+  const char* use;
+};
+constexpr std::array<Range, 5> kUnusable = {{
+    {{{0x00000000}, 8}, "\"this\" network"},
+    {{{0x7f000000}, 8}, "loopback"},
+    {{{0xa9fe0000}, 16}, "link-local addresses"},
+    {{{0xe0000000}, 4}, "multicast"},
+    {{{0xf0000000}, 4}, "future use"},
+}};
+
+bool is_host(std::string_view text) {
+  if (parse_ip(text)) return true;
+  if (text.empty() || text.size() > kMaxHostName || text.front() == '-' || text.front() == '.') return false;
+  if (const std::size_t zone = text.find('%'); zone != std::string_view::npos) {
+    return zone + 1 < text.size() && parse_ip(text.substr(0, zone)).has_value();
+  }
+  return std::ranges::all_of(
+      text, [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_' || c >= 0x80; });
+}
+
+}  // namespace
+
+Result<std::uint64_t> number_value(std::string_view text, std::uint64_t min, std::uint64_t max) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < min || value > max) {
+    return must("must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+  }
+  return value;
+}
+
+Result<bool> switch_value(std::string_view text) {
+  static constexpr std::array<std::string_view, 4> kOn = {"true", "yes", "on", "1"}, kOff = {"false", "no", "off", "0"};
+  if (std::ranges::count(kOn, text) != 0) return true;
+  if (std::ranges::count(kOff, text) != 0) return false;
+  return must("must be true, yes, on or 1, or false, no, off or 0");
+}
+
+Result<Ip4Network> network_value(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const auto base = parse_ip4(text.substr(0, slash));
+  if (!base) return must("must be an IPv4 network such as 192.168.99.0/24");
+  if (slash == std::string_view::npos) {
+    return must("needs the size of the network, such as " + std::string(text) + "/24");
+  }
+  const auto prefix = number_value(text.substr(slash + 1), 8, 30);
+  if (!prefix) return must("the size of the network must be from /8 to /30");
+  Ip4Network network{*base, static_cast<std::uint8_t>(*prefix)};
+  network.base.value &= network.mask();
+  if (network.base != *base) return must("is the address of a host; did you mean " + to_string(network) + "?");
+  for (const Range& range : kUnusable) {
+    if (!network.overlaps(range.network)) continue;
+    return must("cannot be used: " + to_string(range.network) + " is for " + range.use +
+                "; choose a private network such as 10.0.8.0/24");
+  }
+  return network;
+}
+
+Result<std::vector<std::string>> servers_value(std::string_view text) {
+  std::vector<std::string> out;
+  for (text = trim(text); !text.empty(); text = trim(text)) {
+    std::string_view host = text.substr(0, text.find_first_of(" \t"));
+    text.remove_prefix(host.size());
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    if (!is_host(host)) {
+      if (parse_endpoint(host) || std::ranges::count(host, ':') == 1) {
+        return must("is given without a port: that is the option port");
+      }
+      return must(host.find_first_of(",;") != std::string_view::npos
+                      ? "several servers are separated by blanks"
+                      : "must be an IP address or the name of a computer, or several separated by blanks");
+    }
+    out.emplace_back(host);
+  }
+  if (out.empty()) return must("needs an IP address or the name of a computer");
+  if (out.size() > kMaxServers) return must("names more than " + std::to_string(kMaxServers) + " servers");
+  return out;
+}
+
+Result<std::string> path_value(std::string_view text) {
+  if (text.empty() || text.size() > kMaxPath || text.find('\0') != std::string_view::npos) {
+    return must("must be the name of a file or directory");
+  }
+  return std::string(text);
+}
+
+Result<std::string> socket_value(std::string_view text) {
+  if (text.size() > kMaxSocketPath) {
+    return must("must have at most " + std::to_string(kMaxSocketPath) + " characters, as every Unix socket");
+  }
+  return path_value(text);
+}
+
+Result<std::string> device_value(std::string_view text) {
+  const bool clean = std::ranges::all_of(
+      text, [](unsigned char c) { return c > 0x20 && c < 0x7f && c != '/' && c != ':' && c != '%'; });
+  if (text.empty() || text.size() > kMaxDeviceName || !clean || text == "." || text == "..") {
+    return must("must have 1 to " + std::to_string(kMaxDeviceName) + " characters and no blank, '/', ':' or '%'");
+  }
+  return std::string(text);
+}
+
+Result<std::string> name_value(std::string_view text) {
+  if (valid_name(text)) return std::string(text);
+  return must("must have 1 to " + std::to_string(kMaxNameSize) + " letters, digits, '-', '_' or '.'; did you mean " +
+              make_valid_name(text) + "?");
+}
+
+Result<std::string> aead_value(std::string_view text) {
+  if (text == "auto" || crypto::parse_aead_kind(text)) return std::string(text);
+  return must("must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");
+}
+
+Result<ops::LogLevel> log_level_value(std::string_view text) {
+  if (const auto level = ops::parse_log_level(text)) return *level;
+  return must("must be trace, debug, info, warn or error");
+}
+
+Result<std::string> key_value(std::string_view text) {
+  if (text.empty()) return must("must be the line that \"eps key\" prints on the server, eps1-...");
+  if (const auto key = control::parse_network_key(text); !key) return must(key.error().what);
+  return std::string(trim(text));
+}
+
+}  // namespace eps::app

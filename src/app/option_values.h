@@ -1,0 +1,34 @@
+#pragma once
+
+// What an option's text may be. An Error's sentence goes on after the option and its value: "must be ...".
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+#include "ops/log.h"
+
+namespace eps::app {
+
+inline constexpr std::size_t kMaxServers = 16;  // names and addresses of one server
+
+Result<std::uint64_t> number_value(std::string_view text, std::uint64_t min, std::uint64_t max);
+// true, yes, on, 1; false, no, off, 0.
+Result<bool> switch_value(std::string_view text);
+// A canonical network of /8 to /30 whose addresses hosts may have.
+Result<Ip4Network> network_value(std::string_view text);
+// Names and addresses, separated by blanks.
+Result<std::vector<std::string>> servers_value(std::string_view text);
+Result<std::string> path_value(std::string_view text);
+Result<std::string> socket_value(std::string_view text);
+Result<std::string> device_value(std::string_view text);
+Result<std::string> name_value(std::string_view text);
+Result<std::string> aead_value(std::string_view text);
+Result<ops::LogLevel> log_level_value(std::string_view text);
+// The checksum and form of the key are looked at; the sentence never repeats it.
+Result<std::string> key_value(std::string_view text);
+
+}  // namespace eps::app

@@ -1,0 +1,281 @@
+#include "app/options.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "app/command_line.h"
+#include "app/conf_file.h"
+#include "app/option_values.h"
+#include "app/version.h"
+#include "model/network.h"
+#include "os/files.h"
+
+namespace eps::app {
+namespace {
+
+constexpr std::uint64_t kMaxInterval = 86400;      // seconds: a day
+constexpr std::uint64_t kMaxUpnpTimeout = 60'000;  // milliseconds
+
+using Values = std::map<std::string_view, std::vector<Given>>;
+
+// What counts of each option: one set of values replaces another as a whole.
+void override_with(Values& values, Values stronger) {
+  for (auto& [name, given] : stronger) values[name] = std::move(given);
+}
+
+bool may_repeat(const OptionSpec& spec) {
+  return spec.name == "server";
+}
+
+Error wrong(const std::string& where, const std::string& sentence) {
+  return make_error(Errc::invalid_argument, where + ": " + sentence);
+}
+
+Result<Values> by_name(const std::vector<Given>& all) {
+  Values values;
+  for (const Given& given : all) {
+    std::vector<Given>& same = values[given.spec->name];
+    if (!same.empty() && !may_repeat(*given.spec)) return wrong(given.where, "is given twice");
+    same.push_back(given);
+  }
+  return values;
+}
+
+// The configuration file's part for `program`.
+class ConfReader {
+ public:
+  ConfReader(Program program, const std::string& path) : program_(program), path_(path) {}
+
+  Result<Values> read(std::string_view text) {
+    const auto lines = parse_conf(text, path_);
+    if (!lines) return lines.error();
+    std::vector<Given> general, own;
+    for (const ConfLine& line : *lines) {
+      const OptionSpec* spec = find_option(line.name);
+      const std::string where = path_ + ":" + std::to_string(line.line);
+      if (spec == nullptr) return wrong(where, unknown(line.name));
+      if (spec->command_line_only) {
+        return wrong(where, "\"" + line.name + "\" can be given on the command line only");
+      }
+      // What is for the other program is the other program's to check.
+      const bool ours = line.section.empty() || line.section == section_of(program_);
+      if (!ours || !spec->is_of(program_)) continue;
+      auto given = to_given(line, *spec, where);
+      if (!given) return given.error();
+      if (*given) (line.section.empty() ? general : own).push_back(std::move(**given));
+    }
+    auto values = by_name(general);
+    auto stronger = by_name(own);
+    if (!values) return values;
+    if (!stronger) return stronger;
+    override_with(*values, std::move(*stronger));
+    return values;
+  }
+
+ private:
+  std::string unknown(const std::string& name) const {
+    std::string_view nearest = nearest_option(name, program_);
+    if (nearest.empty())
+      nearest = nearest_option(name, program_ == Program::client ? Program::server : Program::client);
+    const std::string hint = nearest.empty() ? "" : "; did you mean \"" + std::string(nearest) + "\"?";
+    return "unknown option \"" + quotable(name) + "\"" + hint;
+  }
+
+  // Nothing for an optional value that is switched off, as the option is then not given.
+  Result<std::optional<Given>> to_given(const ConfLine& line, const OptionSpec& spec, const std::string& where) const {
+    Given given{&spec, line.value.value_or(""), where + ": " + line.name};
+    if (line.value && spec.name != "key") given.where += " = " + quotable(*line.value);
+    switch (spec.kind) {
+      case OptionSpec::Kind::flag:
+        if (!line.value) given.value = "true";
+        break;
+      case OptionSpec::Kind::optional_value: {
+        const auto on = line.value ? switch_value(*line.value) : Result<bool>(true);
+        if (on && !*on) return std::optional<Given>();
+        if (on) given.value = spec.in(program_).value;
+        break;
+      }
+      case OptionSpec::Kind::value:
+        if (!line.value) return wrong(given.where, "needs a value: " + line.name + " = VALUE");
+        break;
+    }
+    return std::optional<Given>(std::move(given));
+  }
+
+  Program program_;
+  const std::string& path_;
+};
+
+// Takes checked values out of the given ones; stops at the first that is wrong.
+class Taker {
+ public:
+  explicit Taker(const Values& values) : values_(values) {}
+
+  template <class Parse, class Store>
+  void take(std::string_view name, Parse parse, Store store) {
+    const auto it = values_.find(name);
+    if (problem_ || it == values_.end()) return;
+    for (const Given& given : it->second) {
+      auto value = parse(std::string_view(given.value));
+      if (!value) {
+        problem_ = wrong(given.where, value.error().what);
+        return;
+      }
+      store(std::move(*value));
+    }
+  }
+  template <class Target, class Parse>
+  void into(std::string_view name, Target& target, Parse parse) {
+    take(name, parse, [&](auto value) { target = std::move(value); });
+  }
+  template <class Target>
+  void number(std::string_view name, Target& target, std::uint64_t min, std::uint64_t max) {
+    take(
+        name, [=](std::string_view text) { return number_value(text, min, max); },
+        [&](std::uint64_t value) { target = Target(value); });
+  }
+  bool has(std::string_view name) const { return values_.contains(name); }
+  const std::optional<Error>& problem() const { return problem_; }
+
+ private:
+  const Values& values_;
+  std::optional<Error> problem_;
+};
+
+void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
+  to.version = version();
+  to.log = find_option("log")->in(program).value;
+  to.socket = find_option("socket")->in(program).value;
+  from.into("state", to.state, path_value);
+  from.into("socket", to.socket, socket_value);
+  from.into("log", to.log, path_value);
+  from.into("log-level", to.log_level, log_level_value);
+  from.into("stats", to.stats, switch_value);
+  from.into("scorecard", to.scorecard, path_value);
+  from.number("interval", to.interval, 1, kMaxInterval);
+  from.number("port", to.port, 1, 65535);
+
+  static constexpr std::array<std::string_view, 6> kNotYet = {"stats",    "scorecard",         "interval",
+                                                              "graphviz", "graphviz-interval", "upnptimeout"};
+  for (const std::string_view name : kNotYet) {
+    if (!from.has(name) || (name == "stats" && !to.stats)) continue;
+    to.not_yet_notes.push_back("The option " + std::string(name) + " does nothing yet in this version.");
+  }
+}
+
+void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
+  take_common(from, Program::client, to);
+  to.name = make_valid_name(here.hostname);
+  from.take("server", servers_value,
+            [&](std::vector<std::string> names) { to.servers.insert(to.servers.end(), names.begin(), names.end()); });
+  from.into("key", to.key, key_value);
+  from.into("device", to.device, device_value);
+  from.into("name", to.name, name_value);
+  from.into("aead", to.aead, aead_value);
+}
+
+void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
+  take_common(from, Program::server, to);
+  from.into("network", to.network, network_value);
+  from.into("sequential", to.sequential, switch_value);
+  from.number("mtu", to.mtu, kMinMtu, kMaxMtu);
+  from.into("graphviz", to.graphviz, path_value);
+  from.number("graphviz-interval", to.graphviz_interval, 1, kMaxInterval);
+  from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
+}
+
+std::optional<std::string> missing(const runtime::ClientSettings& settings) {
+  if (settings.servers.empty()) {
+    return "eps-client: no server is named: write \"server = HOST\" into " + settings.conf + " or use --server HOST";
+  }
+  if (settings.servers.size() > kMaxServers) {
+    return "eps-client: more than " + std::to_string(kMaxServers) + " names and addresses of the server are given";
+  }
+  if (settings.key.empty()) {
+    return "eps-client: the network key is missing: copy the line \"key = eps1-...\" from the server's configuration "
+           "file, or what \"eps key\" prints there, into " +
+           settings.conf;
+  }
+  return std::nullopt;
+}
+std::optional<std::string> missing(const runtime::ServerSettings&) {
+  return std::nullopt;
+}
+
+Stop usage(const std::string& sentence) {
+  return {kExitUsage, sentence + "\n"};
+}
+
+// Which configuration file, and what it says. No values if the file may be missing and is.
+Result<Values> read_conf(Program program, const std::string& path, bool may_be_missing) {
+  const auto text = os::read_file(path, kMaxConfSize);
+  if (text) return ConfReader(program, path).read(*text);
+  if (text.error().code == Errc::not_found) {
+    if (may_be_missing) return Values();
+    return make_error(Errc::invalid_argument,
+                      name_of(program) + ": --conf " + quotable(path) + ": there is no such configuration file");
+  }
+  Error error = text.error();
+  error.what = name_of(program) + ": " + error.what + (error.code == Errc::permission ? "; run with sudo" : "");
+  return error;
+}
+
+template <class Settings>
+Parsed<Settings> parse(Program program, const std::vector<std::string>& arguments, const Surroundings& here) {
+  const auto given = parse_command_line(program, arguments);
+  if (!given) return usage(given.error().what);
+  auto command_line = by_name(*given);
+  if (!command_line) return usage(command_line.error().what);
+  if (command_line->contains("help")) return Stop{0, help_text(program)};
+  if (command_line->contains("version")) return Stop{0, version_line() + "\n"};
+
+  Settings settings;
+  settings.conf = here.default_conf;
+  const bool named = command_line->contains("conf");
+  Taker conf(*command_line);
+  conf.into("conf", settings.conf, path_value);
+  if (conf.problem()) return usage(conf.problem()->what);
+  // The server makes the file that is missing.
+  auto values = read_conf(program, settings.conf, program == Program::server || !named);
+  if (!values) {
+    return Stop{values.error().code == Errc::invalid_argument ? kExitUsage : kExitFailure, values.error().what + "\n"};
+  }
+  override_with(*values, std::move(*command_line));
+
+  Taker taker(*values);
+  take(taker, here, settings);
+  if (taker.problem()) return usage(taker.problem()->what);
+  if (const auto sentence = missing(settings)) return usage(*sentence);
+  return settings;
+}
+
+std::string describe_common(const runtime::CommonSettings& s) {
+  return "conf = " + s.conf + "\nstate = " + s.state + "\nsocket = " + s.socket + "\nlog = " + s.log +
+         "\nlog-level = " + std::string(ops::name_of(s.log_level)) + "\nport = " + std::to_string(s.port);
+}
+
+}  // namespace
+
+Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here) {
+  return parse<runtime::ClientSettings>(Program::client, arguments, here);
+}
+
+Parsed<runtime::ServerSettings> server_settings(const std::vector<std::string>& arguments, const Surroundings& here) {
+  return parse<runtime::ServerSettings>(Program::server, arguments, here);
+}
+
+std::string describe(const runtime::ClientSettings& s) {
+  std::string servers;
+  for (const std::string& server : s.servers) servers += (servers.empty() ? "" : " ") + server;
+  return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
+         "\ndevice = " + s.device + "\naead = " + s.aead;
+}
+
+std::string describe(const runtime::ServerSettings& s) {
+  return describe_common(s) + "\nnetwork = " + to_string(s.network) +
+         "\nsequential = " + (s.sequential ? "true" : "false") + "\nmtu = " + std::to_string(s.mtu);
+}
+
+}  // namespace eps::app

@@ -1,0 +1,40 @@
+#pragma once
+
+// From a daemon's command line and its configuration file to its settings. What stands on the command line wins over
+// the file; in the file the program's own section wins over the lines before any section.
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "app/option_table.h"
+#include "runtime/settings.h"
+
+namespace eps::app {
+
+inline constexpr int kExitFailure = 1;  // the start or the run cannot succeed
+inline constexpr int kExitUsage = 2;    // an option is unknown, malformed, missing or impossible
+
+// Instead of settings: main() prints the text, to standard output if the status is 0 and else to standard error.
+struct Stop {
+  int status = 0;
+  std::string text;
+};
+template <class Settings>
+using Parsed = std::variant<Settings, Stop>;
+
+// What the defaults depend on.
+struct Surroundings {
+  std::string hostname;
+  std::string default_conf = "/etc/eps.conf";
+};
+
+Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here);
+Parsed<runtime::ServerSettings> server_settings(const std::vector<std::string>& arguments, const Surroundings& here);
+
+// The settings as "name = value" lines for the log. The network key is not among them.
+std::string describe(const runtime::ClientSettings& settings);
+std::string describe(const runtime::ServerSettings& settings);
+
+}  // namespace eps::app

@@ -1,0 +1,133 @@
+#include "app/server_conf.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+
+#include "app/conf_file.h"
+#include "app/option_table.h"
+#include "os/files.h"
+
+namespace eps::app {
+namespace {
+
+constexpr mode_t kConfMode = 0600;
+
+// The file itself where `path` is a link to it: a rename would put a file in the link's place.
+std::string resolve(const std::string& path) {
+  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+  return real ? real.get() : path;
+}
+
+std::string key_line(std::string_view key) {
+  return "key = " + std::string(key) + "\n";
+}
+
+// Before the first section, as behind it the line would be for one program only.
+std::string with_key_line(const std::string& text, std::string_view key) {
+  std::size_t at = 0;
+  while (at < text.size() && !trim(std::string_view(text).substr(at)).starts_with('[')) {
+    const std::size_t end = text.find('\n', at);
+    at = end == std::string::npos ? text.size() : end + 1;
+  }
+  const std::string head = text.substr(0, at);
+  return head + (head.empty() || head.ends_with('\n') ? "" : "\n") + key_line(key) + text.substr(at);
+}
+
+Result<KeyFileOutcome> write_conf(const std::string& path, const std::string& text, KeyFileOutcome done,
+                                  const struct stat* before) {
+  if (auto written = os::write_file_atomic(path, text, kConfMode); !written) return written.error();
+  // Whoever owned the file still does.
+  if (before != nullptr && ::chown(path.c_str(), before->st_uid, before->st_gid) != 0 && errno != EPERM) {
+    return make_error(Errc::permission, "cannot give " + path + " back to its owner", errno);
+  }
+  return done;
+}
+
+// What a client that reads the file takes as its key.
+std::optional<KeyFileOutcome> find_key(const std::vector<ConfLine>& lines, std::string_view key) {
+  std::optional<KeyFileOutcome> found;
+  for (const ConfLine& line : lines) {
+    if (line.name != "key" || line.section == section_of(Program::server)) continue;
+    if (line.value && *line.value == key) return KeyFileOutcome::present;
+    found = KeyFileOutcome::differs;
+  }
+  return found;
+}
+
+void append_options(std::string& out, Program program, bool shared) {
+  const Program sibling = program == Program::client ? Program::server : Program::client;
+  for (const OptionSpec& spec : option_table()) {
+    if (spec.command_line_only || !spec.is_of(program) || spec.name == "key") continue;
+    // Shared: the options that are the same in both programs.
+    const bool same = spec.is_of(sibling) && spec.in(program).value == spec.in(sibling).value;
+    if (same != shared) continue;
+    const OptionSpec::In& in = spec.in(program);
+    const std::string name(spec.name);
+    out += "# " + std::string(in.help) + "\n#" + name + " = ";
+    out += spec.kind == OptionSpec::Kind::flag ? "true" : std::string(in.value);
+    if (spec.kind == OptionSpec::Kind::value && in.value.empty()) out += "eps.example.com";
+    out += "\n";
+  }
+}
+
+}  // namespace
+
+std::string conf_template(std::string_view key) {
+  std::string out =
+      "# EPS Conduits: configuration of eps-server and eps-client.\n"
+      "#\n"
+      "# One option a line, as on the command line but without the dashes; the command line wins. What stands before\n"
+      "# [server] and [client] is for both programs. Commented-out lines show the defaults.\n"
+      "\n"
+      "# The network key: copy this line into the configuration file of every client, and keep it secret.\n" +
+      key_line(key) + "\n# Both programs\n\n";
+  append_options(out, Program::server, true);
+  out += "\n[server]\n\n";
+  append_options(out, Program::server, false);
+  out += "\n[client]\n\n";
+  append_options(out, Program::client, false);
+  return out;
+}
+
+Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::string_view key) {
+  const std::string path = resolve(given_path);
+  struct stat before {};
+  if (::stat(path.c_str(), &before) != 0) {
+    if (errno == ENOENT) return write_conf(path, conf_template(key), KeyFileOutcome::created, nullptr);
+    return make_error(Errc::permission, "cannot read " + path, errno);
+  }
+  if (!S_ISREG(before.st_mode)) return make_error(Errc::unsupported, path + " is no regular file");
+  const auto text = os::read_file(path, kMaxConfSize);
+  if (!text) return text.error();
+  const auto lines = parse_conf(*text, path);
+  if (!lines) return lines.error();
+  if (const auto found = find_key(*lines, key)) return *found;
+  return write_conf(path, with_key_line(*text, key), KeyFileOutcome::added, &before);
+}
+
+KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& path, const std::string& state) {
+  const std::string eps_key = state == "/var/lib/eps" ? "\"eps key\"" : "\"eps key --state " + state + "\"";
+  if (!outcome) {
+    return {true, "The network key could not be written to the configuration file (" + outcome.error().what + "); " +
+                      eps_key + " prints it."};
+  }
+  switch (*outcome) {
+    case KeyFileOutcome::created:
+      return {false, "The configuration file " + path + " is new; the network key for the clients stands in it."};
+    case KeyFileOutcome::added:
+      return {false, "The network key for the clients was added to the configuration file " + path + "."};
+    case KeyFileOutcome::present:
+      return {false, "The network key for the clients stands in the configuration file " + path + "."};
+    case KeyFileOutcome::differs:
+      break;
+  }
+  return {true, "The key in the configuration file " + path +
+                    " is not this server's; clients that use it are refused. Replace the line by the key that " +
+                    eps_key + " prints."};
+}
+
+}  // namespace eps::app

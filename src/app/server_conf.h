@@ -1,0 +1,33 @@
+#pragma once
+
+// The server's part in its configuration file: it makes the one that is missing and sees to it that the network key
+// stands there, so that there is one place to copy it from.
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace eps::app {
+
+enum class KeyFileOutcome {
+  created,  // the file was missing
+  added,    // the line was missing
+  present,  // nothing to do
+  differs,  // another key stands there, which is left alone: the server's state counts
+};
+
+// REQUIRES: `key` is the text of the server's own network key. What is written has mode 0600.
+Result<KeyFileOutcome> ensure_conf_key(const std::string& path, std::string_view key);
+
+// What the log says of it; `warning`: an administrator should do something. The key itself is not in it.
+struct KeyFileNote {
+  bool warning = false;
+  std::string text;
+};
+KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& path, const std::string& state);
+
+// Every option of both programs with its default, commented out, and the one line with the key.
+std::string conf_template(std::string_view key);
+
+}  // namespace eps::app

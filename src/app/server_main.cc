@@ -1,0 +1,18 @@
+// eps-server: admits the members of one network and tells them of each other.
+
+#include "app/server_conf.h"
+#include "app/startup.h"
+#include "runtime/run.h"
+
+int main(int argc, char** argv) {
+  using namespace eps;
+  const auto parsed = app::server_settings(app::take_arguments(argc, argv), app::surroundings());
+  if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(*stop);
+  const auto& settings = std::get<runtime::ServerSettings>(parsed);
+  ops::Log log(app::log_options(settings));
+  app::log_start(log, app::Program::server, settings);
+  return runtime::run_server(settings, log, [&](const std::string& key) {
+    const auto note = app::note_of(app::ensure_conf_key(settings.conf, key), settings.conf, settings.state);
+    log.write(note.warning ? ops::LogLevel::warn : ops::LogLevel::info, note.text);
+  });
+}
