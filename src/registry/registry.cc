@@ -16,6 +16,7 @@ constexpr const char* kEpoch = "epoch";
 constexpr const char* kNextId = "next_id";
 // Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
+constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
 
 Bytes u64_bytes(std::uint64_t value) {
   Bytes out;
@@ -58,6 +59,17 @@ class MetaReader {
   const char* bad_ = nullptr;
 };
 
+// The wish and a number behind it, no longer than a name may be.
+std::string numbered(std::string_view wish, std::string_view number) {
+  return std::string(wish.substr(0, kMaxNameSize - 1 - number.size())).append("-").append(number);
+}
+
+// Whether the name is one that unique_name() makes of the wish: numbers begin at 2.
+bool is_numbered(std::string_view name, std::string_view wish) {
+  const std::string_view number = name.substr(name.find_last_not_of("0123456789") + 1);
+  return !number.empty() && number[0] != '0' && number != "1" && name == numbered(wish, number);
+}
+
 template <std::size_t N>
 Bytes secret_bytes(const crypto::Secret<N>& secret) {
   return {secret.view().begin(), secret.view().end()};
@@ -69,10 +81,17 @@ Registry::Registry(ports::Store& store, const RegistryConfig& config, Rng& rng)
     : store_(store), config_(config), rng_(rng) {}
 
 Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const RegistryConfig& config, Rng& rng) {
+  if (config.network.prefix < 8 || config.network.prefix > 30) {
+    return make_error(Errc::invalid_argument, "The network " + to_string(config.network) +
+                                                  " cannot be served: choose a --network from /8 to /30, for example "
+                                                  "192.168.43.0/24.");
+  }
   auto state = store.load();
   if (!state) return state.error();
   std::unique_ptr<Registry> registry(new Registry(store, config, rng));
-  if (auto ok = registry->load_or_create(*state); !ok) return ok.error();
+  auto loaded = registry->load_or_create(*state);
+  for (auto& [name, value] : state->meta) crypto::wipe(value);
+  if (!loaded) return loaded.error();
   if (auto ok = registry->adopt_members(std::move(state->members)); !ok) return ok.error();
   return registry;
 }
@@ -106,7 +125,9 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
   revoked_ = state.revoked;
   change.put_meta[kEpoch] = u64_bytes(epoch);
   version_ = oldest_delta_ = epoch << 32;
-  return store_.commit(change);
+  auto stored = store_.commit(change);
+  for (auto& [name, value] : change.put_meta) crypto::wipe(value);
+  return stored;
 }
 
 // Takes the stored members over; those whose address does not fit the network any more get another, the same host part
@@ -125,6 +146,7 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
     by_key_.emplace(m.key, m.id);
     by_address_.emplace(m.address, m.id);
     changed_at_[m.id] = version_;
+    next_id_ = std::max(next_id_, m.id.value + 1);  // an id is never given twice, whatever the stored number says
   };
   const auto usable = [&](Ip4 ip) {
     return network_.network.contains(ip) && ip != network_.network.base && ip != network_.network.broadcast() &&
@@ -174,12 +196,7 @@ std::variant<Member, Refusal> Registry::join(const JoinRequest& request) {
     member = members_.at(known->second);
   } else {
     const auto address = free_address();
-    if (!address || members_.size() >= kMaxMembers || next_id_ > 0xffffff) {
-      return Refusal{Refusal::Code::full, "The network " + to_string(network_.network) + " is full: all " +
-                                              std::to_string(members_.size()) +
-                                              " addresses are taken. On the server, free one with: eps members remove "
-                                              "NAME, or start eps-server with a larger --network."};
-    }
+    if (auto full = no_room(address.has_value())) return *full;
     member.id = {next_id_};
     member.key = request.key;
     member.mac = free_mac();
@@ -207,6 +224,26 @@ std::variant<Member, Refusal> Registry::join(const JoinRequest& request) {
   touch(member.id);
   if (known == by_key_.end() || member.name != before.name) stable_fields_changed();
   return member;
+}
+
+std::optional<Refusal> Registry::no_room(bool has_address) const {
+  const std::string network = "The network " + to_string(network_.network);
+  if (!has_address) {
+    return Refusal{Refusal::Code::full, network + " is full: all " + std::to_string(network_.network.host_count()) +
+                                            " addresses are taken. On the server, free one with: eps members remove "
+                                            "NAME, or start eps-server with a larger --network."};
+  }
+  if (members_.size() >= kMaxMembers) {
+    return Refusal{Refusal::Code::full, network + " has " + std::to_string(kMaxMembers) +
+                                            " members, the most that one server serves. On the server, remove one "
+                                            "with: eps members remove NAME."};
+  }
+  if (next_id_ > kMaxMemberId) {
+    return Refusal{Refusal::Code::full, network +
+                                            " has given out every member number. Begin a new network: on the server, "
+                                            "move the state directory away and start eps-server."};
+  }
+  return std::nullopt;
 }
 
 Result<Member> Registry::remove(std::string_view name) {
@@ -265,8 +302,12 @@ Delta Registry::delta_since(std::uint64_t version) const {
   return delta;
 }
 
-crypto::Signature Registry::signature() const {
-  return crypto::sign(identity_.signing_seed, signed_list_message(network_.id, version_, digest_));
+const crypto::Signature& Registry::signature() const {
+  if (signed_version_ != version_) {
+    signature_ = crypto::sign(identity_.signing_seed, signed_list_message(network_.id, version_, digest_));
+    signed_version_ = version_;
+  }
+  return signature_;
 }
 
 std::optional<Ip4> Registry::free_address() const {
@@ -302,19 +343,10 @@ Mac Registry::free_mac() const {
 }
 
 std::string Registry::unique_name(std::string_view wish, MemberId owner) const {
-  // The name that the owner has now counts as unique for its wish as long as it is that wish with a number behind.
-  if (const Member* m = find(owner)) {
-    const std::string numbered = std::string(wish) + "-";
-    const bool is_wish = m->name == wish;
-    const bool is_numbered = m->name.starts_with(numbered) && m->name.size() > numbered.size() &&
-                             m->name.find_first_not_of("0123456789", numbered.size()) == std::string::npos;
-    if (is_wish || is_numbered) return m->name;
-  }
+  // A number once given stays, also when the plain name has become free: names are what people and scripts go by.
+  if (const Member* m = find(owner); m != nullptr && (m->name == wish || is_numbered(m->name, wish))) return m->name;
   std::string name(wish);
-  for (int n = 2; find_name(name) != nullptr; ++n) {
-    const std::string suffix = "-" + std::to_string(n);
-    name = std::string(wish.substr(0, kMaxNameSize - suffix.size())) + suffix;
-  }
+  for (int n = 2; find_name(name) != nullptr; ++n) name = numbered(wish, std::to_string(n));
   return name;
 }
 

@@ -53,7 +53,7 @@ inline constexpr std::size_t kMaxTombstones = 4096;
 class Registry {
  public:
   // Loads the state, or makes identity and network id at the first start. Members whose addresses lie outside the
-  // configured network get new ones.
+  // configured network get new ones. REQUIRES: store and rng outlive the registry.
   static Result<std::unique_ptr<Registry>> open(ports::Store& store, const RegistryConfig& config, Rng& rng);
 
   const Identity& identity() const { return identity_; }
@@ -81,7 +81,7 @@ class Registry {
   Delta delta_since(std::uint64_t version) const;
   // Of the stable fields of all members (registry/list_digest.h), and the signature over it for this version.
   const crypto::Hash& digest() const { return digest_; }
-  crypto::Signature signature() const;
+  const crypto::Signature& signature() const;
 
  private:
   Registry(ports::Store& store, const RegistryConfig& config, Rng& rng);
@@ -89,6 +89,7 @@ class Registry {
   Result<void> adopt_members(std::vector<Member> members);
   std::optional<Ip4> free_address() const;
   Mac free_mac() const;
+  std::optional<Refusal> no_room(bool has_address) const;
   std::string unique_name(std::string_view wish, MemberId owner) const;
   void touch(MemberId id);
   void stable_fields_changed();
@@ -109,6 +110,9 @@ class Registry {
   std::uint32_t next_id_ = 1;
   std::uint64_t version_ = 0;
   crypto::Hash digest_{};
+  // Made when asked for, once a version.
+  mutable crypto::Signature signature_{};
+  mutable std::uint64_t signed_version_ = 0;
 };
 
 }  // namespace eps::registry

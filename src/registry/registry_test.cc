@@ -1,0 +1,333 @@
+// Who is admitted, under which address and name, and what a restart remembers.
+
+#include "registry/registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "registry/registry_fixture.h"
+
+namespace eps::registry {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST_F(RegistryTest, MakesAnIdentityOnceAndKeepsIt) {
+  open();
+  const Bytes secret(registry_->identity().keys.secret.view().begin(), registry_->identity().keys.secret.view().end());
+  const Bytes enrolment(registry_->identity().enrolment.view().begin(), registry_->identity().enrolment.view().end());
+  const PublicKey signing = registry_->signing_key();
+  const NetworkId id = registry_->network().id;
+  EXPECT_NE(id, NetworkId{});
+  open();
+  EXPECT_TRUE(equal(registry_->identity().keys.secret.view(), secret));
+  EXPECT_TRUE(equal(registry_->identity().enrolment.view(), enrolment));
+  EXPECT_EQ(registry_->signing_key(), signing);
+  EXPECT_EQ(registry_->network().id, id);
+}
+
+TEST_F(RegistryTest, AStateThatLacksAPartIsNotReplaced) {
+  open();
+  auto state = *store_.load();
+  state.meta.erase("identity.enrolment");
+  test::MemoryStore damaged;
+  ASSERT_TRUE(
+      damaged.commit({.put_members = {}, .remove_members = {}, .revoke = {}, .unrevoke = {}, .put_meta = state.meta}));
+  const auto opened = Registry::open(damaged, config_, rng_);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Errc::corrupt);
+  EXPECT_THAT(opened.error().what, AllOf(HasSubstr("identity.enrolment"), HasSubstr("backup")));
+}
+
+TEST_F(RegistryTest, DoesNotStartWithoutAStoreThatTakesItsIdentity) {
+  store_.fail = true;
+  EXPECT_FALSE(Registry::open(store_, config_, rng_));
+}
+
+TEST_F(RegistryTest, RefusesNetworksThatItCannotServe) {
+  for (const char* network : {"10.0.0.0/31", "10.0.0.1/32", "0.0.0.0/0", "10.0.0.0/7"}) {
+    config_.network = parse_ip4_network(network).value_or(Ip4Network{{0x0a000000}, 7});
+    const auto opened = Registry::open(store_, config_, rng_);
+    ASSERT_FALSE(opened) << network;
+    EXPECT_THAT(opened.error().what, AllOf(HasSubstr("--network"), HasSubstr("/8 to /30")));
+  }
+  EXPECT_EQ(store_.commits, 0);
+}
+
+TEST_F(RegistryTest, AKnownKeyKeepsEverything) {
+  open();
+  const Member first = join(1, "alpha");
+  EXPECT_EQ(first.name, "alpha");
+  EXPECT_EQ(first.mac.bytes[0], std::byte{0x02});
+  const Member again = std::get<Member>(try_join(1, "alpha", false));
+  EXPECT_EQ(again.id, first.id);
+  EXPECT_EQ(again.mac, first.mac);
+  EXPECT_EQ(again.address, first.address);
+  EXPECT_EQ(registry_->members().size(), 1U);
+}
+
+TEST_F(RegistryTest, ANewKeyNeedsTheEnrolmentSecret) {
+  open();
+  const int commits = store_.commits;
+  EXPECT_EQ(refusal(1, "host", false).code, Refusal::Code::unknown_key);
+  EXPECT_TRUE(registry_->members().empty());
+  EXPECT_EQ(store_.commits, commits);
+}
+
+TEST_F(RegistryTest, SequentialGivesTheLowestFreeAddress) {
+  config_.sequential = true;
+  open();
+  for (std::uint32_t n = 1; n <= 4; ++n) EXPECT_EQ(join(n).address.value, 0xc0a82b00U + n);
+  ASSERT_TRUE(registry_->remove("host-2"));
+  EXPECT_EQ(join(9).address.value, 0xc0a82b02U);
+  EXPECT_EQ(join(10).address.value, 0xc0a82b05U);
+}
+
+// Every pool up to /22 is filled to its last address, at random and in order: no address twice, none outside, none
+// reserved, and then a refusal that says what to do.
+TEST_F(RegistryTest, PoolsFillToTheLastAddress) {
+  for (const bool sequential : {false, true}) {
+    for (std::uint8_t prefix = 22; prefix <= 30; ++prefix) {
+      test::MemoryStore store;
+      config_ = {.network = {{0x0a0a0000}, prefix}, .sequential = sequential, .mtu = kDefaultMtu};
+      registry_ = *Registry::open(store, config_, rng_);
+      std::set<Ip4> addresses;
+      for (std::uint32_t n = 1; n <= config_.network.host_count(); ++n) {
+        const Ip4 address = join(n, "h" + std::to_string(n)).address;
+        EXPECT_TRUE(config_.network.contains(address));
+        EXPECT_NE(address, config_.network.base);
+        EXPECT_NE(address, config_.network.broadcast());
+        EXPECT_TRUE(addresses.insert(address).second);
+      }
+      const Refusal full = refusal(0xffffff);
+      EXPECT_EQ(full.code, Refusal::Code::full);
+      EXPECT_THAT(full.sentence, AllOf(HasSubstr(std::to_string(config_.network.host_count()) + " addresses"),
+                                       HasSubstr("eps members remove NAME"), HasSubstr("--network")));
+      // One place is free, and found, wherever it is.
+      const Ip4 freed = registry_->remove("h" + std::to_string(1 + rng_.below(config_.network.host_count())))->address;
+      EXPECT_EQ(join(0xfffffe).address, freed);
+    }
+  }
+}
+
+TEST_F(RegistryTest, TheLargestNetworksWork) {
+  config_.network = *parse_ip4_network("10.0.0.0/8");
+  open();
+  std::set<Ip4> addresses;
+  for (std::uint32_t n = 1; n <= 200; ++n) addresses.insert(join(n, "h" + std::to_string(n)).address);
+  EXPECT_EQ(addresses.size(), 200U);
+  EXPECT_GT(addresses.rbegin()->value - addresses.begin()->value, 1U << 22) << "drawn from the whole pool";
+}
+
+TEST_F(RegistryTest, MacsAreLocalUnicastAndUnique) {
+  open();
+  std::set<Mac> macs;
+  for (std::uint32_t n = 1; n <= 200; ++n) {
+    const Mac mac = join(n).mac;
+    EXPECT_EQ(mac.bytes[0], std::byte{0x02});
+    EXPECT_TRUE(macs.insert(mac).second);
+  }
+}
+
+TEST_F(RegistryTest, ASecondOfANameGetsANumberAndKeepsIt) {
+  open();
+  join(1, "web");
+  EXPECT_EQ(join(2, "web").name, "web-2");
+  EXPECT_EQ(join(3, "web").name, "web-3");
+  EXPECT_EQ(join(2, "web").name, "web-2");
+  ASSERT_TRUE(registry_->remove("web"));
+  EXPECT_EQ(join(2, "web").name, "web-2") << "people go by it";
+  open();
+  EXPECT_EQ(join(3, "web").name, "web-3");
+  EXPECT_EQ(join(4, "web").name, "web");
+}
+
+TEST_F(RegistryTest, ANumberThatSomebodyChoseIsNotGivenTwice) {
+  open();
+  join(1, "web-2");
+  join(2, "web");
+  EXPECT_EQ(join(3, "web").name, "web-3");
+}
+
+TEST_F(RegistryTest, LongNamesStayUniqueStableAndShortEnough) {
+  open();
+  const std::string longest(kMaxNameSize, 'n');
+  join(1, longest);
+  for (std::uint32_t n = 2; n <= 12; ++n) {
+    const std::string name = join(n, longest).name;
+    EXPECT_EQ(name.size(), kMaxNameSize);
+    EXPECT_TRUE(name.ends_with("-" + std::to_string(n))) << name;
+  }
+  for (std::uint32_t n = 2; n <= 12; ++n) EXPECT_TRUE(join(n, longest).name.ends_with("-" + std::to_string(n)));
+}
+
+TEST_F(RegistryTest, AMemberThatCallsItselfOtherwiseIsRenamed) {
+  open();
+  const Member before = join(1, "old");
+  const crypto::Hash digest = registry_->digest();
+  EXPECT_EQ(join(1, "new").name, "new");
+  EXPECT_EQ(registry_->find(before.id)->address, before.address);
+  EXPECT_EQ(registry_->find_name("old"), nullptr);
+  EXPECT_NE(registry_->digest(), digest);
+  EXPECT_EQ(join(1, "new-1").name, "new-1");
+  EXPECT_EQ(join(1, "new").name, "new") << "1 is no number of ours";
+  open();
+  EXPECT_NE(registry_->find_name("new"), nullptr) << "durable";
+}
+
+TEST_F(RegistryTest, NamesAreMadeSafe) {
+  open();
+  EXPECT_EQ(join(1, "my host\n\"; rm -rf").name, "my-host----rm--rf");
+  EXPECT_EQ(join(2, "").name, "member");
+  EXPECT_EQ(join(3, std::string(300, 'x')).name.size(), kMaxNameSize);
+}
+
+TEST_F(RegistryTest, ARemovedKeyIsRefusedAndItsAddressIsFree) {
+  config_.sequential = true;
+  open();
+  const Member gone = join(1, "gone");
+  join(2, "stays");
+  const auto removed = registry_->remove("gone");
+  ASSERT_TRUE(removed);
+  EXPECT_EQ(removed->id, gone.id);
+  for (int restart = 0; restart < 2; ++restart) {
+    const Refusal why = refusal(1, "gone");
+    EXPECT_EQ(why.code, Refusal::Code::revoked);
+    EXPECT_THAT(why.sentence, AllOf(HasSubstr("removed"), HasSubstr("state directory")));
+    EXPECT_EQ(refusal(1, "gone", false).code, Refusal::Code::revoked);
+    EXPECT_TRUE(registry_->is_revoked(key(1)));
+    open();
+  }
+  const Member next = join(3, "next");
+  EXPECT_EQ(next.address, gone.address);
+  EXPECT_NE(next.id, gone.id) << "ids are never given twice";
+}
+
+TEST_F(RegistryTest, RemovingNobodyIsAnError) {
+  open();
+  const auto removed = registry_->remove("nobody");
+  ASSERT_FALSE(removed);
+  EXPECT_EQ(removed.error().code, Errc::not_found);
+  EXPECT_THAT(removed.error().what, AllOf(HasSubstr("nobody"), HasSubstr("eps members")));
+}
+
+TEST_F(RegistryTest, NothingHappensThatTheStoreDidNotTake) {
+  open();
+  const Member known = join(1, "known");
+  const std::uint64_t version = registry_->version();
+  const crypto::Hash digest = registry_->digest();
+  store_.fail = true;
+  const Refusal why = refusal(2, "new");
+  EXPECT_EQ(why.code, Refusal::Code::store_failed);
+  EXPECT_THAT(why.sentence, AllOf(HasSubstr("disk is full"), HasSubstr("on the server")));
+  EXPECT_EQ(refusal(1, "renamed").code, Refusal::Code::store_failed);
+  EXPECT_FALSE(registry_->remove("known"));
+  EXPECT_EQ(registry_->members().size(), 1U);
+  EXPECT_EQ(registry_->find(known.id)->name, "known");
+  EXPECT_FALSE(registry_->is_revoked(key(1)));
+  EXPECT_EQ(registry_->version(), version);
+  EXPECT_EQ(registry_->digest(), digest);
+  EXPECT_TRUE(std::holds_alternative<Member>(try_join(1, "known"))) << "needs no write";
+  store_.fail = false;
+  EXPECT_EQ(join(2, "new").id.value, known.id.value + 1) << "the failed join used nothing up";
+}
+
+TEST_F(RegistryTest, ARestartKeepsMembersAndForgetsWhoIsOnline) {
+  open();
+  const Member a = join(1, "a");
+  registry_->set_online(a.id, true);
+  registry_->set_candidates(a.id, {{Candidate::Kind::local, *parse_endpoint("10.1.1.1:5")}});
+  open();
+  const Member* kept = registry_->find_name("a");
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(kept->id, a.id);
+  EXPECT_EQ(kept->key, a.key);
+  EXPECT_EQ(kept->mac, a.mac);
+  EXPECT_EQ(kept->address, a.address);
+  EXPECT_FALSE(kept->online);
+  EXPECT_TRUE(kept->candidates.empty());
+  EXPECT_EQ(join(2, "b").id.value, a.id.value + 1);
+}
+
+TEST_F(RegistryTest, AnotherNetworkKeepsTheHostPartWhereItCan) {
+  config_.sequential = true;
+  open();
+  for (std::uint32_t n = 1; n <= 20; ++n) join(n, "h" + std::to_string(n));
+  config_.network = *parse_ip4_network("10.0.8.0/27");
+  config_.mtu = 1300;
+  open();
+  EXPECT_EQ(registry_->network().mtu, 1300);
+  for (std::uint32_t n = 1; n <= 20; ++n) {
+    EXPECT_EQ(registry_->find_name("h" + std::to_string(n))->address.value, 0x0a000800U + n);
+  }
+  const int commits = store_.commits;
+  open();
+  EXPECT_EQ(store_.commits, commits + 1) << "the new addresses are durable: only the epoch is written";
+}
+
+TEST_F(RegistryTest, AnotherNetworkWithoutThatHostPartGivesAnyFreeAddress) {
+  config_.network = *parse_ip4_network("10.0.0.0/8");
+  open();
+  for (std::uint32_t n = 1; n <= 14; ++n) join(n, "h" + std::to_string(n));
+  config_.network = *parse_ip4_network("172.16.1.16/28");
+  open();
+  std::set<Ip4> addresses;
+  for (const auto& [id, m] : registry_->members()) {
+    EXPECT_TRUE(config_.network.contains(m.address));
+    EXPECT_NE(m.address, config_.network.base);
+    EXPECT_NE(m.address, config_.network.broadcast());
+    addresses.insert(m.address);
+  }
+  EXPECT_EQ(addresses.size(), 14U);
+  EXPECT_EQ(refusal(99).code, Refusal::Code::full);
+}
+
+TEST_F(RegistryTest, ANetworkTooSmallForItsMembersDoesNotStart) {
+  open();
+  for (std::uint32_t n = 1; n <= 7; ++n) join(n);
+  const RegistryConfig before = config_;
+  config_.network = *parse_ip4_network("10.0.8.0/29");
+  const auto opened = Registry::open(store_, config_, rng_);
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().what, AllOf(HasSubstr("10.0.8.0/29"), HasSubstr("room for 6"), HasSubstr("7 are enrolled"),
+                                         HasSubstr("--network"), HasSubstr("eps members remove NAME")));
+  config_ = before;
+  open();
+  EXPECT_EQ(registry_->members().size(), 7U) << "nobody was lost by the attempt";
+}
+
+TEST_F(RegistryTest, MembersAreLimited) {
+  config_.network = *parse_ip4_network("10.0.0.0/8");
+  ports::StoreChange all;
+  for (std::uint32_t n = 1; n <= kMaxMembers; ++n) {
+    Member m;
+    m.id = {n};
+    m.key = key(n);
+    m.name = "h" + std::to_string(n);
+    store_be32(m.mac.bytes.data() + 2, n);
+    m.address = {0x0a000000U + n};
+    all.put_members.push_back(m);
+  }
+  open();  // makes the identity
+  ports::StoredState state = *store_.load();
+  class Full final : public ports::Store {
+   public:
+    ports::StoredState state;
+    Result<ports::StoredState> load() override { return state; }
+    Result<void> commit(const ports::StoreChange&) override { return {}; }
+  } full;
+  full.state = state;
+  full.state.members = all.put_members;
+  registry_ = *Registry::open(full, config_, rng_);
+  const Refusal why = refusal(0xffffff);
+  EXPECT_EQ(why.code, Refusal::Code::full);
+  EXPECT_THAT(why.sentence, AllOf(HasSubstr("16384 members"), HasSubstr("eps members remove NAME")));
+  ASSERT_TRUE(registry_->remove("h77"));
+  EXPECT_EQ(join(0xffffff, "late").id.value, kMaxMembers + 1) << "no stored id is given again";
+}
+
+}  // namespace
+}  // namespace eps::registry
