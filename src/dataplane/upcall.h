@@ -62,25 +62,32 @@ using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, Session
 // room of their own beyond what waiting frames may take.
 inline constexpr std::size_t kMaxUpcalls = 1024;
 inline constexpr std::size_t kMaxWaitingFrames = 256;
+inline constexpr std::size_t kMaxUnknownSessions = 16;  // anybody can send these
 
 class Upcalls {
  public:
   bool add(Upcall upcall) {
     const bool frame = std::holds_alternative<NeedSession>(upcall);
-    if (items_.size() >= kMaxUpcalls || (frame && frames_ >= kMaxWaitingFrames)) return false;
+    const bool unknown = std::holds_alternative<UnknownSession>(upcall);
+    if (items_.size() >= kMaxUpcalls || (frame && frames_ >= kMaxWaitingFrames) ||
+        (unknown && unknown_ >= kMaxUnknownSessions)) {
+      return false;
+    }
     frames_ += frame ? 1 : 0;
+    unknown_ += unknown ? 1 : 0;
     items_.push_back(std::move(upcall));
     return true;
   }
   bool empty() const { return items_.empty(); }
   std::vector<Upcall> take() {
-    frames_ = 0;
+    frames_ = unknown_ = 0;
     return std::exchange(items_, {});
   }
 
  private:
   std::vector<Upcall> items_;
   std::size_t frames_ = 0;
+  std::size_t unknown_ = 0;
 };
 
 }  // namespace eps::dataplane

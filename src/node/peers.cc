@@ -88,7 +88,7 @@ void Peers::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
   for (dataplane::Upcall& upcall : upcalls) {
     std::visit([&](auto& u) { on(u, now); }, upcall);
   }
-  publish_if_dirty();
+  publish_if_dirty(now);
 }
 
 void Peers::on(dataplane::HandshakeDatagram& datagram, Instant now) {
@@ -261,7 +261,7 @@ void Peers::on_deadline(Instant now) {
     if (now >= peer.tick_at) tick(peer, now);
     probe(peer, now);
   }
-  publish_if_dirty();
+  publish_if_dirty(now);
 }
 
 void Peers::tick(Peer& peer, Instant now) {
@@ -386,7 +386,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   return out;
 }
 
-void Peers::publish_if_dirty() {
+void Peers::publish_if_dirty(Instant now) {
   if (!dirty_ || !network_) return;
   dirty_ = false;
   auto table = std::make_shared<dataplane::PeerTable>();
@@ -409,6 +409,10 @@ void Peers::publish_if_dirty() {
     std::for_each(peer.retired.begin(), peer.retired.end(), receive);
   }
   published_.publish(std::move(table));
+  // A way that has just opened is what these waited for.
+  for (auto& [id, peer] : peers_) {
+    if (!peer.waiting.empty() && peer.current) flush_waiting(peer, now);
+  }
 }
 
 std::vector<PeerStatus> Peers::status(Instant now) const {

@@ -89,7 +89,7 @@ class Peers {
   Peer* find_index(std::uint32_t index);
   std::vector<Candidate> usable_candidates(const Member& member) const;
   dataplane::Peer route(const Peer& peer) const;
-  void publish_if_dirty();
+  void publish_if_dirty(Instant now);
 
   PeersParams params_;
   ports::UdpPort& udp_;

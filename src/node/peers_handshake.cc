@@ -94,7 +94,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   peer->unconfirmed = std::make_shared<session::Session>(std::move(*params));
   dirty_ = true;
   // Before the response leaves, so that whatever it provokes finds its session.
-  publish_if_dirty();
+  publish_if_dirty(now);
 
   Bytes response = wire::make_response(local_index, initiation->sender, noise);
   peer->cookies.append_macs(response, now);
@@ -149,7 +149,7 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   peer.session_began = now;
   peer.tick_at = std::min(peer.tick_at, now + kTick);
   dirty_ = true;
-  publish_if_dirty();
+  publish_if_dirty(now);
   flush_waiting(peer, now);
   // The peer may seal nothing before it has opened something of ours.
   if (peer.current->initiator()) {

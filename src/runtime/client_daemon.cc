@@ -74,6 +74,7 @@ class ClientDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::unique_ptr<Worker> worker_;
   PublicKey server_key_;
+  std::string logged_members_;
 };
 
 Result<crypto::KeyPair> ClientDaemon::load_identity() {
@@ -211,6 +212,7 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
 
 int run_client(const ClientSettings& settings, ops::Log& log) {
   ClientDaemon daemon(settings, log);
+  for (const std::string& note : settings.not_yet_notes) log.warn(note);
   const Result<int> code = daemon.run();
   if (code) {
     log.info("eps-client ends.");
