@@ -72,7 +72,6 @@ bool same_tcp_rules(const Headers& a, const Headers& b) {
 }
 
 bool checksum_proved(const Headers& h) {
-  if (!h.tcp() && h.checksum_field() == 0) return false;  // UDP without a checksum
   const Sum pseudo = pseudo_header_sum(h.info.ip_version, h.ip, h.info.protocol, h.l4_size());
   return verifies(add_bytes(pseudo, ByteView(h.l4, h.l4_size())));
 }
@@ -155,7 +154,7 @@ bool Coalescer::joinable(const Inner& inner) const {
     if (!verifies(add_bytes(0, ByteView(h.ip, kIp4Size)))) return false;
   }
   if (h.tcp()) return (h.tcp_flags() & ~kTcpPsh) == kTcpAck && h.payload_size() <= 0xffff;
-  return inner.checksum_partial || h.checksum_field() != 0;
+  return inner.checksum_partial || h.checksum_field() != 0;  // a UDP datagram may have none
 }
 
 // Whether a run can take another segment: its last one was not short, pushed, or one too many.

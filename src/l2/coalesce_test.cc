@@ -363,6 +363,21 @@ TEST(Coalesce, ProvesComputedChecksumsBeforeItJoins) {
   }
 }
 
+TEST(Coalesce, TrailingBytesStayWithTheirFrame) {
+  const Spec a = spec_of(4, kProtocolTcp, 3);
+  Bytes trailing = build_complete(a);
+  trailing.resize(60);
+  Bytes next = build_complete(next_of(a, 3));
+  next.resize(60);
+  Round round;
+  round.add_frame(trailing, false);
+  round.add_frame(next, false);
+  const std::vector<Written> out = round.finish();
+  ASSERT_EQ(out.size(), 2U);
+  EXPECT_EQ(out[0].frame, trailing);
+  EXPECT_EQ(out[1].frame, next);
+}
+
 // The joined header gets a right checksum, which must not repair a packet that was damaged before it was sealed.
 TEST(Coalesce, DoesNotRepairAnIp4Header) {
   const Spec a = spec_of(4, kProtocolTcp, 100);

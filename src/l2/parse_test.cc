@@ -180,6 +180,21 @@ TEST(Parse, RefusesExtensionHeadersThatHideWhatFollows) {
   EXPECT_FALSE(parse_frame(with_extensions(60, beyond)));
 }
 
+TEST(Parse, RefusesExtensionHeadersThatAreCutOff) {
+  for (const std::uint8_t type : {0, 43, 44, 60}) {
+    for (std::size_t n = 0; n < 8; ++n) {
+      Spec spec;
+      spec.version = 6;
+      Bytes frame = build(spec);
+      frame[14 + 6] = std::byte{type};
+      store_be16(&frame[14 + 4], static_cast<std::uint16_t>(n));
+      frame.resize(54 + n);
+      frame.shrink_to_fit();  // so that ASan sees a read past the end
+      EXPECT_FALSE(parse_frame(frame)) << int{type} << ' ' << n;
+    }
+  }
+}
+
 TEST(Parse, LeavesOtherEtherTypesAlone) {
   Bytes frame(60);
   store_be16(&frame[12], 0x88cc);
