@@ -7,6 +7,18 @@
 namespace eps::wire {
 namespace {
 
+bool printable(char c) {
+  return c >= ' ' && c <= '~';
+}
+
+bool valid_id(std::uint32_t id) {
+  return id >= 1 && id <= 0xffffff;
+}
+
+bool valid_version(const std::string& text) {
+  return text.size() <= kMaxVersionSize && std::all_of(text.begin(), text.end(), printable);
+}
+
 // Proto to domain. Each returns false for a value that breaks a limit.
 
 template <std::size_t N>
@@ -38,13 +50,13 @@ bool take(const proto::Member& from, Member& to) {
   to.address = {from.address()};
   to.online = from.online();
   to.version = from.version();
-  return from.id() >= 1 && from.id() <= 0xffffff && valid_name(to.name) && to.version.size() <= kMaxVersionSize &&
-         take(from.key(), to.key.bytes) && take(from.mac(), to.mac.bytes) && !to.mac.is_group() &&
-         take_candidates(from.candidates(), to.candidates);
+  return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
+         take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates);
 }
 
 std::optional<ControlMessage> take(const proto::Hello& from) {
-  if (from.name().size() > kMaxNameSize || from.version().size() > kMaxVersionSize) return std::nullopt;
+  // The name is what a client calls itself; the registry makes a valid one of it.
+  if (from.name().size() > kMaxNameSize || !valid_version(from.version())) return std::nullopt;
   return Hello{from.name(), from.version(), from.list_version()};
 }
 
@@ -62,7 +74,7 @@ std::optional<ControlMessage> take(const proto::Welcome& from) {
   out.relay_tag = from.relay_tag();
   out.version = from.version();
   const bool in_range = from.prefix() >= 1 && from.prefix() <= 30 && from.mtu() >= kMinMtu && from.mtu() <= kMaxMtu &&
-                        from.data_port() >= 1 && from.data_port() <= 65535 && out.version.size() <= kMaxVersionSize;
+                        from.data_port() >= 1 && from.data_port() <= 65535 && valid_version(out.version);
   if (!in_range || !take(from.network_id(), out.network.id.bytes) || !take(from.self(), out.self) ||
       !take(from.bind_key(), out.bind_key) || !take(from.signing_key(), out.signing_key.bytes) ||
       (out.network.network.base.value & ~out.network.network.mask()) != 0 ||
@@ -82,7 +94,11 @@ std::optional<ControlMessage> take(const proto::MemberDelta& from) {
   for (const auto& m : from.upserts()) {
     if (!take(m, out.delta.upserts.emplace_back())) return std::nullopt;
   }
-  for (const std::uint32_t id : from.removed()) out.delta.removed.push_back({id});
+  if (from.removed_size() > static_cast<int>(kMaxRemovedPerDelta)) return std::nullopt;
+  for (const std::uint32_t id : from.removed()) {
+    if (!valid_id(id)) return std::nullopt;
+    out.delta.removed.push_back({id});
+  }
   if (out.last && (!take(from.digest(), out.digest) || !take(from.signature(), out.signature))) return std::nullopt;
   return out;
 }
@@ -90,7 +106,11 @@ std::optional<ControlMessage> take(const proto::MemberDelta& from) {
 std::optional<ControlMessage> take(const proto::Refused& from) {
   if (from.sentence().size() > kMaxSentence) return std::nullopt;
   const auto code = from.code() <= 3 ? static_cast<RefusalCode>(from.code()) : RefusalCode::other;
-  return Refused{code, from.sentence()};
+  // It must reach the user, so what is strange in it is masked, not refused.
+  Refused out{code, from.sentence()};
+  std::replace_if(
+      out.sentence.begin(), out.sentence.end(), [](char c) { return !printable(c); }, '?');
+  return out;
 }
 
 // Domain to proto.

@@ -1,7 +1,7 @@
 #pragma once
 
 // The control channel's messages as validated values. Protobuf is seen in control_messages.cc only; whatever decode()
-// returns keeps the limits of base/limits.h.
+// returns keeps the limits of base/limits.h, and its texts are printable ASCII: they end up in logs and on terminals.
 
 #include <array>
 #include <cstdint>
@@ -18,6 +18,7 @@ namespace eps::wire {
 
 inline constexpr std::size_t kMaxControlMessage = 65'000;  // encoded; a frame's length has 16 bits
 inline constexpr std::size_t kMaxMembersPerDelta = 64;     // of one part: 64 members with 16 candidates each fit
+inline constexpr std::size_t kMaxRemovedPerDelta = 4096;   // of one part, besides its members
 inline constexpr std::size_t kMaxSentence = 1024;
 
 struct Hello {
@@ -62,6 +63,7 @@ struct UnknownMessage {};  // of a newer version and not mandatory: to be skippe
 using ControlMessage =
     std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, UnknownMessage>;
 
+// REQUIRES: the limits are kept; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);
 // Errc::corrupt for what breaks a limit or does not parse; Errc::unsupported for an unknown mandatory message.
 Result<ControlMessage> decode(ByteView bytes);

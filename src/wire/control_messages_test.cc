@@ -54,6 +54,7 @@ TEST(ControlMessages, TheLargestPartFitsAFrame) {
     m.candidates.assign(kMaxCandidates, m.candidates[1]);
     delta.delta.upserts.push_back(m);
   }
+  delta.delta.removed.assign(kMaxRemovedPerDelta, {0xffffff});
   EXPECT_LE(encode(delta).size(), kMaxControlMessage);
   EXPECT_TRUE(decode(encode(delta)));
 }
@@ -73,7 +74,61 @@ TEST(ControlMessages, BrokenLimitsAreRefused) {
   EXPECT_TRUE(refused([](Member& m) { m.mac.bytes[0] = std::byte{1}; }));
   EXPECT_TRUE(refused([](Member& m) { m.candidates.resize(kMaxCandidates + 1, m.candidates[0]); }));
   EXPECT_TRUE(refused([](Member& m) { m.candidates[0].endpoint.port = 0; }));
-  EXPECT_FALSE(decode(encode(Hello{std::string(64, 'a'), "", 0})));
+  EXPECT_TRUE(refused([](Member& m) { m.name = std::string(kMaxNameSize + 1, 'a'); }));
+  EXPECT_TRUE(refused([](Member& m) { m.version = std::string(kMaxVersionSize + 1, '1'); }));
+  EXPECT_TRUE(refused([](Member& m) { m.version = "1\n2"; }));
+  EXPECT_TRUE(refused([](Member& m) { m.version = "\x1b[2J"; }));
+  EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(0); }));
+  EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(4); }));
+
+  delta.delta.upserts.assign(kMaxMembersPerDelta + 1, member(1));
+  EXPECT_FALSE(decode(encode(delta)));
+  delta.delta.upserts.clear();
+  delta.delta.removed.assign(kMaxRemovedPerDelta + 1, {1});
+  EXPECT_FALSE(decode(encode(delta)));
+  for (const std::uint32_t id : {0U, 1U << 24}) {
+    delta.delta.removed = {{id}};
+    EXPECT_FALSE(decode(encode(delta)));
+  }
+  EXPECT_TRUE(decode(encode(Hello{std::string(kMaxNameSize, 'a'), std::string(kMaxVersionSize, '1'), 0})));
+  EXPECT_FALSE(decode(encode(Hello{std::string(kMaxNameSize + 1, 'a'), "", 0})));
+  EXPECT_FALSE(decode(encode(Hello{"a", std::string(kMaxVersionSize + 1, '1'), 0})));
+  EXPECT_FALSE(decode(encode(Hello{"a", "1\t", 0})));
+  Candidates many;
+  many.candidates.assign(kMaxCandidates + 1, member(1).candidates[0]);
+  EXPECT_FALSE(decode(encode(many)));
+  EXPECT_FALSE(decode(Bytes(kMaxControlMessage + 1)));
+}
+
+TEST(ControlMessages, AWelcomeDescribesAPossibleNetwork) {
+  Welcome good;
+  good.network = {{}, *parse_ip4_network("192.168.43.0/24"), 1400};
+  good.self = member(9);
+  good.data_port = 1;
+  const auto accepted = [&](auto&& change) {
+    Welcome copy = good;
+    change(copy);
+    return decode(encode(copy)).has_value();
+  };
+  EXPECT_TRUE(accepted([](Welcome&) {}));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.network.mtu = kMinMtu - 1; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.network.mtu = kMaxMtu + 1; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.network.network.prefix = 0; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.network.network.prefix = 31; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.network.network.base.value |= 1; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.self.address = {0x0a000001}; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.self.name = ""; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.data_port = 0; }));
+  EXPECT_FALSE(accepted([](Welcome& w) { w.version = "\r"; }));
+}
+
+TEST(ControlMessages, ASentenceIsCutAndMaskedButArrives) {
+  const std::string sent = "line\nof \x1b[31mred\x80" + std::string(2 * kMaxSentence, '.');
+  const Refused got = round_trip(Refused{RefusalCode::removed, sent});
+  EXPECT_EQ(got.code, RefusalCode::removed);
+  EXPECT_EQ(got.sentence.substr(0, 19), "line?of ?[31mred?..");
+  EXPECT_EQ(got.sentence.size(), kMaxSentence);
+  EXPECT_EQ(round_trip(Refused{static_cast<RefusalCode>(9), "x"}).code, RefusalCode::other) << "of a newer version";
 }
 
 TEST(ControlMessages, UnknownOnesAreSkippedUnlessMandatory) {
@@ -83,6 +138,20 @@ TEST(ControlMessages, UnknownOnesAreSkippedUnlessMandatory) {
   EXPECT_TRUE(std::holds_alternative<UnknownMessage>(*decode(unknown)));
   ASSERT_FALSE(decode(mandatory));
   EXPECT_EQ(decode(mandatory).error().code, Errc::unsupported);
+}
+
+TEST(ControlMessages, UnknownFieldsAreIgnored) {
+  Bytes hello = encode(Hello{"a", "1", 7});
+  const Bytes more = *from_hex("fa7f03616263");  // field 2047, three bytes
+  ASSERT_EQ(hello[0], std::byte{0x12});
+  Bytes inside = hello;
+  inside.insert(inside.end(), more.begin(), more.end());
+  inside[1] = static_cast<std::byte>(inside.size() - 2);
+  ASSERT_TRUE(decode(inside));
+  EXPECT_EQ(std::get<Hello>(*decode(inside)).list_version, 7U);
+  hello.insert(hello.end(), more.begin(), more.end());
+  ASSERT_TRUE(decode(hello));
+  EXPECT_EQ(std::get<Hello>(*decode(hello)).name, "a");
 }
 
 TEST(ControlMessages, GarbageNeverCrashes) {
