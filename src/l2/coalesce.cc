@@ -64,8 +64,12 @@ bool same_ip_rules(const Headers& a, const Headers& b) {
   return a.ip[1] == b.ip[1] && same(a.ip + 6, b.ip + 6, 3);                      // TOS; DF, TTL
 }
 
-// The TCP header but for sequence, checksum and PSH: ports, acknowledgement, window, options.
+// What the kernel's cutting leaves on the first segment only (CWR), and on the last (FIN, PSH).
+constexpr std::uint8_t kTcpCutFlags = kTcpCwr | kTcpFin | kTcpPsh;
+
+// The TCP header but for sequence, checksum and those flags: ports, acknowledgement, window, ECE, options.
 bool same_tcp_rules(const Headers& a, const Headers& b) {
+  if (((a.tcp_flags() ^ b.tcp_flags()) & ~kTcpCutFlags) != 0 || (b.tcp_flags() & kTcpCwr) != 0) return false;
   const std::size_t size = a.info.payload_offset - a.info.l4_offset;
   if (size != b.info.payload_offset - b.info.l4_offset) return false;
   return same(a.l4 + 8, b.l4 + 8, 5) && same(a.l4 + 14, b.l4 + 14, 2) && same(a.l4 + 18, b.l4 + 18, size - 18);
@@ -153,15 +157,15 @@ bool Coalescer::joinable(const Inner& inner) const {
     // The joined header gets a right checksum, so a wrong one must not be among what it stands for.
     if (!verifies(add_bytes(0, ByteView(h.ip, kIp4Size)))) return false;
   }
-  if (h.tcp()) return (h.tcp_flags() & ~kTcpPsh) == kTcpAck && h.payload_size() <= 0xffff;
+  if (h.tcp()) return (h.tcp_flags() & ~(kTcpCutFlags | kTcpEce)) == kTcpAck;
   return inner.checksum_partial || h.checksum_field() != 0;  // a UDP datagram may have none
 }
 
-// Whether a run can take another segment: its last one was not short, pushed, or one too many.
+// Whether a run can take another segment: its last one was not short, pushed, the flow's end, or one too many.
 bool Coalescer::grows(const Run& run) {
   const Headers h(run.first);
   if (run.payload != run.segments * run.gso_size) return false;
-  if (h.tcp() && (h.tcp_flags() & kTcpPsh) != 0) return false;
+  if (h.tcp() && (h.tcp_flags() & (kTcpFin | kTcpPsh)) != 0) return false;
   return run.segments < (h.tcp() ? kMaxRunSegments : kMaxUdpSegments);
 }
 
@@ -181,7 +185,7 @@ bool Coalescer::extend(Run& run, const Inner& inner) {
   run.sequence += static_cast<std::uint32_t>(size);
   run.payload += size;
   ++run.segments;
-  if (a.tcp()) a.l4[kTcpFlags] |= b.l4[kTcpFlags];  // PSH
+  if (a.tcp()) a.l4[kTcpFlags] |= b.l4[kTcpFlags];  // FIN, PSH
   const auto tail = static_cast<std::uint32_t>(tails_.size());
   tails_.push_back({ByteView(inner.at(inner.info.payload_offset), size), kNone});
   if (run.list_tail == kNone) {

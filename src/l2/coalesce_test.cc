@@ -133,11 +133,10 @@ TEST(Coalesce, DoesNotJoinWhatDiffers) {
                            {"window", [](Spec& s) { ++s.window; }},
                            {"more options", [](Spec& s) { s.tcp_options.resize(16); }},
                            {"other options", [](Spec& s) { s.tcp_options[11] ^= std::byte{1}; }},
-                           {"FIN", [](Spec& s) { s.flags |= kTcpFin; }},
                            {"SYN", [](Spec& s) { s.flags |= 0x02; }},
                            {"RST", [](Spec& s) { s.flags |= 0x04; }},
                            {"URG", [](Spec& s) { s.flags |= 0x20; }},
-                           {"ECE", [](Spec& s) { s.flags |= 0x40; }},
+                           {"ECE", [](Spec& s) { s.flags |= kTcpEce; }},
                            {"CWR", [](Spec& s) { s.flags |= kTcpCwr; }},
                            {"no ACK", [](Spec& s) { s.flags = 0; }}};
   const Case ip4_only[] = {{"DF", [](Spec& s) { s.fragment = 0; }},
@@ -202,6 +201,17 @@ TEST(Coalesce, PushEndsARun) {
   EXPECT_EQ(out[0].frame, build(joined({a, b})));
   EXPECT_EQ(out[1].frame, build(c));
   EXPECT_EQ(writes_of(b, next_of(b, 100)), 2U);
+}
+
+// The flags of a super-frame that cutting leaves on its first or its last segment only.
+TEST(Coalesce, JoinsCwrAtTheBeginningAndFinAtTheEnd) {
+  Spec a = spec_of(4, kProtocolTcp, 100);
+  Spec b = next_of(a, 100);
+  a.flags |= kTcpCwr | kTcpEce;
+  b.flags |= kTcpFin | kTcpEce;
+  EXPECT_EQ(writes_of(a, b), 1U);
+  a.flags |= kTcpFin;
+  EXPECT_EQ(writes_of(a, b), 2U);
 }
 
 TEST(Coalesce, AShortSegmentEndsARun) {

@@ -37,6 +37,7 @@ inline constexpr std::size_t kUdpChecksum = 6;
 inline constexpr std::uint8_t kTcpFin = 0x01;
 inline constexpr std::uint8_t kTcpPsh = 0x08;
 inline constexpr std::uint8_t kTcpAck = 0x10;
+inline constexpr std::uint8_t kTcpEce = 0x40;
 inline constexpr std::uint8_t kTcpCwr = 0x80;
 
 // All offsets count from the destination MAC, also where the Ethernet header itself was elided on the wire.

@@ -51,7 +51,7 @@ Spec random_spec(test::Engine& rng, std::size_t payload) {
   spec.fragment = rng() % 2 ? 0x4000 : 0;
   spec.tos = static_cast<std::uint8_t>(rng());
   spec.sequence = static_cast<std::uint32_t>(rng());
-  spec.flags = rng() % 2 ? kTcpAck : kTcpAck | kTcpPsh;
+  spec.flags = static_cast<std::uint8_t>(kTcpAck | (rng() & (kTcpFin | kTcpPsh | kTcpEce | kTcpCwr)));
   spec.tcp_options = test::random_bytes(rng, pick(rng, 0, 10) * 4);
   spec.payload = test::random_bytes(rng, payload);
   return spec;
