@@ -1,0 +1,219 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "report/member_table.h"
+#include "report/status_json.h"
+#include "report/text.h"
+
+namespace eps::report {
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+Member member(std::uint32_t id, const std::string& name, const std::string& address, bool online) {
+  Member m;
+  m.id = {id};
+  m.name = name;
+  m.address = *parse_ip4(address);
+  m.mac = *parse_mac("02:00:00:00:00:0" + std::to_string(id));
+  m.online = online;
+  m.version = "0.1.0";
+  return m;
+}
+
+ClientStatus client_status() {
+  ClientStatus s;
+  s.name = "alice";
+  s.version = "0.1.0";
+  s.device = "eps0";
+  s.self = member(1, "alice", "10.0.8.1", true);
+  s.network = NetworkInfo{{}, *parse_ip4_network("10.0.8.0/24"), 1400};
+  s.connected = true;
+  s.server = parse_endpoint("192.0.2.1:43439");
+  s.observed = parse_endpoint("[2001:db8::5]:50000");
+  s.list_version = 0xfedcba9876543210;
+  s.data_port = 40000;
+  s.uptime = seconds(3700);
+  s.traffic = {10, 1'436'434'521, 5, 999, 0, 0};
+  s.drops = {{"replayed", 3}};
+  PeerStatus bob;
+  bob.member = member(2, "bob", "10.0.8.2", true);
+  bob.path = PathKind::direct;
+  bob.endpoint = parse_endpoint("192.0.2.7:1234");
+  bob.since_handshake = seconds(61);
+  bob.round_trip = std::chrono::microseconds(1540);
+  bob.aead = "aes-256-gcm";
+  bob.aead_library = "openssl";
+  bob.traffic = {7, 1000, 8, 2000, 0, 0};
+  PeerStatus carol;
+  carol.member = member(3, "carol", "10.0.8.3", false);
+  s.peers = {bob, carol};
+  return s;
+}
+
+ServerStatus server_status() {
+  ServerStatus s;
+  s.version = "0.1.0";
+  s.network = {{}, *parse_ip4_network("10.0.8.0/24"), 1400};
+  s.port = 43439;
+  s.uptime = seconds(5);
+  s.connections_established = 4;
+  s.traffic.packets_forwarded = 3;
+  s.traffic.bytes_forwarded = 4500;
+  ServerMemberStatus alice{
+      member(1, "alice", "10.0.8.1", true), parse_endpoint("192.0.2.5:4000"), parse_endpoint("192.0.2.5:4001"), {}};
+  alice.relayed.bytes_forwarded = 4500;
+  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}}};
+  return s;
+}
+
+TEST(StatusJson, OfAClient) {
+  const json j = to_json(client_status());
+  EXPECT_EQ(j["program"], "eps-client");
+  EXPECT_EQ(j["address"], "10.0.8.1/24");
+  EXPECT_EQ(j["mac"], "02:00:00:00:00:01");
+  EXPECT_EQ(j["network"], (json{{"address", "10.0.8.0/24"}, {"mtu", 1400}}));
+  EXPECT_EQ(j["server"], (json{{"connected", true}, {"endpoint", "192.0.2.1:43439"}, {"note", ""}}));
+  EXPECT_EQ(j["observed_endpoint"], "[2001:db8::5]:50000");
+  EXPECT_EQ(j["list_version"].get<std::uint64_t>(), 0xfedcba9876543210);
+  EXPECT_EQ(j["uptime_seconds"], 3700);
+  EXPECT_EQ(j["drops"], (json{{"replayed", 3}}));
+  ASSERT_EQ(j["peers"].size(), 2u);
+  const json& bob = j["peers"][0];
+  EXPECT_EQ(bob["path"], "direct");
+  EXPECT_EQ(bob["last_handshake_seconds"], 61);
+  EXPECT_DOUBLE_EQ(bob["round_trip_ms"].get<double>(), 1.54);
+  EXPECT_EQ(bob["aead"], "aes-256-gcm");
+  EXPECT_EQ(bob["traffic"]["bytes_received"], 2000);
+  for (const char* unknown : {"endpoint", "last_handshake_seconds", "round_trip_ms", "aead", "aead_library"}) {
+    EXPECT_TRUE(j["peers"][1].at(unknown).is_null()) << unknown;
+  }
+}
+
+// The fields that scripts may rely on: this test changes only when one is added.
+TEST(StatusJson, FieldNamesAreStable) {
+  const auto names = [](const json& object) {
+    std::string out;
+    for (const auto& [name, value] : object.items()) out += name + " ";
+    return out;
+  };
+  const json client = to_json(client_status()), server = to_json(server_status());
+  EXPECT_EQ(names(client),
+            "address data_port device drops list_version mac name network observed_endpoint peers program public_key "
+            "server traffic uptime_seconds version ");
+  EXPECT_EQ(
+      names(client["peers"][0]),
+      "address aead aead_library endpoint id last_handshake_seconds mac name online path public_key round_trip_ms "
+      "traffic version ");
+  EXPECT_EQ(names(server),
+            "connections_established drops list_version members network port program traffic uptime_seconds version ");
+  EXPECT_EQ(names(server["members"][0]),
+            "address control_endpoint data_endpoint id mac name online public_key relayed version ");
+  EXPECT_EQ(names(server["traffic"]),
+            "bytes_forwarded bytes_received bytes_sent packets_forwarded packets_received packets_sent ");
+}
+
+TEST(StatusJson, OfAClientThatHasNotJoinedYet) {
+  ClientStatus s;
+  s.server_note = "the connection is refused";
+  const json j = to_json(s);
+  for (const char* unknown : {"address", "mac", "network", "observed_endpoint"}) EXPECT_TRUE(j.at(unknown).is_null());
+  EXPECT_EQ(j["server"]["note"], "the connection is refused");
+  EXPECT_TRUE(j["peers"].is_array());
+  EXPECT_TRUE(j["drops"].is_object());
+  EXPECT_THAT(status_text(j), HasSubstr("not connected; last tried -: the connection is refused\n"));
+}
+
+TEST(MemberTable, ListsByAddress) {
+  std::map<MemberId, Member> members;
+  for (const Member& m : {member(1, "carol", "10.0.8.30", false), member(2, "a-long-name", "10.0.8.4", true)}) {
+    members[m.id] = m;
+  }
+  EXPECT_EQ(member_table(members),
+            "2 members, 1 online:\n"
+            "  10.0.8.4   a-long-name\n"
+            "  10.0.8.30  carol        offline");
+}
+
+TEST(MemberTable, OfFew) {
+  EXPECT_EQ(member_table(MemberList()), "0 members, 0 online");
+  EXPECT_EQ(member_table({{MemberId{1}, member(1, "a", "10.0.8.1", true)}}), "1 member, 1 online:\n  10.0.8.1  a");
+}
+
+TEST(Text, StatusOfAClient) {
+  EXPECT_EQ(status_text(to_json(client_status())),
+            "eps-client  0.1.0, up 1 h 1 min\n"
+            "name        alice\n"
+            "address     10.0.8.1/24 on eps0\n"
+            "MAC         02:00:00:00:00:01\n"
+            "network     10.0.8.0/24, MTU 1400\n"
+            "server      connected to 192.0.2.1:43439\n"
+            "UDP port    40000, seen by the server as [2001:db8::5]:50000\n"
+            "peers       2, 1 online; 1 direct, 0 relayed\n"
+            "sent        1.44 GB in 10 packets\n"
+            "received    999 B in 5 packets\n"
+            "dropped     3 replayed\n");
+}
+
+TEST(Text, StatusOfAServer) {
+  EXPECT_EQ(status_text(to_json(server_status())),
+            "eps-server   0.1.0, up 5 s\n"
+            "network      10.0.8.0/24, MTU 1400\n"
+            "port         43439 (TCP and UDP)\n"
+            "members      2, 1 online\n"
+            "connections  4 since the start\n"
+            "sent         0 B in 0 packets\n"
+            "received     0 B in 0 packets\n"
+            "forwarded    4.50 kB in 3 packets\n");
+}
+
+TEST(Text, PeersAndMembers) {
+  EXPECT_EQ(peers_text(to_json(client_status())),
+            "NAME   ADDRESS   MAC                PATH     ENDPOINT        HANDSHAKE      RTT     SENT                  "
+            "RECEIVED\n"
+            "bob    10.0.8.2  02:00:00:00:00:02  direct   192.0.2.7:1234  1 min 1 s ago  1.5 ms  1.00 kB in 7 packets  "
+            "2.00 kB in 8 packets\n"
+            "carol  10.0.8.3  02:00:00:00:00:03  offline  -               -              -       0 B in 0 packets      "
+            "0 B in 0 packets\n");
+  EXPECT_EQ(members_text(to_json(server_status())),
+            "NAME   ADDRESS   MAC                ONLINE  FROM            UDP             RELAYED  VERSION\n"
+            "alice  10.0.8.1  02:00:00:00:00:01  yes     192.0.2.5:4000  192.0.2.5:4001  4.50 kB  0.1.0\n"
+            "bob    10.0.8.2  02:00:00:00:00:02  no      -               -               0 B      0.1.0\n");
+  EXPECT_EQ(peers_text(json::object()), "No other member.\n");
+  EXPECT_EQ(members_text(json::object()), "No member yet.\n");
+}
+
+TEST(Text, BearsWhatItDoesNotKnow) {
+  const json strange = {
+      {"program", 7}, {"version", json::array()}, {"server", "x"},           {"peers", json::array({1})},
+      {"traffic", 1}, {"network", nullptr},       {"uptime_seconds", "old"}, {"drops", {{"a", "b"}}}};
+  EXPECT_THAT(status_text(strange), HasSubstr("eps-client  -, up -\n"));
+  EXPECT_THAT(peers_text(strange), HasSubstr("NAME"));
+  EXPECT_THAT(status_text(json::object()), HasSubstr("network"));
+}
+
+TEST(Text, HumanBytes) {
+  const std::vector<std::pair<std::uint64_t, std::string>> cases = {
+      {0, "0 B"},          {999, "999 B"},        {1000, "1.00 kB"},       {9994, "9.99 kB"},
+      {9995, "10.0 kB"},   {99949, "99.9 kB"},    {99950, "100 kB"},       {999499, "999 kB"},
+      {999500, "1.00 MB"}, {228757979, "229 MB"}, {1436434521, "1.44 GB"}, {UINT64_MAX, "18.4 EB"}};
+  for (const auto& [bytes, text] : cases) EXPECT_EQ(human_bytes(bytes), text);
+}
+
+TEST(Text, HumanDuration) {
+  const std::vector<std::pair<std::uint64_t, std::string>> cases = {
+      {0, "0 s"},    {59, "59 s"},          {60, "1 min"},          {62, "1 min 2 s"}, {3600, "1 h"},
+      {3659, "1 h"}, {12000, "3 h 20 min"}, {86399, "23 h 59 min"}, {86400, "1 d"},    {1051200, "12 d 4 h"}};
+  for (const auto& [duration, text] : cases) EXPECT_EQ(human_duration(duration), text);
+}
+
+TEST(Text, ColumnsCountCharacters) {
+  EXPECT_EQ(columns({{"ü", "b"}, {"ab", "", "c"}, {}}), "ü   b\nab     c\n\n");
+}
+
+}  // namespace
+}  // namespace eps::report
