@@ -92,7 +92,9 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
     }
   }
   if (!opened) return;
-  peer.activity->last_received.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  const Instant::rep at = now.time_since_epoch().count();
+  peer.activity->last_received.store(at, std::memory_order_relaxed);
+  if (!arrival_.relayed()) peer.activity->last_received_directly.store(at, std::memory_order_relaxed);
   peer.activity->counters.received(packets, bytes);
   counters_.received(packets, bytes);
 }

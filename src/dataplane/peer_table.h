@@ -22,10 +22,14 @@ namespace eps::dataplane {
 // Traffic of one peer. Written by workers with relaxed atomics once a batch, read by node/ for timers and reports.
 struct PeerActivity {
   Counters counters;
-  std::atomic<Instant::rep> last_sent{0};      // of anything sealed to the peer
-  std::atomic<Instant::rep> last_received{0};  // of anything that authenticated, by any path
+  std::atomic<Instant::rep> last_sent{0};               // of anything sealed to the peer
+  std::atomic<Instant::rep> last_received{0};           // of anything that authenticated, by any path
+  std::atomic<Instant::rep> last_received_directly{0};  // not through the relay: a sign of life of the direct path
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
+  Instant received_directly_at() const {
+    return Instant(Duration(last_received_directly.load(std::memory_order_relaxed)));
+  }
 };
 
 // One peer as a sender of frames sees it.

@@ -269,7 +269,9 @@ void Peers::tick(Peer& peer, Instant now) {
   const Instant received = std::max(peer.activity->received_at(), peer.session_began);
   const bool flows = now - sent < kActiveFor;
   if (peer.current && flows) {
-    if (peer.path.watch(sent, received, now)) dirty_ = true;
+    // Hearing the peer through the relay says nothing of the direct path: it may have lost that one already.
+    const Instant directly = std::max(peer.activity->received_directly_at(), peer.session_began);
+    if (peer.path.watch(sent, directly, now)) dirty_ = true;
     const bool silent = sent > received && now - received > mesh::kSilence;
     if (silent && !peer.path.direct() && now - peer.relay_ping_at > std::chrono::seconds(1)) ping_relay(peer, now);
     const bool dead = sent > received && now - received > kDeadAfter;

@@ -64,13 +64,20 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
 }
 
 // Two networks with the same addresses on one computer: one of them would become unreachable, and which, chance.
+// Another TAP with exactly this network is a second member of it on the same computer, as in tests and with containers.
 Result<void> NetlinkLink::check_collision(const ports::LinkConfig& config, int own, const std::vector<Interface>& all) {
   Result<std::vector<InterfaceAddress>> others = list_addresses(socket_, AF_INET);
   if (!others) return others.error();
+  const auto second_member = [&](int index, const Ip4Network& network) {
+    const auto is_tap = [&](const Interface& i) { return i.index == index && i.kind == "tun"; };
+    return network == config.network && std::any_of(all.begin(), all.end(), is_tap);
+  };
   for (const InterfaceAddress& other : *others) {
     if (other.index == own || !other.address.is_v4() || !other.prefix_address.is_v4()) continue;
     const Ip4 ip = other.address.v4();
-    if (config.network.overlaps(network_of(other.prefix_address.v4(), other.prefix)) || config.network.contains(ip)) {
+    const Ip4Network network = network_of(other.prefix_address.v4(), other.prefix);
+    if (second_member(other.index, network)) continue;
+    if (config.network.overlaps(network) || config.network.contains(ip)) {
       return collision(config.network, to_string(ip) + "/" + std::to_string(other.prefix), name_of(all, other.index));
     }
   }
@@ -80,7 +87,7 @@ Result<void> NetlinkLink::check_collision(const ports::LinkConfig& config, int o
   for (const Route& route : *routes) {
     if (route.index == own || route.index == 0) continue;
     // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), give way to ours.
-    if (route.to.prefix <= 1 || !route.to.overlaps(config.network)) continue;
+    if (route.to.prefix <= 1 || !route.to.overlaps(config.network) || second_member(route.index, route.to)) continue;
     return collision(config.network, "the route to " + to_string(route.to), name_of(all, route.index));
   }
   return {};

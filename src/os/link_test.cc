@@ -32,7 +32,8 @@ class LinkTest : public NetnsTest {
   // An interface with addresses, up.
   static void add(const std::string& name, const std::string& address, const std::string& kind = "veth") {
     const std::string type = kind == "veth" ? " type veth peer name " + name + "-p" : " type " + kind;
-    ASSERT_TRUE(shell("ip link add " + name + type + " && ip link set " + name + " up"));
+    const std::string made = kind == "tun" ? "ip tuntap add " + name + " mode tap" : "ip link add " + name + type;
+    ASSERT_TRUE(shell(made + " && ip link set " + name + " up"));
     if (kind == "veth") {
       ASSERT_TRUE(shell("ip link set " + name + "-p up"));
     }
@@ -128,6 +129,16 @@ TEST_F(LinkTest, RefusesANetworkThatAnotherInterfaceHas) {
   expect_collision(config("192.168.43.130", "192.168.43.128/25"), "192.168.43.7/24 on eth0");
   expect_collision(config("10.20.30.40", "10.20.30.0/24"), "10.20.0.0/16 on eth0");
   must(link_->configure(config("192.168.44.9", "192.168.44.0/24")));
+}
+
+TEST_F(LinkTest, ASecondMemberOnOneComputerIsNoCollision) {
+  add("eps1", "192.168.43.8/24", "tun");
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+}
+
+TEST_F(LinkTest, AnotherTapWithHalfOfTheNetworkIsOne) {
+  add("eps1", "192.168.43.8/25", "tun");
+  expect_collision(config("192.168.43.7", "192.168.43.0/24"), "192.168.43.8/25 on eps1");
 }
 
 TEST_F(LinkTest, SeesMultipathAndPointToPointToo) {

@@ -189,8 +189,12 @@ void ClientDaemon::act(node::ClientOutputs out) {
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
+// A change of something else than names, addresses and presence prints the same list: once is enough.
 void ClientDaemon::log_members() {
-  log_.info(report::member_table(node_->members()));
+  std::string table = report::member_table(node_->members());
+  if (table == logged_members_) return;
+  log_.info(table);
+  logged_members_ = std::move(table);
 }
 
 void ClientDaemon::on_addresses_changed() {

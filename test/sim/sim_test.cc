@@ -97,6 +97,27 @@ TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
       minutes(2)));
 }
 
+// One end notices first; what it then sends through the relay must not make the other believe in its direct path.
+TEST_P(Sim, BothEndsLeaveALostDirectPath) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+  world.network().block_udp(world.address(0), world.address(1), true);
+  const Instant cut = world.clock().now();
+  bool answered = false;
+  while (!answered && world.clock().now() - cut < seconds(10)) {
+    const std::uint64_t question = world.send_frame(0, 1);
+    world.run_for(milliseconds(50));
+    if (!world.delivered(question, 1)) continue;
+    const std::uint64_t answer = world.send_frame(1, 0);
+    world.run_for(milliseconds(50));
+    answered = world.delivered(answer, 0);
+  }
+  EXPECT_TRUE(answered);
+  EXPECT_LT(world.clock().now() - cut, seconds(4));
+}
+
 TEST_P(Sim, LossReorderingAndDuplicationDoNotStopIt) {
   World world(options(4));
   world.network().weather = {.delay = milliseconds(40), .jitter = milliseconds(60), .loss = 0.15, .duplication = 0.05};
