@@ -22,6 +22,7 @@ GOOD = {
 BAD = [
     ("layers", "src/model/up.cc", '#include "session/session.h"\n'),
     ("layers", "src/os/up.cc", '#include "registry/registry.h"\n'),
+    ("layers", "src/ops/up.cc", '#include "report/text.h"\n'),
     ("layers", "src/mesh/beside.cc", '#include "session/session.h"\n'),
     ("layers", "src/attic/new.cc", "int x;\n"),
     ("layers", "src/loose.cc", "int x;\n"),
