@@ -14,7 +14,7 @@ from eps import BIN, Network
 from lab import take_down, wait_until
 
 PREFIX = "epsdemo-"
-NAMES = ["alice", "bob", "carol"]
+NAMES = ["a", "b", "c"]
 STREAM_SECONDS = 3
 
 
@@ -26,7 +26,7 @@ def measure(one, other):
     """One row of the table: what `one` says of `other`, and the figures between them."""
     ping = one.host.run("ping", "-n", "-q", "-c", 20, "-i", 0.05, "-W", 1, other.address, timeout=30)
     round_trip = float(re.search(r"= [\d.]+/([\d.]+)/", ping).group(1))
-    server = other.host.spawn("iperf3", "-s", "-1", "-B", other.address)
+    server = other.host.spawn("iperf3", "-s", "-1", "--forceflush", "-B", other.address)
     wait_until(lambda: "listening" in server.output(), "iperf3 listens")
     stream = json.loads(one.host.run("iperf3", "-J", "-c", other.address, "-t", STREAM_SECONDS, timeout=60))
     server.wait()
@@ -115,9 +115,10 @@ def say_how_to_go_on(network, clients):
     a, b = clients[:2]
     print(f"""The network stays up.
 
-  sudo ip netns exec {a.host.namespace} bash       a shell on {a.name}'s computer; there: ping {b.address}
+  sudo ip netns exec {a.host.namespace} ping {b.address}
+  sudo ip netns exec {a.host.namespace} bash        (a shell on {a.name}'s computer)
   sudo {BIN.relative_to(ROOT)}/eps --socket {a.socket} peers
-  sudo ./demo --down                          takes it down
+  sudo ./demo --down                    (takes it down)
 
 Logs, state and sockets are in {network.directory}""")
 

@@ -199,6 +199,8 @@ class Lab:
         sh("ip", "-n", self.switch, "link", "set", port, "master", "br0", "up")
         for address in filter(None, [host.v4 and f"{host.v4}/24", host.v6 and f"{host.v6}/64"]):
             host.ip("addr", "add", address, "dev", "eth0")
+        if not v6:
+            host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
         host.ip("link", "set", "eth0", "up")
         host.port = port
         return host

@@ -14,6 +14,11 @@ from eps import BIN
 from lab import sh, wait_until
 
 
+def endpoints_of(host):
+    """What an endpoint of that host begins with."""
+    return f"{host.v4}:", f"[{host.v6}]:"
+
+
 def test_server_and_two_clients(network):
     network.server()
     a, b = network.clients("a", "b")
@@ -29,7 +34,7 @@ def test_three_clients_reach_each_other_directly(network):
             if one is not other:
                 assert one.ping(other, 2) == 2
                 one.wait_path(other, "direct")
-                assert one.peers()[other.name]["endpoint"].startswith(other.host.v4 + ":")
+                assert one.peers()[other.name]["endpoint"].startswith(endpoints_of(other.host))
 
 
 def test_server_and_client_on_one_computer(network):
@@ -40,13 +45,14 @@ def test_server_and_client_on_one_computer(network):
     assert a.ping(b) == 3 and b.ping(a) == 3
 
 
-def test_two_clients_on_one_computer(network):
+def test_one_computer_in_two_networks(network):
     network.server(network="10.40.0.0/24")
-    a = network.client("a")
-    b = network.client("b", host=a.host, device="eps1")
-    c = network.client("c")
-    c.wait_sees(a, b)
-    assert c.ping(a) == 3 and c.ping(b) == 3
+    a, b = network.clients("a", "b")
+    network.server(host=network.host("other"), network="10.41.0.0/24")
+    c = network.client("c", host=a.host, device="eps1")
+    d = network.client("d", host=b.host, device="eps1")
+    c.wait_sees(d)
+    assert a.ping(b) == 3 and c.ping(d) == 3
 
 
 def test_interface_is_as_the_server_says(network):
@@ -95,8 +101,10 @@ def test_status_peers_and_members(network):
     assert members["a"]["control_endpoint"].startswith(a.host.v4 + ":")
 
     assert a.address in a.eps("status")
-    for word in "b", b.address, b.mac, "direct", f"{b.host.v4}:":
-        assert word in a.eps("peers")
+    table = a.eps("peers")
+    for word in "b", b.address, b.mac, "direct":
+        assert word in table
+    assert any(endpoint in table for endpoint in endpoints_of(b.host))
     assert json.loads(a.eps("--json", "peers")) and json.loads(server.eps("--json", "members"))
     for client in a, b:
         assert re.search(rf"\b{client.name}\b.*{re.escape(client.address)}", server.eps("members"))
@@ -140,12 +148,12 @@ def test_client_waits_for_the_server(network):
 def test_one_file_for_both_programs(network):
     server = network.server()
     server.stop()
-    with server.conf.open("a") as conf:
-        conf.write(f"network = 10.44.0.0/24\nserver = {server.host.v4}\nname = both\n"
-                   "[client]\nport = 12346\n[server]\nport = 12346\n")
+    common = f"network = 10.44.0.0/24\nserver = {server.host.v4}\nname = both\nport = 1\n"
+    server.conf.write_text(common + server.conf.read_text() + "\n[client]\nport = 12346\n[server]\nport = 12346\n")
     server.restart()
-    a = network.client("a", server=None, name=None, conf=server.conf, join=False)
-    a.wait_joined()
+    a = network.client("a", conf=server.conf, start=False)
+    a.options |= {"server": None, "name": None}
+    a.start().wait_joined()
     assert a.status()["name"] == "both" and a.address.startswith("10.44.0.")
     assert a.status()["server"]["endpoint"].endswith(":12346")
 

@@ -81,6 +81,7 @@ def test_direct_path_is_found_when_it_opens_and_left_when_it_closes(apart):
         a.ping(b, 1)
         return a.path_to(b) == "relayed"
     wait_until(relayed, "a goes back to the relay", 60)
+    wait_until(lambda: a.ping(b, 1) == 1, "b goes back to it as well", 2)
     assert a.ping(b, 5) == 5
 
 

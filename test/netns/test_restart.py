@@ -28,11 +28,11 @@ def test_kill_the_server(network):
     server.kill()
     for client in clients:
         client.wait_status(lambda s: not s["server"]["connected"], "sees that the server is gone", 60)
-    assert a.ping(b) == 3, "a session that did not exist yet, from what both know"
+    assert a.ping(b, 10) == 10, "a session that did not exist yet, from what both know"
     server.restart()
     assert addresses(*clients) == before
     sent, received = pinger.stop()
-    assert sent > 20 and sent - received <= 1, "direct traffic goes on"
+    assert sent > 10 and sent - received <= 1, "direct traffic goes on"
     assert {m["name"] for m in server.status()["members"] if m["online"]} == {"a", "b", "c"}
 
 
@@ -168,15 +168,15 @@ def test_a_client_moves_to_another_address(network):
     network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
-    a.host.ip("addr", "add", "10.77.0.200/24", "dev", "eth0")
     a.host.ip("addr", "del", f"{a.host.v4}/24", "dev", "eth0")
+    a.host.ip("addr", "add", "10.77.0.200/24", "dev", "eth0")
     a.host.ip("-6", "addr", "flush", "dev", "eth0", "scope", "global")
     wait_until(lambda: b.ping(a, 1) == 1, "b reaches a", 60)
     a.wait_status(lambda s: s["server"]["connected"], "is connected again", 60)
 
 
-def test_counters_survive_no_restart_but_sessions_do_not_mix(network):
-    """After a restart on either side streams run in fresh sessions at once."""
+def test_stream_right_after_each_restart(network):
+    """On either side, while the other still holds the old session and the old endpoint."""
     network.server()
     a, b = network.clients("a", "b")
     for client in a, b:
