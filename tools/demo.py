@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import pathlib
 import re
 import signal
@@ -117,7 +118,7 @@ def say_how_to_go_on(network, clients):
 
   sudo ip netns exec {a.host.namespace} ping {b.address}
   sudo ip netns exec {a.host.namespace} bash        (a shell on {a.name}'s computer)
-  sudo {BIN.relative_to(ROOT)}/eps --socket {a.socket} peers
+  sudo {os.path.relpath(BIN, ROOT)}/eps --socket {a.socket} peers
   sudo ./demo --down                    (takes it down)
 
 Logs, state and sockets are in {network.directory}""")
