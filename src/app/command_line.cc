@@ -54,6 +54,7 @@ Error wrong(Program program, const std::string& sentence) {
 
 Error unknown_option(Program program, std::string name) {
   name.erase(0, name.find_first_not_of('-'));
+  name.erase(std::min(name.find('='), name.size()));
   const Program sibling = program == Program::client ? Program::server : Program::client;
   if (const OptionSpec* spec = find_option(name); spec != nullptr && spec->is_of(sibling)) {
     return wrong(program, "--" + name + " is an option of " + name_of(sibling));
@@ -71,17 +72,26 @@ Error unexpected_argument(Program program, const std::string& text) {
   return wrong(program, "unexpected argument \"" + quotable(text) + "\"; see " + name_of(program) + " --help");
 }
 
-// Boost takes an implicit value's replacement only behind "=", the manual's examples have it as the next word.
-std::vector<std::string> join_optional_values(const std::vector<std::string>& arguments) {
+// Two things that Boost sees otherwise: the value of an optional value may be the next word, as in the manual's
+// examples, and the next option is never the value of the one before it.
+Result<std::vector<std::string>> join_values(Program program, const std::vector<std::string>& arguments) {
   std::vector<std::string> joined;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
+    joined.push_back(argument);
     const OptionSpec* spec = argument.starts_with("--") ? find_option(argument.substr(2)) : nullptr;
-    const bool value_follows = i + 1 < arguments.size() && !arguments[i + 1].starts_with('-');
-    if (spec != nullptr && spec->kind == OptionSpec::Kind::optional_value && value_follows) {
-      joined.push_back(argument + "=" + arguments[++i]);
+    if (spec == nullptr || !spec->is_of(program) || spec->kind == OptionSpec::Kind::flag) continue;
+    const bool optional = spec->kind == OptionSpec::Kind::optional_value;
+    if (i + 1 == arguments.size() || arguments[i + 1].starts_with("--")) {
+      if (!optional) return wrong(program, argument + " needs a value");
+      continue;
+    }
+    const std::string& value = arguments[++i];
+    // Boost refuses nothing behind "=", but takes it as a word; what is wrong with it is said later.
+    if (optional && !value.empty()) {
+      joined.back() += "=" + value;
     } else {
-      joined.push_back(argument);
+      joined.push_back(value);
     }
   }
   return joined;
@@ -113,9 +123,11 @@ std::string help_text(Program program) {
 }
 
 Result<std::vector<Given>> parse_command_line(Program program, const std::vector<std::string>& arguments) {
+  const auto joined = join_values(program, arguments);
+  if (!joined) return joined.error();
   try {
     const po::options_description known = describe(program);
-    const auto parsed = po::command_line_parser(join_optional_values(arguments)).options(known).style(kStyle).run();
+    const auto parsed = po::command_line_parser(*joined).options(known).style(kStyle).run();
     std::vector<Given> out;
     for (const po::option& option : parsed.options) {
       if (option.string_key.empty()) {

@@ -14,6 +14,7 @@ namespace eps::app {
 struct Given {
   const OptionSpec* spec = nullptr;
   std::string value;  // of a flag "true"; of an optional value that is left out, the one that it then takes
+  bool off = false;   // an optional value that the file switches off
   std::string where;  // "eps-client: --port 0" or "/etc/eps.conf:3: port = 0": the beginning of an error; no secret
 };
 

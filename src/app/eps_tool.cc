@@ -115,14 +115,13 @@ class Tool {
     err_ << "eps: " << sentence << "\n";
     return kExitFailure;
   }
-  int not_running(const std::string& who, const std::string& where) {
-    err_ << "eps: " << who << " does not run here (nobody answers at " << where
-         << "). Start it, or name its socket with "
+  int not_running(const std::string& sentence, const std::string& where) {
+    err_ << "eps: " << sentence << " (nobody answers at " << where << "). Start it, or name its socket with "
          << "--socket.\n";
     return kExitNotRunning;
   }
   int failed(const Error& error, const std::string& who, const std::string& where) {
-    return error.code == Errc::not_found ? not_running(who, where) : fail(error.what);
+    return error.code == Errc::not_found ? not_running(who + " does not run here", where) : fail(error.what);
   }
 
   // The whole answer of a daemon that says yes.
@@ -144,15 +143,17 @@ class Tool {
   int status() {
     if (request_.socket) {
       const auto answer = ask_status(*request_.socket, "status");
-      if (!answer) return failed(answer.error(), "The daemon", *request_.socket);
+      if (!answer) return failed(answer.error(), "the daemon", *request_.socket);
       return request_.json ? print_json(*answer) : print(report::status_text(*answer));
     }
     const auto client = ask_status(defaults_.client_socket, "status");
     const auto server = ask_status(defaults_.server_socket, "status");
     if (!client && !server) {
-      const Error& error = client.error().code == Errc::not_found ? server.error() : client.error();
-      return failed(error, "Neither eps-client nor eps-server",
-                    defaults_.client_socket + " or " + defaults_.server_socket);
+      for (const auto* answer : {&client, &server}) {
+        if (answer->error().code != Errc::not_found) return fail(answer->error().what);
+      }
+      return not_running("neither eps-client nor eps-server runs here",
+                         defaults_.client_socket + " or " + defaults_.server_socket);
     }
     // One runs and the other is there but cannot be asked.
     for (const auto* answer : {&client, &server}) {

@@ -1,0 +1,199 @@
+#include "app/eps_tool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/io_context.hpp>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "ops/status_socket.h"
+#include "report/status_json.h"
+#include "support/temporary_directory.h"
+
+namespace eps::app {
+namespace {
+
+using nlohmann::json;
+using test::TemporaryDirectory;
+using testing::HasSubstr;
+
+ClientStatus client_status() {
+  ClientStatus s;
+  s.name = "alice";
+  s.version = "0.1.0";
+  PeerStatus bob;
+  bob.member.name = "bob";
+  s.peers = {bob};
+  return s;
+}
+
+ServerStatus server_status() {
+  ServerStatus s;
+  s.version = "0.1.0";
+  ServerMemberStatus alice;
+  alice.member.name = "alice";
+  s.members = {alice};
+  return s;
+}
+
+json client_answer(const json& request) {
+  const std::string command = request.value("command", "");
+  if (command == "status" || command == "peers") return {{"ok", true}, {"status", report::to_json(client_status())}};
+  return {{"ok", false}, {"error", "eps-client does not know the command"}};
+}
+
+json server_answer(const json& request) {
+  const std::string command = request.value("command", "");
+  if (command == "status" || command == "members") return {{"ok", true}, {"status", report::to_json(server_status())}};
+  if (command == "remove" && request.value("name", "") == "alice") return {{"ok", true}};
+  return {{"ok", false}, {"error", "There is no member with that name."}};
+}
+
+// A daemon's socket, served by a thread.
+class Daemon {
+ public:
+  Daemon(const std::string& path, ops::StatusSocket::Handler handler)
+      : socket_(ops::StatusSocket::open(io_, path, "test", std::move(handler)).value()),
+        thread_([this] { io_.run(); }) {}
+  ~Daemon() {
+    io_.stop();
+    thread_.join();
+  }
+
+ private:
+  boost::asio::io_context io_{1};
+  std::unique_ptr<ops::StatusSocket> socket_;
+  std::thread thread_;
+};
+
+class EpsTool : public testing::Test {
+ protected:
+  int run(const std::vector<std::string>& arguments) {
+    out.str("");
+    err.str("");
+    return run_tool(arguments, {dir / "client.sock", dir / "server.sock", dir / "state"}, out, err);
+  }
+  json printed() const { return json::parse(out.str()); }
+
+  const TemporaryDirectory dir;
+  std::ostringstream out, err;
+};
+
+TEST_F(EpsTool, ShowsWhicheverRuns) {
+  EXPECT_EQ(run({"status"}), 3);
+  EXPECT_EQ(err.str(), "eps: neither eps-client nor eps-server runs here (nobody answers at " + dir.path() +
+                           "/client.sock or " + dir.path() +
+                           "/server.sock). Start it, or name its socket with --socket.\n");
+  EXPECT_EQ(out.str(), "");
+  const Daemon client(dir / "client.sock", client_answer);
+  EXPECT_EQ(run({"status"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("eps-client  0.1.0"));
+  EXPECT_THAT(out.str(), testing::Not(HasSubstr("eps-server")));
+  const Daemon server(dir / "server.sock", server_answer);
+  EXPECT_EQ(run({"status"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("eps-client  0.1.0"));
+  EXPECT_THAT(out.str(), HasSubstr("\n\neps-server   0.1.0"));
+  EXPECT_EQ(err.str(), "");
+}
+
+TEST_F(EpsTool, StatusAsJson) {
+  const Daemon server(dir / "server.sock", server_answer);
+  EXPECT_EQ(run({"status", "--json"}), 0);
+  EXPECT_EQ(printed(), (json{{"server", report::to_json(server_status())}}));
+  EXPECT_EQ(run({"--json", "--socket", dir / "server.sock", "status"}), 0);
+  EXPECT_EQ(printed(), report::to_json(server_status()));
+  const Daemon client(dir / "client.sock", client_answer);
+  EXPECT_EQ(run({"status", "--json"}), 0);
+  EXPECT_EQ(printed().size(), 2u);
+}
+
+TEST_F(EpsTool, NamesASocket) {
+  const Daemon other(dir / "other.sock", client_answer);
+  EXPECT_EQ(run({"status", "--socket", dir / "other.sock"}), 0);
+  EXPECT_EQ(run({"--socket=" + (dir / "other.sock"), "peers"}), 0);
+  EXPECT_EQ(run({"--socket", dir / "none.sock", "status"}), 3);
+  EXPECT_THAT(err.str(), HasSubstr("nobody answers at " + dir.path() + "/none.sock"));
+}
+
+TEST_F(EpsTool, PeersAndMembers) {
+  EXPECT_EQ(run({"peers"}), 3);
+  EXPECT_THAT(err.str(), HasSubstr("eps: eps-client does not run here"));
+  EXPECT_EQ(run({"members"}), 3);
+  EXPECT_THAT(err.str(), HasSubstr("eps: eps-server does not run here"));
+  const Daemon client(dir / "client.sock", client_answer), server(dir / "server.sock", server_answer);
+  EXPECT_EQ(run({"peers"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("\nbob "));
+  EXPECT_EQ(run({"peers", "--json"}), 0);
+  EXPECT_EQ(printed()[0]["name"], "bob");
+  EXPECT_EQ(run({"members"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("\nalice "));
+  EXPECT_EQ(run({"members", "--json"}), 0);
+  EXPECT_EQ(printed()[0]["name"], "alice");
+  EXPECT_EQ(run({"members", "--socket", dir / "client.sock"}), 1);
+  EXPECT_EQ(err.str(), "eps: eps-client does not know the command\n");
+}
+
+TEST_F(EpsTool, RemovesAMember) {
+  EXPECT_EQ(run({"members", "remove", "alice"}), 3);
+  const Daemon server(dir / "server.sock", server_answer);
+  EXPECT_EQ(run({"members", "remove", "alice"}), 0);
+  EXPECT_EQ(out.str(), "alice is removed.\n");
+  EXPECT_EQ(run({"members", "remove", "alice", "--json"}), 0);
+  EXPECT_EQ(printed(), (json{{"ok", true}}));
+  EXPECT_EQ(run({"members", "remove", "nobody"}), 1);
+  EXPECT_EQ(err.str(), "eps: There is no member with that name.\n");
+  EXPECT_EQ(run({"members", "remove"}), 2);
+}
+
+TEST_F(EpsTool, PrintsTheKey) {
+  EXPECT_EQ(run({"key"}), 1);
+  EXPECT_THAT(err.str(), HasSubstr("eps: there is no network key at " + dir.path() + "/state/server/network.key: "));
+  std::filesystem::create_directories(dir / "state/server");
+  dir.write("state/server/network.key", "");
+  EXPECT_EQ(run({"key"}), 1);
+  dir.write("state/server/network.key", "eps1-abc\n");
+  EXPECT_EQ(run({"key"}), 0);
+  EXPECT_EQ(out.str(), "eps1-abc\n");
+  EXPECT_EQ(run({"key", "--json"}), 0);
+  EXPECT_EQ(printed(), (json{{"key", "eps1-abc"}}));
+  EXPECT_EQ(run({"key", "--state", dir / "elsewhere"}), 1);
+}
+
+TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{}, "no command is given"},
+      {{"stat"}, "unknown command \"stat\""},
+      {{"status", "now"}, "unknown command \"status now\""},
+      {{"members", "add", "x"}, "unknown command \"members add x\""},
+      {{"status", "--jso"}, "unknown option \"--jso\""},
+      {{"status", "--socket"}, "the required argument for option '--socket' is missing"},
+  };
+  for (const auto& [arguments, sentence] : cases) {
+    EXPECT_EQ(run(arguments), 2);
+    EXPECT_EQ(err.str(), "eps: " + sentence + "; see eps --help\n");
+    EXPECT_EQ(out.str(), "");
+  }
+}
+
+TEST_F(EpsTool, HelpAndVersion) {
+  for (const char* help : {"help", "--help"}) {
+    EXPECT_EQ(run({help}), 0);
+    EXPECT_THAT(out.str(), HasSubstr("members remove NAME"));
+  }
+  for (const char* version : {"version", "--version"}) {
+    EXPECT_EQ(run({version}), 0);
+    EXPECT_TRUE(out.str().starts_with("EPS Conduits v"));
+  }
+}
+
+TEST_F(EpsTool, ADaemonThatBreaksOffIsAFailure) {
+  const Daemon strange(dir / "client.sock", [](const json&) { return json{{"status", 5}}; });
+  EXPECT_EQ(run({"peers"}), 1);
+  EXPECT_EQ(err.str(), "eps: the daemon refuses\n");
+}
+
+}  // namespace
+}  // namespace eps::app

@@ -38,7 +38,7 @@ Result<Values> by_name(const std::vector<Given>& all) {
   for (const Given& given : all) {
     std::vector<Given>& same = values[given.spec->name];
     if (!same.empty() && !may_repeat(*given.spec)) return wrong(given.where, "is given twice");
-    same.push_back(given);
+    if (!given.off) same.push_back(given);
   }
   return values;
 }
@@ -64,7 +64,7 @@ class ConfReader {
       if (!ours || !spec->is_of(program_)) continue;
       auto given = to_given(line, *spec, where);
       if (!given) return given.error();
-      if (*given) (line.section.empty() ? general : own).push_back(std::move(**given));
+      (line.section.empty() ? general : own).push_back(std::move(*given));
     }
     auto values = by_name(general);
     auto stronger = by_name(own);
@@ -83,9 +83,8 @@ class ConfReader {
     return "unknown option \"" + quotable(name) + "\"" + hint;
   }
 
-  // Nothing for an optional value that is switched off, as the option is then not given.
-  Result<std::optional<Given>> to_given(const ConfLine& line, const OptionSpec& spec, const std::string& where) const {
-    Given given{&spec, line.value.value_or(""), where + ": " + line.name};
+  Result<Given> to_given(const ConfLine& line, const OptionSpec& spec, const std::string& where) const {
+    Given given{&spec, line.value.value_or(""), false, where + ": " + line.name};
     if (line.value && spec.name != "key") given.where += " = " + quotable(*line.value);
     switch (spec.kind) {
       case OptionSpec::Kind::flag:
@@ -93,7 +92,7 @@ class ConfReader {
         break;
       case OptionSpec::Kind::optional_value: {
         const auto on = line.value ? switch_value(*line.value) : Result<bool>(true);
-        if (on && !*on) return std::optional<Given>();
+        given.off = on && !*on;
         if (on) given.value = spec.in(program_).value;
         break;
       }
@@ -101,7 +100,7 @@ class ConfReader {
         if (!line.value) return wrong(given.where, "needs a value: " + line.name + " = VALUE");
         break;
     }
-    return std::optional<Given>(std::move(given));
+    return given;
   }
 
   Program program_;
@@ -136,7 +135,10 @@ class Taker {
         name, [=](std::string_view text) { return number_value(text, min, max); },
         [&](std::uint64_t value) { target = Target(value); });
   }
-  bool has(std::string_view name) const { return values_.contains(name); }
+  bool has(std::string_view name) const {
+    const auto it = values_.find(name);
+    return it != values_.end() && !it->second.empty();
+  }
   const std::optional<Error>& problem() const { return problem_; }
 
  private:

@@ -58,19 +58,20 @@ std::optional<KeyFileOutcome> find_key(const std::vector<ConfLine>& lines, std::
   return found;
 }
 
+std::string example_of(const OptionSpec& spec, const OptionSpec::In& in) {
+  if (spec.kind == OptionSpec::Kind::flag) return "false";
+  if (spec.name == "name") return "alice";
+  return in.value.empty() ? "eps.example.com" : std::string(in.value);
+}
+
+// Those that are the same in both programs if `shared`, else those that are not.
 void append_options(std::string& out, Program program, bool shared) {
   const Program sibling = program == Program::client ? Program::server : Program::client;
   for (const OptionSpec& spec : option_table()) {
     if (spec.command_line_only || !spec.is_of(program) || spec.name == "key") continue;
-    // Shared: the options that are the same in both programs.
-    const bool same = spec.is_of(sibling) && spec.in(program).value == spec.in(sibling).value;
-    if (same != shared) continue;
     const OptionSpec::In& in = spec.in(program);
-    const std::string name(spec.name);
-    out += "# " + std::string(in.help) + "\n#" + name + " = ";
-    out += spec.kind == OptionSpec::Kind::flag ? "true" : std::string(in.value);
-    if (spec.kind == OptionSpec::Kind::value && in.value.empty()) out += "eps.example.com";
-    out += "\n";
+    if ((spec.is_of(sibling) && in.value == spec.in(sibling).value) != shared) continue;
+    out += "# " + std::string(in.help) + "\n#" + std::string(spec.name) + " = " + example_of(spec, in) + "\n";
   }
 }
 
@@ -81,7 +82,10 @@ std::string conf_template(std::string_view key) {
       "# EPS Conduits: configuration of eps-server and eps-client.\n"
       "#\n"
       "# One option a line, as on the command line but without the dashes; the command line wins. What stands before\n"
-      "# [server] and [client] is for both programs. Commented-out lines show the defaults.\n"
+      "# [server] and [client] is for both programs.\n"
+      "#\n"
+      "# Lines that are commented out show what holds without them, but: a client needs its server; scorecard and\n"
+      "# graphviz show the file that is written once they are set.\n"
       "\n"
       "# The network key: copy this line into the configuration file of every client, and keep it secret.\n" +
       key_line(key) + "\n# Both programs\n\n";
