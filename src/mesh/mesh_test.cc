@@ -59,6 +59,22 @@ TEST_F(PathFinderTest, GivesUpASilentPathInUnderTwoSeconds) {
   EXPECT_FALSE(due().empty()) << "it is probed again";
 }
 
+TEST_F(PathFinderTest, ADoubtedPathHasOneMoreChance) {
+  finder.on_pong(kLan, due()[0].id, now);
+  now += std::chrono::seconds(10);
+  finder.doubt(now);
+  auto ping = due();
+  ASSERT_EQ(ping.size(), 1U);
+  EXPECT_FALSE(finder.watch(now, now - std::chrono::seconds(5), now));
+  EXPECT_FALSE(finder.on_pong(kLan, ping[0].id, now)) << "the same path as before";
+  now += kPingAgain;
+  EXPECT_FALSE(finder.watch(now, now - kPingAgain, now));
+  finder.doubt(now);
+  due();
+  now += kPingAgain;
+  EXPECT_TRUE(finder.watch(now, now - std::chrono::seconds(5), now));
+}
+
 TEST_F(PathFinderTest, KeepsAPathThatAnswers) {
   finder.on_pong(kLan, due()[0].id, now);
   for (int i = 0; i < 100; ++i) {

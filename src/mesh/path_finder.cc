@@ -105,6 +105,16 @@ bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
   return false;
 }
 
+void PathFinder::doubt(Instant now) {
+  if (!direct_ || in_doubt()) return;
+  if (Probe* probe = find(*direct_)) {
+    due_.push_back(ping(*probe, now));
+    next_round_ = std::min(next_round_, now);
+  }
+  unanswered_ = kLostPings;
+  asked_at_ = now;
+}
+
 bool PathFinder::reset() {
   const bool changed = direct_.has_value();
   std::erase_if(probes_, [](const Probe& p) { return !p.announced; });

@@ -50,6 +50,9 @@ class PathFinder {
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to and authenticated from
   // the peer. Asks a silent path, gives it up when it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
+  // The peer has stopped using the direct path, so it is likely lost: asks once more, and the next watch() after
+  // kPingAgain without an answer gives it up.
+  void doubt(Instant now);
   // A ping of watch() waits for its answer: look again after kPingAgain.
   bool in_doubt() const { return unanswered_ > 0; }
   // Forgets path and probes (the peer's session ended or this machine's network changed). True when the path changed.

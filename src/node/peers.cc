@@ -157,7 +157,13 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
   if (message->op == mesh::PathMessage::Op::ping) {
     const auto pong = mesh::encode({mesh::PathMessage::Op::pong, message->id, relayed ? Endpoint{} : from});
     send_control(*peer, Bytes(pong.begin(), pong.end()), relayed ? nullptr : &from, now);
-    if (!relayed) peer->path.heard_from(from, now);
+    if (!relayed) {
+      peer->path.heard_from(from, now);
+    } else if (peer->path.direct()) {
+      // Pings come through the relay from whoever has no direct path (any more).
+      peer->path.doubt(now);
+      peer->tick_at = std::min(peer->tick_at, now + mesh::kPingAgain);
+    }
   } else if (relayed) {
     if (peer->relay_ping_id == message->id && message->id != 0) {
       peer->relay_ping_id = 0;
@@ -271,7 +277,10 @@ void Peers::tick(Peer& peer, Instant now) {
   if (peer.current && flows) {
     // Hearing the peer through the relay says nothing of the direct path: it may have lost that one already.
     const Instant directly = std::max(peer.activity->received_directly_at(), peer.session_began);
-    if (peer.path.watch(sent, directly, now)) dirty_ = true;
+    if (peer.path.watch(sent, directly, now)) {
+      dirty_ = true;
+      ping_relay(peer, now);  // tells the other end, too
+    }
     const bool silent = sent > received && now - received > mesh::kSilence;
     if (silent && !peer.path.direct() && now - peer.relay_ping_at > std::chrono::seconds(1)) ping_relay(peer, now);
     const bool dead = sent > received && now - received > kDeadAfter;

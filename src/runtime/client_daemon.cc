@@ -216,7 +216,6 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
 
 int run_client(const ClientSettings& settings, ops::Log& log) {
   ClientDaemon daemon(settings, log);
-  for (const std::string& note : settings.not_yet_notes) log.warn(note);
   const Result<int> code = daemon.run();
   if (code) {
     log.info("eps-client ends.");

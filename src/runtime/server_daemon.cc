@@ -201,7 +201,6 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
 int run_server(const ServerSettings& settings, ops::Log& log,
                const std::function<void(const std::string& key)>& on_key) {
   ServerDaemon daemon(settings, log);
-  for (const std::string& note : settings.not_yet_notes) log.warn(note);
   const Result<int> code = daemon.run(on_key);
   if (code) {
     log.info("eps-server ends.");

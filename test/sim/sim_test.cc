@@ -115,7 +115,7 @@ TEST_P(Sim, BothEndsLeaveALostDirectPath) {
     answered = world.delivered(answer, 0);
   }
   EXPECT_TRUE(answered);
-  EXPECT_LT(world.clock().now() - cut, seconds(4));
+  EXPECT_LT(world.clock().now() - cut, seconds(3));
 }
 
 TEST_P(Sim, LossReorderingAndDuplicationDoNotStopIt) {
