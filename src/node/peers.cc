@@ -68,10 +68,17 @@ void Peers::update_members(const MemberList& list, Instant now) {
     // A server that has just restarted knows no candidates yet: what we knew is better than nothing.
     std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
     const bool changed = added || candidates != peer.member.candidates;
+    const auto direct_is_in = [&](const std::vector<Candidate>& all) {
+      return std::any_of(all.begin(), all.end(), [&](auto& c) { return c.endpoint == peer.path.direct(); });
+    };
+    // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
+    const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
     peer.member = member;
     peer.member.candidates = std::move(candidates);
+    if (left) peer.path.reset();
     if (changed) peer.path.set_candidates(usable_candidates(peer.member), now, peer.current != nullptr);
     if (changed && peer.handshake) peer.handshake->retry_at = now;
+    if (left && peer.current && !peer.handshake) start_handshake(peer, now);
   }
   on_deadline(now);
 }
