@@ -36,7 +36,9 @@ Hash hmac_blake2s(ByteView key, std::initializer_list<ByteView> pieces);
 std::array<std::byte, 16> mac16(ByteView key, std::initializer_list<ByteView> pieces);
 
 // HKDF as in the Noise specification, section 4.3, with HMAC-BLAKE2s.
-struct Hkdf3 { Key first, second, third; };
+struct Hkdf3 {
+  Key first, second, third;
+};
 Hkdf3 hkdf(ByteView chaining_key, ByteView input);
 
 // Ed25519.
