@@ -164,6 +164,49 @@ TEST(Coalesce, DoesNotJoinWhatDiffers) {
   }
 }
 
+// What stays alone although both segments have it alike: cut again, the kernel would not restore it, or nobody knows.
+TEST(Coalesce, JoinsNoOptionsAndNoOddFlags) {
+  Spec options = spec_of(4, kProtocolTcp, 100);
+  options.ip_options = Bytes(4, std::byte{1});
+  EXPECT_EQ(writes_of(options, next_of(options, 100)), 2U);
+  Spec reserved = spec_of(4, kProtocolTcp, 100);
+  reserved.fragment = 0xc000;
+  EXPECT_EQ(writes_of(reserved, next_of(reserved, 100)), 2U);
+  Round round;
+  const Spec plain = spec_of(6, kProtocolTcp, 100);
+  const Bytes destination_options = *from_hex("0600010400000000");
+  for (Bytes frame : {build(plain), build(next_of(plain, 100))}) {
+    frame[14 + 6] = std::byte{60};
+    store_be16(&frame[14 + 4], static_cast<std::uint16_t>(load_be16(&frame[14 + 4]) + 8));
+    frame.insert(frame.begin() + 54, destination_options.begin(), destination_options.end());
+    round.add_frame(frame, true);
+  }
+  EXPECT_EQ(round.finish().size(), 2U);
+}
+
+TEST(Coalesce, AnUrgentPointerIsPartOfTheRules) {
+  const Spec a = spec_of(4, kProtocolTcp, 100);
+  Bytes second = build(next_of(a, 100));
+  second[34 + 18] = std::byte{1};
+  Round round;
+  round.add_partial(a);
+  round.add_frame(second, true);
+  EXPECT_EQ(round.finish().size(), 2U);
+}
+
+TEST(Coalesce, EachFrameGetsItsOwnEthernetHeader) {
+  Round round;
+  std::vector<Spec> specs;
+  for (const std::uint8_t version : {4, 6, 4, 6}) {
+    specs.push_back(spec_of(version, kProtocolUdp, 20));
+    specs.back().port = static_cast<std::uint16_t>(specs.size());
+    round.add_partial(specs.back());
+  }
+  const std::vector<Written> out = round.finish();
+  ASSERT_EQ(out.size(), specs.size());
+  for (std::size_t i = 0; i < specs.size(); ++i) EXPECT_EQ(out[i].frame, build(specs[i])) << i;
+}
+
 TEST(Coalesce, IdsCountUpOrStayUnderDf) {
   Spec a = spec_of(4, kProtocolTcp, 100);
   Spec b = next_of(a, 100);
@@ -308,6 +351,26 @@ TEST(Coalesce, StopsAt64Kilobytes) {
       written.insert(written.end(), w.frame.begin() + static_cast<std::ptrdiff_t>(info->payload_offset), w.frame.end());
     }
     EXPECT_EQ(written, payload);
+  }
+}
+
+// One byte more would not fit the IP length field.
+TEST(Coalesce, FillsAnIpPacketToItsLastByte) {
+  for (const std::uint8_t version : {4, 6}) {
+    for (const std::size_t over : {0, 1}) {
+      const std::size_t room = 65535 - (version == 4 ? kIp4Size : kIp6Size) - kTcpSize;
+      Round round;
+      Spec spec = spec_of(version, kProtocolTcp, 1400);
+      for (std::size_t left = room + over; left > 0; left -= spec.payload.size()) {
+        if (left != room + over) spec = next_of(spec, std::min<std::size_t>(1400, left));
+        round.add_partial(spec);
+      }
+      const std::vector<Written> out = round.finish();
+      ASSERT_EQ(out.size(), 1U + over);
+      if (over == 0) {
+        EXPECT_EQ(out[0].frame.size(), 14U + 65535);
+      }
+    }
   }
 }
 

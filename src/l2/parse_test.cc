@@ -38,6 +38,7 @@ TEST(Checksum, CarriesOfAllOnesAreKept) {
   const Bytes ones(65535, std::byte{0xff});
   EXPECT_EQ(fold(add_bytes(0, ones)), test::slow_sum(ones));
   EXPECT_EQ(fold(~Sum{0}), 0xffff);
+  EXPECT_EQ(fold(Sum{0x10000ffffffff}), fold(Sum{1}));  // a carry in each step
   EXPECT_EQ(nonzero_checksum(0xffff), 0xffff);
   EXPECT_EQ(checksum(0xffff), 0);
   EXPECT_TRUE(verifies(add_bytes(0, ones)) == (test::slow_sum(ones) == 0xffff));

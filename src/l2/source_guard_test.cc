@@ -231,7 +231,10 @@ TEST(SourceGuard, FragmentedDiscoveryIsRefused) {
 }
 
 TEST(SourceGuard, ATagWithinATagIsRefused) {
-  EXPECT_EQ(verdict(tagged(tagged(build({})))), Drop::malformed);
+  Bytes frame = tagged(tagged(build({})));
+  EXPECT_EQ(verdict(frame), Drop::malformed);
+  store_be16(&frame[16], kEtherServiceVlan);
+  EXPECT_EQ(verdict(frame), Drop::malformed);
 }
 
 }  // namespace
