@@ -1,0 +1,65 @@
+#include "app/startup.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "app/options_fixture.h"
+
+namespace eps::app {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST_F(Options, AWrongKeyIsNotRepeated) {
+  const std::string wrong = network_key().substr(0, 40) + "zzzz" + network_key().substr(44);
+  const std::vector<std::string> sentences = {
+      refusal(client({"--server", "a", "--key", wrong})),
+      refusal(client({"--server", "a", "--key=" + wrong})),
+      refusal(client({}, "server = a\nkey = " + wrong)),
+      refusal(client({}, "server = a\n" + wrong)),
+      refusal(client({}, "server = a\nkey " + wrong)),
+      refusal(client({}, "server = a\n" + wrong + " = 5")),
+      refusal(client({}, "server = a\nlog-level = " + wrong)),
+      refusal(client({"--server", "a", wrong})),
+      refusal(client({"--" + wrong})),
+      refusal(client({"--server", "a/" + wrong})),
+      refusal(client({"--key", wrong, "--key", wrong})),
+      refusal(server({"--key", wrong})),
+  };
+  for (const std::string& sentence : sentences) {
+    EXPECT_NE(sentence, "(accepted)");
+    EXPECT_EQ(sentence.find(wrong.substr(5, 12)), std::string::npos) << sentence;
+  }
+  EXPECT_THAT(sentences[0], testing::StartsWith("eps-client: --key: The network key "));
+  EXPECT_THAT(sentences[2], testing::StartsWith(conf() + ":2: key: The network key "));
+}
+
+TEST_F(Options, TheKeyIsOverwrittenInTheArguments) {
+  std::string program = "eps-client", option = "--key", value = network_key(), joined = "--key=" + network_key();
+  std::array<char*, 5> argv = {program.data(), option.data(), value.data(), joined.data(), nullptr};
+  EXPECT_THAT(take_arguments(4, argv.data()), ElementsAre("--key", network_key(), "--key=" + network_key()));
+  EXPECT_EQ(value, std::string(value.size(), 'x'));
+  EXPECT_EQ(joined, "--key=" + std::string(value.size(), 'x'));
+  std::string last = "--key";
+  std::array<char*, 3> no_value = {program.data(), last.data(), nullptr};
+  EXPECT_THAT(take_arguments(2, no_value.data()), ElementsAre("--key"));
+  EXPECT_TRUE(take_arguments(0, no_value.data() + 2).empty());
+}
+
+TEST_F(Options, NoKeyGetsIntoTheLog) {
+  ClientSettings settings = good(complete_client({"--stats", "--log-level", "trace", "--log", dir / "l.log"}));
+  testing::internal::CaptureStderr();
+  ops::Log log({.path = settings.log, .level = settings.log_level, .terminal = true});
+  log_start(log, Program::client, settings);
+  const std::string all = testing::internal::GetCapturedStderr() + test::read_text(dir / "l.log");
+  EXPECT_THAT(all, HasSubstr("debug - Settings:\n"));
+  EXPECT_THAT(all, HasSubstr("key = (not logged)\n"));
+  EXPECT_EQ(all.find("eps1-"), std::string::npos);
+  EXPECT_EQ(all.find(network_key().substr(5, 12)), std::string::npos);
+}
+
+}  // namespace
+}  // namespace eps::app
