@@ -1,27 +1,26 @@
 #include "control/channel.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace eps::control {
-
-bool Channel::feed(ByteView bytes, std::size_t limit) {
-  if (received_.size() - taken_ + bytes.size() > limit) return false;
-  if (taken_ > 0) {
-    received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken_));
-    taken_ = 0;
-  }
-  received_.insert(received_.end(), bytes.begin(), bytes.end());
-  return true;
+namespace {
+constexpr std::size_t kLengthSize = 2;
 }
 
-std::optional<Bytes> Channel::next_frame() {
-  const ByteView waiting = ByteView(received_).subspan(taken_);
-  if (waiting.size() < 2) return std::nullopt;
-  const std::size_t size = load_be16(waiting.data());
-  if (waiting.size() < 2 + size) return std::nullopt;
-  const ByteView body = waiting.subspan(2, size);
-  taken_ += 2 + size;
-  return Bytes(body.begin(), body.end());
+std::optional<Bytes> Channel::next_frame(ByteView& received) {
+  const auto take = [&](std::size_t until) {
+    const std::size_t n = std::min(until - partial_.size(), received.size());
+    partial_.insert(partial_.end(), received.begin(), received.begin() + static_cast<std::ptrdiff_t>(n));
+    received = received.subspan(n);
+    return partial_.size() == until;
+  };
+  if (partial_.size() < kLengthSize && !take(kLengthSize)) return std::nullopt;
+  if (!take(kLengthSize + load_be16(partial_.data()))) return std::nullopt;
+  Bytes body(partial_.begin() + kLengthSize, partial_.end());
+  partial_.clear();
+  return body;
 }
 
 void Channel::put_frame(ByteView body, Bytes& out) {

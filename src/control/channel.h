@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "crypto/aead.h"
@@ -22,10 +23,9 @@ class Channel {
  public:
   static constexpr std::size_t kMaxFrame = 65'535;
 
-  // Appends received bytes. False when more than `limit` bytes would wait.
-  bool feed(ByteView bytes, std::size_t limit = 4 * kMaxFrame);
-  // The next whole frame's body, taken out; nullopt until it is there.
-  std::optional<Bytes> next_frame();
+  // Moves received bytes in, from the front of the view, and yields the body of the first whole frame; nullopt when
+  // more bytes are needed. At most one incomplete frame is kept.
+  std::optional<Bytes> next_frame(ByteView& received);
 
   // From here on frames are sealed and opened.
   void begin_transport(const noise::TransportKeys& keys, bool initiator);
@@ -38,8 +38,7 @@ class Channel {
   static void put_frame(ByteView body, Bytes& out);
 
  private:
-  Bytes received_;
-  std::size_t taken_ = 0;  // bytes of received_ that were handed out already
+  Bytes partial_;  // of the frame that is being received, its length first
   std::unique_ptr<crypto::Aead> seal_;
   std::unique_ptr<crypto::Aead> open_;
   std::uint64_t sealed_ = 0;

@@ -30,10 +30,8 @@ ClientConnection::Outputs ClientConnection::start(Instant now) {
 ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now) {
   Outputs out;
   if (ended_) return out;
-  last_received_ = now;
-  if (!channel_.feed(bytes)) refuse({"the server sent more than a message holds"}, out);
   while (!ended_) {
-    auto frame = channel_.next_frame();
+    const auto frame = channel_.next_frame(bytes);
     if (!frame) break;
     if (!channel_.transport()) {
       on_response(*frame, out, now);
@@ -44,6 +42,7 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
       refuse({"a message of the server was changed on its way"}, out);
       break;
     }
+    last_received_ = now;
     auto message = wire::decode(*plain);
     if (!message) {
       refuse({message.error().what}, out);
@@ -57,6 +56,7 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
 void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now) {
   const crypto::Key psk = params_.enrolled ? crypto::Key() : enrolment_psk(params_.key);
   const auto done = handshake_->read_response(frame, psk);
+  if (!done && params_.enrolled) return refuse({"the answer is not the server's, or was changed on its way"}, out);
   if (!done) {
     return refuse(
         {"The server did not accept the network key: its enrolment part is wrong or was replaced. Copy the key "
@@ -65,7 +65,8 @@ void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now
         out);
   }
   channel_.begin_transport(done->keys, true);
-  send(wire::Hello{params_.name, params_.version, members_.version()}, out, now);
+  const std::string version = params_.version.substr(0, kMaxVersionSize);
+  send(wire::Hello{make_valid_name(params_.name), version, members_.version()}, out, now);
 }
 
 void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, Instant now) {
@@ -82,7 +83,10 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     using enum wire::RefusalCode;
     const bool unknown = refused->code == unknown_key;
-    refuse({refused->sentence, refused->code == other || refused->code == full || unknown, false, unknown}, out);
+    // What can be tried again is told as the reason within a sentence.
+    std::string why = refused->sentence;
+    if (refused->code != removed && why.ends_with('.')) why.pop_back();
+    refuse({std::move(why), refused->code != removed, false, unknown}, out);
   } else if (std::holds_alternative<wire::Ping>(message)) {
     send(wire::Pong{}, out, now);
   }
@@ -91,7 +95,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
 void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Instant now) {
   if (!partial_) {
     partial_ = part.delta;
-  } else if (partial_->to != part.delta.to || partial_->upserts.size() > kMaxMembers) {
+  } else if (partial_->from != part.delta.from || partial_->to != part.delta.to || partial_->full != part.delta.full ||
+             partial_->upserts.size() > kMaxMembers || partial_->removed.size() > kMaxMembers) {
     return refuse({"the parts of a change of the member list do not belong together"}, out);
   } else {
     std::copy(part.delta.upserts.begin(), part.delta.upserts.end(), std::back_inserter(partial_->upserts));
@@ -100,18 +105,24 @@ void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Ins
   if (!part.last) return;
   const Delta delta = std::move(*partial_);
   partial_.reset();
-  // A delta that crossed our wish for the whole list on its way applies to nothing: that list is coming.
+  on_whole_delta(delta, part, out, now);
+}
+
+void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now) {
+  // What crossed our wish for the whole list on its way applies to nothing that we hold.
+  if (resync_ && !delta.full) return;
   MemberList next = members_;
-  if (!next.apply(delta)) return send(wire::Resync{}, out, now);
-  const crypto::Hash digest = registry::list_digest(next.members());
-  if (!crypto::verify(signing_key_, registry::signed_list_message(network_, next.version(), part.digest),
-                      part.signature)) {
+  const bool applied = next.apply(delta);
+  if (applied && !crypto::verify(signing_key_, registry::signed_list_message(network_, next.version(), last.digest),
+                                 last.signature)) {
     return refuse({"the member list is not signed by the server"}, out);
   }
-  if (digest != part.digest) {
+  if (!applied || registry::list_digest(next.members()) != last.digest) {
     if (delta.full) return refuse({"the member list contradicts its digest"}, out);
+    resync_ = true;
     return send(wire::Resync{}, out, now);
   }
+  resync_ = false;
   members_ = std::move(next);
   out.events.push_back(ListChanged{});
 }
@@ -132,6 +143,9 @@ ClientConnection::Outputs ClientConnection::on_closed(Instant) {
 
 ClientConnection::Outputs ClientConnection::announce(std::vector<Candidate> candidates, Instant now) {
   Outputs out;
+  // The server ends a connection over a message that breaks a limit.
+  std::erase_if(candidates, [](const Candidate& c) { return !c.endpoint.valid(); });
+  if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
   if (welcomed_ && !ended_) send(wire::Candidates{std::move(candidates)}, out, now);
   return out;
 }

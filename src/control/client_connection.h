@@ -62,7 +62,7 @@ class ClientConnection {
   Outputs on_closed(Instant now);
   Outputs on_deadline(Instant now);
   Instant next_deadline() const;
-  // Tells the server where this node may be reached. REQUIRES: Welcomed was given.
+  // Tells the server where this node may be reached; nothing before Welcomed. At most kMaxCandidates, the rest is cut.
   Outputs announce(std::vector<Candidate> candidates, Instant now);
 
   const MemberList& members() const { return members_; }
@@ -71,6 +71,7 @@ class ClientConnection {
   void on_response(const Bytes& frame, Outputs& out, Instant now);
   void on_message(wire::ControlMessage message, Outputs& out, Instant now);
   void on_delta(const wire::MemberDelta& part, Outputs& out, Instant now);
+  void on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now);
   void send(const wire::ControlMessage& message, Outputs& out, Instant now);
   void refuse(Refused why, Outputs& out);
 
@@ -80,13 +81,14 @@ class ClientConnection {
   Channel channel_;
   std::optional<noise::Initiator> handshake_;
   std::optional<Delta> partial_;  // parts of a delta so far
+  bool resync_ = false;           // the whole list was asked for and is on its way
   PublicKey signing_key_;
   NetworkId network_;
   bool welcomed_ = false;
   bool ended_ = false;
   Instant started_{};
   Instant last_sent_{};
-  Instant last_received_{};
+  Instant last_received_{};  // a whole message that opened, not any bytes
 };
 
 }  // namespace eps::control

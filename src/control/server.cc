@@ -1,25 +1,18 @@
 #include "control/server.h"
 
 #include <algorithm>
-#include <array>
-
-#include "base/check.h"
 
 namespace eps::control {
 namespace {
 
-wire::RefusalCode code_of(registry::Refusal::Code code) {
-  switch (code) {
-    case registry::Refusal::Code::unknown_key:
-      return wire::RefusalCode::unknown_key;
-    case registry::Refusal::Code::revoked:
-      return wire::RefusalCode::removed;
-    case registry::Refusal::Code::full:
-      return wire::RefusalCode::full;
-    case registry::Refusal::Code::store_failed:
-      break;
-  }
-  return wire::RefusalCode::other;
+// Whether both share an address, or a /64 of IPv6: one subscriber has so much to himself.
+bool same_source(const IpAddress& a, const IpAddress& b) {
+  const std::size_t significant = a.is_v4() || b.is_v4() ? 16 : 8;
+  return equal(ByteView(a.bytes).first(significant), ByteView(b.bytes).first(significant));
+}
+
+std::string describe(const Member& m) {
+  return m.name + " (" + to_string(m.address) + ")";
 }
 
 }  // namespace
@@ -32,155 +25,78 @@ Server::Server(registry::Registry& registry, ServerConfig config, Rng& rng)
 
 Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
   Outputs out;
-  std::size_t waiting = 0;
-  std::size_t from_there = 0;
-  for (const auto& [other, c] : connections_) {
-    if (c.authenticated()) continue;
-    ++waiting;
-    from_there += c.from.ip == from.ip ? 1 : 0;
-  }
-  if (waiting >= kMaxUnauthenticated || from_there >= kMaxUnauthenticatedPerSource) {
+  const auto stranger_from_there = [&](ConnId other) {
+    const Connection& c = connections_.at(other);
+    return !c.channel.transport() && same_source(c.from.ip, from.ip);
+  };
+  const auto n = std::count_if(unauthenticated_.begin(), unauthenticated_.end(), stranger_from_there);
+  if (static_cast<std::size_t>(n) >= kMaxStrangersPerSource) {
     out.to_close.push_back(id);
     return out;
   }
+  if (unauthenticated_.size() >= kMaxUnauthenticated) make_room(out, now);
   Connection& c = connections_[id];
   c.from = from;
   c.opened = c.last_received = now;
+  unauthenticated_.insert(id);
+  check_at_ = std::min(check_at_, c.deadline());
   return out;
+}
+
+void Server::make_room(Outputs& out, Instant now) {
+  // Strangers first, then by age.
+  const auto rank = [&](ConnId id) {
+    const Connection& c = connections_.at(id);
+    return std::pair(c.channel.transport(), c.opened);
+  };
+  const auto victim = std::min_element(unauthenticated_.begin(), unauthenticated_.end(),
+                                       [&](ConnId a, ConnId b) { return rank(a) < rank(b); });
+  const ConnId id = *victim;
+  reject(id, connections_.at(id), "gave way to newer ones: too many at once", out, now);
+  forget(id, out);
 }
 
 Server::Outputs Server::on_bytes(ConnId id, ByteView bytes, Instant now) {
   Outputs out;
   const auto it = connections_.find(id);
-  if (it == connections_.end() || it->second.ending) return out;
+  if (it == connections_.end()) return out;
   Connection& c = it->second;
-  c.last_received = now;
-  if (!(c.authenticated() ? c.channel.feed(bytes) : c.channel.feed(bytes, kMaxUnauthenticatedBytes))) {
-    reject(id, c, "sent too much", out);
-  }
-  while (!c.ending) {
-    const auto frame = c.channel.next_frame();
-    if (!frame) break;
-    if (!c.channel.transport()) {
-      on_initiation(id, c, *frame, out);
-      continue;
-    }
-    const auto plain = c.channel.open(*frame);
-    // The first sealed message is what proves the initiator's key and, at a first join, the enrolment secret.
-    if (!plain) {
-      reject(id, c, c.authenticated() ? "sent a forged message" : "did not prove the network key", out);
-      break;
-    }
-    const auto message = wire::decode(*plain);
-    if (message) {
-      on_message(id, c, *message, out, now);
-    } else {
-      reject(id, c, message.error().what, out);
-    }
+  if (!c.authenticated()) c.early_bytes += bytes.size();
+  if (c.early_bytes > kMaxUnauthenticatedBytes && !c.authenticated()) {
+    reject(id, c, "sent too much before it proved the network key", out, now);
+  } else {
+    on_frames(id, c, bytes, out, now);
   }
   if (c.ending) forget(id, out);
   push(out, now);
   return out;
 }
 
-void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out) {
-  noise::Responder responder(registry_.identity().keys, as_view(kPrologue), rng_);
-  const auto request = responder.read_initiation(frame);
-  // Nothing is answered to whoever does not know the server's key.
-  if (!request || request->payload.size() < 2) return reject(id, c, "does not hold this network's key", out);
-  const auto purpose = std::to_integer<std::uint8_t>(request->payload[1]);
-  if (request->payload[0] != std::byte{kVersion} || purpose < 1 || purpose > 2) {
-    return reject(id, c, "speaks another version of the protocol", out);
+void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, Instant now) {
+  while (!c.ending) {
+    const auto frame = c.channel.next_frame(bytes);
+    if (!frame) return;
+    if (!c.channel.transport()) {
+      on_initiation(id, c, *frame, out, now);
+      continue;
+    }
+    const auto plain = c.channel.open(*frame);
+    // The first sealed message is what proves the initiator's key and, at a first join, the enrolment secret.
+    if (!plain)
+      return reject(id, c, c.authenticated() ? "sent a forged message" : "did not prove the network key", out, now);
+    c.last_received = now;
+    const auto message = wire::decode(*plain);
+    if (!message) return reject(id, c, "was closed: " + message.error().what, out, now);
+    on_message(id, c, *message, out, now);
   }
-  c.key = request->initiator;
-  c.purpose = static_cast<Purpose>(purpose);
-  const crypto::Key no_psk;
-  const std::array payload = {std::byte{kVersion}};
-  Bytes message;
-  const auto keys =
-      responder.write_response(payload, c.purpose == Purpose::first_join ? enrolment_psk_ : no_psk, message);
-  if (!keys) return reject(id, c, "sent an unusable key", out);
-  Bytes bytes;
-  Channel::put_frame(message, bytes);
-  out.to_send.emplace_back(id, std::move(bytes));
-  c.channel.begin_transport(*keys, false);
-}
-
-void Server::on_message(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out, Instant now) {
-  if (const auto* hello = std::get_if<wire::Hello>(&message)) return on_hello(id, c, *hello, out, now);
-  if (!c.authenticated()) return reject(id, c, "did not say hello", out);
-  if (const auto* candidates = std::get_if<wire::Candidates>(&message)) return on_candidates(c, *candidates);
-  if (std::holds_alternative<wire::Ping>(message)) return send(id, c, wire::Pong{}, out);
-  if (std::holds_alternative<wire::Resync>(message)) c.push_whole = true;
-}
-
-void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now) {
-  if (c.authenticated()) return reject(id, c, "said hello twice", out);
-  const auto joined = registry_.join({c.key, hello.name, hello.version, c.purpose == Purpose::first_join});
-  if (const auto* refusal = std::get_if<registry::Refusal>(&joined)) {
-    send(id, c, wire::Refused{code_of(refusal->code), refusal->sentence}, out);
-    return reject(id, c, "was refused: " + refusal->sentence, out);
-  }
-  const Member member = std::get<Member>(joined);
-  if (const auto older = by_member_.find(member.id); older != by_member_.end()) {
-    const ConnId replaced = older->second;
-    end(replaced, connections_.at(replaced), out);
-    forget(replaced, out);
-  }
-  by_member_[member.id] = id;
-  c.member = member.id;
-  c.list_version = hello.list_version;
-  rng_.fill(c.credentials.bind_key.writable());
-  c.credentials.relay_tag = new_relay_tag();
-  registry_.set_online(member.id, true);
-
-  wire::Welcome welcome;
-  welcome.network = registry_.network();
-  welcome.self = *registry_.find(member.id);
-  welcome.data_port = config_.data_port;
-  std::copy(c.credentials.bind_key.view().begin(), c.credentials.bind_key.view().end(), welcome.bind_key.begin());
-  welcome.relay_tag = c.credentials.relay_tag;
-  welcome.version = config_.version;
-  welcome.signing_key = registry_.signing_key();
-  send(id, c, welcome, out);
-  crypto::wipe(welcome.bind_key);
-  c.last_push = now - kPushPause;
-  out.events.push_back({ServerEvent::Kind::joined, member.name + " (" + to_string(member.address) + ") joined from " +
-                                                       to_string(c.from.ip) + "."});
-}
-
-void Server::on_candidates(Connection& c, const wire::Candidates& message) {
-  const Member* member = registry_.find(c.member);
-  if (member == nullptr) return;
-  std::vector<Candidate> all;
-  for (const Candidate& candidate : message.candidates) {
-    if (candidate.kind != Candidate::Kind::observed) all.push_back(candidate);
-  }
-  // What the server saw itself is not the client's to say.
-  for (const Candidate& old : member->candidates) {
-    if (old.kind == Candidate::Kind::observed) all.push_back(old);
-  }
-  registry_.set_candidates(c.member, std::move(all));
-}
-
-Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Instant now) {
-  Outputs out;
-  const Member* member = registry_.find(id);
-  if (member == nullptr) return out;
-  std::vector<Candidate> all = member->candidates;
-  std::erase_if(all, [](const Candidate& c) { return c.kind == Candidate::Kind::observed; });
-  // An endpoint that is the member's own needs no second entry.
-  const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
-  if (!known) all.push_back({Candidate::Kind::observed, endpoint});
-  registry_.set_candidates(id, std::move(all));
-  push(out, now);
-  return out;
 }
 
 Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   auto removed = registry_.remove(name);
   if (!removed) return removed.error();
   Outputs out;
+  out.events.push_back(
+      {ServerEvent::Kind::removed, describe(*removed) + " was removed; its key is refused from now on."});
   if (const auto at = by_member_.find(removed->id); at != by_member_.end()) {
     const ConnId id = at->second;
     Connection& c = connections_.at(id);
@@ -188,11 +104,8 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
          wire::Refused{wire::RefusalCode::removed, "This computer was removed from the network by its administrator."},
          out);
     end(id, c, out);
-    connections_.erase(id);
-    by_member_.erase(removed->id);
+    forget(id, out);
   }
-  out.events.push_back({ServerEvent::Kind::removed, removed->name + " (" + to_string(removed->address) +
-                                                        ") was removed; its key is refused from now on."});
   push(out, now);
   return out;
 }
@@ -210,72 +123,41 @@ void Server::forget(ConnId id, Outputs& out) {
   if (it == connections_.end()) return;
   const MemberId member = it->second.member;
   connections_.erase(it);
+  unauthenticated_.erase(id);
   const auto current = by_member_.find(member);
   if (current == by_member_.end() || current->second != id) return;
   by_member_.erase(current);
   registry_.set_online(member, false);
-  if (const Member* m = registry_.find(member)) {
-    out.events.push_back({ServerEvent::Kind::left, m->name + " (" + to_string(m->address) + ") left."});
-  }
+  if (const Member* m = registry_.find(member))
+    out.events.push_back({ServerEvent::Kind::left, describe(*m) + " left."});
 }
 
 Server::Outputs Server::on_deadline(Instant now) {
   Outputs out;
-  std::vector<ConnId> gone;
-  for (auto& [id, c] : connections_) {
-    const bool late = !c.authenticated() && now >= c.opened + kAuthenticateWithin;
-    const bool dead = c.authenticated() && now >= c.last_received + kServerDeadAfter;
-    if (late || dead) gone.push_back(id);
+  if (now >= check_at_) {
+    std::vector<ConnId> gone;
+    check_at_ = kNever;
+    for (const auto& [id, c] : connections_) {
+      if (now >= c.deadline()) {
+        gone.push_back(id);
+      } else {
+        check_at_ = std::min(check_at_, c.deadline());
+      }
+    }
+    for (const ConnId id : gone) {
+      Connection& c = connections_.at(id);
+      c.authenticated() ? end(id, c, out) : reject(id, c, "did not authenticate within 5 seconds", out, now);
+      forget(id, out);
+    }
   }
-  for (const ConnId id : gone) {
-    out.to_close.push_back(id);
-    forget(id, out);
-  }
+  tell_rejections(out, now);
   push(out, now);
   return out;
 }
 
 Instant Server::next_deadline() const {
-  Instant at = kNever;
-  for (const auto& [id, c] : connections_) {
-    if (!c.authenticated()) {
-      at = std::min(at, c.opened + kAuthenticateWithin);
-    } else {
-      at = std::min(at, c.last_received + kServerDeadAfter);
-      if (c.push_whole || c.list_version != registry_.version()) at = std::min(at, c.last_push + kPushPause);
-    }
-  }
-  return at;
-}
-
-void Server::push(Outputs& out, Instant now) {
-  for (auto& [id, c] : connections_) {
-    const bool behind = c.push_whole || c.list_version != registry_.version();
-    if (c.authenticated() && !c.ending && behind && now >= c.last_push + kPushPause) push_to(id, c, out, now);
-  }
-}
-
-void Server::push_to(ConnId id, Connection& c, Outputs& out, Instant now) {
-  const Delta delta = registry_.delta_since(c.push_whole ? 0 : c.list_version);
-  wire::MemberDelta part;
-  part.delta = {.from = delta.from, .to = delta.to, .full = delta.full, .upserts = {}, .removed = delta.removed};
-  for (std::size_t at = 0;;) {
-    const std::size_t n = std::min(wire::kMaxMembersPerDelta, delta.upserts.size() - at);
-    part.delta.upserts.assign(delta.upserts.begin() + static_cast<std::ptrdiff_t>(at),
-                              delta.upserts.begin() + static_cast<std::ptrdiff_t>(at + n));
-    at += n;
-    part.last = at == delta.upserts.size();
-    if (part.last) {
-      part.digest = registry_.digest();
-      part.signature = registry_.signature();
-    }
-    send(id, c, part, out);
-    if (part.last) break;
-    part.delta.removed.clear();
-  }
-  c.list_version = delta.to;
-  c.push_whole = false;
-  c.last_push = now;
+  const Instant tell_at = rejections_.untold > 0 ? rejections_.since + kRejectionPeriod : kNever;
+  return std::min({check_at_, push_at_, tell_at});
 }
 
 const Credentials* Server::credentials(MemberId member) const {
@@ -295,22 +177,31 @@ void Server::send(ConnId id, Connection& c, const wire::ControlMessage& message,
   out.to_send.emplace_back(id, std::move(bytes));
 }
 
-void Server::reject(ConnId id, Connection& c, const std::string& why, Outputs& out) {
-  out.events.push_back({ServerEvent::Kind::rejected, "The connection from " + to_string(c.from) + " " + why + "."});
+void Server::reject(ConnId id, Connection& c, const std::string& why, Outputs& out, Instant now) {
+  tell_rejections(out, now);
+  if (rejections_.told == 0) rejections_.since = now;
+  if (rejections_.told < kMaxRejectionsTold) {
+    ++rejections_.told;
+    out.events.push_back({ServerEvent::Kind::rejected, "The connection from " + to_string(c.from) + " " + why + "."});
+  } else {
+    ++rejections_.untold;
+  }
   end(id, c, out);
+}
+
+// At the end of a period: how many were rejected without a sentence of their own.
+void Server::tell_rejections(Outputs& out, Instant now) {
+  if (rejections_.told == 0 || now < rejections_.since + kRejectionPeriod) return;
+  if (rejections_.untold > 0) {
+    out.events.push_back({ServerEvent::Kind::rejected,
+                          std::to_string(rejections_.untold) + " more connections were rejected within a minute."});
+  }
+  rejections_ = {};
 }
 
 void Server::end(ConnId id, Connection& c, Outputs& out) {
   c.ending = true;
   out.to_close.push_back(id);
-}
-
-std::uint32_t Server::new_relay_tag() {
-  for (;;) {
-    const std::uint32_t tag = rng_.u32();
-    const auto same = [&](const auto& c) { return c.second.credentials.relay_tag == tag; };
-    if (tag != 0 && std::none_of(connections_.begin(), connections_.end(), same)) return tag;
-  }
 }
 
 }  // namespace eps::control

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -24,10 +25,16 @@ using ConnId = std::uint64_t;  // given by the caller, never used twice
 
 inline constexpr std::size_t kMaxUnauthenticatedBytes = 512;
 inline constexpr Duration kAuthenticateWithin = std::chrono::seconds(5);
-inline constexpr std::size_t kMaxUnauthenticated = 256;                // connections; the next one is closed at once
-inline constexpr std::size_t kMaxUnauthenticatedPerSource = 32;        // of one address
+// Connections that have not authenticated: beyond this the oldest goes, first one that has not even shown that it knows
+// the server's key. So neither a flood nor a thousand members that return at once keep the others out.
+inline constexpr std::size_t kMaxUnauthenticated = 1024;
+// Of one source, connections that have not shown that they know the server's key; the next one is closed at once.
+inline constexpr std::size_t kMaxStrangersPerSource = 32;
 inline constexpr Duration kPushPause = std::chrono::milliseconds(20);  // between two deltas to one member
 inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);
+// Sentences about rejected connections: beyond so many in so long, only their number is told.
+inline constexpr std::size_t kMaxRejectionsTold = 20;
+inline constexpr Duration kRejectionPeriod = std::chrono::minutes(1);
 
 struct ServerConfig {
   std::string version;
@@ -41,7 +48,13 @@ struct Credentials {
 };
 
 struct ServerEvent {
-  enum class Kind { joined, left, changed, removed, rejected };
+  enum class Kind {
+    joined,
+    left,
+    changed,  // a member has another name
+    removed,
+    rejected,
+  };
   Kind kind;
   std::string sentence;  // for the log
   bool members_changed() const { return kind != Kind::rejected; }
@@ -75,9 +88,10 @@ class Server {
     Endpoint from;
     Channel channel;
     Instant opened{};
-    Instant last_received{};
+    Instant last_received{};  // a whole message that opened
     Instant last_push{};
-    PublicKey key;  // of the initiator, once its first message was read
+    std::size_t early_bytes = 0;  // received before it was authenticated
+    PublicKey key;                // of the initiator, once its first message was read
     Purpose purpose = Purpose::member;
     MemberId member;  // value 0: not admitted yet
     std::uint64_t list_version = 0;
@@ -85,26 +99,49 @@ class Server {
     bool ending = false;
     Credentials credentials;
     bool authenticated() const { return member.value != 0; }
+    Instant deadline() const {
+      return authenticated() ? last_received + kServerDeadAfter : opened + kAuthenticateWithin;
+    }
   };
-  void on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out);
+  // What rejections the log has heard of lately.
+  struct Rejections {
+    Instant since{};
+    std::size_t told = 0;
+    std::size_t untold = 0;
+  };
+
+  // server.cc: the life of a connection.
+  void make_room(Outputs& out, Instant now);
+  void on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, Instant now);
+  void reject(ConnId id, Connection& c, const std::string& why, Outputs& out, Instant now);
+  void end(ConnId id, Connection& c, Outputs& out);
+  void forget(ConnId id, Outputs& out);
+  void tell_rejections(Outputs& out, Instant now);
+  void send(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out);
+
+  // server_messages.cc: what a client says.
+  void on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out, Instant now);
   void on_message(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out, Instant now);
   void on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now);
+  void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
   void on_candidates(Connection& c, const wire::Candidates& message);
-  void send(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out);
-  void reject(ConnId id, Connection& c, const std::string& why, Outputs& out);
-  void end(ConnId id, Connection& c, Outputs& out);
-  // Sends what changed to every member that was not sent something a moment ago.
-  void push(Outputs& out, Instant now);
-  void push_to(ConnId id, Connection& c, Outputs& out, Instant now);
-  void forget(ConnId id, Outputs& out);
   std::uint32_t new_relay_tag();
+
+  // server_push.cc: what the members are told. Sends what changed to everyone who was not sent something a moment ago.
+  void push(Outputs& out, Instant now);
+  std::vector<Bytes> encode_delta(std::uint64_t since) const;
 
   registry::Registry& registry_;
   ServerConfig config_;
   Rng& rng_;
   crypto::Key enrolment_psk_;
   std::map<ConnId, Connection> connections_;
+  std::set<ConnId> unauthenticated_;
   std::unordered_map<MemberId, ConnId> by_member_;
+  Rejections rejections_;
+  Instant check_at_ = kNever;         // no connection is late or dead before
+  Instant push_at_ = kNever;          // when somebody who is behind may be sent more
+  std::uint64_t pushed_version_ = 0;  // everybody has this version, unless push_at_ says otherwise
 };
 
 }  // namespace eps::control

@@ -177,6 +177,11 @@ const Member* Registry::find_name(std::string_view name) const {
   return it == members_.end() ? nullptr : &it->second;
 }
 
+const Member* Registry::find_key(const PublicKey& key) const {
+  const auto it = by_key_.find(key);
+  return it == by_key_.end() ? nullptr : find(it->second);
+}
+
 bool Registry::is_revoked(const PublicKey& key) const {
   return std::find(revoked_.begin(), revoked_.end(), key) != revoked_.end();
 }

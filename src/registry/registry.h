@@ -67,7 +67,7 @@ class Registry {
   std::variant<Member, Refusal> join(const JoinRequest& request);
   // Whether this key would be refused, before anything is spent on it.
   bool is_revoked(const PublicKey& key) const;
-  bool is_member(const PublicKey& key) const { return by_key_.contains(key); }
+  const Member* find_key(const PublicKey& key) const;
   // The member goes, its address is free, its key is refused from now on. Errc::not_found without such a name.
   Result<Member> remove(std::string_view name);
 

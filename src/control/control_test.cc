@@ -1,0 +1,418 @@
+// Clients and a server back to back: who joins, what everybody learns, and what survives the end of a connection or of
+// the server.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "control/control_fixture.h"
+
+namespace eps::control {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+Candidate candidate(const char* endpoint, Candidate::Kind kind = Candidate::Kind::local) {
+  return {kind, *parse_endpoint(endpoint)};
+}
+
+TEST_F(ControlTest, AFirstJoin) {
+  TestClient& a = join("a");
+  EXPECT_EQ(a.self->name, "a");
+  EXPECT_EQ(a.self->key, a.keys.public_key);
+  EXPECT_TRUE(a.self->online);
+  EXPECT_EQ(*a.network, registry_->network());
+  EXPECT_TRUE(a.enrolled);
+  EXPECT_EQ(a.members().members().size(), 1U);
+  EXPECT_EQ(a.members().find(a.self->id)->version, "0.1.0");
+  const Credentials* credentials = server_->credentials(a.self->id);
+  ASSERT_NE(credentials, nullptr);
+  EXPECT_EQ(credentials->relay_tag, a.relay_tag);
+  EXPECT_TRUE(equal(credentials->bind_key.view(), a.bind_key));
+  EXPECT_EQ(server_->connected_from(a.self->id), a.from);
+  EXPECT_EQ(count(ServerEvent::Kind::joined), 1U);
+  EXPECT_THAT(events_.back().sentence, HasSubstr("a (" + to_string(a.self->address) + ") joined from 10.0.0.1."));
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, EveryoneLearnsOfEveryChange) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  advance(milliseconds(50));
+  expect_all_agree();
+  ASSERT_NE(a.members().find_name("b"), nullptr);
+  EXPECT_TRUE(a.members().find_name("b")->online);
+  const MemberId id = b.self->id;
+
+  announce(b, {candidate("10.9.9.9:1000"), candidate("[2001:db8::9]:1000", Candidate::Kind::mapped)});
+  advance(milliseconds(50));
+  EXPECT_EQ(a.members().find(id)->candidates.size(), 2U);
+  expect_all_agree();
+
+  hang_up(b);
+  advance(milliseconds(50));
+  EXPECT_FALSE(a.members().find(id)->online);
+  EXPECT_TRUE(a.members().find(id)->candidates.empty());
+  EXPECT_EQ(server_->credentials(id), nullptr);
+  EXPECT_EQ(server_->connected_from(id), std::nullopt);
+  EXPECT_EQ(count(ServerEvent::Kind::left), 1U);
+
+  connect(b);
+  advance(milliseconds(50));
+  EXPECT_EQ(b.self->id, id);
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, TheFirstChangeGoesOutAtOnce) {
+  TestClient& a = join("a");
+  advance(seconds(1));
+  const int lists = a.lists;
+  const Instant before = now_;
+  join("b");
+  EXPECT_EQ(now_, before);
+  EXPECT_EQ(a.lists, lists + 1);
+}
+
+TEST_F(ControlTest, AReturningClientIsToldChangesOnly) {
+  for (int n = 0; n < 40; ++n) join("h" + std::to_string(n));
+  TestClient& a = join("a");
+  advance(seconds(1));
+  hang_up(a);
+  join("new");
+  connect(a);
+  EXPECT_LT(sent_[a.id].size(), 1200U) << "not 42 members";
+  EXPECT_EQ(a.members().members().size(), 42U);
+  advance(milliseconds(50));
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, ARestartedServerGivesTheSameAddressesAndTheWholeList) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  const Member before = *a.self;
+  const std::uint64_t version = registry_->version();
+  start_server();
+  connect(a);
+  connect(b);
+  advance(milliseconds(50));
+  EXPECT_EQ(a.self->id, before.id);
+  EXPECT_EQ(a.self->address, before.address);
+  EXPECT_EQ(a.self->mac, before.mac);
+  EXPECT_GT(a.members().version(), version);
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, AServerThatLostItsStateTakesItsOldClientsInAgain) {
+  TestClient& a = join("a");
+  // The identity is there, of the members nothing.
+  auto meta = store_.load()->meta;
+  store_ = {};
+  ASSERT_TRUE(store_.commit({.put_members = {}, .remove_members = {}, .revoke = {}, .unrevoke = {}, .put_meta = meta}));
+  start_server();
+  connect(a);
+  ASSERT_TRUE(a.refused);
+  EXPECT_TRUE(a.refused->retry);
+  EXPECT_TRUE(a.refused->forget_enrolment);
+  EXPECT_THAT(a.refused->sentence, HasSubstr("does not know this computer's key"));
+  EXPECT_TRUE(registry_->members().empty());
+  connect(a);
+  ASSERT_TRUE(a.connected());
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, AListOfAnotherNetworkIsReplaced) {
+  TestClient& a = join("a");
+  for (int n = 0; n < 3; ++n) join("h" + std::to_string(n));
+  // Another network's list with a version that this server has been at.
+  Delta foreign{.from = 0, .to = registry_->version(), .full = true, .upserts = {*a.self}, .removed = {}};
+  foreign.upserts[0].id = {4242};
+  hang_up(a);
+  ASSERT_TRUE(a.held.apply(foreign));
+  connect(a);
+  EXPECT_TRUE(a.connected());
+  advance(milliseconds(50));
+  EXPECT_EQ(a.members().find({4242}), nullptr);
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, DuringAResyncOtherDeltasAreSkipped) {
+  TestClient& a = join("a");
+  join("b");
+  advance(seconds(1));
+  Delta foreign{.from = 0, .to = registry_->version(), .full = true, .upserts = {}, .removed = {}};
+  hang_up(a);
+  ASSERT_TRUE(a.held.apply(foreign));
+  open(a);
+  run();
+  // The whole list has been asked for within the pause; meanwhile others come and go.
+  TestClient& c = join("c");
+  hang_up(c);
+  advance(milliseconds(100));
+  EXPECT_TRUE(a.connected());
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, TheNewerConnectionOfAKeyWins) {
+  TestClient& a = join("a");
+  advance(seconds(1));
+  TestClient& copy = add("a");
+  copy.keys = a.keys.clone();
+  copy.enrolled = true;
+  const MemberId id = a.self->id;
+  const std::uint32_t tag = a.relay_tag;
+  connect(copy);
+  EXPECT_TRUE(copy.connected());
+  EXPECT_EQ(copy.self->id, id);
+  ASSERT_TRUE(a.refused);
+  EXPECT_TRUE(a.refused->retry);
+  EXPECT_THAT(a.refused->sentence, HasSubstr("took its place"));
+  advance(milliseconds(50));
+  EXPECT_TRUE(registry_->find(id)->online) << "the older one's end does not count";
+  EXPECT_NE(server_->credentials(id)->relay_tag, tag) << "new for each connection";
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, TwoOfOneName) {
+  TestClient& first = join("web");
+  TestClient& second = join("web");
+  EXPECT_EQ(first.self->name, "web");
+  EXPECT_EQ(second.self->name, "web-2");
+  EXPECT_THAT(events_.back().sentence, HasSubstr("calls itself web, as another member does"));
+  hang_up(second);
+  connect(second);
+  EXPECT_EQ(second.self->name, "web-2");
+}
+
+TEST_F(ControlTest, AnotherNameOfItsOwn) {
+  TestClient& a = join("old");
+  TestClient& b = join("b");
+  hang_up(a);
+  a.name = "new";
+  connect(a);
+  advance(milliseconds(50));
+  EXPECT_EQ(a.self->name, "new");
+  EXPECT_EQ(b.members().find(a.self->id)->name, "new");
+  EXPECT_EQ(count(ServerEvent::Kind::changed), 1U);
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, NamesAndVersionsThatAreTooLongOrStrangeDoNotKeepAClientOut) {
+  TestClient& a = add(std::string(200, 'x') + " \n");
+  a.version = std::string(500, '9');
+  connect(a);
+  ASSERT_TRUE(a.connected());
+  EXPECT_EQ(a.self->name.size(), kMaxNameSize);
+}
+
+TEST_F(ControlTest, ARemovedMemberIsToldAndEverybodyElseToo) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  advance(seconds(1));
+  auto out = server_->remove("b", now_);
+  ASSERT_TRUE(out);
+  take(std::move(*out));
+  run();
+  ASSERT_TRUE(b.refused);
+  EXPECT_FALSE(b.refused->retry);
+  EXPECT_THAT(b.refused->sentence, HasSubstr("removed from the network"));
+  EXPECT_EQ(a.members().find_name("b"), nullptr) << "at once";
+  EXPECT_EQ(count(ServerEvent::Kind::removed), 1U);
+  EXPECT_EQ(count(ServerEvent::Kind::left), 0U) << "one sentence is enough";
+  for (const bool enrolled : {true, false}) {
+    b.enrolled = enrolled;
+    connect(b);
+    ASSERT_TRUE(b.refused);
+    EXPECT_FALSE(b.refused->retry);
+    EXPECT_FALSE(b.refused->forget_enrolment) << "a removed member does not come back by itself";
+    EXPECT_THAT(b.refused->sentence, HasSubstr("was removed"));
+  }
+  EXPECT_FALSE(server_->remove("b", now_));
+  advance(milliseconds(50));
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, TheObservedEndpointIsTheServersToSay) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  const MemberId id = a.self->id;
+  const auto seen = [&](const char* endpoint) {
+    take(server_->on_observed(id, *parse_endpoint(endpoint), now_));
+    run();
+    advance(milliseconds(50));
+  };
+  seen("203.0.113.7:500");
+  EXPECT_EQ(b.members().find(id)->candidates, std::vector{candidate("203.0.113.7:500", Candidate::Kind::observed)});
+  seen("203.0.113.7:501");
+  EXPECT_EQ(b.members().find(id)->candidates, std::vector{candidate("203.0.113.7:501", Candidate::Kind::observed)});
+  announce(a, {candidate("10.1.1.1:1"), candidate("198.51.100.1:1", Candidate::Kind::observed)});
+  advance(milliseconds(50));
+  EXPECT_EQ(b.members().find(id)->candidates,
+            (std::vector{candidate("203.0.113.7:501", Candidate::Kind::observed), candidate("10.1.1.1:1")}));
+  seen("10.1.1.1:1");
+  EXPECT_EQ(b.members().find(id)->candidates, std::vector{candidate("10.1.1.1:1")}) << "no second entry";
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, ManyCandidatesDoNotPushTheObservedOneOut) {
+  TestClient& a = join("a");
+  const MemberId id = a.self->id;
+  std::vector<Candidate> many;
+  for (std::uint16_t n = 1; n <= 2 * kMaxCandidates; ++n) {
+    many.push_back({Candidate::Kind::local, {IpAddress::from_v4({0x0a010100U + n}), n}});
+  }
+  const Candidate observed = candidate("203.0.113.7:500", Candidate::Kind::observed);
+  for (const bool seen_first : {true, false}) {
+    if (seen_first) take(server_->on_observed(id, observed.endpoint, now_));
+    announce(a, many);
+    if (!seen_first) take(server_->on_observed(id, observed.endpoint, now_));
+    EXPECT_TRUE(a.connected());
+    const auto& kept = registry_->find(id)->candidates;
+    EXPECT_EQ(kept.size(), kMaxCandidates);
+    EXPECT_EQ(std::count(kept.begin(), kept.end(), observed), 1);
+    registry_->set_candidates(id, {});
+  }
+}
+
+TEST_F(ControlTest, CandidatesThatReachNobodyAreDropped) {
+  TestClient& a = join("a");
+  announce(a, {candidate("127.0.0.1:5"),
+               candidate("0.0.0.0:5"),
+               candidate("224.0.0.1:5"),
+               candidate("[::1]:5"),
+               candidate("255.255.255.255:5"),
+               candidate("[ff02::1]:5"),
+               candidate("[::]:5"),
+               candidate("10.2.2.2:5"),
+               {Candidate::Kind::local, {IpAddress::from_v4({0x0a020203}), 0}}});
+  EXPECT_TRUE(a.connected());
+  EXPECT_EQ(registry_->find(a.self->id)->candidates, std::vector{candidate("10.2.2.2:5")});
+}
+
+TEST_F(ControlTest, LargeListsComeInParts) {
+  config_.network = *parse_ip4_network("10.0.0.0/16");
+  start_server();
+  for (std::uint32_t n = 1; n <= 300; ++n) {
+    PublicKey key;
+    store_be32(key.bytes.data(), n);
+    auto joined =
+        registry_->join({key, std::string(60, 'h') + std::to_string(n), std::string(kMaxVersionSize, '1'), true});
+    const MemberId id = std::get<Member>(joined).id;
+    registry_->set_online(id, true);
+    registry_->set_candidates(id, std::vector<Candidate>(kMaxCandidates, candidate("[2001:db8:1:2:3:4:5:6]:65535")));
+  }
+  TestClient& a = join("a");
+  EXPECT_EQ(a.members().members().size(), 301U);
+  EXPECT_EQ(a.lists, 1) << "a list is seen whole or not at all";
+  // All 300 leave: one delta of removals, in one part.
+  advance(seconds(1));
+  for (std::uint32_t n = 1; n <= 300; ++n) {
+    ASSERT_TRUE(registry_->remove(std::string(std::next(registry_->members().begin())->second.name)));
+    if (registry_->members().size() == 2) break;
+  }
+  take(server_->on_deadline(now_));
+  run();
+  EXPECT_EQ(a.members().members().size(), 2U);
+  expect_all_agree();
+}
+
+// Two hundred join within one push pause: everyone is told, but not once for each.
+TEST_F(ControlTest, ABurstOfJoinsIsToldInFewDeltas) {
+  std::vector<TestClient*> all;
+  for (int n = 0; n < 200; ++n) all.push_back(&add("h" + std::to_string(n)));
+  for (TestClient* c : all) open(*c);
+  run();
+  advance(milliseconds(100));
+  for (TestClient* c : all) EXPECT_TRUE(c->connected());
+  EXPECT_LT(messages_sent_, 200U * 6U) << "response, welcome, and few deltas each";
+  expect_all_agree();
+  std::set<std::uint32_t> tags;
+  for (TestClient* c : all) tags.insert(c->relay_tag);
+  EXPECT_EQ(tags.size(), 200U);
+}
+
+TEST_F(ControlTest, AnIdleConnectionIsKeptAliveWithFewBytes) {
+  TestClient& a = join("a");
+  advance(seconds(1));
+  const std::size_t before = messages_sent_;
+  advance(std::chrono::minutes(10));
+  EXPECT_TRUE(a.connected());
+  EXPECT_LE(messages_sent_ - before, 41U) << "one pong every 15 seconds";
+}
+
+TEST_F(ControlTest, ASilentServerIsGivenUp) {
+  TestClient& a = join("a");
+  const Instant from = now_;
+  while (a.connected()) {
+    now_ = a.connection->next_deadline();
+    take(a, a.connection->on_deadline(now_));
+    a.to_server.clear();
+  }
+  EXPECT_EQ(now_ - from, kDeadAfter);
+  EXPECT_TRUE(a.refused->retry);
+  EXPECT_THAT(a.refused->sentence, HasSubstr("35 seconds"));
+}
+
+TEST_F(ControlTest, ASilentClientIsGoneAfterAWhile) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  const ConnId id = a.id;
+  const MemberId member = a.self->id;
+  a.connection.reset();  // its computer was switched off: not even a FIN
+  advance(seconds(41));
+  EXPECT_TRUE(was_closed(id));
+  EXPECT_FALSE(b.members().find(member)->online);
+  EXPECT_EQ(count(ServerEvent::Kind::left), 1U);
+  EXPECT_TRUE(b.connected());
+}
+
+// Clients come and go, announce, are removed and are renamed, the server restarts: in the end all agree.
+TEST_F(ControlTest, AnyMixOfChangesConverges) {
+  for (int n = 0; n < 8; ++n) add("h" + std::to_string(n % 5));
+  for (int step = 0; step < 600; ++step) {
+    TestClient& c = *std::next(clients_.begin(), static_cast<std::ptrdiff_t>(rng_.below(clients_.size())));
+    switch (rng_.below(8)) {
+      case 0:
+        hang_up(c);
+        break;
+      case 1:
+        if (c.connected() && c.self) {
+          take(c, c.connection->announce({{Candidate::Kind::local, {{}, static_cast<std::uint16_t>(step + 1)}}}, now_));
+        }
+        break;
+      case 2:
+        if (rng_.below(10) == 0) start_server();
+        break;
+      case 3:
+        if (rng_.below(10) == 0 && c.self) {
+          if (auto out = server_->remove(c.self->name, now_)) take(std::move(*out));
+          c.keys = crypto::generate_key_pair(rng_);
+          c.enrolled = false;
+          c.held = {};
+        }
+        break;
+      case 4:
+        if (c.self) take(server_->on_observed(c.self->id, {{}, static_cast<std::uint16_t>(step + 1)}, now_));
+        break;
+      case 5:
+        c.name = "r" + std::to_string(rng_.below(4));
+        break;
+      default:
+        if (!c.connected()) open(c);
+    }
+    if (rng_.below(2) == 0) run();
+    if (rng_.below(2) == 0) advance(milliseconds(rng_.below(30)));
+  }
+  for (TestClient& c : clients_) {
+    for (int attempt = 0; attempt < 3 && !c.connected(); ++attempt) connect(c);
+    EXPECT_TRUE(c.connected()) << c.refused->sentence;
+  }
+  run();
+  advance(seconds(1));
+  expect_all_agree();
+}
+
+}  // namespace
+}  // namespace eps::control

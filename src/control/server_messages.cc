@@ -1,0 +1,166 @@
+#include <algorithm>
+#include <array>
+
+#include "control/server.h"
+
+namespace eps::control {
+namespace {
+
+wire::RefusalCode code_of(registry::Refusal::Code code) {
+  switch (code) {
+    case registry::Refusal::Code::unknown_key:
+      return wire::RefusalCode::unknown_key;
+    case registry::Refusal::Code::revoked:
+      return wire::RefusalCode::removed;
+    case registry::Refusal::Code::full:
+      return wire::RefusalCode::full;
+    case registry::Refusal::Code::store_failed:
+      break;
+  }
+  return wire::RefusalCode::other;
+}
+
+bool is_multicast(const IpAddress& ip) {
+  return ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
+}
+
+// Nobody can be reached there, or too many.
+bool useless(const IpAddress& ip) {
+  return ip.is_unspecified() || ip.is_loopback() || is_multicast(ip);
+}
+
+}  // namespace
+
+void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out, Instant now) {
+  noise::Responder responder(registry_.identity().keys, as_view(kPrologue), rng_);
+  const auto request = responder.read_initiation(frame);
+  // Nothing is answered to whoever does not know the server's key.
+  if (!request || request->payload.size() < 2) return reject(id, c, "does not hold this network's key", out, now);
+  const auto version = std::to_integer<unsigned>(request->payload[0]);
+  const auto purpose = std::to_integer<std::uint8_t>(request->payload[1]);
+  if (purpose < 1 || purpose > 2) return reject(id, c, "asked for what this version does not know", out, now);
+  c.key = request->initiator;
+  c.purpose = static_cast<Purpose>(purpose);
+  const crypto::Key no_psk;
+  const std::array payload = {std::byte{kVersion}};
+  Bytes message;
+  const auto keys =
+      responder.write_response(payload, c.purpose == Purpose::first_join ? enrolment_psk_ : no_psk, message);
+  if (!keys) return reject(id, c, "sent an unusable key", out, now);
+  Bytes bytes;
+  Channel::put_frame(message, bytes);
+  out.to_send.emplace_back(id, std::move(bytes));
+  c.channel.begin_transport(*keys, false);
+  if (version == kVersion) return;
+  // It holds our key, so it shall know why it is not admitted.
+  const std::string versions =
+      "version " + std::to_string(version) + " of the control protocol, the server version " + std::to_string(kVersion);
+  send(id, c,
+       wire::Refused{wire::RefusalCode::other,
+                     "This computer's eps-client speaks " + versions + ". Update the older of the two."},
+       out);
+  reject(id, c, "speaks " + versions, out, now);
+}
+
+void Server::on_message(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out, Instant now) {
+  if (const auto* hello = std::get_if<wire::Hello>(&message)) return on_hello(id, c, *hello, out, now);
+  if (!c.authenticated()) return reject(id, c, "did not say hello", out, now);
+  if (const auto* candidates = std::get_if<wire::Candidates>(&message)) return on_candidates(c, *candidates);
+  if (std::holds_alternative<wire::Ping>(message)) return send(id, c, wire::Pong{}, out);
+  if (std::holds_alternative<wire::Resync>(message)) {
+    c.push_whole = true;
+    pushed_version_ = 0;
+  }
+}
+
+void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now) {
+  if (c.authenticated()) return reject(id, c, "said hello twice", out, now);
+  const Member* known = registry_.find_key(c.key);
+  const std::string old_name = known != nullptr ? known->name : "";
+  const auto joined = registry_.join({c.key, hello.name, hello.version, c.purpose == Purpose::first_join});
+  if (const auto* refusal = std::get_if<registry::Refusal>(&joined)) {
+    send(id, c, wire::Refused{code_of(refusal->code), refusal->sentence}, out);
+    return reject(id, c, "was refused: " + refusal->sentence, out, now);
+  }
+  const Member member = std::get<Member>(joined);
+  if (known != nullptr && member.name != old_name) {
+    out.events.push_back({ServerEvent::Kind::changed, old_name + " is now called " + member.name + "."});
+  }
+  if (const auto older = by_member_.find(member.id); older != by_member_.end()) {
+    // Its own older connection, which it has lost, or another computer with a copy of its key.
+    const ConnId replaced = older->second;
+    Connection& old = connections_.at(replaced);
+    send(replaced, old,
+         wire::Refused{wire::RefusalCode::other,
+                       "Another connection with this computer's key took its place. If its state directory was copied "
+                       "to another computer, remove the copy there."},
+         out);
+    end(replaced, old, out);
+    forget(replaced, out);
+  }
+  c.list_version = hello.list_version;
+  c.last_push = now - kPushPause;
+  admit(id, c, member, out);
+  const std::string wish = make_valid_name(hello.name);
+  out.events.push_back({ServerEvent::Kind::joined,
+                        member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
+                            (wish == member.name ? "." : "; it calls itself " + wish + ", as another member does.")});
+}
+
+void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out) {
+  by_member_[member.id] = id;
+  unauthenticated_.erase(id);
+  c.member = member.id;
+  rng_.fill(c.credentials.bind_key.writable());
+  c.credentials.relay_tag = new_relay_tag();
+  registry_.set_online(member.id, true);
+
+  wire::Welcome welcome;
+  welcome.network = registry_.network();
+  welcome.self = *registry_.find(member.id);
+  welcome.data_port = config_.data_port;
+  std::copy(c.credentials.bind_key.view().begin(), c.credentials.bind_key.view().end(), welcome.bind_key.begin());
+  welcome.relay_tag = c.credentials.relay_tag;
+  welcome.version = config_.version;
+  welcome.signing_key = registry_.signing_key();
+  send(id, c, welcome, out);
+  crypto::wipe(welcome.bind_key);
+}
+
+// What the server saw itself is not the client's to say. It comes first: when there are too many, the last are cut.
+void Server::on_candidates(Connection& c, const wire::Candidates& message) {
+  const Member* member = registry_.find(c.member);
+  if (member == nullptr) return;
+  std::vector<Candidate> all;
+  for (const Candidate& old : member->candidates) {
+    if (old.kind == Candidate::Kind::observed) all.push_back(old);
+  }
+  for (const Candidate& candidate : message.candidates) {
+    if (candidate.kind != Candidate::Kind::observed && !useless(candidate.endpoint.ip)) all.push_back(candidate);
+  }
+  registry_.set_candidates(c.member, std::move(all));
+}
+
+Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Instant now) {
+  Outputs out;
+  const Member* member = registry_.find(id);
+  if (member == nullptr || !by_member_.contains(id)) return out;
+  std::vector<Candidate> all = member->candidates;
+  std::erase_if(all, [](const Candidate& c) { return c.kind == Candidate::Kind::observed; });
+  // An endpoint that is the member's own needs no second entry.
+  const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
+  if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});
+  registry_.set_candidates(id, std::move(all));
+  push(out, now);
+  return out;
+}
+
+std::uint32_t Server::new_relay_tag() {
+  for (;;) {
+    const std::uint32_t tag = rng_.u32();
+    const auto same = [&](const auto& c) { return c.second.credentials.relay_tag == tag; };
+    if (tag != 0 && std::none_of(connections_.begin(), connections_.end(), same)) return tag;
+  }
+}
+
+}  // namespace eps::control
