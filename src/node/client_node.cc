@@ -21,7 +21,6 @@ void ClientOutputs::merge(ClientOutputs&& other) {
 ClientNode::ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng,
                        dataplane::Published<dataplane::PeerTable>& published)
     : params_(std::move(params)),
-      udp_(udp),
       rng_(rng),
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
               params_.peers.rekey_after_packets},

@@ -85,7 +85,6 @@ class ClientNode {
   ClientOutputs finish(ClientOutputs out);
 
   ClientParams params_;
-  ports::UdpPort& udp_;
   Rng& rng_;
   Peers peers_;
   Bind bind_;
