@@ -104,7 +104,7 @@ def test_examples_of_the_manual(network):
     other.ip("addr", "add", "10.0.1.2/24", "dev", "eth0")
     server = PrivateFiles(host, "eps-server", *("--stats --scorecard /var/log/eps_server.stats --port 12545 "
                                                 "--network 192.168.99.0/24").split())
-    assert "192.168.99.0/24" in wait_until(lambda: server.read("/var/log/eps_server.log"), "the log has lines")
+    wait_until(lambda: "192.168.99.0/24" in server.read("/var/log/eps_server.log"), "the server tells its network")
     conf = server.read("/etc/eps.conf")
     key = re.search(r"^key = (\S+)$", conf, re.M).group(0)
     example = "--stats --scorecard /var/log/eps_client.stats --port 12345 --server 10.0.1.1".split()

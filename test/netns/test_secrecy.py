@@ -72,7 +72,7 @@ def test_nothing_is_in_clear(network):
     transfer(a.host, b.host, b.address, 1_000_000)
     capture.stop()
     seen = path.read_bytes()
-    assert len(seen) > 1_000_000
+    assert len(seen) > 200_000, "a capture on a busy machine loses some, but not most"
     secrets = {"payload": MARKER, "ping pattern": MARKER[:16] * 2, "key": server.key().encode(),
                "inner MACs": bytes.fromhex((b.mac + a.mac).replace(":", "")),
                "inner addresses": socket.inet_aton(a.address) + socket.inet_aton(b.address)}
