@@ -117,7 +117,7 @@ TEST_F(ControlHostile, AFullPool) {
   EXPECT_THAT(c.refused->sentence, AllOf(HasSubstr("10.9.9.0/30 is full"), HasSubstr("eps members remove NAME")));
   EXPECT_FALSE(c.refused->sentence.ends_with('.')) << "a reason within a sentence";
   EXPECT_THAT(last_event(), HasSubstr("is full"));
-  take(std::move(*server_->remove(b.self->name, now_)));
+  take(*server_->remove(b.self->name, now_));
   run();
   connect(c);
   EXPECT_TRUE(c.connected());
