@@ -314,6 +314,19 @@ TEST_F(ControlHostile, AFloodFromEverywhereMakesTheOldestStrangersGo) {
   EXPECT_LE(count(ServerEvent::Kind::rejected), kMaxRejectionsTold) << "nor do they flood the log";
 }
 
+TEST_F(ControlHostile, ManyThatKnowTheServersKeyDoNotThrowMembersOut) {
+  TestClient& member = join("member");
+  const Prover p = prover(kVersion, 1);
+  ConnId first = 0;
+  for (std::size_t i = 0; i <= kMaxUnauthenticated; ++i) {
+    const ConnId id = stranger();
+    if (i == 0) first = id;
+    send(id, p.frame);
+  }
+  EXPECT_TRUE(was_closed(first));
+  EXPECT_FALSE(was_closed(member.id));
+}
+
 TEST_F(ControlHostile, RejectionsAreToldInFullUpToALimitAndThenCounted) {
   for (std::size_t i = 0; i < kMaxRejectionsTold + 7; ++i) {
     Bytes garbage;

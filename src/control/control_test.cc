@@ -138,19 +138,44 @@ TEST_F(ControlTest, AListOfAnotherNetworkIsReplaced) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, DuringAResyncOtherDeltasAreSkipped) {
+TEST_F(ControlTest, AResyncIsAskedForOnceAndEndsThere) {
   TestClient& a = join("a");
-  join("b");
+  for (int n = 0; n < 30; ++n) join("h" + std::to_string(n));
   advance(seconds(1));
-  Delta foreign{.from = 0, .to = registry_->version(), .full = true, .upserts = {}, .removed = {}};
   hang_up(a);
-  ASSERT_TRUE(a.held.apply(foreign));
+  ASSERT_TRUE(a.held.apply({.from = 0, .to = registry_->version(), .full = true, .upserts = {}, .removed = {}}));
   open(a);
-  run();
-  // The whole list has been asked for within the pause; meanwhile others come and go.
-  TestClient& c = join("c");
-  hang_up(c);
-  advance(milliseconds(100));
+  take(server_->on_bytes(a.id, std::exchange(a.to_server, {}), now_));
+  take(a, a.connection->on_bytes(std::exchange(a.to_client, {}), now_));
+  take(server_->on_bytes(a.id, std::exchange(a.to_server, {}), now_));
+  // More changes are on their way when the client sees that its list does not match.
+  for (int n = 0; n < 3; ++n) {
+    now_ += milliseconds(30);
+    take(server_->on_observed(clients_.back().self->id, {{}, static_cast<std::uint16_t>(n + 1)}, now_));
+  }
+  take(a, a.connection->on_bytes(std::exchange(a.to_client, {}), now_));
+  EXPECT_LT(a.to_server.size(), 40U) << "one wish for the whole list";
+  hang_up(*std::next(clients_.begin()));
+  sent_[a.id].clear();
+  advance(milliseconds(50));
+  EXPECT_GT(sent_[a.id].size(), 2000U) << "the whole list";
+  expect_all_agree();
+  sent_[a.id].clear();
+  connect(*std::next(clients_.begin()));
+  advance(milliseconds(50));
+  EXPECT_LT(sent_[a.id].size(), 600U) << "changes only, as before";
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, AResyncIsAnsweredThoughNothingElseHappens) {
+  TestClient& a = join("a");
+  hang_up(a);
+  Delta foreign{.from = 0, .to = registry_->version(), .full = true, .upserts = {*a.self}, .removed = {}};
+  foreign.upserts.push_back(foreign.upserts[0]);
+  foreign.upserts[1].id = {4242};
+  ASSERT_TRUE(a.held.apply(foreign));
+  connect(a);
+  advance(milliseconds(50));
   EXPECT_TRUE(a.connected());
   expect_all_agree();
 }

@@ -206,6 +206,15 @@ TEST_F(RegistryTest, ARemovedKeyIsRefusedAndItsAddressIsFree) {
   EXPECT_NE(next.id, gone.id) << "ids are never given twice";
 }
 
+TEST_F(RegistryTest, TheIdOfARemovedMemberIsNotGivenAgainAfterARestart) {
+  open();
+  join(1);
+  const MemberId gone = join(2, "gone").id;
+  ASSERT_TRUE(registry_->remove("gone"));
+  open();
+  EXPECT_GT(join(3).id, gone);
+}
+
 TEST_F(RegistryTest, RemovingNobodyIsAnError) {
   open();
   const auto removed = registry_->remove("nobody");

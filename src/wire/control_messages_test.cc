@@ -78,6 +78,8 @@ TEST(ControlMessages, BrokenLimitsAreRefused) {
   EXPECT_TRUE(refused([](Member& m) { m.version = std::string(kMaxVersionSize + 1, '1'); }));
   EXPECT_TRUE(refused([](Member& m) { m.version = "1\n2"; }));
   EXPECT_TRUE(refused([](Member& m) { m.version = "\x1b[2J"; }));
+  EXPECT_TRUE(refused([](Member& m) { m.version = "\x7f"; }));
+  EXPECT_TRUE(refused([](Member& m) { m.version = "\xc3\xa9"; }));
   EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(0); }));
   EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(4); }));
 

@@ -1,0 +1,203 @@
+// What a client believes of a server that misbehaves, though it holds the right key: its list changes only by what is
+// signed and whole.
+
+#include "control/client_connection.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "registry/list_digest.h"
+#include "support/seeded_rng.h"
+
+namespace eps::control {
+namespace {
+
+using testing::HasSubstr;
+
+Member member(std::uint32_t id) {
+  Member m;
+  m.id = {id};
+  store_be32(m.key.bytes.data(), id);
+  m.name = "h" + std::to_string(id);
+  m.mac.bytes[0] = std::byte{2};
+  store_be32(m.mac.bytes.data() + 2, id);
+  m.address = {0x0a000000U + id};
+  return m;
+}
+
+// The server's side of one connection, which says whatever a test wants.
+class ClientConnectionTest : public testing::Test {
+ protected:
+  ClientConnectionTest() {
+    rng_.fill(seed_.writable());
+    client_.emplace(ClientParams{crypto::generate_key_pair(rng_), {server_.public_key, {}}, "a", "1", true},
+                    MemberList{}, rng_);
+    Channel framing;
+    const auto started = client_->start(now_);
+    ByteView in = started.to_send;
+    const auto initiation = framing.next_frame(in);
+    noise::Responder responder(server_, as_view(kPrologue), rng_);
+    EXPECT_TRUE(responder.read_initiation(*initiation));
+    Bytes message;
+    const auto keys = responder.write_response({}, crypto::Key(), message);
+    Bytes frame;
+    Channel::put_frame(message, frame);
+    channel_.begin_transport(*keys, false);
+    EXPECT_TRUE(std::holds_alternative<wire::Hello>(answers(client_->on_bytes(frame, now_)).at(0)));
+  }
+
+  ClientConnection::Outputs say(const wire::ControlMessage& message) {
+    Bytes frame;
+    channel_.seal(wire::encode(message), frame);
+    return client_->on_bytes(frame, now_);
+  }
+  std::vector<wire::ControlMessage> answers(const ClientConnection::Outputs& out) {
+    std::vector<wire::ControlMessage> messages;
+    ByteView in = out.to_send;
+    while (const auto frame = channel_.next_frame(in)) messages.push_back(*wire::decode(*channel_.open(*frame)));
+    return messages;
+  }
+
+  wire::Welcome welcome() {
+    wire::Welcome w;
+    w.network = {{}, *parse_ip4_network("10.0.0.0/24"), kDefaultMtu};
+    w.self = member(1);
+    w.data_port = 7;
+    w.signing_key = crypto::signing_public_key(seed_);
+    return w;
+  }
+  // A whole, good list.
+  wire::MemberDelta list(std::uint64_t version, std::vector<Member> members) {
+    wire::MemberDelta out{{.from = 0, .to = version, .full = true, .upserts = std::move(members), .removed = {}}};
+    MemberList applied;
+    EXPECT_TRUE(applied.apply(out.delta));
+    out.digest = registry::list_digest(applied.members());
+    sign(out, seed_);
+    return out;
+  }
+  void sign(wire::MemberDelta& delta, const crypto::Key& seed) {
+    delta.signature =
+        crypto::sign(seed, registry::signed_list_message(welcome().network.id, delta.delta.to, delta.digest));
+  }
+  static std::string refusal(const ClientConnection::Outputs& out) {
+    const auto* refused = out.events.empty() ? nullptr : std::get_if<Refused>(&out.events.back());
+    EXPECT_EQ(out.close, refused != nullptr);
+    return refused != nullptr ? refused->sentence : "";
+  }
+
+  test::SeededRng rng_{5};
+  Instant now_{std::chrono::hours(1)};
+  crypto::KeyPair server_ = crypto::generate_key_pair(rng_);
+  crypto::Key seed_;
+  Channel channel_;
+  std::optional<ClientConnection> client_;
+};
+
+TEST_F(ClientConnectionTest, TakesAGoodListAndGoesOnFromIt) {
+  EXPECT_EQ(say(welcome()).events.size(), 1U);
+  EXPECT_EQ(say(list(5, {member(1), member(2)})).events.size(), 1U);
+  wire::MemberDelta next = list(6, {member(1), member(3)});
+  next.delta = {.from = 5, .to = 6, .full = false, .upserts = {member(3)}, .removed = {{2}}};
+  EXPECT_EQ(say(next).events.size(), 1U);
+  EXPECT_EQ(client_->members().version(), 6U);
+  EXPECT_EQ(client_->members().members().size(), 2U);
+}
+
+TEST_F(ClientConnectionTest, BelievesNoListThatIsNotSigned) {
+  say(welcome());
+  wire::MemberDelta forged = list(5, {member(1)});
+  test::SeededRng other(9);
+  crypto::Key seed;
+  other.fill(seed.writable());
+  sign(forged, seed);
+  EXPECT_THAT(refusal(say(forged)), HasSubstr("not signed"));
+  EXPECT_TRUE(client_->members().members().empty());
+}
+
+TEST_F(ClientConnectionTest, ASignatureOfAnotherVersionIsNone) {
+  say(welcome());
+  wire::MemberDelta old = list(5, {member(1)});
+  old.delta.to = 6;
+  EXPECT_THAT(refusal(say(old)), HasSubstr("not signed"));
+}
+
+TEST_F(ClientConnectionTest, BelievesNoListBeforeTheWelcome) {
+  EXPECT_THAT(refusal(say(list(5, {member(1)}))), HasSubstr("not signed"));
+}
+
+TEST_F(ClientConnectionTest, AWholeListThatContradictsItsDigestEndsTheConnection) {
+  say(welcome());
+  wire::MemberDelta other = list(5, {member(1), member(2)});
+  other.delta.upserts.pop_back();
+  EXPECT_THAT(refusal(say(other)), HasSubstr("contradicts"));
+  EXPECT_TRUE(client_->members().members().empty());
+}
+
+TEST_F(ClientConnectionTest, AChangeThatDoesNotFitAsksForTheWholeListOnce) {
+  say(welcome());
+  say(list(5, {member(1)}));
+  wire::MemberDelta change = list(8, {member(1), member(2)});
+  change.delta.full = false;
+  change.delta.from = 7;  // not what we hold
+  const auto asked = answers(say(change));
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<wire::Resync>(asked[0]));
+  EXPECT_TRUE(answers(say(change)).empty());
+  EXPECT_EQ(client_->members().version(), 5U);
+  say(list(8, {member(1), member(2)}));
+  EXPECT_EQ(client_->members().version(), 8U);
+  EXPECT_EQ(answers(say(change)).size(), 1U) << "and again when it happens again";
+}
+
+TEST_F(ClientConnectionTest, PartsAreSeenTogetherOrNotAtAll) {
+  say(welcome());
+  wire::MemberDelta last = list(5, {member(1), member(2)});
+  wire::MemberDelta first = last;
+  first.last = false;
+  first.delta.upserts = {member(1)};
+  last.delta.upserts = {member(2)};
+  EXPECT_TRUE(say(first).events.empty());
+  EXPECT_TRUE(client_->members().members().empty());
+  EXPECT_EQ(say(last).events.size(), 1U);
+  EXPECT_EQ(client_->members().members().size(), 2U);
+}
+
+TEST_F(ClientConnectionTest, PartsOfDifferentChangesAreRefused) {
+  say(welcome());
+  wire::MemberDelta first = list(5, {member(1)});
+  first.last = false;
+  say(first);
+  EXPECT_THAT(refusal(say(list(6, {member(2)}))), HasSubstr("do not belong together"));
+}
+
+TEST_F(ClientConnectionTest, PartsWithoutEndAreRefused) {
+  say(welcome());
+  wire::MemberDelta part = list(5, {});
+  part.last = false;
+  part.delta.removed.assign(wire::kMaxRemovedPerDelta, {1});
+  std::string why;
+  int parts = 0;
+  for (; why.empty() && parts < 100; ++parts) why = refusal(say(part));
+  EXPECT_THAT(why, HasSubstr("do not belong together"));
+  EXPECT_LT(parts, 10);
+}
+
+TEST_F(ClientConnectionTest, APingIsAnsweredAndWhatIsUnknownSkipped) {
+  const auto pong = answers(say(wire::Ping{}));
+  ASSERT_EQ(pong.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<wire::Pong>(pong[0]));
+  const auto skipped = say(wire::UnknownMessage{});
+  EXPECT_TRUE(skipped.to_send.empty() && skipped.events.empty() && !skipped.close);
+}
+
+TEST_F(ClientConnectionTest, AfterTheEndNothingHappens) {
+  EXPECT_EQ(refusal(say(wire::Refused{wire::RefusalCode::full, "No room."})), "No room");
+  EXPECT_TRUE(say(welcome()).events.empty());
+  EXPECT_TRUE(client_->on_closed(now_).events.empty());
+  EXPECT_TRUE(client_->on_deadline(now_ + std::chrono::hours(1)).events.empty());
+  EXPECT_TRUE(client_->announce({}, now_).to_send.empty());
+  EXPECT_EQ(client_->next_deadline(), kNever);
+}
+
+}  // namespace
+}  // namespace eps::control
