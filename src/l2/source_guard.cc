@@ -81,6 +81,8 @@ Drop check_link_layer_options(ByteView options, const Mac& mac) {
 Drop check_icmp6(ByteView message, const Owner& owner, const IpAddress& owner_ip6, bool from_unspecified) {
   if (message.empty()) return Drop::none;
   const std::uint8_t type = u8(message.data());
+  // No member is the segment's router: an announcement would take over everybody's IPv6.
+  if (type == kRouterAdvertisement || type == kRedirect) return Drop::spoofed_source;
   const std::size_t options = options_offset(type);
   if (options == 0) return Drop::none;
   if (message.size() < options) return Drop::malformed;
