@@ -67,9 +67,12 @@ bool to_meta(const VnetHeader& header, ports::FrameMeta& meta) {
 // The kernel must know of a CWR flag to repeat it on the first segment only (RFC 3168, 6.1.2).
 bool has_cwr(const ports::TapWrite& frame) {
   constexpr std::size_t kTcpFlags = 13;
-  const std::size_t at = frame.meta.csum_start + kTcpFlags;
-  return !frame.pieces.empty() && frame.pieces[0].size() > at &&
-         (frame.pieces[0][at] & std::byte{0x80}) != std::byte{0};
+  std::size_t at = frame.meta.csum_start + kTcpFlags;
+  for (const ByteView piece : frame.pieces) {
+    if (at < piece.size()) return (piece[at] & std::byte{0x80}) != std::byte{0};
+    at -= piece.size();
+  }
+  return false;
 }
 
 VnetHeader to_header(const ports::TapWrite& frame) {
