@@ -11,9 +11,9 @@ FrameSender::FrameSender(ports::UdpPort& udp, Counters& counters)
 }
 
 void FrameSender::send_frame(l2::Segmenter& segmenter, const Peer& peer, const l2::MacPair& macs,
-                             const ports::TapFrame& frame, Instant now) {
+                             const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now) {
   std::span<const l2::Segment> segments;
-  const Drop drop = segmenter.split(frame, &macs, segments);
+  const Drop drop = segmenter.split(frame, info, &macs, segments);
   if (drop != Drop::none) return counters_.drop(drop);
   send_segments(peer, segments, now);
 }

@@ -27,7 +27,7 @@ class FrameSender {
   void send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
   // Splits one frame for `peer` and sends it as above. `frame` has kTapHeadroom bytes before it.
   void send_frame(l2::Segmenter& segmenter, const Peer& peer, const l2::MacPair& macs, const ports::TapFrame& frame,
-                  Instant now);
+                  const l2::FrameInfo& info, Instant now);
   // Hands what is queued to the kernel.
   void flush();
 

@@ -25,22 +25,23 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   if (!info) return counters_.drop(Drop::malformed);
   const Drop drop = l2::check_source(frame.bytes, *info, table.self_mac, table.self_address);
   if (drop != Drop::none) return counters_.drop(drop);
-  if (info->dst.is_group()) return to_all(table, frame, now, upcalls);
+  if (info->dst.is_group()) return to_all(table, frame, *info, now, upcalls);
   const auto peer = table.by_mac.find(info->dst);
   if (peer == table.by_mac.end()) return counters_.drop(Drop::no_peer);
-  to_one(table, table.peers[peer->second], frame, now, upcalls);
+  to_one(table, table.peers[peer->second], frame, *info, now, upcalls);
 }
 
-void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, Instant now,
-                      Upcalls& upcalls) {
+void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
+                      Instant now, Upcalls& upcalls) {
   if (!ready(peer, frame, now, upcalls)) return;
-  sender_.send_frame(segmenter_, peer, {table.self_mac, peer.mac}, frame, now);
+  sender_.send_frame(segmenter_, peer, {table.self_mac, peer.mac}, frame, info, now);
 }
 
 // Split once, sealed once for each peer from the same bytes.
-void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
+void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                      Upcalls& upcalls) {
   std::span<const l2::Segment> segments;
-  const Drop drop = segmenter_.split(frame, nullptr, segments);
+  const Drop drop = segmenter_.split(frame, info, nullptr, segments);
   if (drop != Drop::none) return counters_.drop(drop);
   for (const Peer& peer : table.peers) {
     if (ready(peer, frame, now, upcalls)) sender_.send_segments(peer, segments, now);

@@ -26,8 +26,10 @@ class Outbound {
 
  private:
   void take(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
-  void to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
-  void to_all(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
+  void to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
+              Instant now, Upcalls& upcalls);
+  void to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+              Upcalls& upcalls);
   bool ready(const Peer& peer, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
 
   ports::TapPort& tap_;
