@@ -83,7 +83,7 @@ ClientOutputs ClientNode::take(control::ClientConnection::Outputs from, Instant 
 
 void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, Instant now) {
   admitted_ = true;
-  failures_ = 0;
+  admitted_at_ = now;
   silent_refusals_ = 0;
   last_failure_.clear();
   server_note_.clear();
@@ -130,6 +130,8 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
 }
 
 void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant now) {
+  // Only a connection that lasted ends the backing off: two computers with one key would replace each other for ever.
+  if (admitted_ && now - admitted_at_ >= kLastingConnection) failures_ = 0;
   admitted_ = false;
   const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
   ++failures_;

@@ -29,6 +29,7 @@ namespace eps::node {
 inline constexpr std::array<Duration, 6> kReconnect = {std::chrono::milliseconds(100), std::chrono::milliseconds(500),
                                                        std::chrono::seconds(1),        std::chrono::seconds(2),
                                                        std::chrono::seconds(5),        std::chrono::seconds(10)};
+inline constexpr Duration kLastingConnection = std::chrono::seconds(10);
 // A server that hangs up without a word may be restarting; when it does so again and again, it does not know us.
 inline constexpr int kSilentRefusals = 4;
 
@@ -98,6 +99,7 @@ class ClientNode {
   std::string server_note_ = "not connected yet";
   std::string last_failure_;
   bool admitted_ = false;
+  Instant admitted_at_{};
   int failures_ = 0;
   int silent_refusals_ = 0;
   Instant connect_at_ = kNever;

@@ -134,6 +134,10 @@ void World::stop_client(int c) {
   k.woken_at = kNever;
 }
 
+void World::copy_state(int from, int to) {
+  clients_[static_cast<std::size_t>(to)].secret = clients_[static_cast<std::size_t>(from)].secret.clone();
+}
+
 void World::connect(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   const std::uint64_t life = k.life;

@@ -56,6 +56,8 @@ class World {
   void start_client(int c);
   void stop_client(int c);  // as kill -9
   bool running(int c) const { return clients_[static_cast<std::size_t>(c)].node != nullptr; }
+  // `to` gets the key of `from`, as when a disk was cloned.
+  void copy_state(int from, int to);
   void run_for(Duration time);
   // Runs until the condition holds; false when it did not within `limit`.
   bool run_until(const std::function<bool()>& condition, Duration limit);
