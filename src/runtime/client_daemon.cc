@@ -216,13 +216,7 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
 
 int run_client(const ClientSettings& settings, ops::Log& log) {
   ClientDaemon daemon(settings, log);
-  const Result<int> code = daemon.run();
-  if (code) {
-    log.info("eps-client ends.");
-    return *code;
-  }
-  log.error(code.error().what);
-  return 1;
+  return tell_end(log, "eps-client", daemon.run());
 }
 
 }  // namespace eps::runtime

@@ -11,7 +11,9 @@
 #include <csignal>
 #include <functional>
 
+#include "base/result.h"
 #include "base/time.h"
+#include "ops/log.h"
 #include "os/clock.h"
 
 namespace eps::runtime {
@@ -61,6 +63,16 @@ class ControlLoop {
   Instant armed_ = kNever;
   int exit_code_ = 0;
 };
+
+// The exit code of a daemon that ended, after a last sentence in the log.
+inline int tell_end(ops::Log& log, const std::string& program, const Result<int>& code) {
+  if (code) {
+    log.info(program + " ends.");
+    return *code;
+  }
+  log.error(code.error().what);
+  return 1;
+}
 
 // Calls back whenever the descriptor is readable, until the owner goes. The descriptor stays the caller's.
 class ReadableWatch {

@@ -1,5 +1,7 @@
 // The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Worker: the relay.
 
+#include <sys/resource.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
@@ -27,8 +29,9 @@ namespace {
 using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
-// Of one member's connection; a member that reads nothing for so long is disconnected and resumes later.
-constexpr std::size_t kMaxBacklog = 4 * 1024 * 1024;
+// Of one member's connection: more than the largest list (16,384 members, 10 MB); a member that reads nothing for so
+// long is disconnected and resumes later.
+constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 
 class ServerDaemon {
@@ -70,7 +73,16 @@ class ServerDaemon {
   std::unique_ptr<Worker> worker_;
 };
 
+// Each member is a descriptor, and the usual soft limit of 1,024 is few members.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>& on_key) {
+  raise_descriptor_limit();
   const std::string directory = settings_.state + "/server";
   auto store = os::SqliteStore::open(directory);
   if (!store) return store.error();
@@ -201,13 +213,7 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
 int run_server(const ServerSettings& settings, ops::Log& log,
                const std::function<void(const std::string& key)>& on_key) {
   ServerDaemon daemon(settings, log);
-  const Result<int> code = daemon.run(on_key);
-  if (code) {
-    log.info("eps-server ends.");
-    return *code;
-  }
-  log.error(code.error().what);
-  return 1;
+  return tell_end(log, "eps-server", daemon.run(on_key));
 }
 
 }  // namespace eps::runtime

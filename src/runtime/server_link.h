@@ -37,7 +37,7 @@ class ServerLink {
   // Sends what is queued, then closes. No handler is called for this connection any more.
   void close();
 
-  static constexpr std::size_t kMaxBacklog = 4 * 1024 * 1024;
+  static constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 
  private:
   struct Impl;

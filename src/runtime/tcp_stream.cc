@@ -20,7 +20,7 @@ Endpoint to_endpoint(const tcp::endpoint& endpoint) {
 }
 
 TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog)
-    : socket_(std::move(socket)), max_backlog_(max_backlog) {
+    : socket_(std::move(socket)), linger_(socket_.get_executor()), max_backlog_(max_backlog) {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
 }
@@ -58,6 +58,7 @@ void TcpStream::write() {
     writing_ = false;
     if (closing_) {
       boost::system::error_code ignored;
+      linger_.cancel();
       socket_.shutdown(tcp::socket::shutdown_both, ignored);
       socket_.close(ignored);
     }
@@ -80,18 +81,20 @@ void TcpStream::write() {
 void TcpStream::close() {
   if (closing_) return;
   closing_ = true;
-  handlers_ = {};
-  if (!writing_) write();
+  if (!writing_) return write();
+  // The other end may have stopped reading.
+  linger_.expires_after(kLinger);
+  linger_.async_wait([self = shared_from_this()](boost::system::error_code e) {
+    boost::system::error_code ignored;
+    if (!e) self->socket_.close(ignored);
+  });
 }
 
 void TcpStream::fail(std::string why) {
   closing_ = true;
   boost::system::error_code ignored;
   socket_.close(ignored);
-  // The handler may drop the last outside reference, and with it what it captured.
-  const auto on_closed = std::move(handlers_.on_closed);
-  handlers_ = {};
-  if (on_closed) on_closed(std::move(why));
+  handlers_.on_closed(std::move(why));
 }
 
 }  // namespace eps::runtime

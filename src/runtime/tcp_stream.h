@@ -3,6 +3,7 @@
 // One TCP connection after it is made, on either side: reads until it ends, writes from a bounded queue.
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -25,7 +26,7 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   void start(Handlers handlers);
   // What does not fit the backlog ends the connection: its other end has stopped reading.
   void send(Bytes bytes);
-  // Writes out what is queued, then closes without calling a handler.
+  // Writes out what is queued, for at most kLinger, then closes. No handler is called any more.
   void close();
 
  private:
@@ -33,9 +34,11 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   void write();
   void fail(std::string why);
 
+  static constexpr std::chrono::seconds kLinger{5};
   boost::asio::ip::tcp::socket socket_;
+  boost::asio::steady_timer linger_;
   std::size_t max_backlog_;
-  Handlers handlers_;
+  Handlers handlers_;  // stay as they are until the end: close() may be called from inside one
   std::array<std::byte, 16 * 1024> buffer_;
   std::deque<Bytes> queue_;
   std::size_t backlog_ = 0;
