@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -190,8 +191,8 @@ struct LinuxUdp::RxPool {
   std::array<Control, kRxSlots> controls{};
 
   // The kernel overwrites the lengths of what it fills.
-  void prepare(std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
+  void prepare(std::size_t first, std::size_t count) {
+    for (std::size_t i = first; i < first + count; ++i) {
       iov[i] = {data.get() + i * kRxSlotSize, kRxSlotSize};
       msghdr& header = headers[i].msg_hdr;
       header = {};
@@ -217,32 +218,43 @@ struct LinuxUdp::RxPool {
   }
 };
 
-LinuxUdp::LinuxUdp(UniqueFd fd, bool ipv6) : fd_(std::move(fd)), ipv6_(ipv6), rx_(std::make_unique<RxPool>()) {}
+LinuxUdp::LinuxUdp(UniqueFd fd, UniqueFd side_poll, bool ipv6, const UdpOptions& options)
+    : fd_(std::move(fd)), ipv6_(ipv6), options_(options), rx_(std::make_unique<RxPool>()) {
+  sides_.poll = std::move(side_poll);
+}
 
 LinuxUdp::~LinuxUdp() = default;
 
-Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options) {
-  constexpr int kType = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  bool ipv6 = true;
-  UniqueFd fd(::socket(AF_INET6, kType, 0));
-  // Booted with ipv6.disable=1. (The sysctl disable_ipv6 leaves the family, and IPv4 through it works.)
-  if (!fd && errno == EAFNOSUPPORT) {
-    ipv6 = false;
-    fd.reset(::socket(AF_INET, kType, 0));
-  }
+namespace {
+
+Result<UniqueFd> open_socket(bool ipv6) {
+  UniqueFd fd(::socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return sys_error("cannot open a UDP socket", errno);
   if (ipv6 && !set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0)) {
     return sys_error("cannot make the UDP socket serve IPv4 and IPv6", errno);
   }
-  std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(fd), ipv6));
-  udp->tune(options);
+  return fd;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options) {
+  bool ipv6 = true;
+  auto fd = open_socket(ipv6);
+  // Booted with ipv6.disable=1. (The sysctl disable_ipv6 leaves the family, and IPv4 through it works.)
+  if (!fd && fd.error().sys == EAFNOSUPPORT) fd = open_socket(ipv6 = false);
+  if (!fd) return fd.error();
+  UniqueFd side_poll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!side_poll) return sys_error("cannot make an epoll instance", errno);
+  std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(*fd), std::move(side_poll), ipv6, options));
+  udp->gso_ = options.gso && set_option(udp->fd(), SOL_UDP, kUdpSegment, 0);
+  udp->tune(udp->fd(), options);
   if (Result<void> bound = udp->bind_to(options.port); !bound) return bound.error();
   return udp;
 }
 
 // Whatever fails here costs speed only.
-void LinuxUdp::tune(const UdpOptions& options) {
-  const int fd = fd_.get();
+void LinuxUdp::tune(int fd, const UdpOptions& options) {
   // The sysctl's ceiling applies without CAP_NET_ADMIN.
   if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer)) {
     set_option(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
@@ -251,7 +263,6 @@ void LinuxUdp::tune(const UdpOptions& options) {
   // DF stays clear: a datagram too large for the path arrives in fragments instead of never.
   set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
   if (ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
-  gso_ = options.gso && set_option(fd, SOL_UDP, kUdpSegment, 0);
   gro_ = options.gro && set_option(fd, SOL_UDP, kUdpGro, 1);
 }
 
@@ -272,26 +283,86 @@ Result<void> LinuxUdp::bind_to(std::uint16_t port) {
 
 std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
   const std::size_t room = std::min(out.size(), kRxSlots);
-  rx_->prepare(room);
-  int got;
-  do {
-    got = ::recvmmsg(fd_.get(), rx_->headers.data(), static_cast<unsigned>(room), MSG_DONTWAIT, nullptr);
-  } while (got < 0 && errno == EINTR);
+  // Half of the room at most, and before the main socket: neither kind starves the other.
+  const std::size_t count =
+      sides_.count.load(std::memory_order_relaxed) == 0 ? 0 : receive_from_sides(out.first(room / 2));
+  return count + receive_from(fd_.get(), 0, out.subspan(count, room - count), count);
+}
+
+std::size_t LinuxUdp::receive_from_sides(std::span<ports::RxDatagram> out) {
+  std::array<epoll_event, kRxSlots> ready;
+  const std::lock_guard lock(sides_.mutex);
+  const int n = ::epoll_wait(sides_.poll.get(), ready.data(), static_cast<int>(ready.size()), 0);
   std::size_t count = 0;
-  for (std::size_t i = 0; got > 0 && i < static_cast<std::size_t>(got); ++i) {
-    const std::size_t size = rx_->headers[i].msg_len;
-    // Empty datagrams are nobody's; one cut short (longer than UDP allows) does not happen.
-    if (size == 0 || (rx_->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
-    const std::size_t segment = rx_->segment_size(i);
-    out[count].from = to_endpoint(rx_->addresses[i]);
-    out[count].bytes = {rx_->data.get() + i * kRxSlotSize, size};
-    out[count].segment_size = static_cast<std::uint16_t>(segment == 0 ? size : std::min(segment, size));
-    ++count;
+  for (int i = 0; i < n && count < out.size(); ++i) {
+    const auto socket = static_cast<ports::SocketId>(ready[static_cast<std::size_t>(i)].data.u32);
+    count += receive_from(sides_.fds.at(socket).get(), socket, out.subspan(count), count);
   }
   return count;
 }
 
+// Fills `out` with the buffers from `first_slot` on.
+std::size_t LinuxUdp::receive_from(int fd, ports::SocketId socket, std::span<ports::RxDatagram> out,
+                                   std::size_t first_slot) {
+  rx_->prepare(first_slot, out.size());
+  int got;
+  do {
+    got = ::recvmmsg(fd, rx_->headers.data() + first_slot, static_cast<unsigned>(out.size()), MSG_DONTWAIT, nullptr);
+  } while (got < 0 && errno == EINTR);
+  std::size_t count = 0;
+  for (std::size_t i = first_slot; got > 0 && i < first_slot + static_cast<std::size_t>(got); ++i) {
+    const std::size_t size = rx_->headers[i].msg_len;
+    // Empty datagrams are nobody's; one cut short (longer than UDP allows) does not happen.
+    if (size == 0 || (rx_->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
+    const std::size_t segment = rx_->segment_size(i);
+    const std::size_t cut = segment == 0 ? size : std::min(segment, size);
+    const ByteSpan bytes{rx_->data.get() + i * kRxSlotSize, size};
+    out[count++] = {to_endpoint(rx_->addresses[i]), bytes, static_cast<std::uint16_t>(cut), socket};
+  }
+  return count;
+}
+
+std::optional<ports::SocketId> LinuxUdp::open_side() {
+  auto fd = open_socket(ipv6_);
+  if (!fd) return std::nullopt;
+  tune(fd->get(), options_);
+  // An unbound socket gets its local port with the first datagram it sends.
+  const std::lock_guard lock(sides_.mutex);
+  if (sides_.fds.size() >= ports::kMaxSideSockets) return std::nullopt;
+  ports::SocketId id = 1;
+  while (sides_.fds.contains(id)) ++id;
+  epoll_event event{.events = EPOLLIN, .data = {.u32 = id}};
+  if (::epoll_ctl(sides_.poll.get(), EPOLL_CTL_ADD, fd->get(), &event) != 0) return std::nullopt;
+  sides_.fds.emplace(id, std::move(*fd));
+  sides_.count.store(sides_.fds.size(), std::memory_order_relaxed);
+  return id;
+}
+
+void LinuxUdp::close_side(ports::SocketId socket) {
+  const std::lock_guard lock(sides_.mutex);
+  sides_.fds.erase(socket);
+  sides_.count.store(sides_.fds.size(), std::memory_order_relaxed);
+}
+
 std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
+  std::size_t taken = 0;
+  while (!datagrams.empty()) {
+    const ports::SocketId socket = datagrams.front().socket;
+    const auto other = std::ranges::find_if(datagrams, [&](const auto& d) { return d.socket != socket; });
+    const auto run = datagrams.first(static_cast<std::size_t>(other - datagrams.begin()));
+    datagrams = datagrams.subspan(run.size());
+    if (socket == 0) {
+      taken += send_by(fd_.get(), run);
+    } else {
+      const std::lock_guard lock(sides_.mutex);
+      const auto side = sides_.fds.find(socket);
+      if (side != sides_.fds.end()) taken += send_by(side->second.get(), run);
+    }
+  }
+  return taken;
+}
+
+std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagrams) {
   Cutter cutter(datagrams, gso_, no_gso_);
   std::size_t lost = 0;
   std::size_t last_lost = datagrams.size();  // counts a datagram once however many of its messages are lost
@@ -303,7 +374,7 @@ std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
   const auto failed = [&](const Message& message, int error) {
     full = is_full(error);
     const bool retry = message.segment_size != 0 && refuses_segments(error);
-    if (!retry || !send_segments(*message.to, message.bytes, message.segment_size, full)) lose(message.owner);
+    if (!retry || !send_segments(fd, *message.to, message.bytes, message.segment_size, full)) lose(message.owner);
     return !full;
   };
 
@@ -314,16 +385,16 @@ std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
       continue;
     }
     batch.add(message, ipv6_);
-    if (batch.full() && !batch.flush(fd_.get(), failed)) break;
+    if (batch.full() && !batch.flush(fd, failed)) break;
   }
-  if (!full) batch.flush(fd_.get(), failed);
+  if (!full) batch.flush(fd, failed);
   // A full socket loses the datagram that met it, which is counted, and all after it, which are not.
   return full ? last_lost + 1 - lost : datagrams.size() - lost;
 }
 
 // A run that the kernel will not segment: each segment is a datagram of its own, which it fragments where it must.
 // True if it took all. Sets `full` like send().
-bool LinuxUdp::send_segments(const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full) {
+bool LinuxUdp::send_segments(int fd, const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full) {
   std::size_t lost = 0;
   const auto failed = [&](const Message&, int error) {
     full = is_full(error);
@@ -336,7 +407,7 @@ bool LinuxUdp::send_segments(const Endpoint& to, ByteView bytes, std::uint16_t s
     const ByteView segment = bytes.first(std::min<std::size_t>(segment_size, bytes.size()));
     bytes = bytes.subspan(segment.size());
     batch.add({0, &to, segment, 0}, ipv6_);
-    if (batch.full() || bytes.empty()) batch.flush(fd_.get(), failed);
+    if (batch.full() || bytes.empty()) batch.flush(fd, failed);
   }
   // Where nothing passes, segmentation was not what was wrong.
   if (count > lost) no_gso_.failed(to.ip, segment_size, now());

@@ -4,8 +4,11 @@
 // socket serves IPv4 and IPv6. Datagrams that are larger than the path carries are fragmented, never refused: the EPS
 // interface's MTU is chosen so that this is rare, and a slow path is better than none.
 
+#include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 
 #include "base/result.h"
@@ -28,8 +31,11 @@ class LinuxUdp final : public ports::UdpPort {
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
+  std::optional<ports::SocketId> open_side() override;
+  void close_side(ports::SocketId socket) override;
 
-  int fd() const { return fd_.get(); }  // readable when a datagram waits
+  int fd() const { return fd_.get(); }               // readable when a datagram waits at the main socket
+  int side_fd() const { return sides_.poll.get(); }  // readable when one waits at any side socket
   std::uint16_t local_port() const { return port_; }
   bool gso() const { return gso_; }
   bool gro() const { return gro_; }
@@ -37,13 +43,24 @@ class LinuxUdp final : public ports::UdpPort {
 
  private:
   struct RxPool;
-  LinuxUdp(UniqueFd fd, bool ipv6);
-  void tune(const UdpOptions& options);
+  struct Sides {
+    UniqueFd poll;  // epoll over all of them; an event's data is the SocketId
+    std::mutex mutex;
+    std::map<ports::SocketId, UniqueFd> fds;  // guarded by mutex
+    std::atomic<std::size_t> count{0};        // of fds, so that nobody locks while there are none
+  };
+  LinuxUdp(UniqueFd fd, UniqueFd side_poll, bool ipv6, const UdpOptions& options);
+  void tune(int fd, const UdpOptions& options);
   Result<void> bind_to(std::uint16_t port);
-  bool send_segments(const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full);
+  std::size_t receive_from(int fd, ports::SocketId socket, std::span<ports::RxDatagram> out, std::size_t first_slot);
+  std::size_t receive_from_sides(std::span<ports::RxDatagram> out);
+  std::size_t send_by(int fd, std::span<const ports::TxDatagram> datagrams);
+  bool send_segments(int fd, const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full);
 
   UniqueFd fd_;
+  Sides sides_;
   const bool ipv6_;
+  const UdpOptions options_;
   bool gso_ = false;
   bool gro_ = false;
   std::uint16_t port_ = 0;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/bytes.h"
@@ -12,23 +13,31 @@
 
 namespace eps::ports {
 
+// Which of a port's sockets: 0 is the main one, whose local port everybody is told; side sockets exist to have further
+// mappings in a NAT that makes a new one for each destination.
+using SocketId = std::uint16_t;
+inline constexpr std::size_t kMaxSideSockets = 512;
+
 struct RxDatagram {
   Endpoint from;
   ByteSpan bytes;                  // one datagram, or several of `segment_size` bytes (the last may be shorter)
   std::uint16_t segment_size = 0;  // never 0 in what receive() returns
+  SocketId socket = 0;             // that it arrived at
 };
 
 struct TxDatagram {
   Endpoint to;
   ByteView bytes;
   std::uint16_t segment_size = 0;  // 0: one datagram; else cut every so many bytes, at most kMaxSegments segments
+  SocketId socket = 0;             // that it leaves by; through one that is closed it is lost
 };
 
 // What one TxDatagram may hold (Linux: UDP_MAX_SEGMENTS was 64 until 6.9; a UDP payload over IPv4 ends at 65,507).
 inline constexpr std::size_t kMaxSegments = 64;
 inline constexpr std::size_t kMaxUdpPayload = 65507;
 
-// Thread rules: one thread at a time receives; send() may be called by any thread at any time.
+// Thread rules: one thread at a time receives; send(), open_side() and close_side() may be called by any thread at any
+// time.
 class UdpPort {
  public:
   virtual ~UdpPort() = default;
@@ -37,6 +46,9 @@ class UdpPort {
   virtual std::size_t receive(std::span<RxDatagram> out) = 0;
   // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
+  // Opens a side socket with a local port of its own; nullopt when no more can be had.
+  virtual std::optional<SocketId> open_side() = 0;
+  virtual void close_side(SocketId socket) = 0;
 };
 
 }  // namespace eps::ports

@@ -154,7 +154,7 @@ Result<void> ClientDaemon::start_worker() {
                                                       l2::Offloads{tap.tso, tap.uso, tap.checksum});
   auto view = std::make_shared<dataplane::Published<dataplane::PeerTable>::View>();
   auto worker = Worker::start(
-      {tap_->fd(), udp_->fd()},
+      {tap_->fd(), udp_->fd(), udp_->side_fd()},
       [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
         const dataplane::PeerTable& table = published_.refresh(*view);
         return inbound->pump(table, now, upcalls) + outbound->pump(table, now, upcalls);

@@ -14,14 +14,34 @@ std::size_t SimUdp::receive(std::span<ports::RxDatagram> out) {
                std::make_move_iterator(inbox_.begin() + static_cast<std::ptrdiff_t>(n)));
   inbox_.erase(inbox_.begin(), inbox_.begin() + static_cast<std::ptrdiff_t>(n));
   for (std::size_t i = 0; i < n; ++i) out[i] = {lent_[i].from, lent_[i].bytes, lent_[i].segment_size};
-  return n;
+  std::size_t count = n;
+  for (const auto& [id, side] : sides_) {
+    const std::size_t more = side->receive(out.subspan(count));
+    for (ports::RxDatagram& d : out.subspan(count, more)) d.socket = id;
+    count += more;
+  }
+  return count;
+}
+
+std::optional<ports::SocketId> SimUdp::open_side() {
+  if (sides_.size() >= ports::kMaxSideSockets) return std::nullopt;
+  ports::SocketId id = 1;
+  while (sides_.contains(id)) ++id;
+  auto side = std::make_unique<SimUdp>(network_, Endpoint{local_.ip, next_side_port_++});
+  network_.attach(*side);
+  side->on_readable = on_readable;
+  sides_.emplace(id, std::move(side));
+  return id;
 }
 
 std::size_t SimUdp::send(std::span<const ports::TxDatagram> datagrams) {
   for (const ports::TxDatagram& d : datagrams) {
+    const auto side = sides_.find(d.socket);
+    if (d.socket != 0 && side == sides_.end()) continue;
+    const Endpoint& local = d.socket == 0 ? local_ : side->second->local_;
     const std::size_t segment = d.segment_size == 0 ? d.bytes.size() : d.segment_size;
     for (std::size_t at = 0; at < d.bytes.size(); at += segment) {
-      network_.transmit(local_, d.to, d.bytes.subspan(at, std::min(segment, d.bytes.size() - at)));
+      network_.transmit(local, d.to, d.bytes.subspan(at, std::min(segment, d.bytes.size() - at)));
     }
   }
   return datagrams.size();

@@ -34,6 +34,8 @@ class SimUdp final : public ports::UdpPort {
   ~SimUdp() override;
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
+  std::optional<ports::SocketId> open_side() override;
+  void close_side(ports::SocketId socket) override { sides_.erase(socket); }
   const Endpoint& local() const { return local_; }
   std::function<void()> on_readable;
 
@@ -48,6 +50,8 @@ class SimUdp final : public ports::UdpPort {
   Endpoint local_;
   std::vector<Waiting> inbox_;
   std::vector<Waiting> lent_;  // what the last receive handed out
+  std::map<ports::SocketId, std::unique_ptr<SimUdp>> sides_;
+  std::uint16_t next_side_port_ = 20000;
 };
 
 // One end of a byte stream between two hosts.
