@@ -149,13 +149,30 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   ClientOutputs out;
   if (addresses == local_addresses_) return out;
   local_addresses_ = std::move(addresses);
-  bind_.refresh(now);
-  peers_.on_network_change(now);
+  look_anew(now);
   announce(out, now);
-  // A server that could not be reached may be now.
-  if (!connection_ && connect_at_ != kNever) connect_at_ = now;
   out.merge(on_deadline(now));
   return out;
+}
+
+ClientOutputs ClientNode::on_wake(Duration late, Instant now) {
+  ClientOutputs out;
+  out.notes.push_back("This computer slept, or this program stood still, for " +
+                      std::to_string(std::chrono::round<std::chrono::seconds>(late).count()) +
+                      " seconds: looking for the server and the paths to all peers anew.");
+  // First what came due: a connection that was silent for too long ends, and is made again at once.
+  out.merge(on_deadline(now));
+  look_anew(now);
+  out.merge(on_deadline(now));
+  return out;
+}
+
+// Whatever was known of the network outside may be wrong.
+void ClientNode::look_anew(Instant now) {
+  bind_.refresh(now);
+  peers_.on_network_change(now);
+  // A server that could not be reached may be now.
+  if (!connection_ && connect_at_ != kNever) connect_at_ = now;
 }
 
 ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {

@@ -68,6 +68,8 @@ class ClientNode {
   ClientOutputs on_server_bytes(ByteView bytes, Instant now);
   ClientOutputs on_server_closed(std::string why, Instant now);
   ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now);
+  // Instead of on_deadline() when that came late by so much: the machine slept, and the world may have changed.
+  ClientOutputs on_wake(Duration late, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ClientOutputs on_deadline(Instant now);
   Instant next_deadline() const;
@@ -81,6 +83,7 @@ class ClientNode {
   void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
+  void look_anew(Instant now);
   void announce(ClientOutputs& out, Instant now);
   void connection_lost(std::string why, ClientOutputs& out, Instant now);
   ClientOutputs finish(ClientOutputs out);

@@ -29,6 +29,8 @@ namespace {
 constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
+// A deadline that is met so late: the machine slept, or this program was stopped.
+constexpr Duration kSlept = std::chrono::seconds(2);
 
 std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
   if (const auto kind = crypto::parse_aead_kind(choice)) return {*kind};
@@ -54,14 +56,13 @@ class ClientDaemon {
   Result<void> start_worker();
   void act(node::ClientOutputs out);
   void log_members();
-  void on_addresses_changed();
   nlohmann::json answer(const nlohmann::json& request);
 
   const ClientSettings& settings_;
   ops::Log& log_;
   os::OsRng rng_;
   ControlLoop loop_;
-  boost::asio::steady_timer settle_{loop_.io()};
+  DeadlineTimer settle_{loop_.io(), [this] { act(node_->on_local_addresses(link_->local_addresses(), os::now())); }};
   std::optional<os::ClientState> state_;
   std::unique_ptr<os::LinuxTap> tap_;
   std::unique_ptr<os::LinuxUdp> udp_;
@@ -123,7 +124,7 @@ Result<void> ClientDaemon::prepare() {
   if (!monitor) return monitor.error();
   monitor_ = std::move(*monitor);
   monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
-    if (monitor_->drain()) on_addresses_changed();
+    if (monitor_->drain()) settle_.arm(os::now() + kSettle);
   });
 
   node::ClientParams params;
@@ -186,7 +187,9 @@ void ClientDaemon::act(node::ClientOutputs out) {
     return loop_.stop(1);
   }
   if (out.connect) server_->connect();
-  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+  loop_.wake_at(node_->next_deadline(), [this](Duration late) {
+    act(late < kSlept ? node_->on_deadline(os::now()) : node_->on_wake(late, os::now()));
+  });
 }
 
 // A change of something else than names, addresses and presence prints the same list: once is enough.
@@ -195,13 +198,6 @@ void ClientDaemon::log_members() {
   if (table == logged_members_) return;
   log_.info(table);
   logged_members_ = std::move(table);
-}
-
-void ClientDaemon::on_addresses_changed() {
-  settle_.expires_after(kSettle);
-  settle_.async_wait([this](boost::system::error_code e) {
-    if (!e) act(node_->on_local_addresses(link_->local_addresses(), os::now()));
-  });
 }
 
 nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {

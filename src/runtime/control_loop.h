@@ -3,76 +3,26 @@
 // What both daemons' control threads share: the event loop, its one timer for the node's deadlines, the signals that
 // end it, and waking it from a worker.
 
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
 #include <csignal>
 #include <functional>
+#include <utility>
 
 #include "base/result.h"
 #include "base/time.h"
 #include "ops/log.h"
 #include "os/clock.h"
+#include "os/unique_fd.h"
 
 namespace eps::runtime {
-
-class ControlLoop {
- public:
-  ControlLoop() : io_(1), timer_(io_), signals_(io_, SIGTERM, SIGINT) {
-    // A peer that hangs up must not end the daemon.
-    std::signal(SIGPIPE, SIG_IGN);
-    signals_.async_wait([this](boost::system::error_code e, int) {
-      if (!e) stop(0);
-    });
-  }
-
-  boost::asio::io_context& io() { return io_; }
-  // Runs until stop(); returns its exit code.
-  int run() {
-    io_.run();
-    return exit_code_;
-  }
-  void stop(int exit_code) {
-    exit_code_ = exit_code;
-    io_.stop();
-  }
-  // Calls `on_deadline` once at `at` (kNever: not at all), replacing what was asked before.
-  void wake_at(Instant at, const std::function<void()>& on_deadline) {
-    if (at == armed_) return;
-    armed_ = at;
-    if (at == kNever) {
-      timer_.cancel();
-      return;
-    }
-    // CLOCK_BOOTTIME and the timer's clock part while the machine sleeps; a deadline that passed meanwhile is met when
-    // the timer fires, at most as late as the sleep was early in the wait.
-    timer_.expires_after(std::max(at - os::now(), Duration::zero()));
-    timer_.async_wait([this, on_deadline](boost::system::error_code e) {
-      if (e) return;
-      armed_ = kNever;
-      on_deadline();
-    });
-  }
-
- private:
-  boost::asio::io_context io_;
-  boost::asio::steady_timer timer_;
-  boost::asio::signal_set signals_;
-  Instant armed_ = kNever;
-  int exit_code_ = 0;
-};
-
-// The exit code of a daemon that ended, after a last sentence in the log.
-inline int tell_end(ops::Log& log, const std::string& program, const Result<int>& code) {
-  if (code) {
-    log.info(program + " ends.");
-    return *code;
-  }
-  log.error(code.error().what);
-  return 1;
-}
 
 // Calls back whenever the descriptor is readable, until the owner goes. The descriptor stays the caller's.
 class ReadableWatch {
@@ -94,5 +44,90 @@ class ReadableWatch {
   boost::asio::posix::stream_descriptor descriptor_;
   std::function<void()> on_readable_;
 };
+
+// One deadline on CLOCK_BOOTTIME, the clock of os::now(): what came due while the machine slept is due when it wakes.
+// Asio's own timers stand still meanwhile. Throws as Asio's constructors do when the process is out of descriptors.
+class DeadlineTimer {
+ public:
+  DeadlineTimer(boost::asio::io_context& io, std::function<void()> on_expired)
+      : fd_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)),
+        watch_(io, checked(fd_.get()), [this, on_expired = std::move(on_expired)] {
+          std::uint64_t expirations = 0;
+          if (read(fd_.get(), &expirations, sizeof expirations) > 0) on_expired();
+        }) {}
+  // Once at this time, at once if it has passed, never for kNever; replaces what was asked before.
+  void arm(Instant at) {
+    itimerspec when{};
+    if (at != kNever) {
+      // All zeros would disarm it.
+      const auto ns = std::max<Instant::rep>(at.time_since_epoch().count(), 1);
+      when.it_value = {static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+    }
+    timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+  }
+
+ private:
+  static int checked(int fd) {
+    if (fd < 0) throw boost::system::system_error(errno, boost::system::system_category(), "timerfd_create");
+    return fd;
+  }
+  os::UniqueFd fd_;
+  ReadableWatch watch_;
+};
+
+class ControlLoop {
+ public:
+  ControlLoop() : io_(1), timer_(io_, [this] { expired(); }), signals_(io_, SIGTERM, SIGINT) {
+    // A peer that hangs up must not end the daemon.
+    std::signal(SIGPIPE, SIG_IGN);
+    signals_.async_wait([this](boost::system::error_code e, int) {
+      if (!e) stop(0);
+    });
+  }
+
+  boost::asio::io_context& io() { return io_; }
+  // Runs until stop(); returns its exit code.
+  int run() {
+    io_.run();
+    return exit_code_;
+  }
+  void stop(int exit_code) {
+    exit_code_ = exit_code;
+    io_.stop();
+  }
+  // Calls `on_deadline` once at `at` (kNever: not at all) with how late it is, replacing what was asked before.
+  void wake_at(Instant at, std::function<void(Duration late)> on_deadline) {
+    if (at == armed_) return;
+    armed_ = at;
+    on_deadline_ = std::move(on_deadline);
+    timer_.arm(at);
+  }
+
+ private:
+  void expired() {
+    // Asked for anew since the timer ran out.
+    if (armed_ == kNever || os::now() < armed_) return;
+    const Duration late = os::now() - std::exchange(armed_, kNever);
+    const auto on_deadline = std::exchange(on_deadline_, nullptr);
+    on_deadline(late);
+  }
+
+  boost::asio::io_context io_;
+  DeadlineTimer timer_;
+  boost::asio::signal_set signals_;
+  Instant armed_ = kNever;
+  std::function<void(Duration late)> on_deadline_;
+  int exit_code_ = 0;
+};
+
+// The exit code of a daemon that ended, after a last sentence in the log.
+inline int tell_end(ops::Log& log, const std::string& program, const Result<int>& code) {
+  if (code) {
+    log.info(program + " ends.");
+    return *code;
+  }
+  log.error(code.error().what);
+  return 1;
+}
 
 }  // namespace eps::runtime

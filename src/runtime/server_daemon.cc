@@ -5,6 +5,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -191,7 +192,7 @@ void ServerDaemon::act(node::ServerOutputs out) {
     if (auto stream = streams_.extract(id)) stream.mapped()->close();
   }
   if (out.members_changed) log_.info(report::member_table(registry_->members()));
-  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+  loop_.wake_at(node_->next_deadline(), [this](Duration) { act(node_->on_deadline(os::now())); });
 }
 
 nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {

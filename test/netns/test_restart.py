@@ -189,6 +189,21 @@ def test_stream_right_after_each_restart(network):
         assert sent == came
 
 
+def test_a_client_that_slept_looks_around_at_once(network):
+    """Stopped instead of suspended: its timers come late all the same. Longer than the server waits for it."""
+    network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    a.process.send(signal.SIGSTOP)
+    b.wait_status(lambda s: not s["peers"][0]["online"], "misses a", 60)
+    a.process.send(signal.SIGCONT)
+    woke = time.monotonic()
+    a.wait_log(r"This computer slept, or this program stood still, for \d+ seconds")
+    b.wait_sees(a)
+    print(f"online again after {time.monotonic() - woke:.1f} s")
+    assert a.ping(b) == 3
+
+
 def test_network_goes_away_for_a_while(network):
     """The switch loses its link to a: both sides find each other again."""
     network.server()
