@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 
 from lab import Lab, sh, wait_until
@@ -63,6 +64,14 @@ class Daemon:
         done = subprocess.run([BIN / "eps", "--socket", self.socket, "--json", "status"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=10)
         return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def ask(self, command="status"):
+        """The same without starting a program: for who asks many of them often."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(str(self.socket))
+            s.sendall(json.dumps({"command": command}).encode() + b"\n")
+            return json.loads(b"".join(iter(lambda: s.recv(1 << 16), b"")))["status"]
 
     def wait_status(self, condition, what, timeout=10):
         """The first status of which the condition is true."""

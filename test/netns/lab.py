@@ -162,8 +162,9 @@ class Pinger:
 
 
 class Lab:
-    def __init__(self, prefix=None, mtu=1500, keep=False):
+    def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}", v6="fd77::{}"):
         self.prefix = prefix or f"{PREFIX}{os.getpid()}-"
+        self.v4, self.v6 = v4, v6
         self.mtu, self.keep = mtu, keep
         self.namespaces, self.processes, self.hosts = [], [], {}
         _sweep(None if prefix is None else prefix)
@@ -184,26 +185,35 @@ class Lab:
         self.namespaces.append(namespace)
         sh("ip", "netns", "add", namespace)
         sh("ip", "-n", namespace, "link", "set", "lo", "up")
+        sh("ip", "netns", "exec", namespace, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         return namespace
 
     def host(self, name, v4=True, v6=True):
         """A host on the switch; v4 or v6 = False: without such an address."""
         number = len(self.hosts) + 1
-        host = Host(self, name, number, f"10.77.0.{number}" if v4 else None, f"fd77::{number}" if v6 else None)
-        self.hosts[name] = host
-        port = f"p-{name}"[:15]
-        self._namespace(name)
-        host.run("sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno", "net.ipv6.conf.default.accept_dad=0")
-        sh("ip", "-n", self.switch, "link", "add", port, "mtu", self.mtu, "type", "veth", "peer", "name", "eth0", "mtu",
-           self.mtu, "netns", host.namespace)
-        sh("ip", "-n", self.switch, "link", "set", port, "master", "br0", "up")
+        host = Host(self, name, number, self.v4.format(number) if v4 else None, self.v6.format(number) if v6 else None)
+        self.add(host)
+        host.port = self.plug(host, "eth0", self.switch, "br0")
         for address in filter(None, [host.v4 and f"{host.v4}/24", host.v6 and f"{host.v6}/64"]):
             host.ip("addr", "add", address, "dev", "eth0")
         if not v6:
             host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
         host.ip("link", "set", "eth0", "up")
-        host.port = port
         return host
+
+    def add(self, host):
+        """Makes the namespace of a host, without any link."""
+        self.hosts[host.name] = host
+        self._namespace(host.name)
+        host.run("sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno")
+
+    def plug(self, host, device, switch, bridge):
+        """A cable from a host's new device, still down, to a bridge; the name of its other end there."""
+        port = f"p{'' if device == 'eth0' else device}-{host.name}"[:15]
+        sh("ip", "-n", switch, "link", "add", port, "mtu", self.mtu, "type", "veth", "peer", "name", device, "mtu",
+           self.mtu, "netns", host.namespace)
+        sh("ip", "-n", switch, "link", "set", port, "master", bridge, "up")
+        return port
 
     def close(self):
         atexit.unregister(self.close)
