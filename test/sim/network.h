@@ -1,7 +1,12 @@
 #pragma once
 
-// The simulated underlay: hosts with one address each, datagrams that are delayed, lost, repeated and overtaken, and
-// byte streams that are only delayed or cut.
+// The simulated underlay: hosts with addresses of both families in nested realms, of which the outermost is the
+// Internet and every other has NATs and firewalls before it; datagrams that are delayed, lost, repeated and overtaken,
+// and byte streams that are only delayed or cut.
+//
+//     the Internet ──┬── host                      a realm's hosts reach each other by their own addresses; what leaves
+//                    ├── NAT ── realm ── hosts     a realm passes its NAT (IPv4) or its firewall (IPv6); a realm behind
+//                    └── NAT ── realm ── NAT ── …  a realm is a double NAT
 
 #include <functional>
 #include <map>
@@ -15,6 +20,7 @@
 #include "base/types.h"
 #include "ports/udp.h"
 #include "sim/clock_queue.h"
+#include "sim/nat.h"
 
 namespace eps::sim {
 
@@ -25,18 +31,21 @@ struct Weather {
   double duplication = 0;
 };
 
+using RealmId = std::uint32_t;
+inline constexpr RealmId kInternet = 0;
+using HostId = std::uint32_t;
+
 class Network;
 
-// A host's UDP socket. Received runs are handed to the owner by on_datagram.
+// A host's UDP socket, bound to a port on all of the host's addresses, whatever they become.
 class SimUdp final : public ports::UdpPort {
  public:
-  SimUdp(Network& network, Endpoint local) : network_(network), local_(local) {}
+  SimUdp(Network& network, HostId host, std::uint16_t port) : network_(network), host_(host), port_(port) {}
   ~SimUdp() override;
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<ports::SocketId> open_side() override;
   void close_side(ports::SocketId socket) override { sides_.erase(socket); }
-  const Endpoint& local() const { return local_; }
   std::function<void()> on_readable;
 
  private:
@@ -47,7 +56,8 @@ class SimUdp final : public ports::UdpPort {
     std::uint16_t segment_size;
   };
   Network& network_;
-  Endpoint local_;
+  HostId host_;
+  std::uint16_t port_;
   std::vector<Waiting> inbox_;
   std::vector<Waiting> lent_;  // what the last receive handed out
   std::map<ports::SocketId, std::unique_ptr<SimUdp>> sides_;
@@ -55,7 +65,7 @@ class SimUdp final : public ports::UdpPort {
 };
 
 // One end of a byte stream between two hosts.
-struct SimStream {
+struct SimStream : std::enable_shared_from_this<SimStream> {
   std::function<void(ByteView)> on_bytes;
   std::function<void()> on_closed;
   void send(ByteView bytes);
@@ -65,7 +75,11 @@ struct SimStream {
  private:
   friend class Network;
   Network* network_ = nullptr;
-  IpAddress host_;
+  HostId host_ = 0;
+  bool moved() const;  // the host has, or a NAT before it has forgotten the stream
+  void pass(std::function<void(SimStream&)> what);
+  void take(HostId from, bool gone, const std::function<void(SimStream&)>& what);
+  std::pair<std::uint32_t, std::uint32_t> epoch_;
   std::weak_ptr<SimStream> other_;
   Instant last_arrival_{};
   bool closed_ = false;
@@ -74,46 +88,108 @@ struct SimStream {
 
 class Network {
  public:
-  Network(ClockQueue& clock, Rng& rng) : clock_(clock), rng_(rng) {}
+  Network(ClockQueue& clock, Rng& rng);
 
-  Weather weather;
+  Weather weather;  // of what crosses the Internet
+  Weather lan_weather{std::chrono::microseconds(300), std::chrono::microseconds(100), 0, 0};
+
+  // A realm inside of another. Without a NAT no IPv4 leaves it; without a firewall IPv6 passes freely.
+  RealmId add_realm(RealmId outer, const std::optional<NatBehaviour>& nat,
+                    const std::optional<NatBehaviour>& firewall = std::nullopt);
+  Nat& nat(RealmId realm) { return *realms_[realm].nat; }
+  Nat& firewall(RealmId realm) { return *realms_[realm].firewall; }
+  // An address in the realm that nobody has; every realm but the Internet has the same IPv4 network, as homes do.
+  IpAddress new_ip4(RealmId realm);
+  IpAddress new_ip6(RealmId realm);
+
+  HostId add_host(RealmId realm, std::vector<IpAddress> addresses);
+  // Plugs it in elsewhere, or gives it other addresses. Its streams are dead from then on, its sockets live.
+  void move_host(HostId host, RealmId realm, std::vector<IpAddress> addresses);
+  const std::vector<IpAddress>& addresses(HostId host) const { return hosts_[host].addresses; }
+  RealmId realm(HostId host) const { return hosts_[host].realm; }
+  // Until then the host is deaf: datagrams to it are lost, streams wait.
+  void sleep(HostId host, Instant until) { hosts_[host].wakes_at = until; }
+  Instant wakes_at(HostId host) const { return hosts_[host].wakes_at; }
+  // No datagram enters or leaves the host.
+  void block_udp(HostId host, bool blocked) { hosts_[host].udp_blocked = blocked; }
+  // Where streams from this host may go; nullopt: anywhere.
+  void allow_tcp_ports(HostId host, std::optional<std::set<std::uint16_t>> ports) {
+    hosts_[host].tcp_ports = std::move(ports);
+  }
   // Datagrams between these two hosts vanish (a NAT or firewall), or everything does (a partition).
-  void block_udp(const IpAddress& a, const IpAddress& b, bool blocked);
-  void partition(const IpAddress& a, const IpAddress& b, bool cut);
+  void block_udp(HostId a, HostId b, bool blocked) { set_pair(udp_blocked_, a, b, blocked); }
+  void partition(HostId a, HostId b, bool cut) { set_pair(partitions_, a, b, cut); }
 
-  // The acceptor at this endpoint; on_accept gets the server's end and the client's address.
+  // The acceptor at this port of the host; on_accept gets the server's end and the client's address as seen there.
   using Accept = std::function<void(std::shared_ptr<SimStream>, Endpoint)>;
-  void listen(const Endpoint& at, Accept accept) { listeners_[at] = std::move(accept); }
-  void unlisten(const Endpoint& at) { listeners_.erase(at); }
-  // Calls back with the client's end, or null when nobody listens there.
-  void connect(const IpAddress& from, const Endpoint& to, std::function<void(std::shared_ptr<SimStream>)> done);
+  void listen(HostId host, std::uint16_t port, Accept accept) { listeners_[{host, port}] = std::move(accept); }
+  void unlisten(HostId host, std::uint16_t port) { listeners_.erase({host, port}); }
+  // Calls back with the client's end, or null when nobody listens there or the way is barred.
+  void connect(HostId from, const Endpoint& to, std::function<void(std::shared_ptr<SimStream>)> done);
 
-  // Sees every datagram that anybody sends.
+  // Sees every datagram that anybody sends, with the addresses that it has after the sender's NATs.
   std::function<void(const Endpoint& from, const Endpoint& to, ByteView)> on_wire;
-  // Delivers these bytes as if somebody had sent them from there, without loss.
-  void inject(const Endpoint& from, const Endpoint& to, Bytes bytes) { deliver(from, to, std::move(bytes)); }
+  // Delivers these bytes as if somebody in the Internet had sent them from there, without loss.
+  void inject(const Endpoint& from, const Endpoint& to, Bytes bytes);
   std::uint64_t datagrams_sent = 0;
+  std::uint64_t datagrams_sent_by(HostId host) const { return hosts_[host].sent; }
 
  private:
   friend class SimUdp;
   friend struct SimStream;
+  struct Realm {
+    RealmId outer = kInternet;
+    std::unique_ptr<Nat> nat;
+    std::unique_ptr<Nat> firewall;
+    std::uint32_t used4 = 0, used6 = 0;
+  };
+  struct Host {
+    RealmId realm = kInternet;
+    std::vector<IpAddress> addresses;
+    Instant wakes_at{};
+    bool udp_blocked = false;
+    std::optional<std::set<std::uint16_t>> tcp_ports;
+    std::uint32_t moves = 0;
+    std::uint64_t sent = 0;
+    const IpAddress* source_for(const IpAddress& to) const;
+  };
+  // A datagram at the outermost point of its way.
+  struct Transit {
+    RealmId realm = kInternet;
+    std::optional<RealmId> left;  // the realm that it came out of last
+    Endpoint from, to;
+  };
+  using Socket = std::pair<HostId, std::uint16_t>;
+  static void set_pair(std::set<std::pair<HostId, HostId>>& pairs, HostId a, HostId b, bool in);
   bool chance(double p) { return p > 0 && static_cast<double>(rng_.below(1'000'000)) < p * 1'000'000; }
-  Duration travel();
-  bool cut(const IpAddress& a, const IpAddress& b) const { return partitions_.contains(std::minmax(a, b)); }
-  void transmit(const Endpoint& from, const Endpoint& to, ByteView bytes);
-  void deliver(const Endpoint& from, const Endpoint& to, Bytes bytes);
+  Duration travel(const Weather& of);
+  bool cut(HostId a, HostId b) const { return partitions_.contains(std::minmax(a, b)); }
+  std::pair<std::uint32_t, std::uint32_t> epoch(HostId host) const;
+  bool within(RealmId realm, const IpAddress& ip) const;
+  std::optional<RealmId> next_inner(RealmId realm, const IpAddress& ip) const;
+  Nat* gate(RealmId realm, const IpAddress& ip) const;
+  std::optional<Transit> ascend(HostId host, std::uint16_t port, const Endpoint& to);
+  std::optional<Socket> descend(Transit transit);
+  std::optional<Socket> listener_for(HostId from, Endpoint to, IpAddress& source) const;
+  void transmit(HostId host, std::uint16_t port, const Endpoint& to, ByteView bytes);
+  void deliver(std::optional<HostId> origin, const Transit& transit, Bytes bytes);
 
   ClockQueue& clock_;
   Rng& rng_;
-  std::map<Endpoint, SimUdp*> sockets_;
-  std::map<Endpoint, Accept> listeners_;
-  std::set<std::pair<IpAddress, IpAddress>> udp_blocked_;
-  std::set<std::pair<IpAddress, IpAddress>> partitions_;
+  std::vector<Realm> realms_;
+  std::vector<Host> hosts_;
+  std::map<std::pair<RealmId, IpAddress>, HostId> hosts_at_;
+  std::map<std::pair<RealmId, IpAddress>, RealmId> gates_at_;  // a NAT's external address -> the realm behind it
+  std::map<IpAddress, HostId> hosts_by_ip6_;
+  std::map<Socket, SimUdp*> sockets_;
+  std::map<Socket, Accept> listeners_;
+  std::set<std::pair<HostId, HostId>> udp_blocked_;
+  std::set<std::pair<HostId, HostId>> partitions_;
 
  public:
-  void attach(SimUdp& socket) { sockets_[socket.local()] = &socket; }
+  void attach(SimUdp& socket) { sockets_[{socket.host_, socket.port_}] = &socket; }
   void detach(SimUdp& socket) {
-    const auto it = sockets_.find(socket.local());
+    const auto it = sockets_.find({socket.host_, socket.port_});
     if (it != sockets_.end() && it->second == &socket) sockets_.erase(it);
   }
 };

@@ -59,7 +59,7 @@ TEST_P(Sim, BroadcastReachesEveryOtherClientOnce) {
 
 TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   World world(options(3));
-  world.network().block_udp(world.address(0), world.address(1), true);
+  world.block_udp(0, 1, true);
   join(world, 3);
   const std::uint64_t first = world.send_frame(0, 1);
   EXPECT_TRUE(world.run_until([&] { return world.delivered(first, 1); }, milliseconds(300)));
@@ -75,7 +75,7 @@ TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(3)));
   ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
-  world.network().block_udp(world.address(0), world.address(1), true);
+  world.block_udp(0, 1, true);
   const Instant cut = world.clock().now();
   std::vector<std::uint64_t> sent;
   bool through = false;
@@ -86,7 +86,7 @@ TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
   }
   EXPECT_TRUE(through);
   EXPECT_LT(world.clock().now() - cut, milliseconds(2200));
-  world.network().block_udp(world.address(0), world.address(1), false);
+  world.block_udp(0, 1, false);
   EXPECT_TRUE(world.run_until(
       [&] {
         world.send_frame(0, 1);
@@ -103,7 +103,7 @@ TEST_P(Sim, BothEndsLeaveALostDirectPath) {
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(3)));
   ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
-  world.network().block_udp(world.address(0), world.address(1), true);
+  world.block_udp(0, 1, true);
   const Instant cut = world.clock().now();
   bool answered = false;
   while (!answered && world.clock().now() - cut < seconds(10)) {
@@ -274,16 +274,16 @@ TEST_P(Sim, AnythingGoesThenItHeals) {
         server_up = !server_up;
         break;
       case 2:
-        world.network().block_udp(world.address(a), world.address(b), true);
+        world.block_udp(a, b, true);
         break;
       case 3:
-        world.network().block_udp(world.address(a), world.address(b), false);
+        world.block_udp(a, b, false);
         break;
       case 4:
-        world.network().partition(world.address(a), world.server_address(), true);
+        world.partition(a, kServer, true);
         break;
       case 5:
-        world.network().partition(world.address(a), world.server_address(), false);
+        world.partition(a, kServer, false);
         break;
       default:
         if (world.running(a)) world.send_frame(a, rng.below(5) == 0 ? -1 : b, rng.below(1400));
@@ -291,7 +291,7 @@ TEST_P(Sim, AnythingGoesThenItHeals) {
   }
   if (!server_up) world.start_server();
   for (int c = 0; c < kClients; ++c) {
-    world.network().partition(world.address(c), world.server_address(), false);
+    world.partition(c, kServer, false);
     if (!world.running(c)) world.start_client(c);
   }
   ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(2)));

@@ -36,19 +36,16 @@ std::size_t SimTap::write(std::span<const ports::TapWrite> frames) {
 
 World::World(const WorldOptions& options) : options_(options), rng_(options.seed), network_(clock_, rng_) {
   network_.on_wire = [this](const Endpoint& from, const Endpoint& to, ByteView bytes) { on_wire(from, to, bytes); };
+  server_.host = network_.add_host(kInternet, {network_.new_ip4(kInternet), network_.new_ip6(kInternet)});
   clients_.resize(static_cast<std::size_t>(options.clients));
-  for (Client& c : clients_) c.secret = std::move(crypto::generate_key_pair(rng_).secret);
+  for (Client& c : clients_) {
+    c.secret = std::move(crypto::generate_key_pair(rng_).secret);
+    c.host = network_.add_host(kInternet, {network_.new_ip4(kInternet)});
+  }
   start_server();
 }
 
 World::~World() = default;
-
-IpAddress World::address(int c) const {
-  return IpAddress::from_v4({0x0a000100U + static_cast<std::uint32_t>(c)});
-}
-IpAddress World::server_address() const {
-  return IpAddress::from_v4({0x0a0000feU});
-}
 
 void World::start_server() {
   Server& s = server_;
@@ -57,8 +54,7 @@ void World::start_server() {
   s.registry = std::move(*opened);
   network_key_ = control::to_text(
       control::NetworkKey{s.registry->identity().keys.public_key, s.registry->identity().enrolment.clone()});
-  const Endpoint at{server_address(), kDefaultPort};
-  s.udp = std::make_unique<SimUdp>(network_, at);
+  s.udp = std::make_unique<SimUdp>(network_, s.host, kDefaultPort);
   network_.attach(*s.udp);
   s.published = std::make_unique<dataplane::Published<dataplane::RelayTable>>();
   s.node = std::make_unique<node::ServerNode>(*s.registry, node::ServerParams{"sim", kDefaultPort}, *s.udp, rng_,
@@ -66,7 +62,7 @@ void World::start_server() {
   s.relay = std::make_unique<dataplane::Relay>(*s.udp, s.node->counters());
   const std::uint64_t life = ++s.life;
   s.udp->on_readable = [this] { pump_server(); };
-  network_.listen(at, [this, life](std::shared_ptr<SimStream> stream, Endpoint from) {
+  network_.listen(s.host, kDefaultPort, [this, life](std::shared_ptr<SimStream> stream, Endpoint from) {
     if (life != server_.life) return stream->close();
     const control::ConnId id = server_.next_conn++;
     stream->on_bytes = [this, id, life](ByteView bytes) {
@@ -85,7 +81,7 @@ void World::start_server() {
 
 void World::stop_server() {
   ++server_.life;
-  network_.unlisten({server_address(), kDefaultPort});
+  network_.unlisten(server_.host, kDefaultPort);
   for (auto& [id, stream] : server_.streams) stream->close();
   server_.streams.clear();
   server_.relay.reset();
@@ -97,7 +93,7 @@ void World::stop_server() {
 
 void World::start_client(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
-  k.udp = std::make_unique<SimUdp>(network_, Endpoint{address(c), kClientPort});
+  k.udp = std::make_unique<SimUdp>(network_, k.host, kClientPort);
   network_.attach(*k.udp);
   k.tap = std::make_unique<SimTap>();
   k.tap->on_frame = [this, c](Bytes frame) { on_frame(c, frame); };
@@ -119,7 +115,7 @@ void World::start_client(int c) {
   k.fatal.clear();
   ++k.life;
   k.udp->on_readable = [this, c] { pump_client(c); };
-  act(c, k.node->start({address(c)}, clock_.now()));
+  act(c, k.node->start(network_.addresses(k.host), clock_.now()));
 }
 
 void World::stop_client(int c) {
@@ -134,6 +130,22 @@ void World::stop_client(int c) {
   k.woken_at = kNever;
 }
 
+void World::place(int c, RealmId realm, Families families) {
+  std::vector<IpAddress> addresses;
+  if (families != Families::v6) addresses.push_back(network_.new_ip4(realm));
+  if (families != Families::v4) addresses.push_back(network_.new_ip6(realm));
+  network_.move_host(host(c), realm, addresses);
+  if (running(c)) act(c, client(c).on_local_addresses(std::move(addresses), clock_.now()));
+}
+
+void World::sleep(int c, Duration time) {
+  const Instant until = clock_.now() + time;
+  network_.sleep(host(c), until);
+  clock_.at(until, [this, c, life = clients_[static_cast<std::size_t>(c)].life] {
+    if (life == clients_[static_cast<std::size_t>(c)].life) arm(c);
+  });
+}
+
 void World::copy_state(int from, int to) {
   clients_[static_cast<std::size_t>(to)].secret = clients_[static_cast<std::size_t>(from)].secret.clone();
 }
@@ -141,8 +153,9 @@ void World::copy_state(int from, int to) {
 void World::connect(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   const std::uint64_t life = k.life;
-  const Endpoint server{server_address(), kDefaultPort};
-  network_.connect(address(c), server, [this, c, life, server](std::shared_ptr<SimStream> stream) {
+  const auto& servers = network_.addresses(server_.host);
+  const Endpoint server{address(c).is_v4() ? servers.front() : servers.back(), kDefaultPort};
+  network_.connect(k.host, server, [this, c, life, server](std::shared_ptr<SimStream> stream) {
     Client& client = clients_[static_cast<std::size_t>(c)];
     if (client.life != life) {
       if (stream) stream->close();
@@ -217,14 +230,15 @@ void World::pump_server() {
 void World::arm(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   if (!k.node) return;
-  const Instant at = k.node->next_deadline();
+  const Instant deadline = k.node->next_deadline();
+  const Instant at = deadline == kNever ? kNever : std::max(deadline, network_.wakes_at(k.host));
   if (at == kNever || (k.woken_at != kNever && k.woken_at <= at && k.woken_at > clock_.now())) return;
   k.woken_at = at;
   clock_.at(at, [this, c, life = k.life] {
     Client& client = clients_[static_cast<std::size_t>(c)];
     if (client.life != life) return;
     client.woken_at = kNever;
-    if (client.node->next_deadline() <= clock_.now()) {
+    if (client.node->next_deadline() <= clock_.now() && network_.wakes_at(client.host) <= clock_.now()) {
       act(c, client.node->on_deadline(clock_.now()));
     } else {
       arm(c);
@@ -296,11 +310,16 @@ void World::on_frame(int c, const Bytes& frame) {
   if (!delivered_.insert({tag->number, c}).second) violated("a frame reached c" + std::to_string(c) + " twice");
 }
 
+bool World::is_server(const IpAddress& ip) const {
+  const auto& own = network_.addresses(server_.host);
+  return std::find(own.begin(), own.end(), ip) != own.end();
+}
+
 void World::on_wire(const Endpoint& from, const Endpoint& to, ByteView bytes) {
   if (as_text(bytes).find(kMarker) != std::string_view::npos) violated("inner bytes in clear on the wire");
   const ByteView inner = wire::parse_relay_header(bytes) ? bytes.subspan(wire::kRelayHeaderSize) : bytes;
   // What the relay forwards was counted when its origin sent it.
-  if (const auto header = wire::parse_data_header(inner); header && from.ip != server_address()) {
+  if (const auto header = wire::parse_data_header(inner); header && !is_server(from.ip)) {
     const std::size_t body = hash_bytes(inner);
     const auto [it, fresh] = counters_seen_.try_emplace({header->receiver, header->counter}, body);
     if (!fresh && it->second != body) violated("a counter was used for two datagrams");

@@ -45,6 +45,9 @@ struct WorldOptions {
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
 };
 
+// In place of a client's number: the server.
+inline constexpr int kServer = -1;
+
 class World {
  public:
   explicit World(const WorldOptions& options);
@@ -56,6 +59,15 @@ class World {
   void start_client(int c);
   void stop_client(int c);  // as kill -9
   bool running(int c) const { return clients_[static_cast<std::size_t>(c)].node != nullptr; }
+  // Puts a client into a realm, with a new address of each family there; while it runs, its node is told at once. All
+  // clients begin in the Internet with IPv4.
+  enum class Families { v4, v6, both };
+  void place(int c, RealmId realm, Families families = Families::v4);
+  // The machine sleeps: it hears nothing, and its timers are late.
+  void sleep(int c, Duration time);
+  // Datagrams between the two vanish, or everything does.
+  void block_udp(int a, int b, bool blocked) { network_.block_udp(host(a), host(b), blocked); }
+  void partition(int a, int b, bool cut) { network_.partition(host(a), host(b), cut); }
   // `to` gets the key of `from`, as when a disk was cloned.
   void copy_state(int from, int to);
   void run_for(Duration time);
@@ -76,8 +88,8 @@ class World {
   registry::Registry& registry() { return *server_.registry; }
   Result<void> remove(const std::string& name);
   const std::string& fatal(int c) const { return clients_[static_cast<std::size_t>(c)].fatal; }
-  IpAddress address(int c) const;
-  IpAddress server_address() const;
+  HostId host(int c) const { return c == kServer ? server_.host : clients_[static_cast<std::size_t>(c)].host; }
+  const IpAddress& address(int c) const { return network_.addresses(host(c)).front(); }
   Network& network() { return network_; }
   ClockQueue& clock() { return clock_; }
   Rng& rng() { return rng_; }
@@ -93,6 +105,7 @@ class World {
 
  private:
   struct Server {
+    HostId host = 0;
     test::MemoryStore store;
     std::unique_ptr<SimUdp> udp;
     std::unique_ptr<dataplane::Published<dataplane::RelayTable>> published;
@@ -106,6 +119,7 @@ class World {
   };
   struct Client {
     // Durable.
+    HostId host = 0;
     crypto::Key secret;
     bool enrolled = false;
     std::uint64_t next_number = 1;
@@ -131,6 +145,7 @@ class World {
   void connect(int c);
   void on_wire(const Endpoint& from, const Endpoint& to, ByteView bytes);
   void on_frame(int c, const Bytes& frame);
+  bool is_server(const IpAddress& ip) const;
   void check_addresses();
   [[noreturn]] void violated(const std::string& what) const;
 
