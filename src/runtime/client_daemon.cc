@@ -20,6 +20,7 @@
 #include "runtime/control_loop.h"
 #include "runtime/run.h"
 #include "runtime/server_link.h"
+#include "runtime/service.h"
 #include "runtime/worker.h"
 
 namespace eps::runtime {
@@ -29,6 +30,7 @@ namespace {
 constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
+constexpr auto kJoinPatience = std::chrono::seconds(5);
 // A deadline that is met so late: the machine slept, or this program was stopped.
 constexpr Duration kSlept = std::chrono::seconds(2);
 
@@ -44,7 +46,9 @@ class ClientDaemon {
   Result<int> run() {
     if (auto ok = prepare(); !ok) return ok.error();
     act(node_->start(link_->local_addresses(), os::now()));
+    patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
+    service_.stopping();
     // The worker first: it uses what goes next. The interface, its address and route vanish with the TAP's descriptor.
     worker_.reset();
     return code;
@@ -56,12 +60,20 @@ class ClientDaemon {
   Result<void> start_worker();
   void act(node::ClientOutputs out);
   void log_members();
+  void tell_waiting() {
+    if (!loop_.io().stopped()) service_.state("Waiting for the server");
+  }
   nlohmann::json answer(const nlohmann::json& request);
 
   const ClientSettings& settings_;
   ops::Log& log_;
   os::OsRng rng_;
   ControlLoop loop_;
+  Service service_{loop_.io()};
+  // Who waits for this unit waits for the interface, but not for a server that is out of reach.
+  DeadlineTimer patience_{loop_.io(), [this] {
+                            if (!service_.ready()) tell_waiting();
+                          }};
   DeadlineTimer settle_{loop_.io(), [this] { act(node_->on_local_addresses(link_->local_addresses(), os::now())); }};
   std::optional<os::ClientState> state_;
   std::unique_ptr<os::LinuxTap> tap_;
@@ -139,12 +151,17 @@ Result<void> ClientDaemon::prepare() {
   params.enrolled = *enrolment == server_key_;
   node_.emplace(std::move(params), *udp_, rng_, published_);
 
-  server_.emplace(
-      loop_.io(), settings_.servers, settings_.port,
-      ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, os::now())); },
-                           [this](std::string why) { act(node_->on_connect_failed(std::move(why), os::now())); },
-                           [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
-                           [this](std::string why) { act(node_->on_server_closed(std::move(why), os::now())); }});
+  server_.emplace(loop_.io(), settings_.servers, settings_.port,
+                  ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, os::now())); },
+                                       [this](std::string why) {
+                                         act(node_->on_connect_failed(std::move(why), os::now()));
+                                         tell_waiting();
+                                       },
+                                       [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
+                                       [this](std::string why) {
+                                         act(node_->on_server_closed(std::move(why), os::now()));
+                                         tell_waiting();
+                                       }});
   return start_worker();
 }
 
@@ -175,6 +192,10 @@ void ClientDaemon::act(node::ClientOutputs out) {
   if (out.link) {
     // Before the node's next step: the first frame may come as soon as the interface is up.
     if (auto configured = link_->configure(*out.link); !configured && !out.fatal) out.fatal = configured.error().what;
+    if (!out.fatal) {
+      service_.state(tap_->name() + " is up with the address " + to_string(out.link->address) + "/" +
+                     std::to_string(out.link->network.prefix));
+    }
   }
   if (out.enrolled) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);

@@ -21,6 +21,7 @@
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
 #include "runtime/run.h"
+#include "runtime/service.h"
 #include "runtime/tcp_stream.h"
 #include "runtime/worker.h"
 
@@ -43,7 +44,9 @@ class ServerDaemon {
     if (auto ok = prepare(on_key); !ok) return ok.error();
     accept();
     act({});
+    service_.state("Listening on TCP and UDP port " + std::to_string(settings_.port));
     const int code = loop_.run();
+    service_.stopping();
     worker_.reset();
     return code;
   }
@@ -61,6 +64,7 @@ class ServerDaemon {
   ops::Log& log_;
   os::OsRng rng_;
   ControlLoop loop_;
+  Service service_{loop_.io()};
   tcp::acceptor acceptor_{loop_.io()};
   boost::asio::steady_timer accept_pause_{loop_.io()};
   std::unique_ptr<os::SqliteStore> store_;

@@ -1,0 +1,28 @@
+#pragma once
+
+// Tells systemd how the daemon is, as sd_notify(3) does: one datagram to the socket that NOTIFY_SOCKET names.
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace eps::os {
+
+class ServiceManager {
+ public:
+  // As the environment says. Without a manager there tell() does nothing.
+  ServiceManager();
+
+  // Assignments, one a line: "READY=1\nSTATUS=Listening". Lost if the manager does not take them within a second.
+  void tell(std::string_view assignments) const;
+
+  // How long it waits for a WATCHDOG=1 before it kills the daemon; nullopt: for ever.
+  std::optional<std::chrono::microseconds> watchdog() const { return watchdog_; }
+
+ private:
+  std::string socket_;  // "": nobody wants to know
+  std::optional<std::chrono::microseconds> watchdog_;
+};
+
+}  // namespace eps::os
