@@ -164,7 +164,7 @@ class Pinger:
 class Lab:
     def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}", v6="fd77::{}"):
         self.prefix = prefix or f"{PREFIX}{os.getpid()}-"
-        self.v4, self.v6 = v4, v6
+        self.v4, self.v6, self.cables = v4, v6, 0
         self.mtu, self.keep = mtu, keep
         self.namespaces, self.processes, self.hosts = [], [], {}
         _sweep(None if prefix is None else prefix)
@@ -209,7 +209,8 @@ class Lab:
 
     def plug(self, host, device, switch, bridge):
         """A cable from a host's new device, still down, to a bridge; the name of its other end there."""
-        port = f"p{'' if device == 'eth0' else device}-{host.name}"[:15]
+        self.cables += 1
+        port = f"p{self.cables}-{host.name}"[:15]
         sh("ip", "-n", switch, "link", "add", port, "mtu", self.mtu, "type", "veth", "peer", "name", device, "mtu",
            self.mtu, "netns", host.namespace)
         sh("ip", "-n", switch, "link", "set", port, "master", bridge, "up")

@@ -2,9 +2,9 @@
 
     [server] 11.77.0.1 ───┐
     [open]   11.77.0.2 ───┤                         wan     lan
-                          ├── [lan] br0 ──── [r1] 11.77.0.3  192.168.3.1 ──┬── [a] 192.168.3.10
-                          │   11.77.0.254                                  └── [b] 192.168.3.11
-                          └───────────────── [cg] 11.77.0.4  100.64.4.1 ────── [r2] 100.64.4.10  192.168.5.1 ── [c] ...
+                          ├── [lan] br0 ──── [r1] 11.77.0.3  10.0.3.1 ──┬── [a] 10.0.3.10
+                          │   11.77.0.254                               └── [b] 10.0.3.11
+                          └───────────────── [cg] 11.77.0.6  100.64.0.1 ─── [r2] 100.64.0.10  10.0.7.1 ─── [c] ...
 
 The switch's own namespace is the internet's core: the default route of everybody, which knows no private addresses.
 IPv6: 2001:db8::N on the internet, 2001:db8:N::/64 in the LAN of router N where it has IPv6.
@@ -42,7 +42,8 @@ class LanHost(Host):
             self.ip("route", "replace", "default", "via", self.router.gateway4, "dev", self.device, "metric", metric)
         if self.v6:
             self.ip("addr", "replace", f"{self.v6}/64", "dev", self.device, "nodad")
-            self.ip("-6", "route", "replace", "default", "via", self.router.gateway6, "dev", self.device, "metric", metric)
+            self.ip("-6", "route", "replace", "default", "via", self.router.gateway6, "dev", self.device, "metric",
+                    metric)
 
     def readdress(self, last):
         """Another lease: the old addresses go, others come."""
@@ -84,7 +85,7 @@ class Router(Host):
         wan4 = behind.lan_addresses(behind.take(), True, False)[0] if behind else lab.v4.format(number)
         super().__init__(lab, name, number, wan4, lab.v6.format(number) if ipv6 else None)
         self.nat, self.allow, self.ipv6, self.hairpin, self.behind = nat, allow, ipv6, hairpin, behind
-        self.lan = ipaddress.ip_network(lan or f"192.168.{number}.0/24")
+        self.lan = ipaddress.ip_network(lan or f"10.0.{number}.0/24")
         self.gateway4, self.gateway6 = str(self.lan[1]), f"2001:db8:{number:x}::1"
         self.port_maps, self.next_last = {}, 10
         lab.add(self)
