@@ -48,5 +48,7 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(MNL REQUIRED IMPORTED_TARGET libmnl)
+pkg_check_modules(MINIUPNPC REQUIRED IMPORTED_TARGET miniupnpc)
+find_library(EPS_NATPMP natpmp REQUIRED)
 # intel-ipsec-mb has no CMake package; on other CPUs than x86-64 OpenSSL does the work alone.
 find_library(EPS_IPSEC_MB IPSec_MB)

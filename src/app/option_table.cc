@@ -64,11 +64,8 @@ constexpr std::array kTable = {
         Kind::flag,
         kNone,
         {"new clients will be assign IP addresses sequentially (.1, .2, .3, etc) instead of from within the pool"}},
-    OptionSpec{"upnptimeout",
-               Group::program,
-               Kind::value,
-               kNone,
-               {"UPnP timeout in milliseconds (set to zero to disable UPnP support)", "1000"}},
+    in_both("upnptimeout", Group::program, Kind::value,
+            "UPnP timeout in milliseconds (set to zero to disable UPnP support)", "1000", "1000"),
 
     OptionSpec{"key",
                Group::program,

@@ -158,9 +158,10 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.into("scorecard", to.scorecard, path_value);
   from.number("interval", to.interval, 1, kMaxInterval);
   from.number("port", to.port, 1, 65535);
+  from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
 
-  static constexpr std::array<std::string_view, 6> kNotYet = {"stats",    "scorecard",         "interval",
-                                                              "graphviz", "graphviz-interval", "upnptimeout"};
+  static constexpr std::array<std::string_view, 5> kNotYet = {"stats", "scorecard", "interval", "graphviz",
+                                                              "graphviz-interval"};
   for (const std::string_view name : kNotYet) {
     if (!from.has(name) || (name == "stats" && !to.stats)) continue;
     to.not_yet_notes.push_back("The option " + std::string(name) + " does nothing yet in this version.");
@@ -185,7 +186,6 @@ void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
   from.number("mtu", to.mtu, kMinMtu, kMaxMtu);
   from.into("graphviz", to.graphviz, path_value);
   from.number("graphviz-interval", to.graphviz_interval, 1, kMaxInterval);
-  from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
 }
 
 std::optional<std::string> missing(const runtime::ClientSettings& settings) {
@@ -255,7 +255,8 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
 
 std::string describe_common(const runtime::CommonSettings& s) {
   return "conf = " + s.conf + "\nstate = " + s.state + "\nsocket = " + s.socket + "\nlog = " + s.log +
-         "\nlog-level = " + std::string(ops::name_of(s.log_level)) + "\nport = " + std::to_string(s.port);
+         "\nlog-level = " + std::string(ops::name_of(s.log_level)) + "\nport = " + std::to_string(s.port) +
+         "\nupnptimeout = " + std::to_string(s.upnp_timeout.count());
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "base/time.h"
 #include "model/network.h"
+#include "model/port_mapping.h"
 
 namespace eps {
 
@@ -57,6 +58,7 @@ struct ClientStatus {
   std::optional<Endpoint> observed;  // our data socket as the server sees it
   std::uint64_t list_version = 0;
   std::uint16_t data_port = 0;  // local UDP port
+  std::vector<PortMapping> port_mappings;
   Duration uptime{};
   TrafficTotals traffic;
   std::map<std::string, std::uint64_t> drops;  // by reason, non-zero only
@@ -78,6 +80,7 @@ struct ServerStatus {
   Duration uptime{};
   TrafficTotals traffic;
   std::uint64_t connections_established = 0;
+  std::vector<PortMapping> port_mappings;
   std::map<std::string, std::uint64_t> drops;
   std::vector<ServerMemberStatus> members;
 };

@@ -126,6 +126,9 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
       candidates.push_back({Candidate::Kind::local, {ip, params_.data_port}});
     }
   }
+  // Room is left for one, and for what the server observes.
+  const auto mapped = std::ranges::find(port_mappings_, Transport::udp, &PortMapping::transport);
+  if (mapped != port_mappings_.end()) candidates.push_back({Candidate::Kind::mapped, mapped->external});
   out.merge(take(connection_->announce(std::move(candidates), now), now));
 }
 
@@ -173,6 +176,14 @@ void ClientNode::look_anew(Instant now) {
   peers_.on_network_change(now);
   // A server that could not be reached may be now.
   if (!connection_ && connect_at_ != kNever) connect_at_ = now;
+}
+
+ClientOutputs ClientNode::on_mapped(std::vector<PortMapping> mappings, Instant now) {
+  ClientOutputs out;
+  if (mappings == port_mappings_) return out;
+  port_mappings_ = std::move(mappings);
+  announce(out, now);
+  return finish(std::move(out));
 }
 
 ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
@@ -234,6 +245,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
   s.list_version = members_.version();
   s.data_port = params_.data_port;
+  s.port_mappings = port_mappings_;
   s.uptime = now - started_;
   s.traffic = totals_of(peers_.counters());
   s.drops = nonzero_drops(peers_.counters());

@@ -70,6 +70,8 @@ class ClientNode {
   ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now);
   // Instead of on_deadline() when that came late by so much: the machine slept, and the world may have changed.
   ClientOutputs on_wake(Duration late, Instant now);
+  // What routers forward to our data port now. Only UDP counts.
+  ClientOutputs on_mapped(std::vector<PortMapping> mappings, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ClientOutputs on_deadline(Instant now);
   Instant next_deadline() const;
@@ -99,6 +101,7 @@ class ClientNode {
   std::optional<Member> self_;
   std::optional<Endpoint> server_;
   std::vector<IpAddress> local_addresses_;
+  std::vector<PortMapping> port_mappings_;
   std::string server_note_ = "not connected yet";
   std::string last_failure_;
   bool admitted_ = false;

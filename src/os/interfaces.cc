@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <cstring>
@@ -80,6 +81,9 @@ Interface parse_interface(const nlmsghdr* message) {
       case IFLA_IFNAME:
         out.name = text_of(attribute);
         break;
+      case IFLA_MASTER:
+        out.master = number_of<int>(attribute);
+        break;
       case IFLA_MTU:
         out.mtu = number_of<std::uint32_t>(attribute);
         break;
@@ -147,7 +151,13 @@ std::optional<Route> parse_route(const nlmsghdr* message) {
       case RTA_PREFSRC:
         out.source = ip_of(attribute);
         break;
+      case RTA_PRIORITY:
+        out.metric = number_of<std::uint32_t>(attribute);
+        break;
       case RTA_GATEWAY:
+        out.gateway = ip_of(attribute);
+        out.direct = false;
+        break;
       case RTA_VIA:
         out.direct = false;
         break;
@@ -168,14 +178,55 @@ bool starts_with_any(std::string_view name, std::initializer_list<std::string_vi
   return std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view p) { return name.starts_with(p); });
 }
 
-}  // namespace
-
-bool is_container_bridge(const std::string& name, const std::string& kind) {
-  if (kind != "bridge") return false;
+// By the names that container and VM software gives.
+bool has_container_bridge_name(std::string_view name) {
   if (starts_with_any(name, {"docker", "podman", "cni", "virbr", "lxcbr", "lxdbr", "incusbr", "nerdctl"})) return true;
   // Docker's own networks: br- and 12 hexadecimal digits. Others, as OpenWrt's br-lan, are real networks.
   return name.size() == 15 && name.starts_with("br-") &&
-         name.find_first_not_of("0123456789abcdef", 3) == std::string::npos;
+         name.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos;
+}
+
+bool is_default(const Route& route) {
+  return route.to.prefix == 0 && route.table == RT_TABLE_MAIN;
+}
+
+}  // namespace
+
+bool is_container_bridge(const Interface& bridge, const std::vector<Interface>& all, const std::vector<Route>& routes) {
+  if (bridge.kind != "bridge") return false;
+  if (has_container_bridge_name(bridge.name)) return true;
+  const auto leads_out = [&](const Route& r) { return is_default(r) && r.index == bridge.index; };
+  const auto is_real_port = [&](const Interface& i) {
+    return i.master == bridge.index && i.kind != "veth" && i.kind != "tun";
+  };
+  return std::ranges::none_of(routes, leads_out) && std::ranges::none_of(all, is_real_port);
+}
+
+std::optional<Gateway> default_gateway(NetlinkSocket& socket) {
+  const auto interfaces = list_interfaces(socket);
+  const auto routes = list_routes(socket);
+  const auto addresses = list_addresses(socket, AF_INET);
+  if (!interfaces || !routes || !addresses) return std::nullopt;
+  const auto usable = [&](const Route& route) {
+    const auto on = std::ranges::find(*interfaces, route.index, &Interface::index);
+    return is_default(route) && route.gateway && route.gateway->is_v4() && on != interfaces->end() &&
+           on->kind != "tun" && on->kind != "wireguard" && (on->flags & IFF_RUNNING) != 0;
+  };
+  const Route* best = nullptr;
+  for (const Route& route : *routes) {
+    if (usable(route) && (best == nullptr || route.metric < best->metric)) best = &route;
+  }
+  if (best == nullptr) return std::nullopt;
+  const Ip4 router = best->gateway->v4();
+  for (const InterfaceAddress& address : *addresses) {
+    if (address.index != best->index || !address.address.is_v4()) continue;
+    Ip4Network network{address.address.v4(), address.prefix};
+    network.base.value &= network.mask();
+    if (best->source ? best->source == address.address : network.contains(router)) {
+      return Gateway{best->index, router, address.address.v4()};
+    }
+  }
+  return std::nullopt;
 }
 
 Result<std::vector<Interface>> list_interfaces(NetlinkSocket& socket) {

@@ -18,6 +18,7 @@ struct Interface {
   int index = 0;
   std::string name;
   std::string kind;    // "bridge", "tun", "veth"; "" for hardware
+  int master = 0;      // index of the bridge or bond that it is a port of; 0: none
   unsigned flags = 0;  // IFF_UP...
   Mac mac;
   std::uint32_t mtu = 0;
@@ -40,7 +41,9 @@ struct Route {
   int index = 0;        // of the interface; of the first one where there are several; 0: none
   bool direct = false;  // no gateway
   std::uint32_t table = 0;
-  std::optional<IpAddress> source;  // preferred
+  std::uint32_t metric = 0;          // the kernel takes the route with the lowest
+  std::optional<IpAddress> gateway;  // nullopt where there is none, several or one that is not IPv4
+  std::optional<IpAddress> source;   // preferred
 };
 
 Result<std::vector<Interface>> list_interfaces(NetlinkSocket& socket);
@@ -49,8 +52,20 @@ Result<std::vector<InterfaceAddress>> list_addresses(NetlinkSocket& socket, unsi
 // Of all tables. Routes that go nowhere (unreachable, blackhole), local and broadcast ones are left out.
 Result<std::vector<Route>> list_routes(NetlinkSocket& socket);
 
-// Whether `name` of this kind is a bridge that container or VM software made for machines inside this one: its address
-// means nothing to other computers. A veth is not: inside a container it is the way out.
-bool is_container_bridge(const std::string& name, const std::string& kind);
+// Whether `bridge` is one that container or VM software made for machines inside this one, so that its address means
+// nothing to other computers: by its name, or because all of its ports are virtual (veth, TAP) and no default route
+// goes through it. A veth itself is none: inside a container it is the way out.
+bool is_container_bridge(const Interface& bridge, const std::vector<Interface>& all, const std::vector<Route>& routes);
+
+// The router behind the machine's IPv4 default route.
+struct Gateway {
+  int index = 0;  // of the interface that leads there
+  Ip4 router;
+  Ip4 local;  // our address on that interface
+  bool operator==(const Gateway&) const = default;
+};
+// The one of the route that the kernel prefers. Tunnels (TUN, TAP, WireGuard: our own interface, VPNs) and interfaces
+// without a link do not count. nullopt: there is none, or the kernel does not say.
+std::optional<Gateway> default_gateway(NetlinkSocket& socket);
 
 }  // namespace eps::os

@@ -198,13 +198,15 @@ std::vector<IpAddress> NetlinkLink::local_addresses() {
   std::vector<IpAddress> out;
   const Result<std::vector<Interface>> all = list_interfaces(socket_);
   const Result<std::vector<InterfaceAddress>> present = list_addresses(socket_, AF_UNSPEC);
-  if (!all || !present) return out;  // asked again at the next change; without candidates peers meet through the server
+  const Result<std::vector<Route>> routes = list_routes(socket_);
+  if (!all || !present || !routes)
+    return out;  // asked again at the next change; without candidates peers meet through the server
   constexpr std::uint32_t kUnusable = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
   constexpr unsigned kLive = IFF_UP | IFF_RUNNING;  // running: the cable is in
   for (const InterfaceAddress& address : *present) {
     const auto on =
         std::find_if(all->begin(), all->end(), [&](const Interface& i) { return i.index == address.index; });
-    if (on == all->end() || on->name == device_ || is_container_bridge(on->name, on->kind)) continue;
+    if (on == all->end() || on->name == device_ || is_container_bridge(*on, *all, *routes)) continue;
     if ((on->flags & kLive) != kLive || (on->flags & IFF_LOOPBACK) != 0 || (address.flags & kUnusable) != 0) continue;
     const IpAddress& ip = address.address;
     if (ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()) continue;

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
 
 #include "base/limits.h"
 #include "os/address_monitor.h"
@@ -163,7 +164,11 @@ TEST_F(LinkTest, LocalAddressesAreThoseOthersCouldReach) {
   ASSERT_TRUE(shell("ip addr add 2001:db8::1/64 dev eth0 nodad && ip addr add 169.254.3.4/16 dev eth0"));
   ASSERT_TRUE(shell("ip addr add 2001:db8::2/64 dev eth0 nodad preferred_lft 0 valid_lft 1000"));
   add("br-lan", "192.0.3.1/24", "bridge");
-  ASSERT_TRUE(shell("ip link set eth0-p master br-lan"));
+  ASSERT_TRUE(
+      shell("ip link add lan type veth peer name lan-p && ip link set lan master br-lan && ip link set lan up && "
+            "ip link set lan-p up && ip route add default via 192.0.3.9"));
+  add("br-vms", "192.0.4.1/24", "bridge");
+  ASSERT_TRUE(shell("ip link set eth0-p master br-vms"));
   add("docker0", "172.17.0.1/16", "bridge");
   add("docker0l", "172.18.0.1/16");  // no bridge: somebody's choice of a name
   ASSERT_TRUE(
@@ -200,13 +205,69 @@ TEST_F(LinkTest, TheMonitorTellsOfChanges) {
   }
 }
 
+Interface interface(int index, const std::string& name, const std::string& kind, int master = 0) {
+  Interface out;
+  out.index = index;
+  out.name = name;
+  out.kind = kind;
+  out.master = master;
+  return out;
+}
+
 TEST(ContainerBridge, IsToldByKindAndName) {
+  const std::vector<Interface> all = {interface(2, "eth0", "", 1)};
   for (const char* name : {"docker0", "virbr0", "lxcbr0", "cni0", "podman1", "br-0123456789ab"}) {
-    EXPECT_TRUE(is_container_bridge(name, "bridge")) << name;
-    EXPECT_FALSE(is_container_bridge(name, "veth")) << name;
+    EXPECT_TRUE(is_container_bridge(interface(1, name, "bridge"), all, {})) << name;
+    EXPECT_FALSE(is_container_bridge(interface(1, name, "veth"), all, {})) << name;
   }
-  for (const char* name : {"br0", "br-lan", "eth0", "br-guest"})
-    EXPECT_FALSE(is_container_bridge(name, "bridge")) << name;
+  for (const char* name : {"br0", "br-lan", "eth0", "br-guest"}) {
+    EXPECT_FALSE(is_container_bridge(interface(1, name, "bridge"), all, {})) << name;
+  }
+}
+
+TEST(ContainerBridge, IsToldByItsPorts) {
+  const Interface bridge = interface(1, "lab", "bridge");
+  const Interface veth = interface(3, "veth1", "veth", 1), tap = interface(4, "vnet0", "tun", 1);
+  EXPECT_TRUE(is_container_bridge(bridge, {bridge, veth, tap, interface(2, "eth0", "")}, {}));
+  EXPECT_FALSE(is_container_bridge(bridge, {bridge, veth, interface(2, "eth0", "", 1)}, {})) << "a port to the outside";
+  Route out;
+  out.index = 1;
+  out.table = RT_TABLE_MAIN;
+  EXPECT_FALSE(is_container_bridge(bridge, {bridge, veth}, {out})) << "the way out, as inside a container";
+  out.to = *parse_ip4_network("10.1.0.0/16");
+  EXPECT_TRUE(is_container_bridge(bridge, {bridge, veth}, {out}));
+}
+
+class GatewayTest : public LinkTest {
+ protected:
+  std::optional<Gateway> gateway() {
+    auto socket = must(NetlinkSocket::open());
+    return default_gateway(socket);
+  }
+};
+
+TEST_F(GatewayTest, IsTheRouterOfThePreferredRoute) {
+  EXPECT_EQ(gateway(), std::nullopt);
+  add("eth0", "192.168.1.7/24");
+  add("eth1", "10.1.1.9/24");
+  EXPECT_EQ(gateway(), std::nullopt);
+  ASSERT_TRUE(shell("ip route add default via 192.168.1.1 metric 200"));
+  const auto first = gateway();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->router, *parse_ip4("192.168.1.1"));
+  EXPECT_EQ(first->local, *parse_ip4("192.168.1.7"));
+  ASSERT_TRUE(shell("ip route add default via 10.1.1.1 metric 100"));
+  EXPECT_EQ(gateway()->router, *parse_ip4("10.1.1.1"));
+  ASSERT_TRUE(shell("ip link set eth1-p down"));
+  EXPECT_EQ(gateway(), first) << "the cable is out";
+}
+
+TEST_F(GatewayTest, IsNotBehindATunnel) {
+  add("vpn0", "10.1.1.9/24", "tun");
+  ASSERT_TRUE(shell("ip route add default via 10.1.1.1"));
+  EXPECT_EQ(gateway(), std::nullopt);
+  ASSERT_TRUE(shell("ip route replace default dev vpn0"));
+  EXPECT_EQ(gateway(), std::nullopt);
 }
 
 }  // namespace

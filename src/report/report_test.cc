@@ -37,6 +37,7 @@ ClientStatus client_status() {
   s.observed = parse_endpoint("[2001:db8::5]:50000");
   s.list_version = 0xfedcba9876543210;
   s.data_port = 40000;
+  s.port_mappings = {{Transport::udp, 40000, *parse_endpoint("203.0.113.1:40000"), "UPnP"}};
   s.uptime = seconds(3700);
   s.traffic = {10, 1'436'434'521, 5, 999, 0, 0};
   s.drops = {{"replayed", 3}};
@@ -81,6 +82,10 @@ TEST(StatusJson, OfAClient) {
   EXPECT_EQ(j["observed_endpoint"], "[2001:db8::5]:50000");
   EXPECT_EQ(j["list_version"].get<std::uint64_t>(), 0xfedcba9876543210);
   EXPECT_EQ(j["uptime_seconds"], 3700);
+  EXPECT_EQ(
+      j["port_mappings"],
+      json::array(
+          {{{"transport", "UDP"}, {"port", 40000}, {"external_endpoint", "203.0.113.1:40000"}, {"method", "UPnP"}}}));
   EXPECT_EQ(j["drops"], (json{{"replayed", 3}}));
   ASSERT_EQ(j["peers"].size(), 2u);
   const json& bob = j["peers"][0];
@@ -102,15 +107,17 @@ TEST(StatusJson, FieldNamesAreStable) {
     return out;
   };
   const json client = to_json(client_status()), server = to_json(server_status());
-  EXPECT_EQ(names(client),
-            "address data_port device drops list_version mac name network observed_endpoint peers program public_key "
-            "server traffic uptime_seconds version ");
+  EXPECT_EQ(
+      names(client),
+      "address data_port device drops list_version mac name network observed_endpoint peers port_mappings program "
+      "public_key server traffic uptime_seconds version ");
   EXPECT_EQ(
       names(client["peers"][0]),
       "address aead aead_library endpoint id last_handshake_seconds mac name online path public_key round_trip_ms "
       "traffic version ");
   EXPECT_EQ(names(server),
-            "connections_established drops list_version members network port program traffic uptime_seconds version ");
+            "connections_established drops list_version members network port port_mappings program traffic "
+            "uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
             "address control_endpoint data_endpoint id mac name online public_key relayed version ");
   EXPECT_EQ(names(server["traffic"]),
@@ -154,6 +161,7 @@ TEST(Text, StatusOfAClient) {
             "server      connected to 192.0.2.1:43439\n"
             "UDP port    40000, seen by the server as [2001:db8::5]:50000\n"
             "peers       2, 1 online; 1 direct, 0 relayed\n"
+            "router      UDP 203.0.113.1:40000 forwarded to us by UPnP\n"
             "sent        1.44 GB in 10 packets\n"
             "received    999 B in 5 packets\n"
             "dropped     3 replayed\n");

@@ -24,6 +24,17 @@ json traffic_json(const TrafficTotals& t) {
           {"packets_forwarded", t.packets_forwarded}, {"bytes_forwarded", t.bytes_forwarded}};
 }
 
+json mappings_json(const std::vector<PortMapping>& mappings) {
+  json out = json::array();
+  for (const PortMapping& m : mappings) {
+    out.push_back({{"transport", name_of(m.transport)},
+                   {"port", m.port},
+                   {"external_endpoint", to_string(m.external)},
+                   {"method", m.method}});
+  }
+  return out;
+}
+
 json network_json(const NetworkInfo& n) {
   return {{"address", to_string(n.network)}, {"mtu", n.mtu}};
 }
@@ -56,6 +67,7 @@ json to_json(const ClientStatus& s) {
               {"list_version", s.list_version},
               {"traffic", traffic_json(s.traffic)},
               {"drops", s.drops},
+              {"port_mappings", mappings_json(s.port_mappings)},
               {"network", s.network ? network_json(*s.network) : json(nullptr)},
               {"name", s.name},
               {"public_key", to_base32(s.key.bytes)},
@@ -82,6 +94,7 @@ json to_json(const ServerStatus& s) {
               {"list_version", s.list_version},
               {"traffic", traffic_json(s.traffic)},
               {"drops", s.drops},
+              {"port_mappings", mappings_json(s.port_mappings)},
               {"network", network_json(s.network)},
               {"port", s.port},
               {"connections_established", s.connections_established},

@@ -93,6 +93,14 @@ std::string peer_counts(const json& status) {
          std::to_string(relayed) + " relayed";
 }
 
+void mapping_rows(const json& status, Rows& rows) {
+  for (const json& mapping : list(status, "port_mappings")) {
+    if (!mapping.is_object()) continue;
+    rows.push_back({"router", show(mapping, "transport") + " " + show(mapping, "external_endpoint") +
+                                  " forwarded to us by " + show(mapping, "method")});
+  }
+}
+
 std::string client_text(const json& status) {
   const json server = part(status, "server");
   std::string link = flag(server, "connected") ? "connected to " : "not connected; last tried ";
@@ -106,6 +114,7 @@ std::string client_text(const json& status) {
                {"server", link},
                {"UDP port", show(status, "data_port") + ", seen by the server as " + show(status, "observed_endpoint")},
                {"peers", peer_counts(status)}};
+  mapping_rows(status, rows);
   traffic_rows(status, rows);
   return columns(rows);
 }
@@ -118,6 +127,7 @@ std::string server_text(const json& status) {
                {"port", show(status, "port") + " (TCP and UDP)"},
                {"members", std::to_string(members.size()) + ", " + std::to_string(online) + " online"},
                {"connections", show(status, "connections_established") + " since the start"}};
+  mapping_rows(status, rows);
   traffic_rows(status, rows);
   return columns(rows);
 }

@@ -12,6 +12,7 @@
 #include "os/client_state.h"
 #include "os/link.h"
 #include "os/os_rng.h"
+#include "os/port_mapper.h"
 #include "os/privilege.h"
 #include "os/tap.h"
 #include "os/udp.h"
@@ -46,9 +47,11 @@ class ClientDaemon {
   Result<int> run() {
     if (auto ok = prepare(); !ok) return ok.error();
     act(node_->start(link_->local_addresses(), os::now()));
+    start_mapper();
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
     service_.stopping();
+    mapper_.reset();
     // The worker first: it uses what goes next. The interface, its address and route vanish with the TAP's descriptor.
     worker_.reset();
     return code;
@@ -58,8 +61,10 @@ class ClientDaemon {
   Result<void> prepare();
   Result<crypto::KeyPair> load_identity();
   Result<void> start_worker();
+  void start_mapper();
   void act(node::ClientOutputs out);
   void log_members();
+  void look_at_addresses();
   void tell_waiting() {
     if (!loop_.io().stopped()) service_.state("Waiting for the server");
   }
@@ -74,7 +79,7 @@ class ClientDaemon {
   DeadlineTimer patience_{loop_.io(), [this] {
                             if (!service_.ready()) tell_waiting();
                           }};
-  DeadlineTimer settle_{loop_.io(), [this] { act(node_->on_local_addresses(link_->local_addresses(), os::now())); }};
+  DeadlineTimer settle_{loop_.io(), [this] { look_at_addresses(); }};
   std::optional<os::ClientState> state_;
   std::unique_ptr<os::LinuxTap> tap_;
   std::unique_ptr<os::LinuxUdp> udp_;
@@ -85,6 +90,7 @@ class ClientDaemon {
   std::optional<ServerLink> server_;
   std::unique_ptr<ops::StatusSocket> socket_;
   std::optional<ReadableWatch> monitor_watch_;
+  std::optional<os::PortMapper> mapper_;
   std::unique_ptr<Worker> worker_;
   PublicKey server_key_;
   std::string logged_members_;
@@ -187,6 +193,20 @@ Result<void> ClientDaemon::start_worker() {
   return {};
 }
 
+void ClientDaemon::start_mapper() {
+  if (settings_.upnp_timeout.count() == 0) return;
+  os::PortMapperOptions options;
+  options.ports = {{Transport::udp, udp_->local_port()}};
+  options.timeout = settings_.upnp_timeout;
+  mapper_.emplace(std::move(options), [this](os::PortMapper::Report report) {
+    boost::asio::post(loop_.io(), [this, r = std::move(report)]() mutable {
+      // Most networks have no such router, and a client does well without.
+      if (!r.note.empty()) log_.write(r.mappings.empty() ? ops::LogLevel::debug : ops::LogLevel::info, r.note);
+      act(node_->on_mapped(std::move(r.mappings), os::now()));
+    });
+  });
+}
+
 void ClientDaemon::act(node::ClientOutputs out) {
   for (const std::string& note : out.notes) log_.info(note);
   if (out.link) {
@@ -209,7 +229,9 @@ void ClientDaemon::act(node::ClientOutputs out) {
   }
   if (out.connect) server_->connect();
   loop_.wake_at(node_->next_deadline(), [this](Duration late) {
-    act(late < kSlept ? node_->on_deadline(os::now()) : node_->on_wake(late, os::now()));
+    if (late < kSlept) return act(node_->on_deadline(os::now()));
+    if (mapper_) mapper_->network_changed();
+    act(node_->on_wake(late, os::now()));
   });
 }
 
@@ -219,6 +241,11 @@ void ClientDaemon::log_members() {
   if (table == logged_members_) return;
   log_.info(table);
   logged_members_ = std::move(table);
+}
+
+void ClientDaemon::look_at_addresses() {
+  if (mapper_) mapper_->network_changed();
+  act(node_->on_local_addresses(link_->local_addresses(), os::now()));
 }
 
 nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {

@@ -13,8 +13,10 @@
 #include "dataplane/relay.h"
 #include "node/server_node.h"
 #include "ops/status_socket.h"
+#include "os/address_monitor.h"
 #include "os/files.h"
 #include "os/os_rng.h"
+#include "os/port_mapper.h"
 #include "os/sqlite_store.h"
 #include "os/udp.h"
 #include "report/member_table.h"
@@ -44,9 +46,11 @@ class ServerDaemon {
     if (auto ok = prepare(on_key); !ok) return ok.error();
     accept();
     act({});
+    start_mapper();
     service_.state("Listening on TCP and UDP port " + std::to_string(settings_.port));
     const int code = loop_.run();
     service_.stopping();
+    mapper_.reset();
     worker_.reset();
     return code;
   }
@@ -55,6 +59,7 @@ class ServerDaemon {
   Result<void> prepare(const std::function<void(const std::string&)>& on_key);
   Result<void> listen();
   Result<void> start_worker();
+  void start_mapper();
   void accept();
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
@@ -76,6 +81,10 @@ class ServerDaemon {
   control::ConnId next_connection_ = 1;
   std::unique_ptr<ops::StatusSocket> socket_;
   std::unique_ptr<Worker> worker_;
+  std::unique_ptr<os::AddressMonitor> monitor_;
+  std::optional<ReadableWatch> monitor_watch_;
+  std::optional<os::PortMapper> mapper_;
+  std::vector<PortMapping> port_mappings_;
 };
 
 // Each member is a descriptor, and the usual soft limit of 1,024 is few members.
@@ -157,6 +166,26 @@ Result<void> ServerDaemon::start_worker() {
   return {};
 }
 
+void ServerDaemon::start_mapper() {
+  if (settings_.upnp_timeout.count() == 0) return;
+  os::PortMapperOptions options;
+  options.ports = {{Transport::tcp, settings_.port}, {Transport::udp, settings_.port}};
+  options.same_port = true;  // the one that the clients are told
+  options.timeout = settings_.upnp_timeout;
+  mapper_.emplace(std::move(options), [this](os::PortMapper::Report report) {
+    boost::asio::post(loop_.io(), [this, r = std::move(report)]() mutable {
+      if (!r.note.empty()) log_.info(r.note);
+      port_mappings_ = std::move(r.mappings);
+    });
+  });
+  auto monitor = os::AddressMonitor::open();
+  if (!monitor) return log_.warn(monitor.error().what);
+  monitor_ = std::move(*monitor);
+  monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
+    if (monitor_->drain()) mapper_->network_changed();
+  });
+}
+
 void ServerDaemon::accept() {
   acceptor_.async_accept([this](ErrorCode e, tcp::socket socket) {
     if (!e) {
@@ -202,7 +231,9 @@ void ServerDaemon::act(node::ServerOutputs out) {
 nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "members") {
-    return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
+    ServerStatus status = node_->status(os::now());
+    status.port_mappings = port_mappings_;
+    return {{"ok", true}, {"status", report::to_json(status)}};
   }
   if (command == "remove") {
     auto removed = node_->remove(request.value("name", ""), os::now());

@@ -25,6 +25,7 @@ struct CommonSettings {
   std::string state = "/var/lib/eps";    // the daemon's own lies in client/ or server/ under it
   std::string socket;
   std::uint16_t port = kDefaultPort;
+  std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
   // One sentence for each given option that has no effect in this version, for the log.
   std::vector<std::string> not_yet_notes;
 };
@@ -43,7 +44,6 @@ struct ServerSettings : CommonSettings {
   std::uint16_t mtu = kDefaultMtu;
   std::optional<std::string> graphviz;
   std::chrono::seconds graphviz_interval{300};
-  std::chrono::milliseconds upnp_timeout{1000};
 };
 
 }  // namespace eps::runtime

@@ -1,0 +1,25 @@
+#pragma once
+
+// A port that a router forwards to us because we asked it to.
+
+#include <cstdint>
+#include <string>
+
+#include "base/types.h"
+
+namespace eps {
+
+enum class Transport : std::uint8_t { udp, tcp };
+inline const char* name_of(Transport transport) {
+  return transport == Transport::udp ? "UDP" : "TCP";
+}
+
+struct PortMapping {
+  Transport transport = Transport::udp;
+  std::uint16_t port = 0;  // ours
+  Endpoint external;       // what the router forwards
+  std::string method;      // "UPnP" or "NAT-PMP"
+  bool operator==(const PortMapping&) const = default;
+};
+
+}  // namespace eps

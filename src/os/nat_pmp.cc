@@ -1,0 +1,105 @@
+#include <arpa/inet.h>
+#include <natpmp.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "os/clock.h"
+#include "os/gateway_device.h"
+
+namespace eps::os {
+namespace {
+
+using std::chrono::milliseconds;
+
+Error failed(const std::string& what, int code) {
+  const auto error = code == NATPMP_ERR_NOTAUTHORIZED    ? " (the router does not allow it)"
+                     : code == NATPMP_ERR_OUTOFRESOURCES ? " (the router has no room for it)"
+                                                         : " (NAT-PMP error " + std::to_string(code) + ")";
+  return make_error(Errc::unavailable, what + error);
+}
+
+class NatPmp final : public GatewayDevice {
+ public:
+  NatPmp(const Gateway& gateway, milliseconds timeout) : gateway_(gateway), timeout_(timeout) {}
+
+  // Asks for the external address; false where nobody answers or there is none.
+  bool ask_address() {
+    const auto answer = exchange([](natpmp_t* session) { return sendpublicaddressrequest(session); });
+    if (!answer) return false;
+    external_ = {ntohl(answer->pnu.publicaddress.addr.s_addr)};
+    return external_.value != 0;
+  }
+
+  Result<PortMapping> map(Transport transport, std::uint16_t port, std::uint16_t external_port,
+                          std::chrono::seconds lease) override {
+    lease_ = lease;
+    const auto answer = request(transport, port, external_port, lease);
+    if (!answer) return answer.error();
+    PortMapping mapping{
+        transport, port, {IpAddress::from_v4(external_), answer->pnu.newportmapping.mappedpublicport}, "NAT-PMP"};
+    if (mapping.external.port == external_port) return mapping;
+    unmap(mapping);
+    return make_error(Errc::in_use, std::string(name_of(transport)) + " port " + std::to_string(external_port) +
+                                        " of the router is taken");
+  }
+
+  // There is no question for one mapping, so it is asked for again. (The router's count of the seconds since it lost
+  // its mappings tells less: it cannot be told from the clocks' difference when the restart is soon.)
+  bool holds(const PortMapping& mapping) override {
+    return ask_address() && mapping.external.ip == IpAddress::from_v4(external_) &&
+           map(mapping.transport, mapping.port, mapping.external.port, lease_);
+  }
+
+  void unmap(const PortMapping& mapping) override {
+    (void)request(mapping.transport, mapping.port, 0, std::chrono::seconds(0));
+  }
+
+ private:
+  Result<natpmpresp_t> request(Transport transport, std::uint16_t port, std::uint16_t external_port,
+                               std::chrono::seconds lease) {
+    return exchange([&](natpmp_t* session) {
+      return sendnewportmappingrequest(session, transport == Transport::udp ? NATPMP_PROTOCOL_UDP : NATPMP_PROTOCOL_TCP,
+                                       port, external_port, static_cast<std::uint32_t>(lease.count()));
+    });
+  }
+
+  Result<natpmpresp_t> exchange(const std::function<int(natpmp_t*)>& send) {
+    natpmp_t session;
+    if (const int e = initnatpmp(&session, 1, htonl(gateway_.router.value)); e != 0) {
+      return failed("cannot reach the router", e);
+    }
+    const std::unique_ptr<natpmp_t, int (*)(natpmp_t*)> closer(&session, closenatpmp);
+    if (const int e = send(&session); e < 0) return failed("cannot ask the router", e);
+    const Instant end = now() + timeout_;
+    for (;;) {
+      timeval pause{};
+      getnatpmprequesttimeout(&session, &pause);
+      const auto until_retry = std::chrono::seconds(pause.tv_sec) + std::chrono::microseconds(pause.tv_usec);
+      const auto left = std::min<Duration>(until_retry, end - now());
+      pollfd readable{session.s, POLLIN, 0};
+      // One millisecond more than less: too early is a turn for nothing.
+      poll(&readable, 1, std::max(0, static_cast<int>(std::chrono::ceil<milliseconds>(left).count())));
+      natpmpresp_t answer{};
+      const int e = readnatpmpresponseorretry(&session, &answer);
+      if (e == 0) return answer;
+      if (e != NATPMP_TRYAGAIN) return failed("the router refuses", e);
+      if (now() >= end) return make_error(Errc::unavailable, "the router does not answer");
+    }
+  }
+
+  const Gateway gateway_;
+  const milliseconds timeout_;
+  Ip4 external_;
+  std::chrono::seconds lease_{0};
+};
+
+}  // namespace
+
+std::unique_ptr<GatewayDevice> find_nat_pmp(const Gateway& gateway, milliseconds timeout) {
+  auto device = std::make_unique<NatPmp>(gateway, timeout);
+  return device->ask_address() ? std::move(device) : nullptr;
+}
+
+}  // namespace eps::os

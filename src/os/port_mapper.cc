@@ -1,0 +1,199 @@
+#include "os/port_mapper.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "os/clock.h"
+#include "os/netlink.h"
+
+namespace eps::os {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLeastPause{1000};  // between two checks, however often the network changes
+constexpr int kOtherPorts = 8;             // how many to try when ours is taken at the router
+
+std::optional<Gateway> gateway_of_this_machine() {
+  auto socket = NetlinkSocket::open();
+  return socket ? default_gateway(*socket) : std::nullopt;
+}
+
+// NAT-PMP first: a router that speaks it answers within milliseconds, and nobody else hears the question.
+std::unique_ptr<GatewayDevice> find_either(const Gateway& gateway, milliseconds timeout) {
+  auto device = find_nat_pmp(gateway, timeout);
+  return device ? std::move(device) : find_upnp(gateway, timeout);
+}
+
+std::string sentence_of(const std::vector<PortMapping>& mappings, const Gateway& gateway) {
+  std::string out = "The router at " + to_string(gateway.router) + " forwards";
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    const PortMapping& m = mappings[i];
+    out += (i == 0 ? " " : " and ") + to_string(m.external) + " (" + name_of(m.transport) + ")";
+  }
+  return out + " to this computer, by " + mappings.front().method + ".";
+}
+
+}  // namespace
+
+struct PortMapper::Impl {
+  Impl(PortMapperOptions given, OnReport report) : options(std::move(given)), on_report(std::move(report)) {}
+
+  // What the thread alone uses.
+  PortMapperOptions options;
+  std::optional<Gateway> gateway;
+  std::unique_ptr<GatewayDevice> device;
+  std::vector<PortMapping> mappings;
+  Instant renew_at = kNever;
+  Instant checked_at{};
+  milliseconds retry{0};
+  Instant retry_at{};
+  std::string told;  // the last note: each is told once
+
+  // What both threads use.
+  std::mutex mutex;
+  std::condition_variable wake;
+  OnReport on_report;  // under the mutex; empty once nobody wants reports
+  bool changed = false;
+  bool stopping = false;
+  bool ended = false;
+
+  void run() {
+    while (true) {
+      const Instant at = step();
+      std::unique_lock lock(mutex);
+      const auto woken = [this] { return changed || stopping; };
+      if (at == kNever) {
+        wake.wait(lock, woken);
+      } else {
+        wake.wait_for(lock, std::max(at - now(), Duration::zero()), woken);
+      }
+      changed = false;
+      if (stopping) break;
+    }
+    if (device) {
+      for (const PortMapping& mapping : mappings) device->unmap(mapping);
+    }
+    const std::lock_guard lock(mutex);
+    ended = true;
+    wake.notify_all();
+  }
+
+  bool is_stopping() {
+    const std::lock_guard lock(mutex);
+    return stopping;
+  }
+
+  // Looks at everything once; the answer is when to look again at the latest.
+  Instant step() {
+    const auto current = options.gateway();
+    if (current != gateway) {
+      // What stood at the old router ends with its lease: there is no way back to ask.
+      gateway = current;
+      lose();
+      retry = options.first_retry;
+      retry_at = now();
+    }
+    if (!gateway) {
+      report("");
+      return kNever;
+    }
+    if (device && now() - checked_at >= kLeastPause) {
+      checked_at = now();
+      if (!stands()) lose();
+    }
+    if (!device) {
+      if (now() < retry_at) return retry_at;
+      device = options.find(*gateway, options.timeout);
+    }
+    if (is_stopping()) return now();
+    if (device && (mappings.empty() || now() >= renew_at)) map_all();
+    if (device && !mappings.empty()) {
+      retry = options.first_retry;
+      report(sentence_of(mappings, *gateway));
+      return std::min(now() + options.check, renew_at);
+    }
+    if (!device) {
+      report("No router that forwards ports by NAT-PMP or UPnP answered within " +
+             std::to_string(options.timeout.count()) + " ms.");
+    }
+    device.reset();
+    retry_at = now() + retry;
+    retry = std::min(2 * retry, options.last_retry);
+    return retry_at;
+  }
+
+  bool stands() {
+    return std::ranges::all_of(mappings, [this](const PortMapping& m) { return device->holds(m); });
+  }
+
+  void lose() {
+    device.reset();
+    mappings.clear();
+    retry_at = now();
+  }
+
+  // All of the ports or none: a server that is reachable by half is of no use.
+  void map_all() {
+    std::vector<PortMapping> made;
+    for (const auto& [transport, port] : options.ports) {
+      const auto before = std::ranges::find_if(
+          mappings, [&, t = transport, p = port](const auto& m) { return m.transport == t && m.port == p; });
+      auto mapping = map(transport, port, before == mappings.end() ? port : before->external.port);
+      if (!mapping) {
+        for (const PortMapping& m : made) device->unmap(m);
+        mappings.clear();
+        return report("The router at " + to_string(gateway->router) +
+                      " does not forward a port to us: " + mapping.error().what + ".");
+      }
+      made.push_back(std::move(*mapping));
+    }
+    mappings = std::move(made);
+    renew_at = now() + options.lease / 2;
+  }
+
+  Result<PortMapping> map(Transport transport, std::uint16_t port, std::uint16_t external) {
+    auto mapping = device->map(transport, port, external, options.lease);
+    for (int i = 0; i < kOtherPorts && !options.same_port && !mapping && mapping.error().code == Errc::in_use; ++i) {
+      external = external == 65535 ? 1024 : static_cast<std::uint16_t>(external + 1);
+      mapping = device->map(transport, port, external, options.lease);
+    }
+    return mapping;
+  }
+
+  std::vector<PortMapping> reported;
+  void report(const std::string& note) {
+    const std::string fresh = note == told ? "" : note;
+    if (mappings == reported && fresh.empty()) return;
+    if (!note.empty()) told = note;
+    reported = mappings;
+    const std::lock_guard lock(mutex);
+    if (on_report) on_report({mappings, fresh});
+  }
+};
+
+PortMapper::PortMapper(PortMapperOptions options, OnReport on_report) {
+  if (!options.gateway) options.gateway = gateway_of_this_machine;
+  if (!options.find) options.find = find_either;
+  impl_ = std::make_shared<Impl>(std::move(options), std::move(on_report));
+  std::thread([impl = impl_] { impl->run(); }).detach();
+}
+
+PortMapper::~PortMapper() {
+  std::unique_lock lock(impl_->mutex);
+  impl_->on_report = nullptr;
+  impl_->stopping = true;
+  impl_->wake.notify_all();
+  impl_->wake.wait_for(lock, kEndTimeout, [this] { return impl_->ended; });
+}
+
+void PortMapper::network_changed() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->changed = true;
+  impl_->wake.notify_all();
+}
+
+}  // namespace eps::os
