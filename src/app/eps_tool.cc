@@ -9,6 +9,7 @@
 #include "app/command_line.h"
 #include "app/conf_file.h"
 #include "app/options.h"
+#include "app/server_conf.h"
 #include "app/version.h"
 #include "ops/status_socket.h"
 #include "os/files.h"
@@ -36,6 +37,8 @@ constexpr std::string_view kHelp =
     "Options:\n"
     "  --socket PATH        the daemon's socket (=/run/eps/client.sock, /run/eps/server.sock)\n"
     "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
+    "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
+    "printing\n"
     "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, or "
     "with\n"
     "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
@@ -46,14 +49,14 @@ constexpr std::string_view kHelp =
 
 struct Request {
   std::vector<std::string> words;
-  std::optional<std::string> socket, state;
+  std::optional<std::string> socket, state, into;
   bool json = false, help = false, version = false;
 };
 
 Result<Request> parse(const std::vector<std::string>& arguments) {
   po::options_description known;
-  known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())("json", "")("help", "")(
-      "version", "");
+  known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())(
+      "into", po::value<std::string>())("json", "")("help", "")("version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -64,6 +67,7 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
                                         .options) {
       if (option.string_key == "socket") out.socket = option.value.front();
       if (option.string_key == "state") out.state = option.value.front();
+      if (option.string_key == "into") out.into = option.value.front();
       if (option.string_key == "json") out.json = true;
       if (option.string_key == "help") out.help = true;
       if (option.string_key == "version") out.version = true;
@@ -193,7 +197,17 @@ class Tool {
     if (!text) return fail(text.error().what + (text.error().code == Errc::permission ? "; run with sudo" : ""));
     const std::string line(trim(std::string_view(*text).substr(0, text->find('\n'))));
     if (line.empty()) return fail("there is no network key in " + path + "; start eps-server again, which writes it");
+    if (request_.into) return key_into(*request_.into, line);
     return request_.json ? print_json({{"key", line}}) : print(line + "\n");
+  }
+
+  // What eps-server does itself where it may.
+  int key_into(const std::string& path, const std::string& key) {
+    const auto outcome = ensure_conf_key(path, key);
+    const auto note = note_of(outcome, path, request_.state.value_or(defaults_.state));
+    if (!outcome) return fail(note.text);
+    if (note.warning) err_ << "eps: " << note.text << "\n";
+    return print(note.warning ? "" : note.text + "\n");
   }
 
   Request request_;

@@ -162,6 +162,26 @@ TEST_F(EpsTool, PrintsTheKey) {
   EXPECT_EQ(run({"key", "--state", dir / "elsewhere"}), 1);
 }
 
+TEST_F(EpsTool, PutsTheKeyIntoAFile) {
+  std::filesystem::create_directories(dir / "state/server");
+  dir.write("state/server/network.key", "eps1-abc\n");
+  const std::string conf = dir / "eps.conf";
+  EXPECT_EQ(run({"key", "--into", conf}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("The configuration file " + conf + " is new"));
+  EXPECT_THAT(test::read_text(conf), HasSubstr("\nkey = eps1-abc\n"));
+  dir.write("eps.conf", "port = 5");
+  EXPECT_EQ(run({"key", "--into", conf}), 0);
+  EXPECT_EQ(test::read_text(conf), "port = 5\nkey = eps1-abc\n");
+  EXPECT_EQ(run({"key", "--into", conf}), 0);
+  EXPECT_EQ(test::read_text(conf), "port = 5\nkey = eps1-abc\n");
+  dir.write("eps.conf", "key = eps1-xyz\n");
+  EXPECT_EQ(run({"key", "--into", conf}), 0);
+  EXPECT_EQ(out.str(), "");
+  EXPECT_THAT(err.str(), HasSubstr("is not this server's"));
+  EXPECT_EQ(test::read_text(conf), "key = eps1-xyz\n");
+  EXPECT_EQ(run({"key", "--into", dir / "none/eps.conf"}), 1);
+}
+
 TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{}, "no command is given"},

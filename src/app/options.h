@@ -28,6 +28,8 @@ using Parsed = std::variant<Settings, Stop>;
 struct Surroundings {
   std::string hostname;
   std::string default_conf = "/etc/eps.conf";
+  // The copy of it that systemd made for a daemon that may not read the file itself, if any.
+  std::string conf_credential = {};
 };
 
 Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <string_view>
@@ -23,9 +24,15 @@ std::vector<std::string> take_arguments(int argc, char** argv) {
 }
 
 Surroundings surroundings() {
+  Surroundings here;
   std::array<char, HOST_NAME_MAX + 1> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
-  return {.hostname = name.data()};
+  if (::gethostname(name.data(), name.size() - 1) == 0) here.hostname = name.data();
+  // LoadCredential=eps.conf in the units.
+  if (const char* directory = std::getenv("CREDENTIALS_DIRECTORY")) {
+    const std::string copy = std::string(directory) + "/eps.conf";
+    if (::access(copy.c_str(), F_OK) == 0) here.conf_credential = copy;
+  }
+  return here;
 }
 
 int tell(const Stop& stop) {

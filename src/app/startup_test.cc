@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdlib>
 
 #include "app/options_fixture.h"
 
@@ -47,6 +48,23 @@ TEST_F(Options, TheKeyIsOverwrittenInTheArguments) {
   std::array<char*, 3> no_value = {program.data(), last.data(), nullptr};
   EXPECT_THAT(take_arguments(2, no_value.data()), ElementsAre("--key"));
   EXPECT_TRUE(take_arguments(0, no_value.data() + 2).empty());
+}
+
+TEST_F(Options, TheServiceManagersCopyIsReadForTheDefaultFile) {
+  ::setenv("CREDENTIALS_DIRECTORY", dir.path().c_str(), 1);
+  EXPECT_EQ(surroundings().conf_credential, "");
+  dir.write("eps.conf", "port = 5\n");
+  EXPECT_EQ(surroundings().conf_credential, dir / "eps.conf");
+  const Surroundings here = {
+      .hostname = "h", .default_conf = "/none/eps.conf", .conf_credential = surroundings().conf_credential};
+  ::unsetenv("CREDENTIALS_DIRECTORY");
+  const auto settings = good(server_settings({}, here));
+  EXPECT_EQ(settings.port, 5);
+  EXPECT_EQ(settings.conf, "/none/eps.conf");
+  dir.write("eps.conf", "prot = 5\n");
+  EXPECT_THAT(refusal(server_settings({}, here)), testing::StartsWith("/none/eps.conf:1: unknown option"));
+  dir.write("other.conf", "port = 6\n");
+  EXPECT_EQ(good(server_settings({"--conf", dir / "other.conf"}, here)).port, 6);
 }
 
 TEST_F(Options, NoKeyGetsIntoTheLog) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "os/client_state.h"
 #include "os/clock.h"
@@ -167,6 +168,15 @@ TEST(OsRngTest, FillsAll) {
   rng.fill(b);
   EXPECT_NE(a, b);
   EXPECT_NE(Bytes(a.end() - 8, a.end()), Bytes(8));
+}
+
+TEST(Privilege, IsGivenUpForGood) {
+  std::thread([] {
+    drop_network_capabilities();
+    EXPECT_FALSE(has_net_admin());
+    std::thread([] { EXPECT_FALSE(has_net_admin()); }).join();
+    drop_network_capabilities();
+  }).join();
 }
 
 TEST(Privilege, TheSentenceComesWithTheLack) {

@@ -17,6 +17,7 @@
 #include "os/files.h"
 #include "os/os_rng.h"
 #include "os/port_mapper.h"
+#include "os/privilege.h"
 #include "os/sqlite_store.h"
 #include "os/udp.h"
 #include "report/member_table.h"
@@ -118,6 +119,8 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   udp_ = std::move(*udp);
   on_key(key);
   if (auto listening = listen(); !listening) return listening;
+  // They were for the receive buffer's size and for ports below 1024; all sockets are open.
+  os::drop_network_capabilities();
   node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port}, *udp_, rng_, published_, os::now());
   log_.info("Listening on TCP and UDP port " + std::to_string(settings_.port) + " for the network " +
             to_string(settings_.network) + "; " + std::to_string(registry_->members().size()) +
