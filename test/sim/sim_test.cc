@@ -3,8 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
+#include "sim/seeds.h"
 #include "sim/world.h"
 
 namespace eps::sim {
@@ -13,15 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-std::vector<std::uint64_t> seeds() {
-  if (const char* one = std::getenv("EPS_SIM_SEED")) return {std::strtoull(one, nullptr, 10)};
-  const char* many = std::getenv("EPS_SIM_SEEDS");
-  const std::uint64_t count = many != nullptr ? std::strtoull(many, nullptr, 10) : 20;
-  std::vector<std::uint64_t> out;
-  for (std::uint64_t seed = 1; seed <= count; ++seed) out.push_back(seed);
-  return out;
-}
 
 class Sim : public testing::TestWithParam<std::uint64_t> {
  protected:

@@ -308,6 +308,7 @@ void World::on_frame(int c, const Bytes& frame) {
   if (tag->to >= 0 && tag->to != c)
     violated("a frame for c" + std::to_string(tag->to) + " reached c" + std::to_string(c));
   if (!delivered_.insert({tag->number, c}).second) violated("a frame reached c" + std::to_string(c) + " twice");
+  if (on_delivered) on_delivered(static_cast<int>(tag->from), c, tag->number);
 }
 
 bool World::is_server(const IpAddress& ip) const {
@@ -365,6 +366,15 @@ bool World::all_direct() const {
     }
   }
   return true;
+}
+
+PathKind World::path(int from, int to) const {
+  if (!running(from)) return PathKind::none;
+  const std::string name = "c" + std::to_string(to);
+  for (const PeerStatus& peer : clients_[static_cast<std::size_t>(from)].node->status(clock_.now()).peers) {
+    if (peer.member.name == name) return peer.path;
+  }
+  return PathKind::none;
 }
 
 bool World::everybody_talks(Duration limit) {

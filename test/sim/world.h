@@ -77,11 +77,14 @@ class World {
   // One UDP packet from one client to another (or to all: to < 0), of `size` payload bytes; returns its number.
   std::uint64_t send_frame(int from, int to, std::size_t size = 100);
   bool delivered(std::uint64_t number, int to) const;
+  // Sees every frame that a client gets.
+  std::function<void(int from, int to, std::uint64_t number)> on_delivered;
   // Every running client gets a frame from every other within `limit`.
   bool everybody_talks(Duration limit);
   // Every running client is admitted, bound, and holds the newest list.
   bool all_admitted() const;
   bool all_direct() const;
+  PathKind path(int from, int to) const;
 
   node::ClientNode& client(int c) { return *clients_[static_cast<std::size_t>(c)].node; }
   node::ServerNode& server() { return *server_.node; }

@@ -1,0 +1,20 @@
+#pragma once
+
+// Which seeds a test of the simulation runs with: EPS_SIM_SEED=N that one alone, EPS_SIM_SEEDS=N the first N.
+
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+namespace eps::sim {
+
+inline std::vector<std::uint64_t> seeds() {
+  if (const char* one = std::getenv("EPS_SIM_SEED")) return {std::strtoull(one, nullptr, 10)};
+  const char* many = std::getenv("EPS_SIM_SEEDS");
+  const std::uint64_t count = many != nullptr ? std::strtoull(many, nullptr, 10) : 20;
+  std::vector<std::uint64_t> out;
+  for (std::uint64_t seed = 1; seed <= count; ++seed) out.push_back(seed);
+  return out;
+}
+
+}  // namespace eps::sim
