@@ -160,10 +160,9 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.number("port", to.port, 1, 65535);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
 
-  static constexpr std::array<std::string_view, 5> kNotYet = {"stats", "scorecard", "interval", "graphviz",
-                                                              "graphviz-interval"};
+  static constexpr std::array<std::string_view, 3> kNotYet = {"scorecard", "graphviz", "graphviz-interval"};
   for (const std::string_view name : kNotYet) {
-    if (!from.has(name) || (name == "stats" && !to.stats)) continue;
+    if (!from.has(name)) continue;
     to.not_yet_notes.push_back("The option " + std::string(name) + " does nothing yet in this version.");
   }
 }

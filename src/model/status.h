@@ -61,6 +61,7 @@ struct ClientStatus {
   std::vector<PortMapping> port_mappings;
   Duration uptime{};
   TrafficTotals traffic;
+  std::uint64_t connections_established = 0;   // to the server, admitted
   std::map<std::string, std::uint64_t> drops;  // by reason, non-zero only
   std::vector<PeerStatus> peers;
 };

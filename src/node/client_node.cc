@@ -83,6 +83,7 @@ ClientOutputs ClientNode::take(control::ClientConnection::Outputs from, Instant 
 
 void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, Instant now) {
   admitted_ = true;
+  ++connections_established_;
   admitted_at_ = now;
   silent_refusals_ = 0;
   last_failure_.clear();
@@ -248,6 +249,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.port_mappings = port_mappings_;
   s.uptime = now - started_;
   s.traffic = totals_of(peers_.counters());
+  s.connections_established = connections_established_;
   s.drops = nonzero_drops(peers_.counters());
   s.peers = peers_.status(now);
   return s;

@@ -105,6 +105,7 @@ class ClientNode {
   std::string server_note_ = "not connected yet";
   std::string last_failure_;
   bool admitted_ = false;
+  std::uint64_t connections_established_ = 0;
   Instant admitted_at_{};
   int failures_ = 0;
   int silent_refusals_ = 0;

@@ -28,6 +28,7 @@ ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Inst
   return take(control_.on_open(id, from, now));
 }
 ServerOutputs ServerNode::on_bytes(control::ConnId id, ByteView bytes, Instant now) {
+  counters_.received(1, bytes.size());
   return take(control_.on_bytes(id, bytes, now));
 }
 ServerOutputs ServerNode::on_closed(control::ConnId id, Instant now) {
@@ -46,6 +47,7 @@ Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
 ServerOutputs ServerNode::take(control::Server::Outputs from) {
   ServerOutputs out;
   out.to_send = std::move(from.to_send);
+  for (const auto& [id, bytes] : out.to_send) counters_.sent(1, bytes.size());
   out.to_close = std::move(from.to_close);
   for (const control::ServerEvent& event : from.events) {
     if (event.kind == control::ServerEvent::Kind::joined) ++connections_established_;
@@ -70,6 +72,7 @@ ServerOutputs ServerNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
 }
 
 void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now) {
+  counters_.received(1, datagram.bytes.size());
   const auto request = wire::parse_bind_request(datagram.bytes);
   if (!request) return counters_.drop(Drop::malformed);
   const control::Credentials* credentials = control_.credentials(request->member);
@@ -93,7 +96,7 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   std::copy(reply_mac.begin(), reply_mac.end(), reply.end() - wire::kMacSize);
   if (moved) publish();  // before the reply: the member may relay as soon as it has it
   const ports::TxDatagram tx{bound.endpoint, reply, 0};
-  udp_.send({&tx, 1});
+  if (udp_.send({&tx, 1}) == 1) counters_.sent(1, reply.size());
   if (moved) out.merge(take(control_.on_observed(request->member, bound.endpoint, now)));
 }
 

@@ -107,10 +107,10 @@ TEST(StatusJson, FieldNamesAreStable) {
     return out;
   };
   const json client = to_json(client_status()), server = to_json(server_status());
-  EXPECT_EQ(
-      names(client),
-      "address data_port device drops list_version mac name network observed_endpoint peers port_mappings program "
-      "public_key server traffic uptime_seconds version ");
+  EXPECT_EQ(names(client),
+            "address connections_established data_port device drops list_version mac name network observed_endpoint "
+            "peers port_mappings program "
+            "public_key server traffic uptime_seconds version ");
   EXPECT_EQ(
       names(client["peers"][0]),
       "address aead aead_library endpoint id last_handshake_seconds mac name online path public_key round_trip_ms "

@@ -69,6 +69,7 @@ json to_json(const ClientStatus& s) {
               {"drops", s.drops},
               {"port_mappings", mappings_json(s.port_mappings)},
               {"network", s.network ? network_json(*s.network) : json(nullptr)},
+              {"connections_established", s.connections_established},
               {"name", s.name},
               {"public_key", to_base32(s.key.bytes)},
               {"device", s.device},

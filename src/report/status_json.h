@@ -3,7 +3,7 @@
 // A daemon's status as JSON: what its socket answers and `eps --json` prints. Field names are stable: new ones may
 // come, none changes its meaning. There is no secret in it. Fields marked ? are null while unknown.
 //
-// Both:    program ("eps-client" | "eps-server"), version, uptime_seconds, list_version,
+// Both:    program ("eps-client" | "eps-server"), version, uptime_seconds, list_version, connections_established,
 //          port_mappings [{transport ("UDP" | "TCP"), port, external_endpoint, method ("NAT-PMP" | "UPnP")}],
 //          traffic {packets_sent, bytes_sent, packets_received, bytes_received, packets_forwarded, bytes_forwarded},
 //          drops {REASON: packets}, network? {address "10.0.8.0/24", mtu}
@@ -11,7 +11,7 @@
 //          server {connected, endpoint?, note}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
 //          last_handshake_seconds?, round_trip_ms?, aead?, aead_library?, traffic {...}
-// Server:  port, connections_established, members [...]
+// Server:  port, members [...]
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...}
 
 #include <nlohmann/json_fwd.hpp>

@@ -16,12 +16,6 @@ std::size_t width(const std::string& text) {
       std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-std::string decimals(double value, int digits) {
-  std::array<char, 64> text{};
-  const auto done = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, digits);
-  return done.ec == std::errc{} ? std::string(text.data(), done.ptr) : "-";
-}
-
 // What a field shows as; "-" if it is missing, null or empty.
 std::string show(const json& object, const char* field) {
   const auto it = object.find(field);
@@ -166,6 +160,12 @@ std::string members_text(const json& status) {
                     show(member, "version")});
   }
   return columns(rows);
+}
+
+std::string decimals(double value, int digits) {
+  std::array<char, 64> text{};
+  const auto done = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, digits);
+  return done.ec == std::errc{} ? std::string(text.data(), done.ptr) : "-";
 }
 
 std::string human_bytes(std::uint64_t bytes) {

@@ -19,6 +19,9 @@ std::string human_bytes(std::uint64_t bytes);
 // The two largest units: "0 s", "59 s", "1 min 2 s", "3 h 20 min", "12 d 4 h".
 std::string human_duration(std::uint64_t seconds);
 
+// With so many digits behind the point.
+std::string decimals(double value, int digits);
+
 // Columns as wide as their widest cell, two blanks between, no blanks at a line's end. Widths are counted in UTF-8
 // characters.
 std::string columns(const std::vector<std::vector<std::string>>& rows);

@@ -19,6 +19,7 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
+#include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/server_link.h"
 #include "runtime/service.h"
@@ -48,6 +49,7 @@ class ClientDaemon {
     if (auto ok = prepare(); !ok) return ok.error();
     act(node_->start(link_->local_addresses(), os::now()));
     start_mapper();
+    reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
     service_.stopping();
@@ -91,6 +93,10 @@ class ClientDaemon {
   std::unique_ptr<ops::StatusSocket> socket_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
+  Reporter reporter_{loop_.io(), log_, [this] {
+                       const ClientStatus s = node_->status(os::now());
+                       return report::Totals{s.traffic, s.connections_established};
+                     }};
   std::unique_ptr<Worker> worker_;
   PublicKey server_key_;
   std::string logged_members_;

@@ -23,6 +23,7 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
+#include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/service.h"
 #include "runtime/tcp_stream.h"
@@ -48,6 +49,7 @@ class ServerDaemon {
     accept();
     act({});
     start_mapper();
+    reporter_.apply(settings_);
     service_.state("Listening on TCP and UDP port " + std::to_string(settings_.port));
     const int code = loop_.run();
     service_.stopping();
@@ -85,6 +87,10 @@ class ServerDaemon {
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
+  Reporter reporter_{loop_.io(), log_, [this] {
+                       const ServerStatus s = node_->status(os::now());
+                       return report::Totals{s.traffic, s.connections_established};
+                     }};
   std::vector<PortMapping> port_mappings_;
 };
 

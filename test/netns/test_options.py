@@ -68,7 +68,7 @@ def test_log(network):
 
 
 def test_options_without_effect_are_said_once(network):
-    server = network.server(stats=True, scorecard=True, graphviz=True)
+    server = network.server(scorecard=True, graphviz=True)
     wait_until(lambda: server.log(), "a log")
     for option in "scorecard", "graphviz":
         assert len(re.findall(rf"{option} does nothing yet", server.log())) == 1
