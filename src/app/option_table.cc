@@ -79,6 +79,7 @@ constexpr std::array kTable = {
                Kind::value,
                {"cipher to offer to peers: auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305", "auto"},
                kNone},
+    OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
     OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1400"}},
     OptionSpec{
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},

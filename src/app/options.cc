@@ -176,6 +176,7 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("device", to.device, device_value);
   from.into("name", to.name, name_value);
   from.into("aead", to.aead, aead_value);
+  from.into("relay", to.relay, switch_value);
 }
 
 void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
@@ -273,7 +274,7 @@ std::string describe(const runtime::ClientSettings& s) {
   std::string servers;
   for (const std::string& server : s.servers) servers += (servers.empty() ? "" : " ") + server;
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
-         "\ndevice = " + s.device + "\naead = " + s.aead;
+         "\ndevice = " + s.device + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false");
 }
 
 std::string describe(const runtime::ServerSettings& s) {

@@ -37,6 +37,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"socket", "/tmp/x.sock", [](auto& s) { return s.socket == "/tmp/x.sock"; }},
       {"aead", "chacha20-poly1305", [](auto& s) { return s.aead == "chacha20-poly1305"; }},
       {"interval", "2", [](auto& s) { return s.interval == std::chrono::seconds(2); }},
+      {"relay", "", [](auto& s) { return s.relay; }},
       {"log-level", "debug", [](auto& s) { return s.log_level == ops::LogLevel::debug; }},
       {"upnptimeout", "250", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(250); }},
       {"key", network_key(), [](auto& s) { return s.key == network_key(); }},

@@ -26,6 +26,7 @@ struct ClientParams {
   std::string name;
   std::string version;
   bool enrolled = false;  // the server has admitted this key before
+  bool relays = false;    // for other members
 };
 
 struct Welcomed {

@@ -77,7 +77,8 @@ void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Output
   if (c.authenticated()) return reject(id, c, "said hello twice", out, now);
   const Member* known = registry_.find_key(c.key);
   const std::string old_name = known != nullptr ? known->name : "";
-  const auto joined = registry_.join({c.key, hello.name, hello.version, c.purpose == Purpose::first_join});
+  const auto joined =
+      registry_.join({c.key, hello.name, hello.version, c.purpose == Purpose::first_join, hello.relays});
   if (const auto* refusal = std::get_if<registry::Refusal>(&joined)) {
     send(id, c, wire::Refused{code_of(refusal->code), refusal->sentence}, out);
     return reject(id, c, "was refused: " + refusal->sentence, out, now);

@@ -58,14 +58,14 @@ std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segmen
   EPS_CHECK(n > 0);  // the arena holds more than kFlushAt and one datagram
   if (!peer.session->seal(std::span(seals).first(n), now)) return 0;
   used_ = at;
-  for (const ByteView datagram : std::span(datagrams).first(n)) extend_run(peer.to, datagram);
+  for (const ByteView datagram : std::span(datagrams).first(n)) extend_run(peer, datagram);
   return n;
 }
 
-void FrameSender::extend_run(const Endpoint& to, ByteView datagram) {
+void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
   if (run_open_) {
     ports::TxDatagram& run = runs_.back();
-    if (run.to == to && datagram.size() <= run.segment_size &&
+    if (run.to == peer.to && run.socket == peer.socket && datagram.size() <= run.segment_size &&
         run.bytes.size() + datagram.size() <= ports::kMaxUdpPayload &&
         run.bytes.size() / run.segment_size < ports::kMaxSegments) {
       run.bytes = ByteView(run.bytes.data(), run.bytes.size() + datagram.size());
@@ -73,7 +73,7 @@ void FrameSender::extend_run(const Endpoint& to, ByteView datagram) {
       return;
     }
   }
-  runs_.push_back({to, datagram, static_cast<std::uint16_t>(datagram.size())});
+  runs_.push_back({peer.to, datagram, static_cast<std::uint16_t>(datagram.size()), peer.socket});
   run_open_ = true;
 }
 

@@ -38,7 +38,7 @@ class FrameSender {
   static constexpr std::size_t kSealBatch = 64;
 
   std::size_t seal_batch(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
-  void extend_run(const Endpoint& to, ByteView datagram);
+  void extend_run(const Peer& peer, ByteView datagram);
 
   ports::UdpPort& udp_;
   Counters& counters_;

@@ -7,9 +7,12 @@
 #include "wire/datagram.h"
 
 namespace eps::dataplane {
+namespace {
+constexpr Duration kStrayPause = std::chrono::milliseconds(100);
+}  // namespace
 
 Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads)
-    : tap_(tap), udp_(udp), counters_(counters), coalescer_(offloads) {}
+    : tap_(tap), udp_(udp), counters_(counters), coalescer_(offloads), forwarder_(udp, counters) {}
 
 std::size_t Inbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
@@ -18,6 +21,7 @@ std::size_t Inbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls)
   open_batch(table, now, upcalls);
   // The frames lie in the port's receive buffers, which the next receive overwrites.
   write_out();
+  forwarder_.flush();
   return count;
 }
 
@@ -25,18 +29,30 @@ void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Ins
   for (ByteSpan rest = run.bytes; !rest.empty();) {
     ByteSpan datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size()));
     rest = rest.subspan(datagram.size());
-    Arrival arrival{run.from, {}};
-    if (const auto envelope = wire::parse_relay_header(datagram)) {
-      // Only the relay knows our tag; anybody else who wraps a datagram is not the relay.
-      if (run.from != table.relay || envelope->tag != table.relay_tag) {
-        counters_.drop(Drop::unauthorised);
-        continue;
-      }
-      arrival.relayed_from = envelope->member;
-      datagram = datagram.subspan(wire::kRelayHeaderSize);
-    }
+    Arrival arrival{run.from, run.socket, {}, {}};
+    if (wire::type_of(datagram) == wire::Type::relay && !take_envelope(table, run, datagram, arrival, upcalls))
+      continue;
     take_datagram(table, arrival, datagram, now, upcalls);
   }
+}
+
+bool Inbound::take_envelope(const PeerTable& table, const ports::RxDatagram& run, ByteSpan& datagram, Arrival& arrival,
+                            Upcalls& upcalls) {
+  const auto envelope = wire::parse_relay_header(datagram);
+  // Only a relay knows the tag that it gave us; anybody else who wraps a datagram is none.
+  const auto hop = !envelope ? table.relays.end() : std::ranges::find_if(table.relays, [&](const RelayHop& h) {
+    return h.tag == envelope->tag && h.endpoint == run.from;
+  });
+  if (hop != table.relays.end()) {
+    arrival.relayed_from = envelope->member;
+    arrival.relay = hop->relay;
+    datagram = datagram.subspan(wire::kRelayHeaderSize);
+    return true;
+  }
+  const Drop drop = table.serves ? forwarder_.forward(*table.serves, run, datagram) : Drop::unauthorised;
+  if (drop == Drop::no_peer) upcalls.add(RelayWanted{envelope->member});
+  if (drop != Drop::none) counters_.drop(drop);
+  return false;
 }
 
 void Inbound::take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now,
@@ -56,7 +72,7 @@ void Inbound::take_datagram(const PeerTable& table, const Arrival& arrival, Byte
     upcalls.add(UnknownSession{arrival});
     return;
   }
-  const bool same_way = arrival_.from == arrival.from && arrival_.relayed_from == arrival.relayed_from;
+  const bool same_way = arrival_ == arrival;
   if (open_count_ == kBatch || (open_count_ > 0 && (receiving_ != &found->second || !same_way))) {
     open_batch(table, now, upcalls);
   }
@@ -94,7 +110,13 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
   if (!opened) return;
   const Instant::rep at = now.time_since_epoch().count();
   peer.activity->last_received.store(at, std::memory_order_relaxed);
-  if (!arrival_.relayed()) peer.activity->last_received_directly.store(at, std::memory_order_relaxed);
+  if (arrival_.from == peer.to && arrival_.socket == peer.socket && arrival_.relayed() == peer.relayed) {
+    peer.activity->last_received_on_path.store(at, std::memory_order_relaxed);
+  } else if (!arrival_.relayed() &&
+             at - peer.activity->last_stray.load(std::memory_order_relaxed) > kStrayPause.count()) {
+    peer.activity->last_stray.store(at, std::memory_order_relaxed);
+    upcalls.add(HeardElsewhere{peer.id, arrival_});
+  }
   peer.activity->counters.received(packets, bytes);
   counters_.received(packets, bytes);
 }

@@ -3,7 +3,7 @@
 // From the peers to the TAP:
 //
 //   1. receive runs of datagrams
-//   2. cut each run; take the relay envelope off what the relay sent us
+//   2. cut each run; take the relay envelope off what a relay sent us; forward what we are to relay for others
 //   3. data: find the session by its index, open its datagrams together, in place; anything else becomes an upcall
 //   4. path messages become upcalls; frames are decoded, each parsed once
 //   5. the destination must be this node or a group, the source must be the sender's own (l2/source_guard)
@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "dataplane/peer_table.h"
+#include "dataplane/relay.h"
 #include "dataplane/upcall.h"
 #include "l2/coalesce.h"
 #include "ports/tap.h"
@@ -29,6 +30,9 @@ class Inbound {
  private:
   static constexpr std::size_t kBatch = 64;
   void take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls);
+  // Takes the envelope off, or forwards the datagram, or drops it. True: go on with what is left.
+  bool take_envelope(const PeerTable& table, const ports::RxDatagram& run, ByteSpan& datagram, Arrival& arrival,
+                     Upcalls& upcalls);
   void take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now, Upcalls& upcalls);
   // Opens what has gathered for one session and passes it on.
   void open_batch(const PeerTable& table, Instant now, Upcalls& upcalls);
@@ -39,6 +43,7 @@ class Inbound {
   ports::UdpPort& udp_;
   Counters& counters_;
   l2::Coalescer coalescer_;
+  Forwarder forwarder_;
   // The batch that gathers: datagrams of one session that arrived the same way.
   std::array<session::Open, kBatch> opens_;
   std::size_t open_count_ = 0;

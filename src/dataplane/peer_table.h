@@ -14,6 +14,8 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "model/counters.h"
+#include "model/way.h"
+#include "ports/udp.h"
 #include "session/session.h"
 #include "wire/datagram.h"
 
@@ -22,13 +24,14 @@ namespace eps::dataplane {
 // Traffic of one peer. Written by workers with relaxed atomics once a batch, read by node/ for timers and reports.
 struct PeerActivity {
   Counters counters;
-  std::atomic<Instant::rep> last_sent{0};               // of anything sealed to the peer
-  std::atomic<Instant::rep> last_received{0};           // of anything that authenticated, by any path
-  std::atomic<Instant::rep> last_received_directly{0};  // not through the relay: a sign of life of the direct path
+  std::atomic<Instant::rep> last_sent{0};              // of anything sealed to the peer
+  std::atomic<Instant::rep> last_received{0};          // of anything that authenticated, by any path
+  std::atomic<Instant::rep> last_received_on_path{0};  // by the path that we send by: a sign of life of that one
+  std::atomic<Instant::rep> last_stray{0};             // of the last HeardElsewhere
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
-  Instant received_directly_at() const {
-    return Instant(Duration(last_received_directly.load(std::memory_order_relaxed)));
+  Instant received_on_path_at() const {
+    return Instant(Duration(last_received_on_path.load(std::memory_order_relaxed)));
   }
 };
 
@@ -39,18 +42,42 @@ struct Peer {
   Ip4 address;
   std::shared_ptr<session::Session> session;  // the one to seal with; null until there is one
   Endpoint to;                                // the peer's endpoint, or the relay's; !valid() while there is no way
+  ports::SocketId socket = 0;                 // by which of our sockets
   bool relayed = false;
   wire::RelayHeader envelope;  // put in front of every datagram when relayed
   std::shared_ptr<PeerActivity> activity;
   bool ready() const { return session != nullptr && to.valid(); }
 };
 
+// A relay that this node may use: it knows us by the tag, and what it relays to us carries the same.
+struct RelayHop {
+  MemberId relay;  // kServerRelay: the server
+  Endpoint endpoint;
+  ports::SocketId socket = 0;
+  std::uint32_t tag = 0;
+  bool operator==(const RelayHop&) const = default;
+};
+
+// Whom a relay serves.
+struct RelayMember {
+  MemberId id;
+  std::uint32_t tag = 0;
+  Endpoint endpoint;                   // bound by an authenticated request, or the member's direct path
+  ports::SocketId socket = 0;          // of the relay
+  std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
+};
+
+struct RelayTable {
+  std::unordered_map<std::uint32_t, RelayMember> by_tag;
+  std::unordered_map<MemberId, std::uint32_t> tag_of;
+};
+
 struct PeerTable {
   Mac self_mac;
   Ip4 self_address;
   std::uint16_t mtu = 0;
-  Endpoint relay;               // the server's data endpoint
-  std::uint32_t relay_tag = 0;  // what a relay envelope to us carries
+  std::vector<RelayHop> relays;
+  std::shared_ptr<const RelayTable> serves;  // what this node relays for others; null: it does not
   std::vector<Peer> peers;
   std::unordered_map<Mac, std::uint32_t> by_mac;  // index into peers
   struct Receiving {

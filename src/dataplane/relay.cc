@@ -11,11 +11,7 @@ std::size_t Relay::pump(const RelayTable& table, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
   const std::size_t count = udp_.receive(runs);
   for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, upcalls);
-  if (!out_.empty()) {
-    const std::size_t sent = udp_.send(out_);
-    if (sent < out_.size()) counters_.drop(Drop::congested, out_.size() - sent);
-    out_.clear();
-  }
+  forwarder_.flush();
   return count;
 }
 
@@ -25,10 +21,10 @@ void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Upca
     rest = rest.subspan(datagram.size());
     const auto type = wire::type_of(datagram);
     if (type == wire::Type::relay) {
-      const Drop drop = forward(table, run.from, datagram);
+      const Drop drop = forwarder_.forward(table, run, datagram);
       if (drop != Drop::none) counters_.drop(drop);
     } else if (type == wire::Type::bind_request) {
-      if (!upcalls.add(HandshakeDatagram{{run.from, {}}, Bytes(datagram.begin(), datagram.end())})) {
+      if (!upcalls.add(HandshakeDatagram{{run.from, run.socket, {}, {}}, Bytes(datagram.begin(), datagram.end())})) {
         counters_.drop(Drop::congested);
       }
     } else {
@@ -37,11 +33,11 @@ void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Upca
   }
 }
 
-Drop Relay::forward(const RelayTable& table, const Endpoint& from, ByteSpan datagram) {
+Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram) {
   const auto header = wire::parse_relay_header(datagram);
   if (!header) return Drop::malformed;
   const auto sender = table.by_tag.find(header->tag);
-  if (sender == table.by_tag.end() || sender->second.endpoint != from) return Drop::unauthorised;
+  if (sender == table.by_tag.end() || sender->second.endpoint != run.from) return Drop::unauthorised;
   const auto tag = table.tag_of.find(header->member);
   if (tag == table.tag_of.end()) return Drop::no_peer;
   const RelayMember& destination = table.by_tag.at(tag->second);
@@ -50,14 +46,22 @@ Drop Relay::forward(const RelayTable& table, const Endpoint& from, ByteSpan data
   destination.counters->sent(1, datagram.size());
   counters_.received(1, datagram.size());
   counters_.forwarded(1, datagram.size());
-  queue(destination.endpoint, datagram);
+  queue(destination, datagram);
   return Drop::none;
 }
 
-void Relay::queue(const Endpoint& to, ByteSpan datagram) {
+void Forwarder::flush() {
+  if (out_.empty()) return;
+  const std::size_t sent = udp_.send(out_);
+  if (sent < out_.size()) counters_.drop(Drop::congested, out_.size() - sent);
+  out_.clear();
+}
+
+void Forwarder::queue(const RelayMember& to, ByteSpan datagram) {
   if (!out_.empty()) {
     ports::TxDatagram& last = out_.back();
-    const bool adjacent = last.bytes.data() + last.bytes.size() == datagram.data() && last.to == to;
+    const bool adjacent =
+        last.bytes.data() + last.bytes.size() == datagram.data() && last.to == to.endpoint && last.socket == to.socket;
     const bool whole = last.bytes.size() % last.segment_size == 0;  // no shorter segment has ended the run
     if (adjacent && whole && datagram.size() <= last.segment_size &&
         last.bytes.size() / last.segment_size < ports::kMaxSegments &&
@@ -66,7 +70,7 @@ void Relay::queue(const Endpoint& to, ByteSpan datagram) {
       return;
     }
   }
-  out_.push_back({to, datagram, static_cast<std::uint16_t>(datagram.size())});
+  out_.push_back({to.endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket});
 }
 
 }  // namespace eps::dataplane

@@ -1,7 +1,8 @@
 #pragma once
 
-// The server's relay: moves sealed datagrams between members whose endpoints it has authenticated. It rewrites the
-// envelope in place and sends from the receive buffer; runs that the kernel put together leave as runs again.
+// A relay, the server's or a member's: moves sealed datagrams between members whose endpoints it has authenticated. It
+// rewrites the envelope in place and sends from the receive buffer; runs that the kernel put together leave as runs
+// again.
 //
 //   1. receive runs
 //   2. cut each run into datagrams; whatever is no relay envelope becomes an upcall
@@ -9,43 +10,44 @@
 //   4. destination: a bound member; the envelope becomes {sender's id, destination's tag}
 //   5. neighbours for one destination leave as one run
 
-#include <memory>
-#include <unordered_map>
 #include <vector>
 
-#include "base/time.h"
+#include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
 #include "model/counters.h"
 #include "ports/udp.h"
 
 namespace eps::dataplane {
 
-struct RelayMember {
-  MemberId id;
-  std::uint32_t tag = 0;
-  Endpoint endpoint;                   // bound by an authenticated request
-  std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
+// Steps 3 to 5. REQUIRES: the datagrams stay where they are until flush().
+class Forwarder {
+ public:
+  Forwarder(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters) {}
+  // `datagram` is a relay envelope that came as `run` says. Drop::none: it leaves with the next flush().
+  Drop forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram);
+  void flush();
+
+ private:
+  void queue(const RelayMember& to, ByteSpan datagram);
+
+  ports::UdpPort& udp_;
+  Counters& counters_;
+  std::vector<ports::TxDatagram> out_;
 };
 
-struct RelayTable {
-  std::unordered_map<std::uint32_t, RelayMember> by_tag;
-  std::unordered_map<MemberId, std::uint32_t> tag_of;
-};
-
+// The server's data plane.
 class Relay {
  public:
-  Relay(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters) {}
+  Relay(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters), forwarder_(udp, counters) {}
   // One batch; returns how many runs were received.
   std::size_t pump(const RelayTable& table, Upcalls& upcalls);
 
  private:
   void take_run(const RelayTable& table, const ports::RxDatagram& run, Upcalls& upcalls);
-  Drop forward(const RelayTable& table, const Endpoint& from, ByteSpan datagram);
-  void queue(const Endpoint& to, ByteSpan datagram);
 
   ports::UdpPort& udp_;
   Counters& counters_;
-  std::vector<ports::TxDatagram> out_;
+  Forwarder forwarder_;
 };
 
 }  // namespace eps::dataplane

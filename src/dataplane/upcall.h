@@ -8,15 +8,21 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "model/way.h"
 #include "ports/tap.h"
+#include "ports/udp.h"
 
 namespace eps::dataplane {
 
 // How a datagram reached us.
 struct Arrival {
-  Endpoint from;          // the peer's endpoint, or the relay's
-  MemberId relayed_from;  // the origin that the relay vouches for; value 0: it came directly
+  Endpoint from;               // the peer's endpoint, or the relay's
+  ports::SocketId socket = 0;  // of ours
+  MemberId relayed_from;       // the origin that the relay vouches for; value 0: it came directly
+  MemberId relay;              // which relay, when it was relayed
   bool relayed() const { return relayed_from.value != 0; }
+  Way way() const { return relayed() ? Way::through(relay) : Way::straight(from, socket); }
+  bool operator==(const Arrival&) const = default;
 };
 
 // A datagram that is no data: handshakes, binds, cookies.
@@ -56,7 +62,19 @@ struct PeerWoke {
   MemberId peer;
 };
 
-using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke>;
+// Something of the peer's opened that did not come by the path that we send by. Not more often than kStrayPause.
+struct HeardElsewhere {
+  MemberId peer;
+  Arrival arrival;
+};
+
+// A member wants to be relayed to one that this node has no direct path to.
+struct RelayWanted {
+  MemberId to;
+};
+
+using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
+                            HeardElsewhere, RelayWanted>;
 
 // Bounded: past kMaxUpcalls the newest is dropped and counted by whoever adds it. Handshakes and path messages have
 // room of their own beyond what waiting frames may take.

@@ -5,38 +5,113 @@
 namespace eps::mesh {
 namespace {
 
-// LAN before public, IPv6 before IPv4 among the public ones; an endpoint that only a datagram told us of comes last.
+using Origin = WayStatus::Origin;
+
+constexpr int kLanRank = 0;     // and 1 for IPv4
+constexpr int kPublicRank = 2;  // and 3 for IPv4
 constexpr int kHeardRank = 10;
+constexpr int kRelayRank = 20;  // the server's, 21 of a member
+
+// Ways that are up to this many milliseconds old in their proof may be fallen back on.
+constexpr Duration kFresh = std::chrono::seconds(1);
+
+bool is_private(const IpAddress& ip) {
+  if (!ip.is_v4()) return (ip.bytes[0] & std::byte{0xfe}) == std::byte{0xfc} || ip.is_link_local();
+  constexpr std::array<Ip4Network, 3> kPrivate = {
+      {{{0x0a000000}, 8}, {{0xac100000}, 12}, {{0xc0a80000}, 16}}};  // RFC 1918
+  return std::ranges::any_of(kPrivate, [&](const Ip4Network& n) { return n.contains(ip.v4()); });
+}
+
+// Whether both addresses lie in one /24 or /64: likely on one link.
+bool same_net(const IpAddress& a, const IpAddress& b) {
+  if (a.is_v4() != b.is_v4()) return false;
+  return equal(ByteView(a.bytes).first(a.is_v4() ? 15 : 8), ByteView(b.bytes).first(a.is_v4() ? 15 : 8));
+}
+
+int rank_of(const Candidate& candidate, const std::vector<IpAddress>& own) {
+  const IpAddress& ip = candidate.endpoint.ip;
+  const int v4 = ip.is_v4() ? 1 : 0;
+  const bool near = std::ranges::any_of(own, [&](const IpAddress& mine) { return same_net(mine, ip); });
+  return near || (candidate.kind == Candidate::Kind::local && is_private(ip)) ? kLanRank + v4 : kPublicRank + v4;
+}
+
+Origin origin_of(Candidate::Kind kind) {
+  switch (kind) {
+    case Candidate::Kind::local:
+      return Origin::local;
+    case Candidate::Kind::observed:
+      return Origin::observed;
+    case Candidate::Kind::mapped:
+      return Origin::mapped;
+    case Candidate::Kind::seen:
+      break;
+  }
+  return Origin::seen;
+}
+
+std::string text_of(const Way& way) {
+  if (way.direct()) return to_string(way.to);
+  return *way.relay == kServerRelay ? "the server's relay" : "the relay of member " + std::to_string(way.relay->value);
+}
+
+std::string text_of(Duration round_trip) {
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(round_trip).count();
+  return std::to_string(us / 1000) + "." + std::to_string(us / 100 % 10) + " ms";
+}
 
 }  // namespace
 
-int PathFinder::rank_of(const Candidate& candidate) {
-  const int v4 = candidate.endpoint.ip.is_v4() ? 1 : 0;
-  return candidate.kind == Candidate::Kind::local ? v4 : kPublicRank + v4;
+PathFinder::Known* PathFinder::find(const Way& way) {
+  const auto it = std::ranges::find(known_, way, &Known::way);
+  return it == known_.end() ? nullptr : &*it;
 }
 
-PathFinder::Probe* PathFinder::find(const Endpoint& endpoint) {
-  const auto it = std::find_if(probes_.begin(), probes_.end(), [&](const Probe& p) { return p.endpoint == endpoint; });
-  return it == probes_.end() ? nullptr : &*it;
-}
-
-PathFinder::Probe* PathFinder::add(const Endpoint& endpoint, int rank, bool announced) {
-  if (Probe* known = find(endpoint)) {
-    known->rank = std::min(known->rank, rank);
+PathFinder::Known* PathFinder::add(const Way& way, Origin origin, int rank, bool announced) {
+  if (Known* known = find(way)) {
+    if (rank < known->rank) {
+      known->rank = rank;
+      known->origin = origin;
+    }
     known->announced |= announced;
     return known;
   }
-  if (probes_.size() >= kMaxProbedEndpoints) return nullptr;
-  probes_.push_back({.endpoint = endpoint, .rank = rank, .announced = announced, .id = 0, .sent_at = {}});
-  return &probes_.back();
+  if (known_.size() >= kMaxWays) {
+    // What nobody announced and never answered gives way.
+    const auto victim = std::ranges::find_if(
+        known_, [&](const Known& k) { return !k.announced && !k.alive && k.way.direct() && k.way != path_; });
+    if (victim == known_.end()) return nullptr;
+    known_.erase(victim);
+  }
+  Known& known = known_.emplace_back();
+  known.way = way;
+  known.origin = origin;
+  known.rank = rank;
+  known.announced = announced;
+  return &known;
 }
 
-void PathFinder::set_candidates(const std::vector<Candidate>& candidates, Instant now, bool probe) {
-  // What is no longer announced goes, except the endpoint in use: watch() gives that one up if it is dead.
-  std::erase_if(probes_, [&](const Probe& p) { return p.announced && p.endpoint != direct_; });
-  for (Probe& p : probes_) p.announced = false;
-  for (const Candidate& c : candidates) add(c.endpoint, rank_of(c), true);
+void PathFinder::set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own,
+                                Instant now, bool probe) {
+  // What is no longer announced goes, except what answers: it is given up when it stops to.
+  std::erase_if(known_, [&](const Known& k) { return k.announced && !k.alive && k.way.direct() && k.way != path_; });
+  for (Known& k : known_) {
+    if (k.way.direct()) k.announced = false;
+  }
+  for (const Candidate& c : candidates) {
+    add(Way::straight(c.endpoint), origin_of(c.kind), rank_of(c, own), true);
+  }
   if (probe) begin(now);
+}
+
+bool PathFinder::set_relays(const std::vector<MemberId>& relays, Instant now) {
+  const auto listed = [&](const Known& k) { return k.way.direct() || std::ranges::count(relays, *k.way.relay) > 0; };
+  const bool lost = path_ && !path_->direct() && !listed(*find(*path_));
+  std::erase_if(known_, [&](const Known& k) { return !listed(k); });
+  for (const MemberId relay : relays) {
+    add(Way::through(relay), Origin::relay, kRelayRank + (relay == kServerRelay ? 0 : 1), true);
+  }
+  if (lost) path_.reset();
+  return choose(now) || lost;
 }
 
 void PathFinder::begin(Instant now) {
@@ -45,112 +120,248 @@ void PathFinder::begin(Instant now) {
   next_round_ = now;
 }
 
-void PathFinder::heard_from(const Endpoint& endpoint, Instant now) {
-  if (endpoint == direct_) return;
-  Probe* probe = add(endpoint, kHeardRank, false);
-  if (probe != nullptr && (probe->id == 0 || now - probe->sent_at > kPingAgain)) {
-    due_.push_back(ping(*probe, now));
+void PathFinder::heard_from(const Way& way, Instant now) {
+  Known* known = add(way, Origin::heard, kHeardRank, false);
+  if (known == nullptr) return;
+  if (known->heard++ == 0 && way.direct()) note("heard the peer from " + text_of(way), now);
+  if (way == path_ || !way.direct()) return;
+  if (known->id == 0 || now - known->pinged_at > kPingAgain) {
+    due_.push_back(ping(*known, now));
     next_round_ = std::min(next_round_, now);
   }
+  // The peer sends by another way than we do. If ours does not answer any more, its mapping in a NAT has changed.
+  const bool decided = challenger_ == way && now - challenge_began_ < kChallengeAgain;
+  if (!direct() || decided || challenge_ends_ != kNever) return;
+  Known* mine = find(*path_);
+  challenger_ = way;
+  challenge_began_ = now;
+  challenge_ends_ = now + std::max(kChallenge, 3 * mine->round_trip.value_or(Duration::zero()));
+  due_.push_back(ping(*mine, now));
 }
 
-bool PathFinder::use(const Probe& probe) {
-  unanswered_ = 0;
-  const bool changed = direct_ != probe.endpoint;
-  direct_ = probe.endpoint;
-  direct_rank_ = probe.rank;
-  return changed;
-}
-
-bool PathFinder::adopt(const Endpoint& endpoint, Instant) {
-  const Probe* probe = add(endpoint, kHeardRank, false);
-  if (probe == nullptr || (direct_ && direct_ != endpoint && direct_rank_ <= probe->rank)) return false;
-  return use(*probe);
-}
-
-bool PathFinder::on_pong(const Endpoint& from, std::uint64_t id, Instant now) {
-  Probe* probe = find(from);
-  // An answer from another endpoint than the one asked proves nothing about either.
-  if (probe == nullptr || probe->id == 0 || probe->id != id) return false;
-  probe->id = 0;
-  const bool in_use = direct_ == from;
-  if (in_use || !direct_ || probe->rank < direct_rank_) {
-    round_trip_ = now - probe->sent_at;
-    return use(*probe);
+void PathFinder::proved(Known& known, std::optional<Duration> round_trip, Instant now) {
+  if (!known.alive) {
+    note(text_of(known.way) + " answers" + (round_trip ? " in " + text_of(*round_trip) : ""), now);
   }
-  return false;
+  known.alive = true;
+  known.answered_at = now;
+  if (round_trip) known.round_trip = known.round_trip ? (*known.round_trip * 3 + *round_trip) / 4 : *round_trip;
+  if (known.way == path_) unanswered_ = 0;
+}
+
+bool PathFinder::adopt(const Way& way, std::optional<Duration> round_trip, Instant now) {
+  Known* known = add(way, Origin::heard, kHeardRank, false);
+  if (known == nullptr) return false;
+  proved(*known, round_trip, now);
+  return choose(now);
+}
+
+bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
+  Known* known = find(from);
+  // An answer from another endpoint than the one asked proves nothing about either.
+  if (known == nullptr || known->id == 0 || known->id != id) return false;
+  known->id = 0;
+  ++known->pongs;
+  proved(*known, now - known->pinged_at, now);
+  // The same NAT with another port: its mapping was made anew, the old one is gone.
+  if (challenger_ == from && challenge_ends_ != kNever && direct() && path_->to.ip == from.to.ip) {
+    challenge_ends_ = kNever;
+    lose(*find(*path_), now);
+    return use(*find(from), "the peer's NAT has mapped it anew", now);
+  }
+  return choose(now);
+}
+
+bool PathFinder::usable(const Known& known) const {
+  return known.alive || (!known.way.direct() && *known.way.relay == kServerRelay);
+}
+
+bool PathFinder::better(const Known& a, const Known& b) {
+  const bool ranked = a.rank < b.rank;
+  if (!a.round_trip || !b.round_trip) return ranked;
+  const Duration shorter = std::min(*a.round_trip, *b.round_trip);
+  const bool mixed = a.way.direct() != b.way.direct();
+  const Duration margin = mixed ? std::max(kRelayMargin, shorter) : std::max(kMargin, shorter / 4);
+  if (*a.round_trip + margin < *b.round_trip) return true;
+  if (*b.round_trip + margin < *a.round_trip) return false;
+  return ranked;
+}
+
+// Moves to a better way, or to any when the one in use has stopped answering. True when the path changed.
+bool PathFinder::choose(Instant now) {
+  const Known* best = path_ ? find(*path_) : nullptr;
+  if (best != nullptr && !usable(*best)) best = nullptr;
+  for (const Known& k : known_) {
+    if (usable(k) && (best == nullptr || better(k, *best))) best = &k;
+  }
+  if (best == nullptr || best->way == path_) return false;
+  return use(*best, "", now);
+}
+
+bool PathFinder::use(const Known& known, const std::string& why, Instant now) {
+  unanswered_ = 0;
+  if (path_ == known.way) return false;
+  path_ = known.way;
+  challenge_ends_ = kNever;
+  note("the path is now " + text_of(known.way) + (why.empty() ? "" : ": " + why), now);
+  return true;
+}
+
+void PathFinder::lose(Known& known, Instant now) {
+  known.alive = false;
+  known.id = 0;
+  note(text_of(known.way) + " does not answer any more", now);
 }
 
 bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
-  if (!direct_) return false;
+  // The server's relay is what is left: the caller shakes hands anew when nothing comes by it.
+  if (!path_ || path_->relay == kServerRelay) return false;
   if (last_received >= last_sent || now - last_received < kSilence) {
     unanswered_ = 0;
     return false;
   }
   if (unanswered_ > 0 && now - asked_at_ < kPingAgain) return false;
-  if (unanswered_ >= kLostPings) {
-    std::erase_if(probes_, [&](const Probe& p) { return p.endpoint == direct_ && !p.announced; });
-    direct_.reset();
-    round_trip_.reset();
-    unanswered_ = 0;
-    begin(now);
-    return true;
+  if (unanswered_ < kLostPings) {
+    ask(now);
+    ++unanswered_;
+    asked_at_ = now;
+    return false;
   }
-  if (Probe* probe = find(*direct_)) {
-    due_.push_back(ping(*probe, now));
-    next_round_ = std::min(next_round_, now);
+  lose(*find(*path_), now);
+  // What has not answered lately is as likely lost; with a relay at hand that is found out first.
+  for (Known& k : known_) {
+    if (k.alive && k.way.direct() && now - k.answered_at > kFresh) k.alive = false;
   }
-  ++unanswered_;
-  asked_at_ = now;
-  return false;
+  unanswered_ = 0;
+  begin(now);
+  return choose(now);
+}
+
+void PathFinder::ask(Instant now) {
+  if (!path_) return;
+  due_.push_back(ping(*find(*path_), now));
+  next_round_ = std::min(next_round_, now);
 }
 
 void PathFinder::doubt(Instant now) {
-  if (!direct_ || in_doubt()) return;
-  if (Probe* probe = find(*direct_)) {
-    due_.push_back(ping(*probe, now));
-    next_round_ = std::min(next_round_, now);
-  }
+  if (!direct() || in_doubt()) return;
+  ask(now);
   unanswered_ = kLostPings;
-  asked_at_ = now;
+  asked_at_ = now + 2 * round_trip().value_or(Duration::zero());
 }
 
-bool PathFinder::reset() {
-  const bool changed = direct_.has_value();
-  std::erase_if(probes_, [](const Probe& p) { return !p.announced; });
-  for (Probe& p : probes_) p.id = 0;
-  direct_.reset();
-  round_trip_.reset();
-  due_.clear();
-  next_round_ = kNever;
+bool PathFinder::moved(Instant now) {
+  for (Known& k : known_) {
+    if (k.way.direct()) k.alive = false;
+    k.id = 0;
+  }
+  std::erase_if(known_, [&](const Known& k) { return !k.announced && k.way != path_; });
   unanswered_ = 0;
+  challenge_ends_ = kNever;
+  challenger_.reset();
+  begin(now);
+  return choose(now);
+}
+
+bool PathFinder::reset(Instant now) {
+  const bool changed = path_.has_value();
+  std::erase_if(known_, [](const Known& k) { return !k.announced; });
+  for (Known& k : known_) {
+    k.id = 0;
+    k.alive = false;
+  }
+  path_.reset();
+  due_.clear();
+  next_round_ = challenge_ends_ = round_began_ = kNever;
+  challenger_.reset();
+  unanswered_ = 0;
+  choose(now);
   return changed;
 }
 
-Ping PathFinder::ping(Probe& probe, Instant now) {
-  probe.id = rng_->u64() | 1;
-  probe.sent_at = now;
-  return {probe.endpoint, probe.id};
+Ping PathFinder::ping(Known& known, Instant now) {
+  known.id = rng_->u64() | 1;
+  known.pinged_at = now;
+  ++known.pings;
+  return {known.way, known.id};
 }
 
 std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
+  if (now >= challenge_ends_) {
+    challenge_ends_ = kNever;
+    Known* mine = path_ ? find(*path_) : nullptr;
+    const Known* other = challenger_ ? find(*challenger_) : nullptr;
+    if (mine != nullptr && mine->answered_at < challenge_began_ && other != nullptr && other->alive) {
+      lose(*mine, now);
+      changed_ |= use(*other, "the peer has moved there", now);
+    }
+  }
   std::vector<Ping> out = std::move(due_);
   due_.clear();
   if (now < next_round_) return out;
-  const bool round_due = round_ < kProbeRounds.size() ? now >= round_began_ + kProbeRounds[round_] : traffic_flows;
+  const bool slow = round_ >= kProbeRounds.size();
+  const bool round_due = slow ? traffic_flows : now >= round_began_ + kProbeRounds[round_];
   if (round_due) {
-    for (Probe& p : probes_) {
-      if (direct_ && (p.endpoint == direct_ || p.rank >= direct_rank_)) continue;
-      out.push_back(ping(p, now));
+    if (round_ == 0) note("probing " + std::to_string(known_.size()) + " ways", now);
+    const Known* mine = path_ ? find(*path_) : nullptr;
+    for (Known& k : known_) {
+      // The first round and the slow ones compare everything; those between look for what is better.
+      const bool wanted = !k.alive && (mine == nullptr || !mine->alive || k.rank < mine->rank);
+      if (round_ == 0 || slow || wanted) out.push_back(ping(k, now));
     }
     ++round_;
   }
   if (round_ < kProbeRounds.size()) {
     next_round_ = round_began_ + kProbeRounds[round_];
   } else {
-    // Slow rounds go on only for a relayed path with traffic; traffic that starts later calls begin() again.
-    next_round_ = !direct_ && traffic_flows ? now + kProbeSlow : kNever;
+    // Traffic that starts later calls begin() again.
+    next_round_ = traffic_flows ? now + kProbeSlow : kNever;
   }
+  return out;
+}
+
+bool PathFinder::on_lan() const {
+  if (!direct()) return false;
+  return find(*path_)->rank < kPublicRank;
+}
+
+std::optional<Duration> PathFinder::round_trip() const {
+  if (!path_) return std::nullopt;
+  return find(*path_)->round_trip;
+}
+
+std::optional<Duration> PathFinder::searching_for(Instant now) const {
+  if (round_began_ == kNever || direct()) return std::nullopt;
+  return now - round_began_;
+}
+
+void PathFinder::note(std::string what, Instant now) {
+  events_.push_back({now, std::move(what)});
+  if (events_.size() > kMaxEvents) events_.pop_front();
+}
+
+std::vector<WayStatus> PathFinder::ways(Instant now) const {
+  std::vector<WayStatus> out;
+  for (const Known& k : known_) {
+    WayStatus s;
+    s.way = k.way;
+    s.origin = k.origin;
+    s.in_use = k.way == path_;
+    s.answers = k.alive;
+    s.round_trip = k.round_trip;
+    s.pings = k.pings;
+    s.pongs = k.pongs;
+    s.heard = k.heard;
+    if (k.pings > 0) s.since_ping = now - k.pinged_at;
+    if (k.answered_at != Instant{}) s.since_answer = now - k.answered_at;
+    out.push_back(s);
+  }
+  return out;
+}
+
+std::vector<PathEvent> PathFinder::events(Instant now) const {
+  std::vector<PathEvent> out;
+  for (const Event& e : events_) out.push_back({now - e.at, e.what});
   return out;
 }
 

@@ -1,33 +1,53 @@
 #pragma once
 
-// Finds and watches the direct path to one peer. Traffic may always go through the relay; a direct endpoint is used
-// only after the peer has answered a sealed probe from it, and is given up when it stops answering.
+// Finds, chooses and watches the ways to one peer. Traffic may always go through a relay; a direct way is used only
+// after the peer has answered a sealed probe by it, and is left when it stops answering.
+//
+//   choice    among the ways that answer: LAN, then IPv6, then other addresses, then relays; a round trip that is
+//             shorter by kMargin overrules that order (by kRelayMargin where a relay would replace a direct way)
+//   move      only for a better way, or because the one in use is lost; both ends accept what comes by any way, so a
+//             move loses nothing
+//   evidence  what was tried by each way and what came of it is kept, for `eps why`
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/types.h"
 #include "model/network.h"
+#include "model/status.h"
+#include "model/way.h"
 
 namespace eps::mesh {
 
-// Probe rounds after a session begins or a candidate changes, then every kProbeSlow while traffic flows.
-inline constexpr std::array<Duration, 6> kProbeRounds = {
+// Probe rounds after a session begins or something changed, then every kProbeSlow while traffic flows.
+inline constexpr std::array<Duration, 7> kProbeRounds = {
     std::chrono::milliseconds(0),    std::chrono::milliseconds(200),  std::chrono::milliseconds(600),
-    std::chrono::milliseconds(1500), std::chrono::milliseconds(4000), std::chrono::milliseconds(10000)};
+    std::chrono::milliseconds(1500), std::chrono::milliseconds(4000), std::chrono::milliseconds(10000),
+    std::chrono::milliseconds(30000)};
 inline constexpr Duration kProbeSlow = std::chrono::seconds(60);
-// A direct path on which we send and nothing comes back is asked after kSilence, and given up when kLostPings pings,
-// one every kPingAgain, stay unanswered: 0.6 s + 3 * 0.25 s, and less than 0.3 s of the caller's timers, are under 2 s.
+// A way on which we send and nothing comes back is asked after kSilence, and given up when kLostPings pings, one every
+// kPingAgain, stay unanswered: 0.6 s + 3 * 0.25 s, and less than 0.3 s of the caller's timers, are under 2 s.
 inline constexpr Duration kSilence = std::chrono::milliseconds(600);
 inline constexpr Duration kPingAgain = std::chrono::milliseconds(250);
 inline constexpr int kLostPings = 3;
-inline constexpr std::size_t kMaxProbedEndpoints = 24;  // of one peer; further ones are not probed
+inline constexpr std::size_t kMaxWays = 28;    // to one peer, relays included; further ones are not probed
+inline constexpr std::size_t kMaxEvents = 48;  // kept for `eps why`
+// What the round trip of another way must be better by.
+inline constexpr Duration kMargin = std::chrono::milliseconds(10);
+inline constexpr Duration kRelayMargin = std::chrono::milliseconds(50);
+// The peer sends from elsewhere than where we send to: so long has the way in use to answer, then that one is taken.
+inline constexpr Duration kChallenge = std::chrono::milliseconds(250);
+inline constexpr Duration kChallengeAgain = std::chrono::seconds(5);
 
 struct Ping {
-  Endpoint to;
+  Way way;
   std::uint64_t id = 0;
 };
 
@@ -35,64 +55,98 @@ class PathFinder {
  public:
   explicit PathFinder(Rng& rng) : rng_(&rng) {}
 
-  // The peer's announced candidates, best first. New ones are probed in the next round, which starts at once when
-  // `probe` is true.
-  void set_candidates(const std::vector<Candidate>& candidates, Instant now, bool probe);
-  // A session was established: start the probe rounds.
+  // Where the peer may be reached, and this node's own addresses, which tell what is near. New ones are probed in the
+  // next round, which starts at once when `probe` is true.
+  void set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own, Instant now,
+                      bool probe);
+  // The relays that both ends may use; the server is believed without proof. True when the path changed.
+  bool set_relays(const std::vector<MemberId>& relays, Instant now);
+  // A session was established, or something changed: start the probe rounds.
   void begin(Instant now);
-  // The peer authenticated a datagram from this endpoint (a ping, or the answer to a handshake that we sent there).
-  void heard_from(const Endpoint& endpoint, Instant now);
-  // The endpoint has proved both directions without a ping: a handshake that we sent there was answered from there.
+  // The peer authenticated a datagram that came by this way.
+  void heard_from(const Way& way, Instant now);
+  // The way has proved both directions without a ping of ours: a handshake or a guess that we sent there was answered
+  // from there. True when the path changed.
+  bool adopt(const Way& way, std::optional<Duration> round_trip, Instant now);
   // True when the path changed.
-  bool adopt(const Endpoint& endpoint, Instant now);
-  // True when the path changed.
-  bool on_pong(const Endpoint& from, std::uint64_t id, Instant now);
-  // Called every kPingAgain while traffic flows, with the times of the last datagram sent to and authenticated from
-  // the peer. Asks a silent path, gives it up when it stays silent (true: the path changed).
+  bool on_pong(const Way& from, std::uint64_t id, Instant now);
+  // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
+  // from it by the path in use. Asks a silent path, gives it up when it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
-  // The peer has stopped using the direct path, so it is likely lost: asks once more, and the next watch() after
-  // kPingAgain without an answer gives it up.
+  // The peer has stopped using the direct path, so it is likely lost: asks once more, and a watch() without an answer
+  // after kPingAgain and two round trips gives it up.
   void doubt(Instant now);
+  // A ping by the path in use, as a sign of life.
+  void ask(Instant now);
   // A ping of watch() waits for its answer: look again after kPingAgain.
   bool in_doubt() const { return unanswered_ > 0; }
-  // Forgets path and probes (the peer's session ended or this machine's network changed). True when the path changed.
-  bool reset();
+  // One of the two ends has moved: every direct way has to answer anew. True when the path changed.
+  bool moved(Instant now);
+  // Forgets path and probes (the peer's sessions ended). True when the path changed.
+  bool reset(Instant now);
 
-  // The pings that are due; the caller sends them in the session.
+  // What is due: decides a challenge, then gives the pings; the caller sends them in the session.
   std::vector<Ping> take_due(Instant now, bool traffic_flows);
-  Instant next_deadline() const { return next_round_; }
+  Instant next_deadline() const { return std::min(next_round_, challenge_ends_); }
+  // True once after take_due() changed the path.
+  bool take_changed() { return std::exchange(changed_, false); }
 
-  const std::optional<Endpoint>& direct() const { return direct_; }
-  // The path in use is an address of one of the peer's own interfaces: no NAT lies between.
-  bool on_lan() const { return direct_ && direct_rank_ < kPublicRank; }
-  std::optional<Duration> round_trip() const { return round_trip_; }
+  // The way to send by; nullopt when nothing is known.
+  const std::optional<Way>& path() const { return path_; }
+  bool direct() const { return path_ && path_->direct(); }
+  bool has(const Endpoint& endpoint) const { return direct() && path_->to == endpoint; }
+  // The direct path in use has no NAT in it: both ends are on one LAN.
+  bool on_lan() const;
+  std::optional<Duration> round_trip() const;
+  // The probe rounds began this long ago and no direct way has answered; nullopt when one has or nothing was begun.
+  std::optional<Duration> searching_for(Instant now) const;
+
+  std::vector<WayStatus> ways(Instant now) const;
+  std::vector<PathEvent> events(Instant now) const;
+  void note(std::string what, Instant now);
 
  private:
-  static constexpr int kPublicRank = 2;
-  struct Probe {
-    Endpoint endpoint;
-    int rank = 0;  // of its kind: a lower one is better
+  struct Known {
+    Way way;
+    WayStatus::Origin origin = WayStatus::Origin::heard;
+    int rank = 0;  // a lower one is better
     bool announced = false;
+    bool alive = false;    // it answered, and has not been given up since
     std::uint64_t id = 0;  // of the last ping; 0: none is open
-    Instant sent_at{};
+    Instant pinged_at{};
+    Instant answered_at{};
+    std::optional<Duration> round_trip;
+    std::uint32_t pings = 0, pongs = 0, heard = 0;
   };
-  static int rank_of(const Candidate& candidate);
-  Probe* find(const Endpoint& endpoint);
-  Probe* add(const Endpoint& endpoint, int rank, bool announced);
-  Ping ping(Probe& probe, Instant now);
-  bool use(const Probe& probe);
+  Known* find(const Way& way);
+  const Known* find(const Way& way) const { return const_cast<PathFinder*>(this)->find(way); }
+  Known* add(const Way& way, WayStatus::Origin origin, int rank, bool announced);
+  Ping ping(Known& known, Instant now);
+  bool usable(const Known& known) const;
+  static bool better(const Known& a, const Known& b);
+  void proved(Known& known, std::optional<Duration> round_trip, Instant now);
+  bool choose(Instant now);
+  bool use(const Known& known, const std::string& why, Instant now);
+  void lose(Known& known, Instant now);
 
   Rng* rng_;
-  std::vector<Probe> probes_;
-  std::optional<Endpoint> direct_;
-  int direct_rank_ = 0;
-  std::optional<Duration> round_trip_;
+  std::vector<Known> known_;
+  std::optional<Way> path_;
   std::vector<Ping> due_;  // outside the rounds
   std::size_t round_ = 0;
-  Instant round_began_{};
+  Instant round_began_ = kNever;
   Instant next_round_ = kNever;
   int unanswered_ = 0;
   Instant asked_at_{};
+  std::optional<Way> challenger_;
+  Instant challenge_began_{};
+  Instant challenge_ends_ = kNever;
+  bool changed_ = false;
+  struct Event {
+    Instant at;
+    std::string what;
+  };
+  std::deque<Event> events_;
 };
 
 }  // namespace eps::mesh

@@ -1,25 +1,129 @@
 #include "mesh/path_message.h"
 
-namespace eps::mesh {
+#include <algorithm>
 
-std::array<std::byte, kPathMessageSize> encode(const PathMessage& message) {
-  std::array<std::byte, kPathMessageSize> out{};
-  out[0] = static_cast<std::byte>(message.op);
-  store_be64(&out[1], message.id);
-  std::memcpy(&out[9], message.seen_from.ip.bytes.data(), 16);
-  store_be16(&out[25], message.seen_from.port);
+namespace eps::mesh {
+namespace {
+
+enum class Op : std::uint8_t { ping = 1, pong = 2, call = 3, find = 4, introduce = 5, offer = 6 };
+constexpr std::uint8_t kMoved = 1;
+
+class Encoder {
+ public:
+  explicit Encoder(Bytes& out) : w_(out) {}
+
+  void operator()(const PingMessage& m) { ping(Op::ping, m.id, {}); }
+  void operator()(const PongMessage& m) { ping(Op::pong, m.id, m.seen_from); }
+  void operator()(const CallMessage& m) {
+    op(Op::call);
+    w_.u8(m.moved ? kMoved : 0);
+    w_.u8(static_cast<std::uint8_t>(m.nat));
+    candidates(m.candidates);
+  }
+  void operator()(const FindMessage& m) { about(Op::find, m.member, m.candidates); }
+  void operator()(const IntroduceMessage& m) { about(Op::introduce, m.member, m.candidates); }
+  void operator()(const OfferMessage& m) {
+    op(Op::offer);
+    w_.u32(m.tag);
+  }
+
+ private:
+  void op(Op op) { w_.u8(static_cast<std::uint8_t>(op)); }
+  void endpoint(const Endpoint& e) {
+    w_.bytes(e.ip.bytes);
+    w_.u16(e.port);
+  }
+  void ping(Op kind, std::uint64_t id, const Endpoint& seen_from) {
+    op(kind);
+    w_.u64(id);
+    endpoint(seen_from);
+  }
+  void about(Op kind, MemberId member, const std::vector<Candidate>& all) {
+    op(kind);
+    w_.u24(member.value);
+    candidates(all);
+  }
+  void candidates(const std::vector<Candidate>& all) {
+    const std::size_t n = std::min(all.size(), kMaxCandidates);
+    w_.u8(static_cast<std::uint8_t>(n));
+    for (std::size_t i = 0; i < n; ++i) {
+      w_.u8(static_cast<std::uint8_t>(all[i].kind));
+      endpoint(all[i].endpoint);
+    }
+  }
+
+  Writer w_;
+};
+
+Endpoint read_endpoint(Reader& in) {
+  Endpoint e;
+  e.ip.bytes = in.array<16>();
+  e.port = in.u16();
+  return e;
+}
+
+// False when there are too many or one is of an unknown kind.
+bool read_candidates(Reader& in, std::vector<Candidate>& out) {
+  const std::uint8_t n = in.u8();
+  if (n > kMaxCandidates) return false;
+  for (std::uint8_t i = 0; i < n; ++i) {
+    const std::uint8_t kind = in.u8();
+    const Endpoint endpoint = read_endpoint(in);
+    if (kind < 1 || kind > static_cast<std::uint8_t>(Candidate::Kind::seen)) return false;
+    out.push_back({static_cast<Candidate::Kind>(kind), endpoint});
+  }
+  return true;
+}
+
+std::optional<PathMessage> read(Reader& in) {
+  switch (static_cast<Op>(in.u8())) {
+    case Op::ping: {
+      const PingMessage m{in.u64()};
+      read_endpoint(in);
+      return m;
+    }
+    case Op::pong: {
+      PongMessage m{in.u64(), {}};
+      m.seen_from = read_endpoint(in);
+      return m;
+    }
+    case Op::call: {
+      CallMessage m;
+      m.moved = (in.u8() & kMoved) != 0;
+      const std::uint8_t nat = in.u8();
+      if (nat > static_cast<std::uint8_t>(NatMapping::per_destination)) return std::nullopt;
+      m.nat = static_cast<NatMapping>(nat);
+      if (!read_candidates(in, m.candidates)) return std::nullopt;
+      return m;
+    }
+    case Op::find: {
+      FindMessage m{{in.u24()}, {}};
+      if (!read_candidates(in, m.candidates)) return std::nullopt;
+      return m;
+    }
+    case Op::introduce: {
+      IntroduceMessage m{{in.u24()}, {}};
+      if (!read_candidates(in, m.candidates)) return std::nullopt;
+      return m;
+    }
+    case Op::offer:
+      return OfferMessage{in.u32()};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Bytes encode(const PathMessage& message) {
+  Bytes out;
+  std::visit(Encoder(out), message);
   return out;
 }
 
 std::optional<PathMessage> decode_path_message(ByteView bytes) {
   Reader in(bytes);
-  PathMessage message;
-  const std::uint8_t op = in.u8();
-  message.id = in.u64();
-  message.seen_from.ip.bytes = in.array<16>();
-  message.seen_from.port = in.u16();
-  if (!in.done() || (op != 1 && op != 2)) return std::nullopt;
-  message.op = static_cast<PathMessage::Op>(op);
+  auto message = read(in);
+  if (!in.done()) return std::nullopt;
   return message;
 }
 

@@ -1,29 +1,60 @@
 #pragma once
 
-// The messages with which two members test the ways between them. They travel sealed in their session (wire
-// Kind::control), directly or through the relay, and an answer is as large as its question.
+// The messages with which two members find the ways between them. They travel sealed in their session (wire
+// Kind::control), by any way.
 //
-//   | op 8 | id 64 | ip 128 | port 16 |      ping: ip and port are zero; pong: where the ping came from, zero when it
-//                                            came through the relay
+//   ping       | op 1 | id 64 | zeros 144 |
+//   pong       | op 2 | id 64 | ip 128 | port 16 |       as large as the ping, by the way it came; where it came from,
+//                                                        zero when it came through a relay
+//   call       | op 3 | flags 8 | NAT 8 | candidates |   I send to you now, send to me: here is where I may be reached;
+//                                                        flag 1: forget the direct ways that you know, I have moved
+//   find       | op 4 | member 24 | candidates |         I seek this member: do you reach it? here is where I am
+//   introduce  | op 5 | member 24 | candidates |         this member seeks you, or: there it is
+//   offer      | op 6 | tag 32 |                         I relay for you: put this tag into the envelope
+//
+//   candidates | n 8 | n times: kind 8, ip 128, port 16 |
 
 #include <cstdint>
 #include <optional>
+#include <variant>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "model/nat.h"
+#include "model/network.h"
 
 namespace eps::mesh {
 
-struct PathMessage {
-  enum class Op : std::uint8_t { ping = 1, pong = 2 };
-  Op op = Op::ping;
+struct PingMessage {
+  std::uint64_t id = 0;
+};
+struct PongMessage {
   std::uint64_t id = 0;
   Endpoint seen_from;
 };
+struct CallMessage {
+  bool moved = false;
+  NatMapping nat = NatMapping::unknown;  // of the sender
+  std::vector<Candidate> candidates;
+};
+struct FindMessage {
+  MemberId member;
+  std::vector<Candidate> candidates;  // the sender's
+};
+struct IntroduceMessage {
+  MemberId member;
+  std::vector<Candidate> candidates;  // that member's
+};
+struct OfferMessage {
+  std::uint32_t tag = 0;
+};
 
-inline constexpr std::size_t kPathMessageSize = 1 + 8 + 16 + 2;
+using PathMessage = std::variant<PingMessage, PongMessage, CallMessage, FindMessage, IntroduceMessage, OfferMessage>;
 
-std::array<std::byte, kPathMessageSize> encode(const PathMessage& message);
+// Candidates beyond kMaxCandidates are left out.
+Bytes encode(const PathMessage& message);
+// nullopt for what is cut, too long, unknown, or holds a number out of its range.
 std::optional<PathMessage> decode_path_message(ByteView bytes);
 
 }  // namespace eps::mesh

@@ -32,6 +32,7 @@ struct Candidate {
     local = 1,     // an address of one of the member's interfaces
     observed = 2,  // what the server saw the member's data socket send from
     mapped = 3,    // a port mapping that the member asked its router for
+    seen = 4,      // what another member saw the data socket send from
   };
   Kind kind = Kind::local;
   Endpoint endpoint;
@@ -49,6 +50,7 @@ struct Member {
   bool online = false;
   std::vector<Candidate> candidates;
   std::string version;  // of the member's program
+  bool relays = false;  // it relays for other members when they ask
   bool operator==(const Member&) const = default;
 };
 

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "base/time.h"
+#include "model/nat.h"
 #include "model/network.h"
 #include "model/port_mapping.h"
+#include "model/way.h"
 
 namespace eps {
 
@@ -28,6 +30,46 @@ inline const char* name_of(PathKind kind) {
   return "none";
 }
 
+// What was tried by one way to a peer, and what came of it.
+struct WayStatus {
+  enum class Origin : std::uint8_t { local, observed, mapped, seen, heard, relay };
+  Way way;
+  Origin origin = Origin::heard;  // how this node came to know of it
+  bool in_use = false;
+  bool answers = false;
+  std::optional<Duration> round_trip;
+  std::uint32_t pings = 0, pongs = 0;  // sent there, answered from there
+  std::uint32_t heard = 0;             // datagrams of the peer from there that were no answers, as far as counted
+  std::optional<Duration> since_ping, since_answer;
+};
+inline const char* name_of(WayStatus::Origin origin) {
+  switch (origin) {
+    case WayStatus::Origin::local:
+      return "its own interface";
+    case WayStatus::Origin::observed:
+      return "as the server sees it";
+    case WayStatus::Origin::mapped:
+      return "mapped by its router";
+    case WayStatus::Origin::seen:
+      return "as a member sees it";
+    case WayStatus::Origin::heard:
+      return "heard from there";
+    case WayStatus::Origin::relay:
+      break;
+  }
+  return "relay";
+}
+
+struct PathEvent {
+  Duration ago{};
+  std::string what;
+};
+
+struct NatStatus {
+  NatMapping mapping = NatMapping::unknown;
+  NatFiltering filtering = NatFiltering::unknown;
+};
+
 struct TrafficTotals {
   std::uint64_t packets_sent = 0, bytes_sent = 0;
   std::uint64_t packets_received = 0, bytes_received = 0;
@@ -43,6 +85,18 @@ struct PeerStatus {
   std::string aead;                         // "" without a session
   std::string aead_library;
   TrafficTotals traffic;
+  NatMapping nat = NatMapping::unknown;  // of the peer, as it says
+  std::optional<MemberId> relay;         // relayed: by whom; the server is kServerRelay
+  std::string why_relayed;               // one sentence; "" unless it is relayed
+  std::string how_to_mend;               // one sentence; "" when nothing is wrong or nothing can be done
+};
+
+// Everything that is known of the ways to one peer.
+struct PeerWhy {
+  PeerStatus peer;
+  NatStatus own_nat;
+  std::vector<WayStatus> ways;
+  std::vector<PathEvent> events;  // oldest first
 };
 
 struct ClientStatus {
@@ -56,6 +110,7 @@ struct ClientStatus {
   std::optional<Endpoint> server;    // the connection in use or last tried
   std::string server_note;           // why it is not connected, one sentence
   std::optional<Endpoint> observed;  // our data socket as the server sees it
+  NatStatus nat;
   std::uint64_t list_version = 0;
   std::uint16_t data_port = 0;  // local UDP port
   std::vector<PortMapping> port_mappings;

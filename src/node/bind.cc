@@ -20,6 +20,12 @@ void Bind::begin(MemberId self, crypto::Key key, const Endpoint& server, Instant
 void Bind::refresh(Instant now) {
   if (!server_.valid()) return;
   unanswered_ = 0;
+  bound_ = false;
+  ask(now);
+}
+
+void Bind::verify(Instant now) {
+  if (!bound() || unanswered_ > 0 || now - answered_at_ < kBindVerifyPause) return;
   ask(now);
 }
 
@@ -43,6 +49,8 @@ bool Bind::on_reply(ByteView datagram, Instant now) {
   answered_ = reply->number;
   observed_ = reply->observed;
   unanswered_ = 0;
+  bound_ = true;
+  answered_at_ = now;
   next_ = now + kBindKeepalive;
   return true;
 }

@@ -23,7 +23,7 @@ ClientNode::ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng,
     : params_(std::move(params)),
       rng_(rng),
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
-              params_.peers.rekey_after_packets},
+              params_.peers.rekey_after_packets, params_.peers.relay_for_others},
              udp, rng, published),
       bind_(udp) {}
 
@@ -40,7 +40,7 @@ ClientOutputs ClientNode::on_connected(const Endpoint& server, Instant now) {
   server_ = server;
   server_note_ = "connected, waiting to be admitted";
   connection_.emplace(control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name,
-                                            params_.version, params_.enrolled},
+                                            params_.version, params_.enrolled, params_.peers.relay_for_others},
                       members_, rng_);
   return take(connection_->start(now), now);
 }
@@ -119,18 +119,21 @@ void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, I
 }
 
 void ClientNode::announce(ClientOutputs& out, Instant now) {
-  if (!connection_ || !admitted_) return;
   std::vector<Candidate> candidates;
   for (const IpAddress& ip : local_addresses_) {
     if (network_ && ip.is_v4() && network_->network.contains(ip.v4())) continue;
-    if (candidates.size() < kMaxCandidates - 2) {
+    if (candidates.size() < kMaxCandidates - 5) {
       candidates.push_back({Candidate::Kind::local, {ip, params_.data_port}});
     }
   }
   // Room is left for one, and for what the server observes.
   const auto mapped = std::ranges::find(port_mappings_, Transport::udp, &PortMapping::transport);
   if (mapped != port_mappings_.end()) candidates.push_back({Candidate::Kind::mapped, mapped->external});
-  out.merge(take(connection_->announce(std::move(candidates), now), now));
+  for (const Endpoint& seen : peers_.seen()) candidates.push_back({Candidate::Kind::seen, seen});
+  std::vector<Candidate> own = candidates;
+  if (bind_.bound() && bind_.observed()) own.insert(own.begin(), {Candidate::Kind::observed, *bind_.observed()});
+  peers_.set_own_candidates(std::move(own), local_addresses_, now);
+  if (connection_ && admitted_) out.merge(take(connection_->announce(std::move(candidates), now), now));
 }
 
 void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant now) {
@@ -153,8 +156,8 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   ClientOutputs out;
   if (addresses == local_addresses_) return out;
   local_addresses_ = std::move(addresses);
-  look_anew(now);
   announce(out, now);
+  look_anew(now);
   out.merge(on_deadline(now));
   return out;
 }
@@ -173,7 +176,9 @@ ClientOutputs ClientNode::on_wake(Duration late, Instant now) {
 
 // Whatever was known of the network outside may be wrong.
 void ClientNode::look_anew(Instant now) {
+  // The relay knows the old address only, until the bind is answered.
   bind_.refresh(now);
+  peers_.set_relay(bind_.server(), relay_tag_, false, now);
   peers_.on_network_change(now);
   // A server that could not be reached may be now.
   if (!connection_ && connect_at_ != kNever) connect_at_ = now;
@@ -188,18 +193,22 @@ ClientOutputs ClientNode::on_mapped(std::vector<PortMapping> mappings, Instant n
 }
 
 ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
+  ClientOutputs out;
   std::erase_if(upcalls, [&](const dataplane::Upcall& upcall) {
+    const std::optional<Endpoint> before = bind_.observed();
     const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall);
     if (datagram == nullptr || wire::type_of(datagram->bytes) != wire::Type::bind_reply) return false;
     if (datagram->arrival.relayed() || !bind_.on_reply(datagram->bytes, now)) {
       counters().drop(Drop::unauthorised);
     } else {
+      if (bind_.observed() != before) announce(out, now);
       peers_.set_relay(bind_.server(), relay_tag_, true, now);
     }
     return true;
   });
   peers_.on_upcalls(std::move(upcalls), now);
-  return finish({});
+  if (peers_.take_seen_changed()) announce(out, now);
+  return finish(std::move(out));
 }
 
 ClientOutputs ClientNode::on_deadline(Instant now) {
@@ -209,14 +218,15 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
     connect_at_ = kNever;
     out.connect = true;
   }
-  const bool was_bound = bind_.bound();
+  const bool was_lost = bind_.lost();
   bind_.on_deadline(now);
-  if (was_bound && !bind_.bound()) {
+  if (!was_lost && bind_.lost()) {
     out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
                         ": nothing can be relayed. Allow UDP to this port in the firewalls between.");
     peers_.set_relay(bind_.server(), relay_tag_, false, now);
   }
   peers_.on_deadline(now);
+  if (peers_.take_relay_doubt()) bind_.verify(now);
   return finish(std::move(out));
 }
 

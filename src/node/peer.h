@@ -30,8 +30,13 @@ inline constexpr Duration kTick = std::chrono::milliseconds(200);        // whil
 inline constexpr Duration kActiveFor = std::chrono::seconds(3);          // after the last datagram sent
 inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);  // sending, nothing back by any path: the
                                                                          // peer has lost the session
-inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);      // RFC 4787, REQ-5: mappings may last 2 min
-                                                                         // by the book and 30 s in the field
+inline constexpr Duration kCallPause = std::chrono::seconds(1);
+inline constexpr Duration kSearchPause = std::chrono::seconds(15);   // between searches that calls of one peer begin
+inline constexpr Duration kRelayAfter = std::chrono::seconds(3);     // of searching in vain: members are asked to relay
+inline constexpr std::size_t kMaxMemberRelays = 3;                   // that are tried for one peer
+inline constexpr std::size_t kMaxIntroducers = 3;                    // that are asked for one peer
+inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);  // RFC 4787, REQ-5: mappings may last 2 min
+                                                                     // by the book and 30 s in the field
 
 struct WaitingFrame {
   Bytes bytes;
@@ -65,12 +70,21 @@ struct Peer {
   std::size_t waiting_bytes = 0;
 
   Instant tick_at = kNever;
-  Instant last_ping_sent{};         // keepalives and relay pings
-  Instant last_unknown_session{};   // when we last answered one with an initiation
-  Instant session_began{};          // when `current` became current
-  std::uint64_t relay_ping_id = 0;  // of the ping through the relay that waits for its answer; 0: none
-  Instant relay_ping_at{};
-  std::optional<Duration> relay_round_trip;
+  Instant last_control_sent{};     // of path messages
+  Instant last_unknown_session{};  // when we last answered one with an initiation
+  Instant session_began{};         // when `current` became current
+
+  std::vector<Candidate> told;  // endpoints of it that itself or another member told us, besides the server's list
+  NatMapping nat = NatMapping::unknown;  // in front of it, as it says
+  Instant called_at{};                   // our last call
+  Instant searched_at{};                 // when its call last made us search
+  Instant introduced_at{};               // when we last acted on an introduction to it
+  Instant asked_us_at{};                 // when we last answered its question for another member
+
+  std::uint32_t tag_from_peer = 0;                                   // its offer to relay for us; 0: none
+  std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it
+  std::shared_ptr<Counters> relayed = std::make_shared<Counters>();  // for it
+  Instant needed_at{};                                               // when it last served us as a relay
 };
 
 }  // namespace eps::node

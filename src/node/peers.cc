@@ -23,7 +23,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   network_ = network;
   self_ = self;
   if (!same) {
-    for (auto& [id, peer] : peers_) forget_sessions(peer);
+    for (auto& [id, peer] : peers_) forget_sessions(peer, now);
     peers_.erase(self.id);
     dirty_ = true;
   }
@@ -31,25 +31,35 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
 }
 
 void Peers::set_relay(const Endpoint& relay, std::uint32_t tag, bool usable, Instant now) {
-  const bool became_usable = usable && (!relay_usable_ || relay_ != relay || relay_tag_ != tag);
-  if (relay_ != relay || relay_tag_ != tag || relay_usable_ != usable) dirty_ = true;
-  relay_ = relay;
-  relay_tag_ = tag;
-  relay_usable_ = usable;
+  const dataplane::RelayHop hop{kServerRelay, relay, 0, tag};
+  const bool became_usable = usable && (!server_usable_ || server_ != hop);
+  if (server_ != hop || server_usable_ != usable) dirty_ = true;
+  server_ = hop;
+  server_usable_ = usable;
+  refresh_relays(now);
   if (became_usable) {
-    // What was sent before could not pass: say it again now instead of at the next retry.
     for (auto& [id, peer] : peers_) {
+      // What was sent before could not pass: say it again now instead of at the next retry.
       if (peer.handshake) peer.handshake->retry_at = now;
+      if (peer.current && !peer.path.direct()) peer.path.begin(now);
     }
   }
   on_deadline(now);
+}
+
+void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now) {
+  own_candidates_ = std::move(candidates);
+  if (local == own_addresses_) return;
+  own_addresses_ = std::move(local);
+  // What is near has changed.
+  for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
 }
 
 void Peers::update_members(const MemberList& list, Instant now) {
   for (auto it = peers_.begin(); it != peers_.end();) {
     const Member* member = list.find(it->first);
     if (member == nullptr || member->key != it->second.member.key) {
-      forget_sessions(it->second);
+      forget_sessions(it->second, now);
       drop_waiting(it->second, Drop::no_peer);
       it = peers_.erase(it);
       dirty_ = true;
@@ -63,20 +73,22 @@ void Peers::update_members(const MemberList& list, Instant now) {
     Peer& peer = it->second;
     if (!added && peer.member == member) continue;
     const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
-    if (moved) forget_sessions(peer);
+    if (moved) forget_sessions(peer, now);
     dirty_ = true;
     // A server that has just restarted knows no candidates yet: what we knew is better than nothing.
     std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
     const bool changed = added || candidates != peer.member.candidates;
     const auto direct_is_in = [&](const std::vector<Candidate>& all) {
-      return std::any_of(all.begin(), all.end(), [&](auto& c) { return c.endpoint == peer.path.direct(); });
+      return std::any_of(all.begin(), all.end(), [&](auto& c) { return peer.path.has(c.endpoint); });
     };
     // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
     const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
     peer.member = member;
     peer.member.candidates = std::move(candidates);
-    if (left) peer.path.reset();
-    if (changed) peer.path.set_candidates(usable_candidates(peer.member), now, peer.current != nullptr);
+    if (changed) peer.told.clear();  // what it says itself is newer
+    if (changed) refresh_candidates(peer, peer.current != nullptr, now);
+    if (left) peer.path.moved(now);
+    if (added) peer.path.set_relays(usable_relays(peer), now);
     if (changed && peer.handshake) peer.handshake->retry_at = now;
     if (left && peer.current && !peer.handshake) start_handshake(peer, now);
   }
@@ -85,8 +97,8 @@ void Peers::update_members(const MemberList& list, Instant now) {
 
 void Peers::on_network_change(Instant now) {
   for (auto& [id, peer] : peers_) {
-    if (peer.path.reset()) dirty_ = true;
-    if (peer.current) peer.path.begin(now);
+    if (peer.path.moved(now)) dirty_ = true;
+    if (peer.current) call(peer, true, now);
   }
   on_deadline(now);
 }
@@ -138,7 +150,7 @@ void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
     for (auto& [id, p] : peers_) {
       const auto& c = p.member.candidates;
       const bool known = std::any_of(c.begin(), c.end(), [&](auto& e) { return e.endpoint == unknown.arrival.from; });
-      if (known || p.path.direct() == unknown.arrival.from) peer = &p;
+      if (known || p.path.has(unknown.arrival.from)) peer = &p;
     }
   }
   // Its sender seals for a session that we lost. An initiation repairs that in one round trip; anybody can forge such
@@ -155,30 +167,18 @@ void Peers::on(dataplane::PeerWoke& woke, Instant now) {
   if (!peer->path.direct() && peer->path.next_deadline() == kNever && peer->current) peer->path.begin(now);
 }
 
+void Peers::on(dataplane::HeardElsewhere& heard, Instant now) {
+  Peer* peer = find(heard.peer);
+  if (peer == nullptr) return;
+  peer->path.heard_from(heard.arrival.way(), now);
+  probe(*peer, now);
+}
+
 void Peers::on(dataplane::PathControl& control, Instant now) {
   Peer* peer = find(control.peer);
   const auto message = mesh::decode_path_message(control.bytes);
   if (peer == nullptr || !message) return counters_.drop(Drop::malformed);
-  const bool relayed = control.arrival.relayed();
-  const Endpoint& from = control.arrival.from;
-  if (message->op == mesh::PathMessage::Op::ping) {
-    const auto pong = mesh::encode({mesh::PathMessage::Op::pong, message->id, relayed ? Endpoint{} : from});
-    send_control(*peer, Bytes(pong.begin(), pong.end()), relayed ? nullptr : &from, now);
-    if (!relayed) {
-      peer->path.heard_from(from, now);
-    } else if (peer->path.direct()) {
-      // Pings come through the relay from whoever has no direct path (any more).
-      peer->path.doubt(now);
-      peer->tick_at = std::min(peer->tick_at, now + mesh::kPingAgain);
-    }
-  } else if (relayed) {
-    if (peer->relay_ping_id == message->id && message->id != 0) {
-      peer->relay_ping_id = 0;
-      peer->relay_round_trip = now - peer->relay_ping_at;
-    }
-  } else if (peer->path.on_pong(from, message->id, now)) {
-    dirty_ = true;
-  }
+  std::visit([&](const auto& m) { on(m, *peer, control.arrival, now); }, *message);
   probe(*peer, now);
 }
 
@@ -187,51 +187,63 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
 // A handshake datagram: by the path in use, or by every way there may be, so that the fastest wins.
 void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
   std::vector<ports::TxDatagram> out;
-  if (peer.path.direct()) out.push_back({*peer.path.direct(), datagram, 0});
-  Bytes enveloped;
-  if (out.empty() || spread == Spread::every) {
-    if (relay_usable_) {
-      enveloped.resize(wire::kRelayHeaderSize);
-      wire::put_relay_header(enveloped.data(), {peer.member.id, relay_tag_});
-      enveloped.insert(enveloped.end(), datagram.begin(), datagram.end());
-      out.push_back({relay_, enveloped, 0});
+  std::deque<Bytes> enveloped;  // stays put while `out` views it
+  const auto add = [&](const Way& way) {
+    if (way.direct()) return out.push_back({way.to, datagram, 0, way.socket});
+    const auto hop = hop_of(*way.relay);
+    if (!hop) return;
+    Bytes& whole = enveloped.emplace_back(wire::kRelayHeaderSize);
+    wire::put_relay_header(whole.data(), {peer.member.id, hop->tag});
+    whole.insert(whole.end(), datagram.begin(), datagram.end());
+    out.push_back({hop->endpoint, whole, 0, hop->socket});
+  };
+  const auto& path = peer.path.path();
+  if (path) add(*path);
+  if (!path || spread == Spread::every) {
+    for (const MemberId relay : usable_relays(peer)) {
+      if (path != Way::through(relay)) add(Way::through(relay));
     }
-    for (const Candidate& c : usable_candidates(peer.member)) {
-      if (peer.path.direct() != c.endpoint) out.push_back({c.endpoint, datagram, 0});
+    for (const Candidate& c : usable_candidates(peer)) {
+      if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
     }
   }
   udp_.send(out);
 }
 
-// A sealed message in the newest session that may seal: to a direct endpoint, or through the relay when null.
-void Peers::send_control(Peer& peer, const Bytes& message, const Endpoint* direct, Instant now) {
-  const auto& session = peer.current;
-  if (!session || (direct == nullptr && !relay_usable_)) return;
-  Bytes datagram(wire::kRelayHeaderSize + wire::kDataOverhead + message.size());
-  const std::byte kind = static_cast<std::byte>(wire::Kind::control);
-  const session::Seal seal{{&kind, 1}, message, datagram.data() + wire::kRelayHeaderSize};
-  if (!session->seal({&seal, 1}, now)) return;
-  wire::put_relay_header(datagram.data(), {peer.member.id, relay_tag_});
-  const ByteView whole(datagram);
-  const ports::TxDatagram out{direct != nullptr ? *direct : relay_,
-                              direct != nullptr ? whole.subspan(wire::kRelayHeaderSize) : whole, 0};
-  udp_.send({&out, 1});
-  peer.last_ping_sent = now;
+void Peers::send_control(Peer& peer, const mesh::PathMessage& message, Instant now) {
+  if (peer.path.path()) send_control(peer, message, *peer.path.path(), now);
 }
 
-void Peers::ping_relay(Peer& peer, Instant now) {
-  peer.relay_ping_id = rng_.u64() | 1;
-  peer.relay_ping_at = now;
-  const auto ping = mesh::encode({mesh::PathMessage::Op::ping, peer.relay_ping_id, {}});
-  send_control(peer, Bytes(ping.begin(), ping.end()), nullptr, now);
+// Sealed in the newest session that may seal.
+void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now) {
+  if (!peer.current) return;
+  dataplane::RelayHop to{{}, way.to, way.socket, 0};
+  if (!way.direct()) {
+    const auto hop = hop_of(*way.relay);
+    if (!hop) return;
+    to = *hop;
+  }
+  const Bytes body = mesh::encode(message);
+  const std::size_t envelope = way.direct() ? 0 : wire::kRelayHeaderSize;
+  Bytes datagram(envelope + wire::kDataOverhead + body.size());
+  const std::byte kind = static_cast<std::byte>(wire::Kind::control);
+  const session::Seal seal{{&kind, 1}, body, datagram.data() + envelope};
+  if (!peer.current->seal({&seal, 1}, now)) return;
+  if (envelope > 0) wire::put_relay_header(datagram.data(), {peer.member.id, to.tag});
+  const ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
+  udp_.send({&out, 1});
+  peer.last_control_sent = now;
 }
 
 void Peers::probe(Peer& peer, Instant now) {
+  if (!peer.current) return;
   const bool flows = now - peer.activity->sent_at() < kActiveFor;
-  for (const mesh::Ping& ping : peer.path.take_due(now, flows)) {
-    const auto message = mesh::encode({mesh::PathMessage::Op::ping, ping.id, {}});
-    send_control(peer, Bytes(message.begin(), message.end()), &ping.to, now);
-  }
+  const auto pings = peer.path.take_due(now, flows);
+  for (const mesh::Ping& ping : pings) send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
+  if (peer.path.take_changed()) dirty_ = true;
+  const auto searching = peer.path.searching_for(now);
+  if (searching && !pings.empty()) call(peer, false, now);
+  if (searching && flows && (*searching > kRelayAfter || !server_usable_)) seek_relays(peer, now);
 }
 
 void Peers::flush_waiting(Peer& peer, Instant now) {
@@ -282,26 +294,33 @@ void Peers::on_deadline(Instant now) {
 void Peers::tick(Peer& peer, Instant now) {
   const Instant sent = peer.activity->sent_at();
   const Instant received = std::max(peer.activity->received_at(), peer.session_began);
-  const bool flows = now - sent < kActiveFor;
+  const bool flows = now - std::max(sent, peer.needed_at) < kActiveFor;
   if (peer.current && flows) {
-    // Hearing the peer through the relay says nothing of the direct path: it may have lost that one already.
-    const Instant directly = std::max(peer.activity->received_directly_at(), peer.session_began);
-    if (peer.path.watch(sent, directly, now)) {
+    // Hearing the peer by another way says nothing of the path in use: the peer may have left that one already.
+    const Instant by_path = std::max(peer.activity->received_on_path_at(), peer.session_began);
+    if (peer.path.watch(sent, by_path, now)) {
       dirty_ = true;
-      ping_relay(peer, now);  // tells the other end, too
+      call(peer, false, now);  // tells the other end, too
     }
     const bool silent = sent > received && now - received > mesh::kSilence;
-    if (silent && !peer.path.direct() && now - peer.relay_ping_at > std::chrono::seconds(1)) ping_relay(peer, now);
+    const bool by_server = peer.path.path() == Way::through(kServerRelay);
+    if (silent && by_server && now - peer.last_control_sent > std::chrono::seconds(1)) {
+      peer.path.ask(now);
+      relay_doubt_ = true;
+    }
+    if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
+      // The relay's own session with us has to last as long as it is needed.
+      if (Peer* relay = find(*path->relay)) {
+        relay->needed_at = now;
+        relay->tick_at = std::min(relay->tick_at, now + kTick);
+      }
+    }
     const bool dead = sent > received && now - received > kDeadAfter;
     if (!peer.handshake && (dead || peer.current->wants_rekey(now))) start_handshake(peer, now);
   }
   // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
   const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
-  if (through_nat && now - std::max(sent, peer.last_ping_sent) >= kNatKeepalive) {
-    peer.path.heard_from(*peer.path.direct(), now);
-    const auto ping = mesh::encode({mesh::PathMessage::Op::ping, rng_.u64() | 1, {}});
-    send_control(peer, Bytes(ping.begin(), ping.end()), &*peer.path.direct(), now);
-  }
+  if (through_nat && now - std::max(sent, peer.last_control_sent) >= kNatKeepalive) peer.path.ask(now);
   const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
   peer.tick_at = flows ? now + pause : through_nat ? now + kNatKeepalive : kNever;
 }
@@ -318,7 +337,8 @@ void Peers::expire(Peer& peer, Instant now) {
   if (gone(peer.unconfirmed)) peer.unconfirmed.reset();
   if (gone(peer.current)) {
     peer.current.reset();
-    if (peer.path.reset()) dirty_ = true;
+    if (peer.path.reset(now)) dirty_ = true;
+    refresh_relays(now);
   }
 }
 

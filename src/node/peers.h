@@ -15,6 +15,7 @@
 #include "dataplane/frame_sender.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
+#include "mesh/path_message.h"
 #include "model/status.h"
 #include "node/peer.h"
 #include "noise/cookie.h"
@@ -27,6 +28,7 @@ struct PeersParams {
   std::vector<crypto::AeadKind> aeads;       // in order of preference
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
+  bool relay_for_others = false;
 };
 
 class Peers {
@@ -38,7 +40,10 @@ class Peers {
   // The server's data endpoint, and the tag that it knows us by. `usable` once it has answered a bind request.
   void set_relay(const Endpoint& relay, std::uint32_t tag, bool usable, Instant now);
   void update_members(const MemberList& list, Instant now);
-  // This machine's addresses changed: every path is in doubt.
+  // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
+  void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
+  void set_own_nat(const NatStatus& nat) { own_nat_ = nat; }
+  // This machine's addresses changed, or it has slept: every direct path has to answer anew.
   void on_network_change(Instant now);
 
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
@@ -46,6 +51,13 @@ class Peers {
   Instant next_deadline() const;
 
   std::vector<PeerStatus> status(Instant now) const;
+  // nullopt: no such peer.
+  std::optional<PeerWhy> why(std::string_view name, Instant now) const;
+  // What the peers saw this node's data socket send from, other than its known candidates; true once after a change.
+  bool take_seen_changed() { return std::exchange(seen_changed_, false); }
+  const std::vector<Endpoint>& seen() const { return seen_; }
+  // True once when nothing comes back through the server's relay any more: its bind is to be asked anew.
+  bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
   // One sentence each, for the log; emptied by the call.
@@ -60,6 +72,26 @@ class Peers {
   void on(dataplane::SessionConfirmed& confirmed, Instant now);
   void on(dataplane::UnknownSession& unknown, Instant now);
   void on(dataplane::PeerWoke& woke, Instant now);
+  void on(dataplane::HeardElsewhere& heard, Instant now);
+  void on(dataplane::RelayWanted& wanted, Instant now);
+  // Path messages (peers_paths.cc).
+  void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::CallMessage& call, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::FindMessage& find, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::IntroduceMessage& introduce, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::OfferMessage& offer, Peer& peer, const Arrival& arrival, Instant now);
+  void call(Peer& peer, bool moved, Instant now);
+  void ask_others_for(Peer& peer, Instant now);
+  void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
+  void refresh_candidates(Peer& peer, bool probe, Instant now);
+  void note_seen(const Endpoint& seen);
+  // Relays.
+  void offer_relaying(Peer& peer, Instant now);
+  void seek_relays(Peer& peer, Instant now);
+  void refresh_relays(Instant now);
+  std::vector<MemberId> usable_relays(const Peer& peer) const;
+  std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
   // Handshakes.
   void on_initiation(const Arrival& arrival, ByteView datagram, Instant now);
   void on_response(const Arrival& arrival, ByteView datagram, Instant now);
@@ -71,8 +103,9 @@ class Peers {
   // Sending.
   enum class Spread { best, every };
   void send_unsealed(const Peer& peer, ByteView datagram, Spread spread);
-  void send_control(Peer& peer, const Bytes& message, const Endpoint* direct, Instant now);
-  void ping_relay(Peer& peer, Instant now);
+  // By the path in use unless `way` says otherwise.
+  void send_control(Peer& peer, const mesh::PathMessage& message, Instant now);
+  void send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now);
   void flush_waiting(Peer& peer, Instant now);
   void drop_waiting(Peer& peer, Drop reason);
   // Timers.
@@ -81,14 +114,17 @@ class Peers {
   void probe(Peer& peer, Instant now);
   Instant deadline_of(const Peer& peer) const;
   // Bookkeeping.
-  void forget_sessions(Peer& peer);
+  void forget_sessions(Peer& peer, Instant now);
   void erase_index(std::uint32_t index) { by_index_.erase(index); }
   std::uint32_t new_index(MemberId peer);
   Peer* find(MemberId id);
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
-  std::vector<Candidate> usable_candidates(const Member& member) const;
+  std::vector<Candidate> usable_candidates(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
+  std::shared_ptr<const dataplane::RelayTable> serves() const;
+  PeerStatus status_of(const Peer& peer, Instant now) const;
+  void explain(const Peer& peer, PeerStatus& status, Instant now) const;
   void publish_if_dirty(Instant now);
 
   PeersParams params_;
@@ -102,9 +138,14 @@ class Peers {
 
   std::optional<NetworkInfo> network_;
   Member self_;
-  Endpoint relay_;
-  std::uint32_t relay_tag_ = 0;
-  bool relay_usable_ = false;
+  dataplane::RelayHop server_;
+  bool server_usable_ = false;
+  std::vector<Candidate> own_candidates_;
+  std::vector<IpAddress> own_addresses_;
+  NatStatus own_nat_;
+  std::vector<Endpoint> seen_;
+  bool seen_changed_ = false;
+  bool relay_doubt_ = false;
   std::map<MemberId, Peer> peers_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use
   std::uint64_t next_number_;

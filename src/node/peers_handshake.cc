@@ -10,7 +10,6 @@
 
 #include <algorithm>
 
-#include "mesh/path_message.h"
 #include "node/peers.h"
 #include "wire/datagram.h"
 
@@ -42,6 +41,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   // A rekey goes along the path in use; only when that does not answer, every way is tried.
   const bool rekey = attempt == 0 && peer.current && peer.path.direct();
   send_unsealed(peer, datagram, rekey ? Spread::best : Spread::every);
+  if (attempt > 0 && !server_usable_) ask_others_for(peer, now);
 }
 
 bool Peers::under_load(Instant now) {
@@ -60,7 +60,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
     if (arrival.relayed()) return counters_.drop(Drop::rate_limited);
     if (!cookie_checker_.mac2_ok(datagram, arrival.from, now)) {
       const Bytes reply = cookie_checker_.make_reply(datagram, initiation->sender, arrival.from, now);
-      const ports::TxDatagram out{arrival.from, reply, 0};
+      const ports::TxDatagram out{arrival.from, reply, 0, arrival.socket};
       udp_.send({&out, 1});
       return counters_.drop(Drop::rate_limited);
     }
@@ -100,11 +100,13 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   peer->cookies.append_macs(response, now);
   Bytes whole;
   if (arrival.relayed()) {
+    const auto hop = hop_of(arrival.relay);
+    if (!hop) return;
     whole.resize(wire::kRelayHeaderSize);
-    wire::put_relay_header(whole.data(), {arrival.relayed_from, relay_tag_});
+    wire::put_relay_header(whole.data(), {arrival.relayed_from, hop->tag});
   }
   whole.insert(whole.end(), response.begin(), response.end());
-  const ports::TxDatagram out{arrival.from, whole, 0};
+  const ports::TxDatagram out{arrival.from, whole, 0, arrival.socket};
   udp_.send({&out, 1});
 }
 
@@ -122,7 +124,7 @@ void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) 
   params->remote_index = response->sender;
   params->rekey_after_packets = params_.rekey_after_packets;
   peer->handshake.reset();
-  if (!arrival.relayed() && peer->path.adopt(arrival.from, now)) dirty_ = true;
+  if (!arrival.relayed() && peer->path.adopt(arrival.way(), std::nullopt, now)) dirty_ = true;
   install(*peer, std::make_shared<session::Session>(std::move(*params)), now);
 }
 
@@ -152,16 +154,11 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   publish_if_dirty(now);
   flush_waiting(peer, now);
   // The peer may seal nothing before it has opened something of ours.
-  if (peer.current->initiator()) {
-    if (peer.path.direct()) {
-      const auto ping = mesh::encode({mesh::PathMessage::Op::ping, rng_.u64() | 1, {}});
-      send_control(peer, Bytes(ping.begin(), ping.end()), &*peer.path.direct(), now);
-    } else {
-      ping_relay(peer, now);
-    }
-  }
+  if (peer.current->initiator()) peer.path.ask(now);
   if (first || !peer.path.direct()) peer.path.begin(now);
   probe(peer, now);
+  offer_relaying(peer, now);
+  refresh_relays(now);
 }
 
 }  // namespace eps::node

@@ -6,7 +6,7 @@
 
 namespace eps::node {
 
-void Peers::forget_sessions(Peer& peer) {
+void Peers::forget_sessions(Peer& peer, Instant now) {
   if (peer.current) erase_index(peer.current->local_index());
   if (peer.unconfirmed) erase_index(peer.unconfirmed->local_index());
   for (const auto& session : peer.retired) erase_index(session->local_index());
@@ -15,7 +15,8 @@ void Peers::forget_sessions(Peer& peer) {
   peer.unconfirmed.reset();
   peer.retired.clear();
   peer.handshake.reset();
-  peer.path.reset();
+  peer.tag_from_peer = peer.tag_for_peer = 0;
+  peer.path.reset(now);
   dirty_ = true;
 }
 
@@ -43,13 +44,19 @@ Peer* Peers::find_index(std::uint32_t index) {
   return it == by_index_.end() ? nullptr : find(it->second);
 }
 
-// What may be tried: no address inside the EPS network itself, which would send the tunnel through the tunnel.
-std::vector<Candidate> Peers::usable_candidates(const Member& member) const {
+// What may be tried, without repetition: no address inside the EPS network itself, which would send the tunnel through
+// the tunnel.
+std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
   std::vector<Candidate> out;
-  for (const Candidate& c : member.candidates) {
-    const bool inside = network_ && c.endpoint.ip.is_v4() && network_->network.contains(c.endpoint.ip.v4());
-    if (!inside && c.endpoint.valid() && !c.endpoint.ip.is_loopback()) out.push_back(c);
-  }
+  const auto take = [&](const Candidate& c) {
+    const IpAddress& ip = c.endpoint.ip;
+    const bool inside = network_ && ip.is_v4() && network_->network.contains(ip.v4());
+    const bool group = ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
+    const bool had = std::ranges::find(out, c.endpoint, &Candidate::endpoint) != out.end();
+    if (!inside && !group && !had && c.endpoint.valid() && !ip.is_loopback() && !ip.is_unspecified()) out.push_back(c);
+  };
+  std::ranges::for_each(peer.member.candidates, take);
+  std::ranges::for_each(peer.told, take);
   return out;
 }
 
@@ -60,12 +67,16 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.address = peer.member.address;
   out.session = peer.current;
   out.activity = peer.activity;
-  if (peer.path.direct()) {
-    out.to = *peer.path.direct();
-  } else if (relay_usable_) {
-    out.to = relay_;
+  const auto& path = peer.path.path();
+  if (!path) return out;
+  if (path->direct()) {
+    out.to = path->to;
+    out.socket = path->socket;
+  } else if (const auto hop = hop_of(*path->relay)) {
+    out.to = hop->endpoint;
+    out.socket = hop->socket;
     out.relayed = true;
-    out.envelope = {peer.member.id, relay_tag_};
+    out.envelope = {peer.member.id, hop->tag};
   }
   return out;
 }
@@ -77,8 +88,11 @@ void Peers::publish_if_dirty(Instant now) {
   table->self_mac = self_.mac;
   table->self_address = self_.address;
   table->mtu = network_->mtu;
-  table->relay = relay_;
-  table->relay_tag = relay_tag_;
+  if (server_.tag != 0) table->relays.push_back(server_);
+  for (const auto& [id, peer] : peers_) {
+    if (const auto hop = hop_of(id)) table->relays.push_back(*hop);
+  }
+  table->serves = serves();
   for (const auto& [id, peer] : peers_) {
     const bool reachable = peer.member.online || peer.current || peer.unconfirmed || !peer.retired.empty();
     if (!reachable) continue;
@@ -97,26 +111,6 @@ void Peers::publish_if_dirty(Instant now) {
   for (auto& [id, peer] : peers_) {
     if (!peer.waiting.empty() && peer.current) flush_waiting(peer, now);
   }
-}
-
-std::vector<PeerStatus> Peers::status(Instant now) const {
-  std::vector<PeerStatus> out;
-  for (const auto& [id, peer] : peers_) {
-    PeerStatus s;
-    s.member = peer.member;
-    const dataplane::Peer to = route(peer);
-    if (to.ready() && peer.current->may_send(now)) {
-      s.path = to.relayed ? PathKind::relayed : PathKind::direct;
-      s.endpoint = to.to;
-      s.since_handshake = now - peer.current->established_at();
-      s.round_trip = to.relayed ? peer.relay_round_trip : peer.path.round_trip();
-      s.aead = crypto::name_of(peer.current->aead());
-      s.aead_library = crypto::name_of(peer.current->library());
-    }
-    s.traffic = totals_of(peer.activity->counters);
-    out.push_back(std::move(s));
-  }
-  return out;
 }
 
 }  // namespace eps::node

@@ -103,7 +103,7 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
 void ServerNode::publish() {
   auto table = std::make_shared<dataplane::RelayTable>();
   for (const auto& [id, bound] : bound_) {
-    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, bound.counters});
+    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, 0, bound.counters});
     table->tag_of.emplace(id, bound.tag);
   }
   published_.publish(std::move(table));

@@ -213,6 +213,7 @@ std::variant<Member, Refusal> Registry::join(const JoinRequest& request) {
   const Member before = member;
   member.name = name;
   member.version = request.version.substr(0, kMaxVersionSize);
+  member.relays = request.relays;
   if (known == by_key_.end() || member.name != before.name) {
     ports::StoreChange change;
     change.put_members.push_back(member);

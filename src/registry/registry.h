@@ -39,6 +39,7 @@ struct JoinRequest {
   std::string name;               // as the client calls itself; made unique here
   std::string version;            // of its program
   bool proved_enrolment = false;  // it knew the enrolment secret
+  bool relays = false;            // for other members
 };
 
 struct Refusal {

@@ -154,6 +154,7 @@ Result<void> ClientDaemon::prepare() {
   node::ClientParams params;
   params.peers.self = std::move(*identity);
   params.peers.aeads = offered_aeads(settings_.aead);
+  params.peers.relay_for_others = settings_.relay;
   params.peers.first_handshake_number = *numbers;
   params.key = std::move(*key);
   params.name = settings_.name;

@@ -35,6 +35,7 @@ struct ClientSettings : CommonSettings {
   std::string key;                   // the network key's text, blanks trimmed; secret
   std::string device = "eps0";
   std::string name;           // valid_name()
+  bool relay = false;         // for other members
   std::string aead = "auto";  // or a name that crypto::parse_aead_kind() knows
 };
 

@@ -29,7 +29,7 @@ bool take(const std::string& from, std::array<std::byte, N>& to) {
 }
 
 bool take(const proto::Candidate& from, Candidate& to) {
-  const bool known = from.kind() >= 1 && from.kind() <= 3;
+  const bool known = from.kind() >= 1 && from.kind() <= static_cast<unsigned>(Candidate::Kind::seen);
   to.kind = static_cast<Candidate::Kind>(from.kind());
   to.endpoint.port = static_cast<std::uint16_t>(from.port());
   return known && from.port() >= 1 && from.port() <= 65535 && take(from.ip(), to.endpoint.ip.bytes);
@@ -49,6 +49,7 @@ bool take(const proto::Member& from, Member& to) {
   to.name = from.name();
   to.address = {from.address()};
   to.online = from.online();
+  to.relays = from.relays();
   to.version = from.version();
   return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
          take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates);
@@ -57,7 +58,7 @@ bool take(const proto::Member& from, Member& to) {
 std::optional<ControlMessage> take(const proto::Hello& from) {
   // The name is what a client calls itself; the registry makes a valid one of it.
   if (from.name().size() > kMaxNameSize || !valid_version(from.version())) return std::nullopt;
-  return Hello{from.name(), from.version(), from.list_version()};
+  return Hello{from.name(), from.version(), from.list_version(), from.relays()};
 }
 
 std::optional<ControlMessage> take(const proto::Candidates& from) {
@@ -132,6 +133,7 @@ void put(const Member& from, proto::Member& to) {
   to.set_mac(text_of(from.mac.bytes));
   to.set_address(from.address.value);
   to.set_online(from.online);
+  to.set_relays(from.relays);
   to.set_version(from.version);
   for (const Candidate& c : from.candidates) put(c, *to.add_candidates());
 }
@@ -141,6 +143,7 @@ void put(const Hello& from, proto::Envelope& out) {
   to.set_name(from.name);
   to.set_version(from.version);
   to.set_list_version(from.list_version);
+  to.set_relays(from.relays);
 }
 void put(const Candidates& from, proto::Envelope& out) {
   auto& to = *out.mutable_candidates();

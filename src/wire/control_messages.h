@@ -25,6 +25,7 @@ struct Hello {
   std::string name;
   std::string version;
   std::uint64_t list_version = 0;
+  bool relays = false;  // it relays for other members
 };
 
 struct Candidates {

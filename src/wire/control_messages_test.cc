@@ -81,7 +81,7 @@ TEST(ControlMessages, BrokenLimitsAreRefused) {
   EXPECT_TRUE(refused([](Member& m) { m.version = "\x7f"; }));
   EXPECT_TRUE(refused([](Member& m) { m.version = "\xc3\xa9"; }));
   EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(0); }));
-  EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(4); }));
+  EXPECT_TRUE(refused([](Member& m) { m.candidates[0].kind = static_cast<Candidate::Kind>(5); }));
 
   delta.delta.upserts.assign(kMaxMembersPerDelta + 1, member(1));
   EXPECT_FALSE(decode(encode(delta)));

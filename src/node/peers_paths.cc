@@ -1,0 +1,124 @@
+// The path messages of node::Peers: pings and pongs, calls that make both ends search at once, and what members tell
+// each other of third ones when there is no server to do so.
+
+#include <algorithm>
+
+#include "node/peers.h"
+
+namespace eps::node {
+namespace {
+constexpr std::size_t kMaxSeen = 2;
+constexpr Duration kAnswerPause = std::chrono::milliseconds(200);  // between two questions of one peer for others
+constexpr Duration kIntroductionPause = std::chrono::seconds(1);
+}  // namespace
+
+void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, Instant now) {
+  const Endpoint seen_from = arrival.relayed() ? Endpoint{} : arrival.from;
+  send_control(peer, mesh::PongMessage{ping.id, seen_from}, arrival.way(), now);
+  if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
+}
+
+void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now) {
+  if (peer.path.on_pong(arrival.way(), pong.id, now)) {
+    dirty_ = true;
+    refresh_relays(now);
+  }
+  if (!arrival.relayed() && arrival.socket == 0) note_seen(pong.seen_from);
+}
+
+// A mapping that the server does not see, as when it stands on our side of the NAT.
+void Peers::note_seen(const Endpoint& seen) {
+  if (!seen.valid() || own_nat_.mapping == NatMapping::per_destination) return;
+  const auto same = [&](const Candidate& c) { return c.endpoint == seen; };
+  if (std::ranges::any_of(own_candidates_, same) || std::ranges::count(seen_, seen) > 0) return;
+  seen_.insert(seen_.begin(), seen);
+  if (seen_.size() > kMaxSeen) seen_.pop_back();
+  seen_changed_ = true;
+}
+
+// Tells the peer where we are and that we send there now, so that both NATs see a datagram leave before one comes.
+void Peers::call(Peer& peer, bool moved, Instant now) {
+  if (!peer.current || (!moved && now - peer.called_at < kCallPause)) return;
+  peer.called_at = now;
+  const mesh::CallMessage message{moved, own_nat_.mapping, own_candidates_};
+  send_control(peer, message, now);
+  if (!moved) return;
+  // Which way still works is what nobody knows at this moment.
+  for (const WayStatus& w : peer.path.ways(now)) {
+    const bool relay_or_was_direct = !w.way.direct() || w.pongs > 0;
+    if (!w.in_use && relay_or_was_direct) send_control(peer, message, w.way, now);
+  }
+}
+
+void Peers::on(const mesh::CallMessage& call_message, Peer& peer, const Arrival& arrival, Instant now) {
+  peer.nat = call_message.nat;
+  const std::vector<Candidate> before = usable_candidates(peer);
+  learn(peer, call_message.candidates, false, now);
+  if (call_message.moved) {
+    if (peer.path.moved(now)) dirty_ = true;
+    if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
+  } else if (peer.path.direct()) {
+    // Only who has no direct path calls.
+    peer.path.doubt(now);
+    peer.tick_at = std::min(peer.tick_at, now + mesh::kPingAgain);
+  } else if (usable_candidates(peer) != before || now - peer.searched_at > kSearchPause) {
+    peer.searched_at = now;
+    peer.path.begin(now);
+  }
+  call(peer, false, now);
+}
+
+// The newest word of the peer itself or of a third member: it stands beside what the server said.
+void Peers::learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now) {
+  if (candidates.empty() || peer.told == candidates) return;
+  peer.told = candidates;
+  refresh_candidates(peer, probe, now);
+}
+
+void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
+  peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe);
+}
+
+// Without the server, others may know where a member is now, and tell it that we are looking.
+void Peers::ask_others_for(Peer& peer, Instant now) {
+  std::size_t asked = 0;
+  for (auto& [id, other] : peers_) {
+    if (id == peer.member.id || !other.current || !other.path.direct()) continue;
+    send_control(other, mesh::FindMessage{peer.member.id, own_candidates_}, now);
+    if (++asked == kMaxIntroducers) return;
+  }
+}
+
+void Peers::on(const mesh::FindMessage& message, Peer& asker, const Arrival& arrival, Instant now) {
+  if (now - asker.asked_us_at < kAnswerPause) return;
+  asker.asked_us_at = now;
+  Peer* sought = find(message.member);
+  if (sought == nullptr || sought == &asker || !sought->current || !sought->path.direct()) return;
+  const auto introduce = [&](Peer& to, const Peer& about, std::optional<Endpoint> seen_at,
+                             std::vector<Candidate> candidates) {
+    if (seen_at) candidates.insert(candidates.begin(), {Candidate::Kind::seen, *seen_at});
+    if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
+    send_control(to, mesh::IntroduceMessage{about.member.id, std::move(candidates)}, now);
+  };
+  const std::optional<Endpoint> asker_at = arrival.relayed() ? std::nullopt : std::optional<Endpoint>(arrival.from);
+  introduce(*sought, asker, asker_at, message.candidates);
+  introduce(asker, *sought, sought->path.path()->to, usable_candidates(*sought));
+}
+
+void Peers::on(const mesh::IntroduceMessage& message, Peer& from, const Arrival&, Instant now) {
+  Peer* peer = find(message.member);
+  if (peer == nullptr || peer == &from || now - peer->introduced_at < kIntroductionPause) return;
+  peer->introduced_at = now;
+  peer->path.note(from.member.name + " told us where it is", now);
+  learn(*peer, message.candidates, peer->current != nullptr, now);
+  if (peer->current) {
+    peer->path.begin(now);
+    probe(*peer, now);
+  } else if (peer->handshake) {
+    send_initiation(*peer, peer->handshake->attempt, now);
+  } else {
+    start_handshake(*peer, now);
+  }
+}
+
+}  // namespace eps::node

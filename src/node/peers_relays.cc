@@ -1,0 +1,85 @@
+// Who relays for whom. The server does for everybody; a member that was started with --relay offers it to each peer
+// that it has a session with, and serves those that it reaches directly.
+
+#include <algorithm>
+
+#include "node/peers.h"
+
+namespace eps::node {
+
+std::optional<dataplane::RelayHop> Peers::hop_of(MemberId relay) const {
+  if (relay == kServerRelay) return server_usable_ ? std::optional(server_) : std::nullopt;
+  const auto it = peers_.find(relay);
+  if (it == peers_.end()) return std::nullopt;
+  const Peer& peer = it->second;
+  if (peer.tag_from_peer == 0 || !peer.current || !peer.path.direct()) return std::nullopt;
+  const Way& way = *peer.path.path();
+  return dataplane::RelayHop{relay, way.to, way.socket, peer.tag_from_peer};
+}
+
+std::vector<MemberId> Peers::usable_relays(const Peer& peer) const {
+  std::vector<MemberId> out;
+  if (server_usable_) out.push_back(kServerRelay);
+  for (const auto& [id, other] : peers_) {
+    if (out.size() > kMaxMemberRelays) break;
+    if (id != peer.member.id && hop_of(id)) out.push_back(id);
+  }
+  return out;
+}
+
+// Something changed that decides who may relay.
+void Peers::refresh_relays(Instant now) {
+  for (auto& [id, peer] : peers_) {
+    if (peer.path.set_relays(usable_relays(peer), now)) dirty_ = true;
+  }
+}
+
+void Peers::offer_relaying(Peer& peer, Instant now) {
+  if (!params_.relay_for_others) return;
+  while (peer.tag_for_peer == 0) peer.tag_for_peer = rng_.u32();
+  dirty_ = true;
+  send_control(peer, mesh::OfferMessage{peer.tag_for_peer}, now);
+}
+
+void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Instant now) {
+  if (peer.tag_from_peer == offer.tag) return;
+  peer.tag_from_peer = offer.tag;
+  dirty_ = true;
+  refresh_relays(now);
+}
+
+// The peer cannot be reached directly: get sessions with members that relay, whose offers then come.
+void Peers::seek_relays(Peer& peer, Instant now) {
+  std::size_t asked = 0;
+  for (auto& [id, other] : peers_) {
+    if (id == peer.member.id || !other.member.relays) continue;
+    if (++asked > kMaxMemberRelays) return;
+    if (!other.current && !other.handshake) start_handshake(other, now);
+  }
+}
+
+void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
+  Peer* peer = find(wanted.to);
+  if (peer == nullptr || peer->handshake || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
+  peer->last_unknown_session = now;
+  if (!peer->current) {
+    start_handshake(*peer, now);
+  } else if (!peer->path.direct()) {
+    peer->path.begin(now);
+  }
+}
+
+std::shared_ptr<const dataplane::RelayTable> Peers::serves() const {
+  if (!params_.relay_for_others) return nullptr;
+  auto table = std::make_shared<dataplane::RelayTable>();
+  for (const auto& [id, peer] : peers_) {
+    if (peer.tag_for_peer == 0 || !peer.current || !peer.path.direct()) continue;
+    const Way& way = *peer.path.path();
+    table->by_tag.emplace(peer.tag_for_peer,
+                          dataplane::RelayMember{id, peer.tag_for_peer, way.to, way.socket, peer.relayed});
+    table->tag_of.emplace(id, peer.tag_for_peer);
+  }
+  return table;
+}
+
+}  // namespace eps::node
