@@ -14,13 +14,12 @@ the table is written there in Markdown, as it stands in docs/nat-traversal.md.
 """
 
 import os
-import socket
-import struct
 import time
 
 import pytest
 from eps import PATIENCE
 from nat_lab import NatLab
+from wire import Echo
 
 ROUTERS = {
     "open": None,
@@ -75,7 +74,7 @@ def place_neighbours(lab):
 
 def quiet(host):
     """Nothing but the test makes the EPS interface speak."""
-    host.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.ping_group_range=0 0")
+    host.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
 
 
 def know_addresses(clients):
@@ -92,28 +91,25 @@ class Pair:
     def __init__(self, names, a, b, expected):
         self.names, self.a, self.b, self.expected = names, a, b, expected
         self.first_frame = self.direct = None
-        self.sent_at, self.answered, self.paths = [], set(), []
-        self.socket = a.host.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
-        self.socket.setblocking(False)
+        self.echo, self.paths = Echo(a.host, b.address), []
         assert a.peers()[b.name]["last_handshake_seconds"] is None, "they have not spoken before"
 
-    def step(self, now):
-        if not self.sent_at or now - self.sent_at[-1] >= 0.05:
-            self.socket.sendto(struct.pack("!BBHHH", 8, 0, 0, 0, len(self.sent_at)), (self.b.address, 0))
-            self.sent_at.append(now)
-        try:
-            while answer := self.socket.recv(100):
-                self.answered.add(struct.unpack_from("!H", answer, 6)[0])
-                self.first_frame = self.first_frame or time.monotonic() - self.sent_at[0]
-        except BlockingIOError:
-            pass
+    def since(self):
+        return time.monotonic() - self.echo.sent[0]
+
+    def step(self):
+        if not self.echo.sent or time.monotonic() - self.echo.sent[-1] >= 0.05:
+            self.echo.send()
+        self.echo.collect()
+        if self.echo.answered and self.first_frame is None:
+            self.first_frame = self.since()
 
     def look(self):
         peers = [next(p for p in client.ask()["peers"] if p["name"] == other.name)
                  for client, other in ((self.a, self.b), (self.b, self.a))]
         self.paths = [(peer["path"], peer["endpoint"]) for peer in peers]
         if all(path == "direct" for path, _ in self.paths):
-            self.direct = self.direct or time.monotonic() - self.sent_at[0]
+            self.direct = self.direct or self.since()
         else:
             self.direct = None
 
@@ -123,8 +119,8 @@ class Pair:
     def over_ipv6(self):
         return all((endpoint or "").startswith("[") for _, endpoint in self.paths)
 
-    def done(self, now):
-        since = now - self.sent_at[0]
+    def done(self):
+        since = self.since()
         if since > GIVE_UP:
             return True
         if self.got() != self.expected or self.first_frame is None:
@@ -133,22 +129,21 @@ class Pair:
 
     def lost(self):
         """Pings after the first answer without one; the last ones may still be on their way."""
-        first = min(self.answered, default=0)
-        return len([n for n, at in enumerate(self.sent_at)
-                    if n > first and n not in self.answered and at < self.sent_at[-1] - 0.3])
+        answered, sent = self.echo.answered, self.echo.sent
+        first = min(answered, default=0)
+        return len([n for n, at in enumerate(sent) if n > first and n not in answered and at < sent[-1] - 0.3])
 
 
 def measure(pairs):
     """All at once, until each has what is expected of it or time is up."""
     running, look_at = list(pairs), 0
     while running:
-        now = time.monotonic()
         for pair in running:
-            pair.step(now)
-        if now > look_at:
+            pair.step()
+        if time.monotonic() > look_at:
             for pair in running:
                 pair.look()
-            running = [pair for pair in running if not pair.done(now)]
+            running = [pair for pair in running if not pair.done()]
             look_at = time.monotonic() + 0.05
         time.sleep(0.005)
     wrong = [f"{' - '.join(p.names)}: {p.got()}, {p.paths}" for p in pairs if p.got() != p.expected]

@@ -1,5 +1,6 @@
 """What is seen and sent on the underlay: frames of a Lab's switch, and streams and datagrams between hosts."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -104,6 +105,55 @@ def raw_socket(host, device):
     return s
 
 
+class Stream:
+    """A TCP stream of `megabytes`, sent evenly over some seconds; looks at what comes in the meantime."""
+
+    CHUNK = 10_000
+
+    def __init__(self, sender, receiver, address, megabytes=8, seconds=8, port=5001):
+        listener = receiver.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen()
+        self.out = sender.socket()
+        self.out.connect((address, port))
+        self.into, _ = listener.accept()
+        listener.close()
+        for s in self.out, self.into:
+            s.settimeout(60)
+        self.chunks, self.pause = megabytes * 1_000_000 // self.CHUNK, seconds * self.CHUNK / (megabytes * 1_000_000)
+        self.sent, self.came, self.size, self.arrivals = hashlib.sha256(), hashlib.sha256(), 0, []
+        self.threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self):
+        next_at = time.monotonic()
+        for _ in range(self.chunks):
+            chunk = os.urandom(self.CHUNK)
+            self.sent.update(chunk)
+            self.out.sendall(chunk)
+            next_at = max(next_at + self.pause, time.monotonic() - 1)
+            time.sleep(max(0, next_at - time.monotonic()))
+        self.out.shutdown(socket.SHUT_WR)
+
+    def _receive(self):
+        while block := self.into.recv(1 << 20):
+            self.arrivals.append(time.monotonic())
+            self.came.update(block)
+            self.size += len(block)
+
+    def end(self, timeout=60):
+        """Waits until all has come, unaltered; the longest time in which nothing came."""
+        for thread in self.threads:
+            thread.join(timeout)
+        assert self.size == self.chunks * self.CHUNK, f"{self.size} bytes have come"
+        assert self.sent.digest() == self.came.digest()
+        self.out.close()
+        self.into.close()
+        return max(b - a for a, b in zip(self.arrivals, self.arrivals[1:]))
+
+
 def transfer(sender, receiver, address, size, port=5001):
     """Sends `size` bytes over TCP; the SHA-256 of what was sent and of what came, and the seconds."""
     listener = receiver.socket()
@@ -154,3 +204,25 @@ def received(s, seconds=2.0):
             if found:
                 break
     return found
+
+
+class Echo:
+    """Echo requests of one host to an address, sent and collected one by one; it never waits."""
+
+    def __init__(self, host, address):
+        self.address, self.sent, self.answered = address, [], {}  # sequence number: when
+        host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 0")
+        self.socket = host.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+        self.socket.setblocking(False)
+
+    def send(self):
+        request = struct.pack("!BBHHH", 8, 0, 0, 0, len(self.sent))
+        self.sent.append(time.monotonic())
+        with contextlib.suppress(OSError):  # no route for the moment, or no room in the interface's queue
+            self.socket.sendto(request, (self.address, 0))
+
+    def collect(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                answer = self.socket.recv(100)
+                self.answered.setdefault(struct.unpack_from("!H", answer, 6)[0], time.monotonic())

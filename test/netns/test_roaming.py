@@ -1,0 +1,150 @@
+"""What happens on the underlay ends no TCP stream inside the tunnel, and how long is it interrupted?
+
+    [server] ──────────── internet ──┬── [ra] ── [a]       a: changes its address, LAN, interface, its router restarts ...
+                                     ├── [rb] ── [b]       b: stays where it is
+                                     └── [rc]              another LAN for a
+
+Two streams run, one each way, and a ping every 20 ms. Printed: the longest time in which a stream got nothing, which
+TCP's own timers lengthen, and the longest interruption that pings saw.
+"""
+
+import signal
+import threading
+import time
+
+import pytest
+from eps import PATIENCE
+from nat_lab import NatLab
+from wire import Echo, Stream
+
+STALL = 6 * PATIENCE  # longest that a stream may get nothing; far above what is seen, for a busy machine
+
+
+class Pings(threading.Thread):
+    """From a host to an address every 20 ms, until stop()."""
+
+    def __init__(self, host, address):
+        super().__init__(daemon=True)
+        self.echo, self.running = Echo(host, address), True
+        self.start()
+
+    def run(self):
+        while self.running:
+            self.echo.send()
+            time.sleep(0.02)
+            self.echo.collect()
+
+    def stop(self):
+        """The longest time in which no answer came."""
+        time.sleep(0.3)
+        self.running = False
+        self.join()
+        came = sorted(self.echo.answered.values())
+        return max(after - before for before, after in zip(came, came[1:]))
+
+
+class World:
+    def __init__(self, lab, a={}, b={}, path="direct"):
+        self.lab, self.server = lab, lab.server()
+        self.ra, self.rb, self.rc = lab.router("ra", **a), lab.router("rb", **b), lab.router("rc")
+        self.a, self.b = (lab.client(name, host=router.host(name), join=False)
+                          for name, router in (("a", self.ra), ("b", self.rb)))
+        for client, other in (self.a, self.b), (self.b, self.a):
+            client.wait_joined()
+            client.wait_sees(other)
+        assert self.a.ping(self.b) == 3
+        for client, other in (self.a, self.b), (self.b, self.a):
+            client.wait_path(other, path, 10)
+
+    def during(self, what, change, seconds=8, outage=0.0, limit=1.0):
+        """Runs `change` two seconds after the streams have begun. It may take `outage` seconds in which nothing can
+        pass; `limit`: how much longer the pings may be interrupted than that."""
+        streams = [Stream(x.host, y.host, y.address, seconds=seconds, port=5001 + n)
+                   for n, (x, y) in enumerate([(self.a, self.b), (self.b, self.a)])]
+        pings = Pings(self.a.host, self.b.address)
+        time.sleep(2)
+        change()
+        stalls = [stream.end() for stream in streams]
+        interruption = pings.stop()
+        print(f"\n{what}: streams stalled for {stalls[0]:.2f} s and {stalls[1]:.2f} s at most, "
+              f"pings for {interruption:.2f} s" + (f", of which {outage:.1f} s are the test's" if outage else ""))
+        assert interruption < outage + limit * PATIENCE
+        assert max(stalls) < outage + STALL
+
+
+@pytest.fixture
+def lab():
+    with NatLab() as lab:
+        yield lab
+        lab.check_what_was_left()
+
+
+def test_another_address(lab):
+    world = World(lab)
+    world.during("another address", lambda: world.a.host.readdress(77))
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_another_lan(lab):
+    world = World(lab)
+    world.during("another LAN, same interface", lambda: world.a.host.move(world.rc))
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_another_interface(lab):
+    """The new one is there before the old one goes."""
+    world = World(lab)
+
+    def change():
+        world.a.host.plug_also(world.rc, "wlan0")
+        time.sleep(2)
+        world.a.host.ip("link", "set", "eth0", "down")
+    world.during("another interface", change)
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_interface_fails(lab):
+    """A second one, which was there all the time, takes over."""
+    world = World(lab)
+    world.a.host.plug_also(world.rc, "wlan0", metric=200)
+    time.sleep(1)
+    world.during("interface fails", lambda: world.a.host.ip("link", "set", "eth0", "down"))
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_router_restarts(lab):
+    world = World(lab)
+    world.during("router restarts", lambda: world.ra.restart(1.0), outage=1.2)
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_server_dies_and_returns(lab):
+    world = World(lab)
+
+    def change():
+        world.server.kill()
+        time.sleep(4)
+        world.server.restart()
+    world.during("server dies and returns", change)
+    for client in world.a, world.b:
+        client.wait_status(lambda s: s["server"]["connected"], "is connected again", 30)
+
+
+def test_server_restarts_under_a_relayed_stream(lab):
+    world = World(lab, {"nat": "random"}, {"nat": "random"}, "relayed")
+
+    def change():
+        world.server.kill()
+        world.server.restart()
+    world.during("server restarts, relayed", change, limit=3.0)
+
+
+def test_sleep(lab):
+    world = World(lab)
+
+    def change():
+        world.a.process.send(signal.SIGSTOP)
+        time.sleep(3)
+        world.a.process.send(signal.SIGCONT)
+    world.during("sleep of 3 s", change, outage=3.0)
+    world.a.wait_path(world.b, "direct", 10)
