@@ -7,6 +7,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 from eps import Network
+from lab import FIGURES
 
 LIMIT_SECONDS = 120
 
@@ -27,6 +28,12 @@ def pytest_runtest_call(item):
     signal.alarm(marker.args[0] if marker else LIMIT_SECONDS)
     yield
     signal.alarm(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FIGURES:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(FIGURES))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import time
 
 import pytest
 from eps import PATIENCE
+from lab import FIGURES
 from nat_lab import NatLab
 from wire import Echo
 
@@ -159,7 +160,7 @@ def report(pairs):
     rows = [[*pair.names, pair.expected, pair.got() + (" (IPv6)" if pair.over_ipv6() else ""),
              milliseconds(pair.first_frame), milliseconds(pair.direct), str(pair.lost())] for pair in pairs]
     lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-    print("\n" + "\n".join(lines))
+    FIGURES.extend(lines)
     if path := os.environ.get("EPS_NAT_TABLE"):
         with open(path, "w") as file:
             file.write("\n".join(lines) + "\n")

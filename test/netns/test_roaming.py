@@ -14,6 +14,7 @@ import time
 
 import pytest
 from eps import PATIENCE
+from lab import FIGURES
 from nat_lab import NatLab
 from wire import Echo, Stream
 
@@ -66,8 +67,8 @@ class World:
         change()
         stalls = [stream.end() for stream in streams]
         interruption = pings.stop()
-        print(f"\n{what}: streams stalled for {stalls[0]:.2f} s and {stalls[1]:.2f} s at most, "
-              f"pings for {interruption:.2f} s" + (f", of which {outage:.1f} s are the test's" if outage else ""))
+        FIGURES.append(f"{what}: streams stalled for {stalls[0]:.2f} s and {stalls[1]:.2f} s at most, pings for "
+                       f"{interruption:.2f} s" + (f", of which {outage:.1f} s are the test's" if outage else ""))
         assert interruption < outage + limit * PATIENCE
         assert max(stalls) < outage + STALL
 
