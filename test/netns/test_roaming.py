@@ -119,6 +119,14 @@ def test_router_restarts(lab):
     world.a.wait_path(world.b, "direct", 10)
 
 
+@pytest.mark.parametrize("peer", ["open", "hard"])
+def test_nat_rebinds(lab, peer):
+    """The router of a gives every flow another port: towards a peer that lets in anybody, and towards the relay."""
+    cone, hard = {"nat": "cone"}, {"nat": "random"}
+    world = World(lab, hard, cone if peer == "open" else hard, "direct" if peer == "open" else "relayed")
+    world.during(f"NAT rebinds, peer {peer}", world.ra.flush_conntrack, limit=2.5)
+
+
 def test_server_dies_and_returns(lab):
     world = World(lab)
 
