@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -127,6 +128,24 @@ TEST(Log, KeepsAPlainFileOfThatNameAsAnOldOne) {
   EXPECT_THAT(read_text(dir / "l_0.log"), HasSubstr("of another program\n"));
   EXPECT_EQ(read_text(dir / "l_1.log"), "older\n");
   EXPECT_TRUE(fs::is_symlink(dir / "l.log"));
+}
+
+TEST(Log, LiesWhereALinkLeads) {
+  const TemporaryDirectory dir;
+  std::filesystem::create_directory(dir / "eps");
+  std::filesystem::create_symlink("eps/eps_server.log", dir / "eps_server.log");
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::chown((dir / "eps").c_str(), 65534, 65534), 0);
+  }
+  Log({.path = dir / "eps_server.log"}).info("one");
+  Log({.path = dir / "eps/eps_server.log"}).info("two");
+  EXPECT_THAT(test::read_text(dir / "eps_server.log"), HasSubstr("two\n"));
+  EXPECT_THAT(test::read_text(dir / "eps/eps_server_0.log"), HasSubstr("one\n"));
+  EXPECT_EQ(std::filesystem::read_symlink(dir / "eps_server.log"), "eps/eps_server.log");
+  struct stat file {};
+  ASSERT_EQ(::stat((dir / "eps/eps_server_0.log").c_str(), &file), 0);
+  EXPECT_EQ(file.st_uid, root ? 65534U : ::geteuid());
 }
 
 TEST(Log, FollowsWhenSomebodyRemovesTheFile) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -48,6 +49,29 @@ int make_link(const std::string& link, const std::string& target) {
   return error;
 }
 
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+// Where the name is a link into another directory, as the packages make it in /var/log, the log lies there.
+std::string followed(const std::string& path) {
+  std::array<char, PATH_MAX> text{};
+  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
+  const std::string target(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  if (target.find('/') == std::string::npos) return path;
+  return target.front() == '/' ? target : directory_of(path) + "/" + target;
+}
+
+// A new file that root makes in the directory of the daemon's user is that user's, who goes on with it.
+void give_to_owner_of(const std::string& directory, int fd) {
+  struct stat parent {
+  }, file{};
+  if (::geteuid() != 0 || ::stat(directory.c_str(), &parent) != 0 || parent.st_uid == 0) return;
+  if (::fstat(fd, &file) != 0 || file.st_size != 0 || file.st_nlink != 1) return;
+  (void)!::fchown(fd, parent.st_uid, parent.st_gid);
+}
+
 Error cannot_write(const std::string& path, int error) {
   return make_error(error == EACCES || error == EPERM ? Errc::permission : Errc::unavailable,
                     "Cannot write the log file " + path + ": " + std::strerror(error) +
@@ -79,7 +103,8 @@ RollingFile::~RollingFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<RollingFile> RollingFile::open(const std::string& path, std::size_t max_size, std::size_t max_files) {
+Result<RollingFile> RollingFile::open(const std::string& given, std::size_t max_size, std::size_t max_files) {
+  const std::string path = followed(given);
   RollingFile file(path, max_size, max_files);
   if (is_special_file(path)) {
     file.plain_ = true;
@@ -105,6 +130,7 @@ Result<void> RollingFile::open_active() {
   const std::string active = numbered(0);
   const int fd = ::open(active.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kLogMode);
   if (fd < 0) return cannot_write(active, errno);
+  give_to_owner_of(directory_of(active), fd);
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
   return {};
