@@ -88,7 +88,7 @@ std::string conf_template(std::string_view key) {
       "# graphviz show the file that is written once they are set.\n"
       "\n"
       "# The network key: copy this line into the configuration file of every client, and keep it secret.\n" +
-      key_line(key) + "\n# Both programs\n\n";
+      (key.empty() ? "#" + key_line("eps1-...") : key_line(key)) + "\n# Both programs\n\n";
   append_options(out, Program::server, true);
   out += "\n[server]\n\n";
   append_options(out, Program::server, false);

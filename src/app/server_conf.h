@@ -27,7 +27,7 @@ struct KeyFileNote {
 };
 KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& path, const std::string& state);
 
-// Every option of both programs with its default, commented out, and the one line with the key.
+// Every option of both programs with its default, commented out, and the one line with the key ("": a comment too).
 std::string conf_template(std::string_view key);
 
 }  // namespace eps::app

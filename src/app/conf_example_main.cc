@@ -1,0 +1,9 @@
+// Prints the example of the configuration file that the packages ship.
+
+#include <iostream>
+
+#include "app/server_conf.h"
+
+int main() {
+  std::cout << eps::app::conf_template("");
+}

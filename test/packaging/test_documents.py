@@ -1,0 +1,141 @@
+"""Man pages and completion say what --help says: every option with its default, every command, and nothing else."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+BIN = pathlib.Path(os.environ.get("EPS_BIN", ROOT / "build/release/src/app"))
+PACKAGING = ROOT / "packaging"
+PAGES = {
+    BIN / "eps-client": "eps-client.8",
+    BIN / "eps-server": "eps-server.8",
+    BIN / "eps": "eps.1",
+    PACKAGING / "eps-configure.sh": "eps-configure.sh.8",
+}
+COMMAND_LINE_ONLY = {"--conf", "--help", "--version"}
+programs = pytest.mark.parametrize("program", PAGES, ids=lambda path: path.name)
+
+
+def help_of(program):
+    return subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def options_of_help(program):
+    """{"--port": "43439", "--stats": None, ...}: each option with its default."""
+    options = {}
+    for line in re.sub(r"\n {20,}", "  ", help_of(program)).splitlines():
+        # The default stands with the option of the daemons, and at the end of the description of the others.
+        if found := re.match(r" +(--[a-z-]+).*?(?:\(=([^)]*)\)|$)", line):
+            options[found.group(1)] = found.group(2)
+    return options
+
+
+def page(name):
+    """The source of a man page, with the words as a reader sees them."""
+    text = (PACKAGING / "man" / name).read_text()
+    return re.sub(r"\\f.|^\.(?:B|I|BR|BI|RB|IR) ", "", text, flags=re.M).replace("\\-", "-")
+
+
+def section(text, name):
+    return re.search(rf"^\.SH {name}\n(.*?)(?=^\.SH |\Z)", text, re.M | re.S).group(1)
+
+
+def tagged(text):
+    """The line behind each .TP: what the paragraph is about."""
+    return re.findall(r"^\.TP\n(.*)$", text, re.M)
+
+
+def options_of_page(name):
+    options = {}
+    for tag in tagged(section(page(name), "OPTIONS")):
+        found = re.match(r"(--[a-z-]+).*?(?:\(=([^)]*)\))?$", tag)
+        options[found.group(1)] = found.group(2)
+    return options
+
+
+def commands_of_help():
+    part = re.search(r"^Commands:\n(.*?)\n\n", help_of(BIN / "eps"), re.M | re.S).group(1)
+    return set(re.findall(r"^  (\S+(?: \S+)*)", part, re.M))
+
+
+@programs
+def test_every_option_stands_in_the_man_page(program):
+    theirs, ours = options_of_help(program), options_of_page(PAGES[program])
+    assert theirs.keys(), help_of(program)
+    where = f"packaging/man/{PAGES[program]}"
+    missing, gone = theirs.keys() - ours.keys(), ours.keys() - theirs.keys()
+    assert not missing, f"describe {sorted(missing)} in {where}: .TP, the option with its default, a sentence or two"
+    assert not gone, f"{program.name} --help does not know {sorted(gone)}: remove them from {where}"
+    differ = {name: (theirs[name], ours[name]) for name in theirs if theirs[name] != ours[name]}
+    assert not differ, f"write the defaults of --help as (=...) in {where}: {differ}"
+
+
+def test_every_command_stands_in_the_man_page():
+    theirs, ours = commands_of_help(), set(tagged(section(page("eps.1"), "COMMANDS")))
+    assert len(theirs) > 3
+    assert not theirs - ours, f"describe {sorted(theirs - ours)} in packaging/man/eps.1: .TP, the command, what it does"
+    assert not ours - theirs, f"eps --help does not know {sorted(ours - theirs)}: remove them from packaging/man/eps.1"
+
+
+def test_every_option_stands_in_the_page_of_the_file():
+    client, server = (set(options_of_help(BIN / f"eps-{p}")) - COMMAND_LINE_ONLY for p in ("client", "server"))
+    wanted = {"both programs": client & server, "the client": client - server, "the server": server - client}
+    text = section(page("eps.conf.5"), "OPTIONS")
+    for whose, options in wanted.items():
+        listed = re.search(rf"^In {whose}:\n(.*)", text, re.M).group(1)
+        assert set(re.findall(r"[a-z-]+", listed)) == {o.removeprefix("--") for o in options}, (
+            f'list the options of "In {whose}:" in packaging/man/eps.conf.5 as --help has them')
+
+
+def test_every_page_is_named_by_those_beside_it():
+    for name in PAGES.values():
+        others = set(PAGES.values()) - {name} - ({"eps-configure.sh.8"} if name == "eps.1" else set())
+        seen = section(page(name), "SEE ALSO")
+        for other in others | {"eps.conf.5"}:
+            assert other[:-2] in seen, f"{other} in SEE ALSO of packaging/man/{name}"
+
+
+@pytest.mark.parametrize("name", [*PAGES.values(), "eps.conf.5"])
+def test_pages_render_without_a_complaint(name):
+    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", PACKAGING / "man" / name],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_example_is_the_template_of_the_file():
+    example = subprocess.run([BIN / "eps-conf-example"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert "#key = eps1-..." in example and not re.search(r"^[^#\n\[]", example, re.M)
+
+
+def complete(program, *words):
+    """What the completion offers for the last of the words."""
+    script = '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _eps "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"; ' \
+             'printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script, PACKAGING / "eps.bash", program, *words], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+@programs
+def test_completion_of_options(program):
+    assert complete(program, "--") == options_of_help(program).keys()
+    assert complete(program, "--he") == {"--help"}
+
+
+def test_completion_of_values(tmp_path):
+    assert complete(BIN / "eps-client", "--log-level", "") == {"trace", "debug", "info", "warn", "error"}
+    assert complete(BIN / "eps-client", "--aead", "=", "a") == {"auto", "aes-256-gcm", "aes-128-gcm"}
+    assert complete(BIN / "eps-server", "--state", str(tmp_path.parent / tmp_path.name[:-1])) >= {str(tmp_path)}
+
+
+def test_completion_of_commands():
+    first = {command.split()[0] for command in commands_of_help()}
+    assert complete(BIN / "eps", "") == first
+    assert complete(BIN / "eps", "--json", "mem") == {"members"}
+    assert "remove" in complete(BIN / "eps", "--socket", "/none", "members", "")
+    assert complete(BIN / "eps", "--") == options_of_help(BIN / "eps").keys()
