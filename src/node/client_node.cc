@@ -201,8 +201,11 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
     if (datagram->arrival.relayed() || !bind_.on_reply(datagram->bytes, now)) {
       counters().drop(Drop::unauthorised);
     } else {
-      if (bind_.observed() != before) announce(out, now);
+      const bool moved = bind_.observed() != before;
+      if (moved) announce(out, now);
       peers_.set_relay(bind_.server(), relay_tag_, true, now);
+      // The NAT made its mapping to the server anew, so likely those to the peers as well.
+      if (moved && before) peers_.on_network_change(now);
     }
     return true;
   });

@@ -304,10 +304,9 @@ void Peers::tick(Peer& peer, Instant now) {
     }
     const bool silent = sent > received && now - received > mesh::kSilence;
     const bool by_server = peer.path.path() == Way::through(kServerRelay);
-    if (silent && by_server && now - peer.last_control_sent > std::chrono::seconds(1)) {
-      peer.path.ask(now);
-      relay_doubt_ = true;
-    }
+    if (silent && by_server && now - peer.last_control_sent > std::chrono::seconds(1)) peer.path.ask(now);
+    // This node's own NAT may have forgotten everything; then the server knows it by an old endpoint, too.
+    if (peer.path.in_doubt() || (silent && by_server)) relay_doubt_ = true;
     if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
       // The relay's own session with us has to last as long as it is needed.
       if (Peer* relay = find(*path->relay)) {

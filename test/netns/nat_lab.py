@@ -194,9 +194,10 @@ table inet router {{
         self.run("nft", "flush", "ruleset")
         self.flush_conntrack()
         time.sleep(seconds)
+        self._up()
+        # Last: a host asks for the gateway's MAC as soon as it has a carrier, and for a second never again.
         for port in ports:
             self.ip("link", "set", port, "up")
-        self._up()
 
     def renumber(self, last):
         """Another WAN address, as some providers give every night. Linux forgets the mappings of the old one."""

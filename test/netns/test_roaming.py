@@ -119,6 +119,12 @@ def test_router_restarts(lab):
     world.a.wait_path(world.b, "direct", 10)
 
 
+def test_router_gets_another_address(lab):
+    world = World(lab)
+    world.during("router gets another address", lambda: world.ra.renumber(200), limit=2.5)
+    world.a.wait_path(world.b, "direct", 25)
+
+
 @pytest.mark.parametrize("peer", ["open", "hard"])
 def test_nat_rebinds(lab, peer):
     """The router of a gives every flow another port: towards a peer that lets in anybody, and towards the relay."""
