@@ -342,7 +342,8 @@ void Peers::expire(Peer& peer, Instant now) {
 }
 
 Instant Peers::deadline_of(const Peer& peer) const {
-  Instant at = std::min(peer.tick_at, peer.path.next_deadline());
+  Instant at = peer.tick_at;
+  if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
   if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
   const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
     if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);

@@ -227,6 +227,13 @@ void World::pump_server() {
   }
 }
 
+// A deadline that has passed and stays would let the daemon spin.
+void World::check_progress(Instant& last, int& count) const {
+  count = last == clock_.now() ? count + 1 : 0;
+  last = clock_.now();
+  if (count > 1000) violated("a deadline stays in the past");
+}
+
 void World::arm(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   if (!k.node) return;
@@ -239,6 +246,7 @@ void World::arm(int c) {
     if (client.life != life) return;
     client.woken_at = kNever;
     if (client.node->next_deadline() <= clock_.now() && network_.wakes_at(client.host) <= clock_.now()) {
+      check_progress(client.last_deadline, client.deadlines_now);
       act(c, client.node->on_deadline(clock_.now()));
     } else {
       arm(c);
@@ -255,6 +263,7 @@ void World::arm_server() {
     if (server_.life != life) return;
     server_.woken_at = kNever;
     if (server_.node->next_deadline() <= clock_.now()) {
+      check_progress(server_.last_deadline, server_.deadlines_now);
       act(server_.node->on_deadline(clock_.now()));
     } else {
       arm_server();

@@ -7,6 +7,7 @@
 //   no inner byte stands in clear on the wire
 //   a frame is delivered to the member it was sent to, at most once, and unchanged
 //   no address or MAC belongs to two members
+//   no node asks for its timer at a time that has passed, over and over
 
 #include <map>
 #include <memory>
@@ -118,6 +119,8 @@ class World {
     std::map<control::ConnId, std::shared_ptr<SimStream>> streams;
     control::ConnId next_conn = 1;
     Instant woken_at = kNever;
+    Instant last_deadline{};
+    int deadlines_now = 0;
     std::uint64_t life = 0;
   };
   struct Client {
@@ -135,6 +138,8 @@ class World {
     std::unique_ptr<dataplane::Inbound> inbound;
     std::shared_ptr<SimStream> stream;
     Instant woken_at = kNever;
+    Instant last_deadline{};
+    int deadlines_now = 0;
     std::uint64_t life = 0;
     std::string fatal;
   };
@@ -143,6 +148,7 @@ class World {
   void act(node::ServerOutputs out);
   void pump_client(int c);
   void pump_server();
+  void check_progress(Instant& last, int& count) const;
   void arm(int c);
   void arm_server();
   void connect(int c);
