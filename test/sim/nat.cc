@@ -98,12 +98,20 @@ Nat::Mapping* Nat::find(const Key& key, Instant now) {
 Nat::Mapping* Nat::add(const Key& key, const Endpoint& external, const Endpoint& remote, Instant now) {
   const Endpoint owner = behaviour_.translates ? owner_of(remote) : Endpoint{};
   by_external_[{external, owner}] = key;
-  return &(mappings_[key] = {external, owner, {}, now});
+  return &(mappings_[key] = {external, owner, {}, now, next_number_++});
 }
 
 bool Nat::free(const Endpoint& external, const Endpoint& owner, Instant now) {
   const auto it = by_external_.find({external, owner});
   return it == by_external_.end() || find(it->second, now) == nullptr;
+}
+
+const Nat::Mapping* Nat::newest_of(const Endpoint& inside, Instant now) const {
+  const Mapping* newest = nullptr;
+  for (auto it = mappings_.lower_bound({inside, {}}); it != mappings_.end() && it->first.first == inside; ++it) {
+    if (alive(it->second.used, now) && (newest == nullptr || newest->number < it->second.number)) newest = &it->second;
+  }
+  return newest;
 }
 
 std::optional<Endpoint> Nat::allocate(const Endpoint& inside, const Endpoint& to, Instant now) {
@@ -112,8 +120,10 @@ std::optional<Endpoint> Nat::allocate(const Endpoint& inside, const Endpoint& to
     if (target == inside && free({external_, port}, owner, now)) return Endpoint{external_, port};
   }
   const bool in_order = behaviour_.ports == PortAllocation::sequential;
-  if (behaviour_.ports == PortAllocation::preserving && free({external_, inside.port}, owner, now)) {
-    return Endpoint{external_, inside.port};
+  if (behaviour_.ports == PortAllocation::preserving) {
+    const Mapping* other = newest_of(inside, now);
+    if (other != nullptr && free(other->external, owner, now)) return other->external;
+    if (free({external_, inside.port}, owner, now)) return Endpoint{external_, inside.port};
   }
   std::uint32_t at = in_order ? next_port_ - kFirstPort : static_cast<std::uint32_t>(rng_.below(kPorts));
   for (std::uint32_t tried = 0; tried < kPorts; ++tried, at = (at + 1) % kPorts) {

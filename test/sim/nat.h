@@ -16,14 +16,19 @@ namespace eps::sim {
 // What a mapping (RFC 4787, section 4.1) or a filter (section 5) distinguishes of the outside.
 enum class Dependence : std::uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };
 
-// Which external port a new mapping gets: the internal one where it is free and a random one else, the next, any.
+// Which external port a new mapping gets. Preserving, as Linux does it: the one that the internal endpoint has in its
+// newest other mapping, else the internal port, else a random one, whichever is free first. Sequential: the next.
 enum class PortAllocation : std::uint8_t { preserving, sequential, random };
+
+// Who inside is reached at the external address: nobody, the targets of forwarded ports (Linux), whoever the filter of
+// a mapping lets reach (RFC 4787, REQ-9).
+enum class Hairpinning : std::uint8_t { none, forwarded, all };
 
 struct NatBehaviour {
   Dependence mapping = Dependence::endpoint_independent;
   Dependence filtering = Dependence::address_and_port_dependent;
   PortAllocation ports = PortAllocation::preserving;
-  bool hairpinning = false;
+  Hairpinning hairpinning = Hairpinning::none;
   // Datagrams from outside keep a mapping open as those from inside do (REQ-6 leaves it open; Linux does).
   bool inbound_refreshes = false;
   bool translates = true;  // false: a firewall
@@ -57,6 +62,7 @@ class Nat {
     Endpoint owner;                       // see owner_of()
     std::map<Endpoint, Instant> remotes;  // whom it lets in, and since when nothing was sent there
     Instant used{};
+    std::uint64_t number = 0;  // grows
   };
   static Endpoint scope(Dependence dependence, const Endpoint& remote);
   Endpoint owner_of(const Endpoint& remote) const;
@@ -65,6 +71,7 @@ class Nat {
   Mapping* find(const Key& key, Instant now);
   Mapping* add(const Key& key, const Endpoint& external, const Endpoint& remote, Instant now);
   bool free(const Endpoint& external, const Endpoint& owner, Instant now);
+  const Mapping* newest_of(const Endpoint& inside, Instant now) const;
   std::optional<Endpoint> allocate(const Endpoint& inside, const Endpoint& to, Instant now);
 
   NatBehaviour behaviour_;
@@ -74,6 +81,7 @@ class Nat {
   std::map<std::pair<Endpoint, Endpoint>, Key> by_external_;  // external endpoint and owner
   std::map<std::uint16_t, Endpoint> forwards_;
   std::uint16_t next_port_;
+  std::uint64_t next_number_ = 1;
   std::uint32_t rebinds_ = 0;
 };
 

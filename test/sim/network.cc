@@ -171,7 +171,11 @@ std::optional<Network::Socket> Network::descend(Transit transit) {
     const auto inner = next_inner(transit.realm, transit.to.ip);
     if (!inner) return std::nullopt;
     if (Nat* in = gate(*inner, transit.to.ip)) {
-      if (transit.left == inner && !in->behaviour().hairpinning) return std::nullopt;
+      if (transit.left == inner) {
+        const Hairpinning turns = in->behaviour().hairpinning;
+        if (turns == Hairpinning::none) return std::nullopt;
+        if (turns == Hairpinning::forwarded && !in->forwarded(transit.to.port)) return std::nullopt;
+      }
       const auto to = in->inbound(transit.from, transit.to, clock_.now());
       if (!to) return std::nullopt;
       transit.to = *to;

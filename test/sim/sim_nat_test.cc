@@ -82,7 +82,9 @@ TEST_F(NatTest, OverloadsAPortWhereTheRemoteTellsTheHosts) {
   Nat nat = make({.mapping = kPort, .filtering = kPort, .ports = PortAllocation::preserving});
   EXPECT_EQ(nat.outbound(kInside, kX1, now)->port, 7000);
   EXPECT_EQ(nat.outbound(kOther, kX2, now)->port, 7000);
-  EXPECT_NE(nat.outbound(kOther, kX1, now)->port, 7000) << "towards this one it is taken";
+  const Endpoint taken = *nat.outbound(kOther, kX1, now);
+  EXPECT_NE(taken.port, 7000) << "towards this one it is taken";
+  EXPECT_EQ(nat.outbound(kOther, kY1, now), taken) << "the newest is kept for others";
   EXPECT_EQ(nat.inbound(kX1, {kExternal, 7000}, now), kInside);
   EXPECT_EQ(nat.inbound(kX2, {kExternal, 7000}, now), kOther);
 }
@@ -232,7 +234,7 @@ TEST_F(WaysTest, NeighboursReachEachOtherAndHomesHaveTheSameAddresses) {
 }
 
 TEST_F(WaysTest, HairpinsOnlyIfTheNatDoes) {
-  for (const bool hairpinning : {false, true}) {
+  for (const Hairpinning hairpinning : {Hairpinning::none, Hairpinning::forwarded, Hairpinning::all}) {
     const RealmId home =
         network.add_realm(kInternet, NatBehaviour{.filtering = kIndependent, .hairpinning = hairpinning});
     auto a = computer(home);
@@ -240,7 +242,11 @@ TEST_F(WaysTest, HairpinsOnlyIfTheNatDoes) {
     auto x = computer(kInternet);
     const Endpoint a_seen = *send(a, own(x), x);
     const Endpoint b_seen = *send(b, own(x), x);
-    EXPECT_EQ(send(a, b_seen, b), hairpinning ? std::optional(a_seen) : std::nullopt) << "REQ-9: the external source";
+    const bool to_all = hairpinning == Hairpinning::all;
+    EXPECT_EQ(send(a, b_seen, b), to_all ? std::optional(a_seen) : std::nullopt) << "REQ-9: the external source";
+    network.nat(home).forward(5000, own(b));
+    const bool at_all = hairpinning != Hairpinning::none;
+    EXPECT_EQ(send(a, {network.nat(home).external(), 5000}, b), at_all ? std::optional(a_seen) : std::nullopt);
   }
 }
 
