@@ -41,6 +41,8 @@ constexpr std::array kTable = {
     in_both("scorecard", Group::logging, Kind::optional_value,
             "file where statistics scorecard is written every 60 seconds", "/var/log/eps_client.stats",
             "/var/log/eps_server.stats"),
+    in_both("scorecard-format", Group::logging, Kind::value, "form of the scorecard: keys, prometheus or json", "keys",
+            "keys"),
     in_both("interval", Group::logging, Kind::value, "seconds between two statistics and between two scorecards", "60",
             "60"),
     in_both("log-level", Group::logging, Kind::value,

@@ -137,6 +137,11 @@ Result<std::string> aead_value(std::string_view text) {
   return must("must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");
 }
 
+Result<report::ScorecardFormat> scorecard_format_value(std::string_view text) {
+  if (const auto format = report::parse_scorecard_format(text)) return *format;
+  return must("must be keys, prometheus or json");
+}
+
 Result<ops::LogLevel> log_level_value(std::string_view text) {
   if (const auto level = ops::parse_log_level(text)) return *level;
   return must("must be trace, debug, info, warn or error");

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/types.h"
 #include "ops/log.h"
+#include "report/scorecard.h"
 
 namespace eps::app {
 
@@ -27,6 +28,7 @@ Result<std::string> socket_value(std::string_view text);
 Result<std::string> device_value(std::string_view text);
 Result<std::string> name_value(std::string_view text);
 Result<std::string> aead_value(std::string_view text);
+Result<report::ScorecardFormat> scorecard_format_value(std::string_view text);
 Result<ops::LogLevel> log_level_value(std::string_view text);
 // The checksum and form of the key are looked at; the sentence never repeats it.
 Result<std::string> key_value(std::string_view text);

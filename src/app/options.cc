@@ -156,11 +156,12 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.into("log-level", to.log_level, log_level_value);
   from.into("stats", to.stats, switch_value);
   from.into("scorecard", to.scorecard, path_value);
+  from.into("scorecard-format", to.scorecard_format, scorecard_format_value);
   from.number("interval", to.interval, 1, kMaxInterval);
   from.number("port", to.port, 1, 65535);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
 
-  static constexpr std::array<std::string_view, 3> kNotYet = {"scorecard", "graphviz", "graphviz-interval"};
+  static constexpr std::array<std::string_view, 2> kNotYet = {"graphviz", "graphviz-interval"};
   for (const std::string_view name : kNotYet) {
     if (!from.has(name)) continue;
     to.not_yet_notes.push_back("The option " + std::string(name) + " does nothing yet in this version.");

@@ -26,6 +26,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"log", "/tmp/l", [](auto& s) { return s.log == "/tmp/l"; }},
       {"stats", "", [](auto& s) { return s.stats; }},
       {"scorecard", "/tmp/s", [](auto& s) { return s.scorecard == "/tmp/s"; }},
+      {"scorecard-format", "json", [](auto& s) { return s.scorecard_format == report::ScorecardFormat::json; }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
       {"server", "192.168.1.42 eps.example.com",
        [](auto& s) {
@@ -52,6 +53,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"scorecard", "/tmp/s", [](auto& s) { return s.scorecard == "/tmp/s"; }},
       {"graphviz", "/tmp/eps_network.gv", [](auto& s) { return s.graphviz == "/tmp/eps_network.gv"; }},
       {"network", "172.20.18.0/24", [](auto& s) { return to_string(s.network) == "172.20.18.0/24"; }},
+      {"scorecard-format", "json", [](auto& s) { return s.scorecard_format == report::ScorecardFormat::json; }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
       {"sequential", "", [](auto& s) { return s.sequential; }},
       {"upnptimeout", "0", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(0); }},
@@ -236,11 +238,9 @@ TEST_F(Options, WhatDoesNothingYetIsSaidOnce) {
   const auto note = [](const std::string& name) { return "The option " + name + " does nothing yet in this version."; };
   EXPECT_TRUE(good(server({})).not_yet_notes.empty());
   EXPECT_TRUE(good(server({}, "stats = no\nscorecard = no")).not_yet_notes.empty());
-  EXPECT_THAT(good(server({"--stats", "--scorecard", "--graphviz"})).not_yet_notes,
-              ElementsAre(note("scorecard"), note("graphviz")));
+  EXPECT_THAT(good(server({"--stats", "--scorecard", "--graphviz"})).not_yet_notes, ElementsAre(note("graphviz")));
   EXPECT_THAT(good(server({}, "interval = 5\ngraphviz-interval = 7\n")).not_yet_notes,
               ElementsAre(note("graphviz-interval")));
-  EXPECT_THAT(good(complete_client({"--stats"}, "scorecard = /tmp/x\n")).not_yet_notes, ElementsAre(note("scorecard")));
 }
 
 TEST_F(Options, ConfigurationFiles) {

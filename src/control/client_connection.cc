@@ -87,6 +87,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     std::string why = refused->sentence;
     if (refused->code != removed && why.ends_with('.')) why.pop_back();
     refuse({std::move(why), refused->code != removed, false, unknown}, out);
+  } else if (std::holds_alternative<wire::ReportRequest>(message)) {
+    out.events.push_back(ReportRequested{});
   } else if (std::holds_alternative<wire::Ping>(message)) {
     send(wire::Pong{}, out, now);
   }
@@ -147,6 +149,21 @@ ClientConnection::Outputs ClientConnection::announce(std::vector<Candidate> cand
   std::erase_if(candidates, [](const Candidate& c) { return !c.endpoint.valid(); });
   if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
   if (welcomed_ && !ended_) send(wire::Candidates{std::move(candidates)}, out, now);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::report(TrafficReport report, Instant now) {
+  Outputs out;
+  auto& peers = report.peers;
+  const auto busier = [](const PeerReport& a, const PeerReport& b) {
+    return a.bytes_sent + a.bytes_received > b.bytes_sent + b.bytes_received;
+  };
+  if (peers.size() > kMaxPeersPerReport) {
+    std::nth_element(peers.begin(), peers.begin() + kMaxPeersPerReport, peers.end(), busier);
+    peers.resize(kMaxPeersPerReport);
+  }
+  for (PeerReport& peer : peers) peer.reason.resize(std::min(peer.reason.size(), kMaxReasonSize));
+  if (welcomed_ && !ended_) send(std::move(report), out, now);
   return out;
 }
 

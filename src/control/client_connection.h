@@ -37,7 +37,8 @@ struct Welcomed {
   std::uint32_t relay_tag = 0;
   std::string server_version;
 };
-struct ListChanged {};  // see ClientConnection::members()
+struct ListChanged {};      // see ClientConnection::members()
+struct ReportRequested {};  // answer with report()
 // The connection ends, and why.
 struct Refused {
   std::string sentence;
@@ -45,7 +46,7 @@ struct Refused {
   bool silent = false;            // the server hung up before a word: it may be restarting, or not be ours
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
 };
-using ClientEvent = std::variant<Welcomed, ListChanged, Refused>;
+using ClientEvent = std::variant<Welcomed, ListChanged, ReportRequested, Refused>;
 
 class ClientConnection {
  public:
@@ -65,6 +66,9 @@ class ClientConnection {
   Instant next_deadline() const;
   // Tells the server where this node may be reached; nothing before Welcomed. At most kMaxCandidates, the rest is cut.
   Outputs announce(std::vector<Candidate> candidates, Instant now);
+
+  // Answers ReportRequested. Nothing without a connection.
+  Outputs report(TrafficReport report, Instant now);
 
   const MemberList& members() const { return members_; }
 

@@ -42,6 +42,7 @@ struct TestClient {
   std::uint32_t relay_tag = 0;
   std::optional<Refused> refused;
   int lists = 0;
+  TrafficReport report;  // what it answers when asked
 
   bool connected() const { return connection.has_value(); }
   const MemberList& members() const { return connection ? connection->members() : held; }
@@ -156,6 +157,7 @@ class ControlTest : public testing::Test {
       if (TestClient* c = find(id)) c->server_closed = true;
     }
     for (const ServerEvent& event : out.events) events_.push_back(event);
+    for (auto& report : out.reports) reports_.push_back(std::move(report));
   }
 
   void take(TestClient& c, ClientConnection::Outputs out) {
@@ -167,6 +169,8 @@ class ControlTest : public testing::Test {
         c.bind_key.assign(welcome->bind_key.view().begin(), welcome->bind_key.view().end());
         c.relay_tag = welcome->relay_tag;
         c.enrolled = true;
+      } else if (std::holds_alternative<ReportRequested>(event)) {
+        take(c, c.connection->report(c.report, now_));
       } else if (auto* refused = std::get_if<Refused>(&event)) {
         c.refused = *refused;
         if (refused->forget_enrolment) c.enrolled = false;
@@ -198,6 +202,7 @@ class ControlTest : public testing::Test {
   registry::RegistryConfig config_;
   std::unique_ptr<registry::Registry> registry_;
   std::optional<Server> server_;
+  std::vector<std::pair<MemberId, TrafficReport>> reports_;
   std::list<TestClient> clients_;
   Instant now_{std::chrono::hours(1)};
   ConnId next_id_ = 1;

@@ -439,5 +439,38 @@ TEST_F(ControlTest, AnyMixOfChangesConverges) {
   expect_all_agree();
 }
 
+TEST_F(ControlTest, MembersReportTheirTrafficWhenAsked) {
+  TestClient &a = join("a"), &b = join("b");
+  a.report = {std::chrono::seconds(9), {{b.self->id, 5, 500, 4, 400, PathKind::relayed, {}, "no way"}}};
+  take(server_->request_reports());
+  run();
+  ASSERT_EQ(reports_.size(), 2U);
+  for (const auto& [from, report] : reports_) EXPECT_EQ(report, from == a.self->id ? a.report : TrafficReport{});
+
+  take(a, a.connection->report(a.report, now_));
+  run();
+  EXPECT_EQ(reports_.size(), 2U) << "nobody asked";
+  hang_up(b);
+  take(server_->request_reports());
+  run();
+  EXPECT_EQ(reports_.size(), 3U);
+}
+
+TEST_F(ControlTest, AReportThatIsTooLongIsCut) {
+  TestClient& a = join("a");
+  for (std::uint32_t i = 1; i <= kMaxPeersPerReport + 50; ++i) {
+    a.report.peers.push_back({{i}, 1, i, 1, 1, PathKind::direct, {}, std::string(200, 'r')});
+  }
+  take(server_->request_reports());
+  run();
+  ASSERT_EQ(reports_.size(), 1U);
+  EXPECT_EQ(reports_[0].second.peers.size(), kMaxPeersPerReport);
+  for (const PeerReport& peer : reports_[0].second.peers) {
+    EXPECT_GT(peer.peer.value, 50U) << "the busiest stay";
+    EXPECT_EQ(peer.reason.size(), kMaxReasonSize);
+  }
+  EXPECT_TRUE(a.connected());
+}
+
 }  // namespace
 }  // namespace eps::control

@@ -68,6 +68,7 @@ class Server {
     std::vector<std::pair<ConnId, Bytes>> to_send;
     std::vector<ConnId> to_close;  // after what is to be sent
     std::vector<ServerEvent> events;
+    std::vector<std::pair<MemberId, TrafficReport>> reports;
   };
   Outputs on_open(ConnId id, const Endpoint& from, Instant now);
   Outputs on_bytes(ConnId id, ByteView bytes, Instant now);
@@ -76,6 +77,8 @@ class Server {
   Instant next_deadline() const;
   // The member's data socket was seen at this endpoint: that becomes a candidate of it.
   Outputs on_observed(MemberId member, const Endpoint& endpoint, Instant now);
+  // Asks all members for a report of their traffic.
+  Outputs request_reports();
   // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
   Result<Outputs> remove(std::string_view name, Instant now);
 
@@ -97,6 +100,7 @@ class Server {
     std::uint64_t list_version = 0;
     bool push_whole = false;
     bool ending = false;
+    bool report_awaited = false;
     Credentials credentials;
     bool authenticated() const { return member.value != 0; }
     Instant deadline() const {

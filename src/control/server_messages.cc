@@ -67,6 +67,11 @@ void Server::on_message(ConnId id, Connection& c, const wire::ControlMessage& me
   if (!c.authenticated()) return reject(id, c, "did not say hello", out, now);
   if (const auto* candidates = std::get_if<wire::Candidates>(&message)) return on_candidates(c, *candidates);
   if (std::holds_alternative<wire::Ping>(message)) return send(id, c, wire::Pong{}, out);
+  if (const auto* report = std::get_if<TrafficReport>(&message)) {
+    // One for each question: nobody makes us work by sending more.
+    if (std::exchange(c.report_awaited, false)) out.reports.emplace_back(c.member, *report);
+    return;
+  }
   if (std::holds_alternative<wire::Resync>(message)) {
     c.push_whole = true;
     pushed_version_ = 0;
@@ -153,6 +158,16 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});
   registry_.set_candidates(id, std::move(all));
   push(out, now);
+  return out;
+}
+
+Server::Outputs Server::request_reports() {
+  Outputs out;
+  for (auto& [id, c] : connections_) {
+    if (!c.authenticated() || c.ending) continue;
+    c.report_awaited = true;
+    send(id, c, wire::ReportRequest{}, out);
+  }
   return out;
 }
 

@@ -11,24 +11,12 @@
 #include "base/time.h"
 #include "model/nat.h"
 #include "model/network.h"
+#include "model/path_kind.h"
 #include "model/port_mapping.h"
+#include "model/traffic_report.h"
 #include "model/way.h"
 
 namespace eps {
-
-// How frames reach a peer at this moment.
-enum class PathKind : std::uint8_t { none, direct, relayed };
-inline const char* name_of(PathKind kind) {
-  switch (kind) {
-    case PathKind::direct:
-      return "direct";
-    case PathKind::relayed:
-      return "relayed";
-    case PathKind::none:
-      break;
-  }
-  return "none";
-}
 
 // What was tried by one way to a peer, and what came of it.
 struct WayStatus {
@@ -126,6 +114,7 @@ struct ServerMemberStatus {
   std::optional<Endpoint> control;  // TCP peer address while connected
   std::optional<Endpoint> data;     // bound UDP endpoint
   TrafficTotals relayed;            // relayed for this sender (forwarded), and to it (sent)
+  std::optional<Duration> uptime;   // of its program, as it told last
 };
 
 struct ServerStatus {
@@ -139,6 +128,7 @@ struct ServerStatus {
   std::vector<PortMapping> port_mappings;
   std::map<std::string, std::uint64_t> drops;
   std::vector<ServerMemberStatus> members;
+  std::vector<PairStatus> pairs;
 };
 
 }  // namespace eps

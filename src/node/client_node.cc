@@ -110,6 +110,17 @@ void ClientNode::on_event(const control::ListChanged&, ClientOutputs& out, Insta
   if (const Member* self = self_ ? members_.find(self_->id) : nullptr) self_ = *self;
 }
 
+void ClientNode::on_event(const control::ReportRequested&, ClientOutputs& out, Instant now) {
+  TrafficReport report{.uptime = now - started_, .peers = {}};
+  for (const PeerStatus& peer : peers_.status(now)) {
+    const TrafficTotals& t = peer.traffic;
+    if (peer.path == PathKind::none && t.packets_sent == 0 && t.packets_received == 0) continue;
+    report.peers.push_back({peer.member.id, t.packets_sent, t.bytes_sent, t.packets_received, t.bytes_received,
+                            peer.path, peer.round_trip, peer.why_relayed});
+  }
+  out.merge(take(connection_->report(std::move(report), now), now));
+}
+
 void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, Instant now) {
   (void)now;
   server_note_ = refused.sentence;

@@ -84,6 +84,7 @@ class ClientNode {
   ClientOutputs take(control::ClientConnection::Outputs from, Instant now);
   void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
+  void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
   void look_anew(Instant now);
   void announce(ClientOutputs& out, Instant now);

@@ -22,37 +22,47 @@ ServerNode::ServerNode(registry::Registry& registry, ServerParams params, ports:
       udp_(udp),
       published_(published),
       control_(registry, {params_.version, params_.port}, rng),
+      reports_(now),
       started_(now) {}
 
 ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Instant now) {
-  return take(control_.on_open(id, from, now));
+  return take(control_.on_open(id, from, now), now);
 }
 ServerOutputs ServerNode::on_bytes(control::ConnId id, ByteView bytes, Instant now) {
   counters_.received(1, bytes.size());
-  return take(control_.on_bytes(id, bytes, now));
+  return take(control_.on_bytes(id, bytes, now), now);
 }
 ServerOutputs ServerNode::on_closed(control::ConnId id, Instant now) {
-  return take(control_.on_closed(id, now));
+  return take(control_.on_closed(id, now), now);
 }
 ServerOutputs ServerNode::on_deadline(Instant now) {
-  return take(control_.on_deadline(now));
+  return take(control_.on_deadline(now), now);
+}
+
+ServerOutputs ServerNode::request_reports(Instant now) {
+  return take(control_.request_reports(), now);
 }
 
 Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
   auto removed = control_.remove(name, now);
   if (!removed) return removed.error();
-  return take(std::move(*removed));
+  return take(std::move(*removed), now);
 }
 
-ServerOutputs ServerNode::take(control::Server::Outputs from) {
+ServerOutputs ServerNode::take(control::Server::Outputs from, Instant now) {
   ServerOutputs out;
   out.to_send = std::move(from.to_send);
   for (const auto& [id, bytes] : out.to_send) counters_.sent(1, bytes.size());
   out.to_close = std::move(from.to_close);
   for (const control::ServerEvent& event : from.events) {
     if (event.kind == control::ServerEvent::Kind::joined) ++connections_established_;
+    if (event.kind == control::ServerEvent::Kind::removed) reports_.keep(registry_.members());
     out.members_changed |= event.members_changed();
     out.notes.push_back(event.sentence);
+  }
+  for (auto& [member, report] : from.reports) {
+    std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });
+    reports_.take(member, report, now);
   }
   // Credentials change only with a connection, so what was bound under older ones ends here.
   const auto ended = std::erase_if(bound_, [&](const auto& entry) {
@@ -97,7 +107,7 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   if (moved) publish();  // before the reply: the member may relay as soon as it has it
   const ports::TxDatagram tx{bound.endpoint, reply, 0};
   if (udp_.send({&tx, 1}) == 1) counters_.sent(1, reply.size());
-  if (moved) out.merge(take(control_.on_observed(request->member, bound.endpoint, now)));
+  if (moved) out.merge(take(control_.on_observed(request->member, bound.endpoint, now), now));
 }
 
 void ServerNode::publish() {
@@ -123,11 +133,19 @@ ServerStatus ServerNode::status(Instant now) const {
     ServerMemberStatus m;
     m.member = member;
     m.control = control_.connected_from(id);
+    m.uptime = reports_.uptime(id);
     if (const auto it = bound_.find(id); it != bound_.end()) {
       m.data = it->second.endpoint;
       m.relayed = totals_of(*it->second.counters);
     }
     s.members.push_back(std::move(m));
+  }
+  for (const auto& [key, pair] : reports_.pairs()) {
+    s.pairs.push_back(pair);
+    // What a member that is gone said of its paths does not count any more.
+    if (const Member* from = registry_.find(key.first); from == nullptr || !from->online) {
+      s.pairs.back().path = PathKind::none;
+    }
   }
   return s;
 }

@@ -17,6 +17,7 @@
 #include "dataplane/relay.h"
 #include "dataplane/upcall.h"
 #include "model/status.h"
+#include "node/traffic_reports.h"
 #include "ports/udp.h"
 #include "registry/registry.h"
 
@@ -48,6 +49,8 @@ class ServerNode {
   ServerOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ServerOutputs on_deadline(Instant now);
   Instant next_deadline() const { return control_.next_deadline(); }
+  // Asks all members what they counted; status() has it when they have answered.
+  ServerOutputs request_reports(Instant now);
   // Evicts a member.
   Result<ServerOutputs> remove(std::string_view name, Instant now);
 
@@ -61,7 +64,7 @@ class ServerNode {
     std::uint64_t last_number = 0;
     std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   };
-  ServerOutputs take(control::Server::Outputs from);
+  ServerOutputs take(control::Server::Outputs from, Instant now);
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
   void publish();
 
@@ -72,6 +75,7 @@ class ServerNode {
   control::Server control_;
   std::map<MemberId, Bound> bound_;
   Counters counters_;
+  TrafficReports reports_;
   std::uint64_t connections_established_ = 0;
   Instant started_;
 };

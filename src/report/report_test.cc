@@ -66,9 +66,10 @@ ServerStatus server_status() {
   s.traffic.packets_forwarded = 3;
   s.traffic.bytes_forwarded = 4500;
   ServerMemberStatus alice{
-      member(1, "alice", "10.0.8.1", true), parse_endpoint("192.0.2.5:4000"), parse_endpoint("192.0.2.5:4001"), {}};
+      member(1, "alice", "10.0.8.1", true), parse_endpoint("192.0.2.5:4000"), parse_endpoint("192.0.2.5:4001"), {}, {}};
   alice.relayed.bytes_forwarded = 4500;
-  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}}};
+  s.pairs = {{{1}, {2}, 100, 10000, 93, 9300, PathKind::relayed, std::chrono::microseconds(2500), "no way"}};
+  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}, {}}};
   return s;
 }
 
@@ -116,10 +117,13 @@ TEST(StatusJson, FieldNamesAreStable) {
       "address aead aead_library endpoint id last_handshake_seconds mac name online path public_key round_trip_ms "
       "traffic version ");
   EXPECT_EQ(names(server),
-            "connections_established drops list_version members network port port_mappings program traffic "
+            "connections_established drops list_version members network pairs port port_mappings program traffic "
             "uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
-            "address control_endpoint data_endpoint id mac name online public_key relayed version ");
+            "address control_endpoint data_endpoint id mac name online public_key relayed uptime_seconds "
+            "version ");
+  EXPECT_EQ(names(server["pairs"][0]),
+            "bytes_received bytes_sent from packets_received packets_sent path reason round_trip_ms to ");
   EXPECT_EQ(names(server["traffic"]),
             "bytes_forwarded bytes_received bytes_sent packets_forwarded packets_received packets_sent ");
 }
@@ -133,6 +137,18 @@ TEST(StatusJson, OfAClientThatHasNotJoinedYet) {
   EXPECT_TRUE(j["peers"].is_array());
   EXPECT_TRUE(j["drops"].is_object());
   EXPECT_THAT(status_text(j), HasSubstr("not connected; last tried -: the connection is refused\n"));
+}
+
+TEST(StatusJson, PairsOfAServer) {
+  EXPECT_EQ(to_json(server_status())["pairs"], json::array({{{"from", "alice"},
+                                                             {"to", "bob"},
+                                                             {"path", "relayed"},
+                                                             {"reason", "no way"},
+                                                             {"round_trip_ms", 2.5},
+                                                             {"packets_sent", 100},
+                                                             {"bytes_sent", 10000},
+                                                             {"packets_received", 93},
+                                                             {"bytes_received", 9300}}}));
 }
 
 TEST(MemberTable, ListsByAddress) {

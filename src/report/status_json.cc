@@ -45,13 +45,34 @@ json member_json(const Member& m) {
           {"online", m.online}};
 }
 
+json milliseconds(const std::optional<Duration>& d) {
+  return d ? json(std::chrono::duration<double, std::milli>(*d).count()) : json(nullptr);
+}
+
+json pairs_json(const ServerStatus& s) {
+  std::map<MemberId, std::string> names;
+  for (const ServerMemberStatus& m : s.members) names[m.member.id] = m.member.name;
+  json out = json::array();
+  for (const PairStatus& p : s.pairs) {
+    out.push_back({{"from", names[p.from]},
+                   {"to", names[p.to]},
+                   {"path", name_of(p.path)},
+                   {"reason", or_null(p.reason)},
+                   {"round_trip_ms", milliseconds(p.round_trip)},
+                   {"packets_sent", p.packets_sent},
+                   {"bytes_sent", p.bytes_sent},
+                   {"packets_received", p.packets_received},
+                   {"bytes_received", p.bytes_received}});
+  }
+  return out;
+}
+
 json peer_json(const PeerStatus& peer) {
   json out = member_json(peer.member);
   out["path"] = name_of(peer.path);
   out["endpoint"] = or_null(peer.endpoint);
   out["last_handshake_seconds"] = peer.since_handshake ? json(seconds(*peer.since_handshake)) : json(nullptr);
-  out["round_trip_ms"] =
-      peer.round_trip ? json(std::chrono::duration<double, std::milli>(*peer.round_trip).count()) : json(nullptr);
+  out["round_trip_ms"] = milliseconds(peer.round_trip);
   out["aead"] = or_null(peer.aead);
   out["aead_library"] = or_null(peer.aead_library);
   out["traffic"] = traffic_json(peer.traffic);
@@ -99,11 +120,13 @@ json to_json(const ServerStatus& s) {
               {"network", network_json(s.network)},
               {"port", s.port},
               {"connections_established", s.connections_established},
-              {"members", json::array()}};
+              {"members", json::array()},
+              {"pairs", pairs_json(s)}};
   for (const ServerMemberStatus& m : s.members) {
     json member = member_json(m.member);
     member["control_endpoint"] = or_null(m.control);
     member["data_endpoint"] = or_null(m.data);
+    member["uptime_seconds"] = m.uptime ? json(seconds(*m.uptime)) : json(nullptr);
     member["relayed"] = traffic_json(m.relayed);
     out["members"].push_back(std::move(member));
   }

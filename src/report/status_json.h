@@ -11,8 +11,11 @@
 //          server {connected, endpoint?, note}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
 //          last_handshake_seconds?, round_trip_ms?, aead?, aead_library?, traffic {...}
-// Server:  port, members [...]
-//   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...}
+// Server:  port, members [...], pairs [...]
+//   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
+//          uptime_seconds? (of its program, as it told last)
+//   pair:  from, to, path, reason? (why not direct), round_trip_ms?, packets_sent, bytes_sent (as `from` counted),
+//          packets_received, bytes_received (as `to` counted), all since the server started
 
 #include <nlohmann/json_fwd.hpp>
 

@@ -64,6 +64,7 @@ class ClientDaemon {
   Result<crypto::KeyPair> load_identity();
   Result<void> start_worker();
   void start_mapper();
+  Reporter::Sources sources();
   void act(node::ClientOutputs out);
   void log_members();
   void look_at_addresses();
@@ -93,10 +94,7 @@ class ClientDaemon {
   std::unique_ptr<ops::StatusSocket> socket_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
-  Reporter reporter_{loop_.io(), log_, [this] {
-                       const ClientStatus s = node_->status(os::now());
-                       return report::Totals{s.traffic, s.connections_established};
-                     }};
+  Reporter reporter_{loop_.io(), log_, sources()};
   std::unique_ptr<Worker> worker_;
   PublicKey server_key_;
   std::string logged_members_;
@@ -198,6 +196,18 @@ Result<void> ClientDaemon::start_worker() {
   if (!worker) return worker.error();
   worker_ = std::move(*worker);
   return {};
+}
+
+Reporter::Sources ClientDaemon::sources() {
+  Reporter::Sources out;
+  out.totals = [this] {
+    const ClientStatus s = node_->status(os::now());
+    return report::Totals{s.traffic, s.connections_established};
+  };
+  out.figures = [this](const report::Passed& passed, std::int64_t unix_time) {
+    return report::figures_of(node_->status(os::now()), passed, unix_time);
+  };
+  return out;
 }
 
 void ClientDaemon::start_mapper() {

@@ -1,17 +1,38 @@
 #include "runtime/reporter.h"
 
-namespace eps::runtime {
+#include <algorithm>
+#include <chrono>
 
-Reporter::Reporter(boost::asio::io_context& io, ops::Log& log, std::function<report::Totals()> totals)
-    : log_(log), totals_(std::move(totals)), timer_(io, [this] { report(); }) {}
+#include "os/files.h"
+
+namespace eps::runtime {
+namespace {
+
+constexpr mode_t kScorecardMode = 0644;  // for other programs
+
+std::int64_t unix_time() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::floor<std::chrono::seconds>(since).count();
+}
+
+}  // namespace
+
+Reporter::Reporter(boost::asio::io_context& io, ops::Log& log, Sources sources)
+    : log_(log), sources_(std::move(sources)), timer_(io, [this] { report(); }) {}
 
 void Reporter::apply(const CommonSettings& settings) {
-  const bool idle = !stats_;
   stats_ = settings.stats;
-  if (!stats_) return timer_.arm(kNever);
-  if (!idle && settings.interval == interval_) return;
+  scorecard_ = settings.scorecard;
+  format_ = settings.scorecard_format;
+  failure_.clear();
+  const bool wanted = stats_ || scorecard_ || sources_.after;
+  if (!wanted) {
+    interval_ = std::chrono::seconds(0);
+    return timer_.arm(kNever);
+  }
+  if (interval_ == settings.interval) return;
   interval_ = settings.interval;
-  before_ = totals_();
+  before_ = sources_.totals();
   looked_at_ = os::now();
   due_ = looked_at_ + interval_;
   timer_.arm(due_);
@@ -19,18 +40,28 @@ void Reporter::apply(const CommonSettings& settings) {
 
 void Reporter::report() {
   const Instant now = os::now();
-  const report::Totals total = totals_();
+  const report::Totals total = sources_.totals();
   const report::Totals passed = total - before_;
-  const double seconds = std::chrono::duration<double>(now - looked_at_).count();
   if (stats_) {
-    log_.info(report::rates_line(passed, seconds));
+    log_.info(report::rates_line(passed, std::chrono::duration<double>(now - looked_at_).count()));
     log_.info(report::statistics_text(passed, total, interval_));
   }
+  if (scorecard_) write_scorecard({passed, std::chrono::round<std::chrono::milliseconds>(now - looked_at_)});
+  if (sources_.after) sources_.after();
   before_ = total;
   looked_at_ = now;
   // In step, but with nothing to catch up with after a sleep.
-  due_ = std::max(due_ + interval_, now);
+  due_ += interval_;
+  if (due_ <= now) due_ = now + interval_;
   timer_.arm(due_);
+}
+
+void Reporter::write_scorecard(const report::Passed& passed) {
+  const std::string text = report::scorecard_text(sources_.figures(passed, unix_time()), format_);
+  const auto written = os::write_file_atomic(*scorecard_, text, kScorecardMode);
+  const std::string failure = written ? "" : written.error().what;
+  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is mended.");
+  failure_ = failure;
 }
 
 }  // namespace eps::runtime

@@ -1,11 +1,12 @@
 #pragma once
 
-// What a daemon does every --interval seconds: statistics to the log.
+// What a daemon does every --interval seconds: statistics to the log, the scorecard.
 
 #include <functional>
 #include <string>
 
 #include "ops/log.h"
+#include "report/scorecard.h"
 #include "report/statistics.h"
 #include "runtime/control_loop.h"
 #include "runtime/settings.h"
@@ -14,17 +15,26 @@ namespace eps::runtime {
 
 class Reporter {
  public:
-  Reporter(boost::asio::io_context& io, ops::Log& log, std::function<report::Totals()> totals);
+  struct Sources {
+    std::function<report::Totals()> totals;
+    std::function<std::vector<report::Figure>(const report::Passed&, std::int64_t unix_time)> figures;
+    std::function<void()> after;  // at the end of every interval; where it is given, also when nothing is written
+  };
+  Reporter(boost::asio::io_context& io, ops::Log& log, Sources sources);
   // Begins, or goes on with other settings: the running interval starts anew when its length changes.
   void apply(const CommonSettings& settings);
 
  private:
   void report();
+  void write_scorecard(const report::Passed& passed);
 
   ops::Log& log_;
-  std::function<report::Totals()> totals_;
+  Sources sources_;
   std::chrono::seconds interval_{0};
   bool stats_ = false;
+  std::optional<std::string> scorecard_;
+  report::ScorecardFormat format_ = report::ScorecardFormat::keys;
+  std::string failure_;  // the last one told
   report::Totals before_;
   Instant looked_at_{};
   Instant due_{};

@@ -63,6 +63,7 @@ class ServerDaemon {
   Result<void> listen();
   Result<void> start_worker();
   void start_mapper();
+  Reporter::Sources sources();
   void accept();
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
@@ -87,10 +88,7 @@ class ServerDaemon {
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
-  Reporter reporter_{loop_.io(), log_, [this] {
-                       const ServerStatus s = node_->status(os::now());
-                       return report::Totals{s.traffic, s.connections_established};
-                     }};
+  Reporter reporter_{loop_.io(), log_, sources()};
   std::vector<PortMapping> port_mappings_;
 };
 
@@ -173,6 +171,20 @@ Result<void> ServerDaemon::start_worker() {
   if (!worker) return worker.error();
   worker_ = std::move(*worker);
   return {};
+}
+
+Reporter::Sources ServerDaemon::sources() {
+  Reporter::Sources out;
+  out.totals = [this] {
+    const ServerStatus s = node_->status(os::now());
+    return report::Totals{s.traffic, s.connections_established};
+  };
+  out.figures = [this](const report::Passed& passed, std::int64_t unix_time) {
+    return report::figures_of(node_->status(os::now()), passed, unix_time);
+  };
+  // The answers are there long before the next interval ends.
+  out.after = [this] { act(node_->request_reports(os::now())); };
+  return out;
 }
 
 void ServerDaemon::start_mapper() {

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/types.h"
 #include "ops/log.h"
+#include "report/scorecard.h"
 
 namespace eps::runtime {
 
@@ -21,8 +22,9 @@ struct CommonSettings {
   ops::LogLevel log_level = ops::LogLevel::info;
   bool stats = false;
   std::optional<std::string> scorecard;  // the file; nullopt: none is written
-  std::chrono::seconds interval{60};     // of statistics and scorecard
-  std::string state = "/var/lib/eps";    // the daemon's own lies in client/ or server/ under it
+  report::ScorecardFormat scorecard_format = report::ScorecardFormat::keys;
+  std::chrono::seconds interval{60};   // of statistics and scorecard
+  std::string state = "/var/lib/eps";  // the daemon's own lies in client/ or server/ under it
   std::string socket;
   std::uint16_t port = kDefaultPort;
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control.pb.h"
+#include "wire/report_proto.h"
 
 namespace eps::wire {
 namespace {
@@ -188,6 +189,12 @@ void put(const Pong&, proto::Envelope& out) {
 void put(const Resync&, proto::Envelope& out) {
   out.mutable_resync();
 }
+void put(const ReportRequest&, proto::Envelope& out) {
+  out.mutable_report_request();
+}
+void put(const TrafficReport& from, proto::Envelope& out) {
+  wire::put(from, *out.mutable_report());
+}
 void put(const UnknownMessage&, proto::Envelope&) {}
 
 }  // namespace
@@ -230,6 +237,12 @@ Result<ControlMessage> decode(ByteView bytes) {
       break;
     case proto::Envelope::kResync:
       out = Resync{};
+      break;
+    case proto::Envelope::kReportRequest:
+      out = ReportRequest{};
+      break;
+    case proto::Envelope::kReport:
+      if (TrafficReport report; wire::take(envelope.report(), report)) out = std::move(report);
       break;
     case proto::Envelope::MESSAGE_NOT_SET:
       if (envelope.mandatory()) {

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "model/network.h"
+#include "model/traffic_report.h"
 
 namespace eps::wire {
 
@@ -59,10 +60,11 @@ struct Refused {
 struct Ping {};
 struct Pong {};
 struct Resync {};          // the client's list does not match its digest: send the whole list
+struct ReportRequest {};   // the server asks for a TrafficReport
 struct UnknownMessage {};  // of a newer version and not mandatory: to be skipped
 
-using ControlMessage =
-    std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, UnknownMessage>;
+using ControlMessage = std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest,
+                                    TrafficReport, UnknownMessage>;
 
 // REQUIRES: the limits are kept; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);

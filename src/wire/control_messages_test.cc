@@ -45,6 +45,42 @@ TEST(ControlMessages, RoundTrip) {
   EXPECT_EQ(round_trip(Refused{RefusalCode::full, "no room"}).sentence, "no room");
 }
 
+TrafficReport largest_report() {
+  TrafficReport report;
+  report.uptime = std::chrono::hours(1000);
+  PeerReport peer{{0xffffff},
+                  UINT64_MAX,
+                  UINT64_MAX,
+                  UINT64_MAX,
+                  UINT64_MAX,
+                  PathKind::relayed,
+                  std::chrono::seconds(3599),
+                  std::string(kMaxReasonSize, 'r')};
+  report.peers.assign(kMaxPeersPerReport, peer);
+  return report;
+}
+
+TEST(ControlMessages, AReportOfTraffic) {
+  TrafficReport report = largest_report();
+  EXPECT_LE(encode(report).size(), kMaxControlMessage);
+  report.peers[1] = {{7}, 1, 2, 3, 4, PathKind::none, std::nullopt, ""};
+  EXPECT_EQ(round_trip(report), report);
+  EXPECT_TRUE(std::holds_alternative<ReportRequest>(*decode(encode(ReportRequest{}))));
+
+  const auto breaks = [](auto change) {
+    TrafficReport bad = largest_report();
+    change(bad);
+    return !decode(encode(bad));
+  };
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.peers.push_back(r.peers[0]); }));
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.peers[3].peer = {0}; }));
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.peers[3].peer = {1 << 24}; }));
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.peers[3].reason += "r"; }));
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.peers[3].reason = "a\nb"; }));
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.peers[3].path = static_cast<PathKind>(3); }));
+  EXPECT_TRUE(breaks([](TrafficReport& r) { r.uptime = std::chrono::hours(24 * 366 * 100); }));
+}
+
 TEST(ControlMessages, TheLargestPartFitsAFrame) {
   MemberDelta delta;
   for (std::uint32_t i = 1; i <= kMaxMembersPerDelta; ++i) {

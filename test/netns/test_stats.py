@@ -5,8 +5,10 @@
      [b] ───────┘
 """
 
+import json
 import re
 
+import pytest
 from lab import wait_until
 
 TEXT = re.compile(
@@ -103,3 +105,77 @@ def test_server_counts_what_it_relays(network):
     assert total["connections", "established"] == 2
     assert total["packets", "sent"] > 0, "its own messages"
     assert total["packets", "received"] >= total["packets", "forwarded"]
+
+
+def keys(path):
+    """A scorecard of the form "keys", {} while there is none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    assert all(re.fullmatch(r"[a-zA-Z0-9_.-]+=\d+", line) for line in lines)
+    return {name: int(value) for name, value in (line.split("=") for line in lines)}
+
+
+def test_scorecards_agree_with_the_counters(network):
+    cards = {name: network.directory / f"{name}.stats" for name in ("server", "a", "b")}
+    network.server(scorecard=cards["server"], interval=1)
+    a, b = (network.client(n, scorecard=cards[n], interval=1) for n in "ab")
+    a.wait_sees(b)
+    for client in a, b:
+        quiet(client)
+    assert a.ping(b) == 3
+    before = wait_until(lambda: keys(cards["a"]).get("peer.b.packets_sent") and keys(cards["a"]), "a's scorecard")
+    assert a.ping(b, 50, 0.02, "-s", SIZE) == 50
+    says = of_status(a)
+    after = wait_until(lambda: (card := keys(cards["a"]))["total.bytes_sent"] == says["bytes", "sent"] and card,
+                       "all of it")
+    for (unit, what), n in says.items():
+        assert after[f"total.{unit}_{what}"] == after[f"peer.b.{unit}_{what}"] == n
+    assert after["peers_online"] == after["peers_direct"] == after["peer.b.direct"] == 1
+    assert after["uptime_seconds"] >= before["uptime_seconds"] and after["total.connections_established"] == 1
+    assert after["peer.b.round_trip_microseconds"] > 0
+
+    def agree():
+        card = keys(cards["server"])
+        return all(card.get(f"pair.a.b.{unit}_{side}") == says[unit, "sent"] for unit in ("packets", "bytes")
+                   for side in ("sent", "received")) and card
+    card = wait_until(agree, "the server has what a sent and what b received")
+    assert card["pair.a.b.packets_lost"] == card["pair.b.a.packets_lost"] == 0
+    assert card["pair.a.b.direct"] == 1 and card["members_online"] == 2 and card["member.a.uptime_seconds"] > 0
+    assert not list(network.directory.glob("*.stats?*")), "no temporary file is left"
+
+
+def test_one_way_loss_shows_on_the_side_that_loses(network):
+    """Of what a sends to b directly every second datagram is lost; what b sends arrives."""
+    card = network.directory / "server.stats"
+    network.server(scorecard=card, interval=1)
+    a, b = (network.client(n, network.host(n, v6=False)) for n in "ab")
+    a.wait_sees(b)
+    assert a.ping(b) == 3
+    a.wait_path(b, "direct")
+    b.host.run("nft", "add table inet lossy; add chain inet lossy in { type filter hook input priority 0; };"
+               f"add rule inet lossy in ip saddr {a.host.v4} meta l4proto udp udp length > 1000 numgen inc mod 2 == 0 drop")
+    answered = a.ping(b, 60, 0.02, "-s", SIZE)
+    assert 25 <= answered <= 35
+    lost = 60 - answered
+    wait_until(lambda: keys(card).get("pair.a.b.packets_lost") == lost, f"{lost} packets from a to b are lost")
+    assert keys(card)["pair.b.a.packets_lost"] == 0
+
+
+@pytest.mark.parametrize("form", ["prometheus", "json"])
+def test_other_forms(network, form):
+    card = network.directory / "card"
+    network.server(scorecard=card, scorecard_format=form, interval=1)
+    network.clients("a", "b")
+    text = wait_until(lambda: card.exists() and "uptime_seconds" in card.read_text() and card.read_text(), "a scorecard")
+    if form == "json":
+        assert json.loads(text)["member"]["a"]["online"] == 1
+        return
+    samples = [line for line in text.splitlines() if not line.startswith("# ")]
+    assert 'eps_member_online{member="a"} 1' in samples
+    assert all(re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"]+",?)+\})? \d+', line) for line in samples)
+
+
+def test_a_scorecard_that_cannot_be_written_is_said_once(network):
+    server = network.server(scorecard="/proc/none/card", interval=1)
+    server.wait_log(r"/proc/none/card.*there is no scorecard")
+    wait_until(lambda: server.status()["uptime_seconds"] >= 4, "some intervals have passed")
+    assert server.log().count("there is no scorecard") == 1

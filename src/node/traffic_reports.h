@@ -1,0 +1,42 @@
+#pragma once
+
+// The server's book of what members say of their traffic with each other.
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "model/network.h"
+#include "model/traffic_report.h"
+
+namespace eps::node {
+
+class TrafficReports {
+ public:
+  explicit TrafficReports(Instant started) : started_(started) {}
+
+  // A member's counters begin at zero with its program, and ours with the server: what a member counted before the
+  // server started is left out, what it counted since its own restart is added.
+  void take(MemberId from, const TrafficReport& report, Instant now);
+  // Forgets who is no member any more.
+  void keep(const std::map<MemberId, Member>& members);
+
+  // Of all directions in which anything went or a path is known, ordered by `from` and `to`.
+  const std::map<std::pair<MemberId, MemberId>, PairStatus>& pairs() const { return pairs_; }
+  // How long the member's program had run when it was last heard; nullopt: it has not told.
+  std::optional<Duration> uptime(MemberId member) const;
+
+ private:
+  struct Teller {
+    Duration uptime{};
+    std::map<MemberId, PeerReport> last;
+  };
+  PairStatus& pair(MemberId from, MemberId to);
+
+  Instant started_;
+  std::map<MemberId, Teller> tellers_;
+  std::map<std::pair<MemberId, MemberId>, PairStatus> pairs_;
+};
+
+}  // namespace eps::node

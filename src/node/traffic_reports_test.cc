@@ -1,0 +1,88 @@
+#include "node/traffic_reports.h"
+
+#include <gtest/gtest.h>
+
+namespace eps::node {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr MemberId kA{1}, kB{2}, kC{3};
+
+class TrafficReportsTest : public testing::Test {
+ protected:
+  static PeerReport about(MemberId peer, std::uint64_t sent, std::uint64_t received) {
+    PeerReport out;
+    out.peer = peer;
+    out.packets_sent = sent;
+    out.bytes_sent = sent * 100;
+    out.packets_received = received;
+    out.bytes_received = received * 100;
+    out.path = PathKind::direct;
+    return out;
+  }
+  void tell(MemberId from, int uptime, std::vector<PeerReport> peers) {
+    reports.take(from, {seconds(uptime), std::move(peers)}, start + seconds(at));
+  }
+  const PairStatus& pair(MemberId from, MemberId to) { return reports.pairs().at({from, to}); }
+
+  Instant start{seconds(1000)};
+  int at = 10;  // seconds since the start
+  TrafficReports reports{start};
+};
+
+TEST_F(TrafficReportsTest, SetsWhatOneSentBesideWhatTheOtherGot) {
+  tell(kA, 5, {about(kB, 100, 40)});
+  tell(kB, 5, {about(kA, 40, 93)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 100U);
+  EXPECT_EQ(pair(kA, kB).packets_received, 93U) << "seven were lost";
+  EXPECT_EQ(pair(kB, kA).packets_sent, 40U);
+  EXPECT_EQ(pair(kB, kA).packets_received, 40U);
+  EXPECT_EQ(pair(kA, kB).bytes_received, 9300U);
+  tell(kA, 6, {about(kB, 150, 40)});
+  tell(kB, 6, {about(kA, 40, 143)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 150U);
+  EXPECT_EQ(pair(kA, kB).packets_received, 143U);
+  EXPECT_EQ(reports.uptime(kA), seconds(6));
+  EXPECT_EQ(reports.uptime(kC), std::nullopt);
+}
+
+TEST_F(TrafficReportsTest, AddUpAcrossARestartOfTheMember) {
+  tell(kA, 9, {about(kB, 100, 0)});
+  tell(kA, 1, {about(kB, 30, 0)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 130U);
+  tell(kA, 3, {about(kB, 35, 0)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 135U);
+}
+
+TEST_F(TrafficReportsTest, LeaveOutWhatWasBeforeTheServer) {
+  tell(kA, 500, {about(kB, 1'000'000, 7)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 0U);
+  tell(kA, 501, {about(kB, 1'000'010, 7)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 10U);
+}
+
+TEST_F(TrafficReportsTest, BearPeersThatComeAndGo) {
+  tell(kA, 5, {about(kB, 100, 0), about(kC, 5, 5)});
+  tell(kA, 6, {about(kC, 6, 5)});  // no room for B
+  EXPECT_EQ(pair(kA, kB).packets_sent, 100U);
+  EXPECT_EQ(pair(kA, kB).path, PathKind::none);
+  tell(kA, 7, {about(kB, 120, 0)});
+  EXPECT_EQ(pair(kA, kB).packets_sent, 120U);
+  tell(kA, 8, {about(kB, 3, 0)});  // B was removed and has joined again
+  EXPECT_EQ(pair(kA, kB).packets_sent, 123U);
+  tell(kA, 9, {about(kA, 3, 0)});
+  EXPECT_FALSE(reports.pairs().contains({kA, kA}));
+}
+
+TEST_F(TrafficReportsTest, ForgetWhoIsNoMemberAnyMore) {
+  tell(kA, 5, {about(kB, 100, 0), about(kC, 1, 1)});
+  tell(kB, 5, {about(kA, 0, 100)});
+  reports.keep({{kA, {}}, {kC, {}}});
+  EXPECT_FALSE(reports.pairs().contains({kA, kB}));
+  EXPECT_TRUE(reports.pairs().contains({kA, kC}));
+  EXPECT_EQ(reports.uptime(kB), std::nullopt);
+}
+
+}  // namespace
+}  // namespace eps::node
