@@ -25,7 +25,8 @@ inline constexpr std::size_t kMaxWaitingFrames = 64;
 inline constexpr std::array<Duration, 5> kHandshakeRetry = {std::chrono::milliseconds(300),
                                                             std::chrono::milliseconds(700), std::chrono::seconds(1),
                                                             std::chrono::seconds(2), std::chrono::seconds(5)};
-inline constexpr int kHandshakeAttempts = 12;                            // then the waiting frames are dropped
+inline constexpr int kFreshInitiation = 4;     // every so many attempts another one is made, the others repeat it
+inline constexpr int kHandshakeAttempts = 12;  // then the waiting frames are dropped
 inline constexpr Duration kTick = std::chrono::milliseconds(200);        // while traffic flows
 inline constexpr Duration kActiveFor = std::chrono::seconds(3);          // after the last datagram sent
 inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);  // sending, nothing back by any path: the
@@ -46,6 +47,8 @@ struct WaitingFrame {
 struct PendingHandshake {
   PeerInitiator initiator;
   std::uint32_t local_index = 0;
+  Bytes initiation;  // without MACs
+  bool used_up = false;
   int attempt = 0;
   Instant retry_at{};
 };
@@ -61,6 +64,7 @@ struct Peer {
 
   std::shared_ptr<session::Session> current;               // sealed with
   std::shared_ptr<session::Session> unconfirmed;           // we are its responder and the initiator has not used it yet
+  Bytes response;                                          // that `unconfirmed` was answered with, without MACs
   std::vector<std::shared_ptr<session::Session>> retired;  // open what is in flight until their own end; both members
                                                            // may have begun at once and each seal in another session
   std::optional<PendingHandshake> handshake;

@@ -94,6 +94,7 @@ class Peers {
   std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
   // Handshakes.
   void on_initiation(const Arrival& arrival, ByteView datagram, Instant now);
+  void respond(Peer& peer, const Arrival& arrival, Instant now);
   void on_response(const Arrival& arrival, ByteView datagram, Instant now);
   void on_cookie_reply(ByteView datagram, Instant now);
   bool under_load(Instant now);

@@ -5,8 +5,9 @@
 //   on_response: install as `current` <-------   response, by the way the initiation came
 //   waiting frames, probes            ------->   first one opens: on(SessionConfirmed): install as `current`
 //
-// An initiation leaves by every way at once (relay and all candidates): the copy that arrives first is answered, the
-// others carry a number that was seen already.
+// An initiation leaves by every way at once (relay and all candidates), and again after a while. Until the session is
+// confirmed every copy is answered with the same response, by the way it came: the way back may be barred where the way
+// there is not, and a repetition must not make worthless what is still on its way.
 
 #include <algorithm>
 
@@ -26,17 +27,22 @@ void Peers::start_handshake(Peer& peer, Instant now) {
 }
 
 void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
-  if (peer.handshake) erase_index(peer.handshake->local_index);
-  peer.handshake.reset();
-  Bytes noise;
-  auto initiator = PeerInitiator::start(params_.self, peer.member.key, {network_->id, self_.mac, peer.member.mac},
-                                        next_number_++, params_.aeads, rng_, noise);
-  if (!initiator) return drop_waiting(peer, Drop::no_peer);
-  const std::uint32_t index = new_index(peer.member.id);
   const auto pause =
       kHandshakeRetry[std::min<std::size_t>(static_cast<std::size_t>(attempt), kHandshakeRetry.size() - 1)];
-  peer.handshake = PendingHandshake{std::move(*initiator), index, attempt, now + pause};
-  Bytes datagram = wire::make_initiation(index, noise);
+  const bool again = peer.handshake && !peer.handshake->used_up && attempt % kFreshInitiation != 0;
+  if (!again) {
+    if (peer.handshake) erase_index(peer.handshake->local_index);
+    peer.handshake.reset();
+    Bytes noise;
+    auto initiator = PeerInitiator::start(params_.self, peer.member.key, {network_->id, self_.mac, peer.member.mac},
+                                          next_number_++, params_.aeads, rng_, noise);
+    if (!initiator) return drop_waiting(peer, Drop::no_peer);
+    const std::uint32_t index = new_index(peer.member.id);
+    peer.handshake = PendingHandshake{std::move(*initiator), index, wire::make_initiation(index, noise)};
+  }
+  peer.handshake->attempt = attempt;
+  peer.handshake->retry_at = now + pause;
+  Bytes datagram = peer.handshake->initiation;
   peer.cookies.append_macs(datagram, now);
   // A rekey goes along the path in use; only when that does not answer, every way is tried.
   const bool rekey = attempt == 0 && peer.current && peer.path.direct();
@@ -70,7 +76,12 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   if (!request) return counters_.drop(Drop::bad_tag);
   Peer* peer = find_key(request->initiator);
   if (peer == nullptr) return counters_.drop(Drop::no_peer);
-  if (request->number <= peer->last_number) return counters_.drop(Drop::replayed);
+  if (request->number <= peer->last_number) {
+    // Another copy of the newest one, which came by another way or was sent again.
+    const bool again = request->number == peer->last_number && peer->unconfirmed &&
+                       peer->unconfirmed->remote_index() == initiation->sender;
+    return again ? respond(*peer, arrival, now) : counters_.drop(Drop::replayed);
+  }
   if (request->initiator_mac != peer->member.mac || request->responder_mac != self_.mac) {
     return counters_.drop(Drop::malformed);
   }
@@ -96,8 +107,14 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   // Before the response leaves, so that whatever it provokes finds its session.
   publish_if_dirty(now);
 
-  Bytes response = wire::make_response(local_index, initiation->sender, noise);
-  peer->cookies.append_macs(response, now);
+  peer->response = wire::make_response(local_index, initiation->sender, noise);
+  respond(*peer, arrival, now);
+}
+
+// By the way the initiation came.
+void Peers::respond(Peer& peer, const Arrival& arrival, Instant now) {
+  Bytes response = peer.response;
+  peer.cookies.append_macs(response, now);
   Bytes whole;
   if (arrival.relayed()) {
     const auto hop = hop_of(arrival.relay);
@@ -118,8 +135,11 @@ void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) 
     return counters_.drop(Drop::unknown_session);
   }
   auto params = peer->handshake->initiator.finish(response->noise, now);
-  // A forged response must not end the handshake, but it has used up the state: begin again at the next retry.
-  if (!params) return counters_.drop(Drop::bad_tag);
+  // A forged response must not end the handshake, but it has used up the state: begin anew at the next retry.
+  if (!params) {
+    peer->handshake->used_up = true;
+    return counters_.drop(Drop::bad_tag);
+  }
   params->local_index = response->receiver;
   params->remote_index = response->sender;
   params->rekey_after_packets = params_.rekey_after_packets;
