@@ -331,7 +331,7 @@ std::optional<Duration> PathFinder::round_trip() const {
 }
 
 std::optional<Duration> PathFinder::searching_for(Instant now) const {
-  if (round_began_ == kNever || direct()) return std::nullopt;
+  if (round_began_ == kNever || (direct() && find(*path_)->alive)) return std::nullopt;
   return now - round_began_;
 }
 

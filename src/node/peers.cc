@@ -242,7 +242,10 @@ void Peers::probe(Peer& peer, Instant now) {
   for (const mesh::Ping& ping : pings) send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
   const auto searching = peer.path.searching_for(now);
-  if (searching && !pings.empty()) call(peer, false, now);
+  if (searching && !pings.empty()) {
+    call(peer, false, now);
+    if (flows && !server_usable_) ask_others_for(peer, now);
+  }
   if (searching && flows && (*searching > kRelayAfter || !server_usable_)) seek_relays(peer, now);
 }
 
