@@ -45,9 +45,9 @@ class Pings(threading.Thread):
 
 
 class World:
-    def __init__(self, lab, a={}, b={}, path="direct"):
+    def __init__(self, lab, a={}, b={}, c={}, path="direct"):
         self.lab, self.server = lab, lab.server()
-        self.ra, self.rb, self.rc = lab.router("ra", **a), lab.router("rb", **b), lab.router("rc")
+        self.ra, self.rb, self.rc = lab.router("ra", **a), lab.router("rb", **b), lab.router("rc", **c)
         self.a, self.b = (lab.client(name, host=router.host(name), join=False)
                           for name, router in (("a", self.ra), ("b", self.rb)))
         for client, other in (self.a, self.b), (self.b, self.a):
@@ -57,7 +57,7 @@ class World:
         for client, other in (self.a, self.b), (self.b, self.a):
             client.wait_path(other, path, 10)
 
-    def during(self, what, change, seconds=8, outage=0.0, limit=1.0):
+    def during(self, what, change, seconds=7, outage=0.0, limit=1.0):
         """Runs `change` two seconds after the streams have begun. It may take `outage` seconds in which nothing can
         pass; `limit`: how much longer the pings may be interrupted than that."""
         streams = [Stream(x.host, y.host, y.address, seconds=seconds, port=5001 + n)
@@ -89,6 +89,31 @@ def test_another_address(lab):
 def test_another_lan(lab):
     world = World(lab)
     world.during("another LAN, same interface", lambda: world.a.host.move(world.rc))
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_another_lan_by_ipv6(lab):
+    dual = {"nat": "random", "ipv6": True}
+    world = World(lab, dual, dual, dual)
+    world.during("another LAN, IPv6", lambda: world.a.host.move(world.rc))
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_into_the_peers_lan_and_out_again(lab):
+    world = World(lab)
+    world.during("into the peer's LAN", lambda: world.a.host.move(world.rb, 20))
+    world.a.wait_status(lambda s: s["peers"][0]["endpoint"].startswith(world.b.host.v4 + ":"), "is in the LAN", 10)
+    world.during("out of the peer's LAN", lambda: world.a.host.move(world.rc))
+    world.a.wait_path(world.b, "direct", 10)
+
+
+def test_both_move(lab):
+    world = World(lab)
+
+    def change():
+        world.a.host.move(world.rc)
+        world.b.host.move(world.ra, 30)
+    world.during("both move at once", change)
     world.a.wait_path(world.b, "direct", 10)
 
 
@@ -129,7 +154,7 @@ def test_router_gets_another_address(lab):
 def test_nat_rebinds(lab, peer):
     """The router of a gives every flow another port: towards a peer that lets in anybody, and towards the relay."""
     cone, hard = {"nat": "cone"}, {"nat": "random"}
-    world = World(lab, hard, cone if peer == "open" else hard, "direct" if peer == "open" else "relayed")
+    world = World(lab, hard, cone if peer == "open" else hard, path="direct" if peer == "open" else "relayed")
     world.during(f"NAT rebinds, peer {peer}", world.ra.flush_conntrack, limit=2.5)
 
 
@@ -140,13 +165,28 @@ def test_server_dies_and_returns(lab):
         world.server.kill()
         time.sleep(4)
         world.server.restart()
-    world.during("server dies and returns", change)
+    world.during("server dies and returns", change, seconds=8)
     for client in world.a, world.b:
         client.wait_status(lambda s: s["server"]["connected"], "is connected again", 30)
 
 
+@pytest.mark.parametrize("relay", [False, True])
+def test_another_lan_without_the_server(lab, relay):
+    """A third member, on the internet, tells both where the other is, or relays."""
+    world = World(lab)
+    c = lab.client("c", relay=relay)
+    for client in world.a, world.b:
+        client.wait_sees(c)
+        assert client.ping(c) == 3
+        client.wait_path(c, "direct", 10)
+    world.server.kill()
+    world.during(f"another LAN, no server, {'a' if relay else 'no'} member relays",
+                 lambda: world.a.host.move(world.rc), limit=2)
+    world.a.wait_path(world.b, "direct", 10)
+
+
 def test_server_restarts_under_a_relayed_stream(lab):
-    world = World(lab, {"nat": "random"}, {"nat": "random"}, "relayed")
+    world = World(lab, {"nat": "random"}, {"nat": "random"}, path="relayed")
 
     def change():
         world.server.kill()
