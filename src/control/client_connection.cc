@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <utility>
 
 #include "crypto/primitives.h"
 #include "registry/list_digest.h"
 
 namespace eps::control {
+namespace {
+constexpr const char* kForgetNetwork =
+    "remove the file \"network\" from eps-client's state directory (/var/lib/eps/client) and start it again";
+}
 
 ClientConnection::ClientConnection(ClientParams params, const MemberList& held, Rng& rng)
     : params_(std::move(params)), members_(held), rng_(rng) {}
@@ -71,13 +76,20 @@ void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now
 
 void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, Instant now) {
   if (auto* welcome = std::get_if<wire::Welcome>(&message)) {
+    if (params_.signing_key && *params_.signing_key != welcome->signing_key) {
+      crypto::wipe(welcome->bind_key);
+      return refuse({std::string("the server signs its member list with another key than when this computer joined; if "
+                                 "its state was made anew, ") +
+                     kForgetNetwork},
+                    out);
+    }
     welcomed_ = true;
     network_ = welcome->network.id;
     signing_key_ = welcome->signing_key;
     crypto::Key bind_key{std::span<const std::byte, 32>(welcome->bind_key)};
     crypto::wipe(welcome->bind_key);
     out.events.push_back(Welcomed{welcome->network, welcome->self, welcome->data_port, std::move(bind_key),
-                                  welcome->relay_tag, welcome->version});
+                                  welcome->relay_tag, welcome->version, signing_key_});
   } else if (const auto* delta = std::get_if<wire::MemberDelta>(&message)) {
     on_delta(*delta, out, now);
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
@@ -86,7 +98,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     // What can be tried again is told as the reason within a sentence.
     std::string why = refused->sentence;
     if (refused->code != removed && why.ends_with('.')) why.pop_back();
-    refuse({std::move(why), refused->code != removed, false, unknown}, out);
+    const bool out_for_good = refused->code == removed;
+    refuse({std::move(why), !out_for_good, false, out_for_good, unknown}, out);
   } else if (std::holds_alternative<wire::ReportRequest>(message)) {
     out.events.push_back(ReportRequested{});
   } else if (std::holds_alternative<wire::Ping>(message)) {
@@ -113,6 +126,16 @@ void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Ins
 void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now) {
   // What crossed our wish for the whole list on its way applies to nothing that we hold.
   if (resync_ && !delta.full) return;
+  if (delta.to < members_.version()) {
+    resync_ = false;
+    if (std::exchange(behind_, true)) return;
+    out.events.push_back(ListRefused{"The server's member list " + list_version_text(delta.to) +
+                                     " is older than the list " + list_version_text(members_.version()) +
+                                     " that this computer holds, as when the server was restored from a backup while "
+                                     "its clock was wrong. The newer one holds. To take the server's, " +
+                                     kForgetNetwork + "."});
+    return;
+  }
   MemberList next = members_;
   const bool applied = next.apply(delta);
   if (applied && !crypto::verify(signing_key_, registry::signed_list_message(network_, next.version(), last.digest),
@@ -126,6 +149,7 @@ void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelt
   }
   resync_ = false;
   members_ = std::move(next);
+  list_signature_ = last.signature;
   out.events.push_back(ListChanged{});
 }
 

@@ -25,8 +25,9 @@ struct ClientParams {
   NetworkKey key;
   std::string name;
   std::string version;
-  bool enrolled = false;  // the server has admitted this key before
-  bool relays = false;    // for other members
+  bool enrolled = false;                                // the server has admitted this key before
+  bool relays = false;                                  // for other members
+  std::optional<PublicKey> signing_key = std::nullopt;  // that it showed at the first join
 };
 
 struct Welcomed {
@@ -36,17 +37,23 @@ struct Welcomed {
   crypto::Key bind_key;
   std::uint32_t relay_tag = 0;
   std::string server_version;
+  PublicKey signing_key;
 };
 struct ListChanged {};      // see ClientConnection::members()
 struct ReportRequested {};  // answer with report()
+// The server's list is older than the one held, which stays; the connection goes on.
+struct ListRefused {
+  std::string sentence;
+};
 // The connection ends, and why.
 struct Refused {
   std::string sentence;
   bool retry = true;              // false: trying again cannot help
   bool silent = false;            // the server hung up before a word: it may be restarting, or not be ours
+  bool removed = false;           // from the network, by its administrator
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
 };
-using ClientEvent = std::variant<Welcomed, ListChanged, ReportRequested, Refused>;
+using ClientEvent = std::variant<Welcomed, ListChanged, ListRefused, ReportRequested, Refused>;
 
 class ClientConnection {
  public:
@@ -71,6 +78,8 @@ class ClientConnection {
   Outputs report(TrafficReport report, Instant now);
 
   const MemberList& members() const { return members_; }
+  // Of the server over members(), once a ListChanged came.
+  const crypto::Signature& list_signature() const { return list_signature_; }
 
  private:
   void on_response(const Bytes& frame, Outputs& out, Instant now);
@@ -87,7 +96,9 @@ class ClientConnection {
   std::optional<noise::Initiator> handshake_;
   std::optional<Delta> partial_;  // parts of a delta so far
   bool resync_ = false;           // the whole list was asked for and is on its way
+  bool behind_ = false;           // the server's list is older than ours
   PublicKey signing_key_;
+  crypto::Signature list_signature_{};
   NetworkId network_;
   bool welcomed_ = false;
   bool ended_ = false;

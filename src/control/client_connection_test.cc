@@ -30,8 +30,15 @@ class ClientConnectionTest : public testing::Test {
  protected:
   ClientConnectionTest() {
     rng_.fill(seed_.writable());
-    client_.emplace(ClientParams{crypto::generate_key_pair(rng_), {server_.public_key, {}}, "a", "1", true},
-                    MemberList{}, rng_);
+    connect({});
+  }
+
+  // Anew, with what an earlier connection left.
+  void connect(const MemberList& held, std::optional<PublicKey> signing_key = std::nullopt) {
+    channel_ = {};
+    client_.emplace(
+        ClientParams{crypto::generate_key_pair(rng_), {server_.public_key, {}}, "a", "1", true, false, signing_key},
+        held, rng_);
     Channel framing;
     const auto started = client_->start(now_);
     ByteView in = started.to_send;
@@ -123,6 +130,33 @@ TEST_F(ClientConnectionTest, ASignatureOfAnotherVersionIsNone) {
 
 TEST_F(ClientConnectionTest, BelievesNoListBeforeTheWelcome) {
   EXPECT_THAT(refusal(say(list(5, {member(1)}))), HasSubstr("not signed"));
+}
+
+TEST_F(ClientConnectionTest, AnotherSigningKeyThanAtTheFirstJoinIsRefused) {
+  connect({}, crypto::signing_public_key(seed_));
+  EXPECT_EQ(refusal(say(welcome())), "");
+  PublicKey other;
+  rng_.fill(other.bytes);
+  connect({}, other);
+  const auto out = say(welcome());
+  EXPECT_THAT(refusal(out), HasSubstr("another key"));
+  EXPECT_TRUE(std::get<Refused>(out.events.at(0)).retry);
+}
+
+TEST_F(ClientConnectionTest, AWholeListThatIsOlderThanTheOneHeldIsRefused) {
+  MemberList held;
+  held.apply(list((5ULL << 32) + 7, {member(1), member(2)}).delta);
+  connect(held);
+  say(welcome());
+  const auto out = say(list((4ULL << 32) + 9, {member(1)}));
+  ASSERT_EQ(out.events.size(), 1U);
+  EXPECT_THAT(std::get<ListRefused>(out.events[0]).sentence, HasSubstr("4.9 is older than the list 5.7"));
+  EXPECT_FALSE(out.close);
+  const auto again = say(list((5ULL << 32) + 6, {member(1)}));
+  EXPECT_TRUE(again.events.empty() && again.to_send.empty()) << "told once, and nothing is asked for";
+  EXPECT_EQ(client_->members().members().size(), 2U);
+  say(list(6ULL << 32, {member(1)}));
+  EXPECT_EQ(client_->members().members().size(), 1U) << "a newer one counts";
 }
 
 TEST_F(ClientConnectionTest, AWholeListThatContradictsItsDigestEndsTheConnection) {

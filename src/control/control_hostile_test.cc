@@ -257,7 +257,7 @@ TEST_F(ControlHostile, TheLongestHonestHelloFits) {
   a.version = std::string(kMaxVersionSize, 'v');
   ASSERT_TRUE(a.held.apply({.from = 0, .to = ~std::uint64_t{0}, .full = true, .upserts = {}, .removed = {}}));
   connect(a);
-  EXPECT_TRUE(a.connected());
+  EXPECT_TRUE(a.connected() && a.self);
 }
 
 TEST_F(ControlHostile, FiveSecondsBeforeAuthenticationAreAllHoweverBusy) {

@@ -21,7 +21,9 @@ TEST(MemberList, AppliesDeltasInOrderOnly) {
   EXPECT_EQ(list.version(), 6U);
   EXPECT_EQ(list.find({1}), nullptr);
   EXPECT_EQ(list.find_name("c")->id.value, 2U);
-  EXPECT_TRUE(list.apply({.from = 0, .to = 2, .full = true, .upserts = {}, .removed = {}}));
+  EXPECT_FALSE(list.apply({.from = 0, .to = 5, .full = true, .upserts = {}, .removed = {}})) << "an older list";
+  EXPECT_EQ(list.version(), 6U);
+  EXPECT_TRUE(list.apply({.from = 0, .to = 7, .full = true, .upserts = {}, .removed = {}}));
   EXPECT_TRUE(list.members().empty());
 }
 

@@ -30,12 +30,25 @@ const Member* MemberList::find_name(std::string_view name) const {
 }
 
 bool MemberList::apply(const Delta& delta) {
-  if (!delta.full && (delta.from != version_ || delta.to < delta.from)) return false;
+  if (delta.to < version_ || (!delta.full && delta.from != version_)) return false;
   if (delta.full) members_.clear();
   for (const MemberId id : delta.removed) members_.erase(id);
   for (const Member& m : delta.upserts) members_[m.id] = m;
   version_ = delta.to;
   return true;
+}
+
+void MemberList::keep_candidates(const MemberList& older) {
+  for (auto& [id, member] : members_) {
+    if (!member.candidates.empty()) continue;
+    if (const Member* known = older.find(id); known != nullptr && known->key == member.key) {
+      member.candidates = known->candidates;
+    }
+  }
+}
+
+std::string list_version_text(std::uint64_t version) {
+  return std::to_string(version >> 32) + "." + std::to_string(version & 0xffffffff);
 }
 
 }  // namespace eps

@@ -77,12 +77,30 @@ class MemberList {
   const std::map<MemberId, Member>& members() const { return members_; }
   const Member* find(MemberId id) const;
   const Member* find_name(std::string_view name) const;
-  // False, changing nothing, if the delta does not start at this list's version or goes back.
+  // False, changing nothing, if the delta goes back behind this list's version or, unless it is full, does not start
+  // there.
   bool apply(const Delta& delta);
+  // Members without candidates get those that `older` has for them: a restarted server knows none yet.
+  void keep_candidates(const MemberList& older);
 
  private:
   std::uint64_t version_ = 0;
   std::map<MemberId, Member> members_;
+};
+
+// A version as people see it: the server's epoch and the number of changes in it.
+std::string list_version_text(std::uint64_t version);
+
+// What a client keeps of its network, to go on without the server.
+struct NetworkCache {
+  PublicKey server;       // whose network key it joined with
+  PublicKey signing_key;  // of that server, from the first join on
+  NetworkInfo network;
+  Member self;
+  MemberList list;                        // version 0: none was received yet
+  std::array<std::byte, 64> signature{};  // of the server, over the list
+  std::uint16_t also_port = 0;            // the server listens there, too; 0: it does not
+  std::uint16_t data_port = 0;            // our own UDP port, where peers look for us
 };
 
 }  // namespace eps

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "control/cache_file.h"
 #include "wire/datagram.h"
 
 namespace eps::node {
@@ -10,9 +11,11 @@ namespace eps::node {
 void ClientOutputs::merge(ClientOutputs&& other) {
   disconnect |= other.disconnect;
   connect |= other.connect;
+  woke |= other.woke;
   to_server.insert(to_server.end(), other.to_server.begin(), other.to_server.end());
   if (other.link) link = std::move(other.link);
   enrolled |= other.enrolled;
+  if (other.keep_network) keep_network = std::move(other.keep_network);
   members_changed |= other.members_changed;
   std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
   if (!fatal) fatal = std::move(other.fatal);
@@ -33,15 +36,44 @@ ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant 
   connect_at_ = kNever;
   ClientOutputs out;
   out.connect = true;
-  return out;
+  if (params_.cache) recall(*std::exchange(params_.cache, std::nullopt), out, now);
+  return finish(std::move(out));
+}
+
+// Takes up where an earlier life ended; what has changed since, the server will say.
+void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
+  if (cache.server != params_.key.server || cache.self.key != params_.peers.self.public_key) {
+    out.notes.push_back(
+        "The network that was kept from an earlier run is not the one of this network key: it is not used.");
+    return;
+  }
+  signing_key_ = cache.signing_key;
+  members_ = std::move(cache.list);
+  list_signature_ = cache.signature;
+  out.notes.push_back(
+      "Until the server answers, what it said last holds: " + std::to_string(members_.members().size()) +
+      " members, and the address " + to_string(cache.self.address) + "/" +
+      std::to_string(cache.network.network.prefix) + " for this computer.");
+  set_self(cache.network, cache.self, out, now);
+  peers_.update_members(members_, now);
+  announce(out, now);
+  out.members_changed = true;
+}
+
+void ClientNode::set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now) {
+  network_ = network;
+  self_ = self;
+  out.link = ports::LinkConfig{self.mac, self.address, network.network, network.mtu};
+  peers_.set_self(network, self, now);
 }
 
 ClientOutputs ClientNode::on_connected(const Endpoint& server, Instant now) {
   server_ = server;
   server_note_ = "connected, waiting to be admitted";
-  connection_.emplace(control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name,
-                                            params_.version, params_.enrolled, params_.peers.relay_for_others},
-                      members_, rng_);
+  connection_.emplace(
+      control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name, params_.version,
+                            params_.enrolled, params_.peers.relay_for_others, signing_key_},
+      members_, rng_);
   return take(connection_->start(now), now);
 }
 
@@ -90,12 +122,14 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   server_note_.clear();
   if (!params_.enrolled) out.enrolled = true;
   params_.enrolled = true;
-  network_ = welcome.network;
-  self_ = welcome.self;
-  out.link = ports::LinkConfig{self_->mac, self_->address, network_->network, network_->mtu};
+  // The key is pinned from now on, so it must not be forgotten.
+  if (signing_key_ != welcome.signing_key || network_ != welcome.network || self_->address != welcome.self.address) {
+    keep_at_ = now;
+  }
+  signing_key_ = welcome.signing_key;
+  set_self(welcome.network, welcome.self, out, now);
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
                       to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
-  peers_.set_self(*network_, *self_, now);
   // The server may listen for data elsewhere than it was dialled, but never on another address.
   bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, now);
   peers_.set_relay(bind_.server(), welcome.relay_tag, bind_.bound(), now);
@@ -104,7 +138,10 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
 }
 
 void ClientNode::on_event(const control::ListChanged&, ClientOutputs& out, Instant now) {
-  members_ = connection_->members();
+  MemberList before = std::exchange(members_, connection_->members());
+  list_signature_ = connection_->list_signature();
+  members_.keep_candidates(before);
+  keep_at_ = std::min(keep_at_, now + kKeepNetworkAfter);
   peers_.update_members(members_, now);
   out.members_changed = true;
   if (const Member* self = self_ ? members_.find(self_->id) : nullptr) self_ = *self;
@@ -121,12 +158,22 @@ void ClientNode::on_event(const control::ReportRequested&, ClientOutputs& out, I
   out.merge(take(connection_->report(std::move(report), now), now));
 }
 
+void ClientNode::on_event(const control::ListRefused& refused, ClientOutputs& out, Instant) {
+  out.notes.push_back(refused.sentence);
+}
+
 void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, Instant now) {
   (void)now;
   server_note_ = refused.sentence;
   if (refused.forget_enrolment) params_.enrolled = false;
   if (refused.silent && ++silent_refusals_ < kSilentRefusals) return;
+  // A server that knew this computer once is not given up: the peers are there without it.
+  if (refused.silent && params_.enrolled) return;
   if (!refused.retry) out.fatal = refused.sentence;
+  if (refused.removed) {
+    out.keep_network.emplace();
+    keep_at_ = kNever;
+  }
 }
 
 void ClientNode::announce(ClientOutputs& out, Instant now) {
@@ -154,7 +201,7 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
   ++failures_;
   connect_at_ =
-      now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 4))));
+      now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 2))));
   server_note_ = why;
   // Once a reason, not once an attempt.
   if (why != last_failure_) {
@@ -173,16 +220,12 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   return out;
 }
 
-ClientOutputs ClientNode::on_wake(Duration late, Instant now) {
-  ClientOutputs out;
+void ClientNode::on_wake(Duration late, ClientOutputs& out, Instant now) {
+  out.woke = true;
   out.notes.push_back("This computer slept, or this program stood still, for " +
                       std::to_string(std::chrono::round<std::chrono::seconds>(late).count()) +
                       " seconds: looking for the server and the paths to all peers anew.");
-  // First what came due: a connection that was silent for too long ends, and is made again at once.
-  out.merge(on_deadline(now));
   look_anew(now);
-  out.merge(on_deadline(now));
-  return out;
 }
 
 // Whatever was known of the network outside may be wrong.
@@ -227,7 +270,10 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
 
 ClientOutputs ClientNode::on_deadline(Instant now) {
   ClientOutputs out;
+  const Instant due = next_deadline();
+  // A connection that was silent for too long ends, and after a sleep is made again at once.
   if (connection_ && now >= connection_->next_deadline()) out.merge(take(connection_->on_deadline(now), now));
+  if (due < now && now - due >= kSlept) on_wake(now - due, out, now);
   if (now >= connect_at_) {
     connect_at_ = kNever;
     out.connect = true;
@@ -241,11 +287,18 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
   }
   peers_.on_deadline(now);
   if (peers_.take_relay_doubt()) bind_.verify(now);
+  if (now >= keep_at_) out.keep_network = unkept_network();
   return finish(std::move(out));
 }
 
+std::optional<Bytes> ClientNode::unkept_network() {
+  if (std::exchange(keep_at_, kNever) == kNever || !self_ || !network_ || !signing_key_) return std::nullopt;
+  return control::encode_cache_file(
+      {params_.key.server, *signing_key_, *network_, *self_, members_, list_signature_, 0, params_.data_port});
+}
+
 Instant ClientNode::next_deadline() const {
-  Instant at = std::min({connect_at_, bind_.next_deadline(), peers_.next_deadline()});
+  Instant at = std::min({connect_at_, keep_at_, bind_.next_deadline(), peers_.next_deadline()});
   if (connection_) at = std::min(at, connection_->next_deadline());
   return at;
 }

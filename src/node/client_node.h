@@ -24,11 +24,16 @@
 
 namespace eps::node {
 
-// Pauses between attempts to connect to the server, the last one again and again; each with up to 25 % more at random,
-// so that a restarted server is not met by everybody at once.
+// Pauses between attempts to connect to the server, the last one again and again; each with up to 50 % more at random,
+// so that a restarted server is not met by everybody at once: after it was away for 10 s, 200 clients come back spread
+// over 4 s.
 inline constexpr std::array<Duration, 6> kReconnect = {std::chrono::milliseconds(100), std::chrono::milliseconds(500),
                                                        std::chrono::seconds(1),        std::chrono::seconds(2),
                                                        std::chrono::seconds(5),        std::chrono::seconds(10)};
+// What changed in the network is kept durably at most so often.
+inline constexpr Duration kKeepNetworkAfter = std::chrono::seconds(5);
+// A deadline that is met so late: the machine slept, and the world may have changed meanwhile.
+inline constexpr Duration kSlept = std::chrono::seconds(2);
 inline constexpr Duration kLastingConnection = std::chrono::seconds(10);
 // A server that hangs up without a word may be restarting; when it does so again and again, it does not know us.
 inline constexpr int kSilentRefusals = 4;
@@ -39,8 +44,9 @@ struct ClientParams {
   std::string name;
   std::string version;
   std::string device;
-  std::uint16_t data_port = 0;  // local UDP port, the one of local candidates
-  bool enrolled = false;        // this key has been admitted by this server before
+  std::uint16_t data_port = 0;                       // local UDP port, the one of local candidates
+  bool enrolled = false;                             // this key has been admitted by this server before
+  std::optional<NetworkCache> cache = std::nullopt;  // what an earlier life kept, verified
 };
 
 // What the caller has to do, in this order.
@@ -49,8 +55,10 @@ struct ClientOutputs {
   bool connect = false;                   // resolve and connect to the server; answer with on_connected() or
                                           // on_connect_failed()
   Bytes to_server;                        // bytes for the control connection
+  bool woke = false;                      // the machine slept: look at the network outside anew
   std::optional<ports::LinkConfig> link;  // configure the interface; a failure is fatal
   bool enrolled = false;                  // the server admitted this key: remember it durably
+  std::optional<Bytes> keep_network;      // durably, in place of what was kept before; empty: nothing any more
   bool members_changed = false;           // log the list of members
   std::vector<std::string> notes;         // sentences for the log
   std::optional<std::string> fatal;       // end the program with this sentence
@@ -68,13 +76,13 @@ class ClientNode {
   ClientOutputs on_server_bytes(ByteView bytes, Instant now);
   ClientOutputs on_server_closed(std::string why, Instant now);
   ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now);
-  // Instead of on_deadline() when that came late by so much: the machine slept, and the world may have changed.
-  ClientOutputs on_wake(Duration late, Instant now);
   // What routers forward to our data port now. Only UDP counts.
   ClientOutputs on_mapped(std::vector<PortMapping> mappings, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ClientOutputs on_deadline(Instant now);
   Instant next_deadline() const;
+  // What keep_network would have got a little later: for an orderly end.
+  std::optional<Bytes> unkept_network();
 
   const MemberList& members() const { return members_; }
   ClientStatus status(Instant now) const;
@@ -85,7 +93,11 @@ class ClientNode {
   void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
   void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
+  void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
+  void recall(NetworkCache cache, ClientOutputs& out, Instant now);
+  void set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now);
+  void on_wake(Duration late, ClientOutputs& out, Instant now);
   void look_anew(Instant now);
   void announce(ClientOutputs& out, Instant now);
   void connection_lost(std::string why, ClientOutputs& out, Instant now);
@@ -98,8 +110,11 @@ class ClientNode {
   std::uint32_t relay_tag_ = 0;
   std::optional<control::ClientConnection> connection_;
   MemberList members_;
+  crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;
+  std::optional<PublicKey> signing_key_;  // of the server, from the first join on
+  Instant keep_at_ = kNever;              // what changed since is not durable yet
   std::optional<Endpoint> server_;
   std::vector<IpAddress> local_addresses_;
   std::vector<PortMapping> port_mappings_;

@@ -1,12 +1,16 @@
 #include "os/client_state.h"
 
 #include <string.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <limits>
 #include <string_view>
 
 #include "os/files.h"
+#include "os/sys_error.h"
 
 namespace eps::os {
 namespace {
@@ -116,6 +120,29 @@ Result<std::optional<PublicKey>> ClientState::load_enrolment() const {
 Result<void> ClientState::save_enrolment(const PublicKey& server) {
   return save_key(directory_ + "/enrolled", "# The public key of the EPS server with which this client is enrolled.\n",
                   server.bytes);
+}
+
+Result<std::optional<Bytes>> ClientState::load_network(std::size_t max) const {
+  const Result<std::string> content = read_file(network_path(), max);
+  if (content) return std::optional<Bytes>(Bytes(as_view(*content).begin(), as_view(*content).end()));
+  if (content.error().code == Errc::not_found) return std::optional<Bytes>();
+  return content.error();
+}
+
+Result<void> ClientState::save_network(ByteView content) {
+  return write_file_atomic(network_path(), as_text(content), 0600);
+}
+
+Result<void> ClientState::remove_network() {
+  if (::unlink(network_path().c_str()) == 0) return sync_directory(directory_);
+  if (errno == ENOENT) return {};
+  return sys_error("cannot remove " + network_path(), errno);
+}
+
+Result<std::string> ClientState::set_network_aside() {
+  const std::string aside = network_path() + ".unusable";
+  if (::rename(network_path().c_str(), aside.c_str()) != 0) return sys_error("cannot rename " + network_path(), errno);
+  return aside;
 }
 
 }  // namespace eps::os

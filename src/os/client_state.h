@@ -1,11 +1,12 @@
 #pragma once
 
-// What a client must not forget, in a directory of its own: who it is, which handshake numbers it has used, and with
-// which server it is enrolled.
+// What a client must not forget, in a directory of its own: who it is, which handshake numbers it has used, with which
+// server it is enrolled, and who else is.
 //
 //   identity   the X25519 secret key, base32, mode 0600
 //   counter    the first handshake number that was never reserved, decimal
 //   enrolled   the server's public key, base32
+//   network    what it knows of the network, to go on without the server; control/cache_file.h
 //   lock       held while a client runs
 
 #include <array>
@@ -14,6 +15,7 @@
 #include <span>
 #include <string>
 
+#include "base/bytes.h"
 #include "base/result.h"
 #include "base/types.h"
 #include "os/unique_fd.h"
@@ -39,7 +41,15 @@ class ClientState {
   Result<std::optional<PublicKey>> load_enrolment() const;
   Result<void> save_enrolment(const PublicKey& server);
 
+  // The file as it is; nullopt where there is none.
+  Result<std::optional<Bytes>> load_network(std::size_t max) const;
+  Result<void> save_network(ByteView content);
+  Result<void> remove_network();
+  // Renames what cannot be used, and returns its new path.
+  Result<std::string> set_network_aside();
+
  private:
+  std::string network_path() const { return directory_ + "/network"; }
   ClientState(std::string directory, UniqueFd lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
 
   std::string directory_;

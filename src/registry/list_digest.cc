@@ -26,4 +26,10 @@ Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const
   return out;
 }
 
+bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
+               const crypto::Signature& signature) {
+  return crypto::verify(signing_key, signed_list_message(network, list.version(), list_digest(list.members())),
+                        signature);
+}
+
 }  // namespace eps::registry

@@ -14,5 +14,8 @@ namespace eps::registry {
 crypto::Hash list_digest(const std::map<MemberId, Member>& members);
 // "eps member list" | network id | version 64 | digest
 Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest);
+// Whether the server signed exactly these members at this version.
+bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
+               const crypto::Signature& signature);
 
 }  // namespace eps::registry

@@ -121,6 +121,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     change.put_meta[kNetworkId] = Bytes(network_.id.bytes.begin(), network_.id.bytes.end());
     change.put_meta[kNextId] = u64_bytes(next_id_);
   }
+  epoch = std::max<std::uint64_t>(epoch, config_.epoch_floor);
   signing_key_ = crypto::signing_public_key(identity_.signing_seed);
   revoked_ = state.revoked;
   change.put_meta[kEpoch] = u64_bytes(epoch);

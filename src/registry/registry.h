@@ -25,6 +25,7 @@ struct RegistryConfig {
   Ip4Network network;
   bool sequential = false;  // the lowest free address instead of a random one
   std::uint16_t mtu = kDefaultMtu;
+  std::uint32_t epoch_floor = 0;  // seconds since 1970: see version()
 };
 
 // The server's own keys, made at its first start.
@@ -76,7 +77,8 @@ class Registry {
   void set_online(MemberId id, bool online);
   void set_candidates(MemberId id, std::vector<Candidate> candidates);
 
-  // epoch (one more at every start) << 32 | number of changes: never goes back.
+  // epoch << 32 | number of changes: never goes back. The epoch is the configured floor, or one more than at the last
+  // start if that is greater: a server that was restored from a backup is ahead of all that it said before.
   std::uint64_t version() const { return version_; }
   // From another epoch, or further back than the tombstones reach: the whole list.
   Delta delta_since(std::uint64_t version) const;

@@ -261,6 +261,27 @@ TEST_F(RegistryTest, ARestartKeepsMembersAndForgetsWhoIsOnline) {
   EXPECT_EQ(join(2, "b").id.value, a.id.value + 1);
 }
 
+TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfAllThatItSaid) {
+  config_.epoch_floor = 1000;
+  open();
+  const ports::StoredState backup = *store_.load();
+  config_.epoch_floor = 1000;  // within the same second, or with a clock that stands
+  open();
+  EXPECT_EQ(registry_->version() >> 32, 1001U);
+  config_.epoch_floor = 0;  // the clock was set back
+  open();
+  const std::uint64_t last = registry_->version();
+  EXPECT_EQ(last >> 32, 1002U);
+  registry_.reset();
+  test::MemoryStore restored;
+  ASSERT_TRUE(restored.commit(
+      {.put_members = {}, .remove_members = {}, .revoke = {}, .unrevoke = {}, .put_meta = backup.meta}));
+  config_.epoch_floor = 2000;
+  auto opened = Registry::open(restored, config_, rng_);
+  ASSERT_TRUE(opened);
+  EXPECT_GT((*opened)->version(), last);
+}
+
 TEST_F(RegistryTest, AnotherNetworkKeepsTheHostPartWhereItCan) {
   config_.sequential = true;
   open();

@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <nlohmann/json.hpp>
 
+#include "control/cache_file.h"
 #include "crypto/aead.h"
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
@@ -33,8 +34,6 @@ constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 constexpr auto kJoinPatience = std::chrono::seconds(5);
-// A deadline that is met so late: the machine slept, or this program was stopped.
-constexpr Duration kSlept = std::chrono::seconds(2);
 
 std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
   if (const auto kind = crypto::parse_aead_kind(choice)) return {*kind};
@@ -52,6 +51,7 @@ class ClientDaemon {
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
+    keep_network(node_->unkept_network());
     service_.stopping();
     mapper_.reset();
     // The worker first: it uses what goes next. The interface, its address and route vanish with the TAP's descriptor.
@@ -62,6 +62,8 @@ class ClientDaemon {
  private:
   Result<void> prepare();
   Result<crypto::KeyPair> load_identity();
+  std::optional<NetworkCache> load_network();
+  void keep_network(const std::optional<Bytes>& content);
   Result<void> start_worker();
   void start_mapper();
   Reporter::Sources sources();
@@ -113,6 +115,26 @@ Result<crypto::KeyPair> ClientDaemon::load_identity() {
   return fresh;
 }
 
+// What an earlier run kept. It only helps: no trouble with it stops the start.
+std::optional<NetworkCache> ClientDaemon::load_network() {
+  auto content = state_->load_network(control::kMaxCacheFile);
+  if (!content) log_.warn(content.error().what + "; the network is not known before the server answers.");
+  if (!content || !*content) return std::nullopt;
+  auto cache = control::decode_cache_file(**content);
+  if (cache) return std::move(*cache);
+  const auto aside = state_->set_network_aside();
+  log_.warn("What was known of the network cannot be used: " + cache.error().what + ". " +
+            (aside ? "It was renamed to " + *aside : aside.error().what) +
+            "; the network is not known before the server answers.");
+  return std::nullopt;
+}
+
+void ClientDaemon::keep_network(const std::optional<Bytes>& content) {
+  if (!content) return;
+  const auto kept = content->empty() ? state_->remove_network() : state_->save_network(*content);
+  if (!kept) log_.warn(kept.error().what);
+}
+
 Result<void> ClientDaemon::prepare() {
   if (auto ok = os::require_net_admin(); !ok) return ok;
   auto key = control::parse_network_key(settings_.key);
@@ -136,7 +158,10 @@ Result<void> ClientDaemon::prepare() {
   auto tap = os::LinuxTap::open(settings_.device);
   if (!tap) return tap.error();
   tap_ = std::move(*tap);
-  auto udp = os::LinuxUdp::open({});
+  auto cache = load_network();
+  // Peers that cannot ask the server look for this one at its old port.
+  auto udp = os::LinuxUdp::open({.port = cache ? cache->data_port : std::uint16_t{0}});
+  if (!udp && cache) udp = os::LinuxUdp::open({});
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
   auto link = os::NetlinkLink::open(tap_->name());
@@ -160,6 +185,7 @@ Result<void> ClientDaemon::prepare() {
   params.device = tap_->name();
   params.data_port = udp_->local_port();
   params.enrolled = *enrolment == server_key_;
+  params.cache = std::move(cache);
   node_.emplace(std::move(params), *udp_, rng_, published_);
 
   server_.emplace(loop_.io(), settings_.servers, settings_.port,
@@ -226,6 +252,7 @@ void ClientDaemon::start_mapper() {
 
 void ClientDaemon::act(node::ClientOutputs out) {
   for (const std::string& note : out.notes) log_.info(note);
+  if (out.woke && mapper_) mapper_->network_changed();
   if (out.link) {
     // Before the node's next step: the first frame may come as soon as the interface is up.
     if (auto configured = link_->configure(*out.link); !configured && !out.fatal) out.fatal = configured.error().what;
@@ -237,6 +264,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
   if (out.enrolled) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
   }
+  keep_network(out.keep_network);
   server_->send(std::move(out.to_server));
   if (out.disconnect) server_->close();
   if (out.members_changed) log_members();
@@ -245,11 +273,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
     return loop_.stop(1);
   }
   if (out.connect) server_->connect();
-  loop_.wake_at(node_->next_deadline(), [this](Duration late) {
-    if (late < kSlept) return act(node_->on_deadline(os::now()));
-    if (mapper_) mapper_->network_changed();
-    act(node_->on_wake(late, os::now()));
-  });
+  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
 // A change of something else than names, addresses and presence prints the same list: once is enough.

@@ -95,8 +95,8 @@ class ControlLoop {
     exit_code_ = exit_code;
     io_.stop();
   }
-  // Calls `on_deadline` once at `at` (kNever: not at all) with how late it is, replacing what was asked before.
-  void wake_at(Instant at, std::function<void(Duration late)> on_deadline) {
+  // Calls `on_deadline` once at `at` (kNever: not at all), replacing what was asked before.
+  void wake_at(Instant at, std::function<void()> on_deadline) {
     if (at == armed_) return;
     armed_ = at;
     on_deadline_ = std::move(on_deadline);
@@ -107,16 +107,15 @@ class ControlLoop {
   void expired() {
     // Asked for anew since the timer ran out.
     if (armed_ == kNever || os::now() < armed_) return;
-    const Duration late = os::now() - std::exchange(armed_, kNever);
-    const auto on_deadline = std::exchange(on_deadline_, nullptr);
-    on_deadline(late);
+    armed_ = kNever;
+    std::exchange(on_deadline_, nullptr)();
   }
 
   boost::asio::io_context io_;
   DeadlineTimer timer_;
   boost::asio::signal_set signals_;
   Instant armed_ = kNever;
-  std::function<void(Duration late)> on_deadline_;
+  std::function<void()> on_deadline_;
   int exit_code_ = 0;
 };
 

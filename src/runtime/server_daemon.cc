@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
@@ -106,7 +107,10 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   auto store = os::SqliteStore::open(directory);
   if (!store) return store.error();
   store_ = std::move(*store);
-  auto registry = registry::Registry::open(*store_, {settings_.network, settings_.sequential, settings_.mtu}, rng_);
+  registry::RegistryConfig config{settings_.network, settings_.sequential, settings_.mtu};
+  const auto wall_clock = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+  config.epoch_floor = static_cast<std::uint32_t>(std::clamp<std::int64_t>(wall_clock.count(), 0, 0xffffffff));
+  auto registry = registry::Registry::open(*store_, config, rng_);
   if (!registry) return registry.error();
   registry_ = std::move(*registry);
 
@@ -246,7 +250,7 @@ void ServerDaemon::act(node::ServerOutputs out) {
     if (auto stream = streams_.extract(id)) stream.mapped()->close();
   }
   if (out.members_changed) log_.info(report::member_table(registry_->members()));
-  loop_.wake_at(node_->next_deadline(), [this](Duration) { act(node_->on_deadline(os::now())); });
+  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
 nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {

@@ -2,59 +2,14 @@
 
 #include <algorithm>
 
-#include "control.pb.h"
+#include "wire/member_proto.h"
 #include "wire/report_proto.h"
 
 namespace eps::wire {
 namespace {
 
-bool printable(char c) {
-  return c >= ' ' && c <= '~';
-}
-
-bool valid_id(std::uint32_t id) {
-  return id >= 1 && id <= 0xffffff;
-}
-
-bool valid_version(const std::string& text) {
-  return text.size() <= kMaxVersionSize && std::all_of(text.begin(), text.end(), printable);
-}
-
-// Proto to domain. Each returns false for a value that breaks a limit.
-
-template <std::size_t N>
-bool take(const std::string& from, std::array<std::byte, N>& to) {
-  if (from.size() != N) return false;
-  std::memcpy(to.data(), from.data(), N);
-  return true;
-}
-
-bool take(const proto::Candidate& from, Candidate& to) {
-  const bool known = from.kind() >= 1 && from.kind() <= static_cast<unsigned>(Candidate::Kind::seen);
-  to.kind = static_cast<Candidate::Kind>(from.kind());
-  to.endpoint.port = static_cast<std::uint16_t>(from.port());
-  return known && from.port() >= 1 && from.port() <= 65535 && take(from.ip(), to.endpoint.ip.bytes);
-}
-
-template <class Repeated>
-bool take_candidates(const Repeated& from, std::vector<Candidate>& to) {
-  if (from.size() > static_cast<int>(kMaxCandidates)) return false;
-  for (const auto& c : from) {
-    if (!take(c, to.emplace_back())) return false;
-  }
-  return true;
-}
-
-bool take(const proto::Member& from, Member& to) {
-  to.id = {from.id()};
-  to.name = from.name();
-  to.address = {from.address()};
-  to.online = from.online();
-  to.relays = from.relays();
-  to.version = from.version();
-  return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
-         take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates);
-}
+using wire::put;
+using wire::take;
 
 std::optional<ControlMessage> take(const proto::Hello& from) {
   // The name is what a client calls itself; the registry makes a valid one of it.
@@ -70,16 +25,12 @@ std::optional<ControlMessage> take(const proto::Candidates& from) {
 
 std::optional<ControlMessage> take(const proto::Welcome& from) {
   Welcome out;
-  out.network.network = {{from.network()}, static_cast<std::uint8_t>(from.prefix())};
-  out.network.mtu = static_cast<std::uint16_t>(from.mtu());
   out.data_port = static_cast<std::uint16_t>(from.data_port());
   out.relay_tag = from.relay_tag();
   out.version = from.version();
-  const bool in_range = from.prefix() >= 1 && from.prefix() <= 30 && from.mtu() >= kMinMtu && from.mtu() <= kMaxMtu &&
-                        from.data_port() >= 1 && from.data_port() <= 65535 && valid_version(out.version);
-  if (!in_range || !take(from.network_id(), out.network.id.bytes) || !take(from.self(), out.self) ||
+  const bool in_range = from.data_port() >= 1 && from.data_port() <= 65535 && valid_version(out.version);
+  if (!in_range || !take_network(from, out.network) || !take(from.self(), out.self) ||
       !take(from.bind_key(), out.bind_key) || !take(from.signing_key(), out.signing_key.bytes) ||
-      (out.network.network.base.value & ~out.network.network.mask()) != 0 ||
       !out.network.network.contains(out.self.address)) {
     return std::nullopt;
   }
@@ -117,28 +68,6 @@ std::optional<ControlMessage> take(const proto::Refused& from) {
 
 // Domain to proto.
 
-std::string text_of(ByteView bytes) {
-  return std::string(as_text(bytes));
-}
-
-void put(const Candidate& from, proto::Candidate& to) {
-  to.set_kind(static_cast<std::uint32_t>(from.kind));
-  to.set_ip(text_of(from.endpoint.ip.bytes));
-  to.set_port(from.endpoint.port);
-}
-
-void put(const Member& from, proto::Member& to) {
-  to.set_id(from.id.value);
-  to.set_key(text_of(from.key.bytes));
-  to.set_name(from.name);
-  to.set_mac(text_of(from.mac.bytes));
-  to.set_address(from.address.value);
-  to.set_online(from.online);
-  to.set_relays(from.relays);
-  to.set_version(from.version);
-  for (const Candidate& c : from.candidates) put(c, *to.add_candidates());
-}
-
 void put(const Hello& from, proto::Envelope& out) {
   auto& to = *out.mutable_hello();
   to.set_name(from.name);
@@ -152,10 +81,7 @@ void put(const Candidates& from, proto::Envelope& out) {
 }
 void put(const Welcome& from, proto::Envelope& out) {
   auto& to = *out.mutable_welcome();
-  to.set_network_id(text_of(from.network.id.bytes));
-  to.set_network(from.network.network.base.value);
-  to.set_prefix(from.network.network.prefix);
-  to.set_mtu(from.network.mtu);
+  put_network(from.network, to);
   put(from.self, *to.mutable_self());
   to.set_data_port(from.data_port);
   to.set_bind_key(text_of(from.bind_key));

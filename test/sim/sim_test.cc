@@ -231,6 +231,74 @@ TEST_P(Sim, AnEvictedMemberIsOutAtOnceAndForGood) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
+TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
+  World world(options(4));
+  join(world, 4);
+  world.run_for(seconds(6));
+  world.stop_server();
+  for (const int c : {0, 1}) {
+    world.stop_client(c);
+    world.start_client(c);
+  }
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(minutes(10));
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "after every session has ended";
+  world.start_server();
+  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+}
+
+TEST_P(Sim, WhoeverWasRemovedMeanwhileIsOutWhenTheListComes) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(6));
+  world.stop_client(0);
+  world.partition(0, kServer, true);
+  world.partition(1, kServer, true);
+  world.start_client(0);
+  ASSERT_TRUE(world.remove("c1"));
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "as long as neither can know";
+  world.partition(0, kServer, false);
+  ASSERT_TRUE(world.run_until([&] { return world.client(0).members().find_name("c1") == nullptr; }, seconds(20)));
+  const std::uint64_t no_more = world.send_frame(1, 0);
+  world.run_for(seconds(10));
+  EXPECT_FALSE(world.delivered(no_more, 0));
+}
+
+TEST(LargeSim, AHundredClientsComeBackWithoutAStorm) {
+  constexpr int kClients = 100;
+  World world(WorldOptions{.clients = kClients});
+  for (int c = 0; c < kClients; ++c) world.start_client(c);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(2)));
+  world.stop_server();
+  world.run_for(seconds(30));
+  world.start_server();
+  const Instant back = world.clock().now();
+  std::uint64_t before = 0;
+  std::uint64_t most = 0;
+  for (int step = 0; step < 200 && !world.all_admitted(); ++step) {
+    world.run_for(milliseconds(100));
+    const std::uint64_t all = world.server().status(world.clock().now()).connections_established;
+    most = std::max(most, all - before);
+    before = all;
+  }
+  EXPECT_TRUE(world.all_admitted());
+  EXPECT_LT(world.clock().now() - back, seconds(16));
+  EXPECT_LT(most, 12U) << "admitted within 100 ms";
+  EXPECT_EQ(before, 100U) << "each once";
+}
+
+TEST_P(Sim, AClientThatSleptIsBackAtOnce) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.sleep(0, minutes(3));
+  world.run_for(minutes(3));
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(1)));
+  EXPECT_TRUE(world.everybody_talks(seconds(1)));
+}
+
 TEST_P(Sim, SilentWhenIdle) {
   World world(options(4));
   join(world, 4);

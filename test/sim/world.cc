@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "base/check.h"
+#include "control/cache_file.h"
 #include "sim/frames.h"
 
 namespace eps::sim {
@@ -109,6 +110,7 @@ void World::start_client(int c) {
   params.version = "sim";
   params.data_port = kClientPort;
   params.enrolled = k.enrolled;
+  if (auto cache = control::decode_cache_file(k.kept_network)) params.cache = std::move(*cache);
   k.node = std::make_unique<node::ClientNode>(std::move(params), *k.udp, rng_, *k.published);
   k.outbound = std::make_unique<dataplane::Outbound>(*k.tap, *k.udp, k.node->counters());
   k.inbound = std::make_unique<dataplane::Inbound>(*k.tap, *k.udp, k.node->counters(), l2::Offloads{});
@@ -184,6 +186,7 @@ void World::act(int c, node::ClientOutputs out) {
   if (k.stream) k.stream->send(out.to_server);
   if (out.disconnect && k.stream) std::exchange(k.stream, nullptr)->close();
   k.enrolled |= out.enrolled;
+  if (out.keep_network) k.kept_network = std::move(*out.keep_network);
   if (out.fatal) {
     k.fatal = *out.fatal;
     return stop_client(c);

@@ -128,6 +128,7 @@ class World {
     HostId host = 0;
     crypto::Key secret;
     bool enrolled = false;
+    Bytes kept_network;
     std::uint64_t next_number = 1;
     // Of one life.
     std::unique_ptr<SimUdp> udp;

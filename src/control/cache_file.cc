@@ -1,0 +1,41 @@
+#include "control/cache_file.h"
+
+#include <string_view>
+
+#include "registry/list_digest.h"
+#include "wire/network_cache.h"
+
+namespace eps::control {
+namespace {
+constexpr std::string_view kTitle = "EPS network cache\n";
+}
+
+Bytes encode_cache_file(const NetworkCache& cache) {
+  const Bytes body = wire::encode(cache);
+  Bytes out;
+  Writer w(out);
+  w.bytes(as_view(kTitle));
+  w.bytes(crypto::blake2s({body}));
+  w.bytes(body);
+  return out;
+}
+
+Result<NetworkCache> decode_cache_file(ByteView bytes) {
+  const std::size_t head = kTitle.size() + sizeof(crypto::Hash);
+  if (bytes.size() < head || as_text(bytes.first(kTitle.size())) != kTitle) {
+    return make_error(Errc::corrupt, "it is no such file");
+  }
+  const ByteView body = bytes.subspan(head);
+  if (!equal(bytes.subspan(kTitle.size(), sizeof(crypto::Hash)), crypto::blake2s({body}))) {
+    return make_error(Errc::corrupt, "it is damaged");
+  }
+  auto cache = wire::decode_network_cache(body);
+  if (!cache) return cache.error();
+  const bool empty = cache->list.version() == 0 && cache->list.members().empty();
+  if (!empty && !registry::is_signed(cache->signing_key, cache->network.id, cache->list, cache->signature)) {
+    return make_error(Errc::corrupt, "its member list is not signed by the server");
+  }
+  return cache;
+}
+
+}  // namespace eps::control

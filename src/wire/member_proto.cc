@@ -1,0 +1,53 @@
+#include "wire/member_proto.h"
+
+namespace eps::wire {
+
+bool printable(char c) {
+  return c >= ' ' && c <= '~';
+}
+
+bool valid_id(std::uint32_t id) {
+  return id >= 1 && id <= 0xffffff;
+}
+
+bool valid_version(const std::string& text) {
+  return text.size() <= kMaxVersionSize && std::all_of(text.begin(), text.end(), printable);
+}
+
+bool take(const proto::Candidate& from, Candidate& to) {
+  const bool known = from.kind() >= 1 && from.kind() <= static_cast<unsigned>(Candidate::Kind::seen);
+  to.kind = static_cast<Candidate::Kind>(from.kind());
+  to.endpoint.port = static_cast<std::uint16_t>(from.port());
+  return known && from.port() >= 1 && from.port() <= 65535 && take(from.ip(), to.endpoint.ip.bytes);
+}
+
+bool take(const proto::Member& from, Member& to) {
+  to.id = {from.id()};
+  to.name = from.name();
+  to.address = {from.address()};
+  to.online = from.online();
+  to.relays = from.relays();
+  to.version = from.version();
+  return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
+         take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates);
+}
+
+void put(const Candidate& from, proto::Candidate& to) {
+  to.set_kind(static_cast<std::uint32_t>(from.kind));
+  to.set_ip(text_of(from.endpoint.ip.bytes));
+  to.set_port(from.endpoint.port);
+}
+
+void put(const Member& from, proto::Member& to) {
+  to.set_id(from.id.value);
+  to.set_key(text_of(from.key.bytes));
+  to.set_name(from.name);
+  to.set_mac(text_of(from.mac.bytes));
+  to.set_address(from.address.value);
+  to.set_online(from.online);
+  to.set_relays(from.relays);
+  to.set_version(from.version);
+  for (const Candidate& c : from.candidates) put(c, *to.add_candidates());
+}
+
+}  // namespace eps::wire
