@@ -239,7 +239,7 @@ run_unit() {
   [ -z "$changed" ] || action=restart
   systemctl reset-failed "$unit" 2>/dev/null || true
   if ! systemctl "$action" "$unit"; then
-    journalctl --unit "$unit" --lines 5 --no-pager --output cat >&2 || true
+    journalctl --unit "$unit" --identifier "eps-$1" --lines 3 --no-pager --output cat >&2 || true
     die "$unit does not start; see above, and /var/log/eps_$1.log"
   fi
 }

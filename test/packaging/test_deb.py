@@ -1,0 +1,247 @@
+"""The .deb in a Debian 12 that has booted: installed, set up, watched, upgraded, removed and purged, in that order.
+
+tools/test-packages runs it.
+"""
+
+import json
+import re
+import stat
+
+import pexpect
+import pytest
+from machine import booted, contents, dependencies, package, run, wait_until
+
+UNITS = ["eps-server", "eps-client"]
+
+
+@pytest.fixture(scope="module")
+def deb():
+    return package("eps-conduits_*.deb")
+
+
+@pytest.fixture(scope="module")
+def machine(deb):
+    with booted(dependencies(deb)) as machine:
+        machine.before = contents(machine.tree)
+        machine.install(deb)
+        yield machine
+
+
+def status(machine, program):
+    return json.loads(machine.run("eps", "--json", "status")).get(program)
+
+
+def joined(machine):
+    """The client's address, once the server has admitted it."""
+    def look():
+        client = status(machine, "client")
+        return client and client["server"]["connected"] and client["address"]
+    return wait_until(look, "the client joins")
+
+
+def newer(deb, tmp_path):
+    """The same package with a higher version."""
+    tree = tmp_path / "newer"
+    run("dpkg-deb", "--raw-extract", deb, tree)
+    control = tree / "DEBIAN/control"
+    text = control.read_text()
+    version = re.search(r"^Version: (.*)$", text, re.M).group(1)
+    control.write_text(text.replace(f"Version: {version}", f"Version: {version}+next"))
+    run("dpkg-deb", "--root-owner-group", "--build", tree, tmp_path / "newer.deb")
+    return tmp_path / "newer.deb"
+
+
+def test_lintian_finds_no_error(deb):
+    run("lintian", "--allow-root", "--fail-on", "error", deb)
+
+
+def test_the_configuration_is_not_the_package_s(deb):
+    listed = run("dpkg-deb", "--contents", deb)
+    assert "./etc" not in listed and "./var" not in listed
+    assert "conffiles" not in run("dpkg-deb", "--info", deb)
+    assert "./usr/share/doc/eps-conduits/examples/eps.conf" in listed
+
+
+def test_nothing_starts_by_the_installation(machine):
+    for unit in UNITS:
+        assert machine.state(unit) == "inactive"
+        assert machine.run("systemctl", "is-enabled", unit, check=False).strip() == "disabled"
+
+
+def test_units_are_in_order(machine):
+    units = [f"/lib/systemd/system/{unit}.service" for unit in UNITS]
+    assert machine.run("systemd-analyze", "verify", *units) == ""
+    for unit in UNITS:
+        text = machine.run("systemd-analyze", "security", "--no-pager", f"{unit}.service")
+        assert float(re.search(r"exposure level .*: ([\d.]+)", text).group(1)) <= 2.5, text
+
+
+def test_man_pages_and_completion(machine):
+    for page in "eps-client.8", "eps-server.8", "eps-configure.sh.8", "eps.1", "eps.conf.5":
+        name, _, section = page.rpartition(".")
+        assert name in machine.run("man", section, name, timeout=60)
+    for command in "eps", "eps-client", "eps-server":
+        assert machine.path(f"/usr/share/bash-completion/completions/{command}").exists()
+
+
+def test_a_client_without_configuration_says_what_is_missing(machine):
+    machine.run("systemctl", "start", "eps-client", check=False)
+    assert machine.state("eps-client") == "failed", "and does not try again and again"
+    assert 'no server is named: write "server = HOST" into /etc/eps.conf' in machine.journal("eps-client")
+    machine.run("systemctl", "reset-failed", "eps-client")
+
+
+def test_setup_through_a_terminal(machine):
+    argv = machine.inside("eps-configure.sh")
+    talk = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60)
+    for question, answer in (r"or both\? \[client\]: ", "both"), (r"Network to create.*\]: ", "10.99.8.0/24"), \
+                            (r"listen on \[43439\]: ", ""), (r"server \[127.0.0.1\]: ", ""):
+        talk.expect(question)
+        talk.sendline(answer)
+    talk.expect(pexpect.EOF)
+    talk.close()
+    assert talk.exitstatus == 0, talk.before
+    assert "eps-server" in talk.before and "10.99.8.0/24" in talk.before and "On every client:" in talk.before
+    for unit in UNITS:
+        assert machine.state(unit) == "active", machine.journal(unit)
+        assert machine.run("systemctl", "is-enabled", unit).strip() == "enabled"
+    assert joined(machine).startswith("10.99.8.")
+
+
+def test_the_units_run_as_their_files_say(machine):
+    assert machine.show("eps-server", "StatusText") == "Listening on TCP and UDP port 43439"
+    assert machine.show("eps-client", "StatusText") == f"eps0 is up with the address {joined(machine)}"
+    assert joined(machine) in machine.run("ip", "address", "show", "dev", "eps0")
+    user = machine.run("id", "-u", "eps").strip()
+    for unit, capabilities in ("eps-server", 0), ("eps-client", 1 << 12):  # CAP_NET_ADMIN
+        assert machine.show(unit, "Type") == "notify"
+        pid = machine.pid(unit)
+        assert machine.proc(pid, "Uid").split() == [user] * 4
+        assert int(machine.proc(pid, "CapEff"), 16) == int(machine.proc(pid, "CapPrm"), 16) == capabilities
+        assert machine.proc(pid, "NoNewPrivs") == "1"
+        # What the daemon sees of the system: nothing that it could change but its own.
+        for path in "/etc", "/usr", "/home", "/var/lib/dpkg":
+            assert machine.run("nsenter", "--target", pid, "--mount", "setpriv", f"--reuid={user}", "--clear-groups",
+                               "test", "-w", path, check=False) == ""
+
+
+def test_only_root_reads_the_key(machine):
+    conf = machine.path("/etc/eps.conf").stat()
+    assert (stat.S_IMODE(conf.st_mode), conf.st_uid) == (0o600, 0)
+    key = machine.run("eps", "key").strip()
+    assert f"\nkey = {key}\n" in machine.path("/etc/eps.conf").read_text()
+    denied = machine.run("setpriv", "--reuid=eps", "--regid=eps", "--clear-groups", "cat", "/etc/eps.conf", check=False)
+    assert "Permission denied" in denied
+    for unit in UNITS:
+        assert key not in machine.journal(unit)
+
+
+def test_logs_have_the_names_of_the_manual(machine):
+    assert "Listening on TCP and UDP port 43439" in machine.run("cat", "/var/log/eps_server.log")
+    assert "Admitted by the server" in machine.run("cat", "/var/log/eps_client.log")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_watchdog_fires(machine, unit):
+    machine.add_to_unit(unit, "WatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=1")
+    machine.run("systemctl", "restart", unit)
+    pid = machine.pid(unit)
+    # Longer than the limit: it does not fire while the daemon turns.
+    wait_until(lambda: int(machine.run("ps", "-o", "etimes=", "-p", pid)) >= 5, "five seconds pass")
+    assert machine.pid(unit) == pid
+    machine.run("kill", "-STOP", pid)
+    wait_until(lambda: machine.pid(unit) not in (0, pid) and machine.state(unit) == "active", "the unit is started again")
+    assert "Watchdog timeout" in machine.run("journalctl", "--no-pager", "--unit", unit)
+    machine.add_to_unit(unit, "")
+    machine.run("systemctl", "restart", unit)
+    joined(machine)
+
+
+def test_root_may_run_it_by_hand_in_between(machine):
+    address = joined(machine)
+    machine.run("systemctl", "stop", "eps-client")
+    machine.run("timeout", "--preserve-status", "3", "eps-client")
+    assert machine.run("stat", "-c", "%U", "/var/lib/eps/client/counter").strip() == "root"
+    machine.start("eps-client")
+    assert joined(machine) == address
+    assert machine.run("cat", "/var/log/eps_client.log").count("starts.") >= 3, "one log, under one name"
+
+
+def test_it_starts_before_the_network_is_there(machine):
+    conf = machine.path("/etc/eps.conf")
+    text = conf.read_text()
+    conf.write_text(text.replace("server = 127.0.0.1", "server = 10.98.0.1"))
+    machine.run("systemctl", "restart", "eps-client")
+    assert machine.state("eps-client") == "active"
+    assert machine.show("eps-client", "StatusText") == "Waiting for the server"
+    machine.run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan-peer")
+    machine.run("ip", "address", "add", "10.98.0.1/24", "dev", "lan")
+    machine.run("ip", "link", "set", "lan-peer", "up")
+    machine.run("ip", "link", "set", "lan", "up")
+    joined(machine)
+    machine.run("ip", "link", "delete", "lan")
+    conf.write_text(text)
+    machine.run("systemctl", "restart", "eps-client")
+
+
+def test_setup_again_by_options(machine):
+    before = {unit: machine.pid(unit) for unit in UNITS}
+    assert "stays as it is" in machine.run("eps-configure.sh", "--server", "--client")
+    assert {unit: machine.pid(unit) for unit in UNITS} == before, "what did not change goes on"
+    machine.run("eps-configure.sh", "--client", "--name", "alice")
+    wait_until(lambda: "alice" in machine.run("eps", "members"), "the server knows the new name")
+    assert machine.pid("eps-server") == before["eps-server"]
+
+
+def test_setup_says_what_does_not_start(machine):
+    machine.run("systemctl", "stop", "eps-server", "eps-client")
+    machine.path("/etc/eps.conf").open("a").write("nonsense = 5\n")
+    said = machine.run("eps-configure.sh", "--server", check=False)
+    assert "unknown option" in said and "eps-server.service does not start" in said
+    conf = machine.path("/etc/eps.conf")
+    conf.write_text(conf.read_text().replace("nonsense = 5\n", ""))
+    machine.run("eps-configure.sh", "--server", "--client")
+    joined(machine)
+
+
+def test_upgrade(machine, deb, tmp_path):
+    address, key = joined(machine), machine.run("eps", "key")
+    pids = [machine.pid(unit) for unit in UNITS]
+    machine.install(newer(deb, tmp_path))
+    assert machine.run("dpkg-query", "--show", "eps-conduits").strip().endswith("+next")
+    for unit, pid in zip(UNITS, pids):
+        assert machine.pid(unit) not in (0, pid), f"{unit} runs the new program"
+    assert joined(machine) == address and machine.run("eps", "key") == key
+    # One that is not running is not started.
+    machine.run("systemctl", "stop", "eps-client")
+    machine.install(newer(deb, tmp_path_of(tmp_path)))
+    assert machine.state("eps-client") == "inactive" and machine.state("eps-server") == "active"
+    machine.start("eps-client")
+
+
+def tmp_path_of(tmp_path):
+    (tmp_path / "again").mkdir()
+    return tmp_path / "again"
+
+
+def test_removal_keeps_what_the_daemons_wrote(machine, deb):
+    address, pids = joined(machine), [machine.pid(unit) for unit in UNITS]
+    machine.run("dpkg", "--remove", "eps-conduits")
+    for pid in pids:
+        assert machine.run("ps", "-o", "comm=", "-p", pid, check=False) == ""
+    kept = {"/etc/eps.conf", "/var/lib/eps/server/server.db", "/var/lib/eps/client/identity", "/var/log/eps_server.log"}
+    now = contents(machine.tree)
+    assert kept <= now.keys()
+    assert not [path for path in now if re.match(r"/(?:usr|lib)/.*eps", path) and path not in machine.before]
+    machine.install(deb)
+    machine.run("systemctl", "start", *UNITS)
+    assert joined(machine) == address
+
+
+def test_purge_leaves_nothing(machine):
+    machine.run("dpkg", "--purge", "eps-conduits")
+    for unit in UNITS:
+        machine.run("rm", "-r", f"/etc/systemd/system/{unit}.service.d")  # this test's own
+    after = contents(machine.tree)
+    assert after == machine.before, sorted(after.items() ^ machine.before.items())
+    assert not machine.run("pgrep", "eps-", check=False)
