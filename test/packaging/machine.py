@@ -205,8 +205,8 @@ class Machine:
         return self.tree / path.lstrip("/")
 
     def install(self, deb):
-        shutil.copy(deb, self.path("/root/package.deb"))
-        return self.run("dpkg", "--install", "/root/package.deb")
+        shutil.copy(deb, self.path("/var/tmp/package.deb"))
+        return self.run("dpkg", "--install", "/var/tmp/package.deb")
 
     # Units.
 
