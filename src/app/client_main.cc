@@ -5,10 +5,12 @@
 
 int main(int argc, char** argv) {
   using namespace eps;
-  const auto parsed = app::client_settings(app::take_arguments(argc, argv), app::surroundings());
+  const auto arguments = app::take_arguments(argc, argv);
+  const auto here = app::surroundings();
+  const auto parsed = app::client_settings(arguments, here);
   if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(*stop);
   const auto& settings = std::get<runtime::ClientSettings>(parsed);
   ops::Log log(app::log_options(settings));
   app::log_start(log, app::Program::client, settings);
-  return runtime::run_client(settings, log);
+  return runtime::run_client(settings, log, app::read_again(app::client_settings, arguments, here, settings));
 }

@@ -10,8 +10,9 @@
 #include "app/conf_file.h"
 #include "app/options.h"
 #include "app/server_conf.h"
+#include "app/tool_base.h"
+#include "app/tool_graph.h"
 #include "app/version.h"
-#include "ops/status_socket.h"
 #include "os/files.h"
 #include "report/text.h"
 
@@ -32,6 +33,8 @@ constexpr std::string_view kHelp =
     "  members              who is enrolled at this server\n"
     "  members remove NAME  remove a member: its key is refused from then on, its address is free\n"
     "  key                  print this server's network key, the line that every client needs\n"
+    "  graph                the network as a picture: DOT for Graphviz, or with --png FILE or --svg FILE an image\n"
+    "  reload               let the daemons read their configuration files again\n"
     "  version              show version information\n"
     "\n"
     "Options:\n"
@@ -39,6 +42,8 @@ constexpr std::string_view kHelp =
     "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
     "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
     "printing\n"
+    "  --png FILE, --svg FILE\n"
+    "                       where \"graph\" draws its image; needs the package graphviz\n"
     "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, or "
     "with\n"
     "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
@@ -47,16 +52,11 @@ constexpr std::string_view kHelp =
     "\n"
     "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
 
-struct Request {
-  std::vector<std::string> words;
-  std::optional<std::string> socket, state, into;
-  bool json = false, help = false, version = false;
-};
-
 Result<Request> parse(const std::vector<std::string>& arguments) {
   po::options_description known;
   known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())(
-      "into", po::value<std::string>())("json", "")("help", "")("version", "");
+      "into", po::value<std::string>())("png", po::value<std::string>())("svg", po::value<std::string>())("json", "")(
+      "help", "")("version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -68,6 +68,8 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       if (option.string_key == "socket") out.socket = option.value.front();
       if (option.string_key == "state") out.state = option.value.front();
       if (option.string_key == "into") out.into = option.value.front();
+      if (option.string_key == "png") out.png = option.value.front();
+      if (option.string_key == "svg") out.svg = option.value.front();
       if (option.string_key == "json") out.json = true;
       if (option.string_key == "help") out.help = true;
       if (option.string_key == "version") out.version = true;
@@ -81,10 +83,9 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
   return out;
 }
 
-class Tool {
+class Tool : private ToolBase {
  public:
-  Tool(Request request, const ToolDefaults& defaults, std::ostream& out, std::ostream& err)
-      : request_(std::move(request)), defaults_(defaults), out_(out), err_(err) {}
+  using ToolBase::ToolBase;
 
   int run() {
     const std::vector<std::string>& words = request_.words;
@@ -95,55 +96,13 @@ class Tool {
     if (is({"members"})) return list("members", defaults_.server_socket, "eps-server", report::members_text);
     if (words.size() == 3 && words[0] == "members" && words[1] == "remove") return remove(words[2]);
     if (is({"key"})) return key();
+    if (is({"graph"})) return graph();
+    if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
     return usage("unknown command \"" + quotable(joined(words)) + "\"");
   }
 
  private:
-  bool is(const std::vector<std::string>& words) const { return request_.words == words; }
-  static std::string joined(const std::vector<std::string>& words) {
-    std::string out;
-    for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
-    return out;
-  }
-  int print(const std::string& text) {
-    out_ << text << std::flush;
-    return 0;
-  }
-  int print_json(const json& value) { return print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
-  int usage(const std::string& sentence) {
-    err_ << "eps: " << sentence << "; see eps --help\n";
-    return kExitUsage;
-  }
-  int fail(const std::string& sentence) {
-    err_ << "eps: " << sentence << "\n";
-    return kExitFailure;
-  }
-  int not_running(const std::string& sentence, const std::string& where) {
-    err_ << "eps: " << sentence << " (nobody answers at " << where << "). Start it, or name its socket with "
-         << "--socket.\n";
-    return kExitNotRunning;
-  }
-  int failed(const Error& error, const std::string& who, const std::string& where) {
-    return error.code == Errc::not_found ? not_running(who + " does not run here", where) : fail(error.what);
-  }
-
-  // The whole answer of a daemon that says yes.
-  Result<json> ask(const std::string& socket, const json& what) const {
-    auto answer = ops::ask(socket, what);
-    if (!answer) return answer;
-    const auto ok = answer->find("ok");
-    if (ok != answer->end() && ok->is_boolean() && ok->get<bool>()) return answer;
-    const auto error = answer->find("error");
-    const bool says_why = error != answer->end() && error->is_string();
-    return make_error(Errc::unsupported, says_why ? error->get<std::string>() : "the daemon refuses");
-  }
-  Result<json> ask_status(const std::string& socket, const std::string& command) const {
-    auto answer = ask(socket, {{"command", command}});
-    if (!answer) return answer;
-    return Result<json>(boost::system::in_place_value, answer->value("status", json::object()));
-  }
-
   int status() {
     if (request_.socket) {
       const auto answer = ask_status(*request_.socket, "status");
@@ -187,6 +146,41 @@ class Tool {
     return request_.json ? print_json(*answer) : print(quotable(name) + " is removed.\n");
   }
 
+  int graph() {
+    const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const auto answer = ask(socket, {{"command", "graph"}});
+    if (!answer) return failed(answer.error(), "eps-server", socket);
+    const std::string dot = answer->value("dot", "");
+    for (const auto& [form, file] : {std::pair("png", request_.png), std::pair("svg", request_.svg)}) {
+      if (!file) continue;
+      if (const auto drawn = draw(dot, form, *file); !drawn) return fail(drawn.error().what);
+    }
+    if (request_.png || request_.svg) return 0;
+    return request_.json ? print_json({{"dot", dot}}) : print(dot);
+  }
+
+  // Both daemons, or the one whose socket is named.
+  int reload() {
+    std::vector<std::string> sockets = {defaults_.client_socket, defaults_.server_socket};
+    if (request_.socket) sockets = {*request_.socket};
+    json results = json::object();
+    std::optional<Error> problem;
+    for (const std::string& socket : sockets) {
+      const auto answer = ask(socket, {{"command", "reload"}});
+      if (answer) {
+        results[answer->value("program", socket)] = answer->value("note", "");
+      } else if (answer.error().code != Errc::not_found) {
+        problem = answer.error();
+      }
+    }
+    for (const auto& [program, note] : results.items()) {
+      if (!request_.json) print(program + ": " + note.get<std::string>() + "\n");
+    }
+    if (problem) return fail(problem->what);
+    if (results.empty()) return not_running("no daemon runs here", sockets.front());
+    return request_.json ? print_json(results) : 0;
+  }
+
   int key() {
     const std::string path = request_.state.value_or(defaults_.state) + "/server/network.key";
     const auto text = os::read_file(path, kMaxKeySize);
@@ -209,11 +203,6 @@ class Tool {
     if (note.warning) err_ << "eps: " << note.text << "\n";
     return print(note.warning ? "" : note.text + "\n");
   }
-
-  Request request_;
-  const ToolDefaults& defaults_;
-  std::ostream& out_;
-  std::ostream& err_;
 };
 
 }  // namespace

@@ -42,6 +42,8 @@ ServerStatus server_status() {
 json client_answer(const json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "peers") return {{"ok", true}, {"status", report::to_json(client_status())}};
+  if (command == "reload")
+    return {{"ok", true}, {"program", "eps-client"}, {"note", "The configuration is read again."}};
   return {{"ok", false}, {"error", "eps-client does not know the command"}};
 }
 
@@ -49,6 +51,8 @@ json server_answer(const json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "members") return {{"ok", true}, {"status", report::to_json(server_status())}};
   if (command == "remove" && request.value("name", "") == "alice") return {{"ok", true}};
+  if (command == "graph") return {{"ok", true}, {"dot", "graph eps { a -- b }\n"}};
+  if (command == "reload") return {{"ok", false}, {"error", "eps.conf:1: unknown option"}};
   return {{"ok", false}, {"error", "There is no member with that name."}};
 }
 
@@ -108,6 +112,28 @@ TEST_F(EpsTool, StatusAsJson) {
   const Daemon client(dir / "client.sock", client_answer);
   EXPECT_EQ(run({"status", "--json"}), 0);
   EXPECT_EQ(printed().size(), 2u);
+}
+
+TEST_F(EpsTool, PrintsTheGraph) {
+  EXPECT_EQ(run({"graph"}), 3);
+  const Daemon server(dir / "server.sock", server_answer);
+  EXPECT_EQ(run({"graph"}), 0);
+  EXPECT_EQ(out.str(), "graph eps { a -- b }\n");
+  EXPECT_EQ(run({"graph", "--json"}), 0);
+  EXPECT_EQ(printed(), (json{{"dot", "graph eps { a -- b }\n"}}));
+}
+
+TEST_F(EpsTool, ReloadsWhateverRuns) {
+  EXPECT_EQ(run({"reload"}), 3);
+  const Daemon client(dir / "client.sock", client_answer);
+  EXPECT_EQ(run({"reload"}), 0);
+  EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n");
+  EXPECT_EQ(run({"reload", "--json"}), 0);
+  EXPECT_EQ(printed(), (json{{"eps-client", "The configuration is read again."}}));
+  const Daemon server(dir / "server.sock", server_answer);
+  EXPECT_EQ(run({"reload"}), 1);
+  EXPECT_EQ(err.str(), "eps: eps.conf:1: unknown option\n");
+  EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n") << "the other one is asked all the same";
 }
 
 TEST_F(EpsTool, NamesASocket) {

@@ -1,7 +1,6 @@
 #include "app/options.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <utility>
 
@@ -135,10 +134,6 @@ class Taker {
         name, [=](std::string_view text) { return number_value(text, min, max); },
         [&](std::uint64_t value) { target = Target(value); });
   }
-  bool has(std::string_view name) const {
-    const auto it = values_.find(name);
-    return it != values_.end() && !it->second.empty();
-  }
   const std::optional<Error>& problem() const { return problem_; }
 
  private:
@@ -160,12 +155,6 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.number("interval", to.interval, 1, kMaxInterval);
   from.number("port", to.port, 1, 65535);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
-
-  static constexpr std::array<std::string_view, 2> kNotYet = {"graphviz", "graphviz-interval"};
-  for (const std::string_view name : kNotYet) {
-    if (!from.has(name)) continue;
-    to.not_yet_notes.push_back("The option " + std::string(name) + " does nothing yet in this version.");
-  }
 }
 
 void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {

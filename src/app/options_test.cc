@@ -234,15 +234,6 @@ TEST_F(Options, AClientNeedsServerAndKey) {
   EXPECT_EQ(good(client({}, "server = a\nkey = \" " + network_key() + " \"")).key, network_key());
 }
 
-TEST_F(Options, WhatDoesNothingYetIsSaidOnce) {
-  const auto note = [](const std::string& name) { return "The option " + name + " does nothing yet in this version."; };
-  EXPECT_TRUE(good(server({})).not_yet_notes.empty());
-  EXPECT_TRUE(good(server({}, "stats = no\nscorecard = no")).not_yet_notes.empty());
-  EXPECT_THAT(good(server({"--stats", "--scorecard", "--graphviz"})).not_yet_notes, ElementsAre(note("graphviz")));
-  EXPECT_THAT(good(server({}, "interval = 5\ngraphviz-interval = 7\n")).not_yet_notes,
-              ElementsAre(note("graphviz-interval")));
-}
-
 TEST_F(Options, ConfigurationFiles) {
   EXPECT_EQ(refusal(client({"--conf", dir / "none"})),
             "eps-client: --conf " + dir.path() + "/none: there is no such configuration file");

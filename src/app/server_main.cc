@@ -7,12 +7,14 @@
 int main(int argc, char** argv) {
   using namespace eps;
   const app::Surroundings here = app::surroundings();
-  const auto parsed = app::server_settings(app::take_arguments(argc, argv), here);
+  const auto arguments = app::take_arguments(argc, argv);
+  const auto parsed = app::server_settings(arguments, here);
   if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(*stop);
   const auto& settings = std::get<runtime::ServerSettings>(parsed);
   ops::Log log(app::log_options(settings));
   app::log_start(log, app::Program::server, settings);
-  return runtime::run_server(settings, log, [&](const std::string& key) {
+  const auto again = app::read_again(app::server_settings, arguments, here, settings);
+  return runtime::run_server(settings, log, again, [&](const std::string& key) {
     // The unit writes it, with "eps key --into": this process may not.
     if (!here.conf_credential.empty()) return;
     const auto note = app::note_of(app::ensure_conf_key(settings.conf, key), settings.conf, settings.state);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <sstream>
 #include <string_view>
 
 namespace eps::app {
@@ -38,6 +39,30 @@ Surroundings surroundings() {
 int tell(const Stop& stop) {
   (stop.status == 0 ? std::cout : std::cerr) << stop.text << std::flush;
   return stop.status;
+}
+
+namespace {
+
+// Compares what describe() tells, line by line: both have the same lines.
+template <class Settings>
+std::string differing_names(const Settings& a, const Settings& b) {
+  std::istringstream before(describe(a)), after(describe(b));
+  std::string out, was, is;
+  while (std::getline(before, was) && std::getline(after, is)) {
+    const std::string name = was.substr(0, was.find(' '));
+    if (was != is && name != "log-level" && name != "server") out += (out.empty() ? "" : ", ") + name;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string wait_for_restart(const runtime::ClientSettings& running, const runtime::ClientSettings& fresh) {
+  const std::string names = differing_names(running, fresh);
+  return running.key == fresh.key ? names : names + (names.empty() ? "key" : ", key");
+}
+std::string wait_for_restart(const runtime::ServerSettings& running, const runtime::ServerSettings& fresh) {
+  return differing_names(running, fresh);
 }
 
 ops::LogOptions log_options(const runtime::CommonSettings& settings) {

@@ -7,6 +7,7 @@
 
 #include "app/options.h"
 #include "ops/log.h"
+#include "runtime/reload.h"
 
 namespace eps::app {
 
@@ -23,7 +24,25 @@ template <class Settings>
 void log_start(ops::Log& log, Program program, const Settings& settings) {
   log.info(name_of(program) + " " + settings.version + " starts.");
   log.debug("Settings:\n" + describe(settings));
-  for (const std::string& note : settings.not_yet_notes) log.warn(note);
+}
+
+// The names of the options that differ and count only at the next start.
+std::string wait_for_restart(const runtime::ClientSettings& running, const runtime::ClientSettings& fresh);
+std::string wait_for_restart(const runtime::ServerSettings& running, const runtime::ServerSettings& fresh);
+
+// Reads the settings again as main() did; `parse` is client_settings or server_settings.
+template <class Settings>
+runtime::ReadSettings<Settings> read_again(Parsed<Settings> (*parse)(const std::vector<std::string>&,
+                                                                     const Surroundings&),
+                                           std::vector<std::string> arguments, Surroundings here, Settings running) {
+  return [=]() -> Result<runtime::Reloaded<Settings>> {
+    auto parsed = parse(arguments, here);
+    if (const auto* stop = std::get_if<Stop>(&parsed)) {
+      return make_error(Errc::invalid_argument, stop->text.substr(0, stop->text.find('\n')));
+    }
+    auto& fresh = std::get<Settings>(parsed);
+    return runtime::Reloaded<Settings>{fresh, wait_for_restart(running, fresh)};
+  };
 }
 
 }  // namespace eps::app

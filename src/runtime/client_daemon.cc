@@ -42,7 +42,8 @@ std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
 
 class ClientDaemon {
  public:
-  ClientDaemon(const ClientSettings& settings, ops::Log& log) : settings_(settings), log_(log) {}
+  ClientDaemon(const ClientSettings& settings, ops::Log& log, const ReadSettings<ClientSettings>& read_again)
+      : settings_(settings), log_(log), read_again_(read_again) {}
 
   Result<int> run() {
     if (auto ok = prepare(); !ok) return ok.error();
@@ -73,10 +74,12 @@ class ClientDaemon {
   void tell_waiting() {
     if (!loop_.io().stopped()) service_.state("Waiting for the server");
   }
+  Result<std::string> reload();
   nlohmann::json answer(const nlohmann::json& request);
 
   const ClientSettings& settings_;
   ops::Log& log_;
+  const ReadSettings<ClientSettings>& read_again_;
   os::OsRng rng_;
   ControlLoop loop_;
   Service service_{loop_.io()};
@@ -97,6 +100,7 @@ class ClientDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
+  HangupWatch hangups_{loop_.io(), [this] { (void)reload(); }};
   std::unique_ptr<Worker> worker_;
   PublicKey server_key_;
   std::string logged_members_;
@@ -289,18 +293,30 @@ void ClientDaemon::look_at_addresses() {
   act(node_->on_local_addresses(link_->local_addresses(), os::now()));
 }
 
+Result<std::string> ClientDaemon::reload() {
+  return runtime::reload<ClientSettings>(read_again_, log_, [this](const ClientSettings& fresh) {
+    reporter_.apply(fresh);
+    server_->set_servers(fresh.servers);
+  });
+}
+
 nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "peers") {
     return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
+  }
+  if (command == "reload") {
+    const auto note = reload();
+    if (!note) return {{"ok", false}, {"error", note.error().what}};
+    return {{"ok", true}, {"program", "eps-client"}, {"note", *note}};
   }
   return {{"ok", false}, {"error", "eps-client does not know the command \"" + command + "\""}};
 }
 
 }  // namespace
 
-int run_client(const ClientSettings& settings, ops::Log& log) {
-  ClientDaemon daemon(settings, log);
+int run_client(const ClientSettings& settings, ops::Log& log, const ReadSettings<ClientSettings>& read_again) {
+  ClientDaemon daemon(settings, log, read_again);
   return tell_end(log, "eps-client", daemon.run());
 }
 

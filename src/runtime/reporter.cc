@@ -1,20 +1,14 @@
 #include "runtime/reporter.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "os/files.h"
+#include "runtime/unix_time.h"
 
 namespace eps::runtime {
 namespace {
 
 constexpr mode_t kScorecardMode = 0644;  // for other programs
-
-std::int64_t unix_time() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::floor<std::chrono::seconds>(since).count();
-}
-
 }  // namespace
 
 Reporter::Reporter(boost::asio::io_context& io, ops::Log& log, Sources sources)

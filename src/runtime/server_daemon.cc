@@ -24,6 +24,7 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
+#include "runtime/network_graph.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/service.h"
@@ -43,7 +44,8 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 
 class ServerDaemon {
  public:
-  ServerDaemon(const ServerSettings& settings, ops::Log& log) : settings_(settings), log_(log) {}
+  ServerDaemon(const ServerSettings& settings, ops::Log& log, const ReadSettings<ServerSettings>& read_again)
+      : settings_(settings), log_(log), read_again_(read_again) {}
 
   Result<int> run(const std::function<void(const std::string&)>& on_key) {
     if (auto ok = prepare(on_key); !ok) return ok.error();
@@ -51,6 +53,7 @@ class ServerDaemon {
     act({});
     start_mapper();
     reporter_.apply(settings_);
+    graph_.apply(settings_);
     service_.state("Listening on TCP and UDP port " + std::to_string(settings_.port));
     const int code = loop_.run();
     service_.stopping();
@@ -68,10 +71,13 @@ class ServerDaemon {
   void accept();
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
+  ServerStatus status() const;
+  Result<std::string> reload();
   nlohmann::json answer(const nlohmann::json& request);
 
   const ServerSettings& settings_;
   ops::Log& log_;
+  const ReadSettings<ServerSettings>& read_again_;
   os::OsRng rng_;
   ControlLoop loop_;
   Service service_{loop_.io()};
@@ -90,6 +96,8 @@ class ServerDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
+  HangupWatch hangups_{loop_.io(), [this] { (void)reload(); }};
+  NetworkGraph graph_{loop_.io(), log_, [this] { return status(); }};
   std::vector<PortMapping> port_mappings_;
 };
 
@@ -187,7 +195,10 @@ Reporter::Sources ServerDaemon::sources() {
     return report::figures_of(node_->status(os::now()), passed, unix_time);
   };
   // The answers are there long before the next interval ends.
-  out.after = [this] { act(node_->request_reports(os::now())); };
+  out.after = [this] {
+    graph_.before_reports();
+    act(node_->request_reports(os::now()));
+  };
   return out;
 }
 
@@ -253,27 +264,44 @@ void ServerDaemon::act(node::ServerOutputs out) {
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
+ServerStatus ServerDaemon::status() const {
+  ServerStatus out = node_->status(os::now());
+  out.port_mappings = port_mappings_;
+  return out;
+}
+
+Result<std::string> ServerDaemon::reload() {
+  return runtime::reload<ServerSettings>(read_again_, log_, [this](const ServerSettings& fresh) {
+    reporter_.apply(fresh);
+    graph_.apply(fresh);
+  });
+}
+
 nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "members") {
-    ServerStatus status = node_->status(os::now());
-    status.port_mappings = port_mappings_;
-    return {{"ok", true}, {"status", report::to_json(status)}};
+    return {{"ok", true}, {"status", report::to_json(status())}};
   }
+  if (command == "graph") return {{"ok", true}, {"dot", graph_.text()}};
   if (command == "remove") {
     auto removed = node_->remove(request.value("name", ""), os::now());
     if (!removed) return {{"ok", false}, {"error", removed.error().what}};
     act(std::move(*removed));
     return {{"ok", true}};
   }
+  if (command == "reload") {
+    const auto note = reload();
+    if (!note) return {{"ok", false}, {"error", note.error().what}};
+    return {{"ok", true}, {"program", "eps-server"}, {"note", *note}};
+  }
   return {{"ok", false}, {"error", "eps-server does not know the command \"" + command + "\""}};
 }
 
 }  // namespace
 
-int run_server(const ServerSettings& settings, ops::Log& log,
+int run_server(const ServerSettings& settings, ops::Log& log, const ReadSettings<ServerSettings>& read_again,
                const std::function<void(const std::string& key)>& on_key) {
-  ServerDaemon daemon(settings, log);
+  ServerDaemon daemon(settings, log, read_again);
   return tell_end(log, "eps-server", daemon.run(on_key));
 }
 

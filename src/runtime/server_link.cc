@@ -140,6 +140,10 @@ struct ServerLink::Impl {
   std::shared_ptr<TcpStream> stream = nullptr;
 };
 
+void ServerLink::set_servers(std::vector<std::string> servers) {
+  impl_->servers = std::move(servers);
+}
+
 ServerLink::ServerLink(asio::io_context& io, std::vector<std::string> servers, std::uint16_t port, Handlers handlers)
     : impl_(new Impl{io, std::move(servers), port, std::move(handlers)}) {}
 

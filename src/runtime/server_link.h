@@ -30,6 +30,8 @@ class ServerLink {
   ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, std::uint16_t port, Handlers handlers);
   ~ServerLink();
 
+  // For the next connect().
+  void set_servers(std::vector<std::string> servers);
   // REQUIRES: not connected and not connecting. Handlers are called from the event loop, never from inside a call.
   void connect();
   // Queues bytes. More than kMaxBacklog waiting: the connection is closed, as its other end has stopped reading.

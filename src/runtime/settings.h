@@ -28,8 +28,6 @@ struct CommonSettings {
   std::string socket;
   std::uint16_t port = kDefaultPort;
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
-  // One sentence for each given option that has no effect in this version, for the log.
-  std::vector<std::string> not_yet_notes;
 };
 
 struct ClientSettings : CommonSettings {

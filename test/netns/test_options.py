@@ -67,13 +67,6 @@ def test_log(network):
         assert "eps1-" not in command.read()
 
 
-def test_options_without_effect_are_said_once(network):
-    server = network.server(graphviz=True, graphviz_interval=7)
-    wait_until(lambda: server.log(), "a log")
-    for option in "graphviz", "graphviz-interval":
-        assert len(re.findall(rf"{option} does nothing yet", server.log())) == 1
-
-
 class PrivateFiles:
     """A daemon with its own /etc, /var and /run, for paths that cannot be chosen."""
     SETUP = ('for d in /etc /var /run; do mount -t tmpfs none $d; done; mkdir -p /var/log /var/lib; '

@@ -1,0 +1,377 @@
+#include "report/graphviz.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "report/text.h"
+
+namespace eps::report {
+namespace {
+
+constexpr std::size_t kMostLabels = 12;        // of edges: more make a picture nobody can read
+constexpr std::size_t kMostRelayedLabels = 6;  // of them
+constexpr std::size_t kReasonWidth = 60;       // characters of a line of a tooltip
+constexpr const char* kInk = "#1b2733";
+constexpr const char* kFaint = "#7a8794";
+constexpr const char* kDirect = "#2e8b57";
+constexpr const char* kRelayed = "#d9820f";
+constexpr const char* kNone = "#c3cad1";
+constexpr const char* kControl = "#9db4d0";
+// Of the members of one LAN; those that are alone are white.
+constexpr std::array<const char*, 8> kLans = {"#fdf3d8", "#e2f0fb", "#e8f5e4", "#fbe6ea",
+                                              "#eee6f8", "#e0f4f2", "#f9ead9", "#eceff1"};
+
+// What stands between tags of an HTML-like label, or in an attribute of them.
+std::string html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+  }
+  return out;
+}
+
+// A quoted string of DOT. Backslashes begin escapes there, so they are doubled; "\n" becomes a line break.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '"' || c == '\\') {
+      out.append("\\").push_back(c);
+    } else {
+      out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string font(const std::string& text, int size, const char* colour) {
+  return "<font point-size=\"" + std::to_string(size) + "\" color=\"" + colour + "\">" + text + "</font>";
+}
+
+std::string wrapped(std::string_view text, std::size_t width) {
+  std::string out;
+  std::size_t column = 0;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (column > 0 && column + 1 + word.size() > width) {
+      out += '\n';
+      column = 0;
+    } else if (column > 0) {
+      out += ' ';
+      ++column;
+    }
+    out += word;
+    column += word.size();
+  }
+  return out;
+}
+
+std::string milliseconds(Duration d) {
+  const double ms = std::chrono::duration<double, std::milli>(d).count();
+  return decimals(ms, ms < 10 ? 1 : 0) + " ms";
+}
+
+std::uint64_t seconds(Duration d) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(d).count());
+}
+
+std::string utc(std::int64_t unix_time) {
+  using namespace std::chrono;
+  const sys_seconds at{std::chrono::seconds(unix_time)};
+  const auto day = floor<days>(at);
+  const year_month_day date{day};
+  const hh_mm_ss time{floor<minutes>(at - day)};
+  const auto two = [](auto n) { return (n < 10 ? "0" : "") + std::to_string(n); };
+  return std::to_string(static_cast<int>(date.year())) + "-" + two(static_cast<unsigned>(date.month())) + "-" +
+         two(static_cast<unsigned>(date.day())) + " " + two(time.hours().count()) + ":" + two(time.minutes().count()) +
+         " UTC";
+}
+
+// One direction of an edge.
+struct Direction {
+  PairStatus total;
+  std::uint64_t bytes_per_second = 0;
+  double loss = 0;  // share of the packets: of the last interval if any were sent in it, else since the start
+};
+
+// The two directions between two members, the lower id first.
+struct Edge {
+  Direction out, back;
+  PathKind path() const { return std::max(out.total.path, back.total.path); }
+  std::uint64_t bytes() const { return out.total.bytes_sent + back.total.bytes_sent; }
+  std::uint64_t rate() const { return out.bytes_per_second + back.bytes_per_second; }
+  // Either side's, the first that has any.
+  std::optional<Duration> round_trip() const {
+    return out.total.round_trip ? out.total.round_trip : back.total.round_trip;
+  }
+  // Why it is relayed, as either side says; "" unless it is.
+  std::string reason() const {
+    if (path() != PathKind::relayed) return "";
+    return out.total.reason.empty() ? back.total.reason : out.total.reason;
+  }
+};
+
+class Picture {
+ public:
+  Picture(const ServerStatus& status, const std::optional<EarlierStatus>& earlier, std::int64_t unix_time)
+      : status_(status), unix_time_(unix_time) {
+    for (const ServerMemberStatus& m : status.members) {
+      by_id_[m.member.id] = &m;
+      if (m.member.online) lans_[lan_of(m)].push_back(&m);
+    }
+    std::erase_if(lans_, [](const auto& lan) { return lan.first.empty() || lan.second.size() < 2; });
+    collect_edges(earlier);
+  }
+
+  std::string draw() {
+    std::string out =
+        "graph eps {\n"
+        "  graph [charset=\"UTF-8\", bgcolor=\"white\", overlap=prism, splines=line, outputorder=edgesfirst, pad=0.4,\n"
+        "         nodesep=0.4, ranksep=0.8, sep=\"+14\", mindist=0.9, labelloc=b,\n"
+        "         fontname=\"Helvetica,Arial,sans-serif\", fontsize=13, fontcolor=\"" +
+        std::string(kInk) +
+        "\",\n"
+        "         label=" +
+        legend() +
+        "];\n"
+        "  node [shape=box, style=\"rounded,filled\", fillcolor=\"white\", color=\"" +
+        kFaint +
+        "\", penwidth=1.2, margin=\"0.14,0.08\",\n"
+        "        fontname=\"Helvetica,Arial,sans-serif\", fontsize=12, fontcolor=\"" +
+        kInk +
+        "\"];\n"
+        "  edge [fontname=\"Helvetica,Arial,sans-serif\", fontsize=10, fontcolor=\"" +
+        kInk + "\"];\n\n" + server_node();
+    std::set<const ServerMemberStatus*> in_a_lan;
+    std::size_t number = 0;
+    std::string hubs;
+    for (const auto& [lan, members] : lans_) {
+      const char* const colour = kLans[number % kLans.size()];
+      out += "  subgraph cluster_" + std::to_string(number++) +
+             " {\n    label=\"\"; style=\"rounded,dashed\"; color=\"" + kFaint + "\"; fontcolor=\"" + kFaint +
+             "\"; margin=14;\n";
+      const std::string hub = "lan" + std::to_string(number);
+      out += "    " + hub + " [label=" + quoted(lan) + ", shape=ellipse, fillcolor=\"" + colour +
+             "\", fontsize=10, color=\"" + kControl + "\", margin=\"0.05,0.03\"];\n";
+      hubs += "  server -- " + hub + control_style(1.5);
+      for (const ServerMemberStatus* m : members) {
+        out += "  " + member_node(*m, colour);
+        hub_[m->member.id] = hub;
+        in_a_lan.insert(m);
+      }
+      out += "  }\n";
+    }
+    for (const ServerMemberStatus& m : status_.members) {
+      if (!in_a_lan.contains(&m)) out += member_node(m, "white");
+    }
+    out += "\n" + hubs;
+    for (const ServerMemberStatus& m : status_.members) {
+      const auto hub = hub_.find(m.member.id);
+      const std::string end = " -- m" + std::to_string(m.member.id.value);
+      if (m.member.online) out += "  " + (hub == hub_.end() ? "server" : hub->second) + end + control_style(1.2);
+    }
+    for (const auto& [ids, edge] : edges_) out += member_edge(ids, edge);
+    return out + "}\n";
+  }
+
+ private:
+  // Whose datagrams come from one address, or from one private network: they are behind one router. "": unknown.
+  static std::string lan_of(const ServerMemberStatus& m) {
+    const auto& at = m.data ? m.data : m.control;
+    if (!at) return "";
+    const IpAddress& ip = at->ip;
+    if (!ip.is_v4()) {
+      IpAddress network;
+      std::copy_n(ip.bytes.begin(), 8, network.bytes.begin());
+      return to_string(network) + "/64";
+    }
+    for (const auto& range :
+         {Ip4Network{{0x0a000000}, 8}, Ip4Network{{0xac100000}, 12}, Ip4Network{{0xc0a80000}, 16}}) {
+      if (range.contains(ip.v4())) return to_string(Ip4Network{{ip.v4().value & 0xffffff00}, 24});
+    }
+    return "behind " + to_string(ip);
+  }
+
+  void collect_edges(const std::optional<EarlierStatus>& earlier) {
+    std::map<std::pair<MemberId, MemberId>, const PairStatus*> before;
+    if (earlier && earlier->ago.count() > 0) {
+      for (const PairStatus& p : earlier->status.pairs) before[{p.from, p.to}] = &p;
+    }
+    for (const PairStatus& p : status_.pairs) {
+      if (!by_id_.contains(p.from) || !by_id_.contains(p.to)) continue;
+      Direction d{p, 0, 0};
+      std::uint64_t sent = p.packets_sent, received = p.packets_received;
+      if (const auto was = before.find({p.from, p.to}); was != before.end() && p.bytes_sent > was->second->bytes_sent) {
+        d.bytes_per_second =
+            (p.bytes_sent - was->second->bytes_sent) * 1000 / static_cast<std::uint64_t>(earlier->ago.count());
+        sent -= was->second->packets_sent;
+        received -= std::min(received, was->second->packets_received);
+      }
+      if (sent > received) d.loss = static_cast<double>(sent - received) / static_cast<double>(sent);
+      Edge& edge = edges_[std::minmax(p.from, p.to)];
+      (p.from < p.to ? edge.out : edge.back) = std::move(d);
+    }
+    std::erase_if(edges_, [](const auto& e) { return e.second.path() == PathKind::none && e.second.bytes() == 0; });
+    // The busiest are labelled, relayed ones before direct ones.
+    std::vector<const Edge*> order;
+    for (const auto& [ids, edge] : edges_) order.push_back(&edge);
+    std::ranges::stable_sort(order, [](const Edge* a, const Edge* b) {
+      const auto rank = [](const Edge* e) {
+        return std::tuple(e->path() == PathKind::relayed, e->path() == PathKind::direct, e->rate(), e->bytes());
+      };
+      return rank(a) > rank(b);
+    });
+    std::size_t relayed = 0;
+    std::erase_if(order, [&](const Edge* e) {
+      return e->path() == PathKind::relayed && ++relayed > kMostRelayedLabels && edges_.size() > kMostLabels;
+    });
+    order.resize(std::min(order.size(), kMostLabels));
+    labelled_ = {order.begin(), order.end()};
+    for (const Edge* e : order) {
+      if (const std::string why = e->reason(); !why.empty() && std::ranges::find(reasons_, why) == reasons_.end()) {
+        reasons_.push_back(why);
+      }
+    }
+  }
+
+  std::string name(MemberId id) const { return by_id_.at(id)->member.name; }
+
+  std::string server_node() const {
+    const std::string text =
+        "<b>eps-server</b><br/>" +
+        font(html(to_string(status_.network.network)) + " · port " + std::to_string(status_.port) + "<br/>" +
+                 html(status_.version) + " · up " + human_duration(seconds(status_.uptime)),
+             10, "#d7e3f4");
+    return "  server [label=<" + text + ">, fillcolor=\"#28476b\", color=\"#28476b\", fontcolor=\"white\"];\n\n";
+  }
+
+  static std::string member_node(const ServerMemberStatus& m, const char* colour) {
+    const auto& at = m.data ? m.data : m.control;
+    std::string small = html(to_string(m.member.address));
+    if (!m.member.online) {
+      small += "<br/>offline";
+    } else {
+      if (at) small += "<br/>" + html(to_string(*at));
+      if (!m.member.version.empty()) small += "<br/>" + html(m.member.version);
+      if (m.uptime) small += " · up " + human_duration(seconds(*m.uptime));
+    }
+    return "  m" + std::to_string(m.member.id.value) + " [label=<<b>" + html(m.member.name) + "</b><br/>" +
+           font(small, 10, kFaint) + ">, fillcolor=\"" + colour + "\"" +
+           (m.member.online ? "" : ", style=\"rounded,filled,dashed\", fontcolor=\"" + std::string(kFaint) + "\"") +
+           "];\n";
+  }
+
+  static std::string control_style(double length) {
+    return " [color=\"" + std::string(kControl) +
+           "\", penwidth=1.2, style=dotted, weight=4, len=" + decimals(length, 1) + "];\n";
+  }
+
+  std::string direction_text(const Direction& d) const {
+    return name(d.total.from) + " → " + name(d.total.to) + "  " + human_bytes(d.total.bytes_sent) + ", " +
+           human_bytes(d.bytes_per_second) + "/s" + (d.loss > 0 ? ", " + percent(d.loss) + " lost" : "");
+  }
+  static std::string percent(double share) { return decimals(share * 100, share < 0.1 ? 1 : 0) + " %"; }
+
+  // The lines of both directions; what is known of the path.
+  std::string edge_text(const Edge& edge, bool with_reason) const {
+    std::string out;
+    for (const Direction* d : {&edge.out, &edge.back}) {
+      if (d->total.from.value != 0) out += direction_text(*d) + "\n";
+    }
+    out += edge.path() == PathKind::none ? "no session now" : name_of(edge.path());
+    if (const auto round_trip = edge.round_trip()) out += ", " + milliseconds(*round_trip);
+    if (const std::string reason = edge.reason(); !reason.empty()) {
+      out += with_reason ? "\n" + wrapped(reason, kReasonWidth) : " " + mark(reason);
+    }
+    return out;
+  }
+
+  // A labelled edge goes through a node with its text: so no engine draws one text over another.
+  std::string member_edge(const std::pair<MemberId, MemberId>& ids, const Edge& edge) const {
+    const PathKind path = edge.path();
+    const bool labelled = labelled_.contains(&edge);
+    const std::string colour = path == PathKind::direct ? kDirect : path == PathKind::relayed ? kRelayed : kNone;
+    // Ten times the traffic is half a point more.
+    const std::uint64_t traffic = edge.rate() != 0 ? edge.rate() : edge.bytes() / 1000;
+    const double width = 1 + std::min(4.0, std::log10(1 + static_cast<double>(traffic)) / 2);
+    const std::string from = "m" + std::to_string(ids.first.value), to = "m" + std::to_string(ids.second.value);
+    const std::string style = " [color=\"" + colour + (labelled ? "" : "70") + "\", penwidth=" + decimals(width, 1) +
+                              (path == PathKind::none ? ", style=dashed" : "") +
+                              ", tooltip=" + quoted(edge_text(edge, true));
+    if (!labelled) return "  " + from + " -- " + to + style + ", len=2.4];\n";
+    const std::string text = from + to;
+    return "  " + text + " [label=" + quoted(edge_text(edge, false)) + ", color=\"" + colour +
+           "\", fontsize=9, penwidth=0.8, margin=\"0.06,0.03\"];\n  " + from + " -- " + text + " -- " + to + style +
+           ", len=1.1];\n";
+  }
+
+  // "①" for the first reason of the legend.
+  std::string mark(const std::string& reason) const {
+    const auto it = std::ranges::find(reasons_, reason);
+    const auto number = static_cast<std::size_t>(it - reasons_.begin());
+    if (number >= 20) return "";
+    std::string out = "\u2460";
+    out.back() = static_cast<char>(out.back() + static_cast<char>(number));
+    return out;
+  }
+
+  std::string legend() const {
+    std::size_t online = 0, direct = 0, relayed = 0;
+    for (const ServerMemberStatus& m : status_.members) online += m.member.online ? 1 : 0;
+    for (const auto& [ids, edge] : edges_) {
+      direct += edge.path() == PathKind::direct ? 1 : 0;
+      relayed += edge.path() == PathKind::relayed ? 1 : 0;
+    }
+    const auto line = [](const char* colour, const std::string& text) { return font("━━", 13, colour) + " " + text; };
+    return "<<br/><b>EPS network " + html(to_string(status_.network.network)) + "</b>  ·  " +
+           std::to_string(status_.members.size()) + " members, " + std::to_string(online) + " online  ·  " +
+           utc(unix_time_) + "<br/>" + line(kDirect, std::to_string(direct) + " direct") + "    " +
+           line(kRelayed, std::to_string(relayed) + " relayed") + "    " + line(kNone, "no session now") + "    " +
+           font("┅┅", 13, kControl) + " control connection" + reasons() + ">";
+  }
+
+  std::string reasons() const {
+    std::string out;
+    for (const std::string& reason : reasons_) out += "<br/>" + font(mark(reason) + " " + html(reason), 10, kInk);
+    return out;
+  }
+
+  const ServerStatus& status_;
+  std::int64_t unix_time_;
+  std::map<MemberId, const ServerMemberStatus*> by_id_;
+  std::map<std::string, std::vector<const ServerMemberStatus*>> lans_;
+  std::map<std::pair<MemberId, MemberId>, Edge> edges_;
+  std::set<const Edge*> labelled_;
+  std::vector<std::string> reasons_;     // of the labelled ones that are relayed
+  std::map<MemberId, std::string> hub_;  // of those on one LAN
+};
+
+}  // namespace
+
+std::string graphviz_text(const ServerStatus& status, const std::optional<EarlierStatus>& earlier,
+                          std::int64_t unix_time) {
+  return Picture(status, earlier, unix_time).draw();
+}
+
+}  // namespace eps::report

@@ -1,0 +1,131 @@
+#include "report/graphviz.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "support/temporary_directory.h"
+
+namespace eps::report {
+namespace {
+
+using std::chrono::seconds;
+using testing::HasSubstr;
+using testing::Not;
+
+ServerMemberStatus member(std::uint32_t id, const std::string& name, const std::string& data, bool online = true) {
+  ServerMemberStatus m;
+  m.member.id = {id};
+  m.member.name = name;
+  m.member.address = {0x0a000800 + id};
+  m.member.version = "0.1.0";
+  m.member.online = online;
+  if (online) m.data = parse_endpoint(data);
+  m.uptime = seconds(3700);
+  return m;
+}
+
+PairStatus pair(std::uint32_t from, std::uint32_t to, std::uint64_t packets, std::uint64_t lost, PathKind path) {
+  PairStatus p;
+  p.from = {from};
+  p.to = {to};
+  p.packets_sent = packets;
+  p.bytes_sent = packets * 1000;
+  p.packets_received = packets - lost;
+  p.path = path;
+  p.round_trip = std::chrono::microseconds(1540);
+  if (path == PathKind::relayed) p.reason = "The NATs on both sides map each destination anew.";
+  return p;
+}
+
+ServerStatus network() {
+  ServerStatus s;
+  s.version = "0.1.0";
+  s.port = 43439;
+  s.network.network = *parse_ip4_network("10.0.8.0/24");
+  s.members = {member(1, "alice", "203.0.113.7:4001"), member(2, "bob", "203.0.113.7:4002"),
+               member(3, "carol", "198.51.100.3:4003"), member(4, "dave", "", false)};
+  s.pairs = {pair(1, 2, 1000, 0, PathKind::direct), pair(2, 1, 500, 10, PathKind::direct),
+             pair(1, 3, 7, 0, PathKind::relayed), pair(2, 3, 7, 0, PathKind::none)};
+  return s;
+}
+
+// What Graphviz says when it draws the text with each of its engines: "" is good.
+std::string drawn(const std::string& text, const std::string& form = "svg") {
+  const test::TemporaryDirectory dir;
+  const std::string file = dir.write("a.gv", text), said = dir / "said";
+  std::string out;
+  for (const char* engine : {"dot", "circo", "neato"}) {
+    const std::string command = std::string(engine) + " -T" + form + " -o /dev/null " + file + " >" + said + " 2>&1";
+    if (std::system(command.c_str()) != 0) out += std::string(engine) + " failed. ";
+    out += test::read_text(said);
+  }
+  return out;
+}
+
+bool has_graphviz() {
+  return std::system("dot -V >/dev/null 2>&1") == 0;
+}
+
+TEST(Graphviz, ShowsServerMembersAndHowTheyTalk) {
+  const std::string text = graphviz_text(network(), std::nullopt, 1795527443);
+  EXPECT_THAT(text, HasSubstr("EPS network 10.0.8.0/24"));
+  EXPECT_THAT(text, HasSubstr("4 members, 3 online"));
+  EXPECT_THAT(text, HasSubstr("2026-11-24 13:37 UTC"));
+  EXPECT_THAT(text, HasSubstr("<b>alice</b>"));
+  EXPECT_THAT(text, HasSubstr("203.0.113.7:4001<br/>0.1.0 · up 1 h 1 min"));
+  EXPECT_THAT(text, HasSubstr("10.0.8.4<br/>offline"));
+  EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 0 B/s\\nbob → alice  500 kB, 0 B/s, 2.0 % lost\\ndirect, 1.5 ms"));
+  EXPECT_THAT(text, HasSubstr("relayed, 1.5 ms ①")) << "the reason is in the legend";
+  EXPECT_THAT(text, HasSubstr("① The NATs on both sides map each destination anew."));
+  EXPECT_THAT(text, HasSubstr("subgraph cluster_0"));
+  EXPECT_THAT(text, HasSubstr("label=\"behind 203.0.113.7\""));
+  EXPECT_THAT(text, Not(HasSubstr("cluster_1"))) << "carol is alone";
+}
+
+TEST(Graphviz, RatesAreWhatCameSince) {
+  ServerStatus before = network(), now = network();
+  before.pairs[0].bytes_sent = 0;
+  before.pairs[0].packets_sent = before.pairs[0].packets_received = 0;
+  now.pairs[1] = pair(2, 1, 600, 10, PathKind::direct);  // 100 more, none of them lost
+  const std::string text = graphviz_text(now, EarlierStatus{before, seconds(10)}, 0);
+  EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 100 kB/s"));
+  EXPECT_THAT(text, HasSubstr("bob → alice  600 kB, 10.0 kB/s\\n")) << "what was lost long ago is not told";
+}
+
+TEST(Graphviz, NothingThatMembersSayBreaksIt) {
+  if (!has_graphviz()) GTEST_SKIP() << "no Graphviz";
+  ServerStatus s = network();
+  const std::string hostile = "\"]; x [label=<b>&amp;</b> \\N \\ \n\r\t{|}#//*";
+  for (ServerMemberStatus& m : s.members)
+    m.member.name = m.member.version = hostile + std::to_string(m.member.id.value);
+  for (PairStatus& p : s.pairs) p.reason = hostile;
+  s.version = hostile;
+  const std::string text = graphviz_text(s, std::nullopt, 0);
+  EXPECT_EQ(drawn(text), "");
+  EXPECT_EQ(drawn(text, "dot"), "");
+}
+
+TEST(Graphviz, DrawsNoneAndMany) {
+  if (!has_graphviz()) GTEST_SKIP() << "no Graphviz";
+  EXPECT_EQ(drawn(graphviz_text({}, std::nullopt, 0)), "");
+  ServerStatus s;
+  for (std::uint32_t i = 1; i <= 40; ++i) {
+    s.members.push_back(member(i, "host-" + std::to_string(i), "198.51.100." + std::to_string(i / 3) + ":4000"));
+    for (std::uint32_t to = 1; to <= 40; ++to) {
+      const auto path = i % 3 == 0 ? PathKind::relayed : PathKind::direct;
+      if (to != i && (i + to) % 4 == 0) s.pairs.push_back(pair(i, to, i * to, 0, path));
+    }
+  }
+  const std::string text = graphviz_text(s, std::nullopt, 0);
+  EXPECT_EQ(drawn(text), "");
+  std::size_t labels = 0;
+  for (std::size_t at = 0; (at = text.find(" [label=\"host-", at)) != std::string::npos; ++at) ++labels;
+  EXPECT_EQ(labels, 12U) << "the others are tooltips";
+}
+
+}  // namespace
+}  // namespace eps::report

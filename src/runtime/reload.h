@@ -1,0 +1,65 @@
+#pragma once
+
+// Settings read anew while the daemon runs: on SIGHUP and on `eps reload`. What can change without a frame lost does;
+// the rest waits for a restart, and is named.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "ops/log.h"
+
+namespace eps::runtime {
+
+// Reads command line and configuration file again. `wait_for_restart`: names of options that have another value now
+// and cannot change while the daemon runs.
+template <class Settings>
+struct Reloaded {
+  Settings settings;
+  std::string wait_for_restart;
+};
+template <class Settings>
+using ReadSettings = std::function<Result<Reloaded<Settings>>()>;
+
+// Reads them, lets `apply` have them, and answers with a sentence, which the log has then, too.
+template <class Settings>
+Result<std::string> reload(const ReadSettings<Settings>& read, ops::Log& log,
+                           const std::function<void(const Settings&)>& apply) {
+  auto reloaded = read();
+  if (!reloaded) {
+    log.error("The configuration is not read again, everything stays as it was: " + reloaded.error().what);
+    return reloaded.error();
+  }
+  log.set_level(reloaded->settings.log_level);
+  apply(reloaded->settings);
+  const std::string& rest = reloaded->wait_for_restart;
+  const std::string note =
+      "The configuration is read again." + (rest.empty() ? "" : " These changes need a restart: " + rest + ".");
+  log.info(note);
+  return note;
+}
+
+// Calls back at every SIGHUP.
+class HangupWatch {
+ public:
+  HangupWatch(boost::asio::io_context& io, std::function<void()> on_hangup)
+      : signals_(io, SIGHUP), on_hangup_(std::move(on_hangup)) {
+    wait();
+  }
+
+ private:
+  void wait() {
+    signals_.async_wait([this](boost::system::error_code e, int) {
+      if (e) return;
+      on_hangup_();
+      wait();
+    });
+  }
+  boost::asio::signal_set signals_;
+  std::function<void()> on_hangup_;
+};
+
+}  // namespace eps::runtime
