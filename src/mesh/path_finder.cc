@@ -125,7 +125,9 @@ void PathFinder::heard_from(const Way& way, Instant now) {
   if (known == nullptr) return;
   if (known->heard++ == 0 && way.direct()) note("heard the peer from " + text_of(way), now);
   if (way == path_ || !way.direct()) return;
-  if (known->id == 0 || now - known->pinged_at > kPingAgain) {
+  // Both ends may prefer different ways for long: one that answers is not asked with every datagram.
+  const bool answers = known->alive && now - known->answered_at < kChallengeAgain;
+  if (!answers && now - known->pinged_at > kPingAgain) {
     due_.push_back(ping(*known, now));
     next_round_ = std::min(next_round_, now);
   }
