@@ -163,7 +163,7 @@ class Pinger:
 
 
 class Lab:
-    def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}", v6="fd77::{}"):
+    def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}/24", v6="fd77::{}/64"):
         self.prefix = prefix or f"{PREFIX}{os.getpid()}-"
         self.v4, self.v6, self.cables = v4, v6, 0
         self.mtu, self.keep = mtu, keep
@@ -192,10 +192,11 @@ class Lab:
     def host(self, name, v4=True, v6=True):
         """A host on the switch; v4 or v6 = False: without such an address."""
         number = len(self.hosts) + 1
-        host = Host(self, name, number, self.v4.format(number) if v4 else None, self.v6.format(number) if v6 else None)
+        addresses = [self.v4.format(number) if v4 else None, self.v6.format(number) if v6 else None]
+        host = Host(self, name, number, *(address and address.split("/")[0] for address in addresses))
         self.add(host)
         host.port = self.plug(host, "eth0", self.switch, "br0")
-        for address in filter(None, [host.v4 and f"{host.v4}/24", host.v6 and f"{host.v6}/64"]):
+        for address in filter(None, addresses):
             host.ip("addr", "add", address, "dev", "eth0")
         if not v6:
             host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")

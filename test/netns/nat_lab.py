@@ -1,11 +1,12 @@
 """A small internet: routers between its switch and LANs, made of nftables.
 
-    [server] 11.77.0.1 ───┐
-    [open]   11.77.0.2 ───┤                         wan     lan
-                          ├── [lan] br0 ──── [r1] 11.77.0.3  10.0.3.1 ──┬── [a] 10.0.3.10
-                          │   11.77.0.254                               └── [b] 10.0.3.11
-                          └───────────────── [cg] 11.77.0.6  100.64.0.1 ─── [r2] 100.64.0.10  10.0.7.1 ─── [c] ...
+    [server] 11.77.1.1 ───┐
+    [open]   11.77.2.1 ───┤                         wan     lan
+                          ├── [lan] br0 ──── [r1] 11.77.3.1  10.0.3.1 ──┬── [a] 10.0.3.10
+                          │   11.77.254.1                               └── [b] 10.0.3.11
+                          └───────────────── [cg] 11.77.6.1  100.64.0.1 ─── [r2] 100.64.0.10  10.0.7.1 ─── [c] ...
 
+The WAN addresses are of one network, but none of one /24, so that nothing there seems near to anything else.
 The switch's own namespace is the internet's core: the default route of everybody, which knows no private addresses.
 IPv6: 2001:db8::N on the internet, 2001:db8:N::/64 in the LAN of router N where it has IPv6.
 
@@ -21,7 +22,7 @@ import time
 from eps import Network
 from lab import Host, inside, sh
 
-CORE4, CORE6 = "11.77.0.254", "2001:db8::ffff"
+CORE4, CORE6 = "11.77.254.1", "2001:db8::ffff"
 NETLINK_NETFILTER = 12
 CTNETLINK_DELETE = 1 << 8 | 2  # the conntrack subsystem, IPCTNL_MSG_CT_DELETE
 
@@ -84,8 +85,8 @@ class Router(Host):
 
     def __init__(self, lab, name, number, nat="preserving", allow="all", ipv6=False, hairpin=False, behind=None,
                  lan=None):
-        wan4 = behind.lan_addresses(behind.take(), True, False)[0] if behind else lab.v4.format(number)
-        super().__init__(lab, name, number, wan4, lab.v6.format(number) if ipv6 else None)
+        wan4 = behind.lan_addresses(behind.take(), True, False)[0] if behind else lab.wan4(number)
+        super().__init__(lab, name, number, wan4, f"2001:db8::{number:x}" if ipv6 else None)
         self.nat, self.allow, self.ipv6, self.hairpin, self.behind = nat, allow, ipv6, hairpin, behind
         self.lan = ipaddress.ip_network(lan or f"10.0.{number}.0/24")
         self.gateway4, self.gateway6 = str(self.lan[1]), f"2001:db8:{number:x}::1"
@@ -170,7 +171,8 @@ table inet router {{
         for device, v4, v6 in ("wan", self.v4, self.v6), ("lan", self.gateway4, self.gateway6):
             self.ip("link", "set", device, "up")
             if self.nat:
-                self.ip("addr", "replace", f"{v4}/24", "dev", device)
+                prefix = 16 if device == "wan" and not self.behind else 24
+                self.ip("addr", "replace", f"{v4}/{prefix}", "dev", device)
             if self.ipv6:
                 self.ip("addr", "replace", f"{v6}/64", "dev", device, "nodad")
         if self.nat:
@@ -200,23 +202,26 @@ table inet router {{
         for port in ports:
             self.ip("link", "set", port, "up")
 
-    def renumber(self, last):
+    def renumber(self, number):
         """Another WAN address, as some providers give every night. Linux forgets the mappings of the old one."""
         self.ip("addr", "flush", "dev", "wan", "scope", "global")
-        self.v4 = self.lab.v4.format(last)
+        self.v4 = self.lab.wan4(number)
         self._up()
 
 
 class NatLab(Network):
     def __init__(self, **options):
-        super().__init__(v4="11.77.0.{}", v6="2001:db8::{:x}", **options)
+        super().__init__(v4="11.77.{}.1/16", v6="2001:db8::{:x}/64", **options)
         for family in "ip", "ip6":
             sh("ip", "netns", "exec", self.switch, "sysctl", "-qw", f"net.bridge.bridge-nf-call-{family}tables=0",
                check=False)
         sh("ip", "netns", "exec", self.switch, "sysctl", "-qw", "net.ipv4.ip_forward=1",
            "net.ipv6.conf.all.forwarding=1")
-        sh("ip", "-n", self.switch, "addr", "add", f"{CORE4}/24", "dev", "br0")
+        sh("ip", "-n", self.switch, "addr", "add", f"{CORE4}/16", "dev", "br0")
         sh("ip", "-n", self.switch, "addr", "add", f"{CORE6}/64", "dev", "br0", "nodad")
+
+    def wan4(self, number):
+        return self.v4.format(number).split("/")[0]
 
     def host(self, name, v4=True, v6=True):
         """A host on the internet itself."""

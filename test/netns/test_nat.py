@@ -210,6 +210,8 @@ def test_matrix(internet):
                 round_.append(internet.pair(names, f"{KINDS[i]}-a", f"{KINDS[j]}-b", expected(*names)))
         measure(round_)
     assert len(seen) == kinds * (kinds + 1) // 2
+    for pair in internet.pairs:
+        assert pair.over_ipv6() == {"open", "dual", "ipv6"}.issuperset(pair.names), pair.paths
     internet.pairs.sort(key=lambda pair: [KINDS.index(name) for name in pair.names])
 
 

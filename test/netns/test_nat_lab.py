@@ -128,7 +128,7 @@ def test_changes(lab):
     router.restart(0.1)
     assert mapped(sender, at_x, x) == (router.v4, 40001)
     router.renumber(200)
-    assert mapped(sender, at_x, x) == ("11.77.0.200", 40001)
+    assert mapped(sender, at_x, x) == ("11.77.200.1", 40001)
     a.readdress(77)
     assert mapped(sender, at_x, x)[0] == router.v4 and a.v4.endswith(".77"), "the port is the old address's still"
     a.move(other)
