@@ -53,7 +53,10 @@ std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
     const bool inside = network_ && ip.is_v4() && network_->network.contains(ip.v4());
     const bool group = ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
     const bool had = std::ranges::find(out, c.endpoint, &Candidate::endpoint) != out.end();
-    if (!inside && !group && !had && c.endpoint.valid() && !ip.is_loopback() && !ip.is_unspecified()) out.push_back(c);
+    // In another LAN the peer may have the very address that we have in ours: what we send there comes to ourselves.
+    const bool mine = std::ranges::find(own_candidates_, c.endpoint, &Candidate::endpoint) != own_candidates_.end();
+    if (!inside && !group && !had && !mine && c.endpoint.valid() && !ip.is_loopback() && !ip.is_unspecified())
+      out.push_back(c);
   };
   std::ranges::for_each(peer.member.candidates, take);
   std::ranges::for_each(peer.told, take);
