@@ -66,6 +66,7 @@ class World {
   void place(int c, RealmId realm, Families families = Families::v4);
   // The machine sleeps: it hears nothing, and its timers are late.
   void sleep(int c, Duration time);
+  bool awake(int c) const { return running(c) && network_.wakes_at(host(c)) <= clock_.now(); }
   // Datagrams between the two vanish, or everything does.
   void block_udp(int a, int b, bool blocked) { network_.block_udp(host(a), host(b), blocked); }
   void partition(int a, int b, bool cut) { network_.partition(host(a), host(b), cut); }
