@@ -81,6 +81,9 @@ constexpr std::array kTable = {
                Kind::value,
                {"cipher to offer to peers: auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305", "auto"},
                kNone},
+    in_both("also-port", Group::program, Kind::value,
+            "another TCP port of the server, as 443, for networks that let only that one through (zero: none)", "0",
+            "0"),
     OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
     OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1400"}},
     OptionSpec{

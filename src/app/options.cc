@@ -154,6 +154,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.into("scorecard-format", to.scorecard_format, scorecard_format_value);
   from.number("interval", to.interval, 1, kMaxInterval);
   from.number("port", to.port, 1, 65535);
+  from.number("also-port", to.also_port, 0, 65535);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
 }
 
@@ -247,7 +248,7 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
 std::string describe_common(const runtime::CommonSettings& s) {
   return "conf = " + s.conf + "\nstate = " + s.state + "\nsocket = " + s.socket + "\nlog = " + s.log +
          "\nlog-level = " + std::string(ops::name_of(s.log_level)) + "\nport = " + std::to_string(s.port) +
-         "\nupnptimeout = " + std::to_string(s.upnp_timeout.count());
+         "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count());
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"scorecard", "/tmp/s", [](auto& s) { return s.scorecard == "/tmp/s"; }},
       {"scorecard-format", "json", [](auto& s) { return s.scorecard_format == report::ScorecardFormat::json; }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
+      {"also-port", "443", [](auto& s) { return s.also_port == 443; }},
       {"server", "192.168.1.42 eps.example.com",
        [](auto& s) {
          return s.servers == Arguments{"192.168.1.42", "eps.example.com"};
@@ -55,6 +56,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"network", "172.20.18.0/24", [](auto& s) { return to_string(s.network) == "172.20.18.0/24"; }},
       {"scorecard-format", "json", [](auto& s) { return s.scorecard_format == report::ScorecardFormat::json; }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
+      {"also-port", "443", [](auto& s) { return s.also_port == 443; }},
       {"sequential", "", [](auto& s) { return s.sequential; }},
       {"upnptimeout", "0", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(0); }},
       {"state", "/tmp/st", [](auto& s) { return s.state == "/tmp/st"; }},

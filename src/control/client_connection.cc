@@ -89,7 +89,7 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     crypto::Key bind_key{std::span<const std::byte, 32>(welcome->bind_key)};
     crypto::wipe(welcome->bind_key);
     out.events.push_back(Welcomed{welcome->network, welcome->self, welcome->data_port, std::move(bind_key),
-                                  welcome->relay_tag, welcome->version, signing_key_});
+                                  welcome->relay_tag, welcome->version, signing_key_, welcome->also_port});
   } else if (const auto* delta = std::get_if<wire::MemberDelta>(&message)) {
     on_delta(*delta, out, now);
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {

@@ -38,6 +38,7 @@ struct Welcomed {
   std::uint32_t relay_tag = 0;
   std::string server_version;
   PublicKey signing_key;
+  std::uint16_t also_port = 0;
 };
 struct ListChanged {};      // see ClientConnection::members()
 struct ReportRequested {};  // answer with report()

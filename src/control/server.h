@@ -39,6 +39,7 @@ inline constexpr Duration kRejectionPeriod = std::chrono::minutes(1);
 struct ServerConfig {
   std::string version;
   std::uint16_t data_port = kDefaultPort;
+  std::uint16_t also_port = 0;  // where it listens for control connections as well; 0: nowhere
 };
 
 // What proves a member's data socket; new for each connection.

@@ -125,6 +125,7 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
   welcome.network = registry_.network();
   welcome.self = *registry_.find(member.id);
   welcome.data_port = config_.data_port;
+  welcome.also_port = config_.also_port;
   std::copy(c.credentials.bind_key.view().begin(), c.credentials.bind_key.view().end(), welcome.bind_key.begin());
   welcome.relay_tag = c.credentials.relay_tag;
   welcome.version = config_.version;

@@ -48,6 +48,7 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
     return;
   }
   signing_key_ = cache.signing_key;
+  also_port_ = cache.also_port;
   members_ = std::move(cache.list);
   list_signature_ = cache.signature;
   out.notes.push_back(
@@ -123,9 +124,11 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   if (!params_.enrolled) out.enrolled = true;
   params_.enrolled = true;
   // The key is pinned from now on, so it must not be forgotten.
-  if (signing_key_ != welcome.signing_key || network_ != welcome.network || self_->address != welcome.self.address) {
+  if (signing_key_ != welcome.signing_key || network_ != welcome.network || also_port_ != welcome.also_port ||
+      self_->address != welcome.self.address) {
     keep_at_ = now;
   }
+  also_port_ = welcome.also_port;
   signing_key_ = welcome.signing_key;
   set_self(welcome.network, welcome.self, out, now);
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
@@ -294,7 +297,7 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
 std::optional<Bytes> ClientNode::unkept_network() {
   if (std::exchange(keep_at_, kNever) == kNever || !self_ || !network_ || !signing_key_) return std::nullopt;
   return control::encode_cache_file(
-      {params_.key.server, *signing_key_, *network_, *self_, members_, list_signature_, 0, params_.data_port});
+      {params_.key.server, *signing_key_, *network_, *self_, members_, list_signature_, also_port_, params_.data_port});
 }
 
 Instant ClientNode::next_deadline() const {

@@ -85,6 +85,8 @@ class ClientNode {
   std::optional<Bytes> unkept_network();
 
   const MemberList& members() const { return members_; }
+  // Another TCP port of the server, which it told; 0: none.
+  std::uint16_t also_port() const { return also_port_; }
   ClientStatus status(Instant now) const;
   Counters& counters() { return peers_.counters(); }
 
@@ -113,6 +115,7 @@ class ClientNode {
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;
+  std::uint16_t also_port_ = 0;
   std::optional<PublicKey> signing_key_;  // of the server, from the first join on
   Instant keep_at_ = kNever;              // what changed since is not durable yet
   std::optional<Endpoint> server_;

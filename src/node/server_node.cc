@@ -21,7 +21,7 @@ ServerNode::ServerNode(registry::Registry& registry, ServerParams params, ports:
       params_(std::move(params)),
       udp_(udp),
       published_(published),
-      control_(registry, {params_.version, params_.port}, rng),
+      control_(registry, {params_.version, params_.port, params_.also_port}, rng),
       reports_(now),
       started_(now) {}
 

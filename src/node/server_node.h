@@ -26,6 +26,7 @@ namespace eps::node {
 struct ServerParams {
   std::string version;
   std::uint16_t port = kDefaultPort;
+  std::uint16_t also_port = 0;  // of TCP; 0: none
 };
 
 // What the caller has to do, in this order.

@@ -69,6 +69,7 @@ class ClientDaemon {
   void start_mapper();
   Reporter::Sources sources();
   void act(node::ClientOutputs out);
+  std::vector<std::uint16_t> server_ports() const;
   void log_members();
   void look_at_addresses();
   void tell_waiting() {
@@ -192,7 +193,7 @@ Result<void> ClientDaemon::prepare() {
   params.cache = std::move(cache);
   node_.emplace(std::move(params), *udp_, rng_, published_);
 
-  server_.emplace(loop_.io(), settings_.servers, settings_.port,
+  server_.emplace(loop_.io(), settings_.servers,
                   ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, os::now())); },
                                        [this](std::string why) {
                                          act(node_->on_connect_failed(std::move(why), os::now()));
@@ -276,8 +277,17 @@ void ClientDaemon::act(node::ClientOutputs out) {
     log_.error(*out.fatal);
     return loop_.stop(1);
   }
-  if (out.connect) server_->connect();
+  if (out.connect) server_->connect(server_ports());
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+}
+
+// In the order in which they are tried.
+std::vector<std::uint16_t> ClientDaemon::server_ports() const {
+  std::vector<std::uint16_t> ports = {settings_.port};
+  for (const std::uint16_t also : {settings_.also_port, node_->also_port()}) {
+    if (also != 0 && std::ranges::find(ports, also) == ports.end()) ports.push_back(also);
+  }
+  return ports;
 }
 
 // A change of something else than names, addresses and presence prints the same list: once is enough.

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -28,6 +26,7 @@
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/service.h"
+#include "runtime/tcp_listener.h"
 #include "runtime/tcp_stream.h"
 #include "runtime/worker.h"
 
@@ -40,7 +39,6 @@ using ErrorCode = boost::system::error_code;
 // Of one member's connection: more than the largest list (16,384 members, 10 MB); a member that reads nothing for so
 // long is disconnected and resumes later.
 constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
-constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 
 class ServerDaemon {
  public:
@@ -49,12 +47,12 @@ class ServerDaemon {
 
   Result<int> run(const std::function<void(const std::string&)>& on_key) {
     if (auto ok = prepare(on_key); !ok) return ok.error();
-    accept();
+    for (const auto& listener : listeners_) listener->start([this](tcp::socket socket) { adopt(std::move(socket)); });
     act({});
     start_mapper();
     reporter_.apply(settings_);
     graph_.apply(settings_);
-    service_.state("Listening on TCP and UDP port " + std::to_string(settings_.port));
+    service_.state(listening());
     const int code = loop_.run();
     service_.stopping();
     mapper_.reset();
@@ -65,10 +63,13 @@ class ServerDaemon {
  private:
   Result<void> prepare(const std::function<void(const std::string&)>& on_key);
   Result<void> listen();
+  std::string listening() const {
+    return "Listening on TCP and UDP port " + std::to_string(settings_.port) +
+           (settings_.also_port == 0 ? "" : " and on TCP port " + std::to_string(settings_.also_port));
+  }
   Result<void> start_worker();
   void start_mapper();
   Reporter::Sources sources();
-  void accept();
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
   ServerStatus status() const;
@@ -81,8 +82,7 @@ class ServerDaemon {
   os::OsRng rng_;
   ControlLoop loop_;
   Service service_{loop_.io()};
-  tcp::acceptor acceptor_{loop_.io()};
-  boost::asio::steady_timer accept_pause_{loop_.io()};
+  std::vector<std::unique_ptr<TcpListener>> listeners_;
   std::unique_ptr<os::SqliteStore> store_;
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<os::LinuxUdp> udp_;
@@ -137,34 +137,22 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (auto listening = listen(); !listening) return listening;
   // They were for the receive buffer's size and for ports below 1024; all sockets are open.
   os::drop_network_capabilities();
-  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port}, *udp_, rng_, published_, os::now());
-  log_.info("Listening on TCP and UDP port " + std::to_string(settings_.port) + " for the network " +
-            to_string(settings_.network) + "; " + std::to_string(registry_->members().size()) +
-            " members are enrolled.");
+  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port, settings_.also_port}, *udp_, rng_,
+                published_, os::now());
+  log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
+            std::to_string(registry_->members().size()) + " members are enrolled.");
   return start_worker();
 }
 
 Result<void> ServerDaemon::listen() {
-  ErrorCode e;
-  // One socket for IPv6 and IPv4; IPv4 alone where the kernel has no IPv6.
-  tcp::endpoint at(tcp::v6(), settings_.port);
-  acceptor_.open(at.protocol(), e);
-  if (e) {
-    at = {tcp::v4(), settings_.port};
-    acceptor_.open(at.protocol(), e);
-  } else {
-    acceptor_.set_option(boost::asio::ip::v6_only(false), e);
-  }
-  if (!e) acceptor_.set_option(tcp::acceptor::reuse_address(true), e);
-  if (!e) acceptor_.bind(at, e);
-  if (!e) acceptor_.listen(boost::asio::socket_base::max_listen_connections, e);
-  if (!e) return {};
-  const bool in_use = e == boost::asio::error::address_in_use;
-  return make_error(
-      in_use ? Errc::in_use : Errc::unavailable,
-      "Cannot listen on TCP port " + std::to_string(settings_.port) + ": " + e.message() +
-          (in_use ? "; another program uses it (see: ss -ltnp), stop that one or choose another --port." : "."),
-      e.value());
+  const auto add = [&](std::uint16_t port, const char* option) -> Result<void> {
+    auto listener = TcpListener::open(loop_.io(), port, option);
+    if (!listener) return listener.error();
+    listeners_.push_back(std::move(*listener));
+    return {};
+  };
+  if (auto ok = add(settings_.port, "--port"); !ok || settings_.also_port == 0) return ok;
+  return add(settings_.also_port, "--also-port");
 }
 
 Result<void> ServerDaemon::start_worker() {
@@ -206,6 +194,7 @@ void ServerDaemon::start_mapper() {
   if (settings_.upnp_timeout.count() == 0) return;
   os::PortMapperOptions options;
   options.ports = {{Transport::tcp, settings_.port}, {Transport::udp, settings_.port}};
+  if (settings_.also_port != 0) options.ports.push_back({Transport::tcp, settings_.also_port});
   options.same_port = true;  // the one that the clients are told
   options.timeout = settings_.upnp_timeout;
   mapper_.emplace(std::move(options), [this](os::PortMapper::Report report) {
@@ -219,20 +208,6 @@ void ServerDaemon::start_mapper() {
   monitor_ = std::move(*monitor);
   monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
     if (monitor_->drain()) mapper_->network_changed();
-  });
-}
-
-void ServerDaemon::accept() {
-  acceptor_.async_accept([this](ErrorCode e, tcp::socket socket) {
-    if (!e) {
-      adopt(std::move(socket));
-      return accept();
-    }
-    // Out of descriptors, most likely: take a breath instead of spinning.
-    accept_pause_.expires_after(kAcceptPause);
-    accept_pause_.async_wait([this](ErrorCode cancelled) {
-      if (!cancelled) accept();
-    });
   });
 }
 

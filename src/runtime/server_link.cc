@@ -40,7 +40,8 @@ struct Race : std::enable_shared_from_this<Race> {
   tcp::resolver resolver;
   asio::steady_timer next_attempt;
   asio::steady_timer deadline;
-  std::vector<tcp::endpoint> todo;
+  std::vector<std::uint16_t> ports;
+  std::vector<std::vector<tcp::endpoint>> todo;  // for each of the ports
   std::vector<std::shared_ptr<tcp::socket>> running;
   int resolving = 0;
   bool done = false;
@@ -48,32 +49,36 @@ struct Race : std::enable_shared_from_this<Race> {
   std::function<void(tcp::socket)> on_won;
   std::function<void(std::string)> on_lost;
 
-  void start(const std::vector<std::string>& servers, std::uint16_t port) {
+  void start(const std::vector<std::string>& servers) {
+    todo.resize(ports.size());
     deadline.expires_after(kGiveUpAfter);
     deadline.async_wait([self = shared_from_this()](ErrorCode e) {
       if (!e) self->lose("no answer within 15 seconds");
     });
-    for (const std::string& server : servers) resolve(server, port);
+    for (const std::string& server : servers) resolve(server);
   }
 
-  void resolve(const std::string& server, std::uint16_t port) {
+  void add(const asio::ip::address& address) {
+    for (std::size_t i = 0; i < ports.size(); ++i) todo[i].emplace_back(address, ports[i]);
+  }
+
+  void resolve(const std::string& server) {
     ErrorCode not_numeric;
     const auto address = asio::ip::make_address(server, not_numeric);
     if (!not_numeric) {
-      todo.emplace_back(address, port);
+      add(address);
       asio::post(io, [self = shared_from_this()] { self->advance(); });
       return;
     }
     ++resolving;
-    resolver.async_resolve(server, std::to_string(port), tcp::resolver::numeric_service,
+    resolver.async_resolve(server, std::to_string(ports.front()), tcp::resolver::numeric_service,
                            [self = shared_from_this(), server](ErrorCode e, tcp::resolver::results_type results) {
                              --self->resolving;
                              if (self->done) return;
                              if (e) {
                                self->note("cannot resolve " + server + ": " + e.message());
                              } else {
-                               const auto found = interleave(results);
-                               self->todo.insert(self->todo.end(), found.begin(), found.end());
+                               for (const tcp::endpoint& found : interleave(results)) self->add(found.address());
                              }
                              self->advance();
                            });
@@ -84,12 +89,13 @@ struct Race : std::enable_shared_from_this<Race> {
   // Starts the next attempt, unless one was started less than kAttemptDelay ago and still runs.
   void advance() {
     if (done || next_attempt.expiry() > asio::steady_timer::clock_type::now()) return;
-    if (todo.empty()) {
+    const auto next = std::ranges::find_if(todo, [](const auto& endpoints) { return !endpoints.empty(); });
+    if (next == todo.end()) {
       if (running.empty() && resolving == 0) lose(failures);
       return;
     }
-    const tcp::endpoint endpoint = todo.front();
-    todo.erase(todo.begin());
+    const tcp::endpoint endpoint = next->front();
+    next->erase(next->begin());
     auto socket = std::make_shared<tcp::socket>(io);
     running.push_back(socket);
     next_attempt.expires_after(kAttemptDelay);
@@ -134,7 +140,6 @@ struct Race : std::enable_shared_from_this<Race> {
 struct ServerLink::Impl {
   asio::io_context& io;
   std::vector<std::string> servers;
-  std::uint16_t port;
   Handlers handlers;
   std::shared_ptr<Race> race = nullptr;
   std::shared_ptr<TcpStream> stream = nullptr;
@@ -144,15 +149,16 @@ void ServerLink::set_servers(std::vector<std::string> servers) {
   impl_->servers = std::move(servers);
 }
 
-ServerLink::ServerLink(asio::io_context& io, std::vector<std::string> servers, std::uint16_t port, Handlers handlers)
-    : impl_(new Impl{io, std::move(servers), port, std::move(handlers)}) {}
+ServerLink::ServerLink(asio::io_context& io, std::vector<std::string> servers, Handlers handlers)
+    : impl_(new Impl{io, std::move(servers), std::move(handlers)}) {}
 
 ServerLink::~ServerLink() {
   close();
 }
 
-void ServerLink::connect() {
+void ServerLink::connect(std::vector<std::uint16_t> ports) {
   auto race = std::make_shared<Race>(impl_->io);
+  race->ports = std::move(ports);
   impl_->race = race;
   race->on_won = [impl = impl_](tcp::socket socket) {
     impl->race.reset();
@@ -171,7 +177,7 @@ void ServerLink::connect() {
     impl->race.reset();
     impl->handlers.on_failed(std::move(why));
   };
-  race->start(impl_->servers, impl_->port);
+  race->start(impl_->servers);
 }
 
 void ServerLink::send(Bytes bytes) {

@@ -2,7 +2,7 @@
 
 // The client's TCP connection to the server: resolves all names side by side, tries their addresses one after the
 // other without waiting for the slow ones (RFC 8305: a new attempt every 250 ms or as soon as one failed, IPv6 and IPv4
-// in turn), and then moves bytes.
+// in turn), first all with the first port, then all with the next, and then moves bytes.
 
 #include <functional>
 #include <memory>
@@ -27,13 +27,14 @@ class ServerLink {
     std::function<void(std::string why)> on_closed;  // by the other end or by an error, never by close()
   };
 
-  ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, std::uint16_t port, Handlers handlers);
+  ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, Handlers handlers);
   ~ServerLink();
 
   // For the next connect().
   void set_servers(std::vector<std::string> servers);
-  // REQUIRES: not connected and not connecting. Handlers are called from the event loop, never from inside a call.
-  void connect();
+  // REQUIRES: not connected and not connecting; a port. Handlers are called from the event loop, never from inside a
+  // call.
+  void connect(std::vector<std::uint16_t> ports);
   // Queues bytes. More than kMaxBacklog waiting: the connection is closed, as its other end has stopped reading.
   void send(Bytes bytes);
   // Sends what is queued, then closes. No handler is called for this connection any more.

@@ -27,6 +27,7 @@ struct CommonSettings {
   std::string state = "/var/lib/eps";  // the daemon's own lies in client/ or server/ under it
   std::string socket;
   std::uint16_t port = kDefaultPort;
+  std::uint16_t also_port = 0;                   // of TCP, besides `port`; 0: none
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
 };
 

@@ -26,9 +26,11 @@ std::optional<ControlMessage> take(const proto::Candidates& from) {
 std::optional<ControlMessage> take(const proto::Welcome& from) {
   Welcome out;
   out.data_port = static_cast<std::uint16_t>(from.data_port());
+  out.also_port = static_cast<std::uint16_t>(from.also_port());
   out.relay_tag = from.relay_tag();
   out.version = from.version();
-  const bool in_range = from.data_port() >= 1 && from.data_port() <= 65535 && valid_version(out.version);
+  const bool in_range =
+      from.data_port() >= 1 && from.data_port() <= 65535 && from.also_port() <= 65535 && valid_version(out.version);
   if (!in_range || !take_network(from, out.network) || !take(from.self(), out.self) ||
       !take(from.bind_key(), out.bind_key) || !take(from.signing_key(), out.signing_key.bytes) ||
       !out.network.network.contains(out.self.address)) {
@@ -88,6 +90,7 @@ void put(const Welcome& from, proto::Envelope& out) {
   to.set_relay_tag(from.relay_tag);
   to.set_version(from.version);
   to.set_signing_key(text_of(from.signing_key.bytes));
+  to.set_also_port(from.also_port);
 }
 void put(const MemberDelta& from, proto::Envelope& out) {
   auto& to = *out.mutable_delta();

@@ -41,6 +41,7 @@ struct Welcome {
   std::uint32_t relay_tag = 0;
   std::string version;
   PublicKey signing_key;
+  std::uint16_t also_port = 0;  // 0: none
 };
 
 // One part of a delta.
