@@ -57,13 +57,13 @@ class World:
         for client, other in (self.a, self.b), (self.b, self.a):
             client.wait_path(other, path, 10)
 
-    def during(self, what, change, seconds=7, outage=0.0, limit=1.0):
-        """Runs `change` two seconds after the streams have begun. It may take `outage` seconds in which nothing can
+    def during(self, what, change, seconds=5, outage=0.0, limit=1.0):
+        """Runs `change` a second after the streams have begun. It may take `outage` seconds in which nothing can
         pass; `limit`: how much longer the pings may be interrupted than that."""
         streams = [Stream(x.host, y.host, y.address, seconds=seconds, port=5001 + n)
                    for n, (x, y) in enumerate([(self.a, self.b), (self.b, self.a)])]
         pings = Pings(self.a.host, self.b.address)
-        time.sleep(2)
+        time.sleep(1)
         change()
         stalls = [stream.end() for stream in streams]
         interruption = pings.stop()
@@ -107,6 +107,16 @@ def test_into_the_peers_lan_and_out_again(lab):
     world.a.wait_path(world.b, "direct", 10)
 
 
+def test_moves_again_and_again(lab):
+    world = World(lab)
+
+    def change():
+        for n in range(16):
+            world.a.host.move([world.rc, world.ra][n % 2], 20 + n)
+            time.sleep(1)
+    world.during("16 moves, one a second", change, seconds=18)
+
+
 def test_both_move(lab):
     world = World(lab)
 
@@ -146,6 +156,7 @@ def test_router_restarts(lab):
 
 def test_router_gets_another_address(lab):
     world = World(lab)
+    time.sleep(2)  # the server has just been asked, and is not asked again for 3 s
     world.during("router gets another address", lambda: world.ra.renumber(200), limit=2.5)
     world.a.wait_path(world.b, "direct", 25)
 
@@ -155,6 +166,7 @@ def test_nat_rebinds(lab, peer):
     """The router of a gives every flow another port: towards a peer that lets in anybody, and towards the relay."""
     cone, hard = {"nat": "cone"}, {"nat": "random"}
     world = World(lab, hard, cone if peer == "open" else hard, path="direct" if peer == "open" else "relayed")
+    time.sleep(2)  # as above
     world.during(f"NAT rebinds, peer {peer}", world.ra.flush_conntrack, limit=2.5)
 
 
@@ -182,6 +194,21 @@ def test_another_lan_without_the_server(lab, relay):
     world.server.kill()
     world.during(f"another LAN, no server, {'a' if relay else 'no'} member relays",
                  lambda: world.a.host.move(world.rc), limit=2)
+    world.a.wait_path(world.b, "direct", 10)
+
+
+@pytest.mark.parametrize("server", [True, False])
+def test_client_restarts(lab, server):
+    """The kernel keeps the streams while their interface is away. Without a server it begins with what it has kept."""
+    world = World(lab)
+    if not server:
+        time.sleep(6)  # what a client keeps may be 5 s old
+        world.server.kill()
+
+    def change():
+        world.a.kill()
+        world.a.start()
+    world.during(f"client restarts, {'a' if server else 'no'} server", change, limit=3)
     world.a.wait_path(world.b, "direct", 10)
 
 
