@@ -166,7 +166,10 @@ class Tool : private ToolBase {
     json results = json::object();
     std::optional<Error> problem;
     for (const std::string& socket : sockets) {
-      const auto answer = ask(socket, {{"command", "reload"}});
+      json request = {{"command", "reload"}};
+      // For a daemon that may not read it; root may.
+      if (const auto conf = os::read_file(defaults_.conf, kMaxConfSize)) request["conf"] = *conf;
+      const auto answer = ask(socket, request);
       if (answer) {
         results[answer->value("program", socket)] = answer->value("note", "");
       } else if (answer.error().code != Errc::not_found) {

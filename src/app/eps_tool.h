@@ -14,6 +14,7 @@ struct ToolDefaults {
   std::string client_socket = "/run/eps/client.sock";
   std::string server_socket = "/run/eps/server.sock";
   std::string state = "/var/lib/eps";
+  std::string conf = "/etc/eps.conf";
 };
 
 // Returns the exit status: 0, 1 the daemon or the system refuses, 2 wrong usage, 3 the daemon does not run.

@@ -78,7 +78,7 @@ class EpsTool : public testing::Test {
   int run(const std::vector<std::string>& arguments) {
     out.str("");
     err.str("");
-    return run_tool(arguments, {dir / "client.sock", dir / "server.sock", dir / "state"}, out, err);
+    return run_tool(arguments, {dir / "client.sock", dir / "server.sock", dir / "state", dir / "eps.conf"}, out, err);
   }
   json printed() const { return json::parse(out.str()); }
 

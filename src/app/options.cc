@@ -202,8 +202,10 @@ Stop usage(const std::string& sentence) {
 }
 
 // What the configuration file says, read from its copy if there is one. No values if the file may be missing and is.
-Result<Values> read_conf(Program program, const std::string& path, const std::string& copy, bool may_be_missing) {
-  const auto text = os::read_file(copy.empty() ? path : copy, kMaxConfSize);
+Result<Values> read_conf(Program program, const std::string& path, const Surroundings& here, bool may_be_missing) {
+  if (here.conf_text) return ConfReader(program, path).read(*here.conf_text);
+  const bool is_copied = path == here.default_conf && !here.conf_credential.empty();
+  const auto text = os::read_file(is_copied ? here.conf_credential : path, kMaxConfSize);
   if (text) return ConfReader(program, path).read(*text);
   if (text.error().code == Errc::not_found) {
     if (may_be_missing) return Values();
@@ -231,8 +233,7 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
   conf.into("conf", settings.conf, path_value);
   if (conf.problem()) return usage(conf.problem()->what);
   // The server makes the file that is missing.
-  auto values =
-      read_conf(program, settings.conf, named ? "" : here.conf_credential, program == Program::server || !named);
+  auto values = read_conf(program, settings.conf, here, program == Program::server || !named);
   if (!values) {
     return Stop{values.error().code == Errc::invalid_argument ? kExitUsage : kExitFailure, values.error().what + "\n"};
   }

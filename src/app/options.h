@@ -3,6 +3,7 @@
 // From a daemon's command line and its configuration file to its settings. What stands on the command line wins over
 // the file; in the file the program's own section wins over the lines before any section.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -30,6 +31,8 @@ struct Surroundings {
   std::string default_conf = "/etc/eps.conf";
   // The copy of it that systemd made for a daemon that may not read the file itself, if any.
   std::string conf_credential = {};
+  // What the file says, from one who has read it.
+  std::optional<std::string> conf_text = std::nullopt;
 };
 
 Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here);

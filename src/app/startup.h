@@ -35,8 +35,17 @@ template <class Settings>
 runtime::ReadSettings<Settings> read_again(Parsed<Settings> (*parse)(const std::vector<std::string>&,
                                                                      const Surroundings&),
                                            std::vector<std::string> arguments, Surroundings here, Settings running) {
-  return [=]() -> Result<runtime::Reloaded<Settings>> {
-    auto parsed = parse(arguments, here);
+  return [=](const runtime::ConfText& conf) -> Result<runtime::Reloaded<Settings>> {
+    Surroundings now = here;
+    if (running.conf == here.default_conf && !here.conf_credential.empty()) {
+      // The copy is as old as the daemon.
+      if (!conf) {
+        return make_error(Errc::permission, "this daemon may not read " + running.conf +
+                                                "; run \"eps reload\" as root, or \"systemctl reload\"");
+      }
+      now.conf_text = conf;
+    }
+    auto parsed = parse(arguments, now);
     if (const auto* stop = std::get_if<Stop>(&parsed)) {
       return make_error(Errc::invalid_argument, stop->text.substr(0, stop->text.find('\n')));
     }

@@ -61,6 +61,14 @@ TEST_F(Options, TheServiceManagersCopyIsReadForTheDefaultFile) {
   const auto settings = good(server_settings({}, here));
   EXPECT_EQ(settings.port, 5);
   EXPECT_EQ(settings.conf, "/none/eps.conf");
+  // When it is read again, whoever asks for it must bring what the file says.
+  const auto again = read_again<ServerSettings>(server_settings, {}, here, settings);
+  EXPECT_THAT(again({}).error().what, HasSubstr("may not read /none/eps.conf"));
+  const auto fresh = again("stats\nport = 6\n");
+  ASSERT_TRUE(fresh);
+  EXPECT_TRUE(fresh->settings.stats);
+  EXPECT_EQ(fresh->wait_for_restart, "port");
+  EXPECT_THAT(again("stat\n").error().what, HasSubstr("/none/eps.conf:1: unknown option"));
   dir.write("eps.conf", "prot = 5\n");
   EXPECT_THAT(refusal(server_settings({}, here)), testing::StartsWith("/none/eps.conf:1: unknown option"));
   dir.write("other.conf", "port = 6\n");

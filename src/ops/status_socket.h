@@ -17,9 +17,9 @@ class io_context;
 
 namespace eps::ops {
 
-inline constexpr std::size_t kMaxRequestSize = 4096;      // bytes of a request; a longer one is refused
-inline constexpr std::size_t kMaxStatusConnections = 32;  // at once; the next one is closed unanswered
-inline constexpr std::chrono::seconds kStatusTimeout{5};  // for a whole connection
+inline constexpr std::size_t kMaxRequestSize = 2 * 1024 * 1024;  // bytes; a longer request is refused
+inline constexpr std::size_t kMaxStatusConnections = 32;         // at once; the next one is closed unanswered
+inline constexpr std::chrono::seconds kStatusTimeout{5};         // for a whole connection
 
 class StatusSocket {
  public:

@@ -75,7 +75,7 @@ class ClientDaemon {
   void tell_waiting() {
     if (!loop_.io().stopped()) service_.state("Waiting for the server");
   }
-  Result<std::string> reload();
+  Result<std::string> reload(const ConfText& conf);
   nlohmann::json answer(const nlohmann::json& request);
 
   const ClientSettings& settings_;
@@ -101,7 +101,7 @@ class ClientDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
-  HangupWatch hangups_{loop_.io(), [this] { (void)reload(); }};
+  HangupWatch hangups_{loop_.io(), [this] { (void)reload({}); }};
   std::unique_ptr<Worker> worker_;
   PublicKey server_key_;
   std::string logged_members_;
@@ -303,11 +303,14 @@ void ClientDaemon::look_at_addresses() {
   act(node_->on_local_addresses(link_->local_addresses(), os::now()));
 }
 
-Result<std::string> ClientDaemon::reload() {
-  return runtime::reload<ClientSettings>(read_again_, log_, [this](const ClientSettings& fresh) {
+Result<std::string> ClientDaemon::reload(const ConfText& conf) {
+  service_.reloading();
+  auto note = runtime::reload<ClientSettings>(read_again_, conf, log_, [this](const ClientSettings& fresh) {
     reporter_.apply(fresh);
     server_->set_servers(fresh.servers);
   });
+  service_.reloaded();
+  return note;
 }
 
 nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
@@ -316,7 +319,7 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
     return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
   }
   if (command == "reload") {
-    const auto note = reload();
+    const auto note = reload(conf_text(request));
     if (!note) return {{"ok", false}, {"error", note.error().what}};
     return {{"ok", true}, {"program", "eps-client"}, {"note", *note}};
   }

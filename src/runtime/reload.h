@@ -7,6 +7,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -14,21 +16,23 @@
 
 namespace eps::runtime {
 
-// Reads command line and configuration file again. `wait_for_restart`: names of options that have another value now
+// Reads command line and configuration file again; a daemon that may not read the file needs its text from one who may.
+// `wait_for_restart`: names of options that have another value now
 // and cannot change while the daemon runs.
+using ConfText = std::optional<std::string>;
 template <class Settings>
 struct Reloaded {
   Settings settings;
   std::string wait_for_restart;
 };
 template <class Settings>
-using ReadSettings = std::function<Result<Reloaded<Settings>>()>;
+using ReadSettings = std::function<Result<Reloaded<Settings>>(const ConfText& conf)>;
 
 // Reads them, lets `apply` have them, and answers with a sentence, which the log has then, too.
 template <class Settings>
-Result<std::string> reload(const ReadSettings<Settings>& read, ops::Log& log,
+Result<std::string> reload(const ReadSettings<Settings>& read, const ConfText& conf, ops::Log& log,
                            const std::function<void(const Settings&)>& apply) {
-  auto reloaded = read();
+  auto reloaded = read(conf);
   if (!reloaded) {
     log.error("The configuration is not read again, everything stays as it was: " + reloaded.error().what);
     return reloaded.error();
@@ -40,6 +44,12 @@ Result<std::string> reload(const ReadSettings<Settings>& read, ops::Log& log,
       "The configuration is read again." + (rest.empty() ? "" : " These changes need a restart: " + rest + ".");
   log.info(note);
   return note;
+}
+
+// The text in a request of `eps reload`.
+inline ConfText conf_text(const nlohmann::json& request) {
+  const auto conf = request.find("conf");
+  return conf == request.end() ? ConfText() : conf->get<std::string>();
 }
 
 // Calls back at every SIGHUP.

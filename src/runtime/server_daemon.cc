@@ -73,7 +73,7 @@ class ServerDaemon {
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
   ServerStatus status() const;
-  Result<std::string> reload();
+  Result<std::string> reload(const ConfText& conf);
   nlohmann::json answer(const nlohmann::json& request);
 
   const ServerSettings& settings_;
@@ -96,7 +96,7 @@ class ServerDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
-  HangupWatch hangups_{loop_.io(), [this] { (void)reload(); }};
+  HangupWatch hangups_{loop_.io(), [this] { (void)reload({}); }};
   NetworkGraph graph_{loop_.io(), log_, [this] { return status(); }};
   std::vector<PortMapping> port_mappings_;
 };
@@ -245,11 +245,14 @@ ServerStatus ServerDaemon::status() const {
   return out;
 }
 
-Result<std::string> ServerDaemon::reload() {
-  return runtime::reload<ServerSettings>(read_again_, log_, [this](const ServerSettings& fresh) {
+Result<std::string> ServerDaemon::reload(const ConfText& conf) {
+  service_.reloading();
+  auto note = runtime::reload<ServerSettings>(read_again_, conf, log_, [this](const ServerSettings& fresh) {
     reporter_.apply(fresh);
     graph_.apply(fresh);
   });
+  service_.reloaded();
+  return note;
 }
 
 nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
@@ -265,7 +268,7 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
     return {{"ok", true}};
   }
   if (command == "reload") {
-    const auto note = reload();
+    const auto note = reload(conf_text(request));
     if (!note) return {{"ok", false}, {"error", note.error().what}};
     return {{"ok", true}, {"program", "eps-server"}, {"note", *note}};
   }

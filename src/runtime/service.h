@@ -24,6 +24,8 @@ class Service {
     ready_ = true;
   }
   bool ready() const { return ready_; }
+  void reloading() { manager_.tell("RELOADING=1"); }
+  void reloaded() { manager_.tell("READY=1"); }
   void stopping() { manager_.tell("STOPPING=1"); }
 
  private:

@@ -54,8 +54,9 @@ def test_server(network, manager):
     with manager() as service:
         server = network.server()
     assert service.heard() == ["READY=1", "STATUS=Listening on TCP and UDP port 43439"]
+    server.eps("reload")
     server.stop()
-    assert service.heard()[2:] == ["STOPPING=1"]
+    assert service.heard()[2:] == ["RELOADING=1", "READY=1", "STOPPING=1"]
 
 
 def test_client_is_ready_with_its_interface(network, manager):
