@@ -22,6 +22,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
       network_ == network && self_.id == self.id && self_.mac == self.mac && self_.address == self.address;
   network_ = network;
   self_ = self;
+  if (!began_) began_ = now;
   if (!same) {
     for (auto& [id, peer] : peers_) forget_sessions(peer, now);
     peers_.erase(self.id);
@@ -142,20 +143,25 @@ void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
   install(*peer, std::exchange(peer->unconfirmed, nullptr), now);
 }
 
+// Its sender seals for a session that we lost when this program was started anew. An initiation repairs that in one
+// round trip. In a foreign LAN a peer may also have sent us what it meant for somebody with our address in another: to
+// answer that would begin sessions that nobody needs, whose probes get astray in turn. Anybody can forge such a
+// datagram, so at most one a second.
 void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
+  if (!began_ || now - *began_ > session::kReceiveUntil) return;
   Peer* peer = nullptr;
   if (unknown.arrival.relayed()) {
     peer = find(unknown.arrival.relayed_from);
   } else {
     for (auto& [id, p] : peers_) {
       const auto& c = p.member.candidates;
-      const bool known = std::any_of(c.begin(), c.end(), [&](auto& e) { return e.endpoint == unknown.arrival.from; });
-      if (known || p.path.has(unknown.arrival.from)) peer = &p;
+      if (std::ranges::find(c, unknown.arrival.from, &Candidate::endpoint) == c.end()) continue;
+      if (peer != nullptr) return;  // in different LANs, and we do not know which
+      peer = &p;
     }
   }
-  // Its sender seals for a session that we lost. An initiation repairs that in one round trip; anybody can forge such
-  // a datagram, so at most one a second.
-  if (peer == nullptr || peer->handshake || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
+  if (peer == nullptr || peer->current || peer->handshake) return;
+  if (now - peer->last_unknown_session < std::chrono::seconds(1)) return;
   peer->last_unknown_session = now;
   start_handshake(*peer, now);
 }
