@@ -18,6 +18,7 @@ from lab import FIGURES
 from nat_lab import NatLab
 from wire import Echo, Stream
 
+HEAD = "| What happens | Interruption | Stall, a to b | Stall, b to a |"
 STALL = 6 * PATIENCE  # longest that a stream may get nothing; far above what is seen, for a busy machine
 
 
@@ -67,8 +68,10 @@ class World:
         change()
         stalls = [stream.end() for stream in streams]
         interruption = pings.stop()
-        FIGURES.append(f"{what}: streams stalled for {stalls[0]:.2f} s and {stalls[1]:.2f} s at most, pings for "
-                       f"{interruption:.2f} s" + (f", of which {outage:.1f} s are the test's" if outage else ""))
+        if HEAD not in FIGURES:
+            FIGURES.extend([HEAD, "| --- | --- | --- | --- |"])
+        FIGURES.append(f"| {what}{f', {outage:.1f} s' if outage else ''} | {interruption:.2f} s | {stalls[0]:.2f} s | "
+                       f"{stalls[1]:.2f} s |")
         assert interruption < outage + limit * PATIENCE
         assert max(stalls) < outage + STALL
 
@@ -150,7 +153,7 @@ def test_interface_fails(lab):
 
 def test_router_restarts(lab):
     world = World(lab)
-    world.during("router restarts", lambda: world.ra.restart(1.0), outage=1.2)
+    world.during("router restarts", lambda: world.ra.restart(1.0), outage=1.1)
     world.a.wait_path(world.b, "direct", 10)
 
 
@@ -228,5 +231,5 @@ def test_sleep(lab):
         world.a.process.send(signal.SIGSTOP)
         time.sleep(3)
         world.a.process.send(signal.SIGCONT)
-    world.during("sleep of 3 s", change, outage=3.0)
+    world.during("sleep", change, outage=3.0)
     world.a.wait_path(world.b, "direct", 10)
