@@ -178,6 +178,18 @@ def test_reload(machine, unit, command):
     machine.run("truncate", "--size=0", log)
 
 
+def test_the_server_may_use_a_port_below_1024(machine):
+    conf = machine.path("/etc/eps.conf")
+    text = conf.read_text()
+    conf.write_text(text.replace("[server]", "[server]\nalso-port = 443"))
+    machine.run("systemctl", "restart", "eps-server")
+    assert machine.show("eps-server", "StatusText").endswith("and on TCP port 443")
+    assert int(machine.proc(machine.pid("eps-server"), "CapPrm"), 16) == 0
+    conf.write_text(text)
+    machine.run("systemctl", "restart", "eps-server")
+    joined(machine)
+
+
 def test_root_may_run_it_by_hand_in_between(machine):
     address = joined(machine)
     machine.run("systemctl", "stop", "eps-client")
