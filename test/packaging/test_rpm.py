@@ -7,7 +7,7 @@ load is looked at instead. tools/test-packages runs it.
 import re
 
 import pytest
-from machine import contents, copy_of, make_tree, package, run
+from machine import Machine, contents, copy_of, make_tree, package, run, wait_until
 
 # Libraries that every distribution has under these names, and what rpm and the scripts need. Everything else is inside.
 ALLOWED = re.compile(
@@ -70,6 +70,15 @@ def test_installed_run_removed(rpm, tree):
     rpm_in(tree, "-e", "eps-conduits")
     after = contents(tree)
     assert after == before, sorted(after.items() ^ before.items())
+
+
+def test_the_units_run(rpm, tree):
+    rpm_in(tree, "-i", rpm)
+    with Machine(tree) as machine:
+        machine.run("eps-configure.sh", "--server", "--client")
+        for unit in "eps-server", "eps-client":
+            assert machine.state(unit) == "active", machine.journal(unit)
+        wait_until(lambda: "1 online" in machine.run("eps", "status"), "the client joins")
 
 
 def test_removal_keeps_the_network(rpm, tree):
