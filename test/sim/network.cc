@@ -195,7 +195,7 @@ void Network::transmit(HostId host, std::uint16_t port, const Endpoint& to, Byte
   if (hosts_[host].udp_blocked) return;
   const auto transit = ascend(host, port, to);
   if (!transit) return;
-  if (on_wire) on_wire(transit->from, to, bytes);
+  if (on_wire) on_wire(host, transit->from, to, bytes);
   const Weather& here = transit->realm == kInternet ? weather : lan_weather;
   const int copies = chance(here.loss) ? 0 : chance(here.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {

@@ -128,7 +128,7 @@ class Network {
   void connect(HostId from, const Endpoint& to, std::function<void(std::shared_ptr<SimStream>)> done);
 
   // Sees every datagram that anybody sends, with the addresses that it has after the sender's NATs.
-  std::function<void(const Endpoint& from, const Endpoint& to, ByteView)> on_wire;
+  std::function<void(HostId sender, const Endpoint& from, const Endpoint& to, ByteView)> on_wire;
   // Delivers these bytes as if somebody in the Internet had sent them from there, without loss.
   void inject(const Endpoint& from, const Endpoint& to, Bytes bytes);
   std::uint64_t datagrams_sent = 0;

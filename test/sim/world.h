@@ -13,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "dataplane/inbound.h"
@@ -154,9 +155,8 @@ class World {
   void arm(int c);
   void arm_server();
   void connect(int c);
-  void on_wire(const Endpoint& from, const Endpoint& to, ByteView bytes);
+  void on_wire(HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes);
   void on_frame(int c, const Bytes& frame);
-  bool is_server(const IpAddress& ip) const;
   void check_addresses();
   [[noreturn]] void violated(const std::string& what) const;
 
@@ -170,7 +170,8 @@ class World {
   std::uint64_t next_frame_ = 1;
   std::set<std::pair<std::uint64_t, int>> delivered_;
   std::map<std::uint64_t, std::pair<int, int>> sent_;  // number -> from, to
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::size_t> counters_seen_;
+  std::unordered_map<std::uint64_t, std::size_t>
+      counters_seen_;  // sender, receiver's index, counter -> the bytes' hash
   std::vector<Sniffed> sniffed_;
 };
 

@@ -1,0 +1,185 @@
+// Many clients, and what they send: no storm of probes, whatever they do all at once.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "sim/world.h"
+
+namespace eps::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr auto kIndependent = Dependence::endpoint_independent;
+constexpr auto kPort = Dependence::address_and_port_dependent;
+
+// Homes of one to three clients each, behind NATs of every common kind, some with IPv6; every fifth client is on the
+// Internet itself.
+void settle(World& world, int clients) {
+  const NatBehaviour nats[] = {
+      {.mapping = kIndependent, .filtering = kPort, .ports = PortAllocation::random},
+      {.mapping = kPort, .filtering = kPort, .ports = PortAllocation::preserving, .inbound_refreshes = true},
+      {.mapping = kIndependent, .filtering = kIndependent, .ports = PortAllocation::random},
+      {.mapping = kPort, .filtering = kPort, .ports = PortAllocation::random},
+  };
+  Network& network = world.network();
+  for (int c = 0, home = 0; c < clients; ++home) {
+    if (home % 3 == 2) {
+      ++c;
+      continue;
+    }
+    const RealmId realm = network.add_realm(kInternet, nats[home % 4], NatBehaviour{.filtering = kPort});
+    for (int i = 0; i <= home % 3 + 1 && c < clients; ++i, ++c) {
+      world.place(c, realm, home % 2 == 0 ? World::Families::v4 : World::Families::both);
+    }
+  }
+}
+
+// What each client has sent since it was asked last.
+class Meter {
+ public:
+  Meter(World& world, int clients) : world_(world), before_(static_cast<std::size_t>(clients)) { most(); }
+  std::uint64_t most() {
+    std::uint64_t out = 0;
+    for (std::size_t c = 0; c < before_.size(); ++c) {
+      const std::uint64_t now = world_.network().datagrams_sent_by(world_.host(static_cast<int>(c)));
+      out = std::max(out, now - before_[c]);
+      before_[c] = now;
+    }
+    return out;
+  }
+
+ private:
+  World& world_;
+  std::vector<std::uint64_t> before_;
+};
+
+// What a client may send within a minute:
+//   20 without any traffic: the keepalive of its binding every 20 s, or its beginning
+//   130 more for each peer with whom it exchanges frames anew. An initiation leaves by up to 6 ways (3 candidates of
+//   each family at most here, the relay) up to 3 times, and is answered as often; then there are 7 rounds of probes by
+//   those ways, the same number of answers to the peer's, and a call with each round in both directions: 36 + 84 + 14.
+std::uint64_t bound(std::uint64_t peers) {
+  return 20 + 130 * peers;
+}
+
+// A frame that nobody answers is followed by a ping or two, and the peer's by their answers.
+constexpr std::uint64_t kOneFrame = 5;
+
+class Crowd : public testing::TestWithParam<int> {
+ protected:
+  Crowd() : clients(GetParam()), world(options(clients)), meter(world, clients) {
+    world.network().weather = {milliseconds(20), milliseconds(20), 0.01, 0};
+    settle(world, clients);
+  }
+  static WorldOptions options(int clients) {
+    WorldOptions o;
+    o.clients = clients;
+    return o;
+  }
+  void start_all() {
+    for (int c = 0; c < clients; ++c) world.start_client(c);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(1)));
+  }
+  // The most that one client has sent in the next minute.
+  std::uint64_t minute() {
+    meter.most();
+    world.run_for(minutes(1));
+    return meter.most();
+  }
+  int clients;
+  World world;
+  Meter meter;
+};
+
+TEST_P(Crowd, IsQuietWithoutTraffic) {
+  start_all();
+  EXPECT_LE(meter.most(), bound(0)) << "the beginning";
+  for (int i = 0; i < 3; ++i) EXPECT_LE(minute(), bound(0)) << i;
+}
+
+// Each talks to two others: nobody sends more for the number of those who do not matter to him.
+TEST_P(Crowd, SendsToWhomItTalksOnly) {
+  start_all();
+  for (int c = 0; c < clients; ++c) world.send_frame(c, (c + 1) % clients);
+  EXPECT_LE(minute(), bound(2));
+  for (int i = 0; i < 5; ++i) minute();
+  EXPECT_LE(minute(), bound(0)) << "and is quiet again";
+}
+
+TEST_P(Crowd, HearsABroadcast) {
+  start_all();
+  const std::uint64_t frame = world.send_frame(0, -1);
+  EXPECT_LE(minute(), bound(static_cast<std::uint64_t>(clients - 1)));
+  int heard = 0;
+  for (int c = 1; c < clients; ++c) heard += world.delivered(frame, c) ? 1 : 0;
+  EXPECT_GE(heard, (clients - 1) * 9 / 10) << "with 1 % loss on every hop";
+}
+
+// The computers of a whole network are switched on at once, or its server is: everybody is admitted, nothing else
+// happens.
+TEST_P(Crowd, StartsAnewAllAtOnce) {
+  start_all();
+  for (int c = 0; c < clients; ++c) world.send_frame(c, (c + 1) % clients);
+  world.run_for(seconds(20));
+  world.stop_server();
+  for (int c = 0; c < clients; ++c) world.stop_client(c);
+  world.start_server();
+  for (int c = 0; c < clients; ++c) world.start_client(c);
+  EXPECT_LE(minute(), bound(0));
+  EXPECT_TRUE(world.all_admitted());
+  world.stop_server();
+  world.run_for(minutes(1));
+  world.start_server();
+  EXPECT_LE(minute(), bound(0));
+  EXPECT_TRUE(world.all_admitted());
+}
+
+// The same while each talks to two others all the time.
+TEST_P(Crowd, StartsAnewWhileItTalks) {
+  start_all();
+  const auto talk = [&](Duration time) {
+    for (const Instant until = world.clock().now() + time; world.clock().now() < until;) {
+      for (int c = 0; c < clients; ++c) {
+        if (world.running(c)) world.send_frame(c, (c + 1) % clients);
+      }
+      world.run_for(seconds(1));
+    }
+  };
+  talk(seconds(20));
+  for (int c = 0; c < clients; ++c) world.stop_client(c);
+  for (int c = 0; c < clients; ++c) world.start_client(c);
+  meter.most();
+  talk(minutes(1));
+  EXPECT_LE(meter.most(), bound(2) + 60 * kOneFrame) << "and the frames";
+  std::vector<std::uint64_t> frames;
+  for (int c = 0; c < clients; ++c) frames.push_back(world.send_frame(c, (c + 1) % clients));
+  world.run_for(seconds(1));
+  int heard = 0;
+  for (int c = 0; c < clients; ++c) heard += world.delivered(frames[static_cast<std::size_t>(c)], (c + 1) % clients);
+  EXPECT_GE(heard, clients * 9 / 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Clients, Crowd, testing::Values(2, 10, 50, 200));
+
+// Everybody says something to everybody: a thousand pairs at once.
+TEST(Fair, EverybodyToEverybody) {
+  constexpr int kClients = 32;
+  WorldOptions o;
+  o.clients = kClients;
+  World world(o);
+  settle(world, kClients);
+  for (int c = 0; c < kClients; ++c) world.start_client(c);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(1)));
+  Meter meter(world, kClients);
+  for (int c = 0; c < kClients; ++c) world.send_frame(c, -1);
+  world.run_for(minutes(1));
+  EXPECT_LE(meter.most(), bound(kClients - 1));
+  EXPECT_TRUE(world.everybody_talks(seconds(10)));
+}
+
+}  // namespace
+}  // namespace eps::sim
