@@ -63,6 +63,9 @@ def test_installed_run_removed(rpm, tree):
     for program in PROGRAMS:
         assert re.search(r"\d+\.\d+\.\d+", run("chroot", tree, program, "--version"))
         assert "not found" not in run("chroot", tree, "ldd", program)
+    installed = contents(tree)
+    rpm_in(tree, "-U", "--force", rpm)
+    assert contents(tree) == installed, "an upgrade is no removal"
     unit = (tree / "usr/lib/systemd/system/eps-server.service").read_text()
     assert "\nExecStart=/usr/sbin/eps-server\n" in unit
     assert run("chroot", tree, "systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/eps-server.service",

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 if [ -d /run/systemd/system ]; then
   systemd-tmpfiles --create eps-conduits.conf || :
   systemctl daemon-reload || :
