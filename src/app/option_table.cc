@@ -45,6 +45,9 @@ constexpr std::array kTable = {
             "keys"),
     in_both("interval", Group::logging, Kind::value, "seconds between two statistics and between two scorecards", "60",
             "60"),
+    in_both("http", Group::logging, Kind::value,
+            "[address:]port at which /metrics, /healthz and /api/v1/network are served; without an address to this "
+            "computer only"),
     in_both("log-level", Group::logging, Kind::value,
             "least important messages to log: trace, debug, info, warn, error", "info", "info"),
 

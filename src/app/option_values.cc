@@ -137,6 +137,14 @@ Result<std::string> aead_value(std::string_view text) {
   return must("must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");
 }
 
+Result<Endpoint> http_value(std::string_view text) {
+  if (const auto port = number_value(text, 1, 65535)) {
+    return Endpoint{IpAddress::from_v4({0x7f000001}), static_cast<std::uint16_t>(*port)};
+  }
+  if (const auto endpoint = parse_endpoint(text); endpoint && endpoint->valid()) return *endpoint;
+  return must("must be a port such as 9100, or an address and a port such as 127.0.0.1:9100 or [::1]:9100");
+}
+
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text) {
   if (const auto format = report::parse_scorecard_format(text)) return *format;
   return must("must be keys, prometheus or json");

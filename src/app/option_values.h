@@ -17,6 +17,8 @@ namespace eps::app {
 inline constexpr std::size_t kMaxServers = 16;  // names and addresses of one server
 
 Result<std::uint64_t> number_value(std::string_view text, std::uint64_t min, std::uint64_t max);
+// "9100", which is 127.0.0.1:9100, or "192.168.1.5:9100", "[::1]:9100".
+Result<Endpoint> http_value(std::string_view text);
 // true, yes, on, 1; false, no, off, 0.
 Result<bool> switch_value(std::string_view text);
 // A canonical network of /8 to /30 whose addresses hosts may have.

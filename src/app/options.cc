@@ -151,6 +151,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.into("log-level", to.log_level, log_level_value);
   from.into("stats", to.stats, switch_value);
   from.into("scorecard", to.scorecard, path_value);
+  from.into("http", to.http, http_value);
   from.into("scorecard-format", to.scorecard_format, scorecard_format_value);
   from.number("interval", to.interval, 1, kMaxInterval);
   from.number("port", to.port, 1, 65535);
@@ -248,7 +249,8 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
 
 std::string describe_common(const runtime::CommonSettings& s) {
   return "conf = " + s.conf + "\nstate = " + s.state + "\nsocket = " + s.socket + "\nlog = " + s.log +
-         "\nlog-level = " + std::string(ops::name_of(s.log_level)) + "\nport = " + std::to_string(s.port) +
+         "\nlog-level = " + std::string(ops::name_of(s.log_level)) +
+         "\nhttp = " + (s.http ? to_string(*s.http) : "(off)") + "\nport = " + std::to_string(s.port) +
          "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count());
 }
 

@@ -27,6 +27,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"stats", "", [](auto& s) { return s.stats; }},
       {"scorecard", "/tmp/s", [](auto& s) { return s.scorecard == "/tmp/s"; }},
       {"scorecard-format", "json", [](auto& s) { return s.scorecard_format == report::ScorecardFormat::json; }},
+      {"http", "[::1]:9100", [](auto& s) { return s.http == parse_endpoint("[::1]:9100"); }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
       {"also-port", "443", [](auto& s) { return s.also_port == 443; }},
       {"server", "192.168.1.42 eps.example.com",
@@ -55,6 +56,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"graphviz", "/tmp/eps_network.gv", [](auto& s) { return s.graphviz == "/tmp/eps_network.gv"; }},
       {"network", "172.20.18.0/24", [](auto& s) { return to_string(s.network) == "172.20.18.0/24"; }},
       {"scorecard-format", "json", [](auto& s) { return s.scorecard_format == report::ScorecardFormat::json; }},
+      {"http", "[::1]:9100", [](auto& s) { return s.http == parse_endpoint("[::1]:9100"); }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
       {"also-port", "443", [](auto& s) { return s.also_port == 443; }},
       {"sequential", "", [](auto& s) { return s.sequential; }},
@@ -234,6 +236,15 @@ TEST_F(Options, AClientNeedsServerAndKey) {
   EXPECT_EQ(refusal(client({}, "server = a\n[server]\nkey = " + network_key())), missing);
   EXPECT_EQ(good(client({}, "server = a\nkey =  " + network_key() + "  # from the server\n")).key, network_key());
   EXPECT_EQ(good(client({}, "server = a\nkey = \" " + network_key() + " \"")).key, network_key());
+}
+
+TEST_F(Options, HttpIsForThisComputerUnlessAnAddressIsGiven) {
+  EXPECT_EQ(good(server({})).http, std::nullopt);
+  EXPECT_EQ(good(server({"--http", "9100"})).http, parse_endpoint("127.0.0.1:9100"));
+  EXPECT_EQ(good(server({"--http", "0.0.0.0:9100"})).http, parse_endpoint("0.0.0.0:9100"));
+  for (const char* bad : {"0", "65536", "localhost:9100", "127.0.0.1", "127.0.0.1:0", "::1:9100x", ""}) {
+    EXPECT_THAT(refusal(server({"--http", bad})), HasSubstr("must be a port such as 9100")) << bad;
+  }
 }
 
 TEST_F(Options, ConfigurationFiles) {

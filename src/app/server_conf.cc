@@ -61,6 +61,7 @@ std::optional<KeyFileOutcome> find_key(const std::vector<ConfLine>& lines, std::
 std::string example_of(const OptionSpec& spec, const OptionSpec::In& in) {
   if (spec.kind == OptionSpec::Kind::flag) return "false";
   if (spec.name == "name") return "alice";
+  if (spec.name == "http") return "9100";
   return in.value.empty() ? "eps.example.com" : std::string(in.value);
 }
 

@@ -69,6 +69,8 @@ TEST(ServerConf, TheTemplateNamesEveryOptionWithItsDefault) {
   auto settings = std::get<runtime::ServerSettings>(server);
   EXPECT_EQ(settings.scorecard, "/var/log/eps_server.stats");
   EXPECT_EQ(settings.graphviz, "/var/log/eps.gv");
+  EXPECT_EQ(settings.http, parse_endpoint("127.0.0.1:9100"));
+  settings.http.reset();
   settings.conf = none.default_conf;
   EXPECT_EQ(describe(settings), describe(std::get<runtime::ServerSettings>(server_settings({}, none))));
   const auto client = client_settings({}, all);

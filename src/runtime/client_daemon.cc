@@ -20,10 +20,12 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
+#include "runtime/http_pages.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/server_link.h"
 #include "runtime/service.h"
+#include "runtime/unix_time.h"
 #include "runtime/worker.h"
 
 namespace eps::runtime {
@@ -68,6 +70,7 @@ class ClientDaemon {
   Result<void> start_worker();
   void start_mapper();
   Reporter::Sources sources();
+  HttpPages pages();
   void act(node::ClientOutputs out);
   std::vector<std::uint16_t> server_ports() const;
   void log_members();
@@ -98,6 +101,7 @@ class ClientDaemon {
   std::optional<node::ClientNode> node_;
   std::optional<ServerLink> server_;
   std::unique_ptr<ops::StatusSocket> socket_;
+  std::unique_ptr<ops::HttpServer> http_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
@@ -160,6 +164,11 @@ Result<void> ClientDaemon::prepare() {
                                         [this](const nlohmann::json& request) { return answer(request); });
   if (!socket) return socket.error();
   socket_ = std::move(*socket);
+  if (settings_.http) {
+    auto http = ops::HttpServer::open(loop_.io(), *settings_.http, pages());
+    if (!http) return http.error();
+    http_ = std::move(*http);
+  }
   auto tap = os::LinuxTap::open(settings_.device);
   if (!tap) return tap.error();
   tap_ = std::move(*tap);
@@ -227,6 +236,17 @@ Result<void> ClientDaemon::start_worker() {
   if (!worker) return worker.error();
   worker_ = std::move(*worker);
   return {};
+}
+
+HttpPages ClientDaemon::pages() {
+  HttpPages out;
+  out.ailment = [this] {
+    const ClientStatus s = node_->status(os::now());
+    return s.connected ? "" : "Not connected to the server: " + s.server_note + ".";
+  };
+  out.figures = [this] { return report::figures_of(node_->status(os::now()), std::nullopt, unix_time()); };
+  out.network = [this] { return report::to_json(node_->status(os::now())); };
+  return out;
 }
 
 Reporter::Sources ClientDaemon::sources() {

@@ -22,12 +22,14 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
+#include "runtime/http_pages.h"
 #include "runtime/network_graph.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/service.h"
 #include "runtime/tcp_listener.h"
 #include "runtime/tcp_stream.h"
+#include "runtime/unix_time.h"
 #include "runtime/worker.h"
 
 namespace eps::runtime {
@@ -70,6 +72,7 @@ class ServerDaemon {
   Result<void> start_worker();
   void start_mapper();
   Reporter::Sources sources();
+  HttpPages pages();
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
   ServerStatus status() const;
@@ -91,6 +94,7 @@ class ServerDaemon {
   std::map<control::ConnId, std::shared_ptr<TcpStream>> streams_;
   control::ConnId next_connection_ = 1;
   std::unique_ptr<ops::StatusSocket> socket_;
+  std::unique_ptr<ops::HttpServer> http_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
@@ -130,6 +134,11 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
                                         [this](const nlohmann::json& request) { return answer(request); });
   if (!socket) return socket.error();
   socket_ = std::move(*socket);
+  if (settings_.http) {
+    auto http = ops::HttpServer::open(loop_.io(), *settings_.http, pages());
+    if (!http) return http.error();
+    http_ = std::move(*http);
+  }
   auto udp = os::LinuxUdp::open({.port = settings_.port});
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
@@ -171,6 +180,15 @@ Result<void> ServerDaemon::start_worker() {
   if (!worker) return worker.error();
   worker_ = std::move(*worker);
   return {};
+}
+
+HttpPages ServerDaemon::pages() {
+  HttpPages out;
+  out.ailment = [] { return ""; };  // it answers
+  out.figures = [this] { return report::figures_of(status(), std::nullopt, unix_time()); };
+  out.network = [this] { return report::to_json(status()); };
+  out.graph = [this] { return graph_.text(); };
+  return out;
 }
 
 Reporter::Sources ServerDaemon::sources() {

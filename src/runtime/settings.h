@@ -28,6 +28,7 @@ struct CommonSettings {
   std::string socket;
   std::uint16_t port = kDefaultPort;
   std::uint16_t also_port = 0;                   // of TCP, besides `port`; 0: none
+  std::optional<Endpoint> http;                  // where /metrics and the like are served
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
 };
 

@@ -1,0 +1,53 @@
+#pragma once
+
+// Read-only pages over HTTP/1.1 for monitoring, on the event loop of the daemon. GET and HEAD only; no request has a
+// body; 32 connections at most, each request within ten seconds.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace eps::ops {
+
+inline constexpr std::size_t kMaxHttpConnections = 32;  // at once; the next one is closed unanswered
+inline constexpr std::size_t kMaxHttpHeader = 8192;     // bytes of a request
+inline constexpr std::chrono::seconds kHttpTimeout{10};
+
+struct HttpPage {
+  unsigned status = 200;
+  std::string type = "text/plain; charset=utf-8";
+  std::string body;
+};
+
+class HttpServer {
+ public:
+  // `path` is without the query. Called from the event loop; what it does delays the daemon.
+  using Handler = std::function<HttpPage(std::string_view path)>;
+
+  // Where it listens on a loopback address, only requests for localhost or an IP address are answered: a web page that
+  // lets its name lead to this computer reads nothing.
+  static Result<std::unique_ptr<HttpServer>> open(boost::asio::io_context& io, const Endpoint& at, Handler handler);
+  // Closes every connection. No handler is called any more.
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  std::uint16_t port() const;
+
+ private:
+  struct Impl;
+  explicit HttpServer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace eps::ops
