@@ -1,9 +1,12 @@
 // eps: the control tool.
 
+#include <unistd.h>
+
 #include <iostream>
 
 #include "app/eps_tool.h"
 
 int main(int argc, char** argv) {
-  return eps::app::run_tool({argv + (argc > 0 ? 1 : 0), argv + argc}, {}, std::cout, std::cerr);
+  const eps::app::ToolDefaults defaults{.terminal = ::isatty(STDOUT_FILENO) == 1};
+  return eps::app::run_tool({argv + (argc > 0 ? 1 : 0), argv + argc}, defaults, std::cout, std::cerr);
 }

@@ -8,10 +8,13 @@
 
 #include "app/command_line.h"
 #include "app/conf_file.h"
+#include "app/option_values.h"
 #include "app/options.h"
 #include "app/server_conf.h"
 #include "app/tool_base.h"
+#include "app/tool_check.h"
 #include "app/tool_graph.h"
+#include "app/tool_ping.h"
 #include "app/version.h"
 #include "os/files.h"
 #include "report/text.h"
@@ -33,6 +36,11 @@ constexpr std::string_view kHelp =
     "  members              who is enrolled at this server\n"
     "  members remove NAME  remove a member: its key is refused from then on, its address is free\n"
     "  key                  print this server's network key, the line that every client needs\n"
+    "  ping NAME            the round trip to a member through its conduit, beside the one outside of it, and loss\n"
+    "  watch                a table of peers or members every second, with rates\n"
+    "  doctor               what is wrong with the daemons here, and what to do\n"
+    "  check client         whether eps-client could start: configuration, privileges, server's name\n"
+    "  check server         whether eps-server could start: configuration, port, privileges, network\n"
     "  graph                the network as a picture: DOT for Graphviz, or with --png FILE or --svg FILE an image\n"
     "  reload               let the daemons read their configuration files again\n"
     "  version              show version information\n"
@@ -42,6 +50,8 @@ constexpr std::string_view kHelp =
     "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
     "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
     "printing\n"
+    "  --count NUMBER       how often \"ping\" (=5) and \"watch\" do it\n"
+    "  --conf FILE          the configuration file of \"check\" (=/etc/eps.conf)\n"
     "  --png FILE, --svg FILE\n"
     "                       where \"graph\" draws its image; needs the package graphviz\n"
     "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, or "
@@ -55,8 +65,8 @@ constexpr std::string_view kHelp =
 Result<Request> parse(const std::vector<std::string>& arguments) {
   po::options_description known;
   known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())(
-      "into", po::value<std::string>())("png", po::value<std::string>())("svg", po::value<std::string>())("json", "")(
-      "help", "")("version", "");
+      "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
+      "conf", po::value<std::string>())("svg", po::value<std::string>())("json", "")("help", "")("version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -68,6 +78,12 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       if (option.string_key == "socket") out.socket = option.value.front();
       if (option.string_key == "state") out.state = option.value.front();
       if (option.string_key == "into") out.into = option.value.front();
+      if (option.string_key == "count") {
+        const auto count = number_value(option.value.front(), 1, 1'000'000);
+        if (!count) return make_error(Errc::invalid_argument, "--count: " + count.error().what);
+        out.count = *count;
+      }
+      if (option.string_key == "conf") out.conf = option.value.front();
       if (option.string_key == "png") out.png = option.value.front();
       if (option.string_key == "svg") out.svg = option.value.front();
       if (option.string_key == "json") out.json = true;
@@ -97,6 +113,11 @@ class Tool : private ToolBase {
     if (words.size() == 3 && words[0] == "members" && words[1] == "remove") return remove(words[2]);
     if (is({"key"})) return key();
     if (is({"graph"})) return graph();
+    if (is({"doctor"})) return DoctorCommand(request_, defaults_, out_, err_).run();
+    if (is({"watch"})) return WatchCommand(request_, defaults_, out_, err_).run();
+    if (is({"check", "client"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::client);
+    if (is({"check", "server"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::server);
+    if (words.size() == 2 && words[0] == "ping") return PingCommand(request_, defaults_, out_, err_).run(words[1]);
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
     return usage("unknown command \"" + quotable(joined(words)) + "\"");

@@ -15,6 +15,7 @@ struct ToolDefaults {
   std::string server_socket = "/run/eps/server.sock";
   std::string state = "/var/lib/eps";
   std::string conf = "/etc/eps.conf";
+  bool terminal = false;  // `out` is one: "watch" may clear it
 };
 
 // Returns the exit status: 0, 1 the daemon or the system refuses, 2 wrong usage, 3 the daemon does not run.

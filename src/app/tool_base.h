@@ -17,7 +17,8 @@ namespace eps::app {
 
 struct Request {
   std::vector<std::string> words;
-  std::optional<std::string> socket, state, into, png, svg;
+  std::optional<std::string> socket, state, into, png, svg, conf;
+  std::optional<std::uint64_t> count;
   bool json = false, help = false, version = false;
 };
 

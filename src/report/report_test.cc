@@ -108,14 +108,15 @@ TEST(StatusJson, FieldNamesAreStable) {
     return out;
   };
   const json client = to_json(client_status()), server = to_json(server_status());
-  EXPECT_EQ(names(client),
-            "address connections_established data_port device drops list_version mac name network observed_endpoint "
-            "peers port_mappings program "
-            "public_key server traffic uptime_seconds version ");
+  EXPECT_EQ(
+      names(client),
+      "address connections_established data_port device drops list_version mac name nat network observed_endpoint "
+      "peers port_mappings program "
+      "public_key server traffic uptime_seconds version ");
   EXPECT_EQ(
       names(client["peers"][0]),
-      "address aead aead_library endpoint id last_handshake_seconds mac name online path public_key round_trip_ms "
-      "traffic version ");
+      "address aead aead_library endpoint how_to_mend id last_handshake_seconds mac name nat online path public_key "
+      "round_trip_ms traffic version why_relayed ");
   EXPECT_EQ(names(server),
             "connections_established drops list_version members network pairs port port_mappings program traffic "
             "uptime_seconds version ");

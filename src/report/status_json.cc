@@ -76,6 +76,9 @@ json peer_json(const PeerStatus& peer) {
   out["aead"] = or_null(peer.aead);
   out["aead_library"] = or_null(peer.aead_library);
   out["traffic"] = traffic_json(peer.traffic);
+  out["nat"] = name_of(peer.nat);
+  out["why_relayed"] = or_null(peer.why_relayed);
+  out["how_to_mend"] = or_null(peer.how_to_mend);
   return out;
 }
 
@@ -91,6 +94,7 @@ json to_json(const ClientStatus& s) {
               {"port_mappings", mappings_json(s.port_mappings)},
               {"network", s.network ? network_json(*s.network) : json(nullptr)},
               {"connections_established", s.connections_established},
+              {"nat", {{"mapping", name_of(s.nat.mapping)}, {"filtering", name_of(s.nat.filtering)}}},
               {"name", s.name},
               {"public_key", to_base32(s.key.bytes)},
               {"device", s.device},

@@ -7,10 +7,12 @@
 //          port_mappings [{transport ("UDP" | "TCP"), port, external_endpoint, method ("NAT-PMP" | "UPnP")}],
 //          traffic {packets_sent, bytes_sent, packets_received, bytes_received, packets_forwarded, bytes_forwarded},
 //          drops {REASON: packets}, network? {address "10.0.8.0/24", mtu}
-// Client:  name, public_key, device, address? (with prefix: "10.0.8.3/24"), mac?, data_port, observed_endpoint?,
+// Client:  name, nat {mapping, filtering} (model/nat.h), public_key, device, address? (with prefix: "10.0.8.3/24"),
+// mac?, data_port, observed_endpoint?,
 //          server {connected, endpoint?, note}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
-//          last_handshake_seconds?, round_trip_ms?, aead?, aead_library?, traffic {...}
+//          last_handshake_seconds?, round_trip_ms?, aead?, aead_library?, traffic {...},
+//          nat (its mapping), why_relayed? and how_to_mend? (sentences)
 // Server:  port, members [...], pairs [...]
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
 //          uptime_seconds? (of its program, as it told last)

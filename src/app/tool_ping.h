@@ -1,0 +1,22 @@
+#pragma once
+
+#include "app/tool_base.h"
+
+namespace eps::app {
+
+// `eps ping PEER`: the round trip through the conduit beside the one of the path outside it.
+class PingCommand : private ToolBase {
+ public:
+  using ToolBase::ToolBase;
+  // Exit status 0: answered at least once; 1: never.
+  int run(const std::string& peer);
+};
+
+// `eps watch`: a table every second, until it is interrupted or --count are printed.
+class WatchCommand : private ToolBase {
+ public:
+  using ToolBase::ToolBase;
+  int run();
+};
+
+}  // namespace eps::app

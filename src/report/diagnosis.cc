@@ -1,0 +1,197 @@
+#include "report/diagnosis.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "report/text.h"
+
+namespace eps::report {
+namespace {
+
+using nlohmann::json;
+using Level = Finding::Level;
+
+// Text of a field, or "" when it is missing, null or something else.
+std::string text(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
+}
+bool flag(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_boolean() && it->get<bool>();
+}
+std::uint64_t number(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_number_integer() && *it > 0 ? it->get<std::uint64_t>() : 0;
+}
+json part(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_object() ? *it : json::object();
+}
+std::vector<json> objects(const json& object, const char* field) {
+  std::vector<json> out;
+  const auto it = object.find(field);
+  if (it == object.end() || !it->is_array()) return out;
+  std::ranges::copy_if(*it, std::back_inserter(out), [](const json& j) { return j.is_object(); });
+  return out;
+}
+
+class Doctor {
+ public:
+  Doctor(const json& status, std::string_view tool_version) : status_(status), tool_version_(tool_version) {}
+
+  std::vector<Finding> client() {
+    version();
+    const json server = part(status_, "server");
+    const std::string endpoint = text(server, "endpoint");
+    if (flag(server, "connected")) {
+      ok("Connected to the server at " + endpoint + " and admitted as " + text(status_, "name") + " with " +
+         text(status_, "address") + ".");
+      udp(endpoint);
+    } else {
+      problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " +
+                  text(server, "note") + ".",
+              "Is the server running, its TCP port open in every firewall between, and the option server right?");
+    }
+    peers();
+    drops();
+    return std::move(findings_);
+  }
+
+  std::vector<Finding> server() {
+    version();
+    const auto members = objects(status_, "members");
+    const auto online = std::ranges::count_if(members, [](const json& m) { return flag(m, "online"); });
+    ok("Serving " + text(part(status_, "network"), "address") + " on port " + std::to_string(number(status_, "port")) +
+       ": " + std::to_string(members.size()) + " members, " + std::to_string(online) + " online.");
+    for (const json& m : members) {
+      if (flag(m, "online") && text(m, "data_endpoint").empty()) {
+        problem(text(m, "name") + " is connected, but its UDP does not arrive here: nothing can be relayed for it.",
+                "Allow UDP to port " + std::to_string(number(status_, "port")) + " in every firewall between.");
+      }
+      if (const std::string v = text(m, "version"); !v.empty() && v != text(status_, "version") && flag(m, "online")) {
+        warning(text(m, "name") + " runs version " + v + ", the server " + text(status_, "version") + ".",
+                "Update the older one.");
+      }
+    }
+    for (const json& p : objects(status_, "pairs")) {
+      const std::uint64_t sent = number(p, "packets_sent"), got = number(p, "packets_received");
+      if (sent < kEnoughPackets || got >= sent || (sent - got) * 100 < sent * kMuchLoss) continue;
+      warning("Of " + std::to_string(sent) + " packets from " + text(p, "from") + " to " + text(p, "to") + " only " +
+                  std::to_string(got) + " arrived.",
+              "The network between them loses, or one of them is overloaded; the other direction is counted apart.");
+    }
+    drops();
+    return std::move(findings_);
+  }
+
+ private:
+  static constexpr std::uint64_t kEnoughPackets = 100;  // to speak of loss
+  static constexpr std::uint64_t kMuchLoss = 2;         // per cent
+
+  void add(Level level, std::string what, std::string mend = "") {
+    findings_.push_back({level, std::move(what), std::move(mend)});
+  }
+  void ok(std::string what) { add(Level::ok, std::move(what)); }
+  void warning(std::string what, std::string mend) { add(Level::warning, std::move(what), std::move(mend)); }
+  void problem(std::string what, std::string mend) { add(Level::problem, std::move(what), std::move(mend)); }
+
+  void version() {
+    const std::string running = text(status_, "version");
+    if (running == tool_version_) return ok(text(status_, "program") + " " + running + " runs.");
+    warning(text(status_, "program") + " " + running + " runs, but the installed version is " + tool_version_ + ".",
+            "Restart it.");
+  }
+
+  void udp(const std::string& endpoint) {
+    const std::string seen = text(status_, "observed_endpoint");
+    if (seen.empty()) {
+      return problem("The server does not answer on UDP: nothing can be relayed, and peers do not find this computer.",
+                     "Allow UDP to " + endpoint + " in every firewall between, and out of this computer.");
+    }
+    const json nat = part(status_, "nat");
+    ok("UDP reaches the server, which sees this computer as " + seen + ".");
+    if (text(nat, "mapping") == "per destination") {
+      warning("The NAT in front of this computer maps each destination anew, which is hard to meet for peers.",
+              "Switch on UPnP or NAT-PMP in the router, or forward a UDP port to this computer there.");
+    } else if (const std::string mapping = text(nat, "mapping"); !mapping.empty() && mapping != "unknown") {
+      ok("NAT: " + text(nat, "mapping") + " mapping, filtering " + text(nat, "filtering") + ".");
+    }
+    for (const json& m : objects(status_, "port_mappings")) {
+      ok("The router forwards " + text(m, "external_endpoint") + " to this computer, by " + text(m, "method") + ".");
+    }
+  }
+
+  void peers() {
+    std::size_t direct = 0;
+    for (const json& p : objects(status_, "peers")) {
+      direct += text(p, "path") == "direct" ? 1 : 0;
+      if (text(p, "path") != "relayed") continue;
+      const std::string why = text(p, "why_relayed"), mend = text(p, "how_to_mend");
+      warning(text(p, "name") + " is reached through a relay." + (why.empty() ? "" : " " + why), mend);
+    }
+    if (direct > 0) ok(std::to_string(direct) + (direct == 1 ? " peer is" : " peers are") + " reached directly.");
+  }
+
+  void drops() {
+    const json reasons = part(status_, "drops");
+    const auto told = [&](const char* reason, const std::string& what, const std::string& mend) {
+      if (const std::uint64_t n = number(reasons, reason); n > 0) warning(std::to_string(n) + " " + what, mend);
+    };
+    told("spoofed_source", "packets had a sender's address that is not its own.",
+         "A bridge or a router behind the interface? A member may send from its own address only.");
+    told("congested", "packets were dropped because a queue was full.", "This computer or its uplink is overloaded.");
+    told("oversized", "packets were larger than the interface's MTU allows.", "");
+  }
+
+  const json& status_;
+  const std::string tool_version_;
+  std::vector<Finding> findings_;
+};
+
+}  // namespace
+
+std::string_view name_of(Finding::Level level) {
+  switch (level) {
+    case Level::ok:
+      return "ok";
+    case Level::warning:
+      return "warning";
+    case Level::problem:
+      break;
+  }
+  return "problem";
+}
+
+std::vector<Finding> diagnose(const json& status, std::string_view tool_version) {
+  Doctor doctor(status, tool_version);
+  return text(status, "program") == "eps-server" ? doctor.server() : doctor.client();
+}
+
+std::string findings_text(const std::vector<Finding>& findings) {
+  std::string out;
+  for (const Finding& f : findings) {
+    std::string level(name_of(f.level));
+    level.resize(9, ' ');
+    out += level + f.what + "\n";
+    if (!f.mend.empty()) out += std::string(9, ' ') + f.mend + "\n";
+  }
+  return out;
+}
+
+json findings_json(const std::vector<Finding>& findings) {
+  json out = json::array();
+  for (const Finding& f : findings) {
+    out.push_back(
+        {{"level", name_of(f.level)}, {"what", f.what}, {"mend", f.mend.empty() ? json(nullptr) : json(f.mend)}});
+  }
+  return out;
+}
+
+Level worst(const std::vector<Finding>& findings) {
+  Level out = Level::ok;
+  for (const Finding& f : findings) out = std::max(out, f.level);
+  return out;
+}
+
+}  // namespace eps::report

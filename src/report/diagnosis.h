@@ -1,0 +1,31 @@
+#pragma once
+
+// What a person would look at when it does not work, told from a daemon's status (status_json.h).
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace eps::report {
+
+struct Finding {
+  enum class Level : std::uint8_t { ok, warning, problem };
+  Level level = Level::ok;
+  std::string what;  // one sentence
+  std::string mend;  // one sentence; "" where there is nothing to do
+};
+std::string_view name_of(Finding::Level level);
+
+// `status` is of a client or of a server. `tool_version`: of the program that asks.
+std::vector<Finding> diagnose(const nlohmann::json& status, std::string_view tool_version);
+
+// "ok       ...", with what to do on the line below.
+std::string findings_text(const std::vector<Finding>& findings);
+// [{level ("ok" | "warning" | "problem"), what, mend?}]
+nlohmann::json findings_json(const std::vector<Finding>& findings);
+// The worst of them.
+Finding::Level worst(const std::vector<Finding>& findings);
+
+}  // namespace eps::report

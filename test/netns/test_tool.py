@@ -1,0 +1,153 @@
+"""What `eps` finds out about a network that works, and about one that does not.
+
+     [server] ──┐
+     [a] ───────┼── [lan]
+     [b] ───────┘
+"""
+
+import json
+import subprocess
+
+import pytest
+from eps import BIN
+from lab import wait_until
+
+
+def eps(host, *arguments):
+    """(exit status, output, what it says on standard error), in the host's namespace."""
+    done = subprocess.run(["ip", "netns", "exec", host.namespace, BIN / "eps", *map(str, arguments)],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def of(daemon, *arguments):
+    return eps(daemon.host, "--socket", daemon.socket, *arguments)
+
+
+def levels(daemon, *arguments):
+    """{level: [what, ...]} of the daemon's findings."""
+    _, text, _ = of(daemon, "--json", *arguments)
+    found = {}
+    for finding in next(iter(json.loads(text).values())):
+        found.setdefault(finding["level"], []).append(finding["what"])
+    return found
+
+
+def test_ping(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    status, text, _ = of(a, "ping", "b")
+    assert status == 0 and "5 sent, 5 answered, 0 % lost" in text
+    a.wait_path(b, "direct")
+    status, text, _ = of(a, "--json", "ping", b.address, "--count", 3)
+    result = json.loads(text)
+    assert status == 0 and result["sent"] == result["answered"] == 3 and result["lost_percent"] == 0
+    assert result["name"] == "b" and result["path"] == "direct"
+    assert 0 < result["conduit_ms"]["min"] <= result["conduit_ms"]["average"] <= result["conduit_ms"]["max"] < 1000
+    assert 0 < result["underlay_ms"] < 1000
+    assert result["endpoint"].rsplit(":", 1)[0] in (b.host.v4, f"[{b.host.v6}]")
+
+    b.host.run("nft", "add table inet deaf; add chain inet deaf in { type filter hook input priority 0; };"
+               "add rule inet deaf in iifname eps0 icmp type echo-request drop")
+    status, text, _ = of(a, "ping", "b", "--count", 2)
+    assert status == 1 and "no answer" in text and "2 sent, 0 answered, 100 % lost" in text
+    status, _, said = of(a, "ping", "nobody")
+    assert status == 1 and 'no member "nobody"' in said
+
+
+def test_watch(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    flood = a.host.spawn("ping", "-n", "-i", "0.01", "-s", "1000", b.address)
+    status, text, _ = of(a, "watch", "--count", 2)
+    flood.stop()
+    first, second = text.split("\n\na  ")
+    assert status == 0 and text.startswith("a  out ")
+    assert "NAME" in second and "kB/s" in second.split("NAME")[1], "what flows to b"
+    assert "\x1b" not in text, "no terminal"
+    status, text, _ = of(server, "watch", "--count", 1)
+    assert status == 0 and text.startswith("server  relayed ") and "\nb " in text
+    _, text, _ = of(a, "--json", "watch", "--count", 2)
+    assert [json.loads(line)["name"] for line in text.splitlines()] == ["a", "a"]
+    watching = subprocess.Popen(["ip", "netns", "exec", a.host.namespace, BIN / "eps", "--socket", a.socket, "watch"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert watching.stdout.readline().startswith("a  out")
+    a.stop()
+    assert watching.wait(10) == 3 and "nobody answers" in watching.stderr.read()
+
+
+def test_doctor_finds_nothing_wrong(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    a.wait_path(b, "direct")
+    a.wait_status(lambda s: s["observed_endpoint"], "the server's UDP answers")
+    for daemon in a, server:
+        status, text, _ = of(daemon, "doctor")
+        assert status == 0 and "problem" not in text and "warning" not in text, text
+    assert "Packets of 1500 bytes go to the server whole." in levels(a, "doctor")["ok"]
+
+
+def test_doctor_sees_what_is_broken(network):
+    server = network.server()
+    host = network.host("a", v6=False)
+    host.drop(f"ip daddr {server.host.v4} udp dport 43439")
+    a = network.client("a", host)
+    b = network.client("b")
+    status, text, _ = of(a, "doctor")
+    assert status == 1 and "The server does not answer on UDP" in text
+    assert any("a is connected, but its UDP does not arrive" in what for what in levels(server, "doctor")["problem"])
+
+    b.host.ip("link", "set", "eth0", "mtu", 1400)
+    assert any("1400 bytes go to the server whole, full frames need" in what for what in levels(b, "doctor")["warning"])
+    b.host.ip("link", "add", "lan7", "type", "bridge")
+    b.host.ip("addr", "add", "192.168.43.200/25", "dev", "lan7")
+    assert any("overlaps 192.168.43.200/25 on lan7" in what for what in levels(b, "doctor")["problem"])
+    server.stop()
+    b.wait_status(lambda s: not s["server"]["connected"], "the server is gone")
+    assert any("Not connected to the server" in what for what in levels(b, "doctor")["problem"])
+    b.stop()
+    assert of(b, "doctor")[0] == 3
+
+
+def test_check(network):
+    host = network.host("a")
+    conf = network.directory / "check.conf"
+    places = "".join(f"{name} = {network.directory / name}\n" for name in ("state", "log", "socket"))
+
+    def check(what, text, *mode):
+        conf.write_text(text)
+        conf.chmod(*mode or (0o600,))
+        status, out, _ = eps(host, "--json", "check", what, "--conf", conf)
+        found = json.loads(out)
+        return status, {f["what"] for f in found if f["level"] == "problem"}, {f["what"] for f in found
+                                                                               if f["level"] == "warning"}
+
+    assert check("server", places) == (0, set(), set())
+    status, problems, _ = check("server", places + "port = 99999\n")
+    assert status == 1 and "port = 99999" in next(iter(problems))
+    _, _, warnings = check("server", places, 0o644)
+    assert any("Others than its owner can read" in w for w in warnings)
+    _, _, warnings = check("server", places + "network = 10.77.0.0/16\n")
+    assert any("overlaps 10.77.0.1/24 on eth0" in w for w in warnings)
+    status, problems, _ = check("server", places + f"scorecard = {conf}/card\n")
+    assert status == 1 and any(f"The scorecard {conf}/card cannot be written" in p for p in problems)
+
+    server = network.server(host)
+    status, problems, _ = check("server", places)
+    assert status == 1 and {"TCP port 43439 is in use.", "UDP port 43439 is in use."} <= problems
+    key = f"key = {server.key()}\n"
+    assert check("client", places + key + "server = 10.77.0.1\n") == (0, set(), set())
+    status, problems, _ = check("client", places + key)
+    assert status == 1 and any("no server is named" in p for p in problems)
+    status, problems, _ = check("client", places + "server = a\nkey = eps1-aaaa\n")
+    assert status == 1 and not any("eps1-" in p for p in problems)
+    _, _, warnings = check("client", places + key + "server = nowhere.invalid\n")
+    assert any("nowhere.invalid does not resolve" in w for w in warnings)
+    assert not (network.directory / "state").exists(), "nothing is made"
+
+
+@pytest.mark.parametrize("wrong", [["check"], ["ping"], ["watch", "--count", "0"], ["ping", "b", "--count", "x"]])
+def test_wrong_usage(network, wrong):
+    status, _, said = eps(network.host("a"), *wrong)
+    assert status == 2 and said.startswith("eps: ")
