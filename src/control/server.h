@@ -76,7 +76,8 @@ class Server {
   Outputs on_closed(ConnId id, Instant now);
   Outputs on_deadline(Instant now);
   Instant next_deadline() const;
-  // The member's data socket was seen at this endpoint: that becomes a candidate of it.
+  // The member's data socket was seen at this endpoint: that becomes a candidate of it, in place of the one before of
+  // the same address family.
   Outputs on_observed(MemberId member, const Endpoint& endpoint, Instant now);
   // Asks all members for a report of their traffic.
   Outputs request_reports();

@@ -153,7 +153,9 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   const Member* member = registry_.find(id);
   if (member == nullptr || !by_member_.contains(id)) return out;
   std::vector<Candidate> all = member->candidates;
-  std::erase_if(all, [](const Candidate& c) { return c.kind == Candidate::Kind::observed; });
+  const bool v4 = endpoint.ip.is_v4();
+  std::erase_if(all,
+                [&](const Candidate& c) { return c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4; });
   // An endpoint that is the member's own needs no second entry.
   const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
   if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});

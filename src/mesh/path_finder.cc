@@ -14,6 +14,9 @@ constexpr int kRelayRank = 20;  // the server's, 21 of a member
 
 // Ways that are up to this many milliseconds old in their proof may be fallen back on.
 constexpr Duration kFresh = std::chrono::seconds(1);
+constexpr Duration kSocketRest = std::chrono::seconds(30);  // longer than a keepalive's pause
+// A round trip that was not measured yet, where one has to be waited for.
+constexpr Duration kUnmeasured = std::chrono::milliseconds(600);
 
 bool is_private(const IpAddress& ip) {
   if (!ip.is_v4()) return (ip.bytes[0] & std::byte{0xfe}) == std::byte{0xfc} || ip.is_link_local();
@@ -123,6 +126,7 @@ void PathFinder::begin(Instant now) {
 void PathFinder::heard_from(const Way& way, Instant now) {
   Known* known = add(way, Origin::heard, kHeardRank, false);
   if (known == nullptr) return;
+  known->heard_at = now;
   if (known->heard++ == 0 && way.direct()) note("heard the peer from " + text_of(way), now);
   if (way == path_ || !way.direct()) return;
   // Both ends may prefer different ways for long: one that answers is not asked with every datagram.
@@ -161,10 +165,13 @@ bool PathFinder::adopt(const Way& way, std::optional<Duration> round_trip, Insta
 bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
   Known* known = find(from);
   // An answer from another endpoint than the one asked proves nothing about either.
-  if (known == nullptr || known->id == 0 || known->id != id) return false;
-  known->id = 0;
+  if (known == nullptr || id == 0) return false;
+  const auto asked = std::ranges::find(known->asked, id, &Known::Asked::id);
+  if (asked == known->asked.end()) return false;
+  const Duration round_trip = now - asked->at;
+  *asked = {};
   ++known->pongs;
-  proved(*known, now - known->pinged_at, now);
+  proved(*known, round_trip, now);
   // The same NAT with another port: its mapping was made anew, the old one is gone.
   if (challenger_ == from && challenge_ends_ != kNever && direct() && path_->to.ip == from.to.ip) {
     challenge_ends_ = kNever;
@@ -211,7 +218,6 @@ bool PathFinder::use(const Known& known, const std::string& why, Instant now) {
 
 void PathFinder::lose(Known& known, Instant now) {
   known.alive = false;
-  known.id = 0;
   note(text_of(known.way) + " does not answer any more", now);
 }
 
@@ -222,7 +228,10 @@ bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
     unanswered_ = 0;
     return false;
   }
-  if (unanswered_ > 0 && now - asked_at_ < kPingAgain) return false;
+  // The last one may take its whole round trip.
+  const Duration last = std::max(kPingAgain, round_trip().value_or(kUnmeasured) * 5 / 4);
+  const Duration pause = unanswered_ < kLostPings ? kPingAgain : last;
+  if (unanswered_ > 0 && now - asked_at_ < pause) return false;
   if (unanswered_ < kLostPings) {
     ask(now);
     ++unanswered_;
@@ -246,16 +255,15 @@ void PathFinder::ask(Instant now) {
 }
 
 void PathFinder::doubt(Instant now) {
-  if (!direct() || in_doubt()) return;
+  if (!direct() || in_doubt() || now - find(*path_)->answered_at < kFresh) return;
   ask(now);
-  unanswered_ = kLostPings;
-  asked_at_ = now + 2 * round_trip().value_or(Duration::zero());
+  unanswered_ = kLostPings - 1;
+  asked_at_ = now;
 }
 
 bool PathFinder::moved(Instant now) {
   for (Known& k : known_) {
     if (k.way.direct()) k.alive = false;
-    k.id = 0;
   }
   std::erase_if(known_, [&](const Known& k) { return !k.announced && k.way != path_; });
   unanswered_ = 0;
@@ -269,7 +277,7 @@ bool PathFinder::reset(Instant now) {
   const bool changed = path_.has_value();
   std::erase_if(known_, [](const Known& k) { return !k.announced; });
   for (Known& k : known_) {
-    k.id = 0;
+    k.asked = {};
     k.alive = false;
   }
   path_.reset();
@@ -281,11 +289,23 @@ bool PathFinder::reset(Instant now) {
   return changed;
 }
 
+bool PathFinder::needs_socket(std::uint16_t socket, Instant now) const {
+  return std::ranges::any_of(known_, [&](const Known& k) {
+    if (!k.way.direct() || k.way.socket != socket) return false;
+    return k.way == path_ || now - std::max(k.heard_at, k.answered_at) < kSocketRest;
+  });
+}
+
+void PathFinder::forget_socket(std::uint16_t socket) {
+  std::erase_if(known_, [&](const Known& k) { return k.way.direct() && k.way.socket == socket; });
+}
+
 Ping PathFinder::ping(Known& known, Instant now) {
-  known.id = rng_->u64() | 1;
+  const std::uint64_t id = rng_->u64() | 1;
+  known.asked[known.next_asked++ % known.asked.size()] = {id, now};
   known.pinged_at = now;
   ++known.pings;
-  return {known.way, known.id};
+  return {known.way, id};
 }
 
 std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
@@ -304,7 +324,10 @@ std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
   const bool slow = round_ >= kProbeRounds.size();
   const bool round_due = slow ? traffic_flows : now >= round_began_ + kProbeRounds[round_];
   if (round_due) {
-    if (round_ == 0) note("probing " + std::to_string(known_.size()) + " ways", now);
+    if (round_ == 0 && now - noted_search_at_ > kProbeRounds[4]) {
+      note("probing " + std::to_string(known_.size()) + " ways", now);
+      noted_search_at_ = now;
+    }
     const Known* mine = path_ ? find(*path_) : nullptr;
     for (Known& k : known_) {
       // The first round and the slow ones compare everything; those between look for what is better.

@@ -73,8 +73,8 @@ class PathFinder {
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
   // from it by the path in use. Asks a silent path, gives it up when it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
-  // The peer has stopped using the direct path, so it is likely lost: asks once more, and a watch() without an answer
-  // after kPingAgain and two round trips gives it up.
+  // The peer has stopped using the direct path, so it is likely lost: asks twice, and a watch() without an answer
+  // after kPingAgain or a round trip gives it up. Not when it has answered a moment ago.
   void doubt(Instant now);
   // A ping by the path in use, as a sign of life.
   void ask(Instant now);
@@ -84,6 +84,11 @@ class PathFinder {
   bool moved(Instant now);
   // Forgets path and probes (the peer's sessions ended). True when the path changed.
   bool reset(Instant now);
+
+  // The way in use goes by this socket, or the peer was heard by it a moment ago: it may be the peer's way to us.
+  bool needs_socket(std::uint16_t socket, Instant now) const;
+  // This socket is closed: nothing can be sent by it any more. It must not be the one in use.
+  void forget_socket(std::uint16_t socket);
 
   // What is due: decides a challenge, then gives the pings; the caller sends them in the session.
   std::vector<Ping> take_due(Instant now, bool traffic_flows);
@@ -98,6 +103,8 @@ class PathFinder {
   // The direct path in use has no NAT in it: both ends are on one LAN.
   bool on_lan() const;
   std::optional<Duration> round_trip() const;
+  // When the path in use was last pinged. REQUIRES: path().
+  Instant pinged_at() const { return find(*path_)->pinged_at; }
   // The probe rounds began this long ago and no direct way has answered; nullopt when one has or nothing was begun.
   std::optional<Duration> searching_for(Instant now) const;
 
@@ -111,10 +118,17 @@ class PathFinder {
     WayStatus::Origin origin = WayStatus::Origin::heard;
     int rank = 0;  // a lower one is better
     bool announced = false;
-    bool alive = false;    // it answered, and has not been given up since
-    std::uint64_t id = 0;  // of the last ping; 0: none is open
+    bool alive = false;  // it answered, and has not been given up since
+    // The last pings, of which any may still be answered: a round trip may be longer than the pause between two.
+    struct Asked {
+      std::uint64_t id = 0;  // 0: none is open
+      Instant at{};
+    };
+    std::array<Asked, 4> asked{};
+    std::size_t next_asked = 0;
     Instant pinged_at{};
     Instant answered_at{};
+    Instant heard_at{};
     std::optional<Duration> round_trip;
     std::uint32_t pings = 0, pongs = 0, heard = 0;
   };
@@ -138,6 +152,7 @@ class PathFinder {
   Instant next_round_ = kNever;
   int unanswered_ = 0;
   Instant asked_at_{};
+  Instant noted_search_at_{};
   std::optional<Way> challenger_;
   Instant challenge_began_{};
   Instant challenge_ends_ = kNever;

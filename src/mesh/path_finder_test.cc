@@ -139,7 +139,7 @@ TEST_F(PathFinderTest, WithoutARelayTheLastKnownWayIsKept) {
   EXPECT_EQ(finder.path(), kLan);
 }
 
-TEST_F(PathFinderTest, ADoubtedPathHasOneMoreChance) {
+TEST_F(PathFinderTest, ADoubtedPathHasTwoMoreChances) {
   answer(due(), {{kLan, milliseconds(1)}});
   now += seconds(10);
   due();
@@ -150,8 +150,14 @@ TEST_F(PathFinderTest, ADoubtedPathHasOneMoreChance) {
   now += kPingAgain;
   EXPECT_FALSE(finder.watch(now, now - kPingAgain, now));
   finder.doubt(now);
-  due();
-  now += kPingAgain + milliseconds(2);
+  EXPECT_TRUE(due().empty()) << "it has just answered";
+  now += seconds(2);
+  finder.doubt(now);
+  EXPECT_EQ(due().size(), 1U);
+  now += kPingAgain;
+  EXPECT_FALSE(finder.watch(now, now - seconds(5), now));
+  EXPECT_EQ(due().size(), 1U);
+  now += kPingAgain;
   EXPECT_TRUE(finder.watch(now, now - seconds(5), now));
 }
 

@@ -7,56 +7,123 @@
 
 namespace eps::node {
 
-void Bind::begin(MemberId self, crypto::Key key, const Endpoint& server, Instant now) {
-  if (server != server_) observed_.reset();
+void Bind::begin(MemberId self, crypto::Key key, const Endpoint& server, std::optional<Endpoint> other, Instant now) {
+  if (server != main_.to) main_.observed.reset();
   self_ = self;
   key_ = std::move(key);
-  server_ = server;
+  main_.to = server;
+  other_.to = other.value_or(Endpoint{});
   number_ = 0;
-  answered_ = 0;
+  main_.answered = other_.answered = 0;
   refresh(now);
 }
 
 void Bind::refresh(Instant now) {
-  if (!server_.valid()) return;
-  unanswered_ = 0;
+  if (!main_.to.valid()) return;
   bound_ = false;
-  ask(now);
+  main_.unanswered = 0;
+  other_ = {.to = other_.to, .observed = {}, .answered = other_.answered};
+  second_ = {};
+  second_since_ = 0;
+  let_in_ = false;
+  ask_main(now);
+  if (other_.to.valid()) ask_other(now);
 }
 
 void Bind::verify(Instant now) {
-  if (!bound() || unanswered_ > 0 || now - answered_at_ < kBindVerifyPause) return;
-  ask(now);
+  if (!bound() || main_.unanswered > 0 || now - answered_at_ < kBindVerifyPause) return;
+  ask_main(now);
 }
 
-void Bind::ask(Instant now) {
-  auto request = wire::make_bind_request({self_, ++number_});
+void Bind::ask(Target& target, bool observe_only) {
+  target.number = ++number_;
+  const bool twice = !observe_only && second_since_ == 0;  // nothing is known of the NAT yet
+  auto request = wire::make_bind_request({self_, target.number, observe_only, twice});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
   std::copy(mac.begin(), mac.end(), request.end() - wire::kMacSize);
-  const ports::TxDatagram out{server_, request, 0};
+  const ports::TxDatagram out{target.to, request, 0};
   udp_.send({&out, 1});
-  const auto pause = std::min<std::size_t>(static_cast<std::size_t>(unanswered_), kBindRetry.size() - 1);
-  next_ = now + kBindRetry[pause];
-  ++unanswered_;
+  ++target.unanswered;
 }
 
-bool Bind::on_reply(ByteView datagram, Instant now) {
+void Bind::ask_main(Instant now) {
+  const auto pause = std::min<std::size_t>(static_cast<std::size_t>(main_.unanswered), kBindRetry.size() - 1);
+  ask(main_, false);
+  main_.next = now + kBindRetry[pause];
+}
+
+void Bind::ask_other(Instant now) {
+  ask(other_, true);
+  // Nothing is relayed by it: when it does not answer there is no hurry.
+  other_.next = now + (other_.unanswered < kBindLost ? std::chrono::seconds(1) : 3 * kBindKeepalive);
+}
+
+void Bind::ask_second(Instant now) {
+  ask(second_, true);
+  if (second_since_ == 0) second_since_ = second_.number;
+  second_.next = second_.unanswered < kNatTests ? now + kNatTestPause : kNever;
+}
+
+bool Bind::on_reply(const Endpoint& from, ByteView datagram, Instant now) {
   const auto reply = wire::parse_bind_reply(datagram);
-  // An answer to an earlier question is as good: on a slow path the next one is out already.
-  if (!reply || reply->member != self_ || reply->number > number_ || reply->number <= answered_) return false;
+  if (!reply || reply->member != self_ || reply->number > number_) return false;
   const auto mac = crypto::mac16(key_.view(), {datagram.first(datagram.size() - wire::kMacSize)});
   if (!crypto::constant_time_equal(mac, datagram.last(wire::kMacSize))) return false;
-  answered_ = reply->number;
-  observed_ = reply->observed;
-  unanswered_ = 0;
+  const bool by_second = reply->second_port != 0 && from.port == reply->second_port && from.port != main_.to.port;
+  if (by_second) {
+    if (second_since_ == 0 || reply->number < second_since_) {
+      let_in_ = true;
+    } else {
+      second_.observed = reply->observed;
+      second_.next = kNever;
+    }
+    return true;
+  }
+  const bool by_other = other_.to.valid() && reply->observed.ip.is_v4() == other_.to.ip.is_v4();
+  Target& target = by_other ? other_ : main_;
+  // An answer to an earlier question is as good: on a slow path the next one is out already.
+  if (reply->number <= target.answered) return false;
+  target.answered = reply->number;
+  target.observed = reply->observed;
+  target.unanswered = 0;
+  target.next = now + kBindKeepalive;
+  if (by_other) return true;
   bound_ = true;
   answered_at_ = now;
-  next_ = now + kBindKeepalive;
+  if (reply->second_port != 0 && !second_.to.valid()) {
+    second_.to = {main_.to.ip, reply->second_port};
+    second_.next = now + kNatTestAfter;
+  }
   return true;
 }
 
 void Bind::on_deadline(Instant now) {
-  if (now >= next_) ask(now);
+  if (now >= main_.next) ask_main(now);
+  if (now >= other_.next) ask_other(now);
+  if (now >= second_.next) ask_second(now);
+}
+
+std::vector<Endpoint> Bind::all_observed() const {
+  std::vector<Endpoint> out;
+  if (bound() && main_.observed) out.push_back(*main_.observed);
+  if (other_.observed) out.push_back(*other_.observed);
+  return out;
+}
+
+NatStatus Bind::nat() const {
+  NatStatus nat;
+  if (!bound() || !main_.observed) return nat;
+  if (std::ranges::count(local_, *main_.observed) > 0) {
+    nat.mapping = NatMapping::none;
+  } else if (second_.observed) {
+    nat.mapping = second_.observed == main_.observed ? NatMapping::independent : NatMapping::per_destination;
+  }
+  if (let_in_) {
+    nat.filtering = NatFiltering::open;
+  } else if (second_since_ != 0) {
+    nat.filtering = NatFiltering::per_port;
+  }
+  return nat;
 }
 
 }  // namespace eps::node

@@ -2,12 +2,18 @@
 
 // Proves this node's data socket to the server and learns how the server sees it (wire/datagram.h, bind request). Asked
 // again often enough to keep a NAT's mapping to the server open: it is the way of everything that is relayed.
+//
+// What the server sees on two of its ports, and whether an answer from a port that was not asked comes through, tells
+// how the NAT in between behaves (RFC 5780, with two ports of one address).
 
 #include <optional>
+#include <vector>
 
 #include "base/time.h"
 #include "base/types.h"
 #include "crypto/secret.h"
+#include "model/nat.h"
+#include "model/status.h"
 #include "ports/udp.h"
 
 namespace eps::node {
@@ -20,38 +26,60 @@ inline constexpr std::array<Duration, 5> kBindRetry = {std::chrono::milliseconds
 // This many requests without an answer: the relay is held to be unreachable.
 inline constexpr int kBindLost = 4;
 inline constexpr Duration kBindVerifyPause = std::chrono::seconds(3);
+// The second port is asked so long after its unasked answer was due, this often, with such pauses.
+inline constexpr Duration kNatTestAfter = std::chrono::milliseconds(200);
+inline constexpr int kNatTests = 3;
+inline constexpr Duration kNatTestPause = std::chrono::milliseconds(300);
 
 class Bind {
  public:
   explicit Bind(ports::UdpPort& udp) : udp_(udp) {}
-  // A new control connection gave new credentials.
-  void begin(MemberId self, crypto::Key key, const Endpoint& server, Instant now);
+  // A new control connection gave new credentials. `other`: the server's endpoint in the other address family, where
+  // it has one: how it sees us there is a candidate as well.
+  void begin(MemberId self, crypto::Key key, const Endpoint& server, std::optional<Endpoint> other, Instant now);
+  // The endpoints that this node would be seen by if there were no NAT.
+  void set_local(std::vector<Endpoint> local) { local_ = std::move(local); }
   // Ask at once: this machine's network changed, so what was known is no longer so.
   void refresh(Instant now);
   // Ask at once, unless an answer is awaited or has just come: nothing seems to pass.
   void verify(Instant now);
   // Takes a bind reply; false if it does not authenticate.
-  bool on_reply(ByteView datagram, Instant now);
+  bool on_reply(const Endpoint& from, ByteView datagram, Instant now);
   void on_deadline(Instant now);
-  Instant next_deadline() const { return next_; }
+  Instant next_deadline() const { return std::min({main_.next, other_.next, second_.next}); }
   bool bound() const { return bound_ && !lost(); }
-  bool lost() const { return unanswered_ >= kBindLost; }
-  const std::optional<Endpoint>& observed() const { return observed_; }
-  const Endpoint& server() const { return server_; }
+  bool lost() const { return main_.unanswered >= kBindLost; }
+  const std::optional<Endpoint>& observed() const { return main_.observed; }
+  // In both families.
+  std::vector<Endpoint> all_observed() const;
+  const Endpoint& server() const { return main_.to; }
+  NatStatus nat() const;
 
  private:
-  void ask(Instant now);
+  // One of the server's endpoints that is asked.
+  struct Target {
+    Endpoint to;  // !valid(): none
+    std::optional<Endpoint> observed;
+    std::uint64_t number = 0;    // of the last request
+    std::uint64_t answered = 0;  // of the last reply taken
+    int unanswered = 0;
+    Instant next = kNever;
+  };
+  void ask(Target& target, bool observe_only);
+  void ask_main(Instant now);
+  void ask_other(Instant now);
+  void ask_second(Instant now);
+
   ports::UdpPort& udp_;
   MemberId self_;
   crypto::Key key_;
-  Endpoint server_;
-  std::optional<Endpoint> observed_;
+  std::vector<Endpoint> local_;
+  Target main_, other_, second_;
   bool bound_ = false;
   Instant answered_at_{};
-  std::uint64_t number_ = 0;    // of the last request
-  std::uint64_t answered_ = 0;  // of the last reply taken
-  int unanswered_ = 0;
-  Instant next_ = kNever;
+  std::uint64_t number_ = 0;        // of the last request to any of them
+  std::uint64_t second_since_ = 0;  // requests to the second port have this number or a greater one; 0: none was sent
+  bool let_in_ = false;             // the second port's unasked answer came
 };
 
 }  // namespace eps::node

@@ -68,8 +68,9 @@ void ClientNode::set_self(const NetworkInfo& network, const Member& self, Client
   peers_.set_self(network, self, now);
 }
 
-ClientOutputs ClientNode::on_connected(const Endpoint& server, Instant now) {
+ClientOutputs ClientNode::on_connected(const Endpoint& server, std::vector<IpAddress> all, Instant now) {
   server_ = server;
+  server_addresses_ = std::move(all);
   server_note_ = "connected, waiting to be admitted";
   connection_.emplace(
       control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name, params_.version,
@@ -134,7 +135,13 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
                       to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
   // The server may listen for data elsewhere than it was dialled, but never on another address.
-  bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, now);
+  std::optional<Endpoint> other;
+  if (const auto it =
+          std::ranges::find_if(server_addresses_, [&](auto& ip) { return ip.is_v4() != server_->ip.is_v4(); });
+      it != server_addresses_.end()) {
+    other = {*it, welcome.data_port};
+  }
+  bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, other, now);
   peers_.set_relay(bind_.server(), welcome.relay_tag, bind_.bound(), now);
   relay_tag_ = welcome.relay_tag;
   announce(out, now);
@@ -181,6 +188,9 @@ void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, I
 
 void ClientNode::announce(ClientOutputs& out, Instant now) {
   std::vector<Candidate> candidates;
+  std::vector<Endpoint> local;
+  for (const IpAddress& ip : local_addresses_) local.push_back({ip, params_.data_port});
+  bind_.set_local(std::move(local));
   for (const IpAddress& ip : local_addresses_) {
     if (network_ && ip.is_v4() && network_->network.contains(ip.v4())) continue;
     if (candidates.size() < kMaxCandidates - 5) {
@@ -192,7 +202,10 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
   if (mapped != port_mappings_.end()) candidates.push_back({Candidate::Kind::mapped, mapped->external});
   for (const Endpoint& seen : peers_.seen()) candidates.push_back({Candidate::Kind::seen, seen});
   std::vector<Candidate> own = candidates;
-  if (bind_.bound() && bind_.observed()) own.insert(own.begin(), {Candidate::Kind::observed, *bind_.observed()});
+  for (const Endpoint& observed : bind_.all_observed()) {
+    const auto same = [&](const Candidate& c) { return c.endpoint == observed; };
+    if (std::ranges::none_of(own, same)) own.insert(own.begin(), {Candidate::Kind::observed, observed});
+  }
   peers_.set_own_candidates(std::move(own), local_addresses_, now);
   if (connection_ && admitted_) out.merge(take(connection_->announce(std::move(candidates), now), now));
 }
@@ -252,17 +265,19 @@ ClientOutputs ClientNode::on_mapped(std::vector<PortMapping> mappings, Instant n
 ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
   ClientOutputs out;
   std::erase_if(upcalls, [&](const dataplane::Upcall& upcall) {
-    const std::optional<Endpoint> before = bind_.observed();
+    const std::vector<Endpoint> before = bind_.all_observed();
+    const std::optional<Endpoint> before_main = bind_.observed();
     const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall);
     if (datagram == nullptr || wire::type_of(datagram->bytes) != wire::Type::bind_reply) return false;
-    if (datagram->arrival.relayed() || !bind_.on_reply(datagram->bytes, now)) {
+    if (datagram->arrival.relayed() || !bind_.on_reply(datagram->arrival.from, datagram->bytes, now)) {
       counters().drop(Drop::unauthorised);
     } else {
-      const bool moved = bind_.observed() != before;
-      if (moved) announce(out, now);
-      peers_.set_relay(bind_.server(), relay_tag_, true, now);
+      const bool moved = bind_.observed() != before_main;
+      if (bind_.all_observed() != before) announce(out, now);
+      peers_.set_own_nat(bind_.nat(), now);
+      if (bind_.bound()) peers_.set_relay(bind_.server(), relay_tag_, true, now);
       // The NAT made its mapping to the server anew, so likely those to the peers as well.
-      if (moved && before) peers_.on_network_change(now);
+      if (moved && before_main) peers_.on_network_change(now);
     }
     return true;
   });
@@ -283,6 +298,7 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
   }
   const bool was_lost = bind_.lost();
   bind_.on_deadline(now);
+  peers_.set_own_nat(bind_.nat(), now);
   if (!was_lost && bind_.lost()) {
     out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
                         ": nothing can be relayed. Allow UDP to this port in the firewalls between.");
@@ -324,6 +340,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.server = server_;
   s.server_note = admitted_ ? "" : server_note_;
   s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
+  s.nat = peers_.own_nat();
   s.list_version = members_.version();
   s.data_port = params_.data_port;
   s.port_mappings = port_mappings_;

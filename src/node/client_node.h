@@ -71,7 +71,8 @@ class ClientNode {
   ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published);
 
   ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
-  ClientOutputs on_connected(const Endpoint& server, Instant now);
+  // `all`: the addresses that the server is known by, this one among them.
+  ClientOutputs on_connected(const Endpoint& server, std::vector<IpAddress> all, Instant now);
   ClientOutputs on_connect_failed(std::string why, Instant now);
   ClientOutputs on_server_bytes(ByteView bytes, Instant now);
   ClientOutputs on_server_closed(std::string why, Instant now);
@@ -88,6 +89,8 @@ class ClientNode {
   // Another TCP port of the server, which it told; 0: none.
   std::uint16_t also_port() const { return also_port_; }
   ClientStatus status(Instant now) const;
+  // By the peer's name or address; nullopt: there is no such peer.
+  std::optional<PeerWhy> why(std::string_view peer, Instant now) const { return peers_.why(peer, now); }
   Counters& counters() { return peers_.counters(); }
 
  private:
@@ -119,6 +122,7 @@ class ClientNode {
   std::optional<PublicKey> signing_key_;  // of the server, from the first join on
   Instant keep_at_ = kNever;              // what changed since is not durable yet
   std::optional<Endpoint> server_;
+  std::vector<IpAddress> server_addresses_;
   std::vector<IpAddress> local_addresses_;
   std::vector<PortMapping> port_mappings_;
   std::string server_note_ = "not connected yet";

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "dataplane/peer_table.h"
 #include "mesh/path_finder.h"
+#include "mesh/port_guess.h"
 #include "model/network.h"
 #include "node/peer_handshake.h"
 #include "noise/cookie.h"
@@ -84,6 +85,11 @@ struct Peer {
   Instant searched_at{};                 // when its call last made us search
   Instant introduced_at{};               // when we last acted on an introduction to it
   Instant asked_us_at{};                 // when we last answered its question for another member
+
+  std::optional<mesh::PortGuess> guess;  // a burst that runs
+  int guessed = 0;                       // bursts in a row that hit nothing
+  Instant guessed_at{};
+  std::vector<ports::SocketId> sides;  // side sockets that exist for this peer
 
   std::uint32_t tag_from_peer = 0;                                   // its offer to relay for us; 0: none
   std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it

@@ -56,6 +56,19 @@ void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<Ip
   for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
 }
 
+void Peers::set_own_nat(NatStatus nat, Instant now) {
+  // What the peers saw is evidence as well.
+  if (nat.mapping == NatMapping::unknown && seen_by_another_port_) nat.mapping = NatMapping::per_destination;
+  const bool changed = nat.mapping != own_nat_.mapping;
+  own_nat_ = nat;
+  if (!changed) return;
+  for (auto& [id, peer] : peers_) {
+    if (!peer.path.searching_for(now)) continue;
+    peer.called_at = {};
+    call(peer, false, now);
+  }
+}
+
 void Peers::update_members(const MemberList& list, Instant now) {
   for (auto it = peers_.begin(); it != peers_.end();) {
     const Member* member = list.find(it->first);
@@ -97,6 +110,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
 }
 
 void Peers::on_network_change(Instant now) {
+  seen_by_another_port_ = false;
   for (auto& [id, peer] : peers_) {
     if (peer.path.moved(now)) dirty_ = true;
     if (peer.current) call(peer, true, now);
@@ -243,7 +257,8 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
 
 void Peers::probe(Peer& peer, Instant now) {
   if (!peer.current) return;
-  const bool flows = now - peer.activity->sent_at() < kActiveFor;
+  // Either way: who only receives has to help in the search as well.
+  const bool flows = now - std::max(peer.activity->sent_at(), peer.activity->received_at()) < kActiveFor;
   const auto pings = peer.path.take_due(now, flows);
   for (const mesh::Ping& ping : pings) send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
@@ -252,6 +267,7 @@ void Peers::probe(Peer& peer, Instant now) {
     call(peer, false, now);
     if (flows && !server_usable_) ask_others_for(peer, now);
   }
+  if (searching && flows) consider_guessing(peer, now);
   if (searching && flows && (*searching > kRelayAfter || !server_usable_)) seek_relays(peer, now);
 }
 
@@ -295,6 +311,7 @@ void Peers::on_deadline(Instant now) {
       }
     }
     if (now >= peer.tick_at) tick(peer, now);
+    run_guess(peer, now);
     probe(peer, now);
   }
   publish_if_dirty(now);
@@ -328,9 +345,12 @@ void Peers::tick(Peer& peer, Instant now) {
   }
   // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
   const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
-  if (through_nat && now - std::max(sent, peer.last_control_sent) >= kNatKeepalive) peer.path.ask(now);
+  // What answers the peer may go another way, and keeps nothing of ours open.
+  const Instant keepalive_at = through_nat ? std::max(sent, peer.path.pinged_at()) + kNatKeepalive : kNever;
+  if (now >= keepalive_at) peer.path.ask(now);
+  if (!peer.guess && !peer.sides.empty()) close_sides(peer, now);
   const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
-  peer.tick_at = flows ? now + pause : through_nat ? now + kNatKeepalive : kNever;
+  peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + kNatKeepalive : keepalive_at;
 }
 
 // Sessions past their life go, and with them their keys.
@@ -346,6 +366,7 @@ void Peers::expire(Peer& peer, Instant now) {
   if (gone(peer.current)) {
     peer.current.reset();
     if (peer.path.reset(now)) dirty_ = true;
+    close_sides(peer, now);
     refresh_relays(now);
   }
 }
@@ -354,6 +375,7 @@ Instant Peers::deadline_of(const Peer& peer) const {
   Instant at = peer.tick_at;
   if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
   if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
+  if (peer.guess) at = std::min(at, peer.guess->next_deadline());
   const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
     if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);
   };

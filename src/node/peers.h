@@ -42,7 +42,8 @@ class Peers {
   void update_members(const MemberList& list, Instant now);
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
   void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
-  void set_own_nat(const NatStatus& nat) { own_nat_ = nat; }
+  void set_own_nat(NatStatus nat, Instant now);
+  const NatStatus& own_nat() const { return own_nat_; }
   // This machine's addresses changed, or it has slept: every direct path has to answer anew.
   void on_network_change(Instant now);
 
@@ -86,6 +87,11 @@ class Peers {
   void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
   void refresh_candidates(Peer& peer, bool probe, Instant now);
   void note_seen(const Endpoint& seen);
+  // Hard NATs.
+  std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
+  void consider_guessing(Peer& peer, Instant now);
+  void run_guess(Peer& peer, Instant now);
+  void close_sides(Peer& peer, Instant now);
   // Relays.
   void offer_relaying(Peer& peer, Instant now);
   void seek_relays(Peer& peer, Instant now);
@@ -145,7 +151,9 @@ class Peers {
   std::vector<IpAddress> own_addresses_;
   NatStatus own_nat_;
   std::vector<Endpoint> seen_;
+  Instant guess_again_at_{};
   bool seen_changed_ = false;
+  bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;
   std::map<MemberId, Peer> peers_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use

@@ -19,15 +19,21 @@ void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival
 }
 
 void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now) {
-  if (peer.path.on_pong(arrival.way(), pong.id, now)) {
+  const bool guessed = peer.guess && peer.guess->id() == pong.id && !arrival.relayed();
+  if (guessed ? peer.path.adopt(arrival.way(), std::nullopt, now) : peer.path.on_pong(arrival.way(), pong.id, now)) {
     dirty_ = true;
     refresh_relays(now);
   }
+  if (guessed) run_guess(peer, now);
   if (!arrival.relayed() && arrival.socket == 0) note_seen(pong.seen_from);
 }
 
 // A mapping that the server does not see, as when it stands on our side of the NAT.
 void Peers::note_seen(const Endpoint& seen) {
+  const auto other_port = [&](const Candidate& c) {
+    return c.kind == Candidate::Kind::observed && c.endpoint.ip == seen.ip && c.endpoint.port != seen.port;
+  };
+  if (std::ranges::any_of(own_candidates_, other_port)) seen_by_another_port_ = true;
   if (!seen.valid() || own_nat_.mapping == NatMapping::per_destination) return;
   const auto same = [&](const Candidate& c) { return c.endpoint == seen; };
   if (std::ranges::any_of(own_candidates_, same) || std::ranges::count(seen_, seen) > 0) return;
@@ -51,6 +57,7 @@ void Peers::call(Peer& peer, bool moved, Instant now) {
 }
 
 void Peers::on(const mesh::CallMessage& call_message, Peer& peer, const Arrival& arrival, Instant now) {
+  if (peer.nat != call_message.nat) peer.guessed = 0;
   peer.nat = call_message.nat;
   const std::vector<Candidate> before = usable_candidates(peer);
   learn(peer, call_message.candidates, false, now);

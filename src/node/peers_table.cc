@@ -17,6 +17,8 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   peer.handshake.reset();
   peer.tag_from_peer = peer.tag_for_peer = 0;
   peer.path.reset(now);
+  peer.guess.reset();
+  close_sides(peer, now);
   dirty_ = true;
 }
 

@@ -23,7 +23,8 @@ ServerNode::ServerNode(registry::Registry& registry, ServerParams params, ports:
       published_(published),
       control_(registry, {params_.version, params_.port, params_.also_port}, rng),
       reports_(now),
-      started_(now) {}
+      started_(now),
+      second_(udp.open_side()) {}
 
 ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Instant now) {
   return take(control_.on_open(id, from, now), now);
@@ -94,25 +95,37 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   const auto [it, added] = bound_.try_emplace(request->member);
   Bound& bound = it->second;
   if (added) bound.tag = credentials->relay_tag;
-  // A replayed request from elsewhere must not move the member's endpoint.
-  if (request->number <= bound.last_number) return counters_.drop(Drop::replayed);
-  bound.last_number = request->number;
-  const bool moved = bound.endpoint != datagram.arrival.from;
-  bound.endpoint = datagram.arrival.from;
+  const dataplane::Arrival& arrival = datagram.arrival;
+  const Endpoint& from = arrival.from;
+  bool moved = false;
+  if (arrival.socket == 0) {
+    // A replayed request from elsewhere must not move the member's endpoint.
+    std::uint64_t& last = request->observe_only ? bound.last_observed_number : bound.last_number;
+    if (request->number <= last) return counters_.drop(Drop::replayed);
+    last = request->number;
+    moved = !request->observe_only && bound.endpoint != from;
+    if (moved) bound.endpoint = from;
+  }
 
-  auto reply = wire::make_bind_reply({request->member, request->number, bound.endpoint});
+  auto reply =
+      wire::make_bind_reply({request->member, request->number, from, second_ ? second_->port : std::uint16_t{0}});
   const auto reply_mac =
       crypto::mac16(credentials->bind_key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
   std::copy(reply_mac.begin(), reply_mac.end(), reply.end() - wire::kMacSize);
   if (moved) publish();  // before the reply: the member may relay as soon as it has it
-  const ports::TxDatagram tx{bound.endpoint, reply, 0};
-  if (udp_.send({&tx, 1}) == 1) counters_.sent(1, reply.size());
-  if (moved) out.merge(take(control_.on_observed(request->member, bound.endpoint, now), now));
+  std::vector<ports::TxDatagram> tx = {{from, reply, 0, arrival.socket}};
+  if (request->twice && second_ && arrival.socket == 0) tx.push_back({from, reply, 0, second_->socket});
+  const std::size_t sent = udp_.send(tx);
+  counters_.sent(sent, sent * reply.size());
+  if (moved || (request->observe_only && arrival.socket == 0)) {
+    out.merge(take(control_.on_observed(request->member, from, now), now));
+  }
 }
 
 void ServerNode::publish() {
   auto table = std::make_shared<dataplane::RelayTable>();
   for (const auto& [id, bound] : bound_) {
+    if (!bound.endpoint.valid()) continue;
     table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, 0, bound.counters});
     table->tag_of.emplace(id, bound.tag);
   }

@@ -63,6 +63,7 @@ class ServerNode {
     Endpoint endpoint;
     std::uint32_t tag = 0;
     std::uint64_t last_number = 0;
+    std::uint64_t last_observed_number = 0;  // of requests that only ask how they are seen
     std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   };
   ServerOutputs take(control::Server::Outputs from, Instant now);
@@ -79,6 +80,7 @@ class ServerNode {
   TrafficReports reports_;
   std::uint64_t connections_established_ = 0;
   Instant started_;
+  std::optional<ports::UdpPort::Side> second_;  // a second port, with which members find out how their NAT behaves
 };
 
 }  // namespace eps::node

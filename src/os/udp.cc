@@ -249,7 +249,9 @@ Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options) {
   std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(*fd), std::move(side_poll), ipv6, options));
   udp->gso_ = options.gso && set_option(udp->fd(), SOL_UDP, kUdpSegment, 0);
   udp->tune(udp->fd(), options);
-  if (Result<void> bound = udp->bind_to(options.port); !bound) return bound.error();
+  const auto port = udp->bind_to(udp->fd(), options.port);
+  if (!port) return port.error();
+  udp->port_ = *port;
   return udp;
 }
 
@@ -266,19 +268,18 @@ void LinuxUdp::tune(int fd, const UdpOptions& options) {
   gro_ = options.gro && set_option(fd, SOL_UDP, kUdpGro, 1);
 }
 
-Result<void> LinuxUdp::bind_to(std::uint16_t port) {
+Result<std::uint16_t> LinuxUdp::bind_to(int fd, std::uint16_t port) {
   SocketAddress address;
   socklen_t size = to_sockaddr({ipv6_ ? IpAddress{} : IpAddress::from_v4({0}), port}, ipv6_, address);
-  if (::bind(fd_.get(), &address.any, size) != 0) {
+  if (::bind(fd, &address.any, size) != 0) {
     const char* const remedy = errno == EADDRINUSE ? "another program uses it: stop it, or choose another port"
                                : errno == EACCES   ? "a port below 1024 needs CAP_NET_BIND_SERVICE: choose another port"
                                                    : "";
     return sys_error("cannot bind UDP port " + std::to_string(port), errno, remedy);
   }
   size = sizeof(address);
-  if (::getsockname(fd_.get(), &address.any, &size) != 0) return sys_error("cannot read the UDP port", errno);
-  port_ = to_endpoint(address).port;
-  return {};
+  if (::getsockname(fd, &address.any, &size) != 0) return sys_error("cannot read the UDP port", errno);
+  return to_endpoint(address).port;
 }
 
 std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
@@ -322,11 +323,12 @@ std::size_t LinuxUdp::receive_from(int fd, ports::SocketId socket, std::span<por
   return count;
 }
 
-std::optional<ports::SocketId> LinuxUdp::open_side() {
+std::optional<ports::UdpPort::Side> LinuxUdp::open_side() {
   auto fd = open_socket(ipv6_);
   if (!fd) return std::nullopt;
   tune(fd->get(), options_);
-  // An unbound socket gets its local port with the first datagram it sends.
+  const auto port = bind_to(fd->get(), 0);
+  if (!port) return std::nullopt;
   const std::lock_guard lock(sides_.mutex);
   if (sides_.fds.size() >= ports::kMaxSideSockets) return std::nullopt;
   ports::SocketId id = 1;
@@ -335,7 +337,7 @@ std::optional<ports::SocketId> LinuxUdp::open_side() {
   if (::epoll_ctl(sides_.poll.get(), EPOLL_CTL_ADD, fd->get(), &event) != 0) return std::nullopt;
   sides_.fds.emplace(id, std::move(*fd));
   sides_.count.store(sides_.fds.size(), std::memory_order_relaxed);
-  return id;
+  return Side{id, *port};
 }
 
 void LinuxUdp::close_side(ports::SocketId socket) {

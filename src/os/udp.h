@@ -31,7 +31,7 @@ class LinuxUdp final : public ports::UdpPort {
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
-  std::optional<ports::SocketId> open_side() override;
+  std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override;
 
   int fd() const { return fd_.get(); }               // readable when a datagram waits at the main socket
@@ -51,7 +51,7 @@ class LinuxUdp final : public ports::UdpPort {
   };
   LinuxUdp(UniqueFd fd, UniqueFd side_poll, bool ipv6, const UdpOptions& options);
   void tune(int fd, const UdpOptions& options);
-  Result<void> bind_to(std::uint16_t port);
+  Result<std::uint16_t> bind_to(int fd, std::uint16_t port);
   std::size_t receive_from(int fd, ports::SocketId socket, std::span<ports::RxDatagram> out, std::size_t first_slot);
   std::size_t receive_from_sides(std::span<ports::RxDatagram> out);
   std::size_t send_by(int fd, std::span<const ports::TxDatagram> datagrams);

@@ -47,7 +47,11 @@ class UdpPort {
   // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
   // Opens a side socket with a local port of its own; nullopt when no more can be had.
-  virtual std::optional<SocketId> open_side() = 0;
+  struct Side {
+    SocketId socket = 0;
+    std::uint16_t port = 0;
+  };
+  virtual std::optional<Side> open_side() = 0;
   virtual void close_side(SocketId socket) = 0;
 };
 

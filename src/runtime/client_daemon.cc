@@ -202,17 +202,18 @@ Result<void> ClientDaemon::prepare() {
   params.cache = std::move(cache);
   node_.emplace(std::move(params), *udp_, rng_, published_);
 
-  server_.emplace(loop_.io(), settings_.servers,
-                  ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, os::now())); },
-                                       [this](std::string why) {
-                                         act(node_->on_connect_failed(std::move(why), os::now()));
-                                         tell_waiting();
-                                       },
-                                       [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
-                                       [this](std::string why) {
-                                         act(node_->on_server_closed(std::move(why), os::now()));
-                                         tell_waiting();
-                                       }});
+  server_.emplace(
+      loop_.io(), settings_.servers,
+      ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, {}, os::now())); },
+                           [this](std::string why) {
+                             act(node_->on_connect_failed(std::move(why), os::now()));
+                             tell_waiting();
+                           },
+                           [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
+                           [this](std::string why) {
+                             act(node_->on_server_closed(std::move(why), os::now()));
+                             tell_waiting();
+                           }});
   return start_worker();
 }
 

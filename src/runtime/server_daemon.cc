@@ -168,7 +168,7 @@ Result<void> ServerDaemon::start_worker() {
   auto relay = std::make_shared<dataplane::Relay>(*udp_, node_->counters());
   auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
   auto worker = Worker::start(
-      {udp_->fd()},
+      {udp_->fd(), udp_->side_fd()},
       [this, relay, view](Instant, dataplane::Upcalls& upcalls) {
         return relay->pump(published_.refresh(*view), upcalls);
       },

@@ -109,12 +109,22 @@ std::optional<Response> parse_response(ByteView datagram) {
                   .noise = noise_of(datagram, kResponseHeaderSize)};
 }
 
+namespace {
+constexpr std::size_t kBindFlagsAt = 12;
+constexpr std::uint8_t kObserveOnly = 1;
+constexpr std::uint8_t kTwice = 2;
+}  // namespace
+
 // A reply to an address that somebody else wrote into a request must not be larger than the request.
 static_assert(kBindReplySize <= kBindRequestSize);
 
 std::optional<BindRequest> parse_bind_request(ByteView datagram) {
   if (datagram.size() != kBindRequestSize || !is(datagram, Type::bind_request)) return std::nullopt;
-  return BindRequest{.member = {load_be24(datagram.data() + 1)}, .number = load_be64(datagram.data() + 4)};
+  const auto flags = std::to_integer<std::uint8_t>(datagram[kBindFlagsAt]);
+  return BindRequest{.member = {load_be24(datagram.data() + 1)},
+                     .number = load_be64(datagram.data() + 4),
+                     .observe_only = (flags & kObserveOnly) != 0,
+                     .twice = (flags & kTwice) != 0};
 }
 
 std::optional<BindReply> parse_bind_reply(ByteView datagram) {
@@ -125,6 +135,7 @@ std::optional<BindReply> parse_bind_reply(ByteView datagram) {
   reply.number = reader.u64();
   reply.observed.ip.bytes = reader.array<16>();
   reply.observed.port = reader.u16();
+  reply.second_port = reader.u16();
   return reply;
 }
 
@@ -132,6 +143,7 @@ std::array<std::byte, kBindRequestSize> make_bind_request(const BindRequest& req
   std::array<std::byte, kBindRequestSize> out{};
   put_type_and_index(out.data(), Type::bind_request, request.member.value);
   store_be64(out.data() + 4, request.number);
+  out[kBindFlagsAt] = static_cast<std::byte>((request.observe_only ? kObserveOnly : 0) | (request.twice ? kTwice : 0));
   return out;
 }
 
@@ -141,6 +153,7 @@ std::array<std::byte, kBindReplySize> make_bind_reply(const BindReply& reply) {
   store_be64(out.data() + 4, reply.number);
   std::copy(reply.observed.ip.bytes.begin(), reply.observed.ip.bytes.end(), out.begin() + 12);
   store_be16(out.data() + 28, reply.observed.port);
+  store_be16(out.data() + 30, reply.second_port);
   return out;
 }
 

@@ -18,8 +18,8 @@
 //   initiation      | type 1 | sender index 24 | e 256 | s 384 | payload ... tag | mac1 128 | mac2 128 |
 //   response        | type 2 | sender index 24 | receiver index 24 | e 256 | payload ... tag | mac1 128 | mac2 128 |
 //   cookie reply    | type 3 | receiver index 24 | nonce 96 | sealed cookie 128 + tag 128 |
-//   bind request    | type 6 | member 24 | number 64 | zeros ... | mac 128 |   (64 bytes)
-//   bind reply      | type 7 | member 24 | number 64 | observed ip 128 | observed port 16 | mac 128 |
+//   bind request    | type 6 | member 24 | number 64 | flags 8 | zeros ... | mac 128 |   (64 bytes)
+//   bind reply      | type 7 | member 24 | number 64 | observed ip 128, port 16 | second port 16 | mac 128 |
 //
 // The sum behind kDefaultMtu, on an underlay of 1500 bytes:
 //   IPv6 40 + UDP 8 + relay envelope 8 + data header 8 + kind 1 + Ethernet 14 + VLAN tag 4 + MTU 1400 + tag 16 = 1499.
@@ -105,18 +105,21 @@ std::optional<Response> parse_response(ByteView datagram);
 struct BindRequest {
   MemberId member;
   std::uint64_t number = 0;
+  bool observe_only = false;  // flag 1: tell me how you see me, but relay to where I was bound before
+  bool twice = false;         // flag 2: answer from your second port as well
 };
 struct BindReply {
   MemberId member;
   std::uint64_t number = 0;
   Endpoint observed;
+  std::uint16_t second_port = 0;  // of the server, for finding out how a NAT behaves; 0: it has none
 };
 // Without checking the MAC, so that the server can find the key first.
 std::optional<BindRequest> parse_bind_request(ByteView datagram);
 std::optional<BindReply> parse_bind_reply(ByteView datagram);
 // Everything but the MAC, whose place is the last 16 bytes, left zero.
 std::array<std::byte, kBindRequestSize> make_bind_request(const BindRequest& request);
-inline constexpr std::size_t kBindReplySize = 4 + 8 + 16 + 2 + kMacSize;
+inline constexpr std::size_t kBindReplySize = 4 + 8 + 16 + 2 + 2 + kMacSize;
 std::array<std::byte, kBindReplySize> make_bind_reply(const BindReply& reply);
 
 }  // namespace eps::wire

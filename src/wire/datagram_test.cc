@@ -115,18 +115,21 @@ TEST(DatagramDeathTest, MakingWhatNoPeerWouldParseIsABug) {
 }
 
 TEST(Datagram, BindRequestRoundTrip) {
-  const auto datagram = make_bind_request({.member = {0x00a0b0}, .number = 0x0102030405060708});
-  EXPECT_EQ(to_hex(datagram), "0600a0b00102030405060708" + std::string(2 * 52, '0'));
+  const auto datagram = make_bind_request({.member = {0x00a0b0}, .number = 0x0102030405060708, .twice = true});
+  EXPECT_EQ(to_hex(datagram), "0600a0b0010203040506070802" + std::string(2 * 51, '0'));
   const auto parsed = parse_bind_request(datagram);
   ASSERT_TRUE(parsed);
   EXPECT_EQ(parsed->member, MemberId{0x00a0b0});
   EXPECT_EQ(parsed->number, 0x0102030405060708U);
+  EXPECT_TRUE(parsed->twice && !parsed->observe_only);
+  EXPECT_TRUE(parse_bind_request(make_bind_request({.member = {1}, .observe_only = true}))->observe_only);
   expect_accepts_only(parse_bind_request, Type::bind_request, kBindRequestSize, kBindRequestSize);
 }
 
 TEST(Datagram, BindReplyRoundTrip) {
   for (const char* text : {"192.0.2.1:43439", "[2001:db8::1]:1", "[::]:65535"}) {
-    const BindReply reply{.member = {7}, .number = ~std::uint64_t{0}, .observed = *parse_endpoint(text)};
+    const BindReply reply{
+        .member = {7}, .number = ~std::uint64_t{0}, .observed = *parse_endpoint(text), .second_port = 0xabcd};
     const auto datagram = make_bind_reply(reply);
     EXPECT_EQ(to_hex(ByteView(datagram).first(12)), "07000007ffffffffffffffff");
     EXPECT_TRUE(equal(ByteView(datagram).last(kMacSize), Bytes(kMacSize)));
@@ -135,6 +138,7 @@ TEST(Datagram, BindReplyRoundTrip) {
     EXPECT_EQ(parsed->member, reply.member);
     EXPECT_EQ(parsed->number, reply.number);
     EXPECT_EQ(parsed->observed, reply.observed);
+    EXPECT_EQ(parsed->second_port, 0xabcd);
   }
   expect_accepts_only(parse_bind_reply, Type::bind_reply, kBindReplySize, kBindReplySize);
 }

@@ -23,15 +23,18 @@ std::size_t SimUdp::receive(std::span<ports::RxDatagram> out) {
   return count;
 }
 
-std::optional<ports::SocketId> SimUdp::open_side() {
+std::optional<ports::UdpPort::Side> SimUdp::open_side() {
   if (sides_.size() >= ports::kMaxSideSockets) return std::nullopt;
   ports::SocketId id = 1;
   while (sides_.contains(id)) ++id;
   auto side = std::make_unique<SimUdp>(network_, host_, next_side_port_++);
   network_.attach(*side);
-  side->on_readable = on_readable;
+  side->on_readable = [this] {
+    if (on_readable) on_readable();
+  };
+  const Side out{id, side->port_};
   sides_.emplace(id, std::move(side));
-  return id;
+  return out;
 }
 
 std::size_t SimUdp::send(std::span<const ports::TxDatagram> datagrams) {

@@ -44,7 +44,7 @@ class SimUdp final : public ports::UdpPort {
   ~SimUdp() override;
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
-  std::optional<ports::SocketId> open_side() override;
+  std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override { sides_.erase(socket); }
   std::function<void()> on_readable;
 

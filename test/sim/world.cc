@@ -179,7 +179,7 @@ void World::connect(int c) {
       clients_[static_cast<std::size_t>(c)].stream.reset();
       act(c, clients_[static_cast<std::size_t>(c)].node->on_server_closed("", clock_.now()));
     };
-    act(c, client.node->on_connected(server, clock_.now()));
+    act(c, client.node->on_connected(server, {server.ip}, clock_.now()));
   });
 }
 
@@ -246,9 +246,9 @@ void World::arm(int c) {
   const Instant at = deadline == kNever ? kNever : std::max(deadline, network_.wakes_at(k.host));
   if (at == kNever || (k.woken_at != kNever && k.woken_at <= at && k.woken_at > clock_.now())) return;
   k.woken_at = at;
-  clock_.at(at, [this, c, life = k.life] {
+  clock_.at(at, [this, c, at, life = k.life] {
     Client& client = clients_[static_cast<std::size_t>(c)];
-    if (client.life != life) return;
+    if (client.life != life || client.woken_at != at) return;  // an earlier one has taken its place
     client.woken_at = kNever;
     if (client.node->next_deadline() <= clock_.now() && network_.wakes_at(client.host) <= clock_.now()) {
       check_progress(client.last_deadline, client.deadlines_now);
@@ -264,8 +264,8 @@ void World::arm_server() {
   const Instant at = server_.node->next_deadline();
   if (at == kNever || (server_.woken_at != kNever && server_.woken_at <= at && server_.woken_at > clock_.now())) return;
   server_.woken_at = at;
-  clock_.at(at, [this, life = server_.life] {
-    if (server_.life != life) return;
+  clock_.at(at, [this, at, life = server_.life] {
+    if (server_.life != life || server_.woken_at != at) return;
     server_.woken_at = kNever;
     if (server_.node->next_deadline() <= clock_.now()) {
       check_progress(server_.last_deadline, server_.deadlines_now);

@@ -1,0 +1,89 @@
+// Against a NAT that maps each destination anew (mesh/port_guess.h): the bursts of node::Peers, one at a time, and the
+// side sockets that they leave behind.
+
+#include <algorithm>
+
+#include "node/peers.h"
+
+namespace eps::node {
+namespace {
+
+// The plain probes come first: against an open filter they are enough.
+constexpr Duration kGuessAfter = std::chrono::milliseconds(300);
+constexpr Duration kInVain = std::chrono::milliseconds(800);
+constexpr Duration kGuessRest = std::chrono::seconds(15);  // of this node, after a burst that hit nothing
+constexpr Duration kGuessPause = std::chrono::seconds(60);
+constexpr Duration kGuessLongPause = std::chrono::minutes(10);
+constexpr int kGuessesInARow = 3;
+
+}  // namespace
+
+// A public IPv4 endpoint of the peer as others see it.
+std::optional<Endpoint> Peers::seen_endpoint_of(const Peer& peer) const {
+  for (const auto kind : {Candidate::Kind::observed, Candidate::Kind::mapped, Candidate::Kind::seen}) {
+    for (const Candidate& c : usable_candidates(peer)) {
+      if (c.kind == kind && c.endpoint.ip.is_v4()) return c.endpoint;
+    }
+  }
+  return std::nullopt;
+}
+
+void Peers::consider_guessing(Peer& peer, Instant now) {
+  const auto searching = peer.path.searching_for(now);
+  if (!searching || *searching < kGuessAfter || peer.guess || now < guess_again_at_) return;
+  const auto role = mesh::PortGuess::role_of(own_nat_.mapping, peer.nat, *searching > kInVain);
+  if (role == mesh::PortGuess::Role::none) return;
+  if (peer.guessed > 0 && now - peer.guessed_at < (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause)) {
+    return;
+  }
+  const auto endpoint = seen_endpoint_of(peer);
+  if (!endpoint || std::ranges::any_of(peers_, [](const auto& entry) { return entry.second.guess.has_value(); }))
+    return;
+  peer.guess.emplace(role, endpoint->port, rng_, now);
+  peer.guessed_at = now;
+  ++peer.guessed;
+  for (std::size_t i = 0; peer.guess->needs_sockets() && i < mesh::PortGuess::kSockets; ++i) {
+    const auto side = udp_.open_side();
+    if (!side) break;
+    peer.sides.push_back(side->socket);
+  }
+  peer.path.note("a NAT maps each destination anew: sending from " + std::to_string(peer.sides.size() + 1) +
+                     " sockets, " + (role == mesh::PortGuess::Role::many ? "to " : "guessing ports of ") +
+                     to_string(role == mesh::PortGuess::Role::many ? *endpoint : Endpoint{endpoint->ip, 0}),
+                 now);
+}
+
+void Peers::run_guess(Peer& peer, Instant now) {
+  if (!peer.guess) return;
+  const auto endpoint = seen_endpoint_of(peer);
+  if (peer.path.direct()) {
+    peer.guess.reset();
+    peer.guessed = 0;
+    return close_sides(peer, now);
+  }
+  if (peer.guess->over(now) || !peer.current || !endpoint) {
+    peer.path.note("no port was hit", now);
+    peer.guess.reset();
+    guess_again_at_ = now + kGuessRest;
+    return close_sides(peer, now);
+  }
+  const mesh::PingMessage ping{peer.guess->id()};
+  for (const std::uint16_t port : peer.guess->take_ports(now)) {
+    send_control(peer, ping, Way::straight({endpoint->ip, port}), now);
+  }
+  if (peer.guess->take_send(now)) {
+    for (const ports::SocketId side : peer.sides) send_control(peer, ping, Way::straight(*endpoint, side), now);
+  }
+}
+
+// All that neither end uses any more.
+void Peers::close_sides(Peer& peer, Instant now) {
+  std::erase_if(peer.sides, [&](ports::SocketId side) {
+    if (peer.current && peer.path.needs_socket(side, now)) return false;
+    peer.path.forget_socket(side);
+    udp_.close_side(side);
+    return true;
+  });
+}
+
+}  // namespace eps::node
