@@ -147,8 +147,9 @@ void Peers::on(dataplane::NeedSession& need, Instant now) {
     peer->waiting_bytes += need.frame.size();
     peer->waiting.push_back({std::move(need.frame), need.meta});
   }
-  if (route(*peer).ready()) return flush_waiting(*peer, now);
-  if (!peer->handshake && !(peer->current && peer->current->may_send(now))) start_handshake(*peer, now);
+  const bool sealing = peer->current && peer->current->may_send(now);
+  if (sealing && route(*peer).ready()) return flush_waiting(*peer, now);
+  if (!peer->handshake && !sealing) start_handshake(*peer, now);
 }
 
 void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
@@ -273,7 +274,7 @@ void Peers::probe(Peer& peer, Instant now) {
 
 void Peers::flush_waiting(Peer& peer, Instant now) {
   const dataplane::Peer to = route(peer);
-  if (!to.ready()) return;
+  if (!to.ready() || !to.session->may_send(now)) return;
   while (!peer.waiting.empty()) {
     WaitingFrame frame = std::move(peer.waiting.front());
     peer.waiting.pop_front();
