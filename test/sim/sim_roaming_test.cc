@@ -194,7 +194,7 @@ TEST(Silence, IsBrokenAtOnce) {
     for (int c = 0; c < 2; ++c) world.start_client(c);
     ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
     ASSERT_TRUE(world.everybody_talks(seconds(5)));
-    for (const int silence : {25, 35, 100, 160, 600, 3600}) {
+    for (const int silence : {25, 35, 100, 125, 130, 140, 160, 600, 3600}) {
       world.run_for(seconds(silence));
       const std::uint64_t frame = world.send_frame(0, 1);
       EXPECT_TRUE(world.run_until([&] { return world.delivered(frame, 1); }, milliseconds(500)))

@@ -138,7 +138,10 @@ void World::place(int c, RealmId realm, Families families) {
   std::vector<IpAddress> addresses;
   if (families != Families::v6) addresses.push_back(network_.new_ip4(realm));
   if (families != Families::v4) addresses.push_back(network_.new_ip6(realm));
+  const bool elsewhere = realm != network_.realm(host(c));
   network_.move_host(host(c), realm, addresses);
+  // The link goes down and comes up; the new address may be the old one.
+  if (running(c) && elsewhere) act(c, client(c).on_local_addresses({}, clock_.now()));
   if (running(c)) act(c, client(c).on_local_addresses(std::move(addresses), clock_.now()));
 }
 
