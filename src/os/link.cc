@@ -49,11 +49,12 @@ Result<std::unique_ptr<NetlinkLink>> NetlinkLink::open(std::string device) {
 Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
   Result<std::vector<Interface>> all = list_interfaces(socket_);
   if (!all) return all.error();
-  const auto own =
-      std::find_if(all->begin(), all->end(), [&](const Interface& interface) { return interface.name == device_; });
+  const auto own = std::find_if(all->begin(), all->end(), [&](const Interface& i) { return is_own(i); });
   if (own == all->end()) {
     return make_error(Errc::not_found, "cannot configure " + device_ + ": there is no such network interface");
   }
+  index_ = own->index;
+  device_ = own->name;
   if (Result<void> r = check_collision(config, own->index, *all); !r) return r;
   if (Result<void> r = configure_link(config, *own); !r) return r;
   if (Result<void> r = configure_address(config, own->index); !r) return r;
@@ -206,7 +207,7 @@ std::vector<IpAddress> NetlinkLink::local_addresses() {
   for (const InterfaceAddress& address : *present) {
     const auto on =
         std::find_if(all->begin(), all->end(), [&](const Interface& i) { return i.index == address.index; });
-    if (on == all->end() || on->name == device_ || is_container_bridge(*on, *all, *routes)) continue;
+    if (on == all->end() || is_own(*on) || is_container_bridge(*on, *all, *routes)) continue;
     if ((on->flags & kLive) != kLive || (on->flags & IFF_LOOPBACK) != 0 || (address.flags & kUnusable) != 0) continue;
     const IpAddress& ip = address.address;
     if (ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()) continue;

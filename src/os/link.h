@@ -33,7 +33,13 @@ class NetlinkLink final : public ports::LinkPort {
   Result<void> change_address(std::uint16_t type, std::uint16_t flags, Ip4 address, std::uint8_t prefix, int own);
   Result<void> ensure_route(const ports::LinkConfig& config, int own);
 
-  const std::string device_;
+  // By its number once it was found: it may get another name while we run.
+  bool is_own(const Interface& interface) const {
+    return index_ != 0 ? interface.index == index_ : interface.name == device_;
+  }
+
+  std::string device_;
+  int index_ = 0;
   NetlinkSocket socket_;
 };
 

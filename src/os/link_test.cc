@@ -184,6 +184,15 @@ TEST_F(LinkTest, LocalAddressesAreThoseOthersCouldReach) {
                                                              *parse_ip("192.0.3.1"), *parse_ip("172.18.0.1")));
 }
 
+TEST_F(LinkTest, TheInterfaceMayGetAnotherName) {
+  add("eth0", "192.0.2.1/24");
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  ASSERT_TRUE(shell("ip link set eps0 down && ip link set eps0 name work && ip link set work up"));
+  must(link_->configure(config("192.168.43.8", "192.168.43.0/24")));
+  EXPECT_THAT(output_of("ip -4 addr show work"), HasSubstr("inet 192.168.43.8/24"));
+  EXPECT_THAT(link_->local_addresses(), UnorderedElementsAre(*parse_ip("192.0.2.1")));
+}
+
 TEST_F(LinkTest, AMissingInterfaceIsSaid) {
   const Result<void> result = must(NetlinkLink::open("none0"))->configure(config("192.168.43.7", "192.168.43.0/24"));
   ASSERT_FALSE(result);

@@ -1,0 +1,133 @@
+"""Daemons that are there before the network is, and that stay while names, addresses and interfaces change.
+
+     [server] ──┐
+     [a] ───────┼── [lan]
+     [b] ───────┘
+"""
+
+import contextlib
+import pathlib
+import shutil
+
+import pytest
+from lab import wait_until
+
+
+@contextlib.contextmanager
+def names_of(host):
+    """A function that sets what names mean on the host: names(eps="10.77.0.1"). `ip netns exec` puts these files in the
+    place of those in /etc."""
+    directory = pathlib.Path("/etc/netns") / host.namespace
+    directory.mkdir(parents=True)
+    try:
+        (directory / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        hosts = directory / "hosts"
+
+        def names(**addresses):
+            hosts.write_text("".join(f"{address} {name}.example\n" for name, address in addresses.items()))
+        names()
+        yield names
+    finally:
+        shutil.rmtree(directory)
+        with contextlib.suppress(OSError):
+            directory.parent.rmdir()
+
+
+def unplug(host):
+    host.ip("addr", "flush", "dev", "eth0")
+    host.ip("link", "set", "eth0", "down")
+
+
+def plug(host):
+    host.ip("link", "set", "eth0", "up")
+    for address in f"{host.v4}/24", f"{host.v6}/64":
+        host.ip("addr", "add", address, "dev", "eth0")
+
+
+def test_client_before_its_network(network):
+    server = network.server()
+    b = network.client("b")
+    host = network.host("a")
+    unplug(host)
+    a = network.client("a", host, join=False)
+    a.wait_log("No connection to the server: .*Network is unreachable")
+    plug(host)
+    a.wait_joined(5)
+    a.wait_sees(b)
+    assert a.ping(b) == 3
+    assert len(a.log().splitlines()) < 20, "waiting does not fill the log"
+    assert server.process.running()
+
+
+def test_server_before_its_network(network):
+    host = network.host("server")
+    unplug(host)
+    network.server(host)
+    a = network.client("a", server=host.v4, join=False)
+    a.wait_log("No connection to the server")
+    plug(host)
+    a.wait_joined(20)
+
+
+def test_name_that_resolves_later_and_then_changes(network):
+    server = network.server()
+    host = network.host("a")
+    with names_of(host) as names:
+        a = network.client("a", host, join=False, server="eps.example")
+        a.wait_log("cannot resolve eps.example")
+        names(eps=server.host.v4)
+        a.wait_joined(15)
+        server.stop()
+        server.host.ip("addr", "flush", "dev", "eth0")
+        server.host.ip("addr", "add", "10.77.0.77/24", "dev", "eth0")
+        server.start().wait_ready()
+        names(eps="10.77.0.77")
+        a.wait_status(lambda s: s["server"]["connected"] and s["server"]["endpoint"] == "10.77.0.77:43439",
+                      "is connected to the new address", 30)
+
+
+def test_interface_gets_another_name(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    a.host.ip("link", "set", "eth0", "down")
+    a.host.ip("link", "set", "eth0", "name", "uplink")
+    a.host.ip("link", "set", "uplink", "up")
+    wait_until(lambda: a.ping(b, 1) == 1, "a reaches b through the interface with its new name")
+    a.wait_path(b, "direct", 10)
+    assert a.process.running() and a.status()["server"]["connected"]
+
+
+def test_own_interface_gets_another_name(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    a.host.ip("link", "set", "eps0", "down")
+    a.host.ip("link", "set", "eps0", "name", "work")
+    a.host.ip("link", "set", "work", "up")
+    assert a.ping(b) == 3
+    server.stop()
+    a.wait_status(lambda s: not s["server"]["connected"], "the server is gone")
+    server.restart()
+    a.wait_status(lambda s: s["server"]["connected"], "is admitted again", 20)
+    assert a.process.running() and a.ping(b) == 3
+
+
+@pytest.mark.parametrize("who", ["server", "a"])
+def test_address_changes(network, who):
+    """The machine gets another address, as by DHCP; the server's is known by its name."""
+    server = network.server()
+    host = network.host("a", v6=False)
+    with names_of(host) as names:
+        names(eps=server.host.v4)
+        a, b = network.client("a", host, server="eps.example"), network.client("b")
+        a.wait_sees(b)
+        assert a.ping(b) == 3
+        moved = network.hosts[who]
+        moved.ip("addr", "del", f"{moved.v4}/24", "dev", "eth0")
+        moved.ip("addr", "add", "10.77.0.88/24", "dev", "eth0")
+        if who == "server":
+            names(eps="10.77.0.88")
+        wait_until(lambda: a.ping(b, 1) == 1, "a and b go on talking")
+        expected = "10.77.0.88" if who == "server" else server.host.v4
+        a.wait_status(lambda s: s["server"]["connected"] and s["server"]["endpoint"].startswith(expected + ":"),
+                      "is connected", 60)
