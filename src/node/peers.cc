@@ -354,7 +354,8 @@ void Peers::tick(Peer& peer, Instant now) {
   peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + kNatKeepalive : keepalive_at;
 }
 
-// Sessions past their life go, and with them their keys.
+// Sessions past their life go, and with them their keys. What seals no more keeps no path open either: the next
+// handshake has to look for one by every way.
 void Peers::expire(Peer& peer, Instant now) {
   const auto gone = [&](const std::shared_ptr<session::Session>& s) {
     if (!s || s->may_receive(now)) return false;
@@ -364,9 +365,14 @@ void Peers::expire(Peer& peer, Instant now) {
   };
   std::erase_if(peer.retired, gone);
   if (gone(peer.unconfirmed)) peer.unconfirmed.reset();
-  if (gone(peer.current)) {
-    peer.current.reset();
-    if (peer.path.reset(now)) dirty_ = true;
+  if (peer.current && !peer.current->may_send(now)) {
+    if (gone(peer.current)) {
+      peer.current.reset();
+    } else {
+      peer.retired.push_back(std::move(peer.current));
+    }
+    peer.path.reset(now);
+    dirty_ = true;
     close_sides(peer, now);
     refresh_relays(now);
   }
@@ -377,11 +383,11 @@ Instant Peers::deadline_of(const Peer& peer) const {
   if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
   if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
   if (peer.guess) at = std::min(at, peer.guess->next_deadline());
+  if (peer.current) at = std::min(at, peer.current->established_at() + session::kSendUntil);
   const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
     if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);
   };
   std::for_each(peer.retired.begin(), peer.retired.end(), end_of);
-  end_of(peer.current);
   end_of(peer.unconfirmed);
   return at;
 }
