@@ -152,7 +152,10 @@ void PathFinder::proved(Known& known, std::optional<Duration> round_trip, Instan
   known.alive = true;
   known.answered_at = now;
   if (round_trip) known.round_trip = known.round_trip ? (*known.round_trip * 3 + *round_trip) / 4 : *round_trip;
-  if (known.way == path_) unanswered_ = 0;
+  if (known.way == path_) {
+    unanswered_ = 0;
+    doubted_ = false;
+  }
 }
 
 bool PathFinder::adopt(const Way& way, std::optional<Duration> round_trip, Instant now) {
@@ -209,6 +212,7 @@ bool PathFinder::choose(Instant now) {
 
 bool PathFinder::use(const Known& known, const std::string& why, Instant now) {
   unanswered_ = 0;
+  doubted_ = false;
   if (path_ == known.way) return false;
   path_ = known.way;
   challenge_ends_ = kNever;
@@ -224,7 +228,8 @@ void PathFinder::lose(Known& known, Instant now) {
 bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
   // The server's relay is what is left: the caller shakes hands anew when nothing comes by it.
   if (!path_ || path_->relay == kServerRelay) return false;
-  if (last_received >= last_sent || now - last_received < kSilence) {
+  // What comes by the path says nothing of our own datagrams once the peer has left it: only an answer does.
+  if (!doubted_ && (last_received >= last_sent || now - last_received < kSilence)) {
     unanswered_ = 0;
     return false;
   }
@@ -244,6 +249,7 @@ bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
     if (k.alive && k.way.direct() && now - k.answered_at > kFresh) k.alive = false;
   }
   unanswered_ = 0;
+  doubted_ = false;
   begin(now);
   return choose(now);
 }
@@ -256,8 +262,9 @@ void PathFinder::ask(Instant now) {
 
 void PathFinder::doubt(Instant now) {
   if (!direct() || in_doubt() || now - find(*path_)->answered_at < kFresh) return;
-  ask(now);
-  unanswered_ = kLostPings - 1;
+  for (int i = 0; i < 2; ++i) ask(now);  // one of them may be lost
+  unanswered_ = kLostPings;
+  doubted_ = true;
   asked_at_ = now;
 }
 
@@ -267,6 +274,7 @@ bool PathFinder::moved(Instant now) {
   }
   std::erase_if(known_, [&](const Known& k) { return !k.announced && k.way != path_; });
   unanswered_ = 0;
+  doubted_ = false;
   challenge_ends_ = kNever;
   challenger_.reset();
   begin(now);
@@ -285,6 +293,7 @@ bool PathFinder::reset(Instant now) {
   next_round_ = challenge_ends_ = round_began_ = kNever;
   challenger_.reset();
   unanswered_ = 0;
+  doubted_ = false;
   choose(now);
   return changed;
 }

@@ -73,8 +73,9 @@ class PathFinder {
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
   // from it by the path in use. Asks a silent path, gives it up when it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
-  // The peer has stopped using the direct path, so it is likely lost: asks twice, and a watch() without an answer
-  // after kPingAgain or a round trip gives it up. Not when it has answered a moment ago.
+  // The peer has stopped using the direct path, so it is likely lost: asks twice at once, and a watch() without
+  // an answer after kPingAgain or a round trip gives it up, whatever comes by it. Not when it has answered a moment
+  // ago.
   void doubt(Instant now);
   // A ping by the path in use, as a sign of life.
   void ask(Instant now);
@@ -151,6 +152,7 @@ class PathFinder {
   Instant round_began_ = kNever;
   Instant next_round_ = kNever;
   int unanswered_ = 0;
+  bool doubted_ = false;  // the peer has left the path in use, and nothing has answered by it since
   Instant asked_at_{};
   Instant noted_search_at_{};
   std::optional<Way> challenger_;

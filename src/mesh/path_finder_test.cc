@@ -153,12 +153,21 @@ TEST_F(PathFinderTest, ADoubtedPathHasTwoMoreChances) {
   EXPECT_TRUE(due().empty()) << "it has just answered";
   now += seconds(2);
   finder.doubt(now);
-  EXPECT_EQ(due().size(), 1U);
-  now += kPingAgain;
+  EXPECT_EQ(due().size(), 2U);
+  now += kPingAgain - milliseconds(1);
   EXPECT_FALSE(finder.watch(now, now - seconds(5), now));
-  EXPECT_EQ(due().size(), 1U);
-  now += kPingAgain;
+  now += milliseconds(1);
   EXPECT_TRUE(finder.watch(now, now - seconds(5), now));
+}
+
+TEST_F(PathFinderTest, WhatComesByADoubtedPathDoesNotSaveIt) {
+  answer(due(), {{kLan, milliseconds(1)}});
+  now += seconds(10);
+  finder.doubt(now);
+  due();
+  EXPECT_FALSE(finder.watch(now, now, now));
+  now += kPingAgain;
+  EXPECT_TRUE(finder.watch(now, now, now)) << "the peer's pings arrive, and nothing of ours";
 }
 
 TEST_F(PathFinderTest, KeepsAPathThatAnswers) {
