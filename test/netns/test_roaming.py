@@ -164,13 +164,30 @@ def test_router_gets_another_address(lab):
     world.a.wait_path(world.b, "direct", 25)
 
 
-@pytest.mark.parametrize("peer", ["open", "hard"])
-def test_nat_rebinds(lab, peer):
-    """The router of a gives every flow another port: towards a peer that lets in anybody, and towards the relay."""
-    cone, hard = {"nat": "cone"}, {"nat": "random"}
-    world = World(lab, hard, cone if peer == "open" else hard, path="direct" if peer == "open" else "relayed")
+@pytest.mark.parametrize("nat, path", [("cone", "direct"), ("preserving", "direct"), ("random", "relayed")])
+def test_nat_rebinds(lab, nat, path):
+    """The router of a, which gives every flow another port, forgets them all."""
+    world = World(lab, {"nat": "random"}, {"nat": nat}, path=path)
     time.sleep(2)  # as above
-    world.during(f"NAT rebinds, peer {peer}", world.ra.flush_conntrack, limit=2.5)
+    world.during(f"hard NAT rebinds, peer behind a {nat} one", world.ra.flush_conntrack, limit=2.5)
+
+
+@pytest.mark.parametrize("ways", ["a to b", "both ways"])
+def test_direct_path_is_blocked(lab, ways):
+    """The relay takes over; the direct path is found again when it can be."""
+    world = World(lab)
+    routers = [(world.rb, world.ra), (world.ra, world.rb)][:1 if ways == "a to b" else 2]
+
+    def change():
+        for router, other in routers:
+            router.block_from(other.v4)
+    world.during(f"direct path is blocked, {ways}", change, limit=2.5)
+    world.a.wait_path(world.b, "relayed", 1)
+    for router, _ in routers:
+        router.block_from(None)
+    pings = Pings(world.a.host, world.b.address)
+    world.a.wait_path(world.b, "direct", 45)
+    assert pings.stop() < 1
 
 
 def test_server_dies_and_returns(lab):
