@@ -153,8 +153,11 @@ class Machine:
     def __enter__(self):
         os.mknod(self.tun, 0o666 | 0o020000, os.makedev(10, 200))
         os.chmod(self.tun, 0o666)
+        # systemd-nspawn needs cgroups; a chroot may lack them.
+        cgroups = [] if os.path.ismount("/sys/fs/cgroup") else [
+            "unshare", "--mount", "sh", "-c", 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"', "sh"]
         self.process = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--settings=no",
+            [*cgroups, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--settings=no",
              "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN",
              f"--bind={self.tun}:/dev/net/tun", f"--machine=eps-{self.process_id()}", f"--directory={self.tree}"],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT, start_new_session=True)
@@ -187,7 +190,11 @@ class Machine:
             os.kill(int(leader), signal.SIGKILL)
         else:
             self.process.terminate()
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.console.close()
         for rest in pathlib.Path(self.console.name), self.tun:
             rest.unlink()
@@ -197,8 +204,8 @@ class Machine:
 
     def inside(self, *argv):
         """The command line that runs it there."""
-        return ["nsenter", "--target", self.leader, "--all", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=dumb",
-                "LC_ALL=C.UTF-8", *map(str, argv)]
+        return ["nsenter", "--target", self.leader, "--all", "--root", "--wd", "env", "-i",
+                "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=dumb", "LC_ALL=C.UTF-8", *map(str, argv)]
 
     def run(self, *argv, **options):
         return run(*self.inside(*argv), **options)
