@@ -1,5 +1,8 @@
 #include "ops/http_server.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
@@ -122,6 +125,9 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
     ErrorCode e;
     acceptor.open(endpoint.protocol(), e);
     if (!e) acceptor.set_option(tcp::acceptor::reuse_address(true), e);
+    // The address may come only later, with the network.
+    const int on = 1;
+    if (!e) ::setsockopt(acceptor.native_handle(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
     if (!e) acceptor.bind(endpoint, e);
     if (!e) acceptor.listen(static_cast<int>(kMaxHttpConnections), e);
     if (!e) return {};

@@ -7,6 +7,7 @@
 
 import json
 import re
+import socket
 import time
 
 import pytest
@@ -70,6 +71,19 @@ def test_it_is_off_and_then_for_this_computer_only(network):
         get(a, "/metrics", address=server.host.v4)
     assert get(server.host, "/metrics", name="evil.example")[0] == 421
     assert get(server.host, "/metrics", method="DELETE")[0] == 405
+
+
+@pytest.mark.parametrize("address", ["10.77.0.99", "fd77::99"])
+def test_an_address_that_comes_later(network, address):
+    v6 = ":" in address
+    server = network.server(http=f"[{address}]:9100" if v6 else f"{address}:9100")
+    server.host.ip("addr", "add", f"{address}/{64 if v6 else 24}", "dev", "eth0")
+    other = network.host("a")
+    wait_until(lambda: other.ping(address, 1) == 1, "the address is there")
+    with other.socket(socket.AF_INET6 if v6 else socket.AF_INET) as s:
+        s.connect((address, 9100))
+        s.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert s.recv(4096).startswith(b"HTTP/1.0 200 OK\r\n")
 
 
 def test_a_port_that_is_taken(network):

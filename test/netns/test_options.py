@@ -79,7 +79,7 @@ class PrivateFiles:
     def path(self, path):
         return f"/proc/{self.process.pid}/root{path}"
 
-    def read(self, path):
+    def read(self, path, timeout=10):
         def look():
             assert self.process.running(), self.process.output()
             try:
@@ -87,9 +87,10 @@ class PrivateFiles:
                     return file.read()
             except FileNotFoundError:
                 return None
-        return wait_until(look, path)
+        return wait_until(look, path, timeout)
 
 
+@pytest.mark.limit(180)
 def test_examples_of_the_manual(network):
     """Both commands as printed there; its client names another port than its server, so that they do not meet."""
     host, other = network.host("server"), network.host("a")
@@ -113,6 +114,11 @@ def test_examples_of_the_manual(network):
     client = PrivateFiles(other, "eps-client", *example, conf=key + "\\n")
     wait_until(lambda: "192.168.99." in status(client, "client"), "with the server's port it joins")
     assert "eps0" in other.ip("-o", "link")
+    # After a minute both have counted.
+    for daemon, name in (server, "server"), (client, "client"):
+        card = daemon.read(f"/var/log/eps_{name}.stats", 70)
+        assert "total.connections_established=1\n" in card
+        wait_until(lambda: "60-second stats:\n" in daemon.read(f"/var/log/eps_{name}.log"), "the statistics")
 
 
 def test_defaults(network):
