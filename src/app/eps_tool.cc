@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
+#include <thread>
 
 #include "app/command_line.h"
 #include "app/conf_file.h"
@@ -26,6 +27,7 @@ namespace po = boost::program_options;
 using nlohmann::json;
 
 constexpr std::size_t kMaxKeySize = 4096;
+constexpr std::chrono::milliseconds kReportPause{500};  // for the members' answers
 
 constexpr std::string_view kHelp =
     "eps [OPTION]... COMMAND\n"
@@ -169,6 +171,8 @@ class Tool : private ToolBase {
 
   int graph() {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    // The members are asked what they counted; who does not answer soon is drawn as it was at the last interval.
+    if (ask(socket, {{"command", "refresh"}})) std::this_thread::sleep_for(kReportPause);
     const auto answer = ask(socket, {{"command", "graph"}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     const std::string dot = answer->value("dot", "");

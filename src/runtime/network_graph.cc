@@ -6,6 +6,7 @@
 namespace eps::runtime {
 namespace {
 constexpr mode_t kGraphMode = 0644;  // for other programs
+constexpr auto kLeastSpan = std::chrono::seconds(1);
 }  // namespace
 
 NetworkGraph::NetworkGraph(boost::asio::io_context& io, ops::Log& log, std::function<ServerStatus()> status)
@@ -22,6 +23,8 @@ void NetworkGraph::apply(const ServerSettings& settings) {
 }
 
 void NetworkGraph::before_reports() {
+  // Asked twice at once, as by somebody in a hurry: there is no rate of so short a time.
+  if (asked_at_ != kNever && os::now() - asked_at_ < kLeastSpan) return;
   earlier_ = status_();
   asked_before_ = std::exchange(asked_at_, os::now());
 }

@@ -76,6 +76,7 @@ class ServerDaemon {
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
   ServerStatus status() const;
+  void ask_members();
   Result<std::string> reload(const ConfText& conf);
   nlohmann::json answer(const nlohmann::json& request);
 
@@ -200,11 +201,7 @@ Reporter::Sources ServerDaemon::sources() {
   out.figures = [this](const report::Passed& passed, std::int64_t unix_time) {
     return report::figures_of(node_->status(os::now()), passed, unix_time);
   };
-  // The answers are there long before the next interval ends.
-  out.after = [this] {
-    graph_.before_reports();
-    act(node_->request_reports(os::now()));
-  };
+  out.after = [this] { ask_members(); };
   return out;
 }
 
@@ -257,6 +254,12 @@ void ServerDaemon::act(node::ServerOutputs out) {
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
+// What they counted. Their answers are there long before the next interval ends.
+void ServerDaemon::ask_members() {
+  graph_.before_reports();
+  act(node_->request_reports(os::now()));
+}
+
 ServerStatus ServerDaemon::status() const {
   ServerStatus out = node_->status(os::now());
   out.port_mappings = port_mappings_;
@@ -277,6 +280,10 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "members") {
     return {{"ok", true}, {"status", report::to_json(status())}};
+  }
+  if (command == "refresh") {
+    ask_members();
+    return {{"ok", true}};
   }
   if (command == "graph") return {{"ok", true}, {"dot", graph_.text()}};
   if (command == "remove") {

@@ -6,6 +6,7 @@
 """
 
 import json
+import re
 import signal
 import subprocess
 
@@ -58,6 +59,19 @@ def test_diagram(network):
         server.eps("graph", "--png", "/proc/none/x.png")
     with pytest.raises(RuntimeError, match="Graphviz is not installed"):
         sh("env", "PATH=/nowhere", BIN / "eps", "--socket", server.socket, "graph", "--png", network.directory / "x")
+
+
+def test_eps_graph_shows_what_is_now(network):
+    """It does not wait for the interval, a minute."""
+    server = network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    assert "tooltip=\"a → b" in server.eps("graph")
+    assert a.ping(b, 50, 0.02, "-s", 1000) == 50
+    nodes, edges = rendered(server.eps("graph"))
+    tooltip = next(e["tooltip"] for _, _, e in edges if "→" in e.get("tooltip", ""))
+    sent = re.search(r"a → b  (\S+) kB, (\S+) kB/s", tooltip)
+    assert float(sent[1]) >= 52 and 5 < float(sent[2]) < 100, tooltip
 
 
 @pytest.mark.parametrize("how", ["signal", "eps reload"])
