@@ -366,6 +366,10 @@ Result<void> World::remove(const std::string& name) {
   return {};
 }
 
+void World::request_reports() {
+  act(server_.node->request_reports(clock_.now()));
+}
+
 bool World::all_admitted() const {
   return std::all_of(clients_.begin(), clients_.end(), [&](const Client& k) {
     if (!k.node) return true;

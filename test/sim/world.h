@@ -93,6 +93,7 @@ class World {
   node::ServerNode& server() { return *server_.node; }
   registry::Registry& registry() { return *server_.registry; }
   Result<void> remove(const std::string& name);
+  void request_reports();
   const std::string& fatal(int c) const { return clients_[static_cast<std::size_t>(c)].fatal; }
   HostId host(int c) const { return c == kServer ? server_.host : clients_[static_cast<std::size_t>(c)].host; }
   const IpAddress& address(int c) const { return network_.addresses(host(c)).front(); }
