@@ -141,6 +141,21 @@ def test_logs_have_the_names_of_the_manual(machine):
     assert "Admitted by the server" in machine.run("cat", "/var/log/eps_client.log")
 
 
+def test_what_the_options_write_has_the_names_of_the_manual(machine):
+    conf = machine.path("/etc/eps.conf")
+    text = conf.read_text()
+    conf.write_text("scorecard\ninterval = 1\n" + text.replace(
+        "[server]", "[server]\nscorecard = /var/log/eps_server.stats\ngraphviz\ngraphviz-interval = 1"))
+    machine.run("systemctl", "restart", *UNITS)
+    for path, pattern in ("/var/log/eps_server.stats", r"^total\.bytes_sent=\d+$"), \
+                         ("/var/log/eps_client.stats", r"^total\.bytes_sent=\d+$"), ("/var/log/eps.gv", r"graph"):
+        wait_until(lambda: re.search(pattern, machine.run("cat", path, check=False), re.M), path)
+        assert machine.run("stat", "--dereference", "--format", "%U", path).strip() == "eps"
+    conf.write_text(text)
+    machine.run("systemctl", "restart", *UNITS)
+    joined(machine)
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_watchdog_fires(machine, unit):
     machine.add_to_unit(unit, "WatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=1")
