@@ -61,7 +61,8 @@ void Bind::ask_other(Instant now) {
 void Bind::ask_second(Instant now) {
   ask(second_, true);
   if (second_since_ == 0) second_since_ = second_.number;
-  second_.next = second_.unanswered < kNatTests ? now + kNatTestPause : kNever;
+  const Duration pause = second_.unanswered < kNatTests ? kNatTestPause : kBindKeepalive;
+  second_.next = second_.unanswered < 2 * kNatTests ? now + pause : kNever;
 }
 
 bool Bind::on_reply(const Endpoint& from, ByteView datagram, Instant now) {

@@ -26,7 +26,8 @@ inline constexpr std::array<Duration, 5> kBindRetry = {std::chrono::milliseconds
 // This many requests without an answer: the relay is held to be unreachable.
 inline constexpr int kBindLost = 4;
 inline constexpr Duration kBindVerifyPause = std::chrono::seconds(3);
-// The second port is asked so long after its unasked answer was due, this often, with such pauses.
+// The second port is asked so long after its unasked answer was due, this often with such pauses, and as often again
+// with every keepalive: a lossy way must not leave the NAT unknown.
 inline constexpr Duration kNatTestAfter = std::chrono::milliseconds(200);
 inline constexpr int kNatTests = 3;
 inline constexpr Duration kNatTestPause = std::chrono::milliseconds(300);
