@@ -92,25 +92,26 @@ Expected expected(const Kind& a, const Kind& b) {
 
 struct Climate {
   Weather weather;
-  Duration direct_within;  // most pairs
+  Duration direct_within;
+  Duration guessed_within;
   Duration talk_within;
   Duration longest_gap;  // between two frames, ten a second, that are relayed
 };
 
 // The bound without loss: 3 s. Until the first probe there is a handshake, which may go through the relay: two round
 // trips of two hops each; then a probe that opens the other side's filter and one that passes it: 3 round trips. That
-// is 10 delays on top in all. With loss the probes are repeated after growing pauses, so there a bound holds
-// for 19 pairs of 20.
+// is 10 delays on top in all. With loss the probes are repeated after growing pauses, and guessing is a matter of luck:
+// there the bound holds for most pairs, and the others get there later.
 Climate climate_of(std::uint64_t seed) {
   switch (seed % 4) {
     case 1:
-      return {{milliseconds(5), milliseconds(1), 0, 0}, seconds(3), milliseconds(500), milliseconds(200)};
+      return {{milliseconds(5), milliseconds(1), 0, 0}, seconds(3), seconds(3), milliseconds(500), milliseconds(200)};
     case 2:
-      return {{milliseconds(40), milliseconds(20), 0.01, 0.01}, seconds(4), seconds(5), seconds(1)};
+      return {{milliseconds(40), milliseconds(20), 0.01, 0.01}, seconds(4), seconds(4), seconds(5), seconds(1)};
     case 3:
-      return {{milliseconds(100), milliseconds(50), 0.05, 0.01}, seconds(8), seconds(10), seconds(2)};
+      return {{milliseconds(100), milliseconds(50), 0.05, 0.01}, seconds(4), seconds(10), seconds(10), seconds(2)};
     default:
-      return {{milliseconds(250), milliseconds(50), 0.20, 0.02}, seconds(150), seconds(20), seconds(5)};
+      return {{milliseconds(250), milliseconds(50), 0.20, 0.02}, seconds(6), seconds(30), seconds(20), seconds(5)};
   }
 }
 
@@ -123,6 +124,25 @@ std::string evidence(World& world, int a, int b) {
   for (const PathEvent& e : why->events) out += "\n  " + std::to_string(in_seconds(e.ago)) + " s ago: " + e.what;
   return out;
 }
+
+// How long it took, pair by pair.
+class Times {
+ public:
+  void add(Duration time, std::string what) { times_.emplace_back(time, std::move(what)); }
+  void expect_within(Duration limit, double part, const char* what) {
+    ASSERT_FALSE(times_.empty());
+    std::sort(times_.begin(), times_.end());
+    const auto at = [&](double p) -> const auto& {
+      return times_[static_cast<std::size_t>(p * static_cast<double>(times_.size() - 1))];
+    };
+    std::printf("    %s: median %.2f s, 95 %% %.2f s, longest %.2f s\n", what, in_seconds(at(0.5).first),
+                in_seconds(at(0.95).first), in_seconds(at(1).first));
+    EXPECT_LE(in_seconds(at(part).first), in_seconds(limit)) << at(part).second;
+  }
+
+ private:
+  std::vector<std::pair<Duration, std::string>> times_;
+};
 
 class Zoo : public testing::TestWithParam<std::uint64_t> {
  protected:
@@ -143,7 +163,10 @@ class Zoo : public testing::TestWithParam<std::uint64_t> {
 
 TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
   const Climate climate = climate_of(GetParam());
-  std::vector<std::pair<Duration, std::string>> times;
+  Times plain;
+  Times by_guessing;
+  std::size_t guessed = 0;
+  std::vector<std::string> missed;
   for (std::size_t i = 0; i < all_kinds().size(); ++i) {
     for (std::size_t j = i; j < all_kinds().size(); ++j) {
       const Kind& a = all_kinds()[i];
@@ -160,10 +183,16 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
       EXPECT_TRUE(talk.run_until([&] { return talk.talked(); }, climate.talk_within));
       const Expected should = expected(a, b);
       if (should == Expected::direct || should == Expected::guessed) {
+        guessed += should == Expected::guessed ? 1 : 0;
         if (!talk.run_until([&] { return talk.direct(); }, minutes(3))) {
-          ADD_FAILURE() << "stays relayed" << evidence(world, 0, 1) << evidence(world, 1, 0);
+          const std::string what = "stays relayed" + evidence(world, 0, 1) + evidence(world, 1, 0);
+          if (should == Expected::guessed && climate.weather.loss > 0.1) {
+            missed.push_back(a.name + " against " + b.name + what);
+          } else {
+            ADD_FAILURE() << what;
+          }
         } else {
-          times.emplace_back(talk.since_begin(), a.name + " against " + b.name);
+          (should == Expected::guessed ? by_guessing : plain).add(talk.since_begin(), a.name + " against " + b.name);
         }
       } else if (should == Expected::relayed) {
         talk.run(seconds(15));
@@ -175,12 +204,11 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
       }
     }
   }
-  std::sort(times.begin(), times.end());
-  ASSERT_FALSE(times.empty());
-  std::printf("    direct: median %.2f s, 95 %% %.2f s, longest %.2f s\n", in_seconds(times[times.size() / 2].first),
-              in_seconds(times[times.size() * 19 / 20].first), in_seconds(times.back().first));
-  const auto& most = climate.weather.loss == 0 ? times.back() : times[times.size() * 19 / 20];
-  EXPECT_LE(in_seconds(most.first), in_seconds(climate.direct_within)) << most.second;
+  // Where every fifth datagram is lost, one pair of twenty may miss three bursts of guesses.
+  EXPECT_LE(missed.size() * 20, guessed) << (missed.empty() ? "" : missed.front());
+  const bool all = climate.weather.loss == 0;
+  plain.expect_within(climate.direct_within, all ? 1 : 0.95, "direct");
+  by_guessing.expect_within(climate.guessed_within, all ? 0.95 : 0.9, "direct by guessing");
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Zoo, testing::ValuesIn(seeds()),
