@@ -102,6 +102,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     refuse({std::move(why), !out_for_good, false, out_for_good, unknown}, out);
   } else if (std::holds_alternative<wire::ReportRequest>(message)) {
     out.events.push_back(ReportRequested{});
+  } else if (auto* relay = std::get_if<wire::Relay>(&message)) {
+    out.events.push_back(Relayed{std::move(relay->datagrams)});
   } else if (std::holds_alternative<wire::Ping>(message)) {
     send(wire::Pong{}, out, now);
   }
@@ -173,6 +175,18 @@ ClientConnection::Outputs ClientConnection::announce(std::vector<Candidate> cand
   std::erase_if(candidates, [](const Candidate& c) { return !c.endpoint.valid(); });
   if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
   if (welcomed_ && !ended_) send(wire::Candidates{std::move(candidates)}, out, now);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::relay_here(bool here, Instant now) {
+  Outputs out;
+  if (welcomed_ && !ended_) send(wire::RelayHere{here}, out, now);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::relay(std::vector<Bytes> datagrams, Instant now) {
+  Outputs out;
+  if (welcomed_ && !ended_ && !datagrams.empty()) send(wire::Relay{std::move(datagrams)}, out, now);
   return out;
 }
 

@@ -54,7 +54,11 @@ struct Refused {
   bool removed = false;           // from the network, by its administrator
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
 };
-using ClientEvent = std::variant<Welcomed, ListChanged, ListRefused, ReportRequested, Refused>;
+// Datagrams that the server relayed in this connection.
+struct Relayed {
+  std::vector<Bytes> datagrams;
+};
+using ClientEvent = std::variant<Welcomed, ListChanged, ListRefused, ReportRequested, Relayed, Refused>;
 
 class ClientConnection {
  public:
@@ -75,6 +79,9 @@ class ClientConnection {
   // Tells the server where this node may be reached; nothing before Welcomed. At most kMaxCandidates, the rest is cut.
   Outputs announce(std::vector<Candidate> candidates, Instant now);
 
+  // Whether what is relayed to us shall come in this connection, and what we want relayed. Nothing before Welcomed.
+  Outputs relay_here(bool here, Instant now);
+  Outputs relay(std::vector<Bytes> datagrams, Instant now);
   // Answers ReportRequested. Nothing without a connection.
   Outputs report(TrafficReport report, Instant now);
 

@@ -85,9 +85,9 @@ void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, I
     if (!plain)
       return reject(id, c, c.authenticated() ? "sent a forged message" : "did not prove the network key", out, now);
     c.last_received = now;
-    const auto message = wire::decode(*plain);
+    auto message = wire::decode(*plain);
     if (!message) return reject(id, c, "was closed: " + message.error().what, out, now);
-    on_message(id, c, *message, out, now);
+    on_message(id, c, std::move(*message), out, now);
   }
 }
 
@@ -158,6 +158,25 @@ Server::Outputs Server::on_deadline(Instant now) {
 Instant Server::next_deadline() const {
   const Instant tell_at = rejections_.untold > 0 ? rejections_.since + kRejectionPeriod : kNever;
   return std::min({check_at_, push_at_, tell_at});
+}
+
+Server::Outputs Server::relay(MemberId member, std::vector<Bytes> datagrams) {
+  Outputs out;
+  const auto it = by_member_.find(member);
+  if (it == by_member_.end() || datagrams.empty()) return out;
+  send(it->second, connections_.at(it->second), wire::Relay{std::move(datagrams)}, out);
+  return out;
+}
+
+std::optional<ConnId> Server::connection_of(MemberId member) const {
+  const auto it = by_member_.find(member);
+  if (it == by_member_.end()) return std::nullopt;
+  return it->second;
+}
+
+MemberId Server::member_of(ConnId id) const {
+  const auto it = connections_.find(id);
+  return it == connections_.end() ? MemberId{} : it->second.member;
 }
 
 const Credentials* Server::credentials(MemberId member) const {

@@ -70,6 +70,8 @@ class Server {
     std::vector<ConnId> to_close;  // after what is to be sent
     std::vector<ServerEvent> events;
     std::vector<std::pair<MemberId, TrafficReport>> reports;
+    std::vector<std::pair<MemberId, bool>> relay_here;             // see wire::RelayHere
+    std::vector<std::pair<MemberId, std::vector<Bytes>>> relayed;  // datagrams that came in a control connection
   };
   Outputs on_open(ConnId id, const Endpoint& from, Instant now);
   Outputs on_bytes(ConnId id, ByteView bytes, Instant now);
@@ -84,6 +86,11 @@ class Server {
   // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
   Result<Outputs> remove(std::string_view name, Instant now);
 
+  // Datagrams for a member in its control connection.
+  Outputs relay(MemberId member, std::vector<Bytes> datagrams);
+  // The connection of a member, and the other way round.
+  std::optional<ConnId> connection_of(MemberId member) const;
+  MemberId member_of(ConnId id) const;  // value 0: none
   // Null unless the member is connected.
   const Credentials* credentials(MemberId member) const;
   std::optional<Endpoint> connected_from(MemberId member) const;
@@ -127,7 +134,7 @@ class Server {
 
   // server_messages.cc: what a client says.
   void on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out, Instant now);
-  void on_message(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out, Instant now);
+  void on_message(ConnId id, Connection& c, wire::ControlMessage message, Outputs& out, Instant now);
   void on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now);
   void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
   void on_candidates(Connection& c, const wire::Candidates& message);

@@ -26,7 +26,9 @@ bool is_multicast(const IpAddress& ip) {
 
 // Nobody can be reached there, or too many.
 bool useless(const IpAddress& ip) {
-  return ip.is_unspecified() || ip.is_loopback() || is_multicast(ip);
+  // 0100::/64 is for discarding (RFC 6666); here it stands for control connections, and nobody else's.
+  const bool discard = load_be64(ip.bytes.data()) == 0x0100000000000000U;
+  return ip.is_unspecified() || ip.is_loopback() || is_multicast(ip) || discard;
 }
 
 }  // namespace
@@ -62,11 +64,13 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
   reject(id, c, "speaks " + versions, out, now);
 }
 
-void Server::on_message(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out, Instant now) {
+void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, Outputs& out, Instant now) {
   if (const auto* hello = std::get_if<wire::Hello>(&message)) return on_hello(id, c, *hello, out, now);
   if (!c.authenticated()) return reject(id, c, "did not say hello", out, now);
   if (const auto* candidates = std::get_if<wire::Candidates>(&message)) return on_candidates(c, *candidates);
   if (std::holds_alternative<wire::Ping>(message)) return send(id, c, wire::Pong{}, out);
+  if (auto* relay = std::get_if<wire::Relay>(&message)) out.relayed.emplace_back(c.member, std::move(relay->datagrams));
+  if (const auto* relay = std::get_if<wire::RelayHere>(&message)) out.relay_here.emplace_back(c.member, relay->here);
   if (const auto* report = std::get_if<TrafficReport>(&message)) {
     // One for each question: nobody makes us work by sending more.
     if (std::exchange(c.report_awaited, false)) out.reports.emplace_back(c.member, *report);

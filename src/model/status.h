@@ -68,6 +68,7 @@ struct PeerStatus {
   Member member;
   PathKind path = PathKind::none;
   std::optional<Endpoint> endpoint;         // where datagrams go: the peer's, or the relay's
+  bool over_tcp = false;                    // relayed by the server inside our control connection
   std::optional<Duration> since_handshake;  // age of the session in use
   std::optional<Duration> round_trip;       // last measured on the path in use
   std::string aead;                         // "" without a session
@@ -98,6 +99,7 @@ struct ClientStatus {
   std::optional<Endpoint> server;    // the connection in use or last tried
   std::string server_note;           // why it is not connected, one sentence
   std::optional<Endpoint> observed;  // our data socket as the server sees it
+  bool relay_over_tcp = false;       // the server does not answer by UDP
   NatStatus nat;
   std::uint64_t list_version = 0;
   std::uint16_t data_port = 0;  // local UDP port
@@ -115,6 +117,7 @@ struct ServerMemberStatus {
   std::optional<Endpoint> data;     // bound UDP endpoint
   TrafficTotals relayed;            // relayed for this sender (forwarded), and to it (sent)
   std::optional<Duration> uptime;   // of its program, as it told last
+  bool over_tcp = false;            // what is relayed to it goes into its control connection
 };
 
 struct ServerStatus {

@@ -21,13 +21,14 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   if (!fatal) fatal = std::move(other.fatal);
 }
 
-ClientNode::ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng,
+ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng,
                        dataplane::Published<dataplane::PeerTable>& published)
     : params_(std::move(params)),
       rng_(rng),
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
               params_.peers.rekey_after_packets, params_.peers.relay_for_others},
              udp, rng, published),
+      udp_(udp),
       bind_(udp) {}
 
 ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant now) {
@@ -144,6 +145,7 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, other, now);
   peers_.set_relay(bind_.server(), welcome.relay_tag, bind_.bound(), now);
   relay_tag_ = welcome.relay_tag;
+  bind_awaited_since_ = now;
   announce(out, now);
 }
 
@@ -166,6 +168,35 @@ void ClientNode::on_event(const control::ReportRequested&, ClientOutputs& out, I
                             peer.path, peer.round_trip, peer.why_relayed});
   }
   out.merge(take(connection_->report(std::move(report), now), now));
+}
+
+void ClientNode::on_event(const control::Relayed& relayed, ClientOutputs&, Instant) {
+  const std::size_t taken = udp_.arrive(kServerRelay, relayed.datagrams);
+  counters().drop(Drop::congested, relayed.datagrams.size() - taken);
+}
+
+// Only while a connection is there and UDP has failed; kNever else.
+Instant ClientNode::relay_here_at() const {
+  if (!admitted_ || relay_here_ || bind_.bound()) return kNever;
+  return bind_.lost() ? bind_awaited_since_ : bind_awaited_since_ + kRelayHereAfter;
+}
+
+void ClientNode::relay_here(bool here, ClientOutputs& out, Instant now) {
+  if (relay_here_ == here || !connection_) return;
+  relay_here_ = here;
+  out.merge(take(connection_->relay_here(here, now), now));
+  if (!here) return udp_.close(kServerRelay);
+  udp_.open(kServerRelay);
+  peers_.set_relay(dataplane::stream_endpoint(kServerRelay), relay_tag_, true, now);
+}
+
+ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
+  std::size_t too_old = 0;
+  (void)udp_.take_waiting();
+  auto datagrams = udp_.take(kServerRelay, std::min(room, kMaxRelayedRoom), now, too_old);
+  counters().drop(Drop::congested, too_old);
+  if (!connection_) return {};
+  return take(connection_->relay(std::move(datagrams), now), now);
 }
 
 void ClientNode::on_event(const control::ListRefused& refused, ClientOutputs& out, Instant) {
@@ -214,6 +245,10 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   // Only a connection that lasted ends the backing off: two computers with one key would replace each other for ever.
   if (admitted_ && now - admitted_at_ >= kLastingConnection) failures_ = 0;
   admitted_ = false;
+  if (std::exchange(relay_here_, false)) {
+    udp_.close(kServerRelay);
+    peers_.set_relay(bind_.server(), relay_tag_, bind_.bound(), now);
+  }
   const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
   ++failures_;
   connect_at_ =
@@ -248,7 +283,8 @@ void ClientNode::on_wake(Duration late, ClientOutputs& out, Instant now) {
 void ClientNode::look_anew(Instant now) {
   // The relay knows the old address only, until the bind is answered.
   bind_.refresh(now);
-  peers_.set_relay(bind_.server(), relay_tag_, false, now);
+  bind_awaited_since_ = now;
+  if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, false, now);
   peers_.on_network_change(now);
   // A server that could not be reached may be now.
   if (!connection_ && connect_at_ != kNever) connect_at_ = now;
@@ -275,7 +311,10 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
       const bool moved = bind_.observed() != before_main;
       if (bind_.all_observed() != before) announce(out, now);
       peers_.set_own_nat(bind_.nat(), now);
-      if (bind_.bound()) peers_.set_relay(bind_.server(), relay_tag_, true, now);
+      if (bind_.bound()) {
+        relay_here(false, out, now);
+        peers_.set_relay(bind_.server(), relay_tag_, true, now);
+      }
       // The NAT made its mapping to the server anew, so likely those to the peers as well.
       if (moved && before_main) peers_.on_network_change(now);
     }
@@ -301,9 +340,11 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
   peers_.set_own_nat(bind_.nat(), now);
   if (!was_lost && bind_.lost()) {
     out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
-                        ": nothing can be relayed. Allow UDP to this port in the firewalls between.");
-    peers_.set_relay(bind_.server(), relay_tag_, false, now);
+                        ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
+                        "port in the firewalls between.");
+    if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, false, now);
   }
+  if (now >= relay_here_at()) relay_here(true, out, now);
   peers_.on_deadline(now);
   if (peers_.take_relay_doubt()) bind_.verify(now);
   if (now >= keep_at_) out.keep_network = unkept_network();
@@ -317,7 +358,7 @@ std::optional<Bytes> ClientNode::unkept_network() {
 }
 
 Instant ClientNode::next_deadline() const {
-  Instant at = std::min({connect_at_, keep_at_, bind_.next_deadline(), peers_.next_deadline()});
+  Instant at = std::min({connect_at_, keep_at_, relay_here_at(), bind_.next_deadline(), peers_.next_deadline()});
   if (connection_) at = std::min(at, connection_->next_deadline());
   return at;
 }
@@ -341,6 +382,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.server_note = admitted_ ? "" : server_note_;
   s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
   s.nat = peers_.own_nat();
+  s.relay_over_tcp = relay_here_;
   s.list_version = members_.version();
   s.data_port = params_.data_port;
   s.port_mappings = port_mappings_;
@@ -349,6 +391,11 @@ ClientStatus ClientNode::status(Instant now) const {
   s.connections_established = connections_established_;
   s.drops = nonzero_drops(peers_.counters());
   s.peers = peers_.status(now);
+  for (PeerStatus& peer : s.peers) {
+    if (!peer.endpoint || !dataplane::is_stream(*peer.endpoint)) continue;
+    peer.over_tcp = true;
+    peer.endpoint = server_;
+  }
   return s;
 }
 

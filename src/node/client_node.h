@@ -15,6 +15,7 @@
 #include "control/client_connection.h"
 #include "control/network_key.h"
 #include "dataplane/peer_table.h"
+#include "dataplane/stream_port.h"
 #include "dataplane/upcall.h"
 #include "model/status.h"
 #include "node/bind.h"
@@ -34,6 +35,8 @@ inline constexpr std::array<Duration, 6> kReconnect = {std::chrono::milliseconds
 inline constexpr Duration kKeepNetworkAfter = std::chrono::seconds(5);
 // A deadline that is met so late: the machine slept, and the world may have changed meanwhile.
 inline constexpr Duration kSlept = std::chrono::seconds(2);
+// A server that has not answered by UDP so long after the welcome relays inside the control connection.
+inline constexpr Duration kRelayHereAfter = std::chrono::seconds(1);
 inline constexpr Duration kLastingConnection = std::chrono::seconds(10);
 // A server that hangs up without a word may be restarting; when it does so again and again, it does not know us.
 inline constexpr int kSilentRefusals = 4;
@@ -68,7 +71,8 @@ struct ClientOutputs {
 
 class ClientNode {
  public:
-  ClientNode(ClientParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published);
+  ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng,
+             dataplane::Published<dataplane::PeerTable>& published);
 
   ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
   // `all`: the addresses that the server is known by, this one among them.
@@ -81,6 +85,8 @@ class ClientNode {
   ClientOutputs on_mapped(std::vector<PortMapping> mappings, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ClientOutputs on_deadline(Instant now);
+  // The control connection has room for about so many bytes of what waits to be relayed.
+  ClientOutputs on_stream_room(std::size_t room, Instant now);
   Instant next_deadline() const;
   // What keep_network would have got a little later: for an orderly end.
   std::optional<Bytes> unkept_network();
@@ -98,11 +104,14 @@ class ClientNode {
   void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
   void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
+  void on_event(const control::Relayed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
   void recall(NetworkCache cache, ClientOutputs& out, Instant now);
   void set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now);
   void on_wake(Duration late, ClientOutputs& out, Instant now);
+  void relay_here(bool here, ClientOutputs& out, Instant now);
+  Instant relay_here_at() const;
   void look_anew(Instant now);
   void announce(ClientOutputs& out, Instant now);
   void connection_lost(std::string why, ClientOutputs& out, Instant now);
@@ -111,8 +120,11 @@ class ClientNode {
   ClientParams params_;
   Rng& rng_;
   Peers peers_;
+  dataplane::StreamPort& udp_;
   Bind bind_;
   std::uint32_t relay_tag_ = 0;
+  bool relay_here_ = false;  // what is relayed goes inside the control connection
+  Instant bind_awaited_since_{};
   std::optional<control::ClientConnection> connection_;
   MemberList members_;
   crypto::Signature list_signature_{};

@@ -15,7 +15,7 @@ void ServerOutputs::merge(ServerOutputs&& other) {
   std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
 }
 
-ServerNode::ServerNode(registry::Registry& registry, ServerParams params, ports::UdpPort& udp, Rng& rng,
+ServerNode::ServerNode(registry::Registry& registry, ServerParams params, dataplane::StreamPort& udp, Rng& rng,
                        dataplane::Published<dataplane::RelayTable>& published, Instant now)
     : registry_(registry),
       params_(std::move(params)),
@@ -65,10 +65,19 @@ ServerOutputs ServerNode::take(control::Server::Outputs from, Instant now) {
     std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });
     reports_.take(member, report, now);
   }
+  for (const auto& [member, here] : from.relay_here) on_relay_here(member, here);
+  for (auto& [member, datagrams] : from.relayed) {
+    const std::size_t all = datagrams.size();
+    if (const std::size_t taken = udp_.arrive(member, std::move(datagrams)); taken < all) {
+      counters_.drop(Drop::congested, all - taken);
+    }
+  }
   // Credentials change only with a connection, so what was bound under older ones ends here.
   const auto ended = std::erase_if(bound_, [&](const auto& entry) {
     const control::Credentials* now_valid = control_.credentials(entry.first);
-    return now_valid == nullptr || now_valid->relay_tag != entry.second.tag;
+    const bool over = now_valid == nullptr || now_valid->relay_tag != entry.second.tag;
+    if (over) udp_.close(entry.first);
+    return over;
   });
   if (ended > 0) publish();
   return out;
@@ -82,6 +91,39 @@ ServerOutputs ServerNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   return out;
 }
 
+// Null unless the member is connected.
+ServerNode::Bound* ServerNode::bound_of(MemberId member) {
+  const control::Credentials* credentials = control_.credentials(member);
+  if (credentials == nullptr) return nullptr;
+  const auto [it, added] = bound_.try_emplace(member);
+  if (added) it->second.tag = credentials->relay_tag;
+  return &it->second;
+}
+
+void ServerNode::on_relay_here(MemberId member, bool here) {
+  Bound* bound = bound_of(member);
+  if (bound == nullptr || bound->here == here) return;
+  bound->here = here;
+  here ? udp_.open(member) : udp_.close(member);
+  publish();
+}
+
+std::vector<control::ConnId> ServerNode::streams_waiting() {
+  std::vector<control::ConnId> out;
+  for (const MemberId member : udp_.take_waiting()) {
+    if (const auto id = control_.connection_of(member)) out.push_back(*id);
+  }
+  return out;
+}
+
+ServerOutputs ServerNode::on_stream_room(control::ConnId id, std::size_t room, Instant now) {
+  const MemberId member = control_.member_of(id);
+  std::size_t too_old = 0;
+  auto datagrams = udp_.take(member, std::min(room, kMaxRelayedRoom), now, too_old);
+  counters_.drop(Drop::congested, too_old);
+  return take(control_.relay(member, std::move(datagrams)), now);
+}
+
 void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now) {
   counters_.received(1, datagram.bytes.size());
   const auto request = wire::parse_bind_request(datagram.bytes);
@@ -92,9 +134,8 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   const auto mac = crypto::mac16(credentials->bind_key.view(), {bytes.first(bytes.size() - wire::kMacSize)});
   if (!crypto::constant_time_equal(mac, bytes.last(wire::kMacSize))) return counters_.drop(Drop::unauthorised);
 
-  const auto [it, added] = bound_.try_emplace(request->member);
-  Bound& bound = it->second;
-  if (added) bound.tag = credentials->relay_tag;
+  if (dataplane::is_stream(datagram.arrival.from)) return counters_.drop(Drop::malformed);
+  Bound& bound = *bound_of(request->member);
   const dataplane::Arrival& arrival = datagram.arrival;
   const Endpoint& from = arrival.from;
   bool moved = false;
@@ -125,8 +166,9 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
 void ServerNode::publish() {
   auto table = std::make_shared<dataplane::RelayTable>();
   for (const auto& [id, bound] : bound_) {
-    if (!bound.endpoint.valid()) continue;
-    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, 0, bound.counters});
+    const Endpoint at = bound.here ? dataplane::stream_endpoint(id) : bound.endpoint;
+    if (!at.valid()) continue;
+    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, at, 0, bound.counters});
     table->tag_of.emplace(id, bound.tag);
   }
   published_.publish(std::move(table));
@@ -148,7 +190,8 @@ ServerStatus ServerNode::status(Instant now) const {
     m.control = control_.connected_from(id);
     m.uptime = reports_.uptime(id);
     if (const auto it = bound_.find(id); it != bound_.end()) {
-      m.data = it->second.endpoint;
+      if (it->second.endpoint.valid()) m.data = it->second.endpoint;
+      m.over_tcp = it->second.here;
       m.relayed = totals_of(*it->second.counters);
     }
     s.members.push_back(std::move(m));

@@ -15,8 +15,10 @@
 #include "control/server.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/relay.h"
+#include "dataplane/stream_port.h"
 #include "dataplane/upcall.h"
 #include "model/status.h"
+#include "node/bind.h"
 #include "node/traffic_reports.h"
 #include "ports/udp.h"
 #include "registry/registry.h"
@@ -41,7 +43,7 @@ struct ServerOutputs {
 
 class ServerNode {
  public:
-  ServerNode(registry::Registry& registry, ServerParams params, ports::UdpPort& udp, Rng& rng,
+  ServerNode(registry::Registry& registry, ServerParams params, dataplane::StreamPort& udp, Rng& rng,
              dataplane::Published<dataplane::RelayTable>& published, Instant now);
 
   ServerOutputs on_open(control::ConnId id, const Endpoint& from, Instant now);
@@ -49,6 +51,10 @@ class ServerNode {
   ServerOutputs on_closed(control::ConnId id, Instant now);
   ServerOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ServerOutputs on_deadline(Instant now);
+  // The control connections for which relayed datagrams wait, when the port says that some do.
+  std::vector<control::ConnId> streams_waiting();
+  // This connection has room for about so many bytes of them.
+  ServerOutputs on_stream_room(control::ConnId id, std::size_t room, Instant now);
   Instant next_deadline() const { return control_.next_deadline(); }
   // Asks all members what they counted; status() has it when they have answered.
   ServerOutputs request_reports(Instant now);
@@ -60,19 +66,22 @@ class ServerNode {
 
  private:
   struct Bound {
-    Endpoint endpoint;
+    Endpoint endpoint;  // by UDP; !valid(): none yet
+    bool here = false;  // what is relayed to it goes into its control connection
     std::uint32_t tag = 0;
     std::uint64_t last_number = 0;
     std::uint64_t last_observed_number = 0;  // of requests that only ask how they are seen
     std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   };
   ServerOutputs take(control::Server::Outputs from, Instant now);
+  Bound* bound_of(MemberId member);
+  void on_relay_here(MemberId member, bool here);
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
   void publish();
 
   registry::Registry& registry_;
   ServerParams params_;
-  ports::UdpPort& udp_;
+  dataplane::StreamPort& udp_;
   dataplane::Published<dataplane::RelayTable>& published_;
   control::Server control_;
   std::map<MemberId, Bound> bound_;

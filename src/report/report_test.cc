@@ -112,16 +112,16 @@ TEST(StatusJson, FieldNamesAreStable) {
       names(client),
       "address connections_established data_port device drops list_version mac name nat network observed_endpoint "
       "peers port_mappings program "
-      "public_key server traffic uptime_seconds version ");
-  EXPECT_EQ(
-      names(client["peers"][0]),
-      "address aead aead_library endpoint how_to_mend id last_handshake_seconds mac name nat online path public_key "
-      "round_trip_ms traffic version why_relayed ");
+      "public_key relay_over_tcp server traffic uptime_seconds version ");
+  EXPECT_EQ(names(client["peers"][0]),
+            "address aead aead_library endpoint how_to_mend id last_handshake_seconds mac name nat online over_tcp "
+            "path public_key "
+            "round_trip_ms traffic version why_relayed ");
   EXPECT_EQ(names(server),
             "connections_established drops list_version members network pairs port port_mappings program traffic "
             "uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
-            "address control_endpoint data_endpoint id mac name online public_key relayed uptime_seconds "
+            "address control_endpoint data_endpoint id mac name online over_tcp public_key relayed uptime_seconds "
             "version ");
   EXPECT_EQ(names(server["pairs"][0]),
             "bytes_received bytes_sent from packets_received packets_sent path reason round_trip_ms to ");
@@ -182,6 +182,18 @@ TEST(Text, StatusOfAClient) {
             "sent        1.44 GB in 10 packets\n"
             "received    999 B in 5 packets\n"
             "dropped     3 replayed\n");
+}
+
+TEST(Text, RelayedOverTcp) {
+  ClientStatus client = client_status();
+  client.relay_over_tcp = true;
+  client.peers[0].path = PathKind::relayed;
+  client.peers[0].over_tcp = true;
+  EXPECT_THAT(status_text(to_json(client)), testing::HasSubstr("not answered by the server: relayed over TCP\n"));
+  EXPECT_THAT(peers_text(to_json(client)), testing::HasSubstr("relayed over TCP  "));
+  ServerStatus server = server_status();
+  server.members[0].over_tcp = true;
+  EXPECT_THAT(members_text(to_json(server)), testing::HasSubstr("  over TCP  "));
 }
 
 TEST(Text, StatusOfAServer) {

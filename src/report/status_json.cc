@@ -71,6 +71,7 @@ json peer_json(const PeerStatus& peer) {
   json out = member_json(peer.member);
   out["path"] = name_of(peer.path);
   out["endpoint"] = or_null(peer.endpoint);
+  out["over_tcp"] = peer.over_tcp;
   out["last_handshake_seconds"] = peer.since_handshake ? json(seconds(*peer.since_handshake)) : json(nullptr);
   out["round_trip_ms"] = milliseconds(peer.round_trip);
   out["aead"] = or_null(peer.aead);
@@ -102,6 +103,7 @@ json to_json(const ClientStatus& s) {
               {"mac", nullptr},
               {"data_port", s.data_port},
               {"observed_endpoint", or_null(s.observed)},
+              {"relay_over_tcp", s.relay_over_tcp},
               {"server", {{"connected", s.connected}, {"endpoint", or_null(s.server)}, {"note", s.server_note}}},
               {"peers", json::array()}};
   if (s.self) {
@@ -130,6 +132,7 @@ json to_json(const ServerStatus& s) {
     json member = member_json(m.member);
     member["control_endpoint"] = or_null(m.control);
     member["data_endpoint"] = or_null(m.data);
+    member["over_tcp"] = m.over_tcp;
     member["uptime_seconds"] = m.uptime ? json(seconds(*m.uptime)) : json(nullptr);
     member["relayed"] = traffic_json(m.relayed);
     out["members"].push_back(std::move(member));

@@ -75,6 +75,10 @@ json list(const json& status, const char* field) {
   return it != status.end() && it->is_array() ? *it : json::array();
 }
 
+std::string path_of(const json& peer) {
+  return show(peer, "path") + (flag(peer, "over_tcp") ? " over TCP" : "");
+}
+
 std::string peer_counts(const json& status) {
   std::size_t total = 0, online = 0, direct = 0, relayed = 0;
   for (const json& peer : list(status, "peers")) {
@@ -100,14 +104,17 @@ std::string client_text(const json& status) {
   std::string link = flag(server, "connected") ? "connected to " : "not connected; last tried ";
   link += show(server, "endpoint");
   if (!flag(server, "connected") && show(server, "note") != "-") link += ": " + show(server, "note");
-  Rows rows = {{"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
-               {"name", show(status, "name")},
-               {"address", show(status, "address") + " on " + show(status, "device")},
-               {"MAC", show(status, "mac")},
-               {"network", network_line(status)},
-               {"server", link},
-               {"UDP port", show(status, "data_port") + ", seen by the server as " + show(status, "observed_endpoint")},
-               {"peers", peer_counts(status)}};
+  Rows rows = {
+      {"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
+      {"name", show(status, "name")},
+      {"address", show(status, "address") + " on " + show(status, "device")},
+      {"MAC", show(status, "mac")},
+      {"network", network_line(status)},
+      {"server", link},
+      {"UDP port", show(status, "data_port") + (flag(status, "relay_over_tcp")
+                                                    ? ", not answered by the server: relayed over TCP"
+                                                    : ", seen by the server as " + show(status, "observed_endpoint"))},
+      {"peers", peer_counts(status)}};
   mapping_rows(status, rows);
   traffic_rows(status, rows);
   return columns(rows);
@@ -141,7 +148,7 @@ std::string peers_text(const json& status) {
     const auto rtt = peer.find("round_trip_ms");
     const std::string handshake = age(peer, "last_handshake_seconds");
     rows.push_back({show(peer, "name"), show(peer, "address"), show(peer, "mac"),
-                    flag(peer, "online") || show(peer, "path") != "none" ? show(peer, "path") : "offline",
+                    flag(peer, "online") || show(peer, "path") != "none" ? path_of(peer) : "offline",
                     show(peer, "endpoint"), handshake == "-" ? handshake : handshake + " ago",
                     rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
                     amount(traffic, "sent"), amount(traffic, "received")});
@@ -156,8 +163,8 @@ std::string members_text(const json& status) {
   for (const json& member : members) {
     rows.push_back({show(member, "name"), show(member, "address"), show(member, "mac"),
                     flag(member, "online") ? "yes" : "no", show(member, "control_endpoint"),
-                    show(member, "data_endpoint"), human_bytes(number(part(member, "relayed"), "bytes_forwarded")),
-                    show(member, "version")});
+                    flag(member, "over_tcp") ? "over TCP" : show(member, "data_endpoint"),
+                    human_bytes(number(part(member, "relayed"), "bytes_forwarded")), show(member, "version")});
   }
   return columns(rows);
 }

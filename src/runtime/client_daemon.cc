@@ -25,6 +25,7 @@
 #include "runtime/run.h"
 #include "runtime/server_link.h"
 #include "runtime/service.h"
+#include "runtime/tcp_stream.h"
 #include "runtime/unix_time.h"
 #include "runtime/worker.h"
 
@@ -72,6 +73,7 @@ class ClientDaemon {
   Reporter::Sources sources();
   HttpPages pages();
   void act(node::ClientOutputs out);
+  void relay_stream();
   std::vector<std::uint16_t> server_ports() const;
   void log_members();
   void look_at_addresses();
@@ -95,6 +97,7 @@ class ClientDaemon {
   std::optional<os::ClientState> state_;
   std::unique_ptr<os::LinuxTap> tap_;
   std::unique_ptr<os::LinuxUdp> udp_;
+  std::optional<dataplane::StreamPort> port_;
   std::unique_ptr<os::NetlinkLink> link_;
   std::unique_ptr<os::AddressMonitor> monitor_;
   dataplane::Published<dataplane::PeerTable> published_;
@@ -178,6 +181,11 @@ Result<void> ClientDaemon::prepare() {
   if (!udp && cache) udp = os::LinuxUdp::open({});
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
+  port_.emplace(
+      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_stream(); }); },
+      [this] {
+        if (worker_) worker_->wake();
+      });
   auto link = os::NetlinkLink::open(tap_->name());
   if (!link) return link.error();
   link_ = std::move(*link);
@@ -200,7 +208,7 @@ Result<void> ClientDaemon::prepare() {
   params.data_port = udp_->local_port();
   params.enrolled = *enrolment == server_key_;
   params.cache = std::move(cache);
-  node_.emplace(std::move(params), *udp_, rng_, published_);
+  node_.emplace(std::move(params), *port_, rng_, published_);
 
   server_.emplace(
       loop_.io(), settings_.servers,
@@ -213,14 +221,15 @@ Result<void> ClientDaemon::prepare() {
                            [this](std::string why) {
                              act(node_->on_server_closed(std::move(why), os::now()));
                              tell_waiting();
-                           }});
+                           },
+                           [this] { relay_stream(); }});
   return start_worker();
 }
 
 Result<void> ClientDaemon::start_worker() {
-  auto outbound = std::make_shared<dataplane::Outbound>(*tap_, *udp_, node_->counters());
+  auto outbound = std::make_shared<dataplane::Outbound>(*tap_, *port_, node_->counters());
   const os::TapOptions& tap = tap_->options();
-  auto inbound = std::make_shared<dataplane::Inbound>(*tap_, *udp_, node_->counters(),
+  auto inbound = std::make_shared<dataplane::Inbound>(*tap_, *port_, node_->counters(),
                                                       l2::Offloads{tap.tso, tap.uso, tap.checksum});
   auto view = std::make_shared<dataplane::Published<dataplane::PeerTable>::View>();
   auto worker = Worker::start(
@@ -274,6 +283,12 @@ void ClientDaemon::start_mapper() {
       act(node_->on_mapped(std::move(r.mappings), os::now()));
     });
   });
+}
+
+// Something waits to be relayed inside the control connection, or there is room in it again.
+void ClientDaemon::relay_stream() {
+  if (!worker_ || server_->backlog() >= kStreamRoom) return;
+  act(node_->on_stream_room(kStreamRoom - server_->backlog(), os::now()));
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {

@@ -75,6 +75,8 @@ class ServerDaemon {
   HttpPages pages();
   void adopt(tcp::socket socket);
   void act(node::ServerOutputs out);
+  void relay_streams();
+  void relay_stream(control::ConnId id);
   ServerStatus status() const;
   void ask_members();
   Result<std::string> reload(const ConfText& conf);
@@ -90,6 +92,7 @@ class ServerDaemon {
   std::unique_ptr<os::SqliteStore> store_;
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<os::LinuxUdp> udp_;
+  std::optional<dataplane::StreamPort> port_;
   dataplane::Published<dataplane::RelayTable> published_;
   std::optional<node::ServerNode> node_;
   std::map<control::ConnId, std::shared_ptr<TcpStream>> streams_;
@@ -143,11 +146,16 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   auto udp = os::LinuxUdp::open({.port = settings_.port});
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
+  port_.emplace(
+      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_streams(); }); },
+      [this] {
+        if (worker_) worker_->wake();
+      });
   on_key(key);
   if (auto listening = listen(); !listening) return listening;
   // They were for the receive buffer's size and for ports below 1024; all sockets are open.
   os::drop_network_capabilities();
-  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port, settings_.also_port}, *udp_, rng_,
+  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port, settings_.also_port}, *port_, rng_,
                 published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
             std::to_string(registry_->members().size()) + " members are enrolled.");
@@ -166,7 +174,7 @@ Result<void> ServerDaemon::listen() {
 }
 
 Result<void> ServerDaemon::start_worker() {
-  auto relay = std::make_shared<dataplane::Relay>(*udp_, node_->counters());
+  auto relay = std::make_shared<dataplane::Relay>(*port_, node_->counters());
   auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
   auto worker = Worker::start(
       {udp_->fd(), udp_->side_fd()},
@@ -239,7 +247,20 @@ void ServerDaemon::adopt(tcp::socket socket) {
                  [this, id](const std::string&) {
                    streams_.erase(id);
                    act(node_->on_closed(id, os::now()));
-                 }});
+                 },
+                 [this, id] { relay_stream(id); }});
+}
+
+// Something waits to be relayed inside control connections.
+void ServerDaemon::relay_streams() {
+  if (!worker_) return;
+  for (const control::ConnId id : node_->streams_waiting()) relay_stream(id);
+}
+
+void ServerDaemon::relay_stream(control::ConnId id) {
+  const auto it = streams_.find(id);
+  if (it == streams_.end() || it->second->backlog() >= kStreamRoom) return;
+  act(node_->on_stream_room(id, kStreamRoom - it->second->backlog(), os::now()));
 }
 
 void ServerDaemon::act(node::ServerOutputs out) {

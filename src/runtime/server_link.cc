@@ -170,7 +170,8 @@ void ServerLink::connect(std::vector<std::uint16_t> ports) {
                          [impl](std::string why) {
                            impl->stream.reset();
                            impl->handlers.on_closed(std::move(why));
-                         }});
+                         },
+                         [impl] { impl->handlers.on_drained(); }});
     impl->handlers.on_connected(server);
   };
   race->on_lost = [impl = impl_](std::string why) {
@@ -182,6 +183,10 @@ void ServerLink::connect(std::vector<std::uint16_t> ports) {
 
 void ServerLink::send(Bytes bytes) {
   if (impl_->stream) impl_->stream->send(std::move(bytes));
+}
+
+std::size_t ServerLink::backlog() const {
+  return impl_->stream ? impl_->stream->backlog() : 0;
 }
 
 void ServerLink::close() {

@@ -25,6 +25,7 @@ class ServerLink {
     std::function<void(std::string why)> on_failed;  // no address could be reached
     std::function<void(ByteView bytes)> on_bytes;
     std::function<void(std::string why)> on_closed;  // by the other end or by an error, never by close()
+    std::function<void()> on_drained;                // all that was sent is the kernel's
   };
 
   ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, Handlers handlers);
@@ -37,6 +38,7 @@ class ServerLink {
   void connect(std::vector<std::uint16_t> ports);
   // Queues bytes. More than kMaxBacklog waiting: the connection is closed, as its other end has stopped reading.
   void send(Bytes bytes);
+  std::size_t backlog() const;
   // Sends what is queued, then closes. No handler is called for this connection any more.
   void close();
 

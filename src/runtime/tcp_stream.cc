@@ -1,11 +1,18 @@
 #include "runtime/tcp_stream.h"
 
+#include <netinet/tcp.h>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
 
 namespace eps::runtime {
 namespace asio = boost::asio;
 using asio::ip::tcp;
+
+namespace {
+using NotSentLowWater = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>;
+constexpr int kUnsent = 32 * 1024;  // bytes that the kernel holds unsent
+}  // namespace
 
 Endpoint to_endpoint(const tcp::endpoint& endpoint) {
   Endpoint out;
@@ -23,6 +30,8 @@ TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog)
     : socket_(std::move(socket)), linger_(socket_.get_executor()), max_backlog_(max_backlog) {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  // What waits, waits with us: there control messages overtake what is relayed.
+  socket_.set_option(NotSentLowWater(kUnsent), ignored);
 }
 
 void TcpStream::start(Handlers handlers) {
@@ -55,7 +64,8 @@ void TcpStream::send(Bytes bytes) {
 
 void TcpStream::write() {
   if (queue_.empty()) {
-    writing_ = false;
+    const bool wrote = std::exchange(writing_, false);
+    if (wrote && !closing_) return handlers_.on_drained();
     if (closing_) {
       boost::system::error_code ignored;
       linger_.cancel();

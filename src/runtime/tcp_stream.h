@@ -16,16 +16,22 @@ namespace eps::runtime {
 
 Endpoint to_endpoint(const boost::asio::ip::tcp::endpoint& endpoint);
 
+// What is relayed inside a control connection is queued only while less than this waits, so that control messages never
+// wait for long.
+inline constexpr std::size_t kStreamRoom = 32 * 1024;
+
 class TcpStream : public std::enable_shared_from_this<TcpStream> {
  public:
   struct Handlers {
     std::function<void(ByteView bytes)> on_bytes;
     std::function<void(std::string why)> on_closed;  // once; not after close()
+    std::function<void()> on_drained = [] {};        // all that was queued is the kernel's
   };
   TcpStream(boost::asio::ip::tcp::socket socket, std::size_t max_backlog);
   void start(Handlers handlers);
   // What does not fit the backlog ends the connection: its other end has stopped reading.
   void send(Bytes bytes);
+  std::size_t backlog() const { return backlog_; }
   // Writes out what is queued, for at most kLinger, then closes. No handler is called any more.
   void close();
 

@@ -18,22 +18,26 @@ constexpr Duration kSpin = std::chrono::microseconds(30);
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Pump pump, Notify notify) {
-  os::UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!stop) return make_error(Errc::exhausted, "Cannot make an eventfd: too many open files.", errno);
-  std::unique_ptr<Worker> worker(new Worker(std::move(fds), std::move(stop), std::move(pump), std::move(notify)));
+  os::UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake) return make_error(Errc::exhausted, "Cannot make an eventfd: too many open files.", errno);
+  std::unique_ptr<Worker> worker(new Worker(std::move(fds), std::move(wake), std::move(pump), std::move(notify)));
   worker->thread_ = std::thread([w = worker.get()] { w->run(); });
   return worker;
 }
 
-Worker::Worker(std::vector<int> fds, os::UniqueFd stop, Pump pump, Notify notify)
-    : fds_(std::move(fds)), stop_(std::move(stop)), pump_(std::move(pump)), notify_(std::move(notify)) {}
+Worker::Worker(std::vector<int> fds, os::UniqueFd wake, Pump pump, Notify notify)
+    : fds_(std::move(fds)), wake_(std::move(wake)), pump_(std::move(pump)), notify_(std::move(notify)) {}
 
 Worker::~Worker() {
   stopping_.store(true, std::memory_order_relaxed);
-  const std::uint64_t one = 1;
-  // An eventfd's first write cannot fail.
-  [[maybe_unused]] const ssize_t n = write(stop_.get(), &one, sizeof one);
+  wake();
   thread_.join();
+}
+
+void Worker::wake() {
+  const std::uint64_t one = 1;
+  // Fails only when billions are in it already.
+  [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof one);
 }
 
 std::vector<dataplane::Upcall> Worker::take_upcalls() {
@@ -59,9 +63,11 @@ void Worker::deliver(dataplane::Upcalls& upcalls) {
 void Worker::wait() {
   std::vector<pollfd> polled;
   for (const int fd : fds_) polled.push_back({fd, POLLIN, 0});
-  polled.push_back({stop_.get(), POLLIN, 0});
+  polled.push_back({wake_.get(), POLLIN, 0});
   while (poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
   }
+  std::uint64_t wakes = 0;
+  [[maybe_unused]] const ssize_t n = read(wake_.get(), &wakes, sizeof wakes);
 }
 
 void Worker::run() {

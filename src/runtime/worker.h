@@ -29,17 +29,19 @@ class Worker {
   // Ends the thread and joins it.
   ~Worker();
 
+  // Makes it look for work: something came by another way than the descriptors. Any thread.
+  void wake();
   // The upcalls since the last call. Any thread.
   std::vector<dataplane::Upcall> take_upcalls();
 
  private:
-  Worker(std::vector<int> fds, os::UniqueFd stop, Pump pump, Notify notify);
+  Worker(std::vector<int> fds, os::UniqueFd wake, Pump pump, Notify notify);
   void run();
   void deliver(dataplane::Upcalls& upcalls);
   void wait();
 
   std::vector<int> fds_;
-  os::UniqueFd stop_;  // an eventfd
+  os::UniqueFd wake_;  // an eventfd
   std::atomic<bool> stopping_{false};
   Pump pump_;
   Notify notify_;

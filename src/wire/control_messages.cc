@@ -58,6 +58,15 @@ std::optional<ControlMessage> take(const proto::MemberDelta& from) {
   return out;
 }
 
+std::optional<ControlMessage> take(const proto::Relay& from) {
+  Relay out;
+  if (from.datagrams_size() > static_cast<int>(kMaxRelayedPerMessage)) return std::nullopt;
+  for (const std::string& datagram : from.datagrams()) {
+    out.datagrams.emplace_back(as_view(datagram).begin(), as_view(datagram).end());
+  }
+  return out;
+}
+
 std::optional<ControlMessage> take(const proto::Refused& from) {
   if (from.sentence().size() > kMaxSentence) return std::nullopt;
   const auto code = from.code() <= 3 ? static_cast<RefusalCode>(from.code()) : RefusalCode::other;
@@ -118,6 +127,12 @@ void put(const Pong&, proto::Envelope& out) {
 void put(const Resync&, proto::Envelope& out) {
   out.mutable_resync();
 }
+void put(const Relay& from, proto::Envelope& out) {
+  for (const Bytes& datagram : from.datagrams) out.mutable_relay()->add_datagrams(datagram.data(), datagram.size());
+}
+void put(const RelayHere& from, proto::Envelope& out) {
+  out.mutable_relay_here()->set_here(from.here);
+}
 void put(const ReportRequest&, proto::Envelope& out) {
   out.mutable_report_request();
 }
@@ -166,6 +181,12 @@ Result<ControlMessage> decode(ByteView bytes) {
       break;
     case proto::Envelope::kResync:
       out = Resync{};
+      break;
+    case proto::Envelope::kRelay:
+      out = take(envelope.relay());
+      break;
+    case proto::Envelope::kRelayHere:
+      out = RelayHere{envelope.relay_here().here()};
       break;
     case proto::Envelope::kReportRequest:
       out = ReportRequest{};

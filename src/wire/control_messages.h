@@ -60,12 +60,20 @@ struct Refused {
 
 struct Ping {};
 struct Pong {};
-struct Resync {};          // the client's list does not match its digest: send the whole list
+struct Resync {};  // the client's list does not match its digest: send the whole list
+// Datagrams inside the control connection (dataplane/stream_port.h).
+inline constexpr std::size_t kMaxRelayedPerMessage = 512;
+struct Relay {
+  std::vector<Bytes> datagrams;
+};
+struct RelayHere {
+  bool here = false;
+};
 struct ReportRequest {};   // the server asks for a TrafficReport
 struct UnknownMessage {};  // of a newer version and not mandatory: to be skipped
 
 using ControlMessage = std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest,
-                                    TrafficReport, UnknownMessage>;
+                                    TrafficReport, Relay, RelayHere, UnknownMessage>;
 
 // REQUIRES: the limits are kept; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);

@@ -6,8 +6,10 @@
 """
 
 import socket
+import time
 
-from lab import wait_until
+from lab import Pinger, wait_until
+from wire import transfer
 
 MAIN = 43439
 
@@ -39,3 +41,82 @@ def test_the_other_port_is_taken(network):
     code, said = network.server(host=host, start=False, also_port=443).start().failed()
     assert code == 1
     assert "TCP port 443" in said and "choose another --also-port" in said
+
+
+def over_tcp(client, other):
+    peer = client.peers()[other.name]
+    return peer["path"] == "relayed" and peer["over_tcp"]
+
+
+def test_without_udp_everything_is_relayed_over_tcp(network):
+    network.server()
+    host = network.host("a")
+    host.drop("meta l4proto udp")
+    a, b, c = network.client("a", host=host), network.client("b"), network.client("c")
+    a.wait_sees(b, c)
+    a.wait_status(lambda s: s["relay_over_tcp"], "is relayed over TCP", 5)
+    assert a.ping(b, 10) == 10
+    assert c.ping(a, 10) == 10
+    assert over_tcp(a, b) and over_tcp(a, c) and not b.peers()["a"]["over_tcp"]
+    assert "relayed over TCP" in a.eps("peers") and "relayed over TCP" in a.eps("status")
+    assert "over TCP" in network.the_server.eps("members")
+    assert b.ping(c) == 3
+    b.wait_path(c, "direct")
+    a.wait_log("goes over the TCP connection")
+
+
+def test_two_without_udp(network):
+    """A stream through the server's two TCP connections, while others talk beside it."""
+    network.server()
+    hosts = [network.host(name) for name in "ab"]
+    for host in hosts:
+        host.drop("meta l4proto udp")
+    a, b = (network.client(name, host=host) for name, host in zip("ab", hosts))
+    c = network.client("c")
+    a.wait_sees(b, c)
+    b.wait_sees(a, c)
+    assert a.ping(b) == 3
+    beside = Pinger(c.host, a.address, 0.1)
+    sent, came, seconds = transfer(a.host, b.host, b.address, 20_000_000)
+    assert sent == came
+    pings, answers = beside.stop()
+    print(f"20 MB over TCP in {seconds:.1f} s; {answers} of {pings} pings to the same member answered meanwhile")
+    assert answers >= pings * 0.8
+    assert over_tcp(a, b) and over_tcp(b, a)
+    assert all(m["online"] for m in network.the_server.members().values()), "their control messages got through"
+
+
+def test_only_tcp_443(network):
+    network.server(also_port=443)
+    host = network.host("a")
+    host.drop("meta l4proto udp")
+    host.drop("oifname eth0 tcp dport != 443")
+    a, b = network.client("a", host=host, also_port=443), network.client("b")
+    a.wait_sees(b)
+    a.wait_status(lambda s: s["relay_over_tcp"], "is relayed over TCP", 5)
+    assert a.ping(b, 10) == 10
+    sent, came, _ = transfer(b.host, a.host, a.address, 3_000_000)
+    assert sent == came
+
+
+def test_udp_comes_and_goes(network):
+    network.server()
+    host = network.host("a")
+    host.drop("meta l4proto udp")
+    a, b = network.client("a", host=host), network.client("b")
+    a.wait_sees(b)
+    a.wait_status(lambda s: s["relay_over_tcp"], "is relayed over TCP", 5)
+    pinger = Pinger(a.host, b.address, 0.1)
+    wait_until(lambda: over_tcp(a, b), "is relayed over TCP")
+    host.drop_nothing()
+    a.wait_status(lambda s: not s["relay_over_tcp"], "is back on UDP", 10)
+    a.wait_path(b, "direct", 20)
+    sent, received = pinger.stop()
+    assert sent - received <= 1, "from TCP to UDP nothing is lost"
+    pinger = Pinger(a.host, b.address, 0.1)
+    time.sleep(4)
+    host.drop("meta l4proto udp")
+    wait_until(lambda: over_tcp(a, b), "is relayed over TCP again", 20)
+    wait_until(lambda: a.ping(b, 1) == 1, "a reaches b", 10)
+    sent, received = pinger.stop()
+    print(f"from UDP to TCP {sent - received} pings are lost, one every 0.1 s")

@@ -299,6 +299,37 @@ TEST_P(Sim, AClientThatSleptIsBackAtOnce) {
   EXPECT_TRUE(world.everybody_talks(seconds(1)));
 }
 
+TEST_P(Sim, WhoeverCannotSendUdpToTheServerIsRelayedOverTcp) {
+  World world(options(4));
+  for (const int peer : {0, 2, 3}) world.block_udp(1, peer, true);
+  world.block_udp(1, kServer, true);
+  world.block_udp(2, kServer, true);
+  world.block_udp(2, 3, true);
+  join(world, 4);
+  EXPECT_TRUE(world.everybody_talks(seconds(5)));
+  const auto status = [&](int c) { return world.client(c).status(world.clock().now()); };
+  EXPECT_TRUE(status(1).relay_over_tcp && status(2).relay_over_tcp);
+  EXPECT_FALSE(status(0).relay_over_tcp || status(3).relay_over_tcp);
+  for (const PeerStatus& peer : status(1).peers) {
+    EXPECT_TRUE(peer.path == PathKind::relayed && peer.over_tcp) << peer.member.name;
+  }
+  for (const PeerStatus& peer : status(2).peers) {
+    EXPECT_EQ(peer.path == PathKind::direct, peer.member.name == "c0") << peer.member.name;
+  }
+  world.block_udp(1, kServer, false);
+  EXPECT_TRUE(world.run_until([&] { return !status(1).relay_over_tcp; }, seconds(5)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "by UDP again";
+  world.block_udp(1, kServer, true);
+  EXPECT_TRUE(world.run_until([&] { return status(1).relay_over_tcp; }, seconds(40)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  world.stop_server();
+  world.run_for(seconds(5));
+  EXPECT_FALSE(status(1).relay_over_tcp);
+  world.start_server();
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  EXPECT_TRUE(world.everybody_talks(seconds(5)));
+}
+
 TEST_P(Sim, SilentWhenIdle) {
   World world(options(4));
   join(world, 4);

@@ -59,11 +59,18 @@ void World::start_server() {
       control::NetworkKey{s.registry->identity().keys.public_key, s.registry->identity().enrolment.clone()});
   s.udp = std::make_unique<SimUdp>(network_, s.host, kDefaultPort);
   network_.attach(*s.udp);
-  s.published = std::make_unique<dataplane::Published<dataplane::RelayTable>>();
-  s.node = std::make_unique<node::ServerNode>(*s.registry, node::ServerParams{"sim", kDefaultPort}, *s.udp, rng_,
-                                              *s.published, clock_.now());
-  s.relay = std::make_unique<dataplane::Relay>(*s.udp, s.node->counters());
   const std::uint64_t life = ++s.life;
+  const auto soon = [this, life](void (World::*step)()) {
+    clock_.at(clock_.now(), [this, life, step] {
+      if (life == server_.life) (this->*step)();
+    });
+  };
+  s.port = std::make_unique<dataplane::StreamPort>(
+      *s.udp, [soon] { soon(&World::relay_streams); }, [soon] { soon(&World::pump_server); });
+  s.published = std::make_unique<dataplane::Published<dataplane::RelayTable>>();
+  s.node = std::make_unique<node::ServerNode>(*s.registry, node::ServerParams{"sim", kDefaultPort}, *s.port, rng_,
+                                              *s.published, clock_.now());
+  s.relay = std::make_unique<dataplane::Relay>(*s.port, s.node->counters());
   s.udp->on_readable = [this] { pump_server(); };
   network_.listen(s.host, kDefaultPort, [this, life](std::shared_ptr<SimStream> stream, Endpoint from) {
     if (life != server_.life) return stream->close();
@@ -90,6 +97,7 @@ void World::stop_server() {
   server_.relay.reset();
   server_.node.reset();
   server_.registry.reset();
+  server_.port.reset();
   server_.udp.reset();
   server_.woken_at = kNever;
 }
@@ -98,6 +106,13 @@ void World::start_client(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   k.udp = std::make_unique<SimUdp>(network_, k.host, kClientPort);
   network_.attach(*k.udp);
+  const auto soon = [this, c, life = ++k.life](void (World::*step)(int)) {
+    clock_.at(clock_.now(), [this, c, life, step] {
+      if (life == clients_[static_cast<std::size_t>(c)].life) (this->*step)(c);
+    });
+  };
+  k.port = std::make_unique<dataplane::StreamPort>(
+      *k.udp, [soon] { soon(&World::relay_stream); }, [soon] { soon(&World::pump_client); });
   k.tap = std::make_unique<SimTap>();
   k.tap->on_frame = [this, c](Bytes frame) { on_frame(c, frame); };
   k.published = std::make_unique<dataplane::Published<dataplane::PeerTable>>();
@@ -113,11 +128,10 @@ void World::start_client(int c) {
   params.data_port = kClientPort;
   params.enrolled = k.enrolled;
   if (auto cache = control::decode_cache_file(k.kept_network)) params.cache = std::move(*cache);
-  k.node = std::make_unique<node::ClientNode>(std::move(params), *k.udp, rng_, *k.published);
-  k.outbound = std::make_unique<dataplane::Outbound>(*k.tap, *k.udp, k.node->counters());
-  k.inbound = std::make_unique<dataplane::Inbound>(*k.tap, *k.udp, k.node->counters(), l2::Offloads{});
+  k.node = std::make_unique<node::ClientNode>(std::move(params), *k.port, rng_, *k.published);
+  k.outbound = std::make_unique<dataplane::Outbound>(*k.tap, *k.port, k.node->counters());
+  k.inbound = std::make_unique<dataplane::Inbound>(*k.tap, *k.port, k.node->counters(), l2::Offloads{});
   k.fatal.clear();
-  ++k.life;
   k.udp->on_readable = [this, c] { pump_client(c); };
   act(c, k.node->start(network_.addresses(k.host), clock_.now()));
 }
@@ -130,6 +144,7 @@ void World::stop_client(int c) {
   k.outbound.reset();
   k.node.reset();
   k.tap.reset();
+  k.port.reset();
   k.udp.reset();
   k.woken_at = kNever;
 }
@@ -222,6 +237,26 @@ void World::pump_client(int c) {
     moved = k.inbound->pump(table, clock_.now(), upcalls);
     moved += k.outbound->pump(table, clock_.now(), upcalls);
     if (!upcalls.empty()) act(c, k.node->on_upcalls(upcalls.take(), clock_.now()));
+  }
+}
+
+// Streams have room for everything: what waits leaves at once.
+void World::relay_stream(int c) {
+  Client& k = clients_[static_cast<std::size_t>(c)];
+  for (bool more = true; more && k.node;) {
+    auto out = k.node->on_stream_room(node::kMaxRelayedRoom, clock_.now());
+    more = !out.to_server.empty();
+    act(c, std::move(out));
+  }
+}
+
+void World::relay_streams() {
+  for (const control::ConnId id : server_.node->streams_waiting()) {
+    for (bool more = true; more;) {
+      auto out = server_.node->on_stream_room(id, node::kMaxRelayedRoom, clock_.now());
+      more = !out.to_send.empty();
+      act(std::move(out));
+    }
   }
 }
 
@@ -374,7 +409,8 @@ bool World::all_admitted() const {
   return std::all_of(clients_.begin(), clients_.end(), [&](const Client& k) {
     if (!k.node) return true;
     const ClientStatus status = k.node->status(clock_.now());
-    return status.connected && status.observed && status.list_version == server_.registry->version();
+    return status.connected && (status.observed || status.relay_over_tcp) &&
+           status.list_version == server_.registry->version();
   });
 }
 

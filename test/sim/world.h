@@ -115,6 +115,7 @@ class World {
     HostId host = 0;
     test::MemoryStore store;
     std::unique_ptr<SimUdp> udp;
+    std::unique_ptr<dataplane::StreamPort> port;
     std::unique_ptr<dataplane::Published<dataplane::RelayTable>> published;
     std::unique_ptr<registry::Registry> registry;
     std::unique_ptr<node::ServerNode> node;
@@ -135,6 +136,7 @@ class World {
     std::uint64_t next_number = 1;
     // Of one life.
     std::unique_ptr<SimUdp> udp;
+    std::unique_ptr<dataplane::StreamPort> port;
     std::unique_ptr<SimTap> tap;
     std::unique_ptr<dataplane::Published<dataplane::PeerTable>> published;
     std::unique_ptr<node::ClientNode> node;
@@ -152,6 +154,8 @@ class World {
   void act(node::ServerOutputs out);
   void pump_client(int c);
   void pump_server();
+  void relay_stream(int c);
+  void relay_streams();
   void check_progress(Instant& last, int& count) const;
   void arm(int c);
   void arm_server();

@@ -1,0 +1,82 @@
+#pragma once
+
+// Datagrams inside the control connection, for members whose network blocks UDP to the server. All else goes on as
+// with UDP: what is sent to "a stream", an endpoint in the discard-only prefix 0100::/64 (RFC 6666), gathers in a
+// bounded queue until the control thread has room in the TCP connection for it, and what arrives in the connection is
+// received like a datagram from that endpoint.
+//
+// Nothing here waits for TCP: a queue that is full drops the newest datagram, and what waited for longer than kMaxAge
+// is dropped instead of sent, as it is of no use to anybody. So a slow member delays nobody else, and TCP over TCP does
+// not pile up.
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/time.h"
+#include "ports/udp.h"
+
+namespace eps::dataplane {
+
+// The stream of the member's control connection; on a client that to the server is the one of kServerRelay.
+Endpoint stream_endpoint(MemberId member);
+bool is_stream(const Endpoint& endpoint);
+
+class StreamPort final : public ports::UdpPort {
+ public:
+  static constexpr std::size_t kMaxQueued = 256 * 1024;   // bytes that wait for one stream
+  static constexpr std::size_t kMaxArrived = 512 * 1024;  // bytes of one stream that wait for the worker
+  static constexpr Duration kMaxAge = std::chrono::milliseconds(250);
+
+  // `on_queued`: something waits for a stream; called by any thread, once until the next take_waiting(). `on_arrived`:
+  // something waits for receive(); called by the thread of arrive().
+  StreamPort(ports::UdpPort& udp, std::function<void()> on_queued, std::function<void()> on_arrived)
+      : udp_(udp), on_queued_(std::move(on_queued)), on_arrived_(std::move(on_arrived)) {}
+
+  std::size_t receive(std::span<ports::RxDatagram> out) override;
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
+  std::optional<Side> open_side() override { return udp_.open_side(); }
+  void close_side(ports::SocketId socket) override { udp_.close_side(socket); }
+
+  // The control thread's side. What is sent to a stream that is not open is lost.
+  void open(MemberId member);
+  void close(MemberId member);
+  // The streams for which something waits.
+  std::vector<MemberId> take_waiting();
+  // Takes about `room` bytes off a queue, oldest first. `too_old` counts what was dropped instead.
+  std::vector<Bytes> take(MemberId member, std::size_t room, Instant now, std::size_t& too_old);
+  // Datagrams came in the control connection. Returns how many found room.
+  std::size_t arrive(MemberId member, std::vector<Bytes> datagrams);
+
+ private:
+  struct Queued {
+    Bytes bytes;
+    Instant since = kNever;  // when the control thread saw it first; senders have no clock
+  };
+  struct Stream {
+    std::deque<Queued> queue;
+    std::size_t queued = 0;   // bytes
+    std::size_t arrived = 0;  // bytes in arrived_
+  };
+  struct Arrived {
+    MemberId member;
+    Bytes bytes;
+  };
+  std::size_t enqueue(const ports::TxDatagram& run);
+
+  ports::UdpPort& udp_;
+  std::function<void()> on_queued_;
+  std::function<void()> on_arrived_;
+  std::mutex mutex_;
+  std::map<MemberId, Stream> streams_;         // open ones; guarded by mutex_
+  std::deque<Arrived> arrived_;                // guarded by mutex_
+  bool told_ = false;                          // on_queued was called; guarded by mutex_
+  std::atomic<std::size_t> arrived_count_{0};  // spares the receiver the lock
+  std::vector<Arrived> lent_;                  // what the last receive() handed out; the receiver's
+};
+
+}  // namespace eps::dataplane

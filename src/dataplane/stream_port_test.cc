@@ -1,0 +1,139 @@
+#include "dataplane/stream_port.h"
+
+#include <gtest/gtest.h>
+
+namespace eps::dataplane {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Remembers what was sent and has what a test puts in.
+class FakeUdp final : public ports::UdpPort {
+ public:
+  std::size_t receive(std::span<ports::RxDatagram> out) override {
+    std::size_t n = 0;
+    for (; n < out.size() && n < waiting.size(); ++n) out[n] = waiting[n];
+    waiting.clear();
+    return n;
+  }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
+    for (const auto& d : datagrams) sent.push_back(d.to);
+    return datagrams.size();
+  }
+  std::optional<Side> open_side() override { return std::nullopt; }
+  void close_side(ports::SocketId) override {}
+  std::vector<ports::RxDatagram> waiting;
+  std::vector<Endpoint> sent;
+};
+
+class StreamPortTest : public testing::Test {
+ protected:
+  std::size_t send(const Endpoint& to, std::size_t size, std::uint16_t segment = 0) {
+    const Bytes bytes(size, std::byte{7});
+    const ports::TxDatagram out{to, bytes, segment};
+    return port_.send({&out, 1});
+  }
+  std::vector<Bytes> take(MemberId member, std::size_t room = 1'000'000) {
+    return port_.take(member, room, now_, too_old_);
+  }
+  std::vector<Endpoint> receive() {
+    std::array<ports::RxDatagram, 8> runs;
+    std::vector<Endpoint> out;
+    for (const auto& run : std::span(runs).first(port_.receive(runs))) out.push_back(run.from);
+    return out;
+  }
+
+  FakeUdp udp_;
+  int queued_ = 0;
+  int arrived_ = 0;
+  StreamPort port_{udp_, [this] { ++queued_; }, [this] { ++arrived_; }};
+  Instant now_{std::chrono::hours(1)};
+  std::size_t too_old_ = 0;
+  const Endpoint elsewhere_{IpAddress::from_v4({0x0a000001}), 7};
+};
+
+TEST_F(StreamPortTest, WhatIsForAStreamWaitsAndTheRestLeaves) {
+  port_.open({3});
+  const Bytes bytes(100, std::byte{1});
+  const std::array out = {ports::TxDatagram{elsewhere_, bytes, 0}, ports::TxDatagram{stream_endpoint({3}), bytes, 0},
+                          ports::TxDatagram{stream_endpoint({3}), bytes, 40}, ports::TxDatagram{elsewhere_, bytes, 0}};
+  EXPECT_EQ(port_.send(out), 4U);
+  EXPECT_EQ(udp_.sent, std::vector<Endpoint>({elsewhere_, elsewhere_}));
+  EXPECT_EQ(queued_, 1) << "told once until somebody looks";
+  EXPECT_EQ(port_.take_waiting(), std::vector<MemberId>{{3}});
+  const auto got = take({3});
+  ASSERT_EQ(got.size(), 4U);
+  EXPECT_EQ(got[0].size(), 100U);
+  EXPECT_EQ(got[1].size(), 40U) << "a run is cut";
+  EXPECT_EQ(got[3].size(), 20U);
+  EXPECT_TRUE(port_.take_waiting().empty());
+  send(stream_endpoint({3}), 1);
+  EXPECT_EQ(queued_, 2);
+}
+
+TEST_F(StreamPortTest, AStreamThatIsNotOpenTakesNothing) {
+  EXPECT_EQ(send(stream_endpoint({3}), 10), 0U);
+  port_.open({3});
+  Endpoint near = stream_endpoint({3});
+  near.ip.bytes[9] = std::byte{1};
+  EXPECT_EQ(send(near, 10), 0U);
+  EXPECT_EQ(send(stream_endpoint({3}), 10), 1U);
+  port_.close({3});
+  EXPECT_TRUE(take({3}).empty());
+  EXPECT_TRUE(udp_.sent.empty()) << "and none of it leaves by UDP";
+}
+
+TEST_F(StreamPortTest, AFullQueueDropsTheNewestAndNobodyElses) {
+  port_.open({1});
+  port_.open({2});
+  std::size_t sent = 0;
+  for (int i = 0; i < 1000; ++i) sent += send(stream_endpoint({1}), 1000);
+  EXPECT_EQ(sent, StreamPort::kMaxQueued / 1000);
+  EXPECT_EQ(send(stream_endpoint({2}), 1000), 1U);
+  EXPECT_EQ(take({2}).size(), 1U);
+  EXPECT_EQ(take({1}, 10'000).size(), 10U);
+  EXPECT_EQ(send(stream_endpoint({1}), 1000), 1U) << "room again";
+}
+
+TEST_F(StreamPortTest, WhatWaitedTooLongIsDropped) {
+  port_.open({1});
+  for (int i = 0; i < 10; ++i) send(stream_endpoint({1}), 100);
+  EXPECT_EQ(take({1}, 300).size(), 3U);
+  now_ += StreamPort::kMaxAge + milliseconds(1);
+  send(stream_endpoint({1}), 50);
+  const auto got = take({1});
+  EXPECT_EQ(too_old_, 7U);
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].size(), 50U);
+}
+
+TEST_F(StreamPortTest, WhatArrivesIsReceivedBesideUdp) {
+  port_.open({5});
+  EXPECT_EQ(port_.arrive({5}, std::vector<Bytes>(6, Bytes(10))), 6U);
+  EXPECT_EQ(port_.arrive({6}, {Bytes(10)}), 0U) << "no such stream";
+  EXPECT_EQ(arrived_, 1);
+  Bytes bytes(10);
+  udp_.waiting = {{elsewhere_, bytes, 10}};
+  const Endpoint stream = stream_endpoint({5});
+  EXPECT_EQ(receive(), std::vector<Endpoint>({stream, stream, stream, stream, elsewhere_}));
+  EXPECT_EQ(receive(), std::vector<Endpoint>({stream, stream}));
+  EXPECT_TRUE(receive().empty());
+}
+
+TEST_F(StreamPortTest, AnArrivalBeyondTheRoomIsDropped) {
+  port_.open({5});
+  EXPECT_EQ(port_.arrive({5}, std::vector<Bytes>(1000, Bytes(1000))), StreamPort::kMaxArrived / 1000);
+  while (!receive().empty()) {
+  }
+  EXPECT_EQ(port_.arrive({5}, {Bytes(1000)}), 1U);
+}
+
+TEST_F(StreamPortTest, AForgedSourceIsNoStream) {
+  port_.open({5});
+  Bytes bytes(10);
+  udp_.waiting = {{stream_endpoint({5}), bytes, 10}, {elsewhere_, bytes, 10}};
+  EXPECT_EQ(receive(), std::vector<Endpoint>{elsewhere_});
+}
+
+}  // namespace
+}  // namespace eps::dataplane
