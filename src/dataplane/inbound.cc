@@ -21,7 +21,7 @@ std::size_t Inbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls)
   open_batch(table, now, upcalls);
   // The frames lie in the port's receive buffers, which the next receive overwrites.
   write_out();
-  forwarder_.flush();
+  forwarder_.flush(now);
   return count;
 }
 
@@ -30,14 +30,14 @@ void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Ins
     ByteSpan datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size()));
     rest = rest.subspan(datagram.size());
     Arrival arrival{run.from, run.socket, {}, {}};
-    if (wire::type_of(datagram) == wire::Type::relay && !take_envelope(table, run, datagram, arrival, upcalls))
+    if (wire::type_of(datagram) == wire::Type::relay && !take_envelope(table, run, datagram, arrival, now, upcalls))
       continue;
     take_datagram(table, arrival, datagram, now, upcalls);
   }
 }
 
 bool Inbound::take_envelope(const PeerTable& table, const ports::RxDatagram& run, ByteSpan& datagram, Arrival& arrival,
-                            Upcalls& upcalls) {
+                            Instant now, Upcalls& upcalls) {
   const auto envelope = wire::parse_relay_header(datagram);
   // Only a relay knows the tag that it gave us; anybody else who wraps a datagram is none.
   const auto hop = !envelope ? table.relays.end() : std::ranges::find_if(table.relays, [&](const RelayHop& h) {
@@ -49,7 +49,7 @@ bool Inbound::take_envelope(const PeerTable& table, const ports::RxDatagram& run
     datagram = datagram.subspan(wire::kRelayHeaderSize);
     return true;
   }
-  const Drop drop = table.serves ? forwarder_.forward(*table.serves, run, datagram) : Drop::unauthorised;
+  const Drop drop = table.serves ? forwarder_.forward(*table.serves, run, datagram, now) : Drop::unauthorised;
   if (drop == Drop::no_peer) upcalls.add(RelayWanted{envelope->member});
   if (drop != Drop::none) counters_.drop(drop);
   return false;

@@ -32,7 +32,7 @@ class Inbound {
   void take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls);
   // Takes the envelope off, or forwards the datagram, or drops it. True: go on with what is left.
   bool take_envelope(const PeerTable& table, const ports::RxDatagram& run, ByteSpan& datagram, Arrival& arrival,
-                     Upcalls& upcalls);
+                     Instant now, Upcalls& upcalls);
   void take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now, Upcalls& upcalls);
   // Opens what has gathered for one session and passes it on.
   void open_batch(const PeerTable& table, Instant now, Upcalls& upcalls);

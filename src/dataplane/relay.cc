@@ -2,26 +2,28 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
+#include "dataplane/stream_port.h"
 #include "wire/datagram.h"
 
 namespace eps::dataplane {
 
-std::size_t Relay::pump(const RelayTable& table, Upcalls& upcalls) {
+std::size_t Relay::pump(const RelayTable& table, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
   const std::size_t count = udp_.receive(runs);
-  for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, upcalls);
-  forwarder_.flush();
+  for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);
+  forwarder_.flush(now);
   return count;
 }
 
-void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Upcalls& upcalls) {
+void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls) {
   for (ByteSpan rest = run.bytes; !rest.empty();) {
     const ByteSpan datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size()));
     rest = rest.subspan(datagram.size());
     const auto type = wire::type_of(datagram);
     if (type == wire::Type::relay) {
-      const Drop drop = forwarder_.forward(table, run, datagram);
+      const Drop drop = forwarder_.forward(table, run, datagram, now);
       if (drop != Drop::none) counters_.drop(drop);
     } else if (type == wire::Type::bind_request) {
       if (!upcalls.add(HandshakeDatagram{{run.from, run.socket, {}, {}}, Bytes(datagram.begin(), datagram.end())})) {
@@ -33,7 +35,7 @@ void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Upca
   }
 }
 
-Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram) {
+Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now) {
   const auto header = wire::parse_relay_header(datagram);
   if (!header) return Drop::malformed;
   const auto sender = table.by_tag.find(header->tag);
@@ -41,23 +43,50 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   const auto tag = table.tag_of.find(header->member);
   if (tag == table.tag_of.end()) return Drop::no_peer;
   const RelayMember& destination = table.by_tag.at(tag->second);
+  FairShare& share = share_of(destination.endpoint);
+  if (!share.admit(sender->second.id, datagram.size(), now)) return Drop::congested;
   wire::put_relay_header(datagram.data(), {sender->second.id, destination.tag});
   sender->second.counters->forwarded(1, datagram.size());
   destination.counters->sent(1, datagram.size());
   counters_.received(1, datagram.size());
   counters_.forwarded(1, datagram.size());
-  queue(destination, datagram);
+  queue(destination, datagram, share.admitted(sender->second.id));
   return Drop::none;
 }
 
-void Forwarder::flush() {
-  if (out_.empty()) return;
-  const std::size_t sent = udp_.send(out_);
-  if (sent < out_.size()) counters_.drop(Drop::congested, out_.size() - sent);
-  out_.clear();
+FairShare& Forwarder::share_of(const Endpoint& to) {
+  return is_stream(to) ? stream_shares_[to] : udp_share_;
 }
 
-void Forwarder::queue(const RelayMember& to, ByteSpan datagram) {
+void Forwarder::flush(Instant now) {
+  // By one way out at a time, so that a loss is charged to the right one.
+  for (auto at = out_.begin(); at != out_.end();) {
+    FairShare& share = share_of(at->to);
+    const auto end = std::find_if(at, out_.end(), [&](const auto& d) { return &share_of(d.to) != &share; });
+    if (share.congested(now)) put_least_first(at - out_.begin(), end - out_.begin());
+    const auto sent = static_cast<std::ptrdiff_t>(udp_.send({at, end}));
+    const auto bytes = [](auto from, auto to) {
+      return std::accumulate(from, to, std::size_t{0}, [](std::size_t n, const auto& d) { return n + d.bytes.size(); });
+    };
+    share.on_sent(bytes(at, at + sent), bytes(at + sent, end), now);
+    if (sent < end - at) counters_.drop(Drop::congested, static_cast<std::uint64_t>(end - at - sent));
+    at = end;
+  }
+  out_.clear();
+  sent_before_.clear();
+}
+
+// What does not fit is the end of what is sent.
+void Forwarder::put_least_first(std::ptrdiff_t begin, std::ptrdiff_t end) {
+  std::vector<std::pair<std::size_t, ports::TxDatagram>> sorted;
+  for (auto i = begin; i != end; ++i) {
+    sorted.emplace_back(sent_before_[static_cast<std::size_t>(i)], out_[static_cast<std::size_t>(i)]);
+  }
+  std::ranges::stable_sort(sorted, {}, [](const auto& entry) { return entry.first; });
+  std::ranges::transform(sorted, out_.begin() + begin, [](const auto& entry) { return entry.second; });
+}
+
+void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::size_t sent_before) {
   if (!out_.empty()) {
     ports::TxDatagram& last = out_.back();
     const bool adjacent =
@@ -71,6 +100,7 @@ void Forwarder::queue(const RelayMember& to, ByteSpan datagram) {
     }
   }
   out_.push_back({to.endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket});
+  sent_before_.push_back(sent_before);
 }
 
 }  // namespace eps::dataplane

@@ -8,10 +8,13 @@
 //   2. cut each run into datagrams; whatever is no relay envelope becomes an upcall
 //   3. sender: the envelope's tag must be that of a member bound to exactly this endpoint
 //   4. destination: a bound member; the envelope becomes {sender's id, destination's tag}
-//   5. neighbours for one destination leave as one run
+//   5. while the way out is congested: has the sender had its share (dataplane/fair_share.h)?
+//   6. neighbours for one destination leave as one run
 
+#include <unordered_map>
 #include <vector>
 
+#include "dataplane/fair_share.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
 #include "model/counters.h"
@@ -19,20 +22,25 @@
 
 namespace eps::dataplane {
 
-// Steps 3 to 5. REQUIRES: the datagrams stay where they are until flush().
+// Steps 3 to 6. REQUIRES: the datagrams stay where they are until flush().
 class Forwarder {
  public:
   Forwarder(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters) {}
   // `datagram` is a relay envelope that came as `run` says. Drop::none: it leaves with the next flush().
-  Drop forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram);
-  void flush();
+  Drop forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now);
+  void flush(Instant now);
 
  private:
-  void queue(const RelayMember& to, ByteSpan datagram);
+  void queue(const RelayMember& to, ByteSpan datagram, std::size_t sent_before);
+  FairShare& share_of(const Endpoint& to);
+  void put_least_first(std::ptrdiff_t begin, std::ptrdiff_t end);
 
   ports::UdpPort& udp_;
   Counters& counters_;
   std::vector<ports::TxDatagram> out_;
+  std::vector<std::size_t> sent_before_;  // of each in out_: what its sender has had before it, while that counts
+  FairShare udp_share_;
+  std::unordered_map<Endpoint, FairShare> stream_shares_;  // each control connection is a way out of its own
 };
 
 // The server's data plane.
@@ -40,10 +48,10 @@ class Relay {
  public:
   Relay(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters), forwarder_(udp, counters) {}
   // One batch; returns how many runs were received.
-  std::size_t pump(const RelayTable& table, Upcalls& upcalls);
+  std::size_t pump(const RelayTable& table, Instant now, Upcalls& upcalls);
 
  private:
-  void take_run(const RelayTable& table, const ports::RxDatagram& run, Upcalls& upcalls);
+  void take_run(const RelayTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls);
 
   ports::UdpPort& udp_;
   Counters& counters_;

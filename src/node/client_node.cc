@@ -391,12 +391,21 @@ ClientStatus ClientNode::status(Instant now) const {
   s.connections_established = connections_established_;
   s.drops = nonzero_drops(peers_.counters());
   s.peers = peers_.status(now);
-  for (PeerStatus& peer : s.peers) {
-    if (!peer.endpoint || !dataplane::is_stream(*peer.endpoint)) continue;
-    peer.over_tcp = true;
-    peer.endpoint = server_;
-  }
+  for (PeerStatus& peer : s.peers) tell_stream(peer);
   return s;
+}
+
+std::optional<PeerWhy> ClientNode::why(std::string_view peer, Instant now) const {
+  auto out = peers_.why(peer, now);
+  if (out) tell_stream(out->peer);
+  return out;
+}
+
+// The stream's endpoint is nobody's address: what is shown is the server's.
+void ClientNode::tell_stream(PeerStatus& peer) const {
+  if (!peer.endpoint || !dataplane::is_stream(*peer.endpoint)) return;
+  peer.over_tcp = true;
+  peer.endpoint = server_;
 }
 
 }  // namespace eps::node

@@ -96,7 +96,7 @@ class ClientNode {
   std::uint16_t also_port() const { return also_port_; }
   ClientStatus status(Instant now) const;
   // By the peer's name or address; nullopt: there is no such peer.
-  std::optional<PeerWhy> why(std::string_view peer, Instant now) const { return peers_.why(peer, now); }
+  std::optional<PeerWhy> why(std::string_view peer, Instant now) const;
   Counters& counters() { return peers_.counters(); }
 
  private:
@@ -110,6 +110,7 @@ class ClientNode {
   void recall(NetworkCache cache, ClientOutputs& out, Instant now);
   void set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now);
   void on_wake(Duration late, ClientOutputs& out, Instant now);
+  void tell_stream(PeerStatus& peer) const;
   void relay_here(bool here, ClientOutputs& out, Instant now);
   Instant relay_here_at() const;
   void look_anew(Instant now);

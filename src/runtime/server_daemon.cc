@@ -178,8 +178,8 @@ Result<void> ServerDaemon::start_worker() {
   auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
   auto worker = Worker::start(
       {udp_->fd(), udp_->side_fd()},
-      [this, relay, view](Instant, dataplane::Upcalls& upcalls) {
-        return relay->pump(published_.refresh(*view), upcalls);
+      [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
+        return relay->pump(published_.refresh(*view), now, upcalls);
       },
       [this] {
         boost::asio::post(loop_.io(), [this] {

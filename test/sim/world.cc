@@ -265,7 +265,7 @@ void World::pump_server() {
   dataplane::Published<dataplane::RelayTable>::View view;
   for (std::size_t moved = 1; moved > 0;) {
     dataplane::Upcalls upcalls;
-    moved = server_.relay->pump(server_.published->refresh(view), upcalls);
+    moved = server_.relay->pump(server_.published->refresh(view), clock_.now(), upcalls);
     if (!upcalls.empty()) act(server_.node->on_upcalls(upcalls.take(), clock_.now()));
   }
 }

@@ -1,0 +1,142 @@
+#include "dataplane/relay.h"
+
+#include <gtest/gtest.h>
+
+#include "dataplane/stream_port.h"
+#include "wire/datagram.h"
+
+namespace eps::dataplane {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A way out that takes so many bytes a millisecond, with room for twice as many.
+class SlowUdp final : public ports::UdpPort {
+ public:
+  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
+    std::size_t taken = 0;
+    for (const auto& d : datagrams) {
+      if (d.bytes.size() > room) break;  // full: it and all after it are lost
+      room -= d.bytes.size();
+      ++taken;
+      const std::size_t n = (d.bytes.size() + d.segment_size - 1) / d.segment_size;
+      passed[wire::parse_relay_header(d.bytes)->member] += n;
+      bytes += d.bytes.size();
+    }
+    return taken;
+  }
+  std::optional<Side> open_side() override { return std::nullopt; }
+  void close_side(ports::SocketId) override {}
+  void tick() { room = std::min(room + rate, 2 * rate); }
+
+  std::size_t rate = 0;
+  std::size_t room = 0;
+  std::size_t bytes = 0;
+  std::map<MemberId, std::size_t> passed;  // datagrams by sender
+};
+
+class RelayTest : public testing::Test {
+ protected:
+  RelayTest() {
+    for (std::uint32_t id = 1; id <= 5; ++id) {
+      table_.by_tag[id] = {{id}, id, endpoint(id), 0, std::make_shared<Counters>()};
+      table_.tag_of[{id}] = id;
+    }
+  }
+  static Endpoint endpoint(std::uint32_t id) { return {IpAddress::from_v4({0x0a000000U + id}), 7000}; }
+  void send(std::uint32_t from, std::uint32_t to, std::size_t size, int times) {
+    for (; times > 0; --times) {
+      Bytes& datagram = datagrams_.emplace_back(size);
+      wire::put_relay_header(datagram.data(), {{to}, from});
+      ports::RxDatagram run{endpoint(from), datagram, static_cast<std::uint16_t>(size)};
+      forwarder_.forward(table_, run, datagram, now_);
+    }
+  }
+  void step() {
+    forwarder_.flush(now_);
+    datagrams_.clear();
+    now_ += milliseconds(1);
+    udp_.tick();
+  }
+
+  SlowUdp udp_;
+  Counters counters_;
+  Forwarder forwarder_{udp_, counters_};
+  RelayTable table_;
+  std::deque<Bytes> datagrams_;
+  Instant now_{std::chrono::hours(1)};
+};
+
+TEST_F(RelayTest, AFloodDoesNotStarveAModestSender) {
+  udp_.rate = 10'000;
+  for (int ms = 0; ms < 3000; ++ms) {
+    if (ms == 200) udp_.passed.clear(), udp_.bytes = 0;
+    send(1, 5, 1000, 100);  // ten times what there is, and always first
+    send(2, 5, 500, 1);
+    step();
+  }
+  EXPECT_GT(udp_.passed[{2}], 2800U * 95 / 100);
+  EXPECT_GT(udp_.bytes, 2800U * 10'000 * 85 / 100) << "and the rest is the flood's";
+}
+
+TEST_F(RelayTest, FloodsShareAlike) {
+  udp_.rate = 10'000;
+  for (int ms = 0; ms < 3000; ++ms) {
+    if (ms == 200) udp_.passed.clear();
+    send(1, 5, 1000, 90);
+    send(2, 5, 1000, 30);
+    send(3, 5, 1000, 15);
+    step();
+  }
+  const auto [least, most] = std::minmax({udp_.passed[{1}], udp_.passed[{2}], udp_.passed[{3}]});
+  EXPECT_GT(least * 100, most * 80) << least << " " << most;
+}
+
+TEST_F(RelayTest, WithRoomForAllNothingIsHeldBack) {
+  udp_.rate = 200'000;
+  udp_.tick();
+  for (int ms = 0; ms < 500; ++ms) {
+    send(1, 5, 1000, 100);
+    send(2, 5, 500, 1);
+    step();
+  }
+  EXPECT_EQ(udp_.passed[{1}], 50'000U);
+  EXPECT_EQ(udp_.passed[{2}], 500U);
+}
+
+TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
+  udp_.rate = 1'000'000;
+  udp_.tick();
+  StreamPort port(
+      udp_, [] {}, [] {});
+  port.open({4});
+  table_.by_tag[4].endpoint = stream_endpoint({4});
+  Forwarder forwarder(port, counters_);
+  std::size_t to_stream = 0;
+  for (int ms = 0; ms < 2000; ++ms) {
+    std::deque<Bytes> datagrams;
+    const auto one = [&](std::uint32_t from, std::uint32_t to) {
+      Bytes& datagram = datagrams.emplace_back(1000);
+      wire::put_relay_header(datagram.data(), {{to}, from});
+      forwarder.forward(table_, {endpoint(from), datagram, 1000}, datagram, now_);
+    };
+    for (int i = 0; i < 50; ++i) one(1, 4);  // a flood into the stream of 4
+    one(2, 4);
+    one(1, 5);
+    one(2, 5);
+    forwarder.flush(now_);
+    now_ += milliseconds(1);
+    udp_.tick();
+    std::size_t too_old = 0;
+    for (const Bytes& datagram : port.take({4}, 5000, now_, too_old)) {  // a tenth of the flood
+      if (wire::parse_relay_header(datagram)->member == MemberId{2}) ++to_stream;
+    }
+  }
+  EXPECT_EQ(udp_.passed[{1}], 2000U);
+  EXPECT_EQ(udp_.passed[{2}], 2000U);
+  EXPECT_GT(to_stream, 1600U);
+}
+
+}  // namespace
+}  // namespace eps::dataplane
