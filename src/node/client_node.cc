@@ -265,10 +265,24 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   ClientOutputs out;
   if (addresses == local_addresses_) return out;
   local_addresses_ = std::move(addresses);
+  if (connection_ && server_ && family_is_gone(server_->ip)) {
+    // The connection is dead, and nobody will ever say so. The server may be reached by the other family.
+    out.disconnect = true;
+    connection_.reset();
+    connection_lost(
+        std::string("this computer has no ") + (server_->ip.is_v4() ? "IPv4" : "IPv6") + " address any more", out, now);
+    connect_at_ = now;
+  }
   announce(out, now);
   look_anew(now);
   out.merge(on_deadline(now));
   return out;
+}
+
+// There are addresses, but none of the family of `ip`.
+bool ClientNode::family_is_gone(const IpAddress& ip) const {
+  if (ip.is_loopback() || ip.is_link_local() || local_addresses_.empty()) return false;
+  return std::ranges::none_of(local_addresses_, [&](const IpAddress& own) { return own.is_v4() == ip.is_v4(); });
 }
 
 void ClientNode::on_wake(Duration late, ClientOutputs& out, Instant now) {

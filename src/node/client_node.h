@@ -113,6 +113,7 @@ class ClientNode {
   void tell_stream(PeerStatus& peer) const;
   void relay_here(bool here, ClientOutputs& out, Instant now);
   Instant relay_here_at() const;
+  bool family_is_gone(const IpAddress& ip) const;
   void look_anew(Instant now);
   void announce(ClientOutputs& out, Instant now);
   void connection_lost(std::string why, ClientOutputs& out, Instant now);

@@ -130,6 +130,19 @@ TEST(Roaming, BothAtOnce) {
       seconds(2));
 }
 
+TEST(Roaming, FromIPv4ToIPv6) {
+  interrupt(
+      [](World& w) {
+        put_behind(w, 0, kEasy);
+        w.place(1, w.network().add_realm(kInternet, kEasy, NatBehaviour{.filtering = kPort}), World::Families::both);
+      },
+      [](World& w) {
+        w.place(0, w.network().add_realm(kInternet, std::nullopt, NatBehaviour{.filtering = kPort}),
+                World::Families::v6);
+      },
+      seconds(1));
+}
+
 // The machine sees nothing of it. What it notices is silence, and that has to last a while to be one.
 TEST(Roaming, ANatThatForgets) {
   interrupt(
