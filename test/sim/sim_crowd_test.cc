@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "mesh/port_guess.h"
 #include "sim/world.h"
 
 namespace eps::sim {
@@ -38,17 +39,23 @@ void settle(World& world, int clients) {
   }
 }
 
-// What each client has sent since it was asked last.
+// What the clients have sent since it was asked last.
 class Meter {
  public:
-  Meter(World& world, int clients) : world_(world), before_(static_cast<std::size_t>(clients)) { most(); }
-  std::uint64_t most() {
-    std::uint64_t out = 0;
+  struct Sent {
+    std::uint64_t most = 0;
+    std::uint64_t mean = 0;
+  };
+  Meter(World& world, int clients) : world_(world), before_(static_cast<std::size_t>(clients)) { read(); }
+  Sent read() {
+    Sent out;
     for (std::size_t c = 0; c < before_.size(); ++c) {
       const std::uint64_t now = world_.network().datagrams_sent_by(world_.host(static_cast<int>(c)));
-      out = std::max(out, now - before_[c]);
+      out.most = std::max(out.most, now - before_[c]);
+      out.mean += now - before_[c];
       before_[c] = now;
     }
+    out.mean = (out.mean + before_.size() - 1) / before_.size();
     return out;
   }
 
@@ -64,6 +71,15 @@ class Meter {
 //   those ways, the same number of answers to the peer's, and a call with each round in both directions: 36 + 84 + 14.
 std::uint64_t bound(std::uint64_t peers) {
   return 20 + 130 * peers;
+}
+
+// Where ports are guessed there come bursts (mesh/port_guess.h): one at a time, with a rest of 15 s after one in vain,
+// so at most three a minute. That is for one client here and there; the mean of all keeps to the bound without them.
+constexpr std::uint64_t kBurst = 2 * mesh::PortGuess::kSockets + mesh::PortGuess::kMaxGuesses;
+
+void expect_within(const Meter::Sent& sent, std::uint64_t peers, std::uint64_t frames = 0) {
+  EXPECT_LE(sent.mean, bound(peers) + frames);
+  EXPECT_LE(sent.most, bound(peers) + frames + std::min<std::uint64_t>(peers, 3) * kBurst);
 }
 
 // A frame that nobody answers is followed by a ping or two, and the peer's by their answers.
@@ -84,11 +100,11 @@ class Crowd : public testing::TestWithParam<int> {
     for (int c = 0; c < clients; ++c) world.start_client(c);
     ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(1)));
   }
-  // The most that one client has sent in the next minute.
-  std::uint64_t minute() {
-    meter.most();
+  // What they send in the next minute.
+  Meter::Sent minute() {
+    meter.read();
     world.run_for(minutes(1));
-    return meter.most();
+    return meter.read();
   }
   int clients;
   World world;
@@ -97,23 +113,23 @@ class Crowd : public testing::TestWithParam<int> {
 
 TEST_P(Crowd, IsQuietWithoutTraffic) {
   start_all();
-  EXPECT_LE(meter.most(), bound(0)) << "the beginning";
-  for (int i = 0; i < 3; ++i) EXPECT_LE(minute(), bound(0)) << i;
+  expect_within(meter.read(), 0);
+  for (int i = 0; i < 3; ++i) expect_within(minute(), 0);
 }
 
 // Each talks to two others: nobody sends more for the number of those who do not matter to him.
 TEST_P(Crowd, SendsToWhomItTalksOnly) {
   start_all();
   for (int c = 0; c < clients; ++c) world.send_frame(c, (c + 1) % clients);
-  EXPECT_LE(minute(), bound(2));
+  expect_within(minute(), 2);
   for (int i = 0; i < 5; ++i) minute();
-  EXPECT_LE(minute(), bound(0)) << "and is quiet again";
+  expect_within(minute(), 0);  // quiet again
 }
 
 TEST_P(Crowd, HearsABroadcast) {
   start_all();
   const std::uint64_t frame = world.send_frame(0, -1);
-  EXPECT_LE(minute(), bound(static_cast<std::uint64_t>(clients - 1)));
+  expect_within(minute(), static_cast<std::uint64_t>(clients - 1));
   int heard = 0;
   for (int c = 1; c < clients; ++c) heard += world.delivered(frame, c) ? 1 : 0;
   EXPECT_GE(heard, (clients - 1) * 9 / 10) << "with 1 % loss on every hop";
@@ -129,12 +145,12 @@ TEST_P(Crowd, StartsAnewAllAtOnce) {
   for (int c = 0; c < clients; ++c) world.stop_client(c);
   world.start_server();
   for (int c = 0; c < clients; ++c) world.start_client(c);
-  EXPECT_LE(minute(), bound(0));
+  expect_within(minute(), 0);
   EXPECT_TRUE(world.all_admitted());
   world.stop_server();
   world.run_for(minutes(1));
   world.start_server();
-  EXPECT_LE(minute(), bound(0));
+  expect_within(minute(), 0);
   EXPECT_TRUE(world.all_admitted());
 }
 
@@ -152,9 +168,9 @@ TEST_P(Crowd, StartsAnewWhileItTalks) {
   talk(seconds(20));
   for (int c = 0; c < clients; ++c) world.stop_client(c);
   for (int c = 0; c < clients; ++c) world.start_client(c);
-  meter.most();
+  meter.read();
   talk(minutes(1));
-  EXPECT_LE(meter.most(), bound(2) + 60 * kOneFrame) << "and the frames";
+  expect_within(meter.read(), 2, 60 * kOneFrame);
   std::vector<std::uint64_t> frames;
   for (int c = 0; c < clients; ++c) frames.push_back(world.send_frame(c, (c + 1) % clients));
   world.run_for(seconds(1));
@@ -177,7 +193,7 @@ TEST(Fair, EverybodyToEverybody) {
   Meter meter(world, kClients);
   for (int c = 0; c < kClients; ++c) world.send_frame(c, -1);
   world.run_for(minutes(1));
-  EXPECT_LE(meter.most(), bound(kClients - 1));
+  expect_within(meter.read(), kClients - 1);
   EXPECT_TRUE(world.everybody_talks(seconds(10)));
 }
 
