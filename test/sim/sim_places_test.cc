@@ -165,6 +165,23 @@ TEST_P(Places, NoFamilyInCommon) {
   expect_relayed();
 }
 
+// The connection to the server carries everything, for one of them or for both; only the server's port is open to it.
+TEST_P(Places, WithoutUdp) {
+  world.place(0, network.add_realm(kInternet, kEasy));
+  for (int c = 0; c <= static_cast<int>(GetParam() % 2); ++c) {
+    network.block_udp(world.host(c), true);
+    network.allow_tcp_ports(world.host(c), std::set<std::uint16_t>{kDefaultPort});
+  }
+  for (int c = 0; c < 2; ++c) world.start_client(c);
+  Conversation talk(world, 0, 1);
+  EXPECT_TRUE(talk.run_until([&] { return talk.talked(); }, seconds(5)));
+  talk.run(seconds(5));
+  talk.forget_gap();
+  talk.run(seconds(60));
+  EXPECT_LT(in_seconds(talk.longest_gap()), 0.3);
+  EXPECT_EQ(world.path(0, 1), PathKind::relayed);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Places, testing::ValuesIn(seeds()),
                          [](const auto& test) { return "seed" + std::to_string(test.param); });
 
