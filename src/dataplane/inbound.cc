@@ -14,9 +14,10 @@ constexpr Duration kStrayPause = std::chrono::milliseconds(100);
 Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads)
     : tap_(tap), udp_(udp), counters_(counters), coalescer_(offloads), forwarder_(udp, counters) {}
 
-std::size_t Inbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls) {
+std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
   const std::size_t count = udp_.receive(runs);
+  const PeerTable& table = published.refresh(view);
   for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);
   open_batch(table, now, upcalls);
   // The frames lie in the port's receive buffers, which the next receive overwrites.

@@ -24,8 +24,9 @@ namespace eps::dataplane {
 class Inbound {
  public:
   Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads);
-  // One batch; returns how many runs were received.
-  std::size_t pump(const PeerTable& table, Instant now, Upcalls& upcalls);
+  // One batch; returns how many runs were received. The table is looked at after the receive: what a datagram answers
+  // was sent after its session had been published.
+  std::size_t pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls);
 
  private:
   static constexpr std::size_t kBatch = 64;

@@ -12,9 +12,10 @@ constexpr Duration kAsleepAfter = std::chrono::seconds(1);
 Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters)
     : tap_(tap), counters_(counters), sender_(udp, counters) {}
 
-std::size_t Outbound::pump(const PeerTable& table, Instant now, Upcalls& upcalls) {
+std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::TapFrame, kBatch> frames;
   const std::size_t count = tap_.read(frames);
+  const PeerTable& table = published.refresh(view);
   for (const ports::TapFrame& frame : std::span(frames).first(count)) take(table, frame, now, upcalls);
   sender_.flush();
   return count;

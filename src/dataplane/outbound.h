@@ -22,7 +22,7 @@ class Outbound {
  public:
   Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters);
   // One batch; returns how many frames were read.
-  std::size_t pump(const PeerTable& table, Instant now, Upcalls& upcalls);
+  std::size_t pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls);
 
  private:
   void take(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);

@@ -117,4 +117,6 @@ class Published {
   std::atomic<std::uint64_t> generation_{1};
 };
 
+using PublishedPeers = Published<PeerTable>;
+
 }  // namespace eps::dataplane

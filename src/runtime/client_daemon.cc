@@ -235,8 +235,8 @@ Result<void> ClientDaemon::start_worker() {
   auto worker = Worker::start(
       {tap_->fd(), udp_->fd(), udp_->side_fd()},
       [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
-        const dataplane::PeerTable& table = published_.refresh(*view);
-        return inbound->pump(table, now, upcalls) + outbound->pump(table, now, upcalls);
+        const std::size_t received = inbound->pump(published_, *view, now, upcalls);
+        return received + outbound->pump(published_, *view, now, upcalls);
       },
       [this] {
         boost::asio::post(loop_.io(), [this] {

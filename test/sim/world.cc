@@ -233,9 +233,8 @@ void World::pump_client(int c) {
   // As the daemon's worker does: pump until there is nothing left, handing upcalls over after each round.
   for (std::size_t moved = 1; moved > 0 && k.node;) {
     dataplane::Upcalls upcalls;
-    const dataplane::PeerTable& table = k.published->refresh(view);
-    moved = k.inbound->pump(table, clock_.now(), upcalls);
-    moved += k.outbound->pump(table, clock_.now(), upcalls);
+    moved = k.inbound->pump(*k.published, view, clock_.now(), upcalls);
+    moved += k.outbound->pump(*k.published, view, clock_.now(), upcalls);
     if (!upcalls.empty()) act(c, k.node->on_upcalls(upcalls.take(), clock_.now()));
   }
 }
