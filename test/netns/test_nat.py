@@ -7,7 +7,9 @@
     [cone] ──  [r] ─────┤                    cone    static forwarding of ports: lets in everybody
     [double] ─ [r] [r] ─┤                    double  easy behind easy
     [dual] ──  [r] ─────┤                    dual    hard, and IPv6 behind a stateful firewall
-    [ipv6] ──  [r] ─────┘                    ipv6    the same without any IPv4
+    [ipv6] ──  [r] ─────┤                    ipv6    the same without any IPv4
+    [no-udp] ─ [r] ─────┤                    no-udp  easy, and all UDP is dropped
+    [443] ──── [r] ─────┘                    443     TCP to port 443 passes, and nothing else
 
 All clients join once; the pairs are measured in rounds, in which each client has one partner. With EPS_NAT_TABLE=FILE
 the table is written there in Markdown, as it stands in docs/nat-traversal.md.
@@ -30,6 +32,8 @@ ROUTERS = {
     "double": {},
     "dual": {"nat": "random", "ipv6": True},
     "ipv6": {"nat": None, "ipv6": True},
+    "no-udp": {"allow": "no-udp"},
+    "443": {"allow": "443"},
 }
 KINDS = list(ROUTERS)
 RELAYED_FOR = 3 * PATIENCE  # how long a pair that must be relayed is watched after its first frame
@@ -39,6 +43,8 @@ GIVE_UP = 15 * PATIENCE
 
 def expected(a, b):
     kinds = {a, b}
+    if kinds & {"no-udp", "443"}:
+        return "relayed"
     if kinds <= {"open", "dual", "ipv6"}:
         return "direct"  # over IPv6
     if "ipv6" in kinds:
@@ -171,11 +177,11 @@ class Internet:
 
     def __init__(self, lab):
         self.pairs, self.clients = [], {}
-        server = lab.server().host
+        server = lab.server(also_port=443).host
         for host in [*(place(lab, kind, side) for kind in KINDS for side in "ab"), *place_neighbours(lab)]:
             quiet(host)
             self.clients[host.name] = lab.client(host.name, host=host, join=False,
-                                                 server=server.v4 if host.v4 else server.v6)
+                                                 server=server.v4 if host.v4 else server.v6, also_port=443)
         clients = list(self.clients.values())
         for client in clients:
             client.wait_joined(30)
