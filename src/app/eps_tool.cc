@@ -38,6 +38,7 @@ constexpr std::string_view kHelp =
     "  members              who is enrolled at this server\n"
     "  members remove NAME  remove a member: its key is refused from then on, its address is free\n"
     "  key                  print this server's network key, the line that every client needs\n"
+    "  why NAME             how a member is reached and why so: each way that was tried, and what came of it\n"
     "  ping NAME            the round trip to a member through its conduit, beside the one outside of it, and loss\n"
     "  watch                a table of peers or members every second, with rates\n"
     "  doctor               what is wrong with the daemons here, and what to do\n"
@@ -120,6 +121,7 @@ class Tool : private ToolBase {
     if (is({"check", "client"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::client);
     if (is({"check", "server"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::server);
     if (words.size() == 2 && words[0] == "ping") return PingCommand(request_, defaults_, out_, err_).run(words[1]);
+    if (words.size() == 2 && words[0] == "why") return why(words[1]);
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
     return usage("unknown command \"" + quotable(joined(words)) + "\"");
@@ -167,6 +169,14 @@ class Tool : private ToolBase {
     const auto answer = ask(socket, {{"command", "remove"}, {"name", name}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     return request_.json ? print_json(*answer) : print(quotable(name) + " is removed.\n");
+  }
+
+  int why(const std::string& peer) {
+    const std::string socket = request_.socket.value_or(defaults_.client_socket);
+    const auto answer = ask(socket, {{"command", "why"}, {"peer", peer}});
+    if (!answer) return failed(answer.error(), "eps-client", socket);
+    const json found = answer->value("why", json::object());
+    return request_.json ? print_json(found) : print(report::why_text(found));
   }
 
   int graph() {

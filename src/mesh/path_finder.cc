@@ -71,7 +71,7 @@ PathFinder::Known* PathFinder::find(const Way& way) {
 
 PathFinder::Known* PathFinder::add(const Way& way, Origin origin, int rank, bool announced) {
   if (Known* known = find(way)) {
-    if (rank < known->rank) {
+    if (rank < known->rank || (announced && !known->announced)) {
       known->rank = rank;
       known->origin = origin;
     }
@@ -95,11 +95,18 @@ PathFinder::Known* PathFinder::add(const Way& way, Origin origin, int rank, bool
 
 void PathFinder::set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own,
                                 Instant now, bool probe) {
-  // What is no longer announced goes, except what answers: it is given up when it stops to.
-  std::erase_if(known_, [&](const Known& k) { return k.announced && !k.alive && k.way.direct() && k.way != path_; });
+  std::vector<Way> before;
   for (Known& k : known_) {
-    if (k.way.direct()) k.announced = false;
+    if (!k.announced || !k.way.direct()) continue;
+    before.push_back(k.way);
+    k.announced = false;
   }
+  // What is no longer announced goes, except what answers: it is given up when it stops to.
+  const auto stays = [&](const Known& k) {
+    const auto same = [&](const Candidate& c) { return Way::straight(c.endpoint) == k.way; };
+    return k.alive || k.way == path_ || std::ranges::any_of(candidates, same);
+  };
+  std::erase_if(known_, [&](const Known& k) { return std::ranges::count(before, k.way) > 0 && !stays(k); });
   for (const Candidate& c : candidates) {
     add(Way::straight(c.endpoint), origin_of(c.kind), rank_of(c, own), true);
   }
@@ -390,6 +397,7 @@ std::vector<WayStatus> PathFinder::ways(Instant now) const {
     if (k.answered_at != Instant{}) s.since_answer = now - k.answered_at;
     out.push_back(s);
   }
+  std::ranges::stable_sort(out, [](const WayStatus& a, const WayStatus& b) { return a.in_use > b.in_use; });
   return out;
 }
 

@@ -83,7 +83,39 @@ json peer_json(const PeerStatus& peer) {
   return out;
 }
 
+json nat_json(const NatStatus& nat) {
+  return {{"mapping", name_of(nat.mapping)}, {"filtering", name_of(nat.filtering)}};
+}
+
+std::string way_text(const Way& way) {
+  if (way.direct()) return to_string(way.to);
+  return *way.relay == kServerRelay ? "relay: server" : "relay: member " + std::to_string(way.relay->value);
+}
+
 }  // namespace
+
+json to_json(const PeerWhy& why) {
+  json out = {{"peer", peer_json(why.peer)},
+              {"nat", nat_json(why.own_nat)},
+              {"ways", json::array()},
+              {"events", json::array()}};
+  for (const WayStatus& w : why.ways) {
+    out["ways"].push_back({{"way", way_text(w.way)},
+                           {"origin", name_of(w.origin)},
+                           {"in_use", w.in_use},
+                           {"answers", w.answers},
+                           {"round_trip_ms", milliseconds(w.round_trip)},
+                           {"pings", w.pings},
+                           {"pongs", w.pongs},
+                           {"heard", w.heard},
+                           {"since_ping_seconds", w.since_ping ? json(seconds(*w.since_ping)) : json(nullptr)},
+                           {"since_answer_seconds", w.since_answer ? json(seconds(*w.since_answer)) : json(nullptr)}});
+  }
+  for (const PathEvent& e : why.events) {
+    out["events"].push_back({{"seconds_ago", std::chrono::duration<double>(e.ago).count()}, {"what", e.what}});
+  }
+  return out;
+}
 
 json to_json(const ClientStatus& s) {
   json out = {{"program", "eps-client"},
@@ -95,7 +127,7 @@ json to_json(const ClientStatus& s) {
               {"port_mappings", mappings_json(s.port_mappings)},
               {"network", s.network ? network_json(*s.network) : json(nullptr)},
               {"connections_established", s.connections_established},
-              {"nat", {{"mapping", name_of(s.nat.mapping)}, {"filtering", name_of(s.nat.filtering)}}},
+              {"nat", nat_json(s.nat)},
               {"name", s.name},
               {"public_key", to_base32(s.key.bytes)},
               {"device", s.device},

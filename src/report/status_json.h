@@ -28,4 +28,11 @@ namespace eps::report {
 nlohmann::json to_json(const ClientStatus& status);
 nlohmann::json to_json(const ServerStatus& status);
 
+// What `eps why` asks for: peer (as above), nat {mapping, filtering} (our own),
+//   ways [{way (endpoint, or "relay: server", "relay: member ID"), origin, in_use, answers, round_trip_ms?, pings,
+//   pongs,
+//          heard, since_ping_seconds?, since_answer_seconds?}], best way first, and events [{seconds_ago, what}],
+//          oldest first.
+nlohmann::json to_json(const PeerWhy& why);
+
 }  // namespace eps::report

@@ -175,6 +175,40 @@ std::string decimals(double value, int digits) {
   return done.ec == std::errc{} ? std::string(text.data(), done.ptr) : "-";
 }
 
+std::string why_text(const json& why) {
+  const json peer = part(why, "peer");
+  const std::string path = show(peer, "path");
+  const auto round_trip = [](const json& of) {
+    const auto it = of.find("round_trip_ms");
+    return it != of.end() && it->is_number() ? decimals(it->get<double>(), 1) + " ms" : std::string("-");
+  };
+  std::string out = show(peer, "name") + " (" + show(peer, "address") + ") ";
+  if (path == "none") {
+    out += "has no path.\n";
+  } else {
+    out += std::string("is reached ") + (path == "direct" ? "directly" : "through a relay") + " at " +
+           show(peer, "endpoint") + ", round trip " + round_trip(peer) + ".\n";
+  }
+  for (const char* sentence : {"why_relayed", "how_to_mend"}) {
+    if (show(peer, sentence) != "-") out += show(peer, sentence) + "\n";
+  }
+  const json nat = part(why, "nat");
+  out += "\nNAT here: mapping " + show(nat, "mapping") + ", filtering " + show(nat, "filtering") + "; there: mapping " +
+         show(peer, "nat") + "\n\n";
+  Rows rows = {{"", "WAY", "KNOWN AS", "RTT", "PINGS", "ANSWERED", "HEARD", "LAST ANSWER"}};
+  for (const json& way : list(why, "ways")) {
+    rows.push_back({flag(way, "in_use") ? "*" : "", show(way, "way"), show(way, "origin"), round_trip(way),
+                    show(way, "pings"), show(way, "pongs"), show(way, "heard"), age(way, "since_answer_seconds")});
+  }
+  out += columns(rows) + "\n";
+  for (const json& event : list(why, "events")) {
+    const auto ago = event.find("seconds_ago");
+    const double seconds = ago != event.end() && ago->is_number() ? ago->get<double>() : 0;
+    out += decimals(seconds, 1) + " s ago: " + show(event, "what") + "\n";
+  }
+  return out;
+}
+
 std::string human_bytes(std::uint64_t bytes) {
   if (bytes < 1000) return std::to_string(bytes) + " B";
   static constexpr std::array<const char*, 6> kUnits = {"kB", "MB", "GB", "TB", "PB", "EB"};

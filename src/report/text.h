@@ -13,6 +13,8 @@ namespace eps::report {
 std::string status_text(const nlohmann::json& status);   // of a client or a server
 std::string peers_text(const nlohmann::json& status);    // of a client
 std::string members_text(const nlohmann::json& status);  // of a server
+// Of the answer to "why" (status_json.h): the verdict, what to do, each way with what was tried, the events.
+std::string why_text(const nlohmann::json& why);
 
 // SI units, three figures: "0 B", "999 B", "1.50 kB", "12.3 MB", "123 GB".
 std::string human_bytes(std::uint64_t bytes);

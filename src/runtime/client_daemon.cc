@@ -354,6 +354,12 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
   if (command == "status" || command == "peers") {
     return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
   }
+  if (command == "why") {
+    const std::string peer = request.value("peer", "");
+    const auto why = node_->why(peer, os::now());
+    if (why) return {{"ok", true}, {"why", report::to_json(*why)}};
+    return {{"ok", false}, {"error", "there is no member \"" + peer + "\"; see eps peers"}};
+  }
   if (command == "reload") {
     const auto note = reload(conf_text(request));
     if (!note) return {{"ok", false}, {"error", note.error().what}};

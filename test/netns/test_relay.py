@@ -5,6 +5,8 @@
      [b] ──x────┘
 """
 
+import json
+
 import pytest
 from lab import wait_until
 from wire import Sniffer, transfer
@@ -37,10 +39,19 @@ def test_ping_and_stream_pass_the_relay(apart):
     assert server.status()["traffic"]["bytes_forwarded"] > 30_000_000
 
 
-def test_they_stay_relayed(apart):
-    _, a, b = apart
+def test_they_stay_relayed_and_say_why(apart):
+    server, a, b = apart
     assert a.ping(b, 60, 0.1) == 60
     assert a.path_to(b) == "relayed"
+    said = a.eps("why", "b")
+    assert f"b ({b.address}) is reached through a relay at {server.host.v4}:43439" in said
+    assert "drops UDP" in said and "Forward the UDP port" in said
+    ways = json.loads(a.eps("--json", "why", b.address))["ways"]
+    assert ways[0]["way"] == "relay: server" and ways[0]["in_use"] and ways[0]["pongs"] > 0
+    tried = [w for w in ways if w["way"].startswith(b.host.v4)]
+    assert tried and all(w["pings"] >= 4 and not w["answers"] for w in tried)
+    with pytest.raises(RuntimeError, match='no member "nobody"'):
+        a.eps("why", "nobody")
 
 
 def test_relay_cannot_be_read(apart, network):
