@@ -7,6 +7,7 @@ namespace {
 
 enum class Op : std::uint8_t { ping = 1, pong = 2, call = 3, find = 4, introduce = 5, offer = 6 };
 constexpr std::uint8_t kMoved = 1;
+constexpr std::uint8_t kGuessing = 2;
 
 class Encoder {
  public:
@@ -16,7 +17,7 @@ class Encoder {
   void operator()(const PongMessage& m) { ping(Op::pong, m.id, m.seen_from); }
   void operator()(const CallMessage& m) {
     op(Op::call);
-    w_.u8(m.moved ? kMoved : 0);
+    w_.u8(static_cast<std::uint8_t>((m.moved ? kMoved : 0) | (m.guessing ? kGuessing : 0)));
     w_.u8(static_cast<std::uint8_t>(m.nat));
     candidates(m.candidates);
   }
@@ -89,7 +90,9 @@ std::optional<PathMessage> read(Reader& in) {
     }
     case Op::call: {
       CallMessage m;
-      m.moved = (in.u8() & kMoved) != 0;
+      const std::uint8_t flags = in.u8();
+      m.moved = (flags & kMoved) != 0;
+      m.guessing = (flags & kGuessing) != 0;
       const std::uint8_t nat = in.u8();
       if (nat > static_cast<std::uint8_t>(NatMapping::per_destination)) return std::nullopt;
       m.nat = static_cast<NatMapping>(nat);

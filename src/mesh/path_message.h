@@ -7,7 +7,8 @@
 //   pong       | op 2 | id 64 | ip 128 | port 16 |       as large as the ping, by the way it came; where it came from,
 //                                                        zero when it came through a relay
 //   call       | op 3 | flags 8 | NAT 8 | candidates |   I send to you now, send to me: here is where I may be reached;
-//                                                        flag 1: forget the direct ways that you know, I have moved
+//                                                        flag 1: forget the direct ways that you know, I have moved;
+//                                                        flag 2: I begin to guess ports (port_guess.h), do your part
 //   find       | op 4 | member 24 | candidates |         I seek this member: do you reach it? here is where I am
 //   introduce  | op 5 | member 24 | candidates |         this member seeks you, or: there it is
 //   offer      | op 6 | tag 32 |                         I relay for you: put this tag into the envelope
@@ -35,6 +36,7 @@ struct PongMessage {
 };
 struct CallMessage {
   bool moved = false;
+  bool guessing = false;
   NatMapping nat = NatMapping::unknown;  // of the sender
   std::vector<Candidate> candidates;
 };

@@ -27,8 +27,9 @@ TEST(PathMessage, EachComesBackAsItWent) {
   const auto pong = there_and_back(PongMessage{0x0102030405060708, kSomewhere});
   EXPECT_EQ(pong.id, 0x0102030405060708U);
   EXPECT_EQ(pong.seen_from, kSomewhere);
-  const auto call = there_and_back(CallMessage{true, NatMapping::per_destination, many(3)});
-  EXPECT_TRUE(call.moved);
+  const auto call = there_and_back(CallMessage{true, false, NatMapping::per_destination, many(3)});
+  EXPECT_TRUE(call.moved && !call.guessing);
+  EXPECT_TRUE(there_and_back(CallMessage{false, true, NatMapping::none, {}}).guessing);
   EXPECT_EQ(call.nat, NatMapping::per_destination);
   EXPECT_EQ(call.candidates, many(3));
   const auto find = there_and_back(FindMessage{{0xabcdef}, many(1)});
@@ -43,7 +44,7 @@ TEST(PathMessage, APongIsAsLargeAsItsPing) {
 }
 
 TEST(PathMessage, WhatIsCutTooLongOrUnknownIsRefused) {
-  const std::array<PathMessage, 4> all = {PingMessage{1}, CallMessage{false, NatMapping::none, many(2)},
+  const std::array<PathMessage, 4> all = {PingMessage{1}, CallMessage{false, false, NatMapping::none, many(2)},
                                           FindMessage{{1}, many(1)}, OfferMessage{1}};
   for (const PathMessage& message : all) {
     Bytes bytes = encode(message);
@@ -56,7 +57,7 @@ TEST(PathMessage, WhatIsCutTooLongOrUnknownIsRefused) {
     bytes[0] = static_cast<std::byte>(op);
     EXPECT_FALSE(decode_path_message(bytes));
   }
-  Bytes call = encode(CallMessage{false, NatMapping::none, many(1)});
+  Bytes call = encode(CallMessage{false, false, NatMapping::none, many(1)});
   call[2] = std::byte{9};
   EXPECT_FALSE(decode_path_message(call)) << "a NAT of an unknown kind";
 }

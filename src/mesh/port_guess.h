@@ -7,8 +7,8 @@
 //   guess  the other one sends to that NAT's ports, first those next to the one that the server saw, then at random
 //
 // A NAT with m of P = 64,512 ports open is hit within g guesses with probability 1 - (1 - m/P)^g: for m = 256 the
-// median is 175 guesses, 1,200 miss in 0.8 % of cases, kMaxGuesses in one of ten million (the birthday paradox, as in
-// the Tailscale team's "How NAT traversal works"). Both ends stop after kFor; one burst is 2 * kSockets datagrams on
+// median is 175 guesses, 1,200 miss in 0.8 % of cases, kMaxGuesses in one of twenty billion (the birthday paradox, as
+// in the Tailscale team's "How NAT traversal works"). Both ends stop after kFor; one burst is 2 * kSockets datagrams on
 // one side and kMaxGuesses on the other.
 
 #include <array>
@@ -28,11 +28,11 @@ class PortGuess {
   // the two ports of one server cannot tell.
   enum class Role : std::uint8_t { none, many, guess, both };
   static constexpr std::size_t kSockets = 256;
-  static constexpr std::size_t kMaxGuesses = 4000;
+  static constexpr std::size_t kMaxGuesses = 6000;
   static constexpr std::size_t kNear = 32;  // guesses next to the known port
   static constexpr Duration kFor = std::chrono::seconds(6);
   static constexpr Duration kStep = std::chrono::milliseconds(10);
-  static constexpr std::size_t kPerStep = 8;
+  static constexpr std::size_t kPerStep = 16;
   static constexpr Duration kAgain = std::chrono::seconds(1);  // `many` sends once more, against loss
 
   // What a node has to do for a peer; `in_vain`: plain probes have been tried long enough.

@@ -268,7 +268,7 @@ void Peers::probe(Peer& peer, Instant now) {
     call(peer, false, now);
     if (flows && !server_usable_) ask_others_for(peer, now);
   }
-  if (searching && flows) consider_guessing(peer, now);
+  if (searching && flows) consider_guessing(peer, Asked::no, now);
   if (searching && flows && (*searching > kRelayAfter || !server_usable_)) seek_relays(peer, now);
 }
 

@@ -89,7 +89,8 @@ class Peers {
   void note_seen(const Endpoint& seen);
   // Hard NATs.
   std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
-  void consider_guessing(Peer& peer, Instant now);
+  enum class Asked { no, by_the_peer };
+  void consider_guessing(Peer& peer, Asked asked, Instant now);
   void run_guess(Peer& peer, Instant now);
   void close_sides(Peer& peer, Instant now);
   // Relays.

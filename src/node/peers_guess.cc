@@ -28,20 +28,26 @@ std::optional<Endpoint> Peers::seen_endpoint_of(const Peer& peer) const {
   return std::nullopt;
 }
 
-void Peers::consider_guessing(Peer& peer, Instant now) {
-  const auto searching = peer.path.searching_for(now);
-  if (!searching || *searching < kGuessAfter || peer.guess || now < guess_again_at_) return;
-  const auto role = mesh::PortGuess::role_of(own_nat_.mapping, peer.nat, *searching > kInVain);
+// Both ends have to do their part at one time: who begins says so, and is followed unless that was just done.
+void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
+  if (peer.guess || peer.path.direct() || !peer.current) return;
+  const auto searching = peer.path.searching_for(now).value_or(Duration::zero());
+  const bool follow = asked == Asked::by_the_peer;
+  const auto role = mesh::PortGuess::role_of(own_nat_.mapping, peer.nat, follow || searching > kInVain);
   if (role == mesh::PortGuess::Role::none) return;
-  if (peer.guessed > 0 && now - peer.guessed_at < (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause)) {
-    return;
-  }
+  const Duration pause = peer.guessed == 0 ? Duration::zero()
+                         : follow          ? kGuessRest
+                                           : (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause);
+  if (now - peer.guessed_at < pause || (!follow && (searching < kGuessAfter || now < guess_again_at_))) return;
   const auto endpoint = seen_endpoint_of(peer);
   if (!endpoint || std::ranges::any_of(peers_, [](const auto& entry) { return entry.second.guess.has_value(); }))
     return;
   peer.guess.emplace(role, endpoint->port, rng_, now);
   peer.guessed_at = now;
   ++peer.guessed;
+  // Twice, against loss.
+  const mesh::CallMessage message{false, true, own_nat_.mapping, own_candidates_};
+  for (int i = 0; !follow && i < 2; ++i) send_control(peer, message, now);
   for (std::size_t i = 0; peer.guess->needs_sockets() && i < mesh::PortGuess::kSockets; ++i) {
     const auto side = udp_.open_side();
     if (!side) break;

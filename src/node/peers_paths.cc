@@ -46,7 +46,7 @@ void Peers::note_seen(const Endpoint& seen) {
 void Peers::call(Peer& peer, bool moved, Instant now) {
   if (!peer.current || (!moved && now - peer.called_at < kCallPause)) return;
   peer.called_at = now;
-  const mesh::CallMessage message{moved, own_nat_.mapping, own_candidates_};
+  const mesh::CallMessage message{moved, false, own_nat_.mapping, own_candidates_};
   send_control(peer, message, now);
   if (!moved) return;
   // Which way still works is what nobody knows at this moment.
@@ -73,6 +73,7 @@ void Peers::on(const mesh::CallMessage& call_message, Peer& peer, const Arrival&
     peer.path.begin(now);
   }
   call(peer, false, now);
+  if (call_message.guessing) consider_guessing(peer, Asked::by_the_peer, now);
 }
 
 // The newest word of the peer itself or of a third member: it stands beside what the server said.
