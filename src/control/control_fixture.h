@@ -42,6 +42,7 @@ struct TestClient {
   std::uint32_t relay_tag = 0;
   std::optional<Refused> refused;
   int lists = 0;
+  std::vector<Bytes> relayed;
   TrafficReport report;  // what it answers when asked
 
   bool connected() const { return connection.has_value(); }
@@ -158,6 +159,8 @@ class ControlTest : public testing::Test {
     }
     for (const ServerEvent& event : out.events) events_.push_back(event);
     for (auto& report : out.reports) reports_.push_back(std::move(report));
+    relay_here_.insert(relay_here_.end(), out.relay_here.begin(), out.relay_here.end());
+    relayed_.insert(relayed_.end(), out.relayed.begin(), out.relayed.end());
   }
 
   void take(TestClient& c, ClientConnection::Outputs out) {
@@ -169,6 +172,8 @@ class ControlTest : public testing::Test {
         c.bind_key.assign(welcome->bind_key.view().begin(), welcome->bind_key.view().end());
         c.relay_tag = welcome->relay_tag;
         c.enrolled = true;
+      } else if (const auto* relayed = std::get_if<Relayed>(&event)) {
+        c.relayed.insert(c.relayed.end(), relayed->datagrams.begin(), relayed->datagrams.end());
       } else if (std::holds_alternative<ReportRequested>(event)) {
         take(c, c.connection->report(c.report, now_));
       } else if (auto* refused = std::get_if<Refused>(&event)) {
@@ -203,6 +208,8 @@ class ControlTest : public testing::Test {
   std::unique_ptr<registry::Registry> registry_;
   std::optional<Server> server_;
   std::vector<std::pair<MemberId, TrafficReport>> reports_;
+  std::vector<std::pair<MemberId, bool>> relay_here_;
+  std::vector<std::pair<MemberId, std::vector<Bytes>>> relayed_;
   std::list<TestClient> clients_;
   Instant now_{std::chrono::hours(1)};
   ConnId next_id_ = 1;

@@ -310,10 +310,33 @@ TEST_F(ControlTest, CandidatesThatReachNobodyAreDropped) {
                candidate("255.255.255.255:5"),
                candidate("[ff02::1]:5"),
                candidate("[::]:5"),
+               candidate("[100::7]:1"),
                candidate("10.2.2.2:5"),
                {Candidate::Kind::local, {IpAddress::from_v4({0x0a020203}), 0}}});
   EXPECT_TRUE(a.connected());
   EXPECT_EQ(registry_->find(a.self->id)->candidates, std::vector{candidate("10.2.2.2:5")});
+}
+
+TEST_F(ControlTest, RelaysInsideTheConnection) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  const MemberId id = a.self->id;
+  EXPECT_EQ(server_->connection_of(id), a.id);
+  EXPECT_EQ(server_->member_of(a.id), id);
+  take(a, a.connection->relay_here(true, now_));
+  take(a, a.connection->relay({Bytes(100), Bytes(1500)}, now_));
+  run();
+  EXPECT_EQ(relay_here_, (std::vector<std::pair<MemberId, bool>>{{id, true}}));
+  ASSERT_EQ(relayed_.size(), 1U);
+  EXPECT_EQ(relayed_[0].first, id);
+  EXPECT_EQ(relayed_[0].second, std::vector({Bytes(100), Bytes(1500)}));
+  take(server_->relay(id, {Bytes(7)}));
+  run();
+  EXPECT_EQ(a.relayed, std::vector({Bytes(7)}));
+  EXPECT_TRUE(b.relayed.empty());
+  hang_up(a);
+  take(server_->relay(id, {Bytes(7)}));
+  EXPECT_EQ(server_->connection_of(id), std::nullopt);
 }
 
 TEST_F(ControlTest, LargeListsComeInParts) {

@@ -60,6 +60,17 @@ TrafficReport largest_report() {
   return report;
 }
 
+TEST(ControlMessages, RelayedDatagrams) {
+  Relay relay{{Bytes(1), Bytes(9000, std::byte{7}), Bytes()}};
+  EXPECT_EQ(round_trip(relay).datagrams, relay.datagrams);
+  EXPECT_TRUE(round_trip(RelayHere{true}).here);
+  EXPECT_FALSE(round_trip(RelayHere{false}).here);
+  relay.datagrams.assign(kMaxRelayedPerMessage, Bytes(10));
+  EXPECT_TRUE(decode(encode(relay)));
+  relay.datagrams.emplace_back();
+  EXPECT_FALSE(decode(encode(relay)));
+}
+
 TEST(ControlMessages, AReportOfTraffic) {
   TrafficReport report = largest_report();
   EXPECT_LE(encode(report).size(), kMaxControlMessage);
