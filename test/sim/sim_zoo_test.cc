@@ -67,7 +67,7 @@ Expected expected(const Kind& a, const Kind& b) {
   };
   const Side x = side(a);
   const Side y = side(b);
-  if (x.known && y.known) return Expected::direct;
+  if (x.known && y.known) return x.stable || y.stable ? Expected::direct : Expected::either;
   // One of them is met at a port that nobody knows before. What it sends to the other passes a filter that looks at the
   // address alone, and is answered. A filter that wants to know the port, too, can only be opened by guessing.
   if (x.known || y.known) {
@@ -186,7 +186,7 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
         guessed += should == Expected::guessed ? 1 : 0;
         if (!talk.run_until([&] { return talk.direct(); }, minutes(3))) {
           const std::string what = "stays relayed" + evidence(world, 0, 1) + evidence(world, 1, 0);
-          if (should == Expected::guessed && climate.weather.loss > 0.1) {
+          if (should == Expected::guessed && climate.weather.loss > 0) {
             missed.push_back(a.name + " against " + b.name + what);
           } else {
             ADD_FAILURE() << what;
@@ -204,7 +204,7 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
       }
     }
   }
-  // Where every fifth datagram is lost, one pair of twenty may miss three bursts of guesses.
+  // Where datagrams are lost, one pair of twenty may miss three bursts of guesses.
   EXPECT_LE(missed.size() * 20, guessed) << (missed.empty() ? "" : missed.front());
   const bool all = climate.weather.loss == 0;
   plain.expect_within(climate.direct_within, all ? 1 : 0.95, "direct");
