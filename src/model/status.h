@@ -98,6 +98,7 @@ struct ClientStatus {
   bool connected = false;            // to the server, admitted
   std::optional<Endpoint> server;    // the connection in use or last tried
   std::string server_note;           // why it is not connected, one sentence
+  std::string server_version;        // of its program, as it told last; "" unknown
   std::optional<Endpoint> observed;  // our data socket as the server sees it
   bool relay_over_tcp = false;       // the server does not answer by UDP
   NatStatus nat;

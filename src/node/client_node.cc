@@ -123,6 +123,7 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   silent_refusals_ = 0;
   last_failure_.clear();
   server_note_.clear();
+  server_version_ = welcome.server_version;
   if (!params_.enrolled) out.enrolled = true;
   params_.enrolled = true;
   // The key is pinned from now on, so it must not be forgotten.
@@ -394,6 +395,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.connected = admitted_;
   s.server = server_;
   s.server_note = admitted_ ? "" : server_note_;
+  s.server_version = server_version_;
   s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
   s.nat = peers_.own_nat();
   s.relay_over_tcp = relay_here_;

@@ -139,6 +139,7 @@ class ClientNode {
   std::vector<IpAddress> server_addresses_;
   std::vector<IpAddress> local_addresses_;
   std::vector<PortMapping> port_mappings_;
+  std::string server_version_;
   std::string server_note_ = "not connected yet";
   std::string last_failure_;
   bool admitted_ = false;

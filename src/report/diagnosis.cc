@@ -47,6 +47,10 @@ class Doctor {
     if (flag(server, "connected")) {
       ok("Connected to the server at " + endpoint + " and admitted as " + text(status_, "name") + " with " +
          text(status_, "address") + ".");
+      if (const std::string theirs = text(server, "version"); !theirs.empty() && theirs != text(status_, "version")) {
+        warning("The server runs version " + theirs + ", this computer " + text(status_, "version") + ".",
+                "Update the older one.");
+      }
       udp(endpoint);
     } else {
       problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " +

@@ -57,6 +57,11 @@ TEST(Diagnosis, OfAClientInTrouble) {
   EXPECT_THAT(text, Not(HasSubstr("replayed")));
 
   status = client();
+  status["server"]["version"] = "0.3.0";
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("warning  The server runs version 0.3.0, this computer 0.1.0.\n"));
+
+  status = client();
   status["nat"]["mapping"] = "per destination";
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::warning);
 }

@@ -149,8 +149,8 @@ class Picture {
         "graph eps {\n"
         "  graph [charset=\"UTF-8\", bgcolor=\"white\", overlap=prism, splines=line, outputorder=edgesfirst, pad=0.4,\n"
         "         nodesep=0.4, ranksep=0.8, sep=\"+14\", mindist=0.9, labelloc=b,\n"
-        "         fontname=\"Helvetica,Arial,sans-serif\", fontsize=13, fontcolor=\"" +
-        std::string(kInk) +
+        "         fontname=\"Helvetica,Arial,sans-serif\", fontsize=" +
+        std::to_string(legend_size()) + ", fontcolor=\"" + kInk +
         "\",\n"
         "         label=" +
         legend() +
@@ -322,7 +322,7 @@ class Picture {
     if (!labelled) return "  " + from + " -- " + to + style + ", len=2.4];\n";
     const std::string text = from + to;
     return "  " + text + " [label=" + quoted(edge_text(edge, false)) + ", color=\"" + colour +
-           "\", fontsize=9, penwidth=0.8, margin=\"0.06,0.03\"];\n  " + from + " -- " + text + " -- " + to + style +
+           "\", fontsize=10, penwidth=0.8, margin=\"0.06,0.03\"];\n  " + from + " -- " + text + " -- " + to + style +
            ", len=1.1];\n";
   }
 
@@ -343,17 +343,26 @@ class Picture {
       direct += edge.path() == PathKind::direct ? 1 : 0;
       relayed += edge.path() == PathKind::relayed ? 1 : 0;
     }
-    const auto line = [](const char* colour, const std::string& text) { return font("━━", 13, colour) + " " + text; };
+    const auto line = [this](const char* colour, const std::string& text) {
+      return font("━━", legend_size(), colour) + " " + text;
+    };
     return "<<br/><b>EPS network " + html(to_string(status_.network.network)) + "</b>  ·  " +
            std::to_string(status_.members.size()) + " members, " + std::to_string(online) + " online  ·  " +
            utc(unix_time_) + "<br/>" + line(kDirect, std::to_string(direct) + " direct") + "    " +
            line(kRelayed, std::to_string(relayed) + " relayed") + "    " + line(kNone, "no session now") + "    " +
-           font("┅┅", 13, kControl) + " control connection" + reasons() + ">";
+           font("┅┅", legend_size(), kControl) + " control connection" + reasons() + ">";
+  }
+
+  // To be read in a picture of this size.
+  int legend_size() const {
+    const std::size_t members = status_.members.size();
+    return members > 30 ? 26 : members > 6 ? 18 : 13;
   }
 
   std::string reasons() const {
     std::string out;
-    for (const std::string& reason : reasons_) out += "<br/>" + font(mark(reason) + " " + html(reason), 10, kInk);
+    for (const std::string& reason : reasons_)
+      out += "<br/>" + font(mark(reason) + " " + html(reason), legend_size() - 3, kInk);
     return out;
   }
 

@@ -34,6 +34,7 @@ ClientStatus client_status() {
   s.network = NetworkInfo{{}, *parse_ip4_network("10.0.8.0/24"), 1400};
   s.connected = true;
   s.server = parse_endpoint("192.0.2.1:43439");
+  s.server_version = "0.1.0";
   s.observed = parse_endpoint("[2001:db8::5]:50000");
   s.list_version = 0xfedcba9876543210;
   s.data_port = 40000;
@@ -79,7 +80,8 @@ TEST(StatusJson, OfAClient) {
   EXPECT_EQ(j["address"], "10.0.8.1/24");
   EXPECT_EQ(j["mac"], "02:00:00:00:00:01");
   EXPECT_EQ(j["network"], (json{{"address", "10.0.8.0/24"}, {"mtu", 1400}}));
-  EXPECT_EQ(j["server"], (json{{"connected", true}, {"endpoint", "192.0.2.1:43439"}, {"note", ""}}));
+  EXPECT_EQ(j["server"],
+            (json{{"connected", true}, {"endpoint", "192.0.2.1:43439"}, {"note", ""}, {"version", "0.1.0"}}));
   EXPECT_EQ(j["observed_endpoint"], "[2001:db8::5]:50000");
   EXPECT_EQ(j["list_version"].get<std::uint64_t>(), 0xfedcba9876543210);
   EXPECT_EQ(j["uptime_seconds"], 3700);

@@ -136,7 +136,11 @@ json to_json(const ClientStatus& s) {
               {"data_port", s.data_port},
               {"observed_endpoint", or_null(s.observed)},
               {"relay_over_tcp", s.relay_over_tcp},
-              {"server", {{"connected", s.connected}, {"endpoint", or_null(s.server)}, {"note", s.server_note}}},
+              {"server",
+               {{"connected", s.connected},
+                {"endpoint", or_null(s.server)},
+                {"note", s.server_note},
+                {"version", or_null(s.server_version)}}},
               {"peers", json::array()}};
   if (s.self) {
     const std::string prefix = s.network ? "/" + std::to_string(s.network->network.prefix) : "";

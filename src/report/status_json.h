@@ -9,7 +9,7 @@
 //          drops {REASON: packets}, network? {address "10.0.8.0/24", mtu}
 // Client:  name, nat {mapping, filtering} (model/nat.h), public_key, device, address? (with prefix: "10.0.8.3/24"),
 // mac?, data_port, observed_endpoint?,
-//          server {connected, endpoint?, note}, peers [...]
+//          server {connected, endpoint?, note, version?}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
 //          last_handshake_seconds?, round_trip_ms?, aead?, aead_library?, traffic {...},
 //          nat (its mapping), why_relayed? and how_to_mend? (sentences)
