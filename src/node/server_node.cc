@@ -30,8 +30,14 @@ ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Inst
   return take(control_.on_open(id, from, now), now);
 }
 ServerOutputs ServerNode::on_bytes(control::ConnId id, ByteView bytes, Instant now) {
-  counters_.received(1, bytes.size());
-  return take(control_.on_bytes(id, bytes, now), now);
+  control::Server::Outputs from = control_.on_bytes(id, bytes, now);
+  // What is relayed inside the connection is counted by the relay.
+  own_.bytes_received += bytes.size();
+  if (from.relayed.empty()) ++own_.packets_received;
+  for (const auto& [member, datagrams] : from.relayed) {
+    for (const Bytes& datagram : datagrams) relayed_inside_ += datagram.size();
+  }
+  return take(std::move(from), now);
 }
 ServerOutputs ServerNode::on_closed(control::ConnId id, Instant now) {
   return take(control_.on_closed(id, now), now);
@@ -51,9 +57,16 @@ Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
 }
 
 ServerOutputs ServerNode::take(control::Server::Outputs from, Instant now) {
+  for (const auto& [id, bytes] : from.to_send) {
+    ++own_.packets_sent;
+    own_.bytes_sent += bytes.size();
+  }
+  return carry(std::move(from), now);
+}
+
+ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
   ServerOutputs out;
   out.to_send = std::move(from.to_send);
-  for (const auto& [id, bytes] : out.to_send) counters_.sent(1, bytes.size());
   out.to_close = std::move(from.to_close);
   for (const control::ServerEvent& event : from.events) {
     if (event.kind == control::ServerEvent::Kind::joined) ++connections_established_;
@@ -121,7 +134,7 @@ ServerOutputs ServerNode::on_stream_room(control::ConnId id, std::size_t room, I
   std::size_t too_old = 0;
   auto datagrams = udp_.take(member, std::min(room, kMaxRelayedRoom), now, too_old);
   counters_.drop(Drop::congested, too_old);
-  return take(control_.relay(member, std::move(datagrams)), now);
+  return carry(control_.relay(member, std::move(datagrams)), now);
 }
 
 void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now) {
@@ -182,6 +195,10 @@ ServerStatus ServerNode::status(Instant now) const {
   s.list_version = registry_.version();
   s.uptime = now - started_;
   s.traffic = totals_of(counters_);
+  s.traffic.packets_sent += own_.packets_sent;
+  s.traffic.bytes_sent += own_.bytes_sent;
+  s.traffic.packets_received += own_.packets_received;
+  s.traffic.bytes_received += own_.bytes_received - std::min(own_.bytes_received, relayed_inside_);
   s.connections_established = connections_established_;
   s.drops = nonzero_drops(counters_);
   for (const auto& [id, member] : registry_.members()) {

@@ -74,6 +74,8 @@ class ServerNode {
     std::shared_ptr<Counters> counters = std::make_shared<Counters>();
   };
   ServerOutputs take(control::Server::Outputs from, Instant now);
+  // take() without counting what is sent as the server's own.
+  ServerOutputs carry(control::Server::Outputs from, Instant now);
   Bound* bound_of(MemberId member);
   void on_relay_here(MemberId member, bool here);
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
@@ -86,6 +88,9 @@ class ServerNode {
   control::Server control_;
   std::map<MemberId, Bound> bound_;
   Counters counters_;
+  // On the control connections: our own messages, and how much of what was received is relayed traffic.
+  TrafficTotals own_;
+  std::uint64_t relayed_inside_ = 0;
   TrafficReports reports_;
   std::uint64_t connections_established_ = 0;
   Instant started_;

@@ -69,7 +69,10 @@ class Doctor {
     ok("Serving " + text(part(status_, "network"), "address") + " on port " + std::to_string(number(status_, "port")) +
        ": " + std::to_string(members.size()) + " members, " + std::to_string(online) + " online.");
     for (const json& m : members) {
-      if (flag(m, "online") && text(m, "data_endpoint").empty()) {
+      if (flag(m, "online") && flag(m, "over_tcp")) {
+        warning("The UDP of " + text(m, "name") + " does not arrive here: it is relayed over TCP, more slowly.",
+                "Allow UDP to port " + std::to_string(number(status_, "port")) + " in every firewall between.");
+      } else if (flag(m, "online") && text(m, "data_endpoint").empty()) {
         problem(text(m, "name") + " is connected, but its UDP does not arrive here: nothing can be relayed for it.",
                 "Allow UDP to port " + std::to_string(number(status_, "port")) + " in every firewall between.");
       }
@@ -109,6 +112,10 @@ class Doctor {
 
   void udp(const std::string& endpoint) {
     const std::string seen = text(status_, "observed_endpoint");
+    if (flag(status_, "relay_over_tcp")) {
+      return warning("The server does not answer on UDP: what is relayed goes through the TCP connection, more slowly.",
+                     "Allow UDP to " + endpoint + " in every firewall between, and out of this computer.");
+    }
     if (seen.empty()) {
       return problem("The server does not answer on UDP: nothing can be relayed, and peers do not find this computer.",
                      "Allow UDP to " + endpoint + " in every firewall between, and out of this computer.");

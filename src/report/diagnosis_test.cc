@@ -56,6 +56,10 @@ TEST(Diagnosis, OfAClientInTrouble) {
   EXPECT_THAT(text, HasSubstr("warning  3 packets were dropped because a queue was full.\n"));
   EXPECT_THAT(text, Not(HasSubstr("replayed")));
 
+  status["relay_over_tcp"] = true;
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::warning);
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("goes through the TCP connection"));
+
   status = client();
   status["server"]["version"] = "0.3.0";
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
@@ -79,6 +83,8 @@ TEST(Diagnosis, OfAServer) {
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("Of 1000 packets from a to b only 970 arrived."));
   status["members"][0]["data_endpoint"] = nullptr;
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("problem  a is connected, but its UDP does not"));
+  status["members"][0]["over_tcp"] = true;
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("warning  The UDP of a does not arrive here"));
   status["members"][0]["version"] = "0.0.9";
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("warning  a runs version 0.0.9, the server 0.1.0."));
 }
