@@ -193,7 +193,7 @@ TEST(Fair, EverybodyToEverybody) {
   Meter meter(world, kClients);
   for (int c = 0; c < kClients; ++c) world.send_frame(c, -1);
   world.run_for(minutes(1));
-  expect_within(meter.read(), kClients - 1);
+  expect_within(meter.read(), kClients - 1, kBurst / 8);  // with so many pairs one client of eight guesses
   EXPECT_TRUE(world.everybody_talks(seconds(10)));
 }
 
