@@ -37,7 +37,7 @@ void Bind::verify(Instant now) {
 
 void Bind::ask(Target& target, bool observe_only) {
   target.number = ++number_;
-  const bool twice = !observe_only && second_since_ == 0;  // nothing is known of the NAT yet
+  const bool twice = &target == &nat_target() && second_since_ == 0;  // nothing is known of the NAT yet
   auto request = wire::make_bind_request({self_, target.number, observe_only, twice});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
   std::copy(mac.begin(), mac.end(), request.end() - wire::kMacSize);
@@ -88,13 +88,13 @@ bool Bind::on_reply(const Endpoint& from, ByteView datagram, Instant now) {
   target.observed = reply->observed;
   target.unanswered = 0;
   target.next = now + kBindKeepalive;
+  if (reply->second_port != 0 && !second_.to.valid() && &target == &nat_target()) {
+    second_.to = {target.to.ip, reply->second_port};
+    second_.next = now + kNatTestAfter;
+  }
   if (by_other) return true;
   bound_ = true;
   answered_at_ = now;
-  if (reply->second_port != 0 && !second_.to.valid()) {
-    second_.to = {main_.to.ip, reply->second_port};
-    second_.next = now + kNatTestAfter;
-  }
   return true;
 }
 
@@ -113,11 +113,12 @@ std::vector<Endpoint> Bind::all_observed() const {
 
 NatStatus Bind::nat() const {
   NatStatus nat;
-  if (!bound() || !main_.observed) return nat;
-  if (std::ranges::count(local_, *main_.observed) > 0) {
+  const auto& observed = nat_target().observed;
+  if (!bound() || !observed) return nat;
+  if (std::ranges::count(local_, *observed) > 0) {
     nat.mapping = NatMapping::none;
   } else if (second_.observed) {
-    nat.mapping = second_.observed == main_.observed ? NatMapping::independent : NatMapping::per_destination;
+    nat.mapping = second_.observed == observed ? NatMapping::independent : NatMapping::per_destination;
   }
   if (let_in_) {
     nat.filtering = NatFiltering::open;

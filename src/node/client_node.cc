@@ -137,11 +137,13 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
                       to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
   // The server may listen for data elsewhere than it was dialled, but never on another address.
+  // In the other family as well, where both have an address.
   std::optional<Endpoint> other;
-  if (const auto it =
-          std::ranges::find_if(server_addresses_, [&](auto& ip) { return ip.is_v4() != server_->ip.is_v4(); });
-      it != server_addresses_.end()) {
-    other = {*it, welcome.data_port};
+  for (const IpAddress& ip : server_addresses_) {
+    const auto same_family = [&](const IpAddress& own) { return own.is_v4() == ip.is_v4(); };
+    if (ip.is_v4() != server_->ip.is_v4() && std::ranges::any_of(local_addresses_, same_family)) {
+      other = {ip, welcome.data_port};
+    }
   }
   bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, other, now);
   peers_.set_relay(bind_.server(), welcome.relay_tag, bind_.bound(), now);

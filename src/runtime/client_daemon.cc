@@ -210,19 +210,20 @@ Result<void> ClientDaemon::prepare() {
   params.cache = std::move(cache);
   node_.emplace(std::move(params), *port_, rng_, published_);
 
-  server_.emplace(
-      loop_.io(), settings_.servers,
-      ServerLink::Handlers{[this](const Endpoint& server) { act(node_->on_connected(server, {}, os::now())); },
-                           [this](std::string why) {
-                             act(node_->on_connect_failed(std::move(why), os::now()));
-                             tell_waiting();
-                           },
-                           [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
-                           [this](std::string why) {
-                             act(node_->on_server_closed(std::move(why), os::now()));
-                             tell_waiting();
-                           },
-                           [this] { relay_stream(); }});
+  server_.emplace(loop_.io(), settings_.servers,
+                  ServerLink::Handlers{[this](const Endpoint& server, std::vector<IpAddress> all) {
+                                         act(node_->on_connected(server, std::move(all), os::now()));
+                                       },
+                                       [this](std::string why) {
+                                         act(node_->on_connect_failed(std::move(why), os::now()));
+                                         tell_waiting();
+                                       },
+                                       [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
+                                       [this](std::string why) {
+                                         act(node_->on_server_closed(std::move(why), os::now()));
+                                         tell_waiting();
+                                       },
+                                       [this] { relay_stream(); }});
   return start_worker();
 }
 

@@ -42,6 +42,7 @@ struct Race : std::enable_shared_from_this<Race> {
   asio::steady_timer deadline;
   std::vector<std::uint16_t> ports;
   std::vector<std::vector<tcp::endpoint>> todo;  // for each of the ports
+  std::vector<IpAddress> addresses;
   std::vector<std::shared_ptr<tcp::socket>> running;
   int resolving = 0;
   bool done = false;
@@ -59,6 +60,7 @@ struct Race : std::enable_shared_from_this<Race> {
   }
 
   void add(const asio::ip::address& address) {
+    addresses.push_back(to_endpoint({address, 0}).ip);
     for (std::size_t i = 0; i < ports.size(); ++i) todo[i].emplace_back(address, ports[i]);
   }
 
@@ -161,6 +163,7 @@ void ServerLink::connect(std::vector<std::uint16_t> ports) {
   race->ports = std::move(ports);
   impl_->race = race;
   race->on_won = [impl = impl_](tcp::socket socket) {
+    std::vector<IpAddress> all = std::move(impl->race->addresses);
     impl->race.reset();
     ErrorCode gone;
     const Endpoint server = to_endpoint(socket.remote_endpoint(gone));
@@ -172,7 +175,7 @@ void ServerLink::connect(std::vector<std::uint16_t> ports) {
                            impl->handlers.on_closed(std::move(why));
                          },
                          [impl] { impl->handlers.on_drained(); }});
-    impl->handlers.on_connected(server);
+    impl->handlers.on_connected(server, std::move(all));
   };
   race->on_lost = [impl = impl_](std::string why) {
     impl->race.reset();

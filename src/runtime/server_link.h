@@ -21,7 +21,8 @@ namespace eps::runtime {
 class ServerLink {
  public:
   struct Handlers {
-    std::function<void(const Endpoint& server)> on_connected;
+    // `all`: the addresses that were found under the server's names.
+    std::function<void(const Endpoint& server, std::vector<IpAddress> all)> on_connected;
     std::function<void(std::string why)> on_failed;  // no address could be reached
     std::function<void(ByteView bytes)> on_bytes;
     std::function<void(std::string why)> on_closed;  // by the other end or by an error, never by close()

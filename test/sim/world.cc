@@ -197,7 +197,7 @@ void World::connect(int c) {
       clients_[static_cast<std::size_t>(c)].stream.reset();
       act(c, clients_[static_cast<std::size_t>(c)].node->on_server_closed("", clock_.now()));
     };
-    act(c, client.node->on_connected(server, {server.ip}, clock_.now()));
+    act(c, client.node->on_connected(server, network_.addresses(server_.host), clock_.now()));
   });
 }
 
