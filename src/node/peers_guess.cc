@@ -12,7 +12,7 @@ namespace {
 constexpr Duration kGuessAfter = std::chrono::milliseconds(300);
 constexpr Duration kInVain = std::chrono::milliseconds(800);
 constexpr Duration kGuessRest = std::chrono::seconds(15);  // of this node, after a burst that hit nothing
-constexpr Duration kGuessPause = std::chrono::seconds(60);
+constexpr Duration kGuessPause = std::chrono::seconds(20);
 constexpr Duration kGuessLongPause = std::chrono::minutes(10);
 constexpr int kGuessesInARow = 3;
 

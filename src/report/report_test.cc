@@ -179,6 +179,7 @@ TEST(Text, StatusOfAClient) {
             "network     10.0.8.0/24, MTU 1400\n"
             "server      connected to 192.0.2.1:43439\n"
             "UDP port    40000, seen by the server as [2001:db8::5]:50000\n"
+            "NAT         mapping unknown, filtering unknown\n"
             "peers       2, 1 online; 1 direct, 0 relayed\n"
             "router      UDP 203.0.113.1:40000 forwarded to us by UPnP\n"
             "sent        1.44 GB in 10 packets\n"

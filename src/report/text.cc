@@ -114,6 +114,8 @@ std::string client_text(const json& status) {
       {"UDP port", show(status, "data_port") + (flag(status, "relay_over_tcp")
                                                     ? ", not answered by the server: relayed over TCP"
                                                     : ", seen by the server as " + show(status, "observed_endpoint"))},
+      {"NAT",
+       "mapping " + show(part(status, "nat"), "mapping") + ", filtering " + show(part(status, "nat"), "filtering")},
       {"peers", peer_counts(status)}};
   mapping_rows(status, rows);
   traffic_rows(status, rows);

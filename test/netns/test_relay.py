@@ -113,3 +113,32 @@ def test_relay_serves_only_who_proved_its_endpoint(apart, network):
         inject(network, server.host, datagram.with_payload(datagram.payload))
         wait_until(lambda: server.drops("unauthorised") == before + 1, "the server counts it")
     assert not list(seen.datagrams(server.host.v4, stranger.v4))
+
+
+def test_a_member_relays_when_the_server_is_gone(network):
+    """c, started with --relay, forwards for a and b, which cannot reach each other; it cannot read what it forwards."""
+    server = network.server()
+    hosts = [network.host(name, v6=False) for name in "abc"]
+    for host, other in hosts[:2], hosts[1::-1]:
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+    a, b, c = (network.client(h.name, host=h, relay=h.name == "c") for h in hosts)
+    a.wait_sees(b, c)
+    b.wait_sees(a, c)
+    assert a.ping(b, 60, 0.1) == 60  # long enough to look for other relays than the server
+    wait_until(lambda: a.ping(c, 1) and a.path_to(c) == "direct", "a reaches c")
+    wait_until(lambda: b.ping(c, 1) and b.path_to(c) == "direct", "b reaches c")
+    server.kill()
+
+    def by_c():
+        a.ping(b, 1)
+        return a.path_to(b) == "relayed" and a.peers()["b"]["endpoint"].startswith(c.host.v4)
+    wait_until(by_c, "a goes by c", 60)
+    wait_until(lambda: a.ping(b, 1) == 1, "b answers by c", 30)
+    with Sniffer(network) as seen:
+        assert a.ping(b, 10, 0.1, "-p", "45505321") == 10
+    assert len(list(seen.datagrams(a.host.v4, c.host.v4, TYPE_RELAY))) >= 10
+    for frame in seen.frames:
+        assert b"EPS!EPS!" not in frame
+    sent, came, _ = transfer(a.host, b.host, b.address, 10_000_000)
+    assert sent == came
+    assert "relay: member" in a.eps("why", "b")

@@ -387,6 +387,52 @@ TEST_P(Sim, AnythingGoesThenItHeals) {
   EXPECT_TRUE(world.everybody_talks(seconds(30)));
 }
 
+// Two that cannot reach each other, and one that both reach and that relays: with the server gone they talk through it,
+// past the life of a session, and rekey.
+TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
+  WorldOptions o = options(3);
+  o.relays = {2};
+  World world(o);
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  for (int i = 0; i < 100; ++i) {
+    world.send_frame(0, 1);
+    world.send_frame(1, 0);
+    world.run_for(milliseconds(100));
+  }
+  world.stop_server();
+  const auto talk = [&](int rounds) {
+    int lost = 0;
+    for (int i = 0; i < rounds; ++i) {
+      const std::uint64_t there = world.send_frame(0, 1);
+      const std::uint64_t back = world.send_frame(1, 0);
+      world.run_for(milliseconds(200));
+      lost += world.delivered(there, 1) && world.delivered(back, 0) ? 0 : 1;
+    }
+    return lost;
+  };
+  talk(300);  // until both ends have given the server's relay up
+  EXPECT_EQ(talk(1000), 0) << "200 s without the server";
+  EXPECT_EQ(world.path(0, 1), PathKind::relayed);
+  const auto why = world.client(0).why("c1", world.clock().now());
+  ASSERT_TRUE(why && why->peer.relay);
+  EXPECT_EQ(*why->peer.relay, world.client(0).members().find_name("c2")->id);
+}
+
+// Without --relay nobody forwards for others.
+TEST_P(Sim, WhoWasNotAskedToRelayDoesNot) {
+  World world(options(3));
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  world.stop_server();
+  world.run_for(minutes(1));
+  const std::uint64_t frame = world.send_frame(0, 1);
+  world.run_for(seconds(20));
+  EXPECT_FALSE(world.delivered(frame, 1));
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Sim, testing::ValuesIn(seeds()),
                          [](const auto& test) { return "seed" + std::to_string(test.param); });
 

@@ -76,9 +76,12 @@ Expected expected(const Kind& a, const Kind& b) {
     return Expected::either;
   }
   if (x.filter == kPort && y.filter == kPort) {
-    // Ports that are given out one after the other may be hit all the same.
-    const auto sequential = [](const Kind& k) { return k.nat && k.nat->ports == PortAllocation::sequential; };
-    return sequential(a) || sequential(b) ? Expected::either : Expected::relayed;
+    // Ports that are given out one after the other may be hit all the same; and against mapping by address, which one
+    // server cannot tell, both ends send from many sockets and guess, which hits now and then.
+    const auto luck = [](const Kind& k) {
+      return k.nat && (k.nat->ports == PortAllocation::sequential || k.nat->mapping == kAddress);
+    };
+    return luck(a) || luck(b) ? Expected::either : Expected::relayed;
   }
   // Two that are nowhere known meet if the one gets in where the server is answered (no filter there), and the answer,
   // which comes from yet another port, gets through to a sender that does not change its own for it.
@@ -168,7 +171,8 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
   std::size_t guessed = 0;
   std::vector<std::string> missed;
   for (std::size_t i = 0; i < all_kinds().size(); ++i) {
-    for (std::size_t j = i; j < all_kinds().size(); ++j) {
+    // Every third pair, others with each seed.
+    for (std::size_t j = i + (i + GetParam()) % 3; j < all_kinds().size(); j += 3) {
       const Kind& a = all_kinds()[i];
       const Kind& b = all_kinds()[j];
       SCOPED_TRACE(a.name + " against " + b.name);
@@ -205,10 +209,10 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
     }
   }
   // Where datagrams are lost, one pair of twenty may miss three bursts of guesses.
-  EXPECT_LE(missed.size() * 20, guessed) << (missed.empty() ? "" : missed.front());
+  EXPECT_LE(missed.size(), 1 + guessed / 20) << (missed.empty() ? "" : missed.front());
   const bool all = climate.weather.loss == 0;
   plain.expect_within(climate.direct_within, all ? 1 : 0.95, "direct");
-  by_guessing.expect_within(climate.guessed_within, all ? 0.95 : 0.9, "direct by guessing");
+  by_guessing.expect_within(climate.guessed_within, all ? 0.95 : 0.85, "direct by guessing");
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Zoo, testing::ValuesIn(seeds()),

@@ -45,6 +45,7 @@ struct WorldOptions {
   Ip4Network network = *parse_ip4_network("192.168.43.0/24");
   bool sequential = false;
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
+  std::set<int> relays = {};  // clients that relay for others
 };
 
 // In place of a client's number: the server.
