@@ -12,7 +12,7 @@ constexpr int kPublicRank = 2;  // and 3 for IPv4
 constexpr int kHeardRank = 10;
 constexpr int kRelayRank = 20;  // the server's, 21 of a member
 
-// Ways that are up to this many milliseconds old in their proof may be fallen back on.
+// How old a way's last answer may be for falling back on it without asking.
 constexpr Duration kFresh = std::chrono::seconds(1);
 constexpr Duration kSocketRest = std::chrono::seconds(30);  // longer than a keepalive's pause
 // A round trip that was not measured yet, where one has to be waited for.
