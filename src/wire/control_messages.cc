@@ -128,7 +128,8 @@ void put(const Resync&, proto::Envelope& out) {
   out.mutable_resync();
 }
 void put(const Relay& from, proto::Envelope& out) {
-  for (const Bytes& datagram : from.datagrams) out.mutable_relay()->add_datagrams(datagram.data(), datagram.size());
+  auto& to = *out.mutable_relay();
+  for (const Bytes& datagram : from.datagrams) to.add_datagrams(datagram.data(), datagram.size());
 }
 void put(const RelayHere& from, proto::Envelope& out) {
   out.mutable_relay_here()->set_here(from.here);

@@ -63,6 +63,7 @@ TrafficReport largest_report() {
 TEST(ControlMessages, RelayedDatagrams) {
   Relay relay{{Bytes(1), Bytes(9000, std::byte{7}), Bytes()}};
   EXPECT_EQ(round_trip(relay).datagrams, relay.datagrams);
+  EXPECT_TRUE(round_trip(Relay{}).datagrams.empty());
   EXPECT_TRUE(round_trip(RelayHere{true}).here);
   EXPECT_FALSE(round_trip(RelayHere{false}).here);
   relay.datagrams.assign(kMaxRelayedPerMessage, Bytes(10));
