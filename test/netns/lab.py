@@ -163,12 +163,12 @@ class Pinger:
 
 
 class Lab:
-    def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}/24", v6="fd77::{}/64"):
-        self.prefix = prefix or f"{PREFIX}{os.getpid()}-"
+    def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}/24", v6="fd77::{}/64", family=PREFIX):
+        self.prefix = prefix or f"{family}{os.getpid()}-"
         self.v4, self.v6, self.cables = v4, v6, 0
         self.mtu, self.keep = mtu, keep
         self.namespaces, self.processes, self.hosts = [], [], {}
-        _sweep(None if prefix is None else prefix)
+        _sweep(prefix, family)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=self.prefix))
         atexit.register(self.close)
         self.switch = self._namespace("lan")
@@ -252,12 +252,12 @@ def take_down(prefix):
     return bool(names)
 
 
-def _sweep(prefix):
-    """Removes what a run left that was killed: of the given prefix, or of test processes that are gone."""
+def _sweep(prefix, family):
+    """Removes what a run left that was killed: of the given prefix, or of processes of the family that are gone."""
     if prefix is not None:
         take_down(prefix)
         return
     for line in sh("ip", "netns", "list").splitlines():
-        found = re.match(rf"({PREFIX}(\d+)-)", line)
+        found = re.match(rf"({family}(\d+)-)", line)
         if found and not os.path.exists(f"/proc/{found.group(2)}"):
             take_down(found.group(1))
