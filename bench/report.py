@@ -1,0 +1,129 @@
+"""What a run found: results.jsonl (one cell a line) becomes results.json, a Markdown table and a plot."""
+
+import json
+import pathlib
+import statistics
+import sys
+
+# (figure, head, form, whether more is better), by table
+TABLES = {
+    "Throughput": [
+        ("tcp1_mbps", "TCP, 1 stream, Mbit/s", "{:.0f}", True),
+        ("tcp4_mbps", "TCP, 4 streams, Mbit/s", "{:.0f}", True),
+        ("relay_mbps", "relayed, Mbit/s", "{:.0f}", True),
+        ("udp64_pps", "UDP 64 bytes, packets/s received", "{:.0f}", True),
+        ("udp64_max_pps", "UDP 64 bytes, packets/s at no more than 1 % loss", "{:.0f}", True),
+        ("udp1200_pps", "UDP 1200 bytes, packets/s received", "{:.0f}", True)],
+    "Latency": [
+        ("ping_avg_ms", "idle, average, ms", "{:.3f}", False),
+        ("ping_p99_ms", "idle, p99, ms", "{:.3f}", False),
+        ("loaded_avg_ms", "loaded, average, ms", "{:.2f}", False),
+        ("loaded_p99_ms", "loaded, p99, ms", "{:.2f}", False),
+        ("start_s", "start to first ping, s", "{:.3f}", False)],
+    "Cost": [
+        ("tcp1_cpu_s_per_gb", "daemons, 1 stream, CPU s/GB", "{:.2f}", False),
+        ("tcp4_cpu_s_per_gb", "daemons, 4 streams, CPU s/GB", "{:.2f}", False),
+        ("tcp1_machine_s_per_gb", "whole machine, 1 stream, CPU s/GB", "{:.2f}", False),
+        ("resident_mib", "memory idle, MiB", "{:.1f}", False),
+        ("resident_loaded_mib", "memory loaded, MiB", "{:.1f}", False)],
+}
+FIGURES = {figure: (head, form, more) for table in TABLES.values() for figure, head, form, more in table}
+
+
+def brief(figures):
+    """One line of progress."""
+    shown = [("tcp1_mbps", "TCP {:.0f}"), ("tcp4_mbps", "x4 {:.0f} Mbit/s"), ("udp64_pps", "UDP {:.0f}/s"),
+             ("loaded_avg_ms", "loaded {:.2f} ms"), ("relay_mbps", "relay {:.0f}")]
+    return ", ".join(form.format(figures[name]) for name, form in shown if name in figures) or "-"
+
+
+def read_cells(directory):
+    with open(pathlib.Path(directory) / "results.jsonl") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def summarise(cells):
+    """By peer, in the order of the run: what it is, and of each figure median, least, most, and how it compares with
+    no VPN at all (of_raw) and with the best of the others (of_best)."""
+    peers = {}
+    for cell in cells:
+        peer = peers.setdefault(cell["peer"], {k: cell[k] for k in ("ours", "layer", "cipher", "mtu", "note", "version")}
+                                | {"cells": 0, "figures": {}, "errors": []})
+        peer["cells"] += 1
+        peer["errors"] += cell["errors"]
+        for name, value in cell["figures"].items():
+            peer["figures"].setdefault(name, []).append(value)
+    for peer in peers.values():
+        peer["figures"] = {name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
+                           for name, values in peer["figures"].items()}
+    for name, (_, _, more) in FIGURES.items():
+        median = lambda peer: peer["figures"][name]["median"]
+        raw = peers.get("raw", {}).get("figures", {}).get(name, {}).get("median")
+        others = [p for label, p in peers.items() if label != "raw" and not p["ours"] and name in p["figures"]]
+        best = (max if more else min)(map(median, others)) if others else None
+        for peer in peers.values():
+            if name in peer["figures"]:
+                figure = peer["figures"][name]
+                if raw:
+                    figure["of_raw"] = figure["median"] / raw
+                if best:
+                    figure["of_best"] = figure["median"] / best
+    return peers
+
+
+def markdown(about, peers):
+    lines = [f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}; underlay `{about['underlay']}`, "
+             f"rounds: {max(p['cells'] for p in peers.values())}, {about['date']}. Median (least to most)."]
+    for title, columns in TABLES.items():
+        columns = [c for c in columns if any(c[0] in p["figures"] for p in peers.values())]
+        if not columns:
+            continue
+        lines += ["", f"### {title}", "", "| | " + " | ".join(head for _, head, _, _ in columns) + " |",
+                  "|---|" + "---:|" * len(columns)]
+        for label, peer in peers.items():
+            cells = []
+            for name, _, form, _ in columns:
+                figure = peer["figures"].get(name)
+                if figure is None:
+                    cells.append("-")
+                elif figure["min"] == figure["max"]:
+                    cells.append(form.format(figure["median"]))
+                else:
+                    cells.append(f"{form} ({form} to {form})".format(figure["median"], figure["min"], figure["max"]))
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    lines += comparison(peers)
+    lines += ["", "### Peers", ""]
+    for label, peer in peers.items():
+        parts = [f"{peer['layer']}, MTU {peer['mtu'] or 'its default'}", peer["cipher"], peer["version"], peer["note"]]
+        lines.append(f"- {label}: " + "; ".join(filter(None, parts)))
+        lines += [f"    - failed: {error}" for error in sorted(set(peer["errors"]))]
+    return "\n".join(lines) + "\n"
+
+
+def comparison(peers):
+    """Ours against no VPN and the best of the others."""
+    rows = []
+    for label, peer in peers.items():
+        for name, (head, _, _) in FIGURES.items():
+            figure = peer["figures"].get(name, {})
+            if peer["ours"] and ("of_raw" in figure or "of_best" in figure):
+                ratios = [f"{figure[k]:.2f}" if k in figure else "-" for k in ("of_raw", "of_best")]
+                rows.append(f"| {label} | {head} | {ratios[0]} | {ratios[1]} |")
+    return ["", "### Ratios", "", "| | | to raw | to the best of the others |", "|---|---|---:|---:|", *rows] if rows else []
+
+
+def write(directory):
+    """Writes and prints the report of the run whose results lie in a folder."""
+    directory = pathlib.Path(directory)
+    cells = read_cells(directory)
+    if not cells:
+        print("throughput: nothing was measured", file=sys.stderr)
+        return 1
+    about = json.loads((directory / "about.json").read_text())
+    peers = summarise(cells)
+    (directory / "results.json").write_text(json.dumps({"about": about, "peers": peers}, indent=1) + "\n")
+    text = markdown(about, peers)
+    (directory / "report.md").write_text(text)
+    print(text)
+    print(f"These tables and more are in {directory}", file=sys.stderr)
+    return 0
