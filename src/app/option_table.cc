@@ -88,6 +88,14 @@ constexpr std::array kTable = {
             "another TCP port of the server, as 443, for networks that let only that one through (zero: none)", "0",
             "0"),
     OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
+    OptionSpec{
+        "offload",
+        Group::program,
+        Kind::value,
+        {"offloads to use, for tests and diagnosis, several separated by commas: auto, none, csum, tso, uso, gso or "
+         "gro",
+         "auto"},
+        {"offloads to use, for tests and diagnosis, several separated by commas: auto, none, gso or gro", "auto"}},
     OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1400"}},
     OptionSpec{
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},

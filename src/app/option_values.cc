@@ -137,6 +137,17 @@ Result<std::string> aead_value(std::string_view text) {
   return must("must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");
 }
 
+Result<std::optional<OffloadSet>> offload_value(std::string_view text) {
+  if (text == "auto") return std::optional<OffloadSet>();
+  const auto set = parse_offloads(text);
+  if (!set) return must("must be auto, none, or some of csum, tso, uso, gso and gro, separated by commas");
+  if (!set->csum && (set->tso || set->uso)) {
+    return must("tso and uso need csum: super-frames have no finished checksum; did you mean csum," +
+                std::string(text) + "?");
+  }
+  return set;
+}
+
 Result<Endpoint> http_value(std::string_view text) {
   if (const auto port = number_value(text, 1, 65535)) {
     return Endpoint{IpAddress::from_v4({0x7f000001}), static_cast<std::uint16_t>(*port)};

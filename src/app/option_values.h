@@ -3,12 +3,14 @@
 // What an option's text may be. An Error's sentence goes on after the option and its value: "must be ...".
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/types.h"
+#include "model/offload.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
 
@@ -30,6 +32,8 @@ Result<std::string> socket_value(std::string_view text);
 Result<std::string> device_value(std::string_view text);
 Result<std::string> name_value(std::string_view text);
 Result<std::string> aead_value(std::string_view text);
+// nullopt: auto.
+Result<std::optional<OffloadSet>> offload_value(std::string_view text);
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text);
 Result<ops::LogLevel> log_level_value(std::string_view text);
 // The checksum and form of the key are looked at; the sentence never repeats it.

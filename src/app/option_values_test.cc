@@ -121,6 +121,19 @@ TEST_F(Options, ValuesOfTheClient) {
   for (const char* aead : {"auto", "aes-256-gcm", "aes-128-gcm", "chacha20-poly1305"}) {
     EXPECT_EQ(good(complete_client({"--aead", aead})).aead, aead);
   }
+  const std::string offload = "must be auto, none, or some of csum, tso, uso, gso and gro, separated by commas";
+  for (const char* bad : {"", "all", "none,gso", "auto,gso", "gso,", ",gso", "gso gro", "TSO", "-gro"}) {
+    EXPECT_EQ(says("offload", bad), offload) << bad;
+  }
+  for (const char* bad : {"tso", "uso", "gso,tso"}) {
+    EXPECT_EQ(
+        says("offload", bad),
+        "tso and uso need csum: super-frames have no finished checksum; did you mean csum," + std::string(bad) + "?");
+  }
+  for (const char* offloads : {"none", "csum", "csum,tso", "csum,uso", "gso", "gro", "csum,tso,uso,gso,gro"}) {
+    EXPECT_EQ(to_string(good(complete_client({"--offload", offloads})).offload.value()), offloads);
+  }
+  EXPECT_EQ(to_string(good(complete_client({"--offload", "gro, gso"})).offload.value()), "gso,gro");
   const std::string host = "must be an IP address or the name of a computer, or several separated by blanks";
   for (const char* bad : {"a/b", "-x", "fe80::1%", "eps0%eth0", ".", "a!b"}) {
     EXPECT_EQ(says("server", bad), host);

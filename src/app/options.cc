@@ -157,6 +157,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.number("port", to.port, 1, 65535);
   from.number("also-port", to.also_port, 0, 65535);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
+  from.into("offload", to.offload, offload_value);
 }
 
 void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
@@ -251,7 +252,8 @@ std::string describe_common(const runtime::CommonSettings& s) {
   return "conf = " + s.conf + "\nstate = " + s.state + "\nsocket = " + s.socket + "\nlog = " + s.log +
          "\nlog-level = " + std::string(ops::name_of(s.log_level)) +
          "\nhttp = " + (s.http ? to_string(*s.http) : "(off)") + "\nport = " + std::to_string(s.port) +
-         "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count());
+         "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count()) +
+         "\noffload = " + (s.offload ? to_string(*s.offload) : "auto");
 }
 
 }  // namespace

@@ -41,6 +41,10 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"aead", "chacha20-poly1305", [](auto& s) { return s.aead == "chacha20-poly1305"; }},
       {"interval", "2", [](auto& s) { return s.interval == std::chrono::seconds(2); }},
       {"relay", "", [](auto& s) { return s.relay; }},
+      {"offload", "csum,gso",
+       [](auto& s) {
+         return s.offload == OffloadSet{true, false, false, true, false};
+       }},
       {"log-level", "debug", [](auto& s) { return s.log_level == ops::LogLevel::debug; }},
       {"upnptimeout", "250", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(250); }},
       {"key", network_key(), [](auto& s) { return s.key == network_key(); }},
@@ -66,6 +70,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"interval", "86400", [](auto& s) { return s.interval == std::chrono::seconds(86400); }},
       {"log-level", "error", [](auto& s) { return s.log_level == ops::LogLevel::error; }},
       {"mtu", "1280", [](auto& s) { return s.mtu == 1280; }},
+      {"offload", "none", [](auto& s) { return s.offload == kNoOffloads; }},
       {"graphviz-interval", "7", [](auto& s) { return s.graphviz_interval == std::chrono::seconds(7); }},
   };
   return cases;
@@ -129,6 +134,7 @@ TEST_F(Options, DefaultsOfTheManual) {
   EXPECT_EQ(c.device, "eps0");
   EXPECT_EQ(c.name, "my-host");
   EXPECT_EQ(c.aead, "auto");
+  EXPECT_FALSE(c.offload || s.offload);
   EXPECT_EQ(Surroundings().default_conf, "/etc/eps.conf");
 }
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "model/network.h"
+#include "model/offload.h"
 
 namespace eps {
 namespace {
@@ -35,6 +36,23 @@ TEST(Names, AreSafeOrMadeSafe) {
   EXPECT_EQ(make_valid_name("my host\n"), "my-host-");
   EXPECT_EQ(make_valid_name("\n"), "member");
   EXPECT_TRUE(valid_name(make_valid_name(std::string(300, '"'))));
+}
+
+TEST(Offloads, NamesAndBack) {
+  for (const char* text : {"none", "csum", "csum,tso,uso,gso,gro", "gso,gro"}) {
+    const auto set = parse_offloads(text);
+    ASSERT_TRUE(set) << text;
+    EXPECT_EQ(to_string(*set), text);
+  }
+  EXPECT_EQ(to_string(OffloadSet()), "csum,tso,uso,gso,gro");
+  EXPECT_EQ(parse_offloads("gro, csum"), (OffloadSet{true, false, false, false, true}));
+  for (const char* bad : {"", ",", "csum,", "none,csum", "tsp"}) EXPECT_FALSE(parse_offloads(bad)) << bad;
+}
+
+TEST(Offloads, MissingIsWhatTheKernelDidNotGrant) {
+  const OffloadStatus status = offload_status({true, true, true, false, true}, {true, true, false, false, true});
+  EXPECT_EQ(to_string(status.used), "csum,tso,gro");
+  EXPECT_EQ(to_string(status.missing), "uso");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "model/nat.h"
 #include "model/network.h"
+#include "model/offload.h"
 #include "model/path_kind.h"
 #include "model/port_mapping.h"
 #include "model/traffic_report.h"
@@ -104,6 +105,7 @@ struct ClientStatus {
   NatStatus nat;
   std::uint64_t list_version = 0;
   std::uint16_t data_port = 0;  // local UDP port
+  OffloadStatus offloads;
   std::vector<PortMapping> port_mappings;
   Duration uptime{};
   TrafficTotals traffic;
@@ -125,6 +127,7 @@ struct ServerStatus {
   std::string version;
   NetworkInfo network;
   std::uint16_t port = 0;
+  OffloadStatus offloads;  // it has no interface, so only of its UDP socket
   std::uint64_t list_version = 0;
   Duration uptime{};
   TrafficTotals traffic;

@@ -403,6 +403,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.relay_over_tcp = relay_here_;
   s.list_version = members_.version();
   s.data_port = params_.data_port;
+  s.offloads = params_.offloads;
   s.port_mappings = port_mappings_;
   s.uptime = now - started_;
   s.traffic = totals_of(peers_.counters());

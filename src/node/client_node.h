@@ -48,6 +48,7 @@ struct ClientParams {
   std::string version;
   std::string device;
   std::uint16_t data_port = 0;                       // local UDP port, the one of local candidates
+  OffloadStatus offloads;                            // for the status
   bool enrolled = false;                             // this key has been admitted by this server before
   std::optional<NetworkCache> cache = std::nullopt;  // what an earlier life kept, verified
 };

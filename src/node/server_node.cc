@@ -192,6 +192,7 @@ ServerStatus ServerNode::status(Instant now) const {
   s.version = params_.version;
   s.network = registry_.network();
   s.port = params_.port;
+  s.offloads = params_.offloads;
   s.list_version = registry_.version();
   s.uptime = now - started_;
   s.traffic = totals_of(counters_);

@@ -29,6 +29,7 @@ struct ServerParams {
   std::string version;
   std::uint16_t port = kDefaultPort;
   std::uint16_t also_port = 0;  // of TCP; 0: none
+  OffloadStatus offloads = {};  // for the status
 };
 
 // What the caller has to do, in this order.

@@ -38,6 +38,7 @@ ClientStatus client_status() {
   s.observed = parse_endpoint("[2001:db8::5]:50000");
   s.list_version = 0xfedcba9876543210;
   s.data_port = 40000;
+  s.offloads = {{true, true, false, true, true}, {false, false, true, false, false}};
   s.port_mappings = {{Transport::udp, 40000, *parse_endpoint("203.0.113.1:40000"), "UPnP"}};
   s.uptime = seconds(3700);
   s.traffic = {10, 1'436'434'521, 5, 999, 0, 0};
@@ -62,6 +63,7 @@ ServerStatus server_status() {
   s.version = "0.1.0";
   s.network = {{}, *parse_ip4_network("10.0.8.0/24"), 1400};
   s.port = 43439;
+  s.offloads.used = {false, false, false, true, true};
   s.uptime = seconds(5);
   s.connections_established = 4;
   s.traffic.packets_forwarded = 3;
@@ -90,6 +92,7 @@ TEST(StatusJson, OfAClient) {
       json::array(
           {{{"transport", "UDP"}, {"port", 40000}, {"external_endpoint", "203.0.113.1:40000"}, {"method", "UPnP"}}}));
   EXPECT_EQ(j["drops"], (json{{"replayed", 3}}));
+  EXPECT_EQ(j["offloads"], (json{{"used", {"csum", "tso", "gso", "gro"}}, {"missing", {"uso"}}}));
   ASSERT_EQ(j["peers"].size(), 2u);
   const json& bob = j["peers"][0];
   EXPECT_EQ(bob["path"], "direct");
@@ -113,15 +116,16 @@ TEST(StatusJson, FieldNamesAreStable) {
   EXPECT_EQ(
       names(client),
       "address connections_established data_port device drops list_version mac name nat network observed_endpoint "
-      "peers port_mappings program "
+      "offloads peers port_mappings program "
       "public_key relay_over_tcp server traffic uptime_seconds version ");
   EXPECT_EQ(names(client["peers"][0]),
             "address aead aead_library endpoint how_to_mend id last_handshake_seconds mac name nat online over_tcp "
             "path public_key "
             "round_trip_ms traffic version why_relayed ");
-  EXPECT_EQ(names(server),
-            "connections_established drops list_version members network pairs port port_mappings program traffic "
-            "uptime_seconds version ");
+  EXPECT_EQ(
+      names(server),
+      "connections_established drops list_version members network offloads pairs port port_mappings program traffic "
+      "uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
             "address control_endpoint data_endpoint id mac name online over_tcp public_key relayed uptime_seconds "
             "version ");
@@ -180,6 +184,7 @@ TEST(Text, StatusOfAClient) {
             "server      connected to 192.0.2.1:43439\n"
             "UDP port    40000, seen by the server as [2001:db8::5]:50000\n"
             "NAT         mapping unknown, filtering unknown\n"
+            "offloads    csum, tso, gso, gro; not in this kernel: uso\n"
             "peers       2, 1 online; 1 direct, 0 relayed\n"
             "router      UDP 203.0.113.1:40000 forwarded to us by UPnP\n"
             "sent        1.44 GB in 10 packets\n"
@@ -204,6 +209,7 @@ TEST(Text, StatusOfAServer) {
             "eps-server   0.1.0, up 5 s\n"
             "network      10.0.8.0/24, MTU 1400\n"
             "port         43439 (TCP and UDP)\n"
+            "offloads     gso, gro\n"
             "members      2, 1 online\n"
             "connections  4 since the start\n"
             "sent         0 B in 0 packets\n"

@@ -83,6 +83,10 @@ json peer_json(const PeerStatus& peer) {
   return out;
 }
 
+json offloads_json(const OffloadStatus& o) {
+  return {{"used", names_of(o.used)}, {"missing", names_of(o.missing)}};
+}
+
 json nat_json(const NatStatus& nat) {
   return {{"mapping", name_of(nat.mapping)}, {"filtering", name_of(nat.filtering)}};
 }
@@ -134,6 +138,7 @@ json to_json(const ClientStatus& s) {
               {"address", nullptr},
               {"mac", nullptr},
               {"data_port", s.data_port},
+              {"offloads", offloads_json(s.offloads)},
               {"observed_endpoint", or_null(s.observed)},
               {"relay_over_tcp", s.relay_over_tcp},
               {"server",
@@ -161,6 +166,7 @@ json to_json(const ServerStatus& s) {
               {"port_mappings", mappings_json(s.port_mappings)},
               {"network", network_json(s.network)},
               {"port", s.port},
+              {"offloads", offloads_json(s.offloads)},
               {"connections_established", s.connections_established},
               {"members", json::array()},
               {"pairs", pairs_json(s)}};

@@ -91,6 +91,20 @@ std::string peer_counts(const json& status) {
          std::to_string(relayed) + " relayed";
 }
 
+std::string names(const json& list) {
+  std::string out;
+  for (const json& name : list) {
+    if (name.is_string()) out += (out.empty() ? "" : ", ") + name.get<std::string>();
+  }
+  return out;
+}
+
+std::string offloads_line(const json& status) {
+  const json offloads = part(status, "offloads");
+  const std::string used = names(list(offloads, "used")), missing = names(list(offloads, "missing"));
+  return (used.empty() ? "none" : used) + (missing.empty() ? "" : "; not in this kernel: " + missing);
+}
+
 void mapping_rows(const json& status, Rows& rows) {
   for (const json& mapping : list(status, "port_mappings")) {
     if (!mapping.is_object()) continue;
@@ -116,6 +130,7 @@ std::string client_text(const json& status) {
                                                     : ", seen by the server as " + show(status, "observed_endpoint"))},
       {"NAT",
        "mapping " + show(part(status, "nat"), "mapping") + ", filtering " + show(part(status, "nat"), "filtering")},
+      {"offloads", offloads_line(status)},
       {"peers", peer_counts(status)}};
   mapping_rows(status, rows);
   traffic_rows(status, rows);
@@ -128,6 +143,7 @@ std::string server_text(const json& status) {
   Rows rows = {{"eps-server", show(status, "version") + ", up " + age(status, "uptime_seconds")},
                {"network", network_line(status)},
                {"port", show(status, "port") + " (TCP and UDP)"},
+               {"offloads", offloads_line(status)},
                {"members", std::to_string(members.size()) + ", " + std::to_string(online) + " online"},
                {"connections", show(status, "connections_established") + " since the start"}};
   mapping_rows(status, rows);

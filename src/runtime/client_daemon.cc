@@ -68,6 +68,7 @@ class ClientDaemon {
   Result<crypto::KeyPair> load_identity();
   std::optional<NetworkCache> load_network();
   void keep_network(const std::optional<Bytes>& content);
+  OffloadStatus offloads_in_use();
   Result<void> start_worker();
   void start_mapper();
   Reporter::Sources sources();
@@ -172,13 +173,18 @@ Result<void> ClientDaemon::prepare() {
     if (!http) return http.error();
     http_ = std::move(*http);
   }
-  auto tap = os::LinuxTap::open(settings_.device);
+  const OffloadSet wish = settings_.offload.value_or(OffloadSet());
+  auto tap = os::LinuxTap::open(settings_.device, {.checksum = wish.csum, .tso = wish.tso, .uso = wish.uso});
   if (!tap) return tap.error();
   tap_ = std::move(*tap);
   auto cache = load_network();
   // Peers that cannot ask the server look for this one at its old port.
-  auto udp = os::LinuxUdp::open({.port = cache ? cache->data_port : std::uint16_t{0}});
-  if (!udp && cache) udp = os::LinuxUdp::open({});
+  os::UdpOptions options{.port = cache ? cache->data_port : std::uint16_t{0}, .gso = wish.gso, .gro = wish.gro};
+  auto udp = os::LinuxUdp::open(options);
+  if (!udp && options.port != 0) {
+    options.port = 0;
+    udp = os::LinuxUdp::open(options);
+  }
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
   port_.emplace(
@@ -206,6 +212,7 @@ Result<void> ClientDaemon::prepare() {
   params.version = settings_.version;
   params.device = tap_->name();
   params.data_port = udp_->local_port();
+  params.offloads = offloads_in_use();
   params.enrolled = *enrolment == server_key_;
   params.cache = std::move(cache);
   node_.emplace(std::move(params), *port_, rng_, published_);
@@ -225,6 +232,14 @@ Result<void> ClientDaemon::prepare() {
                                        },
                                        [this] { relay_stream(); }});
   return start_worker();
+}
+
+OffloadStatus ClientDaemon::offloads_in_use() {
+  const os::TapOptions& tap = tap_->options();
+  const OffloadStatus out = offload_status(settings_.offload.value_or(OffloadSet()),
+                                           {tap.checksum, tap.tso, tap.uso, udp_->gso(), udp_->gro()});
+  tell_missing(log_, settings_, out);
+  return out;
 }
 
 Result<void> ClientDaemon::start_worker() {

@@ -21,6 +21,7 @@
 #include "ops/log.h"
 #include "os/clock.h"
 #include "os/unique_fd.h"
+#include "runtime/settings.h"
 
 namespace eps::runtime {
 
@@ -118,6 +119,12 @@ class ControlLoop {
   std::function<void()> on_deadline_;
   int exit_code_ = 0;
 };
+
+// An offload that was asked for by name, and is not in this kernel.
+inline void tell_missing(ops::Log& log, const CommonSettings& settings, const OffloadStatus& offloads) {
+  if (!settings.offload || offloads.missing == kNoOffloads) return;
+  log.warn("This kernel lacks " + to_string(offloads.missing) + " of the option offload; it goes on without.");
+}
 
 // The exit code of a daemon that ended, after a last sentence in the log.
 inline int tell_end(ops::Log& log, const std::string& program, const Result<int>& code) {

@@ -143,7 +143,8 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
     if (!http) return http.error();
     http_ = std::move(*http);
   }
-  auto udp = os::LinuxUdp::open({.port = settings_.port});
+  const OffloadSet wish = settings_.offload.value_or(OffloadSet());
+  auto udp = os::LinuxUdp::open({.port = settings_.port, .gso = wish.gso, .gro = wish.gro});
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
   port_.emplace(
@@ -155,8 +156,11 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (auto listening = listen(); !listening) return listening;
   // They were for the receive buffer's size and for ports below 1024; all sockets are open.
   os::drop_network_capabilities();
-  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port, settings_.also_port}, *port_, rng_,
-                published_, os::now());
+  const OffloadStatus offloads =
+      offload_status({false, false, false, wish.gso, wish.gro}, {false, false, false, udp_->gso(), udp_->gro()});
+  tell_missing(log_, settings_, offloads);
+  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port, settings_.also_port, offloads},
+                *port_, rng_, published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
             std::to_string(registry_->members().size()) + " members are enrolled.");
   return start_worker();

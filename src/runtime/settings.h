@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/types.h"
+#include "model/offload.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
 
@@ -29,6 +30,7 @@ struct CommonSettings {
   std::uint16_t port = kDefaultPort;
   std::uint16_t also_port = 0;                   // of TCP, besides `port`; 0: none
   std::optional<Endpoint> http;                  // where /metrics and the like are served
+  std::optional<OffloadSet> offload;             // nullopt: all that the kernel has
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
 };
 

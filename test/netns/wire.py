@@ -154,11 +154,20 @@ class Stream:
         return max(b - a for a, b in zip(self.arrivals, self.arrivals[1:]))
 
 
-def transfer(sender, receiver, address, size, port=5001):
+def endpoint(host, address, port, device="eps0"):
+    """Family and address for a socket of the host; the device is the scope of a link-local address."""
+    if ":" not in address:
+        return socket.AF_INET, (address, port)
+    index = int(host.run("cat", f"/sys/class/net/{device}/ifindex"))
+    return socket.AF_INET6, (address, port, 0, index)
+
+
+def transfer(sender, receiver, address, size, port=5001, device="eps0"):
     """Sends `size` bytes over TCP; the SHA-256 of what was sent and of what came, and the seconds."""
-    listener = receiver.socket()
+    family, here = endpoint(receiver, address, port, device)
+    listener = receiver.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((address, port))
+    listener.bind(here)
     listener.listen()
     came = hashlib.sha256()
 
@@ -172,9 +181,9 @@ def transfer(sender, receiver, address, size, port=5001):
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()
     sent, block, begin = hashlib.sha256(), bytearray(os.urandom(1 << 20)), time.monotonic()
-    with sender.socket() as s:
+    with sender.socket(family) as s:
         s.settimeout(60)
-        s.connect((address, port))
+        s.connect(endpoint(sender, address, port, device)[1])
         for n in range(0, size, len(block)):
             struct.pack_into("!Q", block, 0, n)  # no two blocks are the same
             part = block[:size - n]

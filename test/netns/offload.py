@@ -1,0 +1,81 @@
+"""What the tests of offloads have in common: frames as they lie at an interface, their checksums, and the counters."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+
+from lab import inside
+
+ALL = ["csum", "tso", "uso", "gso", "gro"]
+PACKET_OUTGOING = 4
+
+
+def counter(host, protocol, name):
+    """As nstat shows it, of IPv4 and IPv6 together: counter(h, "Udp", "InDatagrams")."""
+    rows = [line.split() for line in host.run("cat", "/proc/net/snmp").splitlines() if line.startswith(protocol + ":")]
+    six = dict(line.split() for line in host.run("cat", "/proc/net/snmp6").splitlines())
+    return int(dict(zip(*rows))[name]) + int(six.get(f"{protocol}6{name}", 0))
+
+
+def ones_sum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xffff:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+
+def checksums_hold(frame):
+    """Whether the checksums of IPv4, TCP and UDP are right; true of anything else, and of fragments."""
+    at, kind = 14, frame[12:14]
+    if kind == b"\x08\x00":
+        header = (frame[at] & 15) * 4
+        ip = frame[at:at + struct.unpack_from("!H", frame, at + 2)[0]]
+        if ones_sum(ip[:header]) != 0xffff:
+            return False
+        if struct.unpack_from("!H", ip, 6)[0] & 0x3fff:
+            return True
+        protocol, addresses = ip[9], ip[12:20]
+    elif kind == b"\x86\xdd":
+        header = 40
+        ip = frame[at:at + 40 + struct.unpack_from("!H", frame, at + 4)[0]]
+        protocol, addresses = ip[6], ip[8:40]
+    else:
+        return True
+    if protocol not in (6, 17):
+        return True
+    segment = ip[header:]
+    return ones_sum(addresses + struct.pack("!II", len(segment), protocol) + segment) == 0xffff
+
+
+class Capture:
+    """Records the frames that come in through a host's device while the `with` block runs."""
+
+    def __init__(self, host, device):
+        self.frames = []
+        self.socket = host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.socket.bind((device, 3))  # ETH_P_ALL
+        self.socket.settimeout(0.1)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self):
+        while self.running:
+            with contextlib.suppress(TimeoutError):
+                frame, (_, _, kind, _, _) = self.socket.recvfrom(1 << 17)
+                if kind != PACKET_OUTGOING:
+                    self.frames.append(frame)
+
+    def __enter__(self):
+        self.running = True
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.15)
+        self.running = False
+        self.thread.join()
+        self.socket.close()
