@@ -323,9 +323,9 @@ void Peers::tick(Peer& peer, Instant now) {
   const Instant received = std::max(peer.activity->received_at(), peer.session_began);
   const bool flows = now - std::max(sent, peer.needed_at) < kActiveFor;
   if (peer.current && flows) {
-    // Hearing the peer by another way says nothing of the path in use: the peer may have left that one already.
-    const Instant by_path = std::max(peer.activity->received_on_path_at(), peer.session_began);
-    if (peer.path.watch(sent, by_path, now)) {
+    // Hearing the peer by another way says nothing of the path in use: the peer may have left that one already. Nor
+    // does a new session, which may have begun through the relay.
+    if (peer.path.watch(sent, peer.activity->received_on_path_at(), now)) {
       dirty_ = true;
       call(peer, false, now);  // tells the other end, too
     }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "sim/conversation.h"
 #include "sim/seeds.h"
@@ -234,6 +235,39 @@ TEST(Silence, BetweenRareFramesLosesNone) {
       const std::uint64_t frame = world.send_frame(i % 2, 1 - i % 2);
       world.run_for(seconds(5 + static_cast<int>(world.rng().below(30))));
       EXPECT_TRUE(world.delivered(frame, 1 - i % 2)) << i;
+    }
+  }
+}
+
+// The direct path is lost while nobody speaks. Questions and their answers are on the relay within two seconds of the
+// first question, however long the silence was.
+TEST(Silence, InWhichThePathIsLost) {
+  for (const std::uint64_t seed : seeds()) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    for (const int silence : {0, 1, 4, 20}) {
+      WorldOptions o;
+      o.seed = seed;
+      World world(o);
+      for (int c = 0; c < 2; ++c) world.start_client(c);
+      ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+      ASSERT_TRUE(world.everybody_talks(seconds(5)));
+      ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(5)));
+      world.run_for(seconds(silence));
+      world.block_udp(0, 1, true);
+      const Instant cut = world.clock().now();
+      std::size_t questions = 0;
+      std::set<std::uint64_t> answers;
+      bool answered = false;
+      world.on_delivered = [&](int from, int, std::uint64_t number) {
+        questions += from == 0 ? 1 : 0;
+        answered |= from == 1 && answers.contains(number);
+      };
+      while (!answered && world.clock().now() - cut < seconds(5)) {
+        world.send_frame(0, 1);
+        for (; questions > 0; --questions) answers.insert(world.send_frame(1, 0));
+        world.run_for(milliseconds(20));
+      }
+      EXPECT_LT(in_seconds(world.clock().now() - cut), 2) << "after " << silence << " s";
     }
   }
 }
