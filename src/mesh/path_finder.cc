@@ -395,6 +395,7 @@ std::vector<WayStatus> PathFinder::ways(Instant now) const {
     s.heard = k.heard;
     if (k.pings > 0) s.since_ping = now - k.pinged_at;
     if (k.answered_at != Instant{}) s.since_answer = now - k.answered_at;
+    if (k.heard > 0) s.since_heard = now - k.heard_at;
     out.push_back(s);
   }
   std::ranges::stable_sort(out, [](const WayStatus& a, const WayStatus& b) { return a.in_use > b.in_use; });

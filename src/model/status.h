@@ -29,7 +29,7 @@ struct WayStatus {
   std::optional<Duration> round_trip;
   std::uint32_t pings = 0, pongs = 0;  // sent there, answered from there
   std::uint32_t heard = 0;             // datagrams of the peer from there that were no answers, as far as counted
-  std::optional<Duration> since_ping, since_answer;
+  std::optional<Duration> since_ping, since_answer, since_heard;
 };
 inline const char* name_of(WayStatus::Origin origin) {
   switch (origin) {

@@ -64,15 +64,18 @@ void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
     return;
   }
   const auto ways = peer.path.ways(now);
+  const auto searching = peer.path.searching_for(now);
   std::size_t tried = 0, answering = 0;
   const WayStatus* heard = nullptr;
   for (const WayStatus& w : ways) {
     if (!w.way.direct()) continue;
     tried += w.pings > 0 ? 1 : 0;
     answering += w.answers ? 1 : 0;
-    if (w.heard > 0 && (heard == nullptr || w.heard > heard->heard)) heard = &w;
+    // What came before the path was lost says nothing of now.
+    const bool lately = w.since_heard && (!searching || *w.since_heard <= *searching);
+    if (lately && (heard == nullptr || w.heard > heard->heard)) heard = &w;
   }
-  const auto searching = peer.path.searching_for(now);
+  const std::string endpoints = std::to_string(tried) + (tried == 1 ? " endpoint" : " endpoints");
   const std::string forward =
       "Forward the UDP port of one of the two computers at its router, or allow UPnP or NAT-PMP there.";
   if (answering > 0) {
@@ -81,7 +84,7 @@ void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
     s.why_relayed = "It has announced no endpoint that can be tried.";
     s.how_to_mend = "Look at `eps status` there: its UDP socket may be blocked.";
   } else if (searching && *searching < kStillTrying) {
-    s.why_relayed = "The search has just begun: " + std::to_string(tried) + " endpoints are being tried.";
+    s.why_relayed = "The search has just begun, with " + endpoints + " to try.";
   } else if (hard(own_nat_.mapping) && hard(peer.nat)) {
     s.why_relayed = "The NATs on both sides map each destination anew, so neither end knows where to send.";
     s.how_to_mend = forward;
@@ -93,8 +96,8 @@ void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
                     " each destination anew, and guessing its port has not succeeded.";
     s.how_to_mend = forward;
   } else {
-    s.why_relayed = "None of its " + std::to_string(tried) +
-                    " endpoints answers and nothing of it arrives here: a firewall or NAT on the way drops UDP.";
+    s.why_relayed = "It does not answer at " + endpoints +
+                    " and nothing of it arrives here: a firewall or NAT on the way drops UDP.";
     s.how_to_mend = forward;
   }
 }

@@ -126,7 +126,7 @@ class Doctor {
       warning("The NAT in front of this computer maps each destination anew, which is hard to meet for peers.",
               "Switch on UPnP or NAT-PMP in the router, or forward a UDP port to this computer there.");
     } else if (const std::string mapping = text(nat, "mapping"); !mapping.empty() && mapping != "unknown") {
-      ok("NAT: " + text(nat, "mapping") + " mapping, filtering " + text(nat, "filtering") + ".");
+      ok("NAT: mapping " + text(nat, "mapping") + ", filtering " + text(nat, "filtering") + ".");
     }
     for (const json& m : objects(status_, "port_mappings")) {
       ok("The router forwards " + text(m, "external_endpoint") + " to this computer, by " + text(m, "method") + ".");

@@ -32,7 +32,7 @@ TEST(Diagnosis, OfAHealthyClient) {
             "ok       eps-client 0.1.0 runs.\n"
             "ok       Connected to the server at 192.0.2.1:43439 and admitted as alice with 10.0.8.1/24.\n"
             "ok       UDP reaches the server, which sees this computer as 203.0.113.7:4000.\n"
-            "ok       NAT: endpoint-independent mapping, filtering unknown.\n"
+            "ok       NAT: mapping endpoint-independent, filtering unknown.\n"
             "ok       1 peer is reached directly.\n");
 }
 

@@ -95,6 +95,11 @@ def test_direct_path_is_found_when_it_opens_and_left_when_it_closes(apart):
     wait_until(lambda: a.ping(b, 1) == 1, "b goes back to it as well", 2)
     assert a.ping(b, 5) == 5
 
+    def says_why():
+        a.ping(b, 1)
+        return "nothing of it arrives here" in a.eps("why", "b")
+    wait_until(says_why, "what arrived before the path was lost is no reason any more", 15)
+
 
 def test_relay_serves_only_who_proved_its_endpoint(apart, network):
     """A relayed datagram that comes again from a third host goes nowhere and is counted."""
