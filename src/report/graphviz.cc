@@ -125,10 +125,13 @@ struct Edge {
   std::optional<Duration> round_trip() const {
     return out.total.round_trip ? out.total.round_trip : back.total.round_trip;
   }
-  // Why it is relayed, as either side says; "" unless it is.
-  std::string reason() const {
-    if (path() != PathKind::relayed) return "";
-    return out.total.reason.empty() ? back.total.reason : out.total.reason;
+  // The direction whose sender says why it is relayed; nullptr unless one does.
+  const PairStatus* reason() const {
+    if (path() != PathKind::relayed) return nullptr;
+    for (const Direction* d : {&out, &back}) {
+      if (!d->total.reason.empty()) return &d->total;
+    }
+    return nullptr;
   }
 };
 
@@ -222,11 +225,12 @@ class Picture {
       if (!by_id_.contains(p.from) || !by_id_.contains(p.to)) continue;
       Direction d{p, 0, 0};
       std::uint64_t sent = p.packets_sent, received = p.packets_received;
-      if (const auto was = before.find({p.from, p.to}); was != before.end() && p.bytes_sent > was->second->bytes_sent) {
-        d.bytes_per_second =
-            (p.bytes_sent - was->second->bytes_sent) * 1000 / static_cast<std::uint64_t>(earlier->ago.count());
-        sent -= was->second->packets_sent;
-        received -= std::min(received, was->second->packets_received);
+      const auto it = before.find({p.from, p.to});
+      const PairStatus was = it == before.end() ? PairStatus{} : *it->second;  // a new pair began with nothing
+      if (earlier && earlier->ago.count() > 0 && p.bytes_sent > was.bytes_sent) {
+        d.bytes_per_second = (p.bytes_sent - was.bytes_sent) * 1000 / static_cast<std::uint64_t>(earlier->ago.count());
+        sent -= was.packets_sent;
+        received -= std::min(received, was.packets_received);
       }
       if (sent > received) d.loss = static_cast<double>(sent - received) / static_cast<double>(sent);
       Edge& edge = edges_[std::minmax(p.from, p.to)];
@@ -249,13 +253,19 @@ class Picture {
     order.resize(std::min(order.size(), kMostLabels));
     labelled_ = {order.begin(), order.end()};
     for (const Edge* e : order) {
-      if (const std::string why = e->reason(); !why.empty() && std::ranges::find(reasons_, why) == reasons_.end()) {
+      if (const std::string why = reason(*e); !why.empty() && std::ranges::find(reasons_, why) == reasons_.end()) {
         reasons_.push_back(why);
       }
     }
   }
 
   std::string name(MemberId id) const { return by_id_.at(id)->member.name; }
+
+  // Why it is relayed, as the member says who is named; "" unless it is.
+  std::string reason(const Edge& edge) const {
+    const PairStatus* said = edge.reason();
+    return said == nullptr ? "" : name(said->from) + ": " + said->reason;
+  }
 
   std::string server_node() const {
     const std::string text =
@@ -301,8 +311,8 @@ class Picture {
     }
     out += edge.path() == PathKind::none ? "no session now" : name_of(edge.path());
     if (const auto round_trip = edge.round_trip()) out += ", " + milliseconds(*round_trip);
-    if (const std::string reason = edge.reason(); !reason.empty()) {
-      out += with_reason ? "\n" + wrapped(reason, kReasonWidth) : " " + mark(reason);
+    if (const std::string why = reason(edge); !why.empty()) {
+      out += with_reason ? "\n" + wrapped(why, kReasonWidth) : " " + mark(why);
     }
     return out;
   }
@@ -322,7 +332,7 @@ class Picture {
     if (!labelled) return "  " + from + " -- " + to + style + ", len=2.4];\n";
     const std::string text = from + to;
     return "  " + text + " [label=" + quoted(edge_text(edge, false)) + ", color=\"" + colour +
-           "\", fontsize=10, penwidth=0.8, margin=\"0.06,0.03\"];\n  " + from + " -- " + text + " -- " + to + style +
+           "\", fontsize=10, penwidth=0.8, margin=\"0.09,0.04\"];\n  " + from + " -- " + text + " -- " + to + style +
            ", len=1.1];\n";
   }
 

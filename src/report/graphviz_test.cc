@@ -80,7 +80,7 @@ TEST(Graphviz, ShowsServerMembersAndHowTheyTalk) {
   EXPECT_THAT(text, HasSubstr("10.0.8.4<br/>offline"));
   EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 0 B/s\\nbob → alice  500 kB, 0 B/s, 2.0 % lost\\ndirect, 1.5 ms"));
   EXPECT_THAT(text, HasSubstr("relayed, 1.5 ms ①")) << "the reason is in the legend";
-  EXPECT_THAT(text, HasSubstr("① The NATs on both sides map each destination anew."));
+  EXPECT_THAT(text, HasSubstr("① alice: The NATs on both sides map each destination anew."));
   EXPECT_THAT(text, HasSubstr("subgraph cluster_0"));
   EXPECT_THAT(text, HasSubstr("label=\"behind 203.0.113.7\""));
   EXPECT_THAT(text, Not(HasSubstr("cluster_1"))) << "carol is alone";
@@ -91,9 +91,11 @@ TEST(Graphviz, RatesAreWhatCameSince) {
   before.pairs[0].bytes_sent = 0;
   before.pairs[0].packets_sent = before.pairs[0].packets_received = 0;
   now.pairs[1] = pair(2, 1, 600, 10, PathKind::direct);  // 100 more, none of them lost
+  std::erase_if(before.pairs, [](const PairStatus& p) { return p.to == MemberId{3}; });
   const std::string text = graphviz_text(now, EarlierStatus{before, seconds(10)}, 0);
   EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 100 kB/s"));
   EXPECT_THAT(text, HasSubstr("bob → alice  600 kB, 10.0 kB/s\\n")) << "what was lost long ago is not told";
+  EXPECT_THAT(text, HasSubstr("alice → carol  7.00 kB, 700 B/s")) << "this pair is new";
 }
 
 TEST(Graphviz, NothingThatMembersSayBreaksIt) {

@@ -24,7 +24,7 @@ void NetworkGraph::apply(const ServerSettings& settings) {
 
 void NetworkGraph::before_reports() {
   // Asked twice at once, as by somebody in a hurry: there is no rate of so short a time.
-  if (asked_at_ != kNever && os::now() - asked_at_ < kLeastSpan) return;
+  if (os::now() - asked_at_ < kLeastSpan) return;
   earlier_ = status_();
   asked_before_ = std::exchange(asked_at_, os::now());
 }

@@ -31,7 +31,7 @@ class NetworkGraph {
   std::chrono::seconds interval_{0};
   std::string failure_;  // the last one told
   std::optional<ServerStatus> earlier_;
-  Instant asked_at_ = kNever, asked_before_ = kNever;  // the last two times that members were asked
+  Instant asked_at_ = os::now(), asked_before_ = kNever;  // the last two times that members were asked, or the start
   DeadlineTimer timer_;
 };
 
