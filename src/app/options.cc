@@ -181,7 +181,8 @@ void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
   from.number("graphviz-interval", to.graphviz_interval, 1, kMaxInterval);
 }
 
-std::optional<std::string> missing(const runtime::ClientSettings& settings) {
+// What is wrong with values that are right by themselves.
+std::optional<std::string> complaint(const runtime::ClientSettings& settings) {
   if (settings.servers.empty()) {
     return "eps-client: no server is named: write \"server = HOST\" into " + settings.conf + " or use --server HOST";
   }
@@ -195,7 +196,13 @@ std::optional<std::string> missing(const runtime::ClientSettings& settings) {
   }
   return std::nullopt;
 }
-std::optional<std::string> missing(const runtime::ServerSettings&) {
+std::optional<std::string> complaint(const runtime::ServerSettings& settings) {
+  const auto same = [](const std::string& one, const std::string& other, std::uint16_t port) {
+    return "eps-server: " + one + " and " + other + " are both " + std::to_string(port) + ": give one of them another";
+  };
+  if (settings.also_port == settings.port) return same("port", "also-port", settings.port);
+  if (settings.http && settings.http->port == settings.port) return same("port", "http", settings.port);
+  if (settings.http && settings.http->port == settings.also_port) return same("also-port", "http", settings.also_port);
   return std::nullopt;
 }
 
@@ -244,7 +251,7 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
   Taker taker(*values);
   take(taker, here, settings);
   if (taker.problem()) return usage(taker.problem()->what);
-  if (const auto sentence = missing(settings)) return usage(*sentence);
+  if (const auto sentence = complaint(settings)) return usage(*sentence);
   return settings;
 }
 
