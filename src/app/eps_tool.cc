@@ -42,8 +42,8 @@ constexpr std::string_view kHelp =
     "  ping NAME            the round trip to a member through its conduit, beside the one outside of it, and loss\n"
     "  watch                a table of peers or members every second, with rates\n"
     "  doctor               what is wrong with the daemons here, and what to do\n"
-    "  check client         whether eps-client could start: configuration, privileges, server's name\n"
-    "  check server         whether eps-server could start: configuration, port, privileges, network\n"
+    "  check client         whether eps-client could start: configuration, privileges, routes, server's name\n"
+    "  check server         whether eps-server could start: configuration, key, ports, privileges, routes\n"
     "  graph                the network as a picture: DOT for Graphviz, or with --png FILE or --svg FILE an image\n"
     "  reload               let the daemons read their configuration files again\n"
     "  version              show version information\n"
@@ -124,6 +124,8 @@ class Tool : private ToolBase {
     if (words.size() == 2 && words[0] == "why") return why(words[1]);
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
+    if (is({"ping"}) || is({"why"}) || is({"members", "remove"})) return usage(joined(words) + " needs a NAME");
+    if (words[0] == "check") return usage("it is check client or check server");
     return usage("unknown command \"" + quotable(joined(words)) + "\"");
   }
 

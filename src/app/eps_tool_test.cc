@@ -214,6 +214,9 @@ TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
       {{"stat"}, "unknown command \"stat\""},
       {{"status", "now"}, "unknown command \"status now\""},
       {{"members", "add", "x"}, "unknown command \"members add x\""},
+      {{"members", "remove"}, "members remove needs a NAME"},
+      {{"why"}, "why needs a NAME"},
+      {{"check"}, "it is check client or check server"},
       {{"status", "--jso"}, "unknown option \"--jso\""},
       {{"status", "--socket"}, "the required argument for option '--socket' is missing"},
   };
