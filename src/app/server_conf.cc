@@ -98,20 +98,32 @@ std::string conf_template(std::string_view key) {
   return out;
 }
 
-Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::string_view key) {
+Result<KeyFileOutcome> find_conf_key(const std::string& given_path, std::string_view key) {
   const std::string path = resolve(given_path);
-  struct stat before {};
-  if (::stat(path.c_str(), &before) != 0) {
-    if (errno == ENOENT) return write_conf(path, conf_template(key), KeyFileOutcome::created, nullptr);
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return KeyFileOutcome::created;
     return make_error(Errc::permission, "cannot read " + path, errno);
   }
-  if (!S_ISREG(before.st_mode)) return make_error(Errc::unsupported, path + " is no regular file");
+  if (!S_ISREG(info.st_mode)) return make_error(Errc::unsupported, path + " is no regular file");
   const auto text = os::read_file(path, kMaxConfSize);
   if (!text) return text.error();
   const auto lines = parse_conf(*text, path);
   if (!lines) return lines.error();
-  if (const auto found = find_key(*lines, key)) return *found;
-  return write_conf(path, with_key_line(*text, key), KeyFileOutcome::added, &before);
+  return find_key(*lines, key).value_or(KeyFileOutcome::added);
+}
+
+Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::string_view key) {
+  const auto outcome = find_conf_key(given_path, key);
+  const std::string path = resolve(given_path);
+  if (!outcome) return outcome;
+  if (*outcome == KeyFileOutcome::created) return write_conf(path, conf_template(key), *outcome, nullptr);
+  if (*outcome != KeyFileOutcome::added) return outcome;
+  const auto text = os::read_file(path, kMaxConfSize);
+  if (!text) return text.error();
+  struct stat before {};
+  if (::stat(path.c_str(), &before) != 0) return make_error(Errc::permission, "cannot read " + path, errno);
+  return write_conf(path, with_key_line(*text, key), *outcome, &before);
 }
 
 KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& path, const std::string& state) {

@@ -19,6 +19,8 @@ enum class KeyFileOutcome {
 
 // REQUIRES: `key` is the text of the server's own network key. What is written has mode 0600.
 Result<KeyFileOutcome> ensure_conf_key(const std::string& path, std::string_view key);
+// What that would do. Nothing is written.
+Result<KeyFileOutcome> find_conf_key(const std::string& path, std::string_view key);
 
 // What the log says of it; `warning`: an administrator should do something. The key itself is not in it.
 struct KeyFileNote {

@@ -1,6 +1,7 @@
 #include "app/tool_check.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -12,8 +13,11 @@
 #include <filesystem>
 #include <memory>
 
+#include "app/conf_file.h"
+#include "app/server_conf.h"
 #include "app/startup.h"
 #include "app/version.h"
+#include "control/cache_file.h"
 #include "os/files.h"
 #include "os/interfaces.h"
 #include "os/netlink.h"
@@ -28,18 +32,21 @@ namespace {
 namespace fs = std::filesystem;
 using report::Finding;
 
+constexpr std::size_t kMaxKeyFile = 4096;
 constexpr std::int64_t kYear2024 = 1704067200;
 // What a frame of the interface's MTU becomes at most: see wire/datagram.h.
 constexpr std::uint32_t kOverhead4 = 79, kOverhead6 = 99;
 
-bool port_is_free(std::uint16_t port, int kind) {
+// 0, or why no socket can be bound to the port: EADDRINUSE, EACCES.
+int port_trouble(std::uint16_t port, int kind) {
   const os::UniqueFd fd(::socket(AF_INET6, kind | SOCK_CLOEXEC, 0));
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, kind == SOCK_STREAM ? sizeof on : 0);
   sockaddr_in6 at{};
   at.sin6_family = AF_INET6;
   at.sin6_port = htons(port);
-  return !fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 || errno != EADDRINUSE;
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) return 0;
+  return errno == EADDRINUSE || errno == EACCES ? errno : 0;
 }
 
 bool resolves(const std::string& host) {
@@ -52,22 +59,13 @@ bool resolves(const std::string& host) {
   return error == 0;
 }
 
-// "10.0.8.5/24 on eth0" where an interface that is none of ours has an address in the network; "" where none has.
+// See os::find_collision().
 std::string clash(const Ip4Network& network, const std::string& own_device) {
   auto socket = os::NetlinkSocket::open();
   if (!socket) return "";
-  const auto interfaces = os::list_interfaces(*socket);
-  const auto addresses = os::list_addresses(*socket, AF_INET);
-  if (!interfaces || !addresses) return "";
-  for (const os::InterfaceAddress& a : *addresses) {
-    const auto on = std::ranges::find(*interfaces, a.index, &os::Interface::index);
-    // Taps are members of the network.
-    if (on == interfaces->end() || on->name == own_device || on->kind == "tun" || !a.address.is_v4()) continue;
-    Ip4Network other{a.address.v4(), a.prefix};
-    other.base.value &= other.mask();
-    if (network.overlaps(other)) return to_string(a.address) + "/" + std::to_string(a.prefix) + " on " + on->name;
-  }
-  return "";
+  const int own = own_device.empty() ? 0 : static_cast<int>(::if_nametoindex(own_device.c_str()));
+  const auto with = os::find_collision(*socket, network, own);
+  return with ? *with : "";
 }
 
 }  // namespace
@@ -151,8 +149,13 @@ void CheckCommand::client(const runtime::ClientSettings& settings) {
   } else {
     ok("It may make a network interface.");
   }
+  const auto content = os::read_file(settings.state + "/client/network", control::kMaxCacheFile);
+  const auto cache = content ? control::decode_cache_file(as_view(*content)) : Result<NetworkCache>(content.error());
+  if (cache) network(cache->network.network, settings.device);
   for (const std::string& server : settings.servers) {
-    if (!resolves(server)) {
+    if (resolves(server)) {
+      ok("The server's name or address " + server + " is understood.");
+    } else {
       warning("The server's name " + server + " does not resolve now.",
               "Is it right? eps-client goes on trying, so it may resolve later.");
     }
@@ -162,19 +165,48 @@ void CheckCommand::client(const runtime::ClientSettings& settings) {
 void CheckCommand::server(const runtime::ServerSettings& settings) {
   common(settings, "/server");
   if (settings.graphviz) writable(*settings.graphviz, "diagram");
+  key(settings);
   if (ask_status(settings.socket, "status")) {
-    ok("eps-server runs already; its port is not looked at.");
+    ok("eps-server runs already; its ports are not looked at.");
   } else {
-    for (const auto& [kind, name] : {std::pair(SOCK_STREAM, "TCP"), std::pair(SOCK_DGRAM, "UDP")}) {
-      if (port_is_free(settings.port, kind)) continue;
-      problem(std::string(name) + " port " + std::to_string(settings.port) + " is in use.",
-              "See who has it with ss -lntup, or choose another with --port.");
-    }
+    port(settings.port, SOCK_DGRAM, "port");
+    port(settings.port, SOCK_STREAM, "port");
+    if (settings.also_port != 0) port(settings.also_port, SOCK_STREAM, "also-port");
+    if (settings.http) port(settings.http->port, SOCK_STREAM, "http");
   }
-  if (const std::string with = clash(settings.network, ""); !with.empty()) {
-    warning("The network " + to_string(settings.network) + " overlaps " + with + " of this computer.",
-            "Members in that network cannot join: choose another --network.");
+  network(settings.network, "");
+}
+
+// Whether the clients that read the file have this server's key.
+void CheckCommand::key(const runtime::ServerSettings& settings) {
+  const std::string path = settings.state + "/server/network.key";
+  const auto text = os::read_file(path, kMaxKeyFile);
+  if (!text && text.error().code == Errc::not_found) return ok("eps-server makes the network's key when it starts.");
+  if (!text) return problem(text.error().what + ".", "Run with sudo.");
+  const auto outcome = find_conf_key(settings.conf, trim(std::string_view(*text).substr(0, text->find('\n'))));
+  const auto note = note_of(outcome, settings.conf, settings.state);
+  if (note.warning) return warning(note.text, "");
+  ok(*outcome == KeyFileOutcome::present ? note.text : "eps-server writes the network key into " + settings.conf + ".");
+}
+
+void CheckCommand::port(std::uint16_t number, int kind, const std::string& option) {
+  const std::string name = (kind == SOCK_STREAM ? "TCP port " : "UDP port ") + std::to_string(number);
+  const int trouble = port_trouble(number, kind);
+  if (trouble == 0) return ok(name + " is free.");
+  if (trouble == EACCES) return problem(name + " is one that only root may use.", "Run with sudo.");
+  problem(name + " is in use.", "See who has it with ss -lntup, or choose another with --" + option + ".");
+}
+
+void CheckCommand::network(const Ip4Network& network, const std::string& own_device) {
+  const std::string with = clash(network, own_device);
+  if (with.empty())
+    return ok("No other interface or route of this computer has addresses of " + to_string(network) + ".");
+  if (own_device.empty()) {
+    return warning("The network " + to_string(network) + " overlaps " + with + " of this computer.",
+                   "Members in that network cannot join: choose another --network.");
   }
+  problem("The EPS network " + to_string(network) + " overlaps " + with + " of this computer.",
+          "Start eps-server with another --network, or take this computer out of the other one.");
 }
 
 int DoctorCommand::run() {

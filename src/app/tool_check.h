@@ -25,6 +25,10 @@ class CheckCommand : private ToolBase {
   void writable(const std::string& path, const std::string& what);
   void client(const runtime::ClientSettings& settings);
   void server(const runtime::ServerSettings& settings);
+  void key(const runtime::ServerSettings& settings);
+  void port(std::uint16_t number, int kind, const std::string& option);
+  // `own_device` is the EPS interface; "": this computer is the server.
+  void network(const Ip4Network& network, const std::string& own_device);
 
   std::vector<report::Finding> findings_;
 };

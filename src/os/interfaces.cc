@@ -264,4 +264,38 @@ Result<std::vector<Route>> list_routes(NetlinkSocket& socket) {
   return all;
 }
 
+Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own) {
+  const auto all = list_interfaces(socket);
+  const auto addresses = list_addresses(socket, AF_INET);
+  const auto routes = list_routes(socket);
+  if (!all) return all.error();
+  if (!addresses) return addresses.error();
+  if (!routes) return routes.error();
+  const auto interface = [&](int index) { return std::ranges::find(*all, index, &Interface::index); };
+  const auto on = [&](int index) {
+    const auto it = interface(index);
+    return " on " + (it == all->end() ? "interface " + std::to_string(index) : it->name);
+  };
+  const auto second_member = [&](int index, const Ip4Network& other) {
+    const auto it = interface(index);
+    return other == network && it != all->end() && it->kind == "tun";
+  };
+  for (const InterfaceAddress& a : *addresses) {
+    if (a.index == own || !a.address.is_v4() || !a.prefix_address.is_v4()) continue;
+    Ip4Network other{a.prefix_address.v4(), a.prefix};
+    other.base.value &= other.mask();
+    if (second_member(a.index, other)) continue;
+    if (network.overlaps(other) || network.contains(a.address.v4())) {
+      return to_string(a.address) + "/" + std::to_string(a.prefix) + on(a.index);
+    }
+  }
+  for (const Route& route : *routes) {
+    if (route.index == own || route.index == 0) continue;
+    // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), give way to ours.
+    if (route.to.prefix <= 1 || !route.to.overlaps(network) || second_member(route.index, route.to)) continue;
+    return "the route to " + to_string(route.to) + on(route.index);
+  }
+  return "";
+}
+
 }  // namespace eps::os

@@ -52,6 +52,12 @@ Result<std::vector<InterfaceAddress>> list_addresses(NetlinkSocket& socket, unsi
 // Of all tables. Routes that go nowhere (unreachable, blackhole), local and broadcast ones are left out.
 Result<std::vector<Route>> list_routes(NetlinkSocket& socket);
 
+// What of this computer has addresses of `network` already: "10.0.8.5/24 on eth0" or "the route to 10.0.0.0/8 on tun3";
+// "": nothing. Two networks with the same addresses on one computer: one of them would become unreachable, and which,
+// chance. Another TAP with exactly this network is a second member of it on the same computer, as in tests and with
+// containers. `own`: the index of the EPS interface, which does not count; 0: it does not exist.
+Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own);
+
 // Whether `bridge` is one that container or VM software made for machines inside this one, so that its address means
 // nothing to other computers: by its name, or because all of its ports are virtual (veth, TAP) and no default route
 // goes through it. A veth itself is none: inside a container it is the way out.

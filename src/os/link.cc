@@ -22,19 +22,6 @@ Ip4Network network_of(Ip4 ip, std::uint8_t prefix) {
   return network;
 }
 
-std::string name_of(const std::vector<Interface>& all, int index) {
-  for (const Interface& interface : all) {
-    if (interface.index == index) return interface.name;
-  }
-  return "interface " + std::to_string(index);
-}
-
-Error collision(const Ip4Network& network, const std::string& with, const std::string& interface) {
-  return make_error(Errc::in_use, "the EPS network " + to_string(network) + " overlaps " + with + " on " + interface +
-                                      " of this computer; start eps-server with another --network, or take this "
-                                      "computer out of the other one");
-}
-
 }  // namespace
 
 NetlinkLink::NetlinkLink(std::string device, NetlinkSocket socket)
@@ -55,43 +42,19 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
   }
   index_ = own->index;
   device_ = own->name;
-  if (Result<void> r = check_collision(config, own->index, *all); !r) return r;
+  const Result<std::string> with = find_collision(socket_, config.network, own->index);
+  if (!with) return with.error();
+  if (!with->empty()) {
+    return make_error(Errc::in_use, "the EPS network " + to_string(config.network) + " overlaps " + *with +
+                                        " of this computer; start eps-server with another --network, or take this "
+                                        "computer out of the other one");
+  }
   if (Result<void> r = configure_link(config, *own); !r) return r;
   if (Result<void> r = configure_address(config, own->index); !r) return r;
   if ((own->flags & IFF_UP) == 0) {
     if (Result<void> r = set_up(own->index, true); !r) return r;
   }
   return ensure_route(config, own->index);
-}
-
-// Two networks with the same addresses on one computer: one of them would become unreachable, and which, chance.
-// Another TAP with exactly this network is a second member of it on the same computer, as in tests and with containers.
-Result<void> NetlinkLink::check_collision(const ports::LinkConfig& config, int own, const std::vector<Interface>& all) {
-  Result<std::vector<InterfaceAddress>> others = list_addresses(socket_, AF_INET);
-  if (!others) return others.error();
-  const auto second_member = [&](int index, const Ip4Network& network) {
-    const auto is_tap = [&](const Interface& i) { return i.index == index && i.kind == "tun"; };
-    return network == config.network && std::any_of(all.begin(), all.end(), is_tap);
-  };
-  for (const InterfaceAddress& other : *others) {
-    if (other.index == own || !other.address.is_v4() || !other.prefix_address.is_v4()) continue;
-    const Ip4 ip = other.address.v4();
-    const Ip4Network network = network_of(other.prefix_address.v4(), other.prefix);
-    if (second_member(other.index, network)) continue;
-    if (config.network.overlaps(network) || config.network.contains(ip)) {
-      return collision(config.network, to_string(ip) + "/" + std::to_string(other.prefix), name_of(all, other.index));
-    }
-  }
-
-  Result<std::vector<Route>> routes = list_routes(socket_);
-  if (!routes) return routes.error();
-  for (const Route& route : *routes) {
-    if (route.index == own || route.index == 0) continue;
-    // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), give way to ours.
-    if (route.to.prefix <= 1 || !route.to.overlaps(config.network) || second_member(route.index, route.to)) continue;
-    return collision(config.network, "the route to " + to_string(route.to), name_of(all, route.index));
-  }
-  return {};
 }
 
 // All but the addresses. The interface may be down after it, and `own` says so.

@@ -26,7 +26,6 @@ class NetlinkLink final : public ports::LinkPort {
 
  private:
   NetlinkLink(std::string device, NetlinkSocket socket);
-  Result<void> check_collision(const ports::LinkConfig& config, int own, const std::vector<Interface>& all);
   Result<void> configure_link(const ports::LinkConfig& config, Interface& own);
   Result<void> set_up(int index, bool up);
   Result<void> configure_address(const ports::LinkConfig& config, int own);

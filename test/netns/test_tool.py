@@ -131,12 +131,21 @@ def test_check(network):
     assert any("Others than its owner can read" in w for w in warnings)
     _, _, warnings = check("server", places + "network = 10.77.0.0/16\n")
     assert any("overlaps 10.77.0.1/24 on eth0" in w for w in warnings)
+    host.ip("route", "add", "10.99.0.0/16", "via", "10.77.0.2")
+    _, _, warnings = check("server", places + "network = 10.99.1.0/24\n")
+    assert any("overlaps the route to 10.99.0.0/16 on eth0" in w for w in warnings)
     status, problems, _ = check("server", places + f"scorecard = {conf}/card\n")
     assert status == 1 and any(f"The scorecard {conf}/card cannot be written" in p for p in problems)
 
     server = network.server(host)
     status, problems, _ = check("server", places)
     assert status == 1 and {"TCP port 43439 is in use.", "UDP port 43439 is in use."} <= problems
+    status, problems, _ = check("server", places + "port = 4444\nalso-port = 43439\n")
+    assert status == 1 and problems == {"TCP port 43439 is in use."}
+    with_its_state = places.replace(f"state = {network.directory}/state", f"state = {server.state}") + "port = 4444\n"
+    assert check("server", with_its_state + f"key = {server.key()}\n") == (0, set(), set())
+    _, _, warnings = check("server", with_its_state + "key = eps1-aaaa\n")
+    assert any("is not this server's" in w for w in warnings)
     key = f"key = {server.key()}\n"
     assert check("client", places + key + "server = 10.77.0.1\n") == (0, set(), set())
     status, problems, _ = check("client", places + key)
@@ -146,6 +155,14 @@ def test_check(network):
     _, _, warnings = check("client", places + key + "server = nowhere.invalid\n")
     assert any("nowhere.invalid does not resolve" in w for w in warnings)
     assert not (network.directory / "state").exists(), "nothing is made"
+
+    b = network.client("b")
+    with_its_state = places.replace(f"state = {network.directory}/state", f"state = {b.state}") + key
+    b.stop()
+    assert check("client", with_its_state + "server = 10.77.0.1\n") == (0, set(), set())
+    host.ip("route", "add", "192.168.43.0/25", "via", "10.77.0.2")
+    status, problems, _ = check("client", with_its_state + "server = 10.77.0.1\n")
+    assert status == 1 and any("overlaps the route to 192.168.43.0/25 on eth0" in p for p in problems)
 
 
 @pytest.mark.parametrize("wrong", [["check"], ["ping"], ["watch", "--count", "0"], ["ping", "b", "--count", "x"]])
