@@ -1,0 +1,187 @@
+"""Whatever the ends use of their offloads, and whatever becomes of the datagrams on the way, what arrives is right.
+
+     [server] ──────────────────┐
+     [a] ───────────────────────┼── [lan]  loses some            [forwarder] reorders and repeats some
+     [b] ───── [forwarder] ─────┘
+
+A run is one choice of offloads at both ends. It sends TCP both ways over IPv4 and IPv6, and datagrams of all sizes, over
+an underlay that carries super-frames as they are, over one that cuts them, and over ones that lose, reorder and repeat.
+The usual runs are chosen so that each two choices meet; EPS_FULL=1 runs all, with 300 MB each (EPS_MEGABYTES: others).
+"""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import socket
+import struct
+import time
+
+import pytest
+from eps import PATIENCE, SANITIZED
+from lab import Host, sh, wait_until
+from offload import ALL, counter
+from test_offload import pair
+from wire import endpoint, transfer
+
+FULL = bool(os.environ.get("EPS_FULL"))
+MEGABYTES = float(os.environ.get("EPS_MEGABYTES", 300 if FULL else 4 if SANITIZED else 20))
+# Of the megabytes of a run, in percent.
+PHASES = {"whole": 60, "cut": 15, "loss 1": 7, "loss 5": 3, "reorder": 8, "duplicate": 7}
+TAP = ["none", "csum", "csum,tso", "csum,uso", "csum,tso,uso"]
+
+
+def every_run():
+    """(TAP of a, TAP of b, gso of a, gso of b, gro of a, gro of b) such that in both directions each sender's choice
+    meets each receiver's."""
+    for (i, tap_a), (j, tap_b) in itertools.product(enumerate(TAP), repeat=2):
+        turn = (i + 2 * j) // 2 % 2
+        for gso, gro in itertools.product((0, 1), repeat=2):
+            yield tap_a, tap_b, gso, gso ^ turn, gro ^ turn, gro
+
+
+def pairwise(runs):
+    """Some of the runs: for each two choices that meet in any of them, one in which they do."""
+    def pairs(run):
+        return set(itertools.combinations(enumerate(run), 2))
+
+    runs, left = list(runs), set().union(*map(pairs, every_run()))
+    while left:
+        best = max(runs, key=lambda run: len(pairs(run) & left))
+        left -= pairs(best)
+        yield best
+
+
+def offloads(tap, gso, gro):
+    names = [*(tap.split(",") if tap != "none" else []), *["gso"] * gso, *["gro"] * gro]
+    return ",".join(names) or "none"
+
+
+RUNS = [(offloads(ta, sa, ra), offloads(tb, sb, rb)) for ta, tb, sa, sb, ra, rb in
+        (every_run() if FULL else pairwise(every_run()))]
+if SANITIZED and not FULL:
+    RUNS = [("csum,tso,uso,gso,gro", "csum,tso,uso,gso,gro"), ("none", "csum,tso,uso,gso,gro"),
+            ("csum,tso,uso,gso,gro", "none"), ("csum,tso,gro", "csum,uso,gso")]
+
+
+class Underlay:
+    """What lies between a and b."""
+
+    def __init__(self, network, b):
+        self.network, self.b, self.hosts = network, b, list(network.hosts.values())
+
+    def cut(self):
+        """Each datagram is a frame of its own from here on; what comes may be put together again."""
+        for host in self.hosts:
+            host.run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "tx-udp-segmentation", "off",
+                     "gro", "on")
+
+    @contextlib.contextmanager
+    def loss(self, percent):
+        nft = lambda rule: sh("ip", "netns", "exec", self.network.switch, "nft", rule)
+        nft("add table bridge loss; add chain bridge loss f { type filter hook forward priority 0; }; "
+            f"add rule bridge loss f meta l4proto udp numgen random mod 100 < {percent} counter drop")
+        yield
+        assert int(nft("list table bridge loss").split("packets ")[1].split()[0]) > 0, "it lost some"
+        nft("delete table bridge loss")
+
+    @contextlib.contextmanager
+    def forwarder(self, reorder, duplicate):
+        """In b's cable."""
+        lan = self.network.switch
+        port = self.b.host.port
+        sh("ip", "-n", lan, "link", "add", "in", "type", "veth", "peer", "name", "out")
+        sh("ip", "-n", lan, "link", "set", port, "nomaster")
+        sh("ip", "-n", lan, "link", "set", "out", "master", "br0", "up")
+        sh("ip", "-n", lan, "link", "set", "in", "up")
+        script = pathlib.Path(__file__).with_name("forwarder.py")
+        process = Host(self.network, "lan", 0, None, None).spawn("/usr/bin/python3", script, port, "in", reorder, duplicate)
+        wait_until(lambda: "ready" in process.output(), "the forwarder runs")
+        yield
+        assert process.running(), process.output()
+        process.kill()
+        sh("ip", "-n", lan, "link", "del", "in")
+        sh("ip", "-n", lan, "link", "set", port, "master", "br0")
+
+    def phase(self, name):
+        if name == "cut":
+            self.cut()
+        kind, _, percent = name.partition(" ")
+        return {"loss": lambda: self.loss(percent), "reorder": lambda: self.forwarder(20, 0),
+                "duplicate": lambda: self.forwarder(3, 10)}.get(kind, contextlib.nullcontext)()
+
+
+def stream(sender, receiver, target, size):
+    sent, came, seconds = transfer(sender.host, receiver.host, target, size)
+    assert sent == came
+    return seconds
+
+
+def datagrams(sender, receiver, target, count):
+    """Sends datagrams of all sizes, runs of the kernel's own among them; (how many left, those that came)."""
+    family, here = endpoint(receiver.host, target, 5002)
+    inbox = receiver.host.socket(family, socket.SOCK_DGRAM)
+    inbox.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    inbox.bind(here)
+    numbers = itertools.count()
+    sent = []
+
+    def payload(size):
+        sent.append(struct.pack("!I", next(numbers)) + os.urandom(size - 4))
+        return sent[-1]
+
+    with sender.host.socket(family, socket.SOCK_DGRAM) as out:
+        out.connect(endpoint(sender.host, target, 5002)[1])
+        for n in range(count):
+            size = (4, 17, 100, 1000, 1351, 1352, 1353, 5000)[n % 8]  # 1352 fills the MTU in IPv6
+            if n % 16 == 15:
+                segments = [payload(1200) for _ in range(19)] + [payload(333)]
+                out.setsockopt(socket.SOL_UDP, 103, 1200)  # UDP_SEGMENT
+                out.send(b"".join(segments))
+                out.setsockopt(socket.SOL_UDP, 103, 0)
+            else:
+                out.send(payload(size))
+            if n % 4 == 3:
+                time.sleep(0.001)
+    came = []
+    inbox.settimeout(0.5 * PATIENCE)
+    with contextlib.suppress(TimeoutError):
+        while len(came) < len(sent):
+            came.append(inbox.recv(1 << 16))
+    inbox.settimeout(0.05)
+    with contextlib.suppress(TimeoutError):
+        came.append(inbox.recv(1 << 16))  # there is no more
+    inbox.close()
+    assert len(came) == len(set(came)), "no datagram comes twice"
+    assert set(came) <= set(sent), "none is altered"
+    return len(sent), len(came)
+
+
+@pytest.mark.limit(1200 if FULL or SANITIZED else 180)
+@pytest.mark.parametrize("offload_a, offload_b", RUNS)
+def test_what_arrives_is_right(network, offload_a, offload_b):
+    a, b = pair(network, offload_a, offload_b)
+    for client, wish in (a, offload_a), (b, offload_b):
+        assert client.status()["offloads"]["used"] == [n for n in ALL if n in wish]
+    underlay = Underlay(network, b)
+    for name, percent in PHASES.items():
+        with underlay.phase(name):
+            size = int(MEGABYTES * 1e6 * percent / 100 / 4)
+            begin = time.monotonic()
+            stream(a, b, b.address, size)
+            stream(b, a, a.link_local(), size)
+            stream(a, b, b.link_local(), size)
+            stream(b, a, a.address, size)
+            streamed = time.monotonic()
+            found = [datagrams(a, b, b.address, 96), datagrams(b, a, a.link_local(), 96)]
+            print(f"{name}: 4 times {size / 1e6:.1f} MB in {streamed - begin:.2f} s; datagrams {found}")
+            for sent, came in found:
+                # A fragmented datagram is lost with any of its fragments.
+                least = {"loss 1": 0.9, "loss 5": 0.75}.get(name, 1)
+                assert came >= least * sent, (sent, came)
+    for host in a.host, b.host:
+        assert counter(host, "Tcp", "InCsumErrors") == counter(host, "Udp", "InCsumErrors") == 0
+    for client in a, b:
+        drops = client.status()["drops"]
+        assert not drops.keys() & {"malformed", "bad_tag", "wrong_destination"}, drops
+    assert b.drops("replayed") > 0 and a.drops("replayed") > 0, "what came twice was refused"
