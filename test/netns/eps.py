@@ -31,7 +31,7 @@ class Daemon:
         self.state, self.socket = self.directory / "state", self.directory / "socket"
         self.conf, self.log_path = self.directory / "eps.conf", self.directory / f"{program.replace('-', '_')}.log"
         self.options = {"conf": self.conf, "state": self.state, "socket": self.socket, "log": self.log_path} | options
-        self.process = None
+        self.process, self.launcher = None, []
 
     def arguments(self):
         for name, value in self.options.items():
@@ -42,7 +42,7 @@ class Daemon:
 
     def start(self):
         daemon = self.lab.keep
-        self.process = self.host.spawn(BIN / self.program, *self.arguments(), daemon=daemon)
+        self.process = self.host.spawn(*self.launcher, BIN / self.program, *self.arguments(), daemon=daemon)
         return self
 
     def stop(self, number=signal.SIGTERM):

@@ -1,12 +1,15 @@
 """What the tests of offloads have in common: frames as they lie at an interface, their checksums, and the counters."""
 
 import contextlib
+import itertools
+import os
 import socket
 import struct
 import threading
 import time
 
-from lab import inside
+from eps import PATIENCE
+from wire import endpoint
 
 ALL = ["csum", "tso", "uso", "gso", "gro"]
 PACKET_OUTGOING = 4
@@ -79,3 +82,43 @@ class Capture:
         self.running = False
         self.thread.join()
         self.socket.close()
+
+
+def datagrams(sender, receiver, target, count):
+    """Sends datagrams of all sizes, runs of the kernel's own among them; (how many left, those that came)."""
+    family, here = endpoint(receiver, target, 5002)
+    inbox = receiver.socket(family, socket.SOCK_DGRAM)
+    inbox.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    inbox.bind(here)
+    numbers = itertools.count()
+    sent = []
+
+    def payload(size):
+        sent.append(struct.pack("!I", next(numbers)) + os.urandom(size - 4))
+        return sent[-1]
+
+    with sender.socket(family, socket.SOCK_DGRAM) as out:
+        out.connect(endpoint(sender, target, 5002)[1])
+        for n in range(count):
+            size = (4, 17, 100, 1000, 1351, 1352, 1353, 5000)[n % 8]  # 1352 fills the MTU in IPv6
+            if n % 16 == 15:
+                segments = [payload(1200) for _ in range(19)] + [payload(333)]
+                out.setsockopt(socket.SOL_UDP, 103, 1200)  # UDP_SEGMENT
+                out.send(b"".join(segments))
+                out.setsockopt(socket.SOL_UDP, 103, 0)
+            else:
+                out.send(payload(size))
+            if n % 4 == 3:
+                time.sleep(0.001)
+    came = []
+    inbox.settimeout(0.5 * PATIENCE)
+    with contextlib.suppress(TimeoutError):
+        while len(came) < len(sent):
+            came.append(inbox.recv(1 << 16))
+    inbox.settimeout(0.05)
+    with contextlib.suppress(TimeoutError):
+        came.append(inbox.recv(1 << 16))  # there is no more
+    inbox.close()
+    assert len(came) == len(set(came)), "no datagram comes twice"
+    assert set(came) <= set(sent), "none is altered"
+    return len(sent), len(came)

@@ -5,10 +5,14 @@
      [b] ───────┘
 """
 
+import itertools
+import pathlib
 import re
+import signal
 
 import pytest
-from offload import ALL, Capture, checksums_hold, counter
+from lab import Host, wait_until
+from offload import ALL, Capture, checksums_hold, counter, datagrams
 from wire import transfer
 
 SIZE = 8_000_000
@@ -61,3 +65,85 @@ def test_a_switch(network, off):
 
     for host in a.host, b.host:
         assert counter(host, "Tcp", "InCsumErrors") == counter(host, "Udp", "InCsumErrors") == 0
+
+
+@pytest.mark.parametrize("lacks", ["uso", "gso,gro", "tso,uso,gso,gro", "csum,tso,uso"])
+def test_an_older_kernel(network, lacks):
+    """Linux 6.1 has no USO, the oldest no UDP GSO: what is missing is found out at the start, and left out."""
+    network.server()
+    a, b = (network.client(name, start=False) for name in ("a", "b"))
+    a.launcher = ["/usr/bin/python3", pathlib.Path(__file__).with_name("kernel_without.py"), lacks]
+    b.options["offload"] = "csum,tso,gso"  # of a's whole choice
+    for client in a, b:
+        client.start().wait_joined()
+    a.wait_sees(b)
+    missing = lacks.split(",")
+    assert a.status()["offloads"] == {"used": [n for n in ALL if n not in missing], "missing": missing}
+    assert f"; not in this kernel: {', '.join(missing)}\n" in a.eps("status")
+    assert features(a) == FEATURES.keys() - set(missing)
+    assert "This kernel lacks" not in a.log(), "nobody asked for it by name"
+    for sender, receiver in (a, b), (b, a):
+        for target in receiver.address, receiver.link_local():
+            sent, came, _ = transfer(sender.host, receiver.host, target, SIZE)
+            assert sent == came
+            assert len(set(datagrams(sender.host, receiver.host, target, 64))) == 1, "all arrive"
+    a.stop()
+    a.options["offload"] = ",".join(ALL)
+    a.start().wait_joined()
+    assert f"This kernel lacks {','.join(missing)} of the option offload" in a.log()
+
+
+@pytest.mark.parametrize("offload, cuts", [("auto", False), ("none", True)])
+def test_the_relay_sends_in_runs_or_not(network, offload, cuts):
+    server = network.server(offload=offload)
+    a, b = network.clients("a", "b")
+    for host, other in (a.host, b.host), (b.host, a.host):
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+        host.run("nft", f"add rule inet lab out ip6 daddr {{ {other.v6}, fe80::/10 }} oifname eth0 meta l4proto udp drop")
+    a.wait_path(b, "relayed", 10)
+    assert server.status()["offloads"]["used"] == ([] if cuts else ["gso", "gro"])
+    assert f"offloads     {'none' if cuts else 'gso, gro'}\n" in server.eps("status")
+    before = counter(server.host, "Udp", "InDatagrams")
+    with Capture(b.host, "eth0") as outer:
+        sent, came, _ = transfer(a.host, b.host, b.address, SIZE)
+    assert sent == came
+    assert (max(map(len, outer.frames)) > 2000) != cuts, "runs of datagrams from the server"
+    assert (counter(server.host, "Udp", "InDatagrams") - before < SIZE / 1400 / 2) != cuts, "runs of datagrams to it"
+
+
+def test_checksums_are_finished_where_a_frame_leaves_for_a_wire(network):
+    """b hands its place on to another computer behind a bridge, over a cable whose device computes and cuts nothing:
+
+         [a] eps0 ── conduit ── eps0 ┤br1├ leg ── eps0 [far]     with b's MAC and addresses
+    """
+    a, b = pair(network, "auto", "auto")
+    target, mac = b.link_local(), b.mac
+    far = Host(network, "far", 0, None, None)
+    network.add(far)
+    b.host.ip("addr", "flush", "dev", "eps0")
+    b.host.ip("link", "set", "eps0", "address", "02:00:00:00:00:99")
+    b.host.ip("link", "add", "br1", "type", "bridge", "mcast_snooping", "0")
+    b.host.ip("link", "set", "br1", "up")
+    b.host.ip("link", "set", "eps0", "master", "br1")
+    leg = network.plug(far, "eps0", b.host.namespace, "br1")
+    b.host.run("ethtool", "-K", leg, "tx", "off", "tso", "off", "gso", "off", "tx-udp-segmentation", "off")
+    far.ip("link", "set", "eps0", "address", mac, "mtu", 1400)
+    far.ip("addr", "add", f"{b.address}/24", "dev", "eps0")
+    far.ip("link", "set", "eps0", "up")
+    assert far.ping(a.address) == 3
+    dump = far.spawn("tcpdump", "-i", "eps0", "-Q", "in", "-nn", "-e", "-vvv", "-l", "-B", 32768, "tcp or udp")
+    wait_until(lambda: "listening on" in dump.output(), "tcpdump listens")
+    for address in b.address, target:
+        sent, came, _ = transfer(a.host, far, address, 2_000_000)
+        assert sent == came
+        assert len(set(datagrams(a.host, far, address, 64))) == 1, "all arrive"
+
+    def right(family, mark):
+        """A packet begins at the start of a line, and may have a second."""
+        return [p for p in re.split(r"\n(?=\d)", dump.output()) if family in p and mark in p]
+
+    for family, mark in itertools.product(("ethertype IPv4", "ethertype IPv6"), ("(correct)", "udp sum ok")):
+        wait_until(lambda: len(right(family, mark)) > 100, f"{family} packets with {mark}")
+    dump.stop(signal.SIGINT)
+    assert not re.search(r"incorrect|bad cksum|bad udp cksum", dump.output())
+    assert max(map(int, re.findall(r"length (\d+): ", dump.output()))) == 1414, "nothing is larger than the MTU"

@@ -13,16 +13,14 @@ import contextlib
 import itertools
 import os
 import pathlib
-import socket
-import struct
 import time
 
 import pytest
-from eps import PATIENCE, SANITIZED
+from eps import SANITIZED
 from lab import Host, sh, wait_until
-from offload import ALL, counter
+from offload import ALL, counter, datagrams
 from test_offload import pair
-from wire import endpoint, transfer
+from wire import transfer
 
 FULL = bool(os.environ.get("EPS_FULL"))
 MEGABYTES = float(os.environ.get("EPS_MEGABYTES", 300 if FULL else 4 if SANITIZED else 20))
@@ -117,46 +115,6 @@ def stream(sender, receiver, target, size):
     return seconds
 
 
-def datagrams(sender, receiver, target, count):
-    """Sends datagrams of all sizes, runs of the kernel's own among them; (how many left, those that came)."""
-    family, here = endpoint(receiver.host, target, 5002)
-    inbox = receiver.host.socket(family, socket.SOCK_DGRAM)
-    inbox.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-    inbox.bind(here)
-    numbers = itertools.count()
-    sent = []
-
-    def payload(size):
-        sent.append(struct.pack("!I", next(numbers)) + os.urandom(size - 4))
-        return sent[-1]
-
-    with sender.host.socket(family, socket.SOCK_DGRAM) as out:
-        out.connect(endpoint(sender.host, target, 5002)[1])
-        for n in range(count):
-            size = (4, 17, 100, 1000, 1351, 1352, 1353, 5000)[n % 8]  # 1352 fills the MTU in IPv6
-            if n % 16 == 15:
-                segments = [payload(1200) for _ in range(19)] + [payload(333)]
-                out.setsockopt(socket.SOL_UDP, 103, 1200)  # UDP_SEGMENT
-                out.send(b"".join(segments))
-                out.setsockopt(socket.SOL_UDP, 103, 0)
-            else:
-                out.send(payload(size))
-            if n % 4 == 3:
-                time.sleep(0.001)
-    came = []
-    inbox.settimeout(0.5 * PATIENCE)
-    with contextlib.suppress(TimeoutError):
-        while len(came) < len(sent):
-            came.append(inbox.recv(1 << 16))
-    inbox.settimeout(0.05)
-    with contextlib.suppress(TimeoutError):
-        came.append(inbox.recv(1 << 16))  # there is no more
-    inbox.close()
-    assert len(came) == len(set(came)), "no datagram comes twice"
-    assert set(came) <= set(sent), "none is altered"
-    return len(sent), len(came)
-
-
 @pytest.mark.limit(1200 if FULL or SANITIZED else 180)
 @pytest.mark.parametrize("offload_a, offload_b", RUNS)
 def test_what_arrives_is_right(network, offload_a, offload_b):
@@ -173,7 +131,7 @@ def test_what_arrives_is_right(network, offload_a, offload_b):
             stream(a, b, b.link_local(), size)
             stream(b, a, a.address, size)
             streamed = time.monotonic()
-            found = [datagrams(a, b, b.address, 96), datagrams(b, a, a.link_local(), 96)]
+            found = [datagrams(a.host, b.host, b.address, 96), datagrams(b.host, a.host, a.link_local(), 96)]
             print(f"{name}: 4 times {size / 1e6:.1f} MB in {streamed - begin:.2f} s; datagrams {found}")
             for sent, came in found:
                 # A fragmented datagram is lost with any of its fragments.
