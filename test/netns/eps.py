@@ -128,6 +128,9 @@ class Client(Daemon):
     def peers(self):
         return {p["name"]: p for p in self.status()["peers"]}
 
+    def why(self, other):
+        return json.loads(self.eps("--json", "why", other.name))
+
     def path_to(self, other):
         return self.peers().get(other.name, {}).get("path")
 
