@@ -121,6 +121,11 @@ class Host:
     def ip(self, *argv):
         return sh("ip", "-n", self.namespace, *argv)
 
+    def give(self, address, device="eth0"):
+        """An address with its prefix. Of IPv6 it is used at once: the kernel looks for duplicates in a queue that it
+        works off slowly while many namespaces come and go."""
+        self.ip("addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+
     def spawn(self, *argv, daemon=False):
         number = len(self.lab.processes)
         output = self.lab.directory / f"{self.name}-{number}-{pathlib.Path(str(argv[0])).name}.out"
@@ -197,7 +202,7 @@ class Lab:
         self.add(host)
         host.port = self.plug(host, "eth0", self.switch, "br0")
         for address in filter(None, addresses):
-            host.ip("addr", "add", address, "dev", "eth0")
+            host.give(address)
         if not v6:
             host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
         host.ip("link", "set", "eth0", "up")

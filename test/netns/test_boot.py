@@ -41,7 +41,7 @@ def unplug(host):
 def plug(host):
     host.ip("link", "set", "eth0", "up")
     for address in f"{host.v4}/24", f"{host.v6}/64":
-        host.ip("addr", "add", address, "dev", "eth0")
+        host.give(address)
 
 
 def test_client_before_its_network(network):

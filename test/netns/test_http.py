@@ -77,7 +77,7 @@ def test_it_is_off_and_then_for_this_computer_only(network):
 def test_an_address_that_comes_later(network, address):
     v6 = ":" in address
     server = network.server(http=f"[{address}]:9100" if v6 else f"{address}:9100")
-    server.host.ip("addr", "add", f"{address}/{64 if v6 else 24}", "dev", "eth0")
+    server.host.give(f"{address}/{64 if v6 else 24}")
     other = network.host("a")
     wait_until(lambda: other.ping(address, 1) == 1, "the address is there")
     with other.socket(socket.AF_INET6 if v6 else socket.AF_INET) as s:
