@@ -9,6 +9,8 @@
 namespace eps::dataplane {
 namespace {
 constexpr Duration kStrayPause = std::chrono::milliseconds(100);
+// A run of datagrams of this size is bulk traffic; what keeps a conduit up is smaller or comes alone.
+constexpr std::size_t kBulkSegment = 1000;
 }  // namespace
 
 Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads)
@@ -17,6 +19,7 @@ Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l
 std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
   const std::size_t count = udp_.receive(runs);
+  queue_.on_read(udp_.drained(), now);
   const PeerTable& table = published.refresh(view);
   for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);
   open_batch(table, now, upcalls);
@@ -27,7 +30,12 @@ std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View&
 }
 
 void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls) {
-  for (ByteSpan rest = run.bytes; !rest.empty();) {
+  ByteSpan rest = run.bytes;
+  if (run.segment_size >= kBulkSegment && rest.size() > run.segment_size && queue_.wants_loss(now)) {
+    rest = rest.subspan(run.segment_size);
+    counters_.drop(Drop::congested);
+  }
+  while (!rest.empty()) {
     ByteSpan datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size()));
     rest = rest.subspan(datagram.size());
     Arrival arrival{run.from, run.socket, {}, {}};

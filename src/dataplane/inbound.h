@@ -14,6 +14,7 @@
 
 #include "dataplane/peer_table.h"
 #include "dataplane/relay.h"
+#include "dataplane/standing_queue.h"
 #include "dataplane/upcall.h"
 #include "l2/coalesce.h"
 #include "ports/tap.h"
@@ -45,6 +46,7 @@ class Inbound {
   Counters& counters_;
   l2::Coalescer coalescer_;
   Forwarder forwarder_;
+  StandingQueue queue_;  // the UDP socket's
   // The batch that gathers: datagrams of one session that arrived the same way.
   std::array<session::Open, kBatch> opens_;
   std::size_t open_count_ = 0;

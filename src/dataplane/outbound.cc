@@ -15,6 +15,7 @@ Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters)
 std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::TapFrame, kBatch> frames;
   const std::size_t count = tap_.read(frames);
+  queue_.on_read(tap_.drained(), now);
   const PeerTable& table = published.refresh(view);
   for (const ports::TapFrame& frame : std::span(frames).first(count)) take(table, frame, now, upcalls);
   sender_.flush();
@@ -35,7 +36,16 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
 void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
                       Instant now, Upcalls& upcalls) {
   if (!ready(peer, frame, now, upcalls)) return;
-  sender_.send_frame(segmenter_, peer, {table.self_mac, peer.mac}, frame, info, now);
+  std::span<const l2::Segment> segments;
+  const l2::MacPair macs{table.self_mac, peer.mac};
+  const Drop drop = segmenter_.split(frame, info, &macs, segments);
+  if (drop != Drop::none) return counters_.drop(drop);
+  if (segments.size() > 1 && queue_.wants_loss(now)) {
+    segments = segments.subspan(1);
+    counters_.drop(Drop::congested);
+    peer.activity->counters.drop(Drop::congested);
+  }
+  sender_.send_segments(peer, segments, now);
 }
 
 // Split once, sealed once for each peer from the same bytes.

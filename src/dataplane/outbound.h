@@ -12,6 +12,7 @@
 #include <array>
 
 #include "dataplane/frame_sender.h"
+#include "dataplane/standing_queue.h"
 #include "dataplane/upcall.h"
 #include "l2/parse.h"
 #include "ports/tap.h"
@@ -36,6 +37,7 @@ class Outbound {
   Counters& counters_;
   l2::Segmenter segmenter_;
   FrameSender sender_;
+  StandingQueue queue_;  // the TAP's
 };
 
 }  // namespace eps::dataplane

@@ -38,6 +38,7 @@ class StreamPort final : public ports::UdpPort {
       : udp_(udp), on_queued_(std::move(on_queued)), on_arrived_(std::move(on_arrived)) {}
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
+  bool drained() const override { return udp_.drained(); }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<Side> open_side() override { return udp_.open_side(); }
   void close_side(ports::SocketId socket) override { udp_.close_side(socket); }

@@ -204,13 +204,17 @@ Result<void> LinuxTap::set_offloads() {
 std::size_t LinuxTap::read(std::span<ports::TapFrame> out) {
   std::size_t count = 0;
   std::size_t used = 0;
+  drained_ = false;
   while (count < out.size() && used + kSlot <= kArena) {
     VnetHeader header;
     std::byte* const frame = arena_.get() + used + ports::kTapHeadroom;
     const iovec iov[2] = {{&header, sizeof(header)}, {frame, ports::kMaxSuperFrame}};
     const ssize_t got = ::readv(fd_.get(), iov, 2);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= static_cast<ssize_t>(sizeof(header))) break;  // EAGAIN: no more; the rest: the device is gone
+    if (got <= static_cast<ssize_t>(sizeof(header))) {  // EAGAIN: no more; the rest: the device is gone
+      drained_ = true;
+      break;
+    }
     const std::size_t size = static_cast<std::size_t>(got) - sizeof(header);
     if (size > ports::kMaxSuperFrame || !to_meta(header, out[count].meta)) continue;
     out[count].bytes = {frame, size};

@@ -36,6 +36,7 @@ class LinuxTap final : public ports::TapPort {
   Result<std::unique_ptr<LinuxTap>> add_queue() const;
 
   std::size_t read(std::span<ports::TapFrame> out) override;
+  bool drained() const override { return drained_; }
   std::size_t write(std::span<const ports::TapWrite> frames) override;
 
   int fd() const { return fd_.get(); }               // readable when a frame waits
@@ -56,6 +57,7 @@ class LinuxTap final : public ports::TapPort {
   // Reader's: one arena in which a read packs its frames one behind the other. Not touched, so not resident, until
   // used.
   std::unique_ptr<std::byte[]> arena_;
+  bool drained_ = true;
   // Writer's: header and pieces of the frame being written; grows to the longest list seen.
   std::vector<iovec> iov_;
 };

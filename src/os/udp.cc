@@ -20,7 +20,7 @@ namespace {
 constexpr int kUdpSegment = 103, kUdpGro = 104;
 
 // Receiving outlives our absence for a scheduling round at full speed; sending must not hide congestion in a queue.
-constexpr int kReceiveBuffer = 16 << 20;
+constexpr int kReceiveBuffer = 4 << 20;
 constexpr int kSendBuffer = 256 << 10;
 
 constexpr std::size_t kRxSlots = 8;
@@ -287,7 +287,9 @@ std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
   // Half of the room at most, and before the main socket: neither kind starves the other.
   const std::size_t count =
       sides_.count.load(std::memory_order_relaxed) == 0 ? 0 : receive_from_sides(out.first(room / 2));
-  return count + receive_from(fd_.get(), 0, out.subspan(count, room - count), count);
+  const std::size_t main = receive_from(fd_.get(), 0, out.subspan(count, room - count), count);
+  drained_ = main < room - count;
+  return count + main;
 }
 
 std::size_t LinuxUdp::receive_from_sides(std::span<ports::RxDatagram> out) {

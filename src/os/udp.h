@@ -30,6 +30,7 @@ class LinuxUdp final : public ports::UdpPort {
   ~LinuxUdp() override;
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
+  bool drained() const override { return drained_; }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override;
@@ -65,6 +66,7 @@ class LinuxUdp final : public ports::UdpPort {
   bool gro_ = false;
   std::uint16_t port_ = 0;
   std::unique_ptr<RxPool> rx_;  // the receiving thread's
+  bool drained_ = true;         // the receiving thread's
   GsoMemory no_gso_;            // destinations to which segmentation failed lately; any thread's
 };
 

@@ -52,6 +52,8 @@ class TapPort {
   // Reads without blocking up to `out.size()` frames and returns how many. The frames lie in the port's own buffers,
   // which the caller may overwrite, and stay valid until the next read.
   virtual std::size_t read(std::span<TapFrame> out) = 0;
+  // Whether the last read left nothing behind. The reader's.
+  virtual bool drained() const { return true; }
   // Writes all frames it can; returns how many the kernel took. The others are lost (interface down or full).
   virtual std::size_t write(std::span<const TapWrite> frames) = 0;
 };

@@ -44,6 +44,8 @@ class UdpPort {
   // Receives without blocking up to `out.size()` runs and returns how many. The bytes lie in the port's own buffers,
   // which the caller may overwrite (opening happens in place), and stay valid until the next receive.
   virtual std::size_t receive(std::span<RxDatagram> out) = 0;
+  // Whether the last receive left nothing behind. The receiver's.
+  virtual bool drained() const { return true; }
   // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
   // Opens a side socket with a local port of its own; nullopt when no more can be had.
