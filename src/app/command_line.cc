@@ -55,7 +55,7 @@ Error wrong(Program program, const std::string& sentence) {
 Error unknown_option(Program program, std::string name) {
   name.erase(0, name.find_first_not_of('-'));
   name.erase(std::min(name.find('='), name.size()));
-  const Program sibling = program == Program::client ? Program::server : Program::client;
+  const Program sibling = sibling_of(program);
   if (const OptionSpec* spec = find_option(name); spec != nullptr && spec->is_of(sibling)) {
     return wrong(program, "--" + name + " is an option of " + name_of(sibling));
   }

@@ -14,6 +14,9 @@ enum class Program : std::uint8_t { client, server };
 inline std::string name_of(Program program) {
   return program == Program::client ? "eps-client" : "eps-server";
 }
+inline Program sibling_of(Program program) {
+  return program == Program::client ? Program::server : Program::client;
+}
 inline std::string section_of(Program program) {
   return program == Program::client ? "client" : "server";
 }

@@ -58,6 +58,13 @@ class ConfReader {
       if (spec->command_line_only) {
         return wrong(where, "\"" + line.name + "\" can be given on the command line only");
       }
+      if (!line.section.empty()) {
+        const Program its = line.section == section_of(program_) ? program_ : sibling_of(program_);
+        if (!spec->is_of(its)) {
+          return wrong(where, "\"" + line.name + "\" is an option of " + name_of(sibling_of(its)) +
+                                  ", but stands in the section [" + line.section + "]");
+        }
+      }
       // What is for the other program is the other program's to check.
       const bool ours = line.section.empty() || line.section == section_of(program_);
       if (!ours || !spec->is_of(program_)) continue;
@@ -76,8 +83,7 @@ class ConfReader {
  private:
   std::string unknown(const std::string& name) const {
     std::string_view nearest = nearest_option(name, program_);
-    if (nearest.empty())
-      nearest = nearest_option(name, program_ == Program::client ? Program::server : Program::client);
+    if (nearest.empty()) nearest = nearest_option(name, sibling_of(program_));
     const std::string hint = nearest.empty() ? "" : "; did you mean \"" + std::string(nearest) + "\"?";
     return "unknown option \"" + quotable(name) + "\"" + hint;
   }

@@ -226,6 +226,13 @@ TEST_F(Options, OneFileServesBothPrograms) {
   EXPECT_EQ(good(client({"--device", "eps1"}, file)).device, "eps1");
   EXPECT_TRUE(good(server({"--mtu", "1400"}, file)).sequential);
   EXPECT_EQ(good(server({}, "[client]\nport = nonsense\n[server]\nport = 5\n")).port, 5);
+  // A line in the wrong section would count for nobody.
+  for (const auto& refused : {refusal(client({}, "[client]\nnetwork = 10.0.8.0/24\n")),
+                              refusal(server({}, "[client]\nnetwork = 10.0.8.0/24\n"))}) {
+    EXPECT_EQ(refused, conf() + ":2: \"network\" is an option of eps-server, but stands in the section [client]");
+  }
+  EXPECT_EQ(refusal(client({}, "[server]\nkey = x\n")),
+            conf() + ":2: \"key\" is an option of eps-client, but stands in the section [server]");
   EXPECT_EQ(refusal(server({}, "[client]\nprot = 5\n")),
             conf() + ":2: unknown option \"prot\"; did you mean \"port\"?");
 }
@@ -248,7 +255,6 @@ TEST_F(Options, AClientNeedsServerAndKey) {
       "what \"eps key\" prints there, into " +
       conf();
   EXPECT_EQ(refusal(client({"--server", "a"})), missing);
-  EXPECT_EQ(refusal(client({}, "server = a\n[server]\nkey = " + network_key())), missing);
   EXPECT_EQ(good(client({}, "server = a\nkey =  " + network_key() + "  # from the server\n")).key, network_key());
   EXPECT_EQ(good(client({}, "server = a\nkey = \" " + network_key() + " \"")).key, network_key());
 }

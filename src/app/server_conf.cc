@@ -67,7 +67,7 @@ std::string example_of(const OptionSpec& spec, const OptionSpec::In& in) {
 
 // Those that are the same in both programs if `shared`, else those that are not.
 void append_options(std::string& out, Program program, bool shared) {
-  const Program sibling = program == Program::client ? Program::server : Program::client;
+  const Program sibling = sibling_of(program);
   for (const OptionSpec& spec : option_table()) {
     if (spec.command_line_only || !spec.is_of(program) || spec.name == "key") continue;
     const OptionSpec::In& in = spec.in(program);
