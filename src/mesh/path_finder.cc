@@ -341,7 +341,7 @@ std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
   const bool round_due = slow ? traffic_flows : now >= round_began_ + kProbeRounds[round_];
   if (round_due) {
     if (round_ == 0 && now - noted_search_at_ > kProbeRounds[4]) {
-      note("probing " + std::to_string(known_.size()) + " ways", now);
+      note("probing " + std::to_string(known_.size()) + (known_.size() == 1 ? " way" : " ways"), now);
       noted_search_at_ = now;
     }
     const Known* mine = path_ ? find(*path_) : nullptr;
