@@ -1,9 +1,11 @@
-"""What a run found: results.jsonl (one cell a line) becomes results.json, a Markdown table and a plot."""
+"""What a run found: results.jsonl (one cell a line) becomes results.json, Markdown tables and a plot."""
 
 import json
 import pathlib
 import statistics
 import sys
+
+import plot
 
 # (figure, head, form, whether more is better), by table
 TABLES = {
@@ -38,8 +40,8 @@ def brief(figures):
 
 
 def read_cells(directory):
-    with open(pathlib.Path(directory) / "results.jsonl") as file:
-        return [json.loads(line) for line in file if line.strip()]
+    path = pathlib.Path(directory) / "results.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def summarise(cells):
@@ -125,5 +127,9 @@ def write(directory):
     text = markdown(about, peers)
     (directory / "report.md").write_text(text)
     print(text)
-    print(f"These tables and more are in {directory}", file=sys.stderr)
+    if plot.available():
+        plot.write(directory, about, peers)
+    else:
+        print("No plot: python3-matplotlib is not installed", file=sys.stderr)
+    print(f"These tables, the plot and the figures of each cell are in {directory}", file=sys.stderr)
     return 0
