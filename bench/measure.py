@@ -47,13 +47,14 @@ class Cell:
     def __init__(self, lab, peer, amount, out):
         self.lab, self.peer, self.amount, self.out = lab, peer, amount, out
         self.a, self.b = lab.hosts["a"], lab.hosts["b"]
-        self.figures, self.errors = {}, []
+        self.figures, self.errors, self.mtu = {}, [], None
 
     def run(self, tests):
         try:
             seconds = self.up()
             if self.peer.processes["b"] and "start" in tests:
                 self.figures["start_s"] = seconds
+            self.mtu = self.peer.mtu()
             self.peer.wait_direct()
             for test in [t for t in tests if t != "start"]:
                 self.attempt(test)

@@ -8,6 +8,7 @@
 Outside, A, B and S are 10.99.0.1 to 10.99.0.3; inside, A and B are 10.99.7.1 and 10.99.7.2.
 """
 
+import json
 import os
 import pathlib
 import signal
@@ -33,13 +34,13 @@ class Peer:
     relays = False       # goes on through S where A and B cannot reach each other
     settle_seconds = 8   # at most, until a direct path has replaced a relayed one
 
-    def __init__(self, lab, label, directory, programs_directory=None):
-        self.lab, self.label, self.directory = lab, label, pathlib.Path(directory)
+    def __init__(self, lab, label, programs_directory=None):
+        self.lab, self.label, self.directory = lab, label, lab.directory / label
         self.programs_directory = programs_directory
         self.relaying = False
         self.processes = {"a": [], "b": [], "s": []}
         self.inner = dict(INNER)
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir()
 
     def bin(self, name):
         """The program: of the folder that was given for this peer, if it is there."""
@@ -77,6 +78,9 @@ class Peer:
 
     def device(self, who):
         return "vpn" + who
+
+    def mtu(self):
+        return json.loads(self.host("b").ip("-j", "link", "show", "dev", self.device("b")))[0]["mtu"]
 
     def prepare(self):
         pass

@@ -50,8 +50,9 @@ def summarise(cells):
     peers = {}
     for cell in cells:
         peer = peers.setdefault(cell["peer"], {k: cell[k] for k in ("ours", "layer", "cipher", "mtu", "note", "version")}
-                                | {"cells": 0, "figures": {}, "errors": []})
+                                | {"cells": 0, "busy_cells": 0, "figures": {}, "errors": []})
         peer["cells"] += 1
+        peer["busy_cells"] += not cell["quiet"]
         peer["errors"] += cell["errors"]
         for name, value in cell["figures"].items():
             peer["figures"].setdefault(name, []).append(value)
@@ -74,8 +75,11 @@ def summarise(cells):
 
 
 def markdown(about, peers):
+    busy, cells = (sum(p[name] for p in peers.values()) for name in ("busy_cells", "cells"))
     lines = [f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}; underlay `{about['underlay']}`, "
              f"rounds: {max(p['cells'] for p in peers.values())}, {about['date']}. Median (least to most)."]
+    if busy:
+        lines += ["", f"Take it with care: before {busy} of {cells} cells the computer had other work to do."]
     for title, columns in TABLES.items():
         columns = [c for c in columns if any(c[0] in p["figures"] for p in peers.values())]
         if not columns:
@@ -96,7 +100,7 @@ def markdown(about, peers):
     lines += comparison(peers)
     lines += ["", "### Peers", ""]
     for label, peer in peers.items():
-        parts = [f"{peer['layer']}, MTU {peer['mtu'] or 'its default'}", peer["cipher"], peer["version"], peer["note"]]
+        parts = [f"{peer['layer']}, MTU {peer['mtu'] or '?'}", peer["cipher"], peer["version"], peer["note"]]
         lines.append(f"- {label}: " + "; ".join(filter(None, parts)))
         lines += [f"    - failed: {error}" for error in sorted(set(peer["errors"]))]
     return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ ABOUT = {"cpu": "a CPU", "cores": 2, "kernel": "6.1", "underlay": "offload", "ro
 
 def cell(peer, figures, errors=(), **more):
     return {"peer": peer, "ours": peer == "eps", "layer": "TAP", "cipher": "none", "mtu": None, "note": "",
-            "version": f"{peer} 1", "figures": figures, "errors": list(errors)} | more
+            "version": f"{peer} 1", "quiet": not errors, "figures": figures, "errors": list(errors)} | more
 
 
 CELLS = [
@@ -55,6 +55,7 @@ def test_medians_spread_and_ratios(run, capsys):
     assert "| other | 2000 |" in text
     assert "| eps | TCP, 1 stream, Mbit/s | 0.21 | 5.65 |" in text
     assert "failed: tcp1: iperf3: it is gone" in text
+    assert "before 1 of 7 cells the computer had other work to do" in text
     assert "relayed" not in text, "a column that nobody has"
 
 

@@ -19,8 +19,8 @@ class Peer(Base):
     relays = True
     programs = ("eps-server", "eps-client", "eps")
 
-    def __init__(self, lab, label, directory, programs_directory=None):
-        super().__init__(lab, label, directory, programs_directory or BIN)
+    def __init__(self, lab, label, programs_directory=None):
+        super().__init__(lab, label, programs_directory or BIN)
 
     def device(self, who):
         return "eps0"
