@@ -4,10 +4,10 @@
 #include <sys/socket.h>
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <set>
+
+#include "ops/accept_loop.h"
 
 namespace eps::ops {
 namespace {
@@ -16,8 +16,6 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
-
-constexpr std::chrono::milliseconds kAcceptPause{200};
 
 // "localhost:9100", "127.0.0.1", "[::1]:80".
 bool names_this_computer(std::string_view host) {
@@ -47,9 +45,8 @@ HttpPage page_for(const Answering& answering, const http::request<http::empty_bo
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(tcp::socket socket, std::shared_ptr<const Answering> answering, std::function<void(Connection*)> on_end)
-      : stream_(std::move(socket)), answering_(std::move(answering)), on_end_(std::move(on_end)) {}
-  ~Connection() { on_end_(this); }
+  Connection(tcp::socket socket, std::shared_ptr<const Answering> answering)
+      : stream_(std::move(socket)), answering_(std::move(answering)) {}
 
   void read() {
     parser_.emplace();
@@ -107,21 +104,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   http::response<http::string_body> response_;
   std::optional<http::response_serializer<http::string_body>> serializer_;
   std::shared_ptr<const Answering> answering_;  // null once closed
-  std::function<void(Connection*)> on_end_;
 };
 
 }  // namespace
 
-struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
+struct HttpServer::Impl {
   Impl(boost::asio::io_context& io, const Endpoint& at, Handler handler)
       : answering(std::make_shared<const Answering>(Answering{std::move(handler), at.ip.is_loopback()})),
-        acceptor(io),
-        pause(io) {}
+        loop(std::make_shared<AcceptLoop<tcp>>(io)) {}
+  ~Impl() { loop->stop(); }
 
   Result<void> listen(const Endpoint& at) {
     const tcp::endpoint endpoint = at.ip.is_v4()
                                        ? tcp::endpoint(boost::asio::ip::address_v4(at.ip.v4().value), at.port)
                                        : tcp::endpoint(boost::asio::ip::make_address(to_string(at.ip)), at.port);
+    tcp::acceptor& acceptor = loop->acceptor();
     ErrorCode e;
     acceptor.open(endpoint.protocol(), e);
     if (!e) acceptor.set_option(tcp::acceptor::reuse_address(true), e);
@@ -137,60 +134,33 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
         e.value());
   }
 
-  void accept() {
-    acceptor.async_accept([self = shared_from_this()](ErrorCode e, tcp::socket socket) {
-      if (self->stopped) return;
-      if (!e) {
-        self->adopt(std::move(socket));
-        return self->accept();
-      }
-      self->pause.expires_after(kAcceptPause);
-      self->pause.async_wait([self](ErrorCode cancelled) {
-        if (!cancelled && !self->stopped) self->accept();
-      });
+  void start() {
+    loop->start([this](tcp::socket socket) {
+      if (connections.full()) return;
+      const auto connection = std::make_shared<Connection>(std::move(socket), answering);
+      connections.add(connection);
+      connection->read();
     });
   }
 
-  void adopt(tcp::socket socket) {
-    if (connections.size() >= kMaxHttpConnections) return;
-    auto connection =
-        std::make_shared<Connection>(std::move(socket), answering, [weak = weak_from_this()](Connection* ended) {
-          if (const auto self = weak.lock()) self->connections.erase(ended);
-        });
-    connections.insert(connection.get());
-    connection->read();
-  }
-
-  void stop() {
-    stopped = true;
-    ErrorCode ignored;
-    acceptor.close(ignored);
-    pause.cancel();
-    for (Connection* connection : connections) connection->close();
-  }
-
   std::shared_ptr<const Answering> answering;
-  tcp::acceptor acceptor;
-  boost::asio::steady_timer pause;
-  std::set<Connection*> connections;
-  bool stopped = false;
+  std::shared_ptr<AcceptLoop<tcp>> loop;
+  Connections<Connection> connections{kMaxHttpConnections};
 };
 
-HttpServer::HttpServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-HttpServer::~HttpServer() {
-  impl_->stop();
-}
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::open(boost::asio::io_context& io, const Endpoint& at, Handler handler) {
-  std::unique_ptr<HttpServer> server(new HttpServer(std::make_shared<Impl>(io, at, std::move(handler))));
+  std::unique_ptr<HttpServer> server(new HttpServer(std::make_unique<Impl>(io, at, std::move(handler))));
   if (auto listening = server->impl_->listen(at); !listening) return listening.error();
-  server->impl_->accept();
+  server->impl_->start();
   return server;
 }
 
 std::uint16_t HttpServer::port() const {
   ErrorCode ignored;
-  return impl_->acceptor.local_endpoint(ignored).port();
+  return impl_->loop->acceptor().local_endpoint(ignored).port();
 }
 
 }  // namespace eps::ops

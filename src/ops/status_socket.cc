@@ -12,7 +12,8 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
+
+#include "ops/accept_loop.h"
 
 namespace eps::ops {
 namespace {
@@ -21,7 +22,6 @@ using boost::asio::local::stream_protocol;
 using ErrorCode = boost::system::error_code;
 
 constexpr mode_t kSocketMode = 0600;
-constexpr auto kAcceptPause = std::chrono::milliseconds(200);  // when descriptors run out
 
 nlohmann::json refusal(const std::string& why) {
   return {{"ok", false}, {"error", why}};
@@ -40,13 +40,8 @@ nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view lin
 // One connection: reads a line, answers it, closes.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(stream_protocol::socket socket, std::shared_ptr<const StatusSocket::Handler> handler,
-             std::function<void(Connection*)> on_end)
-      : socket_(std::move(socket)),
-        deadline_(socket_.get_executor()),
-        handler_(std::move(handler)),
-        on_end_(std::move(on_end)) {}
-  ~Connection() { on_end_(this); }
+  Connection(stream_protocol::socket socket, std::shared_ptr<const StatusSocket::Handler> handler)
+      : socket_(std::move(socket)), deadline_(socket_.get_executor()), handler_(std::move(handler)) {}
 
   void start() {
     deadline_.expires_after(kStatusTimeout);
@@ -80,7 +75,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   stream_protocol::socket socket_;
   boost::asio::steady_timer deadline_;
   std::shared_ptr<const StatusSocket::Handler> handler_;  // null once closed
-  std::function<void(Connection*)> on_end_;
   std::string in_, out_;
 };
 
@@ -121,11 +115,22 @@ void make_parent(const std::string& path) {
 
 }  // namespace
 
-struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
+struct StatusSocket::Impl {
   Impl(boost::asio::io_context& io, std::string at, Handler on_request)
-      : path(std::move(at)), handler(std::make_shared<const Handler>(std::move(on_request))), acceptor(io), pause(io) {}
+      : path(std::move(at)),
+        handler(std::make_shared<const Handler>(std::move(on_request))),
+        loop(std::make_shared<AcceptLoop<stream_protocol>>(io)) {}
+  ~Impl() {
+    loop->stop();
+    // Another daemon may have put its own in the place of ours.
+    struct stat info {};
+    if (file && ::lstat(path.c_str(), &info) == 0 && std::pair(info.st_dev, info.st_ino) == *file) {
+      ::unlink(path.c_str());
+    }
+  }
 
   Result<void> listen() {
+    stream_protocol::acceptor& acceptor = loop->acceptor();
     ErrorCode e;
     acceptor.open(stream_protocol(), e);
     // The mode of the unbound socket is the one that its file gets: at no moment it is open to others.
@@ -139,65 +144,33 @@ struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
     return {};
   }
 
-  void accept() {
-    acceptor.async_accept([self = shared_from_this()](ErrorCode e, stream_protocol::socket socket) {
-      if (self->stopped) return;
-      if (!e) {
-        self->adopt(std::move(socket));
-        return self->accept();
-      }
-      self->pause.expires_after(kAcceptPause);
-      self->pause.async_wait([self](ErrorCode cancelled) {
-        if (!cancelled && !self->stopped) self->accept();
-      });
+  void start() {
+    loop->start([this](stream_protocol::socket socket) {
+      if (connections.full()) return;
+      const auto connection = std::make_shared<Connection>(std::move(socket), handler);
+      connections.add(connection);
+      connection->start();
     });
-  }
-
-  void adopt(stream_protocol::socket socket) {
-    if (connections.size() >= kMaxStatusConnections) return;
-    auto connection =
-        std::make_shared<Connection>(std::move(socket), handler, [weak = weak_from_this()](Connection* ended) {
-          if (const auto self = weak.lock()) self->connections.erase(ended);
-        });
-    connections.insert(connection.get());
-    connection->start();
-  }
-
-  void stop() {
-    stopped = true;
-    ErrorCode ignored;
-    acceptor.close(ignored);
-    pause.cancel();
-    for (Connection* connection : connections) connection->close();
-    // Another daemon may have put its own in the place of ours.
-    struct stat info {};
-    if (file && ::lstat(path.c_str(), &info) == 0 && std::pair(info.st_dev, info.st_ino) == *file) {
-      ::unlink(path.c_str());
-    }
   }
 
   std::string path;
   std::shared_ptr<const Handler> handler;
-  stream_protocol::acceptor acceptor;
-  boost::asio::steady_timer pause;
-  std::set<Connection*> connections;
+  std::shared_ptr<AcceptLoop<stream_protocol>> loop;
+  Connections<Connection> connections{kMaxStatusConnections};
   std::optional<std::pair<dev_t, ino_t>> file;
-  bool stopped = false;
 };
 
-StatusSocket::StatusSocket(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-StatusSocket::~StatusSocket() {
-  impl_->stop();
-}
+StatusSocket::StatusSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+StatusSocket::~StatusSocket() = default;
 
 Result<std::unique_ptr<StatusSocket>> StatusSocket::open(boost::asio::io_context& io, const std::string& path,
                                                          const std::string& program, Handler handler) {
   if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) return cannot_listen(path, ENAMETOOLONG);
   make_parent(path);
   if (auto clear = clear_way(io, path, program); !clear) return clear.error();
-  std::unique_ptr<StatusSocket> socket(new StatusSocket(std::make_shared<Impl>(io, path, std::move(handler))));
+  std::unique_ptr<StatusSocket> socket(new StatusSocket(std::make_unique<Impl>(io, path, std::move(handler))));
   if (auto listening = socket->impl_->listen(); !listening) return listening.error();
-  socket->impl_->accept();
+  socket->impl_->start();
   return socket;
 }
 

@@ -37,8 +37,8 @@ class StatusSocket {
 
  private:
   struct Impl;
-  explicit StatusSocket(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  explicit StatusSocket(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 // Asks and waits. Errc::not_found: nobody listens there; Errc::permission: not allowed to ask; Errc::unavailable: no

@@ -7,15 +7,12 @@ namespace {
 
 using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
-
-constexpr auto kAcceptPause = std::chrono::milliseconds(200);
-
 }  // namespace
 
 Result<std::unique_ptr<TcpListener>> TcpListener::open(boost::asio::io_context& io, std::uint16_t port,
                                                        const std::string& option) {
   std::unique_ptr<TcpListener> listener(new TcpListener(io));
-  tcp::acceptor& acceptor = listener->acceptor_;
+  tcp::acceptor& acceptor = listener->loop_->acceptor();
   ErrorCode e;
   // One socket for IPv6 and IPv4; IPv4 alone where the kernel has no IPv6.
   tcp::endpoint at(tcp::v6(), port);
@@ -36,25 +33,6 @@ Result<std::unique_ptr<TcpListener>> TcpListener::open(boost::asio::io_context& 
       "Cannot listen on TCP port " + std::to_string(port) + ": " + e.message() +
           (in_use ? "; another program uses it (see: ss -ltnp), stop that one or choose another " + option + "." : "."),
       e.value());
-}
-
-void TcpListener::start(OnAccept on_accept) {
-  on_accept_ = std::move(on_accept);
-  accept();
-}
-
-void TcpListener::accept() {
-  acceptor_.async_accept([this](ErrorCode e, tcp::socket socket) {
-    if (!e) {
-      on_accept_(std::move(socket));
-      return accept();
-    }
-    // Out of descriptors, most likely: take a breath instead of spinning.
-    pause_.expires_after(kAcceptPause);
-    pause_.async_wait([this](ErrorCode cancelled) {
-      if (!cancelled) accept();
-    });
-  });
 }
 
 }  // namespace eps::runtime
