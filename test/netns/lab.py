@@ -216,11 +216,16 @@ class Lab:
 
     def plug(self, host, device, switch, bridge):
         """A cable from a host's new device, still down, to a bridge; the name of its other end there."""
+        port = self.cable(host, device, switch)
+        sh("ip", "-n", switch, "link", "set", port, "master", bridge, "up")
+        return port
+
+    def cable(self, host, device, switch):
+        """A cable from a host's new device to another namespace, both ends down; the name of the end there."""
         self.cables += 1
         port = f"p{self.cables}-{host.name}"[:15]
         sh("ip", "-n", switch, "link", "add", port, "mtu", self.mtu, "type", "veth", "peer", "name", device, "mtu",
            self.mtu, "netns", host.namespace)
-        sh("ip", "-n", switch, "link", "set", port, "master", bridge, "up")
         return port
 
     def close(self):

@@ -111,38 +111,61 @@ def test_the_relay_sends_in_runs_or_not(network, offload, cuts):
     assert (counter(server.host, "Udp", "InDatagrams") - before < SIZE / 1400 / 2) != cuts, "runs of datagrams to it"
 
 
-def test_checksums_are_finished_where_a_frame_leaves_for_a_wire(network):
-    """b hands its place on to another computer behind a bridge, over a cable whose device computes and cuts nothing:
-
-         [a] eps0 ── conduit ── eps0 ┤br1├ leg ── eps0 [far]     with b's MAC and addresses
-    """
-    a, b = pair(network, "auto", "auto")
-    target, mac = b.link_local(), b.mac
-    far = Host(network, "far", 0, None, None)
-    network.add(far)
-    b.host.ip("addr", "flush", "dev", "eps0")
-    b.host.ip("link", "set", "eps0", "address", "02:00:00:00:00:99")
+def behind_a_bridge(_, b, far, leg):
+    b.host.ip("link", "set", "eps0", "address", "02:00:00:00:00:99")  # or the bridge keeps for itself what is for b
     b.host.ip("link", "add", "br1", "type", "bridge", "mcast_snooping", "0")
     b.host.ip("link", "set", "br1", "up")
-    b.host.ip("link", "set", "eps0", "master", "br1")
-    leg = network.plug(far, "eps0", b.host.namespace, "br1")
-    b.host.run("ethtool", "-K", leg, "tx", "off", "tso", "off", "gso", "off", "tx-udp-segmentation", "off")
-    far.ip("link", "set", "eps0", "address", mac, "mtu", 1400)
+    for port in "eps0", leg:
+        b.host.ip("link", "set", port, "master", "br1")
+    far.ip("link", "set", "eps0", "address", b.mac)
     far.ip("addr", "add", f"{b.address}/24", "dev", "eps0")
+
+
+def behind_a_router(a, b, far, leg):
+    """IPv4 alone: link-local addresses are not routed."""
+    b.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.eps0.proxy_arp=1")
+    b.host.ip("addr", "add", "10.50.0.1/24", "dev", leg)
+    b.host.ip("route", "add", b.address, "dev", leg)
+    b.host.ip("route", "replace", "192.168.43.0/24", "dev", "eps0")
+    b.host.ip("neigh", "replace", a.address, "lladdr", a.mac, "dev", "eps0")  # b has no address of the network to ask with
+    far.ip("addr", "add", f"{b.address}/32", "dev", "eps0")
     far.ip("link", "set", "eps0", "up")
-    assert far.ping(a.address) == 3
+    far.ip("route", "add", "10.50.0.1", "dev", "eps0")
+    far.ip("route", "add", "default", "via", "10.50.0.1")
+
+
+@pytest.mark.parametrize("hand_on", [behind_a_bridge, behind_a_router])
+def test_checksums_are_finished_where_a_frame_leaves_for_a_wire(network, hand_on):
+    """b hands its place on to another computer, over a cable whose device computes and cuts nothing:
+
+         [a] eps0 ── conduit ── eps0 [b] leg ── eps0 [far]     with b's addresses
+    """
+    a, b = pair(network, "auto", "auto")
+    targets = {"IPv4": b.address, "IPv6": b.link_local()}
+    if hand_on == behind_a_router:
+        del targets["IPv6"]
+    far = Host(network, "far", 0, None, None)
+    network.add(far)
+    leg = network.cable(far, "eps0", b.host.namespace)
+    b.host.run("ethtool", "-K", leg, "tx", "off", "tso", "off", "gso", "off", "tx-udp-segmentation", "off")
+    b.host.ip("link", "set", leg, "up")
+    b.host.ip("addr", "flush", "dev", "eps0")
+    far.ip("link", "set", "eps0", "mtu", 1400)
+    hand_on(a, b, far, leg)
+    far.ip("link", "set", "eps0", "up")
+    wait_until(lambda: far.ping(a.address, 1), "far and a reach each other")
     dump = far.spawn("tcpdump", "-i", "eps0", "-Q", "in", "-nn", "-e", "-vvv", "-l", "-B", 32768, "tcp or udp")
     wait_until(lambda: "listening on" in dump.output(), "tcpdump listens")
-    for address in b.address, target:
+    for address in targets.values():
         sent, came, _ = transfer(a.host, far, address, 2_000_000)
         assert sent == came
         assert len(set(datagrams(a.host, far, address, 64))) == 1, "all arrive"
 
     def right(family, mark):
         """A packet begins at the start of a line, and may have a second."""
-        return [p for p in re.split(r"\n(?=\d)", dump.output()) if family in p and mark in p]
+        return [p for p in re.split(r"\n(?=\d)", dump.output()) if f"ethertype {family}" in p and mark in p]
 
-    for family, mark in itertools.product(("ethertype IPv4", "ethertype IPv6"), ("(correct)", "udp sum ok")):
+    for family, mark in itertools.product(targets, ("(correct)", "udp sum ok")):
         wait_until(lambda: len(right(family, mark)) > 100, f"{family} packets with {mark}")
     dump.stop(signal.SIGINT)
     assert not re.search(r"incorrect|bad cksum|bad udp cksum", dump.output())
