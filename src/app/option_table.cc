@@ -96,6 +96,9 @@ constexpr std::array kTable = {
          "gro",
          "auto"},
         {"offloads to use, for tests and diagnosis, several separated by commas: auto, none, gso or gro", "auto"}},
+    in_both("workers", Group::program, Kind::value,
+            "threads that move frames (zero: one on one or two processors, beyond that one for every two, at most 8)",
+            "0", "0"),
     OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1400"}},
     OptionSpec{
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},

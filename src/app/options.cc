@@ -14,7 +14,8 @@
 namespace eps::app {
 namespace {
 
-constexpr std::uint64_t kMaxInterval = 86400;      // seconds: a day
+constexpr std::uint64_t kMaxInterval = 86400;  // seconds: a day
+constexpr std::uint64_t kMaxWorkers = 64;
 constexpr std::uint64_t kMaxUpnpTimeout = 60'000;  // milliseconds
 
 using Values = std::map<std::string_view, std::vector<Given>>;
@@ -164,6 +165,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.number("also-port", to.also_port, 0, 65535);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
   from.into("offload", to.offload, offload_value);
+  from.number("workers", to.workers, 0, kMaxWorkers);
 }
 
 void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
@@ -266,7 +268,7 @@ std::string describe_common(const runtime::CommonSettings& s) {
          "\nlog-level = " + std::string(ops::name_of(s.log_level)) +
          "\nhttp = " + (s.http ? to_string(*s.http) : "(off)") + "\nport = " + std::to_string(s.port) +
          "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count()) +
-         "\noffload = " + (s.offload ? to_string(*s.offload) : "auto");
+         "\noffload = " + (s.offload ? to_string(*s.offload) : "auto") + "\nworkers = " + std::to_string(s.workers);
 }
 
 }  // namespace

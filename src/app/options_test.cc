@@ -45,6 +45,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
        [](auto& s) {
          return s.offload == OffloadSet{true, false, false, true, false};
        }},
+      {"workers", "3", [](auto& s) { return s.workers == 3; }},
       {"log-level", "debug", [](auto& s) { return s.log_level == ops::LogLevel::debug; }},
       {"upnptimeout", "250", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(250); }},
       {"key", network_key(), [](auto& s) { return s.key == network_key(); }},
@@ -70,6 +71,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"interval", "86400", [](auto& s) { return s.interval == std::chrono::seconds(86400); }},
       {"log-level", "error", [](auto& s) { return s.log_level == ops::LogLevel::error; }},
       {"mtu", "1280", [](auto& s) { return s.mtu == 1280; }},
+      {"workers", "64", [](auto& s) { return s.workers == 64; }},
       {"offload", "none", [](auto& s) { return s.offload == kNoOffloads; }},
       {"graphviz-interval", "7", [](auto& s) { return s.graphviz_interval == std::chrono::seconds(7); }},
   };

@@ -42,16 +42,17 @@ std::size_t StreamPort::receive(std::span<ports::RxDatagram> out) {
   for (Arrived& a : lent_) {
     out[n++] = {stream_endpoint(a.member), a.bytes, static_cast<std::uint16_t>(a.bytes.size())};
   }
-  const auto rest = out.subspan(n);
-  const std::size_t received = rest.empty() ? 0 : udp_.receive(rest);
-  for (ports::RxDatagram& datagram : rest.first(received)) {
-    // Who forges the source address of a stream gets none.
-    if (!is_stream(datagram.from)) out[n++] = datagram;
-  }
-  return n;
+  return n + receive_from(udp_, out.subspan(n));
 }
 
-std::size_t StreamPort::send(std::span<const ports::TxDatagram> datagrams) {
+std::size_t StreamPort::receive_from(ports::UdpPort& udp, std::span<ports::RxDatagram> out) {
+  const auto received = out.first(out.empty() ? 0 : udp.receive(out));
+  // Who forges the source address of a stream gets none.
+  const auto end = std::ranges::remove_if(received, [](const auto& d) { return is_stream(d.from); }).begin();
+  return static_cast<std::size_t>(end - received.begin());
+}
+
+std::size_t StreamPort::send_by(ports::UdpPort& udp, std::span<const ports::TxDatagram> datagrams) {
   std::size_t sent = 0;
   for (auto at = datagrams.begin(); at != datagrams.end();) {
     const bool stream = is_stream(at->to);
@@ -59,7 +60,7 @@ std::size_t StreamPort::send(std::span<const ports::TxDatagram> datagrams) {
     if (stream) {
       for (; at != end; ++at) sent += enqueue(*at);
     } else {
-      sent += udp_.send({at, end});
+      sent += udp.send({at, end});
       at = end;
     }
   }

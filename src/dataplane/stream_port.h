@@ -39,9 +39,28 @@ class StreamPort final : public ports::UdpPort {
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   bool drained() const override { return udp_.drained(); }
-  std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override { return send_by(udp_, datagrams); }
   std::optional<Side> open_side() override { return udp_.open_side(); }
   void close_side(ports::SocketId socket) override { udp_.close_side(socket); }
+
+  // The same streams beside another of the UDP port's queues, for another thread. What arrives by the streams comes
+  // through the StreamPort itself.
+  class Queue final : public ports::UdpPort {
+   public:
+    // Both outlive it.
+    Queue(StreamPort& streams, ports::UdpPort& udp) : streams_(streams), udp_(udp) {}
+    std::size_t receive(std::span<ports::RxDatagram> out) override { return receive_from(udp_, out); }
+    bool drained() const override { return udp_.drained(); }
+    std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
+      return streams_.send_by(udp_, datagrams);
+    }
+    std::optional<Side> open_side() override { return udp_.open_side(); }
+    void close_side(ports::SocketId socket) override { udp_.close_side(socket); }
+
+   private:
+    StreamPort& streams_;
+    ports::UdpPort& udp_;
+  };
 
   // The control thread's side. What is sent to a stream that is not open is lost.
   void open(MemberId member);
@@ -67,6 +86,8 @@ class StreamPort final : public ports::UdpPort {
     MemberId member;
     Bytes bytes;
   };
+  static std::size_t receive_from(ports::UdpPort& udp, std::span<ports::RxDatagram> out);
+  std::size_t send_by(ports::UdpPort& udp, std::span<const ports::TxDatagram> datagrams);
   std::size_t enqueue(const ports::TxDatagram& run);
 
   ports::UdpPort& udp_;

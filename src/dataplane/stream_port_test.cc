@@ -128,6 +128,23 @@ TEST_F(StreamPortTest, AnArrivalBeyondTheRoomIsDropped) {
   EXPECT_EQ(port_.arrive({5}, {Bytes(1000)}), 1U);
 }
 
+TEST_F(StreamPortTest, AQueueSendsToTheSameStreamsAndReceivesItsOwn) {
+  FakeUdp other;
+  StreamPort::Queue queue(port_, other);
+  port_.open({5});
+  port_.arrive({5}, {Bytes(10)});
+  Bytes bytes(10);
+  other.waiting = {{elsewhere_, bytes, 10}, {stream_endpoint({5}), bytes, 10}};
+  std::array<ports::RxDatagram, 16> runs;
+  EXPECT_EQ(queue.receive(runs), 1U);
+  EXPECT_EQ(runs[0].from, elsewhere_);
+  EXPECT_EQ(receive(), std::vector<Endpoint>{stream_endpoint({5})});
+  const std::array<ports::TxDatagram, 2> out = {{{stream_endpoint({5}), bytes, 0}, {elsewhere_, bytes, 0}}};
+  EXPECT_EQ(queue.send(out), 2U);
+  EXPECT_EQ(take({5}).size(), 1U);
+  EXPECT_EQ(other.sent, std::vector<Endpoint>{elsewhere_});
+}
+
 TEST_F(StreamPortTest, AForgedSourceIsNoStream) {
   port_.open({5});
   Bytes bytes(10);

@@ -218,10 +218,13 @@ struct LinuxUdp::RxPool {
   }
 };
 
-LinuxUdp::LinuxUdp(UniqueFd fd, UniqueFd side_poll, bool ipv6, const UdpOptions& options)
-    : fd_(std::move(fd)), ipv6_(ipv6), options_(options), rx_(std::make_unique<RxPool>()) {
-  sides_.poll = std::move(side_poll);
-}
+LinuxUdp::LinuxUdp(UniqueFd fd, std::shared_ptr<Sides> sides, bool first, bool ipv6, const UdpOptions& options)
+    : fd_(std::move(fd)),
+      sides_(std::move(sides)),
+      first_(first),
+      ipv6_(ipv6),
+      options_(options),
+      rx_(std::make_unique<RxPool>()) {}
 
 LinuxUdp::~LinuxUdp() = default;
 
@@ -239,14 +242,28 @@ Result<UniqueFd> open_socket(bool ipv6) {
 }  // namespace
 
 Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options) {
+  auto sides = std::make_shared<Sides>();
+  sides->poll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!sides->poll) return sys_error("cannot make an epoll instance", errno);
+  return open(options, std::move(sides), true);
+}
+
+Result<std::unique_ptr<LinuxUdp>> LinuxUdp::add_queue() const {
+  UdpOptions options = options_;
+  options.port = port_;
+  return open(options, sides_, false);
+}
+
+Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options, std::shared_ptr<Sides> sides, bool first) {
   bool ipv6 = true;
   auto fd = open_socket(ipv6);
   // Booted with ipv6.disable=1. (The sysctl disable_ipv6 leaves the family, and IPv4 through it works.)
   if (!fd && fd.error().sys == EAFNOSUPPORT) fd = open_socket(ipv6 = false);
   if (!fd) return fd.error();
-  UniqueFd side_poll(::epoll_create1(EPOLL_CLOEXEC));
-  if (!side_poll) return sys_error("cannot make an epoll instance", errno);
-  std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(*fd), std::move(side_poll), ipv6, options));
+  std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(*fd), std::move(sides), first, ipv6, options));
+  if (options.queues && !set_option(udp->fd(), SOL_SOCKET, SO_REUSEPORT, 1)) {
+    return sys_error("cannot share a UDP port among threads", errno);
+  }
   udp->gso_ = options.gso && set_option(udp->fd(), SOL_UDP, kUdpSegment, 0);
   udp->tune(udp->fd(), options);
   const auto port = udp->bind_to(udp->fd(), options.port);
@@ -286,7 +303,7 @@ std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
   const std::size_t room = std::min(out.size(), kRxSlots);
   // Half of the room at most, and before the main socket: neither kind starves the other.
   const std::size_t count =
-      sides_.count.load(std::memory_order_relaxed) == 0 ? 0 : receive_from_sides(out.first(room / 2));
+      !first_ || sides_->count.load(std::memory_order_relaxed) == 0 ? 0 : receive_from_sides(out.first(room / 2));
   const std::size_t main = receive_from(fd_.get(), 0, out.subspan(count, room - count), count);
   drained_ = main < room - count;
   return count + main;
@@ -294,12 +311,12 @@ std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
 
 std::size_t LinuxUdp::receive_from_sides(std::span<ports::RxDatagram> out) {
   std::array<epoll_event, kRxSlots> ready;
-  const std::lock_guard lock(sides_.mutex);
-  const int n = ::epoll_wait(sides_.poll.get(), ready.data(), static_cast<int>(ready.size()), 0);
+  const std::lock_guard lock(sides_->mutex);
+  const int n = ::epoll_wait(sides_->poll.get(), ready.data(), static_cast<int>(ready.size()), 0);
   std::size_t count = 0;
   for (int i = 0; i < n && count < out.size(); ++i) {
     const auto socket = static_cast<ports::SocketId>(ready[static_cast<std::size_t>(i)].data.u32);
-    count += receive_from(sides_.fds.at(socket).get(), socket, out.subspan(count), count);
+    count += receive_from(sides_->fds.at(socket).get(), socket, out.subspan(count), count);
   }
   return count;
 }
@@ -331,21 +348,21 @@ std::optional<ports::UdpPort::Side> LinuxUdp::open_side() {
   tune(fd->get(), options_);
   const auto port = bind_to(fd->get(), 0);
   if (!port) return std::nullopt;
-  const std::lock_guard lock(sides_.mutex);
-  if (sides_.fds.size() >= ports::kMaxSideSockets) return std::nullopt;
+  const std::lock_guard lock(sides_->mutex);
+  if (sides_->fds.size() >= ports::kMaxSideSockets) return std::nullopt;
   ports::SocketId id = 1;
-  while (sides_.fds.contains(id)) ++id;
+  while (sides_->fds.contains(id)) ++id;
   epoll_event event{.events = EPOLLIN, .data = {.u32 = id}};
-  if (::epoll_ctl(sides_.poll.get(), EPOLL_CTL_ADD, fd->get(), &event) != 0) return std::nullopt;
-  sides_.fds.emplace(id, std::move(*fd));
-  sides_.count.store(sides_.fds.size(), std::memory_order_relaxed);
+  if (::epoll_ctl(sides_->poll.get(), EPOLL_CTL_ADD, fd->get(), &event) != 0) return std::nullopt;
+  sides_->fds.emplace(id, std::move(*fd));
+  sides_->count.store(sides_->fds.size(), std::memory_order_relaxed);
   return Side{id, *port};
 }
 
 void LinuxUdp::close_side(ports::SocketId socket) {
-  const std::lock_guard lock(sides_.mutex);
-  sides_.fds.erase(socket);
-  sides_.count.store(sides_.fds.size(), std::memory_order_relaxed);
+  const std::lock_guard lock(sides_->mutex);
+  sides_->fds.erase(socket);
+  sides_->count.store(sides_->fds.size(), std::memory_order_relaxed);
 }
 
 std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
@@ -358,9 +375,9 @@ std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
     if (socket == 0) {
       taken += send_by(fd_.get(), run);
     } else {
-      const std::lock_guard lock(sides_.mutex);
-      const auto side = sides_.fds.find(socket);
-      if (side != sides_.fds.end()) taken += send_by(side->second.get(), run);
+      const std::lock_guard lock(sides_->mutex);
+      const auto side = sides_->fds.find(socket);
+      if (side != sides_->fds.end()) taken += send_by(side->second.get(), run);
     }
   }
   return taken;

@@ -22,11 +22,15 @@ struct UdpOptions {
   std::uint16_t port = 0;  // 0: the kernel chooses
   bool gso = true;         // each is left out where the kernel cannot do it
   bool gro = true;
+  bool queues = false;  // add_queue() will be called
 };
 
 class LinuxUdp final : public ports::UdpPort {
  public:
   static Result<std::unique_ptr<LinuxUdp>> open(const UdpOptions& options = {});
+  // Another socket on the same port, for another thread: the kernel gives each pair of endpoints to one of them. It
+  // sends by the side sockets too; receiving from them stays with the first. REQUIRES: opened with `queues`.
+  Result<std::unique_ptr<LinuxUdp>> add_queue() const;
   ~LinuxUdp() override;
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
@@ -35,8 +39,8 @@ class LinuxUdp final : public ports::UdpPort {
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override;
 
-  int fd() const { return fd_.get(); }               // readable when a datagram waits at the main socket
-  int side_fd() const { return sides_.poll.get(); }  // readable when one waits at any side socket
+  int fd() const { return fd_.get(); }                // readable when a datagram waits at the main socket
+  int side_fd() const { return sides_->poll.get(); }  // readable when one waits at any side socket
   std::uint16_t local_port() const { return port_; }
   bool gso() const { return gso_; }
   bool gro() const { return gro_; }
@@ -50,7 +54,8 @@ class LinuxUdp final : public ports::UdpPort {
     std::map<ports::SocketId, UniqueFd> fds;  // guarded by mutex
     std::atomic<std::size_t> count{0};        // of fds, so that nobody locks while there are none
   };
-  LinuxUdp(UniqueFd fd, UniqueFd side_poll, bool ipv6, const UdpOptions& options);
+  LinuxUdp(UniqueFd fd, std::shared_ptr<Sides> sides, bool first, bool ipv6, const UdpOptions& options);
+  static Result<std::unique_ptr<LinuxUdp>> open(const UdpOptions& options, std::shared_ptr<Sides> sides, bool first);
   void tune(int fd, const UdpOptions& options);
   Result<std::uint16_t> bind_to(int fd, std::uint16_t port);
   std::size_t receive_from(int fd, ports::SocketId socket, std::span<ports::RxDatagram> out, std::size_t first_slot);
@@ -59,7 +64,8 @@ class LinuxUdp final : public ports::UdpPort {
   bool send_segments(int fd, const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full);
 
   UniqueFd fd_;
-  Sides sides_;
+  const std::shared_ptr<Sides> sides_;  // of all queues
+  const bool first_;                    // of the queues
   const bool ipv6_;
   const UdpOptions options_;
   bool gso_ = false;

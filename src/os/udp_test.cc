@@ -70,6 +70,48 @@ class UdpTest : public NetnsTest {
   }
 };
 
+TEST_F(UdpTest, QueuesShareAPortAndItsSideSockets) {
+  const auto first = must(LinuxUdp::open({.queues = true}));
+  const auto second = must(first->add_queue());
+  ASSERT_EQ(second->local_port(), first->local_port());
+  std::size_t came = 0;
+  std::array<RxDatagram, 16> batch;
+  std::array<std::size_t, 2> by_queue{};
+  const auto look = [&] {
+    by_queue[0] += first->receive(batch);
+    by_queue[1] += second->receive(batch);
+    came = by_queue[0] + by_queue[1];
+  };
+  const Bytes bytes = pattern(100);
+  for (int i = 0; i < 32; ++i) {
+    const auto peer = must(LinuxUdp::open());
+    const TxDatagram out{at("127.0.0.1", *first), bytes, 0, 0};
+    EXPECT_EQ(peer->send({&out, 1}), 1U);
+    look();
+  }
+  EXPECT_EQ(came, 32U);
+  EXPECT_GT(by_queue[0], 0U) << "each pair of endpoints has its queue";
+  EXPECT_GT(by_queue[1], 0U);
+
+  const auto side = first->open_side();
+  ASSERT_TRUE(side);
+  const auto peer = must(LinuxUdp::open());
+  const TxDatagram by_side{at("127.0.0.1", *peer), bytes, 0, side->socket};
+  EXPECT_EQ(second->send({&by_side, 1}), 1U);
+  ASSERT_TRUE(readable(peer->fd(), 300));
+  ASSERT_EQ(peer->receive(batch), 1U);
+  EXPECT_EQ(batch[0].from.port, side->port);
+  const TxDatagram answer{batch[0].from, bytes, 0, 0};
+  EXPECT_EQ(peer->send({&answer, 1}), 1U);
+  EXPECT_EQ(second->receive(batch), 0U) << "side sockets are the first queue's to receive from";
+  EXPECT_EQ(first->receive(batch), 1U);
+}
+
+TEST_F(UdpTest, APortWithoutQueuesIsNotShared) {
+  const auto udp = must(LinuxUdp::open());
+  EXPECT_FALSE(LinuxUdp::open({.port = udp->local_port(), .queues = true}));
+}
+
 TEST_F(UdpTest, ARunArrivesAsItWasCut) {
   const auto a = must(LinuxUdp::open());
   const auto b = must(LinuxUdp::open());

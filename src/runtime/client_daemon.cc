@@ -1,4 +1,4 @@
-// The client daemon. Control thread: Asio, node::ClientNode, netlink, the status socket. Worker: TAP and UDP.
+// The client daemon. Control thread: Asio, node::ClientNode, netlink, the status socket. Workers: TAP and UDP.
 
 #include <boost/asio/post.hpp>
 #include <nlohmann/json.hpp>
@@ -27,7 +27,7 @@
 #include "runtime/service.h"
 #include "runtime/tcp_stream.h"
 #include "runtime/unix_time.h"
-#include "runtime/worker.h"
+#include "runtime/worker_pool.h"
 
 namespace eps::runtime {
 namespace {
@@ -58,8 +58,9 @@ class ClientDaemon {
     keep_network(node_->unkept_network());
     service_.stopping();
     mapper_.reset();
-    // The worker first: it uses what goes next. The interface, its address and route vanish with the TAP's descriptor.
-    worker_.reset();
+    // The workers first: they use what goes next. The interface, its address and route vanish with the TAP's
+    // descriptors.
+    workers_.stop();
     return code;
   }
 
@@ -69,7 +70,9 @@ class ClientDaemon {
   std::optional<NetworkCache> load_network();
   void keep_network(const std::optional<Bytes>& content);
   OffloadStatus offloads_in_use();
-  Result<void> start_worker();
+  Result<void> open_data_ports(const std::optional<NetworkCache>& cache);
+  Result<void> start_workers();
+  Result<void> add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds);
   void start_mapper();
   Reporter::Sources sources();
   HttpPages pages();
@@ -110,7 +113,16 @@ class ClientDaemon {
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
   HangupWatch hangups_{loop_.io(), [this] { (void)reload({}); }};
-  std::unique_ptr<Worker> worker_;
+  // What each further worker has of its own; the first uses tap_ and port_.
+  struct Queue {
+    std::unique_ptr<os::LinuxTap> tap;
+    std::unique_ptr<os::LinuxUdp> udp;
+    std::unique_ptr<dataplane::StreamPort::Queue> port;
+  };
+  std::vector<Queue> queues_;
+  WorkerPool workers_{loop_.io(), [this](std::vector<dataplane::Upcall> upcalls) {
+                        act(node_->on_upcalls(std::move(upcalls), os::now()));
+                      }};
   PublicKey server_key_;
   std::string logged_members_;
 };
@@ -173,25 +185,8 @@ Result<void> ClientDaemon::prepare() {
     if (!http) return http.error();
     http_ = std::move(*http);
   }
-  const OffloadSet wish = settings_.offload.value_or(OffloadSet());
-  auto tap = os::LinuxTap::open(settings_.device, {.checksum = wish.csum, .tso = wish.tso, .uso = wish.uso});
-  if (!tap) return tap.error();
-  tap_ = std::move(*tap);
   auto cache = load_network();
-  // Peers that cannot ask the server look for this one at its old port.
-  os::UdpOptions options{.port = cache ? cache->data_port : std::uint16_t{0}, .gso = wish.gso, .gro = wish.gro};
-  auto udp = os::LinuxUdp::open(options);
-  if (!udp && options.port != 0) {
-    options.port = 0;
-    udp = os::LinuxUdp::open(options);
-  }
-  if (!udp) return udp.error();
-  udp_ = std::move(*udp);
-  port_.emplace(
-      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_stream(); }); },
-      [this] {
-        if (worker_) worker_->wake();
-      });
+  if (auto ok = open_data_ports(cache); !ok) return ok;
   auto link = os::NetlinkLink::open(tap_->name());
   if (!link) return link.error();
   link_ = std::move(*link);
@@ -231,7 +226,29 @@ Result<void> ClientDaemon::prepare() {
                                          tell_waiting();
                                        },
                                        [this] { relay_stream(); }});
-  return start_worker();
+  return start_workers();
+}
+
+Result<void> ClientDaemon::open_data_ports(const std::optional<NetworkCache>& cache) {
+  const OffloadSet wish = settings_.offload.value_or(OffloadSet());
+  const auto workers = static_cast<int>(worker_count(settings_.workers));
+  auto tap = os::LinuxTap::open(settings_.device,
+                                {.checksum = wish.csum, .tso = wish.tso, .uso = wish.uso, .queues = workers});
+  if (!tap) return tap.error();
+  tap_ = std::move(*tap);
+  // Peers that cannot ask the server look for this one at its old port.
+  os::UdpOptions options{
+      .port = cache ? cache->data_port : std::uint16_t{0}, .gso = wish.gso, .gro = wish.gro, .queues = workers > 1};
+  auto udp = os::LinuxUdp::open(options);
+  if (!udp && options.port != 0) {
+    options.port = 0;
+    udp = os::LinuxUdp::open(options);
+  }
+  if (!udp) return udp.error();
+  udp_ = std::move(*udp);
+  port_.emplace(
+      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_stream(); }); }, [this] { workers_.wake(); });
+  return {};
 }
 
 OffloadStatus ClientDaemon::offloads_in_use() {
@@ -242,26 +259,34 @@ OffloadStatus ClientDaemon::offloads_in_use() {
   return out;
 }
 
-Result<void> ClientDaemon::start_worker() {
-  auto outbound = std::make_shared<dataplane::Outbound>(*tap_, *port_, node_->counters());
-  const os::TapOptions& tap = tap_->options();
-  auto inbound = std::make_shared<dataplane::Inbound>(*tap_, *port_, node_->counters(),
-                                                      l2::Offloads{tap.tso, tap.uso, tap.checksum});
-  auto view = std::make_shared<dataplane::Published<dataplane::PeerTable>::View>();
-  auto worker = Worker::start(
-      {tap_->fd(), udp_->fd(), udp_->side_fd()},
-      [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
-        const std::size_t received = inbound->pump(published_, *view, now, upcalls);
-        return received + outbound->pump(published_, *view, now, upcalls);
-      },
-      [this] {
-        boost::asio::post(loop_.io(), [this] {
-          if (worker_) act(node_->on_upcalls(worker_->take_upcalls(), os::now()));
-        });
-      });
-  if (!worker) return worker.error();
-  worker_ = std::move(*worker);
+Result<void> ClientDaemon::start_workers() {
+  const std::size_t count = worker_count(settings_.workers);
+  if (count > 1) log_.info("Frames are moved by " + std::to_string(count) + " threads.");
+  for (std::size_t i = 1; i < count; ++i) {
+    auto tap = tap_->add_queue();
+    if (!tap) return tap.error();
+    auto udp = udp_->add_queue();
+    if (!udp) return udp.error();
+    auto port = std::make_unique<dataplane::StreamPort::Queue>(*port_, **udp);
+    queues_.push_back({std::move(*tap), std::move(*udp), std::move(port)});
+  }
+  if (auto ok = add_worker(*tap_, *port_, {tap_->fd(), udp_->fd(), udp_->side_fd()}); !ok) return ok;
+  for (const Queue& queue : queues_) {
+    if (auto ok = add_worker(*queue.tap, *queue.port, {queue.tap->fd(), queue.udp->fd()}); !ok) return ok;
+  }
   return {};
+}
+
+Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds) {
+  const os::TapOptions& in_use = tap.options();
+  const l2::Offloads offloads{in_use.tso, in_use.uso, in_use.checksum};
+  auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters());
+  auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_->counters(), offloads);
+  auto view = std::make_shared<dataplane::Published<dataplane::PeerTable>::View>();
+  return workers_.add(std::move(fds), [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
+    const std::size_t received = inbound->pump(published_, *view, now, upcalls);
+    return received + outbound->pump(published_, *view, now, upcalls);
+  });
 }
 
 HttpPages ClientDaemon::pages() {
@@ -303,7 +328,7 @@ void ClientDaemon::start_mapper() {
 
 // Something waits to be relayed inside the control connection, or there is room in it again.
 void ClientDaemon::relay_stream() {
-  if (!worker_ || server_->backlog() >= kStreamRoom) return;
+  if (!workers_.running() || server_->backlog() >= kStreamRoom) return;
   act(node_->on_stream_room(kStreamRoom - server_->backlog(), os::now()));
 }
 

@@ -1,4 +1,4 @@
-// The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Worker: the relay.
+// The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Workers: the relay.
 
 #include <sys/resource.h>
 
@@ -30,7 +30,7 @@
 #include "runtime/tcp_listener.h"
 #include "runtime/tcp_stream.h"
 #include "runtime/unix_time.h"
-#include "runtime/worker.h"
+#include "runtime/worker_pool.h"
 
 namespace eps::runtime {
 namespace {
@@ -58,7 +58,7 @@ class ServerDaemon {
     const int code = loop_.run();
     service_.stopping();
     mapper_.reset();
-    worker_.reset();
+    workers_.stop();
     return code;
   }
 
@@ -69,7 +69,8 @@ class ServerDaemon {
     return "Listening on TCP and UDP port " + std::to_string(settings_.port) +
            (settings_.also_port == 0 ? "" : " and on TCP port " + std::to_string(settings_.also_port));
   }
-  Result<void> start_worker();
+  Result<void> start_workers();
+  Result<void> add_worker(ports::UdpPort& port, std::vector<int> fds);
   void start_mapper();
   Reporter::Sources sources();
   HttpPages pages();
@@ -99,7 +100,15 @@ class ServerDaemon {
   control::ConnId next_connection_ = 1;
   std::unique_ptr<ops::StatusSocket> socket_;
   std::unique_ptr<ops::HttpServer> http_;
-  std::unique_ptr<Worker> worker_;
+  // What each further worker has of its own; the first uses port_.
+  struct Queue {
+    std::unique_ptr<os::LinuxUdp> udp;
+    std::unique_ptr<dataplane::StreamPort::Queue> port;
+  };
+  std::vector<Queue> queues_;
+  WorkerPool workers_{loop_.io(), [this](std::vector<dataplane::Upcall> upcalls) {
+                        act(node_->on_upcalls(std::move(upcalls), os::now()));
+                      }};
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
@@ -144,14 +153,12 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
     http_ = std::move(*http);
   }
   const OffloadSet wish = settings_.offload.value_or(OffloadSet());
-  auto udp = os::LinuxUdp::open({.port = settings_.port, .gso = wish.gso, .gro = wish.gro});
+  auto udp = os::LinuxUdp::open(
+      {.port = settings_.port, .gso = wish.gso, .gro = wish.gro, .queues = worker_count(settings_.workers) > 1});
   if (!udp) return udp.error();
   udp_ = std::move(*udp);
   port_.emplace(
-      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_streams(); }); },
-      [this] {
-        if (worker_) worker_->wake();
-      });
+      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_streams(); }); }, [this] { workers_.wake(); });
   on_key(key);
   if (auto listening = listen(); !listening) return listening;
   // They were for the receive buffer's size and for ports below 1024; all sockets are open.
@@ -163,7 +170,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
                 *port_, rng_, published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
             std::to_string(registry_->members().size()) + " members are enrolled.");
-  return start_worker();
+  return start_workers();
 }
 
 Result<void> ServerDaemon::listen() {
@@ -177,22 +184,26 @@ Result<void> ServerDaemon::listen() {
   return add(settings_.also_port, "--also-port");
 }
 
-Result<void> ServerDaemon::start_worker() {
-  auto relay = std::make_shared<dataplane::Relay>(*port_, node_->counters());
-  auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
-  auto worker = Worker::start(
-      {udp_->fd(), udp_->side_fd()},
-      [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
-        return relay->pump(published_.refresh(*view), now, upcalls);
-      },
-      [this] {
-        boost::asio::post(loop_.io(), [this] {
-          if (worker_) act(node_->on_upcalls(worker_->take_upcalls(), os::now()));
-        });
-      });
-  if (!worker) return worker.error();
-  worker_ = std::move(*worker);
+Result<void> ServerDaemon::start_workers() {
+  for (std::size_t i = 1; i < worker_count(settings_.workers); ++i) {
+    auto udp = udp_->add_queue();
+    if (!udp) return udp.error();
+    auto port = std::make_unique<dataplane::StreamPort::Queue>(*port_, **udp);
+    queues_.push_back({std::move(*udp), std::move(port)});
+  }
+  if (auto ok = add_worker(*port_, {udp_->fd(), udp_->side_fd()}); !ok) return ok;
+  for (const Queue& queue : queues_) {
+    if (auto ok = add_worker(*queue.port, {queue.udp->fd()}); !ok) return ok;
+  }
   return {};
+}
+
+Result<void> ServerDaemon::add_worker(ports::UdpPort& port, std::vector<int> fds) {
+  auto relay = std::make_shared<dataplane::Relay>(port, node_->counters());
+  auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
+  return workers_.add(std::move(fds), [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
+    return relay->pump(published_.refresh(*view), now, upcalls);
+  });
 }
 
 HttpPages ServerDaemon::pages() {
@@ -257,7 +268,7 @@ void ServerDaemon::adopt(tcp::socket socket) {
 
 // Something waits to be relayed inside control connections.
 void ServerDaemon::relay_streams() {
-  if (!worker_) return;
+  if (!workers_.running()) return;
   for (const control::ConnId id : node_->streams_waiting()) relay_stream(id);
 }
 

@@ -31,6 +31,7 @@ struct CommonSettings {
   std::uint16_t also_port = 0;                   // of TCP, besides `port`; 0: none
   std::optional<Endpoint> http;                  // where /metrics and the like are served
   std::optional<OffloadSet> offload;             // nullopt: all that the kernel has
+  std::uint16_t workers = 0;                     // data-plane threads; 0: by the number of processors
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
 };
 

@@ -1,0 +1,51 @@
+#pragma once
+
+// The data plane's threads, and the way back from them: what they hand up is given to one function on the control
+// thread.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "runtime/worker.h"
+
+namespace eps::runtime {
+
+// Thread rules: the thread of `io`; wake() may be called by any thread between add() and stop().
+class WorkerPool {
+ public:
+  using Handler = std::function<void(std::vector<dataplane::Upcall> upcalls)>;
+  WorkerPool(boost::asio::io_context& io, Handler handler) : io_(io), handler_(std::move(handler)) {}
+
+  // Starts another thread (runtime/worker.h).
+  Result<void> add(std::vector<int> fds, Worker::Pump pump) {
+    auto worker = Worker::start(std::move(fds), std::move(pump), [this, index = workers_.size()] {
+      boost::asio::post(io_, [this, index] {
+        if (index < workers_.size()) handler_(workers_[index]->take_upcalls());
+      });
+    });
+    if (!worker) return worker.error();
+    workers_.push_back(std::move(*worker));
+    return {};
+  }
+  bool running() const { return !workers_.empty(); }
+  // Wakes the first: something came by another way than its descriptors.
+  void wake() {
+    if (running()) workers_.front()->wake();
+  }
+  // Ends and joins all of them.
+  void stop() { workers_.clear(); }
+
+ private:
+  boost::asio::io_context& io_;
+  Handler handler_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+// `wish` 0: one thread on one or two processors, beyond that one for every two, since the programs that send and
+// receive want to run as well; at most 8.
+std::size_t worker_count(std::uint16_t wish);
+
+}  // namespace eps::runtime

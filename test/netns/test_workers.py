@@ -1,0 +1,84 @@
+"""Several threads move frames, in both programs: everything arrives, and what belongs together stays in order.
+
+     [server] ──┐
+     [a] ───────┼── [lan]
+     [b] ───────┤
+     [c] ───────┘
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import socket
+import struct
+import time
+
+import pytest
+from eps import SANITIZED
+from wire import received, transfer, udp_receiver
+
+BYTES = 3_000_000 if SANITIZED else 30_000_000
+
+
+@pytest.fixture
+def members(network):
+    server = network.server(workers=2)
+    return server, *(network.client(name, workers=3) for name in ("a", "b", "c"))
+
+
+def threads(daemon):
+    return len(list(pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()))
+
+
+def test_each_worker_has_a_queue(members, network):
+    server, a, *_ = members
+    one = network.client("one", workers=1)
+    assert threads(a) - threads(one) == 2
+    assert a.host.run("ls", "/sys/class/net/eps0/queues").split() == ["rx-0", "rx-1", "rx-2", "tx-0", "tx-1", "tx-2"]
+    assert len(a.host.run("ss", "-uanH", f"sport = :{a.status()['data_port']}").splitlines()) == 3
+    assert len(server.host.run("ss", "-uanH", "sport = :43439").splitlines()) == 2
+
+
+def many_streams(pairs):
+    """Streams between all pairs at one time; each arrives whole."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(transfer, x.host, y.host, y.address, BYTES, port=6000 + n) for n, (x, y) in enumerate(pairs)]
+        for job in jobs:
+            sent, came, _ = job.result()
+            assert sent == came
+
+
+def test_streams_between_all(members):
+    _, a, b, c = members
+    many_streams([(a, b), (b, a), (a, c), (c, a), (b, c), (c, b)] * 2)
+
+
+def test_streams_through_the_relay(members):
+    server, *clients = members
+    for client in clients:
+        others = [x.host for x in clients if x is not client]
+        client.host.drop(f"ip daddr {{ {', '.join(x.v4 for x in others)} }} oifname eth0 meta l4proto udp")
+        v6 = ", ".join([*(x.v6 for x in others), "fe80::/10"])
+        client.host.run("nft", f"add rule inet lab out ip6 daddr {{ {v6} }} oifname eth0 meta l4proto udp drop")
+    a, b, c = clients
+    many_streams([(a, b), (b, c), (c, a)])
+    assert sum(m["relayed"]["bytes_forwarded"] for m in server.members().values()) > 3 * BYTES
+
+
+def test_datagrams_of_a_flow_stay_in_order(members):
+    _, a, b, _ = members
+    a.wait_path(b, "direct")
+    flows = [(udp_receiver(b.host, port=7000 + n), 7000 + n) for n in range(6)]
+    for receiver, _ in flows:
+        receiver.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+    senders = [a.host.socket(kind=socket.SOCK_DGRAM) for _ in flows]
+    for number in range(2000):
+        for sender, (_, port) in zip(senders, flows):
+            sender.sendto(struct.pack("!I", number) + os.urandom(200), (b.address, port))
+        if number % 16 == 0:
+            time.sleep(0.001)
+    for receiver, _ in flows:
+        came = [struct.unpack_from("!I", d)[0] for d in received(receiver, 3)]
+        assert len(came) > 1800 and came == sorted(came)
+    for sender in senders:
+        sender.close()
