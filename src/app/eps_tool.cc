@@ -109,7 +109,9 @@ class Tool : private ToolBase {
   int run() {
     const std::vector<std::string>& words = request_.words;
     if (request_.help || is({"help"})) return print(std::string(kHelp));
-    if (request_.version || is({"version"})) return print(version_line() + "\n");
+    if (request_.version || is({"version"})) {
+      return request_.json ? print_json({{"version", version()}}) : print(version_line() + "\n");
+    }
     if (is({"status"})) return status();
     if (is({"peers"})) return list("peers", defaults_.client_socket, "eps-client", report::peers_text);
     if (is({"members"})) return list("members", defaults_.server_socket, "eps-server", report::members_text);

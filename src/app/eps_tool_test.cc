@@ -235,6 +235,8 @@ TEST_F(EpsTool, HelpAndVersion) {
   for (const char* version : {"version", "--version"}) {
     EXPECT_EQ(run({version}), 0);
     EXPECT_TRUE(out.str().starts_with("EPS Conduits v"));
+    EXPECT_EQ(run({version, "--json"}), 0);
+    EXPECT_TRUE(json::parse(out.str())["version"].is_string());
   }
 }
 
