@@ -256,6 +256,7 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   ++failures_;
   connect_at_ =
       now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 2))));
+  while (why.ends_with('.')) why.pop_back();
   server_note_ = why;
   // Once a reason, not once an attempt.
   if (why != last_failure_) {
@@ -356,9 +357,11 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
   bind_.on_deadline(now);
   peers_.set_own_nat(bind_.nat(), now);
   if (!was_lost && bind_.lost()) {
-    out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
-                        ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
-                        "port in the firewalls between.");
+    if (admitted_) {
+      out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
+                          ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
+                          "port in the firewalls between.");
+    }
     if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, false, now);
   }
   if (now >= relay_here_at()) relay_here(true, out, now);

@@ -131,3 +131,20 @@ def test_who_was_removed_does_not_keep_the_network(network):
     server.eps("members", "remove", "a")
     assert a.failed()[0] == 1
     assert not kept(a).exists()
+
+
+def test_a_server_made_anew_is_another_one(network):
+    """Its state was lost, and with it the key: its old clients say so and go on with each other."""
+    server = network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    server.stop()
+    shutil.rmtree(server.state)
+    server.conf.unlink()
+    server.start().wait_ready()
+    a.wait_log(r"No connection to the server: The server hung up without an answer: .* prints on the server\. Trying")
+    text = a.eps("doctor", check=False)
+    assert "Not connected" in text and ".." not in text.replace("...", "")
+    wait_until(lambda: a.status()["observed_endpoint"] is None, "its UDP is gone, too")
+    assert "does not answer on UDP" not in a.log(), "there is no TCP connection to relay by"
+    assert a.ping(b) == 3
