@@ -93,6 +93,8 @@ class Cell:
         self.figures["clear_frames"] = sum(bytes.fromhex(MARKER) in frame for frame in seen.frames)
         if len(seen.frames) < 20:
             raise RuntimeError(f"only {len(seen.frames)} frames were seen on the wire")
+        if self.figures["clear_frames"]:
+            raise RuntimeError(f"{self.figures['clear_frames']} frames on the wire showed what was sent")
 
     def memory(self):
         if self.peer.processes["b"]:

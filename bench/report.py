@@ -60,18 +60,19 @@ def summarise(cells):
         peer["figures"] = {name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
                            for name, values in peer["figures"].items()}
     for name, (_, _, more) in FIGURES.items():
-        median = lambda peer: peer["figures"][name]["median"]
-        raw = peers.get("raw", {}).get("figures", {}).get(name, {}).get("median")
-        others = [p for label, p in peers.items() if label != "raw" and not p["ours"] and name in p["figures"]]
-        best = (max if more else min)(map(median, others)) if others else None
-        for peer in peers.values():
-            if name in peer["figures"]:
-                figure = peer["figures"][name]
-                if raw:
-                    figure["of_raw"] = figure["median"] / raw
-                if best:
-                    figure["of_best"] = figure["median"] / best
+        compared = ("of_raw", "raw"), ("of_best", best_other(peers, name, more))
+        for key, label in compared:
+            median = peers.get(label, {}).get("figures", {}).get(name, {}).get("median")
+            for peer in peers.values():
+                if median and name in peer["figures"]:
+                    peer["figures"][name][key] = peer["figures"][name]["median"] / median
     return peers
+
+
+def best_other(peers, name, more):
+    """Who has the best median of a figure, besides ours and no VPN at all; None: nobody has it."""
+    others = [x for x, peer in peers.items() if x != "raw" and not peer["ours"] and name in peer["figures"]]
+    return (max if more else min)(others, key=lambda x: peers[x]["figures"][name]["median"], default=None)
 
 
 def markdown(about, peers):
@@ -107,15 +108,22 @@ def markdown(about, peers):
 
 
 def comparison(peers):
-    """Ours against no VPN and the best of the others."""
+    """Ours against no VPN and the best of the others, whose name and median are in the last column."""
+    ours = [label for label, peer in peers.items() if peer["ours"]]
     rows = []
-    for label, peer in peers.items():
-        for name, (head, _, _) in FIGURES.items():
-            figure = peer["figures"].get(name, {})
-            if peer["ours"] and ("of_raw" in figure or "of_best" in figure):
-                ratios = [f"{figure[k]:.2f}" if k in figure else "-" for k in ("of_raw", "of_best")]
-                rows.append(f"| {label} | {head} | {ratios[0]} | {ratios[1]} |")
-    return ["", "### Ratios", "", "| | | to raw | to the best of the others |", "|---|---|---:|---:|", *rows] if rows else []
+    for name, (head, form, more) in FIGURES.items():
+        ratios = []
+        for label in ours:
+            figure = peers[label]["figures"].get(name, {})
+            ratios += [f"{figure[k]:.2f}" if k in figure else "-" for k in ("of_raw", "of_best")]
+        if any(ratio != "-" for ratio in ratios):
+            best = best_other(peers, name, more)
+            last = f"{best}: {form.format(peers[best]['figures'][name]['median'])}" if best else "-"
+            rows.append(f"| {head} | " + " | ".join(ratios) + f" | {last} |")
+    if not rows:
+        return []
+    heads = [head for label in ours for head in (f"{label} to raw", f"{label} to the best other")]
+    return ["", "### Ratios", "", "| | " + " | ".join(heads) + " | best other |", "|---|" + "---:|" * (len(heads) + 1), *rows]
 
 
 def write(directory):

@@ -53,7 +53,8 @@ def test_medians_spread_and_ratios(run, capsys):
     assert "a CPU, 2 cores, Linux 6.1; underlay `offload`, rounds: 2, 2026-01-31" in text
     assert "| eps | 11300 (11000 to 11600) |" in text
     assert "| other | 2000 |" in text
-    assert "| eps | TCP, 1 stream, Mbit/s | 0.21 | 5.65 |" in text
+    assert "| TCP, 1 stream, Mbit/s | 0.21 | 5.65 | other: 2000 |" in text
+    assert "| idle, average, ms | 10.00 | 0.33 | worse: 0.300 |" in text
     assert "failed: tcp1: iperf3: it is gone" in text
     assert "before 1 of 7 cells the computer had other work to do" in text
     assert "relayed" not in text, "a column that nobody has"
