@@ -15,6 +15,10 @@ namespace eps::runtime {
 namespace {
 // How long to look again after work before blocking; longer brought nothing, shorter cost wake-ups.
 constexpr Duration kSpin = std::chrono::microseconds(30);
+// After so many times in vain it is not done, until work has come again as soon as this after blocking: a wake-up costs
+// about as much.
+constexpr int kInVain = 4;
+constexpr Duration kSoon = std::chrono::microseconds(100);
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Pump pump, Notify notify) {
@@ -26,7 +30,10 @@ Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Pump pump, N
 }
 
 Worker::Worker(std::vector<int> fds, os::UniqueFd wake, Pump pump, Notify notify)
-    : fds_(std::move(fds)), wake_(std::move(wake)), pump_(std::move(pump)), notify_(std::move(notify)) {}
+    : wake_(std::move(wake)), pump_(std::move(pump)), notify_(std::move(notify)) {
+  for (const int fd : fds) polled_.push_back({fd, POLLIN, 0});
+  polled_.push_back({wake_.get(), POLLIN, 0});
+}
 
 Worker::~Worker() {
   stopping_.store(true, std::memory_order_relaxed);
@@ -61,31 +68,37 @@ void Worker::deliver(dataplane::Upcalls& upcalls) {
 
 // Blocks until there is something to do or the thread is to end.
 void Worker::wait() {
-  std::vector<pollfd> polled;
-  for (const int fd : fds_) polled.push_back({fd, POLLIN, 0});
-  polled.push_back({wake_.get(), POLLIN, 0});
-  while (poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
+  while (poll(polled_.data(), polled_.size(), -1) < 0 && errno == EINTR) {
   }
+  if (polled_.back().revents == 0) return;
   std::uint64_t wakes = 0;
   [[maybe_unused]] const ssize_t n = read(wake_.get(), &wakes, sizeof wakes);
 }
 
 void Worker::run() {
   dataplane::Upcalls upcalls;
+  int in_vain = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
     Instant now = os::now();
     Instant idle_since = now;
-    while (now - idle_since < kSpin && !stopping_.load(std::memory_order_relaxed)) {
+    bool idle = false;
+    while (!stopping_.load(std::memory_order_relaxed)) {
       const bool worked = pump_(now, upcalls) > 0;
       deliver(upcalls);
       now = os::now();
       if (worked) {
+        if (idle) in_vain = 0;
+        idle = false;
         idle_since = now;
-      } else {
-        sched_yield();
+        continue;
       }
+      idle = true;
+      if (in_vain >= kInVain || now - idle_since >= kSpin) break;
+      sched_yield();
     }
+    if (in_vain < kInVain) ++in_vain;
     wait();
+    if (os::now() - now < kSoon) in_vain = 0;
   }
 }
 

@@ -2,7 +2,9 @@
 
 // A data-plane thread: waits for its descriptors, pumps batches while there is work, and hands upcalls to the control
 // thread. Under load it looks again for a moment before it blocks, since waking a thread costs more than a short spin;
-// without traffic it sleeps.
+// where that brings nothing it blocks at once, and without traffic it sleeps.
+
+#include <poll.h>
 
 #include <atomic>
 #include <functional>
@@ -40,8 +42,8 @@ class Worker {
   void deliver(dataplane::Upcalls& upcalls);
   void wait();
 
-  std::vector<int> fds_;
-  os::UniqueFd wake_;  // an eventfd
+  std::vector<pollfd> polled_;  // the last is wake_
+  os::UniqueFd wake_;           // an eventfd
   std::atomic<bool> stopping_{false};
   Pump pump_;
   Notify notify_;

@@ -8,6 +8,8 @@
 
 import hashlib
 import os
+import pathlib
+import re
 import socket
 import struct
 import time
@@ -15,7 +17,7 @@ import time
 import pytest
 from eps import SANITIZED, Network
 from lab import wait_until
-from wire import received, transfer, udp_receiver
+from wire import Sniffer, received, transfer, udp_receiver
 
 STREAM = 30_000_000 if SANITIZED else 300_000_000
 
@@ -105,6 +107,35 @@ def test_multicast_reaches_the_members_of_a_group(network, family, group):
         sender.sendto(name_query, (group, 5353))
     for receiver in receivers:
         assert received(receiver) == [name_query]
+
+
+def test_jumbo_frames_where_the_underlay_has_them():
+    with Network(mtu=9000) as network:
+        network.server(mtu=8900)
+        a, b = network.clients("a", "b")
+        a.wait_path(b, "direct")
+        with Sniffer(network) as seen:
+            assert a.ping(b, 3, 0.1, "-s", 8872, "-M", "do") == 3
+        assert sum(len(frame) > 8900 for frame in seen.frames) == 6, "three there and three back, none in fragments"
+        sent, came, _ = transfer(a.host, b.host, b.address, STREAM // 10)
+        assert sent == came
+        network.check_what_was_left()
+
+
+def test_idle_costs_nothing(network):
+    """Less than one wake-up a second of all threads of a client together."""
+    network.server()
+    members = network.clients("a", "b", "c")
+    assert members[0].ping(members[1], 3) == 3
+    time.sleep(15)  # what the kernel says on a new interface, and the paths' last questions
+    before = [wake_ups(m) for m in members]
+    time.sleep(10)
+    assert all(wake_ups(m) - n < 10 for m, n in zip(members, before)), [wake_ups(m) - n for m, n in zip(members, before)]
+
+
+def wake_ups(daemon):
+    tasks = pathlib.Path(f"/proc/{daemon.process.pid}/task").glob("*/status")
+    return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", t.read_text(), re.M)[1]) for t in tasks)
 
 
 @pytest.mark.parametrize("mtu", [1280, 1400])
