@@ -9,6 +9,7 @@ an underlay that carries super-frames as they are, over one that cuts them, and 
 The usual runs are chosen so that each two choices meet; EPS_FULL=1 runs all, with 300 MB each (EPS_MEGABYTES: others).
 """
 
+import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -109,10 +110,16 @@ class Underlay:
                 "duplicate": lambda: self.forwarder(3, 10)}.get(kind, contextlib.nullcontext)()
 
 
-def stream(sender, receiver, target, size):
-    sent, came, seconds = transfer(sender.host, receiver.host, target, size)
-    assert sent == came
-    return seconds
+def streams(a, b, size):
+    """One each way over either family, all at once."""
+    def one(sender, receiver, target, port):
+        sent, came, _ = transfer(sender.host, receiver.host, target, size, port)
+        assert sent == came, target
+
+    ways = [(a, b, b.address, 5001), (a, b, b.link_local(), 5002), (b, a, a.address, 5003), (b, a, a.link_local(), 5004)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(one, *way) for way in ways]:
+            done.result()
 
 
 @pytest.mark.limit(1200 if FULL or SANITIZED else 180)
@@ -126,10 +133,7 @@ def test_what_arrives_is_right(network, offload_a, offload_b):
         with underlay.phase(name):
             size = int(MEGABYTES * 1e6 * percent / 100 / 4)
             begin = time.monotonic()
-            stream(a, b, b.address, size)
-            stream(b, a, a.link_local(), size)
-            stream(a, b, b.link_local(), size)
-            stream(b, a, a.address, size)
+            streams(a, b, size)
             streamed = time.monotonic()
             found = [datagrams(a.host, b.host, b.address, 96), datagrams(b.host, a.host, a.link_local(), 96)]
             print(f"{name}: 4 times {size / 1e6:.1f} MB in {streamed - begin:.2f} s; datagrams {found}")
