@@ -73,7 +73,7 @@ void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
       return;
     }
   }
-  runs_.push_back({peer.to, datagram, static_cast<std::uint16_t>(datagram.size()), peer.socket});
+  runs_.push_back({peer.to, datagram, static_cast<std::uint16_t>(datagram.size()), peer.socket, true});
   run_open_ = true;
 }
 

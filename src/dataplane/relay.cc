@@ -99,7 +99,7 @@ void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::size_t sent
       return;
     }
   }
-  out_.push_back({to.endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket});
+  out_.push_back({to.endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket, true});
   sent_before_.push_back(sent_before);
 }
 

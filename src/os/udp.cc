@@ -1,8 +1,10 @@
 #include "os/udp.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -21,11 +23,14 @@ constexpr int kUdpSegment = 103, kUdpGro = 104;
 
 // Receiving outlives our absence for a scheduling round at full speed; sending must not hide congestion in a queue.
 constexpr int kReceiveBuffer = 4 << 20;
-constexpr int kSendBuffer = 256 << 10;
+constexpr int kSendBuffer = 384 << 10;        // the kernel doubles it
+constexpr std::size_t kBulkRoom = 512 << 10;  // of it; the rest is for what keeps conduits up, and for one more batch
+constexpr std::size_t kPerPacket = 1024;      // what the kernel counts for a datagram besides its bytes, at most
 
 constexpr std::size_t kRxSlots = 8;
 constexpr std::size_t kRxSlotSize = 65536;
-constexpr std::size_t kTxBatch = 32;  // messages of one sendmmsg
+constexpr std::size_t kTxBatch = 32;              // messages of one sendmmsg
+constexpr std::size_t kTxBatchBytes = 128 << 10;  // after which it is full
 
 union SocketAddress {
   sockaddr any;
@@ -116,10 +121,14 @@ class Cutter {
 // Messages and what sendmmsg wants to know of them.
 class TxBatch {
  public:
-  bool full() const { return size_ == kTxBatch; }
+  bool full() const { return size_ == kTxBatch || weight_ >= kTxBatchBytes; }
+  bool empty() const { return size_ == 0; }
+  const Message& first() const { return messages_[0]; }
 
   void add(const Message& message, bool ipv6) {
     const std::size_t i = size_++;
+    const std::size_t segment = message.segment_size == 0 ? message.bytes.size() : message.segment_size;
+    weight_ += message.bytes.size() + message.bytes.size() / segment * kPerPacket;
     messages_[i] = message;
     iov_[i] = {const_cast<std::byte*>(message.bytes.data()), message.bytes.size()};
     msghdr& header = headers_[i].msg_hdr;
@@ -151,7 +160,7 @@ class TxBatch {
         return false;
       }
     }
-    size_ = 0;
+    size_ = weight_ = 0;
     return true;
   }
 
@@ -160,6 +169,7 @@ class TxBatch {
     char bytes[CMSG_SPACE(sizeof(std::uint16_t))];
   };
   std::size_t size_ = 0;
+  std::size_t weight_ = 0;  // of all messages in the socket's send buffer
   std::array<Message, kTxBatch> messages_;
   std::array<mmsghdr, kTxBatch> headers_;
   std::array<iovec, kTxBatch> iov_;
@@ -171,6 +181,12 @@ class TxBatch {
 // segment (EINVAL, EMSGSIZE in newer kernels), or its device computes no checksums (EIO).
 bool refuses_segments(int error) {
   return error == EMSGSIZE || error == EINVAL || error == EIO;
+}
+
+// What lies in the socket's send buffer, because the device is slower than we are.
+std::size_t unsent(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 // The socket itself is full, so the rest need not be tried.
@@ -400,15 +416,19 @@ std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagra
   };
 
   TxBatch batch;
+  const auto flush = [&] {
+    if (datagrams.front().bulk && unsent(fd) > kBulkRoom) return failed(batch.first(), EAGAIN);
+    return batch.flush(fd, failed);
+  };
   for (Message message; cutter.next(message);) {
     if (!ipv6_ && !message.to->ip.is_v4()) {
       lose(message.owner);  // an IPv4 socket reaches no IPv6 address
       continue;
     }
     batch.add(message, ipv6_);
-    if (batch.full() && !batch.flush(fd, failed)) break;
+    if (batch.full() && !flush()) break;
   }
-  if (!full) batch.flush(fd, failed);
+  if (!full && !batch.empty()) flush();
   // A full socket loses the datagram that met it, which is counted, and all after it, which are not.
   return full ? last_lost + 1 - lost : datagrams.size() - lost;
 }

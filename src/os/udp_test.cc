@@ -112,6 +112,28 @@ TEST_F(UdpTest, APortWithoutQueuesIsNotShared) {
   EXPECT_FALSE(LinuxUdp::open({.port = udp->local_port(), .queues = true}));
 }
 
+// An address that nobody answers for: what is sent there stays in the send buffer while the kernel asks for it.
+TEST_F(UdpTest, BulkLeavesRoomForWhatKeepsConduitsUp) {
+  ASSERT_TRUE(
+      shell("ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up && "
+            "ip addr add 10.9.0.1/24 dev v0"));
+  ASSERT_TRUE(sysctl("net/ipv4/neigh/v0/unres_qlen_bytes", "100000000"));
+  const auto udp = must(LinuxUdp::open());
+  const Endpoint nobody{*parse_ip("10.9.0.2"), 9};
+  const Bytes bytes = pattern(60000);
+  std::size_t taken = 0;
+  for (int i = 0; i < 100; ++i) {
+    const TxDatagram frames{nobody, bytes, 1400, 0, true};
+    taken += udp->send({&frames, 1});
+  }
+  EXPECT_GT(taken, 2U);
+  EXPECT_LT(taken, 100U);
+  for (int i = 0; i < 20; ++i) {
+    const TxDatagram handshake{nobody, ByteView(bytes).first(300), 0, 0};
+    EXPECT_EQ(udp->send({&handshake, 1}), 1U) << i;
+  }
+}
+
 TEST_F(UdpTest, ARunArrivesAsItWasCut) {
   const auto a = must(LinuxUdp::open());
   const auto b = must(LinuxUdp::open());

@@ -30,6 +30,7 @@ struct TxDatagram {
   ByteView bytes;
   std::uint16_t segment_size = 0;  // 0: one datagram; else cut every so many bytes, at most kMaxSegments segments
   SocketId socket = 0;             // that it leaves by; through one that is closed it is lost
+  bool bulk = false;               // lost while the way out is congested, when what keeps conduits up still finds room
 };
 
 // What one TxDatagram may hold (Linux: UDP_MAX_SEGMENTS was 64 until 6.9; a UDP payload over IPv4 ends at 65,507).
