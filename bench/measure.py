@@ -177,15 +177,18 @@ class Cell:
         self.udp_flood(1200)
 
     def udp64max(self):
-        """By bisection. Who loses nothing of a flood need not be searched."""
+        """By bisection; a rate that fails is tried twice, since one hiccup of the computer would decide for all that
+        follow. Who loses nothing of a flood need not be searched."""
         received, lost = getattr(self, "flood", None) or self.udp(64, self.amount.udp_seconds)[::2]
         best, low, high = (received if lost <= LOST else 0), 0, 2 * received
         if not best:
             for _ in range(self.amount.search_steps):
                 middle = (low + high) / 2
-                got, _, lost = self.udp(64, 1, middle)
-                if lost <= LOST and got > 0.9 * middle:
-                    low, best = middle, max(best, got)
+                for _ in range(2):
+                    got, _, lost = self.udp(64, 1, middle)
+                    if lost <= LOST and got > 0.9 * middle:
+                        low, best = middle, max(best, got)
+                        break
                 else:
                     high = middle
         self.figures["udp64_max_pps"] = round(best)
