@@ -31,9 +31,10 @@ def without(name):
     return [n for n in ALL if n not in gone]
 
 
-def pair(network, offload_a, offload_b):
+def pair(network, offload_a, offload_b, **options):
     network.server()
-    a, b = network.client("a", offload=offload_a, join=False), network.client("b", offload=offload_b, join=False)
+    a, b = (network.client(name, offload=offload, join=False, **options)
+            for name, offload in (("a", offload_a), ("b", offload_b)))
     a.wait_joined()
     b.wait_joined()
     a.wait_sees(b)

@@ -125,7 +125,17 @@ def streams(a, b, size):
 @pytest.mark.limit(1200 if FULL or SANITIZED else 180)
 @pytest.mark.parametrize("offload_a, offload_b", RUNS)
 def test_what_arrives_is_right(network, offload_a, offload_b):
-    a, b = pair(network, offload_a, offload_b)
+    hold(network, offload_a, offload_b)
+
+
+@pytest.mark.limit(1200 if FULL or SANITIZED else 180)
+@pytest.mark.parametrize("offload", ["csum,tso,uso,gso,gro", "none"])
+def test_several_workers(network, offload):
+    hold(network, offload, offload, workers=3)
+
+
+def hold(network, offload_a, offload_b, **options):
+    a, b = pair(network, offload_a, offload_b, **options)
     for client, wish in (a, offload_a), (b, offload_b):
         assert client.status()["offloads"]["used"] == [n for n in ALL if n in wish]
     underlay = Underlay(network, b)
