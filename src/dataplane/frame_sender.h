@@ -32,9 +32,11 @@ class FrameSender {
   void flush();
 
  private:
-  static constexpr std::size_t kFlushAt = 64 * 1024;
+  // Two to three super-frames: one alone makes a run that is full and one of a few datagrams, which those of the next
+  // can fill up.
+  static constexpr std::size_t kFlushAt = 192 * 1024;
   // Room for what is queued when a batch of 64 of the largest datagrams begins to be sealed.
-  static constexpr std::size_t kArenaSize = 256 * 1024;
+  static constexpr std::size_t kArenaSize = 384 * 1024;
   static constexpr std::size_t kSealBatch = 64;
 
   std::size_t seal_batch(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
