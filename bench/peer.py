@@ -123,7 +123,7 @@ class Peer:
                     pass
             end = time.monotonic() + patience
             while any(map(accounting.alive, mine)) and time.monotonic() < end:
-                for process in sum(self.processes.values(), []):
-                    process.running()  # reaps it
                 time.sleep(0.02)
+        for process in sum(self.processes.values(), []):
+            process.running()  # reaps it
         self.processes = {"a": [], "b": [], "s": []}
