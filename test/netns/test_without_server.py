@@ -145,6 +145,6 @@ def test_a_server_made_anew_is_another_one(network):
     a.wait_log(r"No connection to the server: The server hung up without an answer: .* prints on the server\. Trying")
     text = a.eps("doctor", check=False)
     assert "Not connected" in text and ".." not in text.replace("...", "")
-    wait_until(lambda: a.status()["observed_endpoint"] is None, "its UDP is gone, too")
+    wait_until(lambda: a.status()["observed_endpoint"] is None, "its UDP is gone, too: asked every 20 s", 40)
     assert "does not answer on UDP" not in a.log(), "there is no TCP connection to relay by"
     assert a.ping(b) == 3
