@@ -5,14 +5,12 @@ import itertools
 import os
 import socket
 import struct
-import threading
 import time
 
 from eps import PATIENCE
-from wire import endpoint
+from wire import ETH_P_ALL, Sniffer, endpoint
 
 ALL = ["csum", "tso", "uso", "gso", "gro"]
-PACKET_OUTGOING = 4
 
 
 def counter(host, protocol, name):
@@ -54,34 +52,13 @@ def checksums_hold(frame):
     return ones_sum(addresses + struct.pack("!II", len(segment), protocol) + segment) == 0xffff
 
 
-class Capture:
+class Capture(Sniffer):
     """Records the frames that come in through a host's device while the `with` block runs."""
 
     def __init__(self, host, device):
-        self.frames = []
-        self.socket = host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        self.socket.bind((device, 3))  # ETH_P_ALL
-        self.socket.settimeout(0.1)
-        self.thread = threading.Thread(target=self._read, daemon=True)
-
-    def _read(self):
-        while self.running:
-            with contextlib.suppress(TimeoutError):
-                frame, (_, _, kind, _, _) = self.socket.recvfrom(1 << 17)
-                if kind != PACKET_OUTGOING:
-                    self.frames.append(frame)
-
-    def __enter__(self):
-        self.running = True
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        time.sleep(0.15)
-        self.running = False
-        self.thread.join()
-        self.socket.close()
+        packet_socket = host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        packet_socket.bind((device, ETH_P_ALL))
+        self._record(packet_socket)
 
 
 def datagrams(sender, receiver, target, count):

@@ -54,9 +54,12 @@ class Sniffer:
     """Records every frame that enters the switch while the `with` block runs."""
 
     def __init__(self, lab):
-        self.frames = []
         with inside(lab.switch):
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            self._record(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+
+    def _record(self, packet_socket):
+        self.frames = []
+        self.socket = packet_socket
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
         self.socket.settimeout(0.1)
         self.thread = threading.Thread(target=self._read, daemon=True)
