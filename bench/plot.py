@@ -28,6 +28,7 @@ def number(value):
 
 def draw_panel(axes, peers, panel):
     title, unit, divisor, logarithmic, series = panel
+    series = [s for s in series if any(s[0] in peer["figures"] for peer in peers.values())]
     labels = list(peers)
     thick = 0.8 / len(series)
     for place, (name, legend) in enumerate(series):
