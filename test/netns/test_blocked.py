@@ -77,11 +77,12 @@ def test_two_without_udp(network):
     b.wait_sees(a, c)
     assert a.ping(b) == 3
     beside = Pinger(c.host, a.address, 0.1)
-    sent, came, seconds = transfer(a.host, b.host, b.address, 20_000_000)
+    sent, came, seconds = transfer(a.host, b.host, b.address, 100_000_000)
     assert sent == came
     pings, answers = beside.stop()
-    print(f"20 MB over TCP in {seconds:.1f} s; {answers} of {pings} pings to the same member answered meanwhile")
-    assert answers >= pings * 0.8
+    print(f"100 MB over TCP in {seconds:.1f} s; {answers} of {pings} pings to the same member answered meanwhile")
+    # The last answer may still be on its way when the pinger is stopped.
+    assert answers >= (pings - 1) * 0.8
     assert over_tcp(a, b) and over_tcp(b, a)
     assert all(m["online"] for m in network.the_server.members().values()), "their control messages got through"
 
