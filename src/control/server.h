@@ -58,6 +58,7 @@ struct ServerEvent {
   };
   Kind kind;
   std::string sentence;  // for the log
+  MemberId member = {};  // who joined
   bool members_changed() const { return kind != Kind::rejected; }
 };
 

@@ -114,7 +114,8 @@ void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Output
   const std::string wish = make_valid_name(hello.name);
   out.events.push_back({ServerEvent::Kind::joined,
                         member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
-                            (wish == member.name ? "." : "; it calls itself " + wish + ", as another member does.")});
+                            (wish == member.name ? "." : "; it calls itself " + wish + ", as another member does."),
+                        member.id});
 }
 
 void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out) {

@@ -13,6 +13,7 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "dataplane/stream_port.h"
 #include "model/counters.h"
 #include "model/way.h"
 #include "ports/udp.h"
@@ -65,6 +66,7 @@ struct RelayMember {
   Endpoint endpoint;                   // bound by an authenticated request, or the member's direct path
   ports::SocketId socket = 0;          // of the relay
   std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
+  bool sends_from(const Endpoint& from) const { return from == endpoint || from == stream_endpoint(id); }
 };
 
 struct RelayTable {

@@ -39,7 +39,7 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   const auto header = wire::parse_relay_header(datagram);
   if (!header) return Drop::malformed;
   const auto sender = table.by_tag.find(header->tag);
-  if (sender == table.by_tag.end() || sender->second.endpoint != run.from) return Drop::unauthorised;
+  if (sender == table.by_tag.end() || !sender->second.sends_from(run.from)) return Drop::unauthorised;
   const auto tag = table.tag_of.find(header->member);
   if (tag == table.tag_of.end()) return Drop::no_peer;
   const RelayMember& destination = table.by_tag.at(tag->second);

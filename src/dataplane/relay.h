@@ -6,7 +6,9 @@
 //
 //   1. receive runs
 //   2. cut each run into datagrams; whatever is no relay envelope becomes an upcall
-//   3. sender: the envelope's tag must be that of a member bound to exactly this endpoint
+//   3. sender: the envelope's tag must be that of a member bound to exactly this endpoint, or of the member whose
+//   control
+//      connection it came in
 //   4. destination: a bound member; the envelope becomes {sender's id, destination's tag}
 //   5. while the way out is congested: has the sender had its share (dataplane/fair_share.h)?
 //   6. neighbours for one destination leave as one run

@@ -105,6 +105,18 @@ TEST_F(RelayTest, WithRoomForAllNothingIsHeldBack) {
   EXPECT_EQ(udp_.passed[{2}], 500U);
 }
 
+TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
+  const auto forward = [&](const Endpoint& from) {
+    Bytes datagram(100);
+    wire::put_relay_header(datagram.data(), {{5}, 1});
+    return forwarder_.forward(table_, {from, datagram, 100}, datagram, now_);
+  };
+  EXPECT_EQ(forward(endpoint(1)), Drop::none);
+  EXPECT_EQ(forward(stream_endpoint({1})), Drop::none);
+  EXPECT_EQ(forward(endpoint(2)), Drop::unauthorised);
+  EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
+}
+
 TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
   udp_.rate = 1'000'000;
   udp_.tick();

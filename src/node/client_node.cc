@@ -145,8 +145,9 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
       other = {ip, welcome.data_port};
     }
   }
+  udp_.open(kServerRelay);
   bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, other, now);
-  peers_.set_relay(bind_.server(), welcome.relay_tag, bind_.bound(), now);
+  peers_.set_relay(bind_.server(), welcome.relay_tag, ServerRelay::inside, now);
   relay_tag_ = welcome.relay_tag;
   bind_awaited_since_ = now;
   announce(out, now);
@@ -188,9 +189,7 @@ void ClientNode::relay_here(bool here, ClientOutputs& out, Instant now) {
   if (relay_here_ == here || !connection_) return;
   relay_here_ = here;
   out.merge(take(connection_->relay_here(here, now), now));
-  if (!here) return udp_.close(kServerRelay);
-  udp_.open(kServerRelay);
-  peers_.set_relay(dataplane::stream_endpoint(kServerRelay), relay_tag_, true, now);
+  if (here) peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::inside, now);
 }
 
 ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
@@ -248,10 +247,9 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   // Only a connection that lasted ends the backing off: two computers with one key would replace each other for ever.
   if (admitted_ && now - admitted_at_ >= kLastingConnection) failures_ = 0;
   admitted_ = false;
-  if (std::exchange(relay_here_, false)) {
-    udp_.close(kServerRelay);
-    peers_.set_relay(bind_.server(), relay_tag_, bind_.bound(), now);
-  }
+  udp_.close(kServerRelay);
+  relay_here_ = false;
+  peers_.set_relay(bind_.server(), relay_tag_, bind_.bound() ? ServerRelay::udp : ServerRelay::none, now);
   const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
   ++failures_;
   connect_at_ =
@@ -302,7 +300,7 @@ void ClientNode::look_anew(Instant now) {
   // The relay knows the old address only, until the bind is answered.
   bind_.refresh(now);
   bind_awaited_since_ = now;
-  if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, false, now);
+  if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::none, now);
   peers_.on_network_change(now);
   // A server that could not be reached may be now.
   if (!connection_ && connect_at_ != kNever) connect_at_ = now;
@@ -331,7 +329,7 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
       peers_.set_own_nat(bind_.nat(), now);
       if (bind_.bound()) {
         relay_here(false, out, now);
-        peers_.set_relay(bind_.server(), relay_tag_, true, now);
+        peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::udp, now);
       }
       // The NAT made its mapping to the server anew, so likely those to the peers as well.
       if (moved && before_main) peers_.on_network_change(now);
@@ -362,7 +360,7 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
                           ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
                           "port in the firewalls between.");
     }
-    if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, false, now);
+    if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::none, now);
   }
   if (now >= relay_here_at()) relay_here(true, out, now);
   peers_.on_deadline(now);

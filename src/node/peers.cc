@@ -31,12 +31,13 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   on_deadline(now);
 }
 
-void Peers::set_relay(const Endpoint& relay, std::uint32_t tag, bool usable, Instant now) {
-  const dataplane::RelayHop hop{kServerRelay, relay, 0, tag};
-  const bool became_usable = usable && (!server_usable_ || server_ != hop);
-  if (server_ != hop || server_usable_ != usable) dirty_ = true;
+void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now) {
+  const dataplane::RelayHop hop{kServerRelay, server, 0, tag};
+  const bool became_usable = by != ServerRelay::none && (server_by_ == ServerRelay::none || server_ != hop);
+  if (server_ != hop || server_by_ != by) dirty_ = true;
   server_ = hop;
-  server_usable_ = usable;
+  server_inside_ = {kServerRelay, dataplane::stream_endpoint(kServerRelay), 0, tag};
+  server_by_ = by;
   refresh_relays(now);
   if (became_usable) {
     for (auto& [id, peer] : peers_) {
@@ -266,10 +267,10 @@ void Peers::probe(Peer& peer, Instant now) {
   const auto searching = peer.path.searching_for(now);
   if (searching && !pings.empty()) {
     call(peer, false, now);
-    if (flows && !server_usable_) ask_others_for(peer, now);
+    if (flows && !server_relays()) ask_others_for(peer, now);
   }
   if (searching && flows) consider_guessing(peer, Asked::no, now);
-  if (searching && flows && (*searching > kRelayAfter || !server_usable_)) seek_relays(peer, now);
+  if (searching && flows && (*searching > kRelayAfter || !server_relays())) seek_relays(peer, now);
 }
 
 void Peers::flush_waiting(Peer& peer, Instant now) {

@@ -31,14 +31,17 @@ struct PeersParams {
   bool relay_for_others = false;
 };
 
+// By UDP once a bind request was answered, inside the control connection before that and where UDP does not pass.
+enum class ServerRelay { none, inside, udp };
+
 class Peers {
  public:
   Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published);
 
   // This node's own place in the network. A change of it ends every session.
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
-  // The server's data endpoint, and the tag that it knows us by. `usable` once it has answered a bind request.
-  void set_relay(const Endpoint& relay, std::uint32_t tag, bool usable, Instant now);
+  // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
+  void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now);
   void update_members(const MemberList& list, Instant now);
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
   void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
@@ -96,6 +99,7 @@ class Peers {
   // Relays.
   void offer_relaying(Peer& peer, Instant now);
   void seek_relays(Peer& peer, Instant now);
+  bool server_relays() const { return server_by_ != ServerRelay::none; }
   void refresh_relays(Instant now);
   std::vector<MemberId> usable_relays(const Peer& peer) const;
   std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
@@ -146,8 +150,9 @@ class Peers {
 
   std::optional<NetworkInfo> network_;
   Member self_;
-  dataplane::RelayHop server_;
-  bool server_usable_ = false;
+  dataplane::RelayHop server_;         // by UDP
+  dataplane::RelayHop server_inside_;  // in the control connection
+  ServerRelay server_by_ = ServerRelay::none;
   std::vector<Candidate> own_candidates_;
   std::vector<IpAddress> own_addresses_;
   NatStatus own_nat_;

@@ -47,7 +47,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   // A rekey goes along the path in use; only when that does not answer, every way is tried.
   const bool rekey = attempt == 0 && peer.current && peer.path.direct();
   send_unsealed(peer, datagram, rekey ? Spread::best : Spread::every);
-  if (attempt > 0 && !server_usable_) ask_others_for(peer, now);
+  if (attempt > 0 && !server_relays()) ask_others_for(peer, now);
 }
 
 bool Peers::under_load(Instant now) {

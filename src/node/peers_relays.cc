@@ -8,7 +8,10 @@
 namespace eps::node {
 
 std::optional<dataplane::RelayHop> Peers::hop_of(MemberId relay) const {
-  if (relay == kServerRelay) return server_usable_ ? std::optional(server_) : std::nullopt;
+  if (relay == kServerRelay) {
+    if (!server_relays()) return std::nullopt;
+    return server_by_ == ServerRelay::udp ? server_ : server_inside_;
+  }
   const auto it = peers_.find(relay);
   if (it == peers_.end()) return std::nullopt;
   const Peer& peer = it->second;
@@ -19,7 +22,7 @@ std::optional<dataplane::RelayHop> Peers::hop_of(MemberId relay) const {
 
 std::vector<MemberId> Peers::usable_relays(const Peer& peer) const {
   std::vector<MemberId> out;
-  if (server_usable_) out.push_back(kServerRelay);
+  if (server_relays()) out.push_back(kServerRelay);
   for (const auto& [id, other] : peers_) {
     if (out.size() > kMaxMemberRelays) break;
     if (id != peer.member.id && hop_of(id)) out.push_back(id);

@@ -56,7 +56,7 @@ void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
       s.why_relayed = "There is a session but no way: no relay can be used and no endpoint answers.";
     } else if (peer.handshake) {
       s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.handshake->attempt + 1) + ".";
-    } else if (!peer.member.online && server_usable_) {
+    } else if (!peer.member.online && server_relays()) {
       s.why_relayed = "It is not connected to the server.";
     } else {
       s.why_relayed = "Nothing was sent to it lately, so there is no session; the first frame makes one.";

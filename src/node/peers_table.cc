@@ -93,7 +93,7 @@ void Peers::publish_if_dirty(Instant now) {
   table->self_mac = self_.mac;
   table->self_address = self_.address;
   table->mtu = network_->mtu;
-  if (server_.tag != 0) table->relays.push_back(server_);
+  if (server_.tag != 0) table->relays.insert(table->relays.end(), {server_, server_inside_});
   for (const auto& [id, peer] : peers_) {
     if (const auto hop = hop_of(id)) table->relays.push_back(*hop);
   }

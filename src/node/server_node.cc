@@ -68,8 +68,9 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
   ServerOutputs out;
   out.to_send = std::move(from.to_send);
   out.to_close = std::move(from.to_close);
+  std::vector<MemberId> joined;
   for (const control::ServerEvent& event : from.events) {
-    if (event.kind == control::ServerEvent::Kind::joined) ++connections_established_;
+    if (event.kind == control::ServerEvent::Kind::joined) joined.push_back(event.member);
     if (event.kind == control::ServerEvent::Kind::removed) reports_.keep(registry_.members());
     out.members_changed |= event.members_changed();
     out.notes.push_back(event.sentence);
@@ -78,13 +79,6 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
     std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });
     reports_.take(member, report, now);
   }
-  for (const auto& [member, here] : from.relay_here) on_relay_here(member, here);
-  for (auto& [member, datagrams] : from.relayed) {
-    const std::size_t all = datagrams.size();
-    if (const std::size_t taken = udp_.arrive(member, std::move(datagrams)); taken < all) {
-      counters_.drop(Drop::congested, all - taken);
-    }
-  }
   // Credentials change only with a connection, so what was bound under older ones ends here.
   const auto ended = std::erase_if(bound_, [&](const auto& entry) {
     const control::Credentials* now_valid = control_.credentials(entry.first);
@@ -92,7 +86,15 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
     if (over) udp_.close(entry.first);
     return over;
   });
-  if (ended > 0) publish();
+  for (const MemberId member : joined) on_joined(member);
+  if (ended > 0 || !joined.empty()) publish();
+  for (const auto& [member, here] : from.relay_here) on_relay_here(member, here);
+  for (auto& [member, datagrams] : from.relayed) {
+    const std::size_t all = datagrams.size();
+    if (const std::size_t taken = udp_.arrive(member, std::move(datagrams)); taken < all) {
+      counters_.drop(Drop::congested, all - taken);
+    }
+  }
   return out;
 }
 
@@ -104,20 +106,19 @@ ServerOutputs ServerNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   return out;
 }
 
-// Null unless the member is connected.
-ServerNode::Bound* ServerNode::bound_of(MemberId member) {
+// Others hear of the member now, and what they send it must not wait until its data socket is known.
+void ServerNode::on_joined(MemberId member) {
+  ++connections_established_;
   const control::Credentials* credentials = control_.credentials(member);
-  if (credentials == nullptr) return nullptr;
-  const auto [it, added] = bound_.try_emplace(member);
-  if (added) it->second.tag = credentials->relay_tag;
-  return &it->second;
+  if (credentials == nullptr) return;  // gone again in the same step
+  bound_[member].tag = credentials->relay_tag;
+  udp_.open(member);
 }
 
 void ServerNode::on_relay_here(MemberId member, bool here) {
-  Bound* bound = bound_of(member);
-  if (bound == nullptr || bound->here == here) return;
-  bound->here = here;
-  here ? udp_.open(member) : udp_.close(member);
+  const auto it = bound_.find(member);
+  if (it == bound_.end() || it->second.here == here) return;
+  it->second.here = here;
   publish();
 }
 
@@ -148,7 +149,7 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   if (!crypto::constant_time_equal(mac, bytes.last(wire::kMacSize))) return counters_.drop(Drop::unauthorised);
 
   if (dataplane::is_stream(datagram.arrival.from)) return counters_.drop(Drop::malformed);
-  Bound& bound = *bound_of(request->member);
+  Bound& bound = bound_.at(request->member);
   const dataplane::Arrival& arrival = datagram.arrival;
   const Endpoint& from = arrival.from;
   bool moved = false;
@@ -179,8 +180,8 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
 void ServerNode::publish() {
   auto table = std::make_shared<dataplane::RelayTable>();
   for (const auto& [id, bound] : bound_) {
-    const Endpoint at = bound.here ? dataplane::stream_endpoint(id) : bound.endpoint;
-    if (!at.valid()) continue;
+    const bool inside = bound.here || !bound.endpoint.valid();
+    const Endpoint at = inside ? dataplane::stream_endpoint(id) : bound.endpoint;
     table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, at, 0, bound.counters});
     table->tag_of.emplace(id, bound.tag);
   }

@@ -67,8 +67,8 @@ class ServerNode {
 
  private:
   struct Bound {
-    Endpoint endpoint;  // by UDP; !valid(): none yet
-    bool here = false;  // what is relayed to it goes into its control connection
+    Endpoint endpoint;  // by UDP; !valid(): none yet, what is relayed to it goes into its control connection
+    bool here = false;  // it asked for the control connection: UDP does not reach it
     std::uint32_t tag = 0;
     std::uint64_t last_number = 0;
     std::uint64_t last_observed_number = 0;  // of requests that only ask how they are seen
@@ -77,7 +77,7 @@ class ServerNode {
   ServerOutputs take(control::Server::Outputs from, Instant now);
   // take() without counting what is sent as the server's own.
   ServerOutputs carry(control::Server::Outputs from, Instant now);
-  Bound* bound_of(MemberId member);
+  void on_joined(MemberId member);
   void on_relay_here(MemberId member, bool here);
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
   void publish();
@@ -87,7 +87,7 @@ class ServerNode {
   dataplane::StreamPort& udp_;
   dataplane::Published<dataplane::RelayTable>& published_;
   control::Server control_;
-  std::map<MemberId, Bound> bound_;
+  std::map<MemberId, Bound> bound_;  // of each member that is connected
   Counters counters_;
   // On the control connections: our own messages, and how much of what was received is relayed traffic.
   TrafficTotals own_;

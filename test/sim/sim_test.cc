@@ -47,6 +47,29 @@ TEST_P(Sim, BroadcastReachesEveryOtherClientOnce) {
   for (int c = 0; c < 5; ++c) EXPECT_EQ(world.delivered(frame, c), c != 2) << c;
 }
 
+// Others hear of a member before the server knows its data socket: the relay takes it into its control connection.
+TEST_P(Sim, WhatIsSentToAMemberThatHasJustJoinedIsNotLost) {
+  World world(options(2));
+  world.block_udp(0, 1, true);
+  world.start_client(0);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  world.block_udp(kServer, 1, true);
+  world.start_client(1);
+  ASSERT_TRUE(
+      world.run_until([&] { return world.client(0).status(world.clock().now()).peers.size() == 1; }, seconds(20)));
+  const std::uint64_t there = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(there, 1); }, milliseconds(200)));
+  const std::uint64_t back = world.send_frame(1, 0);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(back, 0); }, milliseconds(50)));
+  // Nor is it when UDP takes over.
+  world.block_udp(kServer, 1, false);
+  while (!world.all_admitted()) {
+    const std::uint64_t frames[] = {world.send_frame(0, 1), world.send_frame(1, 0)};
+    world.run_for(milliseconds(50));
+    EXPECT_TRUE(world.delivered(frames[0], 1) && world.delivered(frames[1], 0));
+  }
+}
+
 TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   World world(options(3));
   world.block_udp(0, 1, true);
