@@ -1,9 +1,20 @@
 #include "dataplane/frame_sender.h"
 
+#include <cstring>
+
 #include "base/check.h"
 #include "wire/datagram.h"
 
 namespace eps::dataplane {
+namespace {
+
+// For one more segment of the same size.
+bool has_room(const ports::TxDatagram& run) {
+  return run.bytes.size() + run.segment_size <= ports::kMaxUdpPayload &&
+         run.bytes.size() / run.segment_size < ports::kMaxSegments;
+}
+
+}  // namespace
 
 FrameSender::FrameSender(ports::UdpPort& udp, Counters& counters)
     : udp_(udp), counters_(counters), arena_(new std::byte[kArenaSize]) {
@@ -22,7 +33,7 @@ void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> s
   std::size_t sealed = 0;
   std::size_t bytes = 0;
   while (sealed < segments.size()) {
-    if (used_ >= kFlushAt) flush();
+    if (used_ >= kFlushAt) flush(true);
     const std::size_t n = seal_batch(peer, segments.subspan(sealed), now);
     if (n == 0) {
       counters_.drop(Drop::expired, segments.size() - sealed);
@@ -65,26 +76,35 @@ std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segmen
 void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
   if (run_open_) {
     ports::TxDatagram& run = runs_.back();
-    if (run.to == peer.to && run.socket == peer.socket && datagram.size() <= run.segment_size &&
-        run.bytes.size() + datagram.size() <= ports::kMaxUdpPayload &&
-        run.bytes.size() / run.segment_size < ports::kMaxSegments) {
+    if (run.to == peer.to && run.socket == peer.socket && datagram.size() <= run.segment_size) {
       run.bytes = ByteView(run.bytes.data(), run.bytes.size() + datagram.size());
-      run_open_ = datagram.size() == run.segment_size;  // a shorter one ends the run
+      // A shorter one ends the run.
+      run_open_ = datagram.size() == run.segment_size && has_room(run);
       return;
     }
   }
   runs_.push_back({peer.to, datagram, static_cast<std::uint16_t>(datagram.size()), peer.socket, true});
-  run_open_ = true;
+  run_open_ = has_room(runs_.back());
 }
 
-void FrameSender::flush() {
+void FrameSender::flush(bool more) {
+  std::optional<ports::TxDatagram> kept;
+  if (more && run_open_ && used_ > kept_) {
+    kept = runs_.back();
+    runs_.pop_back();
+  }
   if (!runs_.empty()) {
     const std::size_t sent = udp_.send(runs_);
     if (sent < runs_.size()) counters_.drop(Drop::congested, runs_.size() - sent);
   }
   runs_.clear();
-  run_open_ = false;
-  used_ = 0;
+  used_ = kept_ = 0;
+  run_open_ = kept.has_value();
+  if (!kept) return;
+  used_ = kept_ = kept->bytes.size();
+  std::memmove(arena_.get(), kept->bytes.data(), used_);
+  kept->bytes = ByteView(arena_.get(), used_);
+  runs_.push_back(*kept);
 }
 
 }  // namespace eps::dataplane

@@ -28,8 +28,8 @@ class FrameSender {
   // Splits one frame for `peer` and sends it as above. `frame` has kTapHeadroom bytes before it.
   void send_frame(l2::Segmenter& segmenter, const Peer& peer, const l2::MacPair& macs, const ports::TapFrame& frame,
                   const l2::FrameInfo& info, Instant now);
-  // Hands what is queued to the kernel.
-  void flush();
+  // Hands what is queued to the kernel. `more` follows at once: a last run with room waits for it, but not twice.
+  void flush(bool more = false);
 
  private:
   // Two to three super-frames: one alone makes a run that is full and one of a few datagrams, which those of the next
@@ -46,8 +46,9 @@ class FrameSender {
   Counters& counters_;
   std::unique_ptr<std::byte[]> arena_;
   std::size_t used_ = 0;
+  std::size_t kept_ = 0;  // of it, what the last flush left
   std::vector<ports::TxDatagram> runs_;
-  bool run_open_ = false;  // the last run may still grow
+  bool run_open_ = false;  // the last run has room
 };
 
 }  // namespace eps::dataplane

@@ -18,7 +18,7 @@ std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View
   queue_.on_read(tap_.drained(), now);
   const PeerTable& table = published.refresh(view);
   for (const ports::TapFrame& frame : std::span(frames).first(count)) take(table, frame, now, upcalls);
-  sender_.flush();
+  sender_.flush(!tap_.drained());
   return count;
 }
 

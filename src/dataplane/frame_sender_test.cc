@@ -1,0 +1,162 @@
+#include "dataplane/frame_sender.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+namespace eps::dataplane {
+namespace {
+
+constexpr Instant kNow{std::chrono::hours(1)};
+constexpr std::size_t kBody = 1400;
+constexpr std::size_t kDatagram = wire::kDataHeaderSize + 1 + kBody + wire::kTagSize;
+constexpr std::size_t kFull = ports::kMaxUdpPayload / kDatagram;  // segments of a full run
+
+class RecordingUdp final : public ports::UdpPort {
+ public:
+  struct Sent {
+    Endpoint to;
+    Bytes bytes;
+    std::uint16_t segment_size;
+  };
+  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
+    for (const auto& d : datagrams) sent.push_back({d.to, Bytes(d.bytes.begin(), d.bytes.end()), d.segment_size});
+    return datagrams.size();
+  }
+  std::optional<Side> open_side() override { return std::nullopt; }
+  void close_side(ports::SocketId) override {}
+  std::vector<Sent> sent;
+};
+
+class FrameSenderTest : public testing::Test {
+ protected:
+  static crypto::Key key(bool of_initiator) {
+    crypto::Key out;
+    std::ranges::fill(out.writable(), of_initiator ? std::byte{1} : std::byte{2});
+    return out;
+  }
+  static session::SessionParams params(bool initiator) {
+    session::SessionParams out;
+    out.initiator = initiator;
+    out.established_at = kNow;
+    out.send_key = key(initiator);
+    out.receive_key = key(!initiator);
+    return out;
+  }
+  static Peer peer(std::uint8_t number) {
+    Peer out;
+    out.id = {number};
+    out.session = std::make_shared<session::Session>(params(true));
+    out.to = {IpAddress::from_v4({0x0a000000U + number}), 7000};
+    out.activity = std::make_shared<PeerActivity>();
+    return out;
+  }
+  // Numbered in the order of their sending, over all peers.
+  void send(const Peer& to, std::size_t count, std::size_t size = kBody) {
+    for (; count > 0; --count) {
+      Bytes body(size, std::byte{0});
+      store_be32(body.data(), next_++);
+      const std::byte kind{1};
+      const l2::Segment segment{{&kind, 1}, body, static_cast<std::uint32_t>(size)};
+      sender_.send_segments(to, {&segment, 1}, kNow);
+    }
+  }
+  // How many datagrams each run that was sent holds.
+  std::vector<std::size_t> runs() const {
+    std::vector<std::size_t> out;
+    for (const auto& run : udp_.sent) out.push_back((run.bytes.size() + run.segment_size - 1) / run.segment_size);
+    return out;
+  }
+  // The numbers that open at the other end of each peer's session. To be called once: it opens in place.
+  std::map<Endpoint, std::vector<std::uint32_t>> opened() {
+    std::map<Endpoint, std::vector<std::uint32_t>> out;
+    std::map<Endpoint, std::unique_ptr<session::Session>> ends;
+    for (auto& run : udp_.sent) {
+      auto& end = ends[run.to];
+      if (!end) end = std::make_unique<session::Session>(params(false));
+      for (ByteSpan rest = run.bytes; !rest.empty();) {
+        session::Open item{.datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size())), .plain = {}};
+        rest = rest.subspan(item.datagram.size());
+        end->open({&item, 1}, kNow);
+        EXPECT_EQ(item.drop, Drop::none);
+        if (item.drop == Drop::none) out[run.to].push_back(load_be32(item.plain.data() + 1));
+      }
+    }
+    return out;
+  }
+  static std::vector<std::uint32_t> numbers(std::uint32_t from, std::uint32_t to) {
+    std::vector<std::uint32_t> out;
+    for (; from < to; ++from) out.push_back(from);
+    return out;
+  }
+
+  RecordingUdp udp_;
+  Counters counters_;
+  FrameSender sender_{udp_, counters_};
+  std::uint32_t next_ = 0;
+};
+
+using Runs = std::vector<std::size_t>;
+
+TEST_F(FrameSenderTest, ARunWithRoomWaitsForMore) {
+  const Peer to = peer(1);
+  send(to, kFull + 3);
+  sender_.flush(true);
+  EXPECT_EQ(runs(), Runs({kFull}));
+  send(to, kFull);
+  sender_.flush();
+  EXPECT_EQ(runs(), Runs({kFull, kFull, 3}));
+  EXPECT_EQ(opened()[to.to], numbers(0, 2 * kFull + 3));
+}
+
+TEST_F(FrameSenderTest, AFullRunDoesNotWait) {
+  const Peer to = peer(1);
+  send(to, kFull);
+  sender_.flush(true);
+  EXPECT_EQ(runs(), Runs({kFull}));
+}
+
+TEST_F(FrameSenderTest, AShorterDatagramEndsARun) {
+  const Peer to = peer(1);
+  send(to, 5);
+  send(to, 1, 100);
+  sender_.flush(true);
+  EXPECT_EQ(runs(), Runs({6}));
+}
+
+TEST_F(FrameSenderTest, NothingWaitsTwice) {
+  const Peer to = peer(1);
+  send(to, 3);
+  sender_.flush(true);
+  EXPECT_EQ(runs(), Runs{});
+  sender_.flush(true);
+  EXPECT_EQ(runs(), Runs({3}));
+}
+
+TEST_F(FrameSenderTest, ARunDoesNotWaitForAnotherPeers) {
+  const Peer one = peer(1), two = peer(2);
+  send(one, 3);
+  sender_.flush(true);
+  send(two, 4);
+  sender_.flush(true);
+  EXPECT_EQ(runs(), Runs({3}));
+  sender_.flush();
+  EXPECT_EQ(runs(), Runs({3, 4}));
+  auto got = opened();
+  EXPECT_EQ(got[one.to], numbers(0, 3));
+  EXPECT_EQ(got[two.to], numbers(3, 7));
+}
+
+// More than the arena holds, which flushes in between.
+TEST_F(FrameSenderTest, ALongTrainLeavesInFullRuns) {
+  const Peer to = peer(1);
+  send(to, 40 * kFull);
+  sender_.flush();
+  EXPECT_EQ(runs(), Runs(40, kFull));
+  EXPECT_EQ(opened()[to.to], numbers(0, 40 * kFull));
+}
+
+}  // namespace
+}  // namespace eps::dataplane
