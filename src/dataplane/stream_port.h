@@ -1,9 +1,9 @@
 #pragma once
 
-// Datagrams inside the control connection, for members whose network blocks UDP to the server. All else goes on as
-// with UDP: what is sent to "a stream", an endpoint in the discard-only prefix 0100::/64 (RFC 6666), gathers in a
-// bounded queue until the control thread has room in the TCP connection for it, and what arrives in the connection is
-// received like a datagram from that endpoint.
+// Datagrams inside the control connection, for members whose data socket the server does not know yet, or whose network
+// blocks UDP to the server. All else goes on as with UDP: what is sent to "a stream", an endpoint in the discard-only
+// prefix 0100::/64 (RFC 6666), gathers in a bounded queue until the control thread has room in the TCP connection for
+// it, and what arrives in the connection is received like a datagram from that endpoint.
 //
 // Nothing here waits for TCP: a queue that is full drops the newest datagram, and what waited for longer than kMaxAge
 // is dropped instead of sent, as it is of no use to anybody. So a slow member delays nobody else, and TCP over TCP does
