@@ -147,8 +147,8 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   }
   udp_.open(kServerRelay);
   bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, other, now);
-  peers_.set_relay(bind_.server(), welcome.relay_tag, ServerRelay::inside, now);
   relay_tag_ = welcome.relay_tag;
+  relay_by(ServerRelay::inside, now);
   bind_awaited_since_ = now;
   announce(out, now);
 }
@@ -179,6 +179,10 @@ void ClientNode::on_event(const control::Relayed& relayed, ClientOutputs&, Insta
   counters().drop(Drop::congested, relayed.datagrams.size() - taken);
 }
 
+void ClientNode::relay_by(ServerRelay by, Instant now) {
+  peers_.set_relay(bind_.server(), relay_tag_, by, now);
+}
+
 // Only while a connection is there and UDP has failed; kNever else.
 Instant ClientNode::relay_here_at() const {
   if (!admitted_ || relay_here_ || bind_.bound()) return kNever;
@@ -189,7 +193,7 @@ void ClientNode::relay_here(bool here, ClientOutputs& out, Instant now) {
   if (relay_here_ == here || !connection_) return;
   relay_here_ = here;
   out.merge(take(connection_->relay_here(here, now), now));
-  if (here) peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::inside, now);
+  if (here) relay_by(ServerRelay::inside, now);
 }
 
 ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
@@ -249,7 +253,7 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   admitted_ = false;
   udp_.close(kServerRelay);
   relay_here_ = false;
-  peers_.set_relay(bind_.server(), relay_tag_, bind_.bound() ? ServerRelay::udp : ServerRelay::none, now);
+  relay_by(bind_.bound() ? ServerRelay::udp : ServerRelay::none, now);
   const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
   ++failures_;
   connect_at_ =
@@ -300,7 +304,7 @@ void ClientNode::look_anew(Instant now) {
   // The relay knows the old address only, until the bind is answered.
   bind_.refresh(now);
   bind_awaited_since_ = now;
-  if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::none, now);
+  if (!relay_here_) relay_by(ServerRelay::none, now);
   peers_.on_network_change(now);
   // A server that could not be reached may be now.
   if (!connection_ && connect_at_ != kNever) connect_at_ = now;
@@ -329,7 +333,7 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
       peers_.set_own_nat(bind_.nat(), now);
       if (bind_.bound()) {
         relay_here(false, out, now);
-        peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::udp, now);
+        relay_by(ServerRelay::udp, now);
       }
       // The NAT made its mapping to the server anew, so likely those to the peers as well.
       if (moved && before_main) peers_.on_network_change(now);
@@ -360,7 +364,7 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
                           ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
                           "port in the firewalls between.");
     }
-    if (!relay_here_) peers_.set_relay(bind_.server(), relay_tag_, ServerRelay::none, now);
+    if (!relay_here_) relay_by(ServerRelay::none, now);
   }
   if (now >= relay_here_at()) relay_here(true, out, now);
   peers_.on_deadline(now);

@@ -112,6 +112,7 @@ class ClientNode {
   void set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now);
   void on_wake(Duration late, ClientOutputs& out, Instant now);
   void tell_stream(PeerStatus& peer) const;
+  void relay_by(ServerRelay by, Instant now);
   void relay_here(bool here, ClientOutputs& out, Instant now);
   Instant relay_here_at() const;
   bool family_is_gone(const IpAddress& ip) const;
