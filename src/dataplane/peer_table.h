@@ -120,5 +120,6 @@ class Published {
 };
 
 using PublishedPeers = Published<PeerTable>;
+using PublishedRelay = Published<RelayTable>;
 
 }  // namespace eps::dataplane

@@ -49,8 +49,8 @@ class Forwarder {
 class Relay {
  public:
   Relay(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters), forwarder_(udp, counters) {}
-  // One batch; returns how many runs were received.
-  std::size_t pump(const RelayTable& table, Instant now, Upcalls& upcalls);
+  // One batch; returns how many runs were received. `view` is the calling worker's.
+  std::size_t pump(const PublishedRelay& published, PublishedRelay::View& view, Instant now, Upcalls& upcalls);
 
  private:
   void take_run(const RelayTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls);

@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 // A way out that takes so many bytes a millisecond, with room for twice as many.
 class SlowUdp final : public ports::UdpPort {
  public:
-  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t receive(std::span<ports::RxDatagram> out) override { return on_receive ? on_receive(out) : 0; }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
     std::size_t taken = 0;
     for (const auto& d : datagrams) {
@@ -30,6 +30,7 @@ class SlowUdp final : public ports::UdpPort {
   void close_side(ports::SocketId) override {}
   void tick() { room = std::min(room + rate, 2 * rate); }
 
+  std::function<std::size_t(std::span<ports::RxDatagram>)> on_receive;
   std::size_t rate = 0;
   std::size_t room = 0;
   std::size_t bytes = 0;
@@ -115,6 +116,24 @@ TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
   EXPECT_EQ(forward(stream_endpoint({1})), Drop::none);
   EXPECT_EQ(forward(endpoint(2)), Drop::unauthorised);
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
+}
+
+TEST_F(RelayTest, WhatAMemberSendsAsSoonAsItMayIsForwarded) {
+  PublishedRelay published;
+  PublishedRelay::View view;
+  published.refresh(view);
+  Bytes datagram(100);
+  udp_.on_receive = [&](std::span<ports::RxDatagram> out) -> std::size_t {
+    // The control thread makes 1 a member, and 1 sends at once, while the worker is on its way to the socket.
+    published.publish(std::make_shared<RelayTable>(table_));
+    wire::put_relay_header(datagram.data(), {{5}, 1});
+    out[0] = {endpoint(1), datagram, 100};
+    return 1;
+  };
+  udp_.room = 1000;
+  Upcalls upcalls;
+  Relay(udp_, counters_).pump(published, view, now_, upcalls);
+  EXPECT_EQ(udp_.passed[{1}], 1U);
 }
 
 TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {

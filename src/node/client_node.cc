@@ -21,8 +21,7 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   if (!fatal) fatal = std::move(other.fatal);
 }
 
-ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng,
-                       dataplane::Published<dataplane::PeerTable>& published)
+ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng, dataplane::PublishedPeers& published)
     : params_(std::move(params)),
       rng_(rng),
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,

@@ -72,8 +72,7 @@ struct ClientOutputs {
 
 class ClientNode {
  public:
-  ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng,
-             dataplane::Published<dataplane::PeerTable>& published);
+  ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng, dataplane::PublishedPeers& published);
 
   ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
   // `all`: the addresses that the server is known by, this one among them.

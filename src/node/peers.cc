@@ -8,7 +8,7 @@
 
 namespace eps::node {
 
-Peers::Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published)
+Peers::Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::PublishedPeers& published)
     : params_(std::move(params)),
       udp_(udp),
       rng_(rng),

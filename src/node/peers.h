@@ -36,7 +36,7 @@ enum class ServerRelay { none, inside, udp };
 
 class Peers {
  public:
-  Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::Published<dataplane::PeerTable>& published);
+  Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::PublishedPeers& published);
 
   // This node's own place in the network. A change of it ends every session.
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
@@ -142,7 +142,7 @@ class Peers {
   PeersParams params_;
   ports::UdpPort& udp_;
   Rng& rng_;
-  dataplane::Published<dataplane::PeerTable>& published_;
+  dataplane::PublishedPeers& published_;
   noise::CookieChecker cookie_checker_;
   Counters counters_;
   l2::Segmenter segmenter_;

@@ -16,7 +16,7 @@ void ServerOutputs::merge(ServerOutputs&& other) {
 }
 
 ServerNode::ServerNode(registry::Registry& registry, ServerParams params, dataplane::StreamPort& udp, Rng& rng,
-                       dataplane::Published<dataplane::RelayTable>& published, Instant now)
+                       dataplane::PublishedRelay& published, Instant now)
     : registry_(registry),
       params_(std::move(params)),
       udp_(udp),

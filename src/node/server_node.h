@@ -45,7 +45,7 @@ struct ServerOutputs {
 class ServerNode {
  public:
   ServerNode(registry::Registry& registry, ServerParams params, dataplane::StreamPort& udp, Rng& rng,
-             dataplane::Published<dataplane::RelayTable>& published, Instant now);
+             dataplane::PublishedRelay& published, Instant now);
 
   ServerOutputs on_open(control::ConnId id, const Endpoint& from, Instant now);
   ServerOutputs on_bytes(control::ConnId id, ByteView bytes, Instant now);
@@ -85,7 +85,7 @@ class ServerNode {
   registry::Registry& registry_;
   ServerParams params_;
   dataplane::StreamPort& udp_;
-  dataplane::Published<dataplane::RelayTable>& published_;
+  dataplane::PublishedRelay& published_;
   control::Server control_;
   std::map<MemberId, Bound> bound_;  // of each member that is connected
   Counters counters_;

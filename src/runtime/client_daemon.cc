@@ -104,7 +104,7 @@ class ClientDaemon {
   std::optional<dataplane::StreamPort> port_;
   std::unique_ptr<os::NetlinkLink> link_;
   std::unique_ptr<os::AddressMonitor> monitor_;
-  dataplane::Published<dataplane::PeerTable> published_;
+  dataplane::PublishedPeers published_;
   std::optional<node::ClientNode> node_;
   std::optional<ServerLink> server_;
   std::unique_ptr<ops::StatusSocket> socket_;
@@ -282,7 +282,7 @@ Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, s
   const l2::Offloads offloads{in_use.tso, in_use.uso, in_use.checksum};
   auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters());
   auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_->counters(), offloads);
-  auto view = std::make_shared<dataplane::Published<dataplane::PeerTable>::View>();
+  auto view = std::make_shared<dataplane::PublishedPeers::View>();
   return workers_.add(std::move(fds), [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
     const std::size_t received = inbound->pump(published_, *view, now, upcalls);
     return received + outbound->pump(published_, *view, now, upcalls);

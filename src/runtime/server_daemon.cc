@@ -94,7 +94,7 @@ class ServerDaemon {
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<os::LinuxUdp> udp_;
   std::optional<dataplane::StreamPort> port_;
-  dataplane::Published<dataplane::RelayTable> published_;
+  dataplane::PublishedRelay published_;
   std::optional<node::ServerNode> node_;
   std::map<control::ConnId, std::shared_ptr<TcpStream>> streams_;
   control::ConnId next_connection_ = 1;
@@ -200,9 +200,9 @@ Result<void> ServerDaemon::start_workers() {
 
 Result<void> ServerDaemon::add_worker(ports::UdpPort& port, std::vector<int> fds) {
   auto relay = std::make_shared<dataplane::Relay>(port, node_->counters());
-  auto view = std::make_shared<dataplane::Published<dataplane::RelayTable>::View>();
+  auto view = std::make_shared<dataplane::PublishedRelay::View>();
   return workers_.add(std::move(fds), [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
-    return relay->pump(published_.refresh(*view), now, upcalls);
+    return relay->pump(published_, *view, now, upcalls);
   });
 }
 

@@ -67,7 +67,7 @@ void World::start_server() {
   };
   s.port = std::make_unique<dataplane::StreamPort>(
       *s.udp, [soon] { soon(&World::relay_streams); }, [soon] { soon(&World::pump_server); });
-  s.published = std::make_unique<dataplane::Published<dataplane::RelayTable>>();
+  s.published = std::make_unique<dataplane::PublishedRelay>();
   s.node = std::make_unique<node::ServerNode>(*s.registry, node::ServerParams{"sim", kDefaultPort}, *s.port, rng_,
                                               *s.published, clock_.now());
   s.relay = std::make_unique<dataplane::Relay>(*s.port, s.node->counters());
@@ -115,7 +115,7 @@ void World::start_client(int c) {
       *k.udp, [soon] { soon(&World::relay_stream); }, [soon] { soon(&World::pump_client); });
   k.tap = std::make_unique<SimTap>();
   k.tap->on_frame = [this, c](Bytes frame) { on_frame(c, frame); };
-  k.published = std::make_unique<dataplane::Published<dataplane::PeerTable>>();
+  k.published = std::make_unique<dataplane::PublishedPeers>();
   node::ClientParams params;
   params.peers.self = crypto::key_pair_from_secret(k.secret.clone());
   params.peers.aeads = {crypto::AeadKind::chacha20poly1305, crypto::AeadKind::aes256gcm};
@@ -230,7 +230,7 @@ void World::act(node::ServerOutputs out) {
 void World::pump_client(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   if (!k.node) return;
-  dataplane::Published<dataplane::PeerTable>::View view;
+  dataplane::PublishedPeers::View view;
   // As the daemon's worker does: pump until there is nothing left, handing upcalls over after each round.
   for (std::size_t moved = 1; moved > 0 && k.node;) {
     dataplane::Upcalls upcalls;
@@ -262,10 +262,10 @@ void World::relay_streams() {
 
 void World::pump_server() {
   if (!server_.node) return;
-  dataplane::Published<dataplane::RelayTable>::View view;
+  dataplane::PublishedRelay::View view;
   for (std::size_t moved = 1; moved > 0;) {
     dataplane::Upcalls upcalls;
-    moved = server_.relay->pump(server_.published->refresh(view), clock_.now(), upcalls);
+    moved = server_.relay->pump(*server_.published, view, clock_.now(), upcalls);
     if (!upcalls.empty()) act(server_.node->on_upcalls(upcalls.take(), clock_.now()));
   }
 }

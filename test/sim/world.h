@@ -117,7 +117,7 @@ class World {
     test::MemoryStore store;
     std::unique_ptr<SimUdp> udp;
     std::unique_ptr<dataplane::StreamPort> port;
-    std::unique_ptr<dataplane::Published<dataplane::RelayTable>> published;
+    std::unique_ptr<dataplane::PublishedRelay> published;
     std::unique_ptr<registry::Registry> registry;
     std::unique_ptr<node::ServerNode> node;
     std::unique_ptr<dataplane::Relay> relay;
@@ -139,7 +139,7 @@ class World {
     std::unique_ptr<SimUdp> udp;
     std::unique_ptr<dataplane::StreamPort> port;
     std::unique_ptr<SimTap> tap;
-    std::unique_ptr<dataplane::Published<dataplane::PeerTable>> published;
+    std::unique_ptr<dataplane::PublishedPeers> published;
     std::unique_ptr<node::ClientNode> node;
     std::unique_ptr<dataplane::Outbound> outbound;
     std::unique_ptr<dataplane::Inbound> inbound;
