@@ -21,19 +21,11 @@ FrameSender::FrameSender(ports::UdpPort& udp, Counters& counters)
   runs_.reserve(kSealBatch);
 }
 
-void FrameSender::send_frame(l2::Segmenter& segmenter, const Peer& peer, const l2::MacPair& macs,
-                             const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now) {
-  std::span<const l2::Segment> segments;
-  const Drop drop = segmenter.split(frame, info, &macs, segments);
-  if (drop != Drop::none) return counters_.drop(drop);
-  send_segments(peer, segments, now);
-}
-
 void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now) {
   std::size_t sealed = 0;
   std::size_t bytes = 0;
   while (sealed < segments.size()) {
-    if (used_ >= kFlushAt) flush(true);
+    if (used_ >= kFlushAt) flush_full_runs();
     const std::size_t n = seal_batch(peer, segments.subspan(sealed), now);
     if (n == 0) {
       counters_.drop(Drop::expired, segments.size() - sealed);
@@ -87,24 +79,26 @@ void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
   run_open_ = has_room(runs_.back());
 }
 
-void FrameSender::flush(bool more) {
-  std::optional<ports::TxDatagram> kept;
-  if (more && run_open_ && used_ > kept_) {
-    kept = runs_.back();
-    runs_.pop_back();
-  }
+void FrameSender::flush() {
   if (!runs_.empty()) {
     const std::size_t sent = udp_.send(runs_);
     if (sent < runs_.size()) counters_.drop(Drop::congested, runs_.size() - sent);
   }
   runs_.clear();
   used_ = kept_ = 0;
-  run_open_ = kept.has_value();
-  if (!kept) return;
-  used_ = kept_ = kept->bytes.size();
-  std::memmove(arena_.get(), kept->bytes.data(), used_);
-  kept->bytes = ByteView(arena_.get(), used_);
-  runs_.push_back(*kept);
+  run_open_ = false;
+}
+
+void FrameSender::flush_full_runs() {
+  if (!run_open_ || used_ == kept_) return flush();
+  ports::TxDatagram last = runs_.back();
+  runs_.pop_back();
+  flush();
+  std::memmove(arena_.get(), last.bytes.data(), last.bytes.size());
+  last.bytes = ByteView(arena_.get(), last.bytes.size());
+  used_ = kept_ = last.bytes.size();
+  run_open_ = true;
+  runs_.push_back(last);
 }
 
 }  // namespace eps::dataplane

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,11 +24,10 @@ class FrameSender {
 
   // Seals the segments for `peer` and queues the datagrams. REQUIRES: peer.ready(). The inputs may go afterwards.
   void send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
-  // Splits one frame for `peer` and sends it as above. `frame` has kTapHeadroom bytes before it.
-  void send_frame(l2::Segmenter& segmenter, const Peer& peer, const l2::MacPair& macs, const ports::TapFrame& frame,
-                  const l2::FrameInfo& info, Instant now);
-  // Hands what is queued to the kernel. `more` follows at once: a last run with room waits for it, but not twice.
-  void flush(bool more = false);
+  // Hands all that is queued to the kernel.
+  void flush();
+  // The same when more follows at once: a last run with room waits for it, but not twice.
+  void flush_full_runs();
 
  private:
   // Two to three super-frames: one alone makes a run that is full and one of a few datagrams, which those of the next
@@ -46,7 +44,7 @@ class FrameSender {
   Counters& counters_;
   std::unique_ptr<std::byte[]> arena_;
   std::size_t used_ = 0;
-  std::size_t kept_ = 0;  // of it, what the last flush left
+  std::size_t kept_ = 0;  // of it, what the last flush_full_runs() left
   std::vector<ports::TxDatagram> runs_;
   bool run_open_ = false;  // the last run has room
 };

@@ -103,7 +103,7 @@ using Runs = std::vector<std::size_t>;
 TEST_F(FrameSenderTest, ARunWithRoomWaitsForMore) {
   const Peer to = peer(1);
   send(to, kFull + 3);
-  sender_.flush(true);
+  sender_.flush_full_runs();
   EXPECT_EQ(runs(), Runs({kFull}));
   send(to, kFull);
   sender_.flush();
@@ -114,7 +114,7 @@ TEST_F(FrameSenderTest, ARunWithRoomWaitsForMore) {
 TEST_F(FrameSenderTest, AFullRunDoesNotWait) {
   const Peer to = peer(1);
   send(to, kFull);
-  sender_.flush(true);
+  sender_.flush_full_runs();
   EXPECT_EQ(runs(), Runs({kFull}));
 }
 
@@ -122,25 +122,25 @@ TEST_F(FrameSenderTest, AShorterDatagramEndsARun) {
   const Peer to = peer(1);
   send(to, 5);
   send(to, 1, 100);
-  sender_.flush(true);
+  sender_.flush_full_runs();
   EXPECT_EQ(runs(), Runs({6}));
 }
 
 TEST_F(FrameSenderTest, NothingWaitsTwice) {
   const Peer to = peer(1);
   send(to, 3);
-  sender_.flush(true);
+  sender_.flush_full_runs();
   EXPECT_EQ(runs(), Runs{});
-  sender_.flush(true);
+  sender_.flush_full_runs();
   EXPECT_EQ(runs(), Runs({3}));
 }
 
 TEST_F(FrameSenderTest, ARunDoesNotWaitForAnotherPeers) {
   const Peer one = peer(1), two = peer(2);
   send(one, 3);
-  sender_.flush(true);
+  sender_.flush_full_runs();
   send(two, 4);
-  sender_.flush(true);
+  sender_.flush_full_runs();
   EXPECT_EQ(runs(), Runs({3}));
   sender_.flush();
   EXPECT_EQ(runs(), Runs({3, 4}));

@@ -18,7 +18,11 @@ std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View
   queue_.on_read(tap_.drained(), now);
   const PeerTable& table = published.refresh(view);
   for (const ports::TapFrame& frame : std::span(frames).first(count)) take(table, frame, now, upcalls);
-  sender_.flush(!tap_.drained());
+  if (tap_.drained()) {
+    sender_.flush();
+  } else {
+    sender_.flush_full_runs();
+  }
   return count;
 }
 

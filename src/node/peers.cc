@@ -283,9 +283,12 @@ void Peers::flush_waiting(Peer& peer, Instant now) {
     Bytes room(ports::kTapHeadroom + frame.bytes.size());
     std::copy(frame.bytes.begin(), frame.bytes.end(), room.begin() + ports::kTapHeadroom);
     const ports::TapFrame tap{ByteSpan(room).subspan(ports::kTapHeadroom), frame.meta};
-    // It was parsed before it became an upcall.
     const auto info = l2::parse_frame(tap.bytes);
-    if (info) sender_.send_frame(segmenter_, to, {self_.mac, to.mac}, tap, *info, now);
+    const l2::MacPair macs{self_.mac, to.mac};
+    std::span<const l2::Segment> segments;
+    const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments) : Drop::malformed;
+    if (drop != Drop::none) counters_.drop(drop);
+    sender_.send_segments(to, segments, now);
     sender_.flush();
   }
   peer.waiting_bytes = 0;

@@ -66,7 +66,11 @@ class ClientDaemon {
 
  private:
   Result<void> prepare();
+  Result<node::ClientParams> load_state();
   Result<crypto::KeyPair> load_identity();
+  Result<void> open_status();
+  Result<void> open_link();
+  void make_server_link();
   std::optional<NetworkCache> load_network();
   void keep_network(const std::optional<Bytes>& content);
   OffloadStatus offloads_in_use();
@@ -162,6 +166,22 @@ void ClientDaemon::keep_network(const std::optional<Bytes>& content) {
 
 Result<void> ClientDaemon::prepare() {
   if (auto ok = os::require_net_admin(); !ok) return ok;
+  auto params = load_state();
+  if (!params) return params.error();
+  if (auto ok = open_status(); !ok) return ok;
+  params->cache = load_network();
+  if (auto ok = open_data_ports(params->cache); !ok) return ok;
+  params->device = tap_->name();
+  params->data_port = udp_->local_port();
+  params->offloads = offloads_in_use();
+  if (auto ok = open_link(); !ok) return ok;
+  node_.emplace(std::move(*params), *port_, rng_, published_);
+  make_server_link();
+  return start_workers();
+}
+
+// All that the node is told but for what the ports say of themselves.
+Result<node::ClientParams> ClientDaemon::load_state() {
   auto key = control::parse_network_key(settings_.key);
   if (!key) return key.error();
   server_key_ = key->server;
@@ -176,17 +196,31 @@ Result<void> ClientDaemon::prepare() {
   auto enrolment = state_->load_enrolment();
   if (!enrolment) return enrolment.error();
 
+  node::ClientParams params;
+  params.peers.self = std::move(*identity);
+  params.peers.aeads = offered_aeads(settings_.aead);
+  params.peers.relay_for_others = settings_.relay;
+  params.peers.first_handshake_number = *numbers;
+  params.key = std::move(*key);
+  params.name = settings_.name;
+  params.version = settings_.version;
+  params.enrolled = *enrolment == server_key_;
+  return params;
+}
+
+Result<void> ClientDaemon::open_status() {
   auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-client",
                                         [this](const nlohmann::json& request) { return answer(request); });
   if (!socket) return socket.error();
   socket_ = std::move(*socket);
-  if (settings_.http) {
-    auto http = ops::HttpServer::open(loop_.io(), *settings_.http, pages());
-    if (!http) return http.error();
-    http_ = std::move(*http);
-  }
-  auto cache = load_network();
-  if (auto ok = open_data_ports(cache); !ok) return ok;
+  if (!settings_.http) return {};
+  auto http = ops::HttpServer::open(loop_.io(), *settings_.http, pages());
+  if (!http) return http.error();
+  http_ = std::move(*http);
+  return {};
+}
+
+Result<void> ClientDaemon::open_link() {
   auto link = os::NetlinkLink::open(tap_->name());
   if (!link) return link.error();
   link_ = std::move(*link);
@@ -196,22 +230,10 @@ Result<void> ClientDaemon::prepare() {
   monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
     if (monitor_->drain()) settle_.arm(os::now() + kSettle);
   });
+  return {};
+}
 
-  node::ClientParams params;
-  params.peers.self = std::move(*identity);
-  params.peers.aeads = offered_aeads(settings_.aead);
-  params.peers.relay_for_others = settings_.relay;
-  params.peers.first_handshake_number = *numbers;
-  params.key = std::move(*key);
-  params.name = settings_.name;
-  params.version = settings_.version;
-  params.device = tap_->name();
-  params.data_port = udp_->local_port();
-  params.offloads = offloads_in_use();
-  params.enrolled = *enrolment == server_key_;
-  params.cache = std::move(cache);
-  node_.emplace(std::move(params), *port_, rng_, published_);
-
+void ClientDaemon::make_server_link() {
   server_.emplace(loop_.io(), settings_.servers,
                   ServerLink::Handlers{[this](const Endpoint& server, std::vector<IpAddress> all) {
                                          act(node_->on_connected(server, std::move(all), os::now()));
@@ -226,7 +248,6 @@ Result<void> ClientDaemon::prepare() {
                                          tell_waiting();
                                        },
                                        [this] { relay_stream(); }});
-  return start_workers();
 }
 
 Result<void> ClientDaemon::open_data_ports(const std::optional<NetworkCache>& cache) {
