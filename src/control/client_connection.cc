@@ -212,7 +212,8 @@ ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
     refuse({"the server did not answer within 10 seconds"}, out);
   } else if (now >= last_received_ + kDeadAfter) {
     refuse({"the server has not been heard for 35 seconds"}, out);
-  } else if (welcomed_ && now >= last_sent_ + kPingAfter) {
+  } else if (welcomed_ && now >= ping_at()) {
+    last_ping_ = now;
     send(wire::Ping{}, out, now);
   }
   return out;
@@ -221,7 +222,12 @@ ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
 Instant ClientConnection::next_deadline() const {
   if (ended_) return kNever;
   if (!welcomed_) return started_ + kAdmitWithin;
-  return std::min(last_sent_ + kPingAfter, last_received_ + kDeadAfter);
+  return std::min(ping_at(), last_received_ + kDeadAfter);
+}
+
+// What this end sends, as what it relays, is answered by nobody: a server that is not heard is asked as well.
+Instant ClientConnection::ping_at() const {
+  return std::min(last_sent_, std::max(last_received_, last_ping_)) + kPingAfter;
 }
 
 void ClientConnection::send(const wire::ControlMessage& message, Outputs& out, Instant now) {

@@ -16,7 +16,7 @@
 
 namespace eps::control {
 
-inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // of sending nothing
+inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // of sending or hearing nothing
 inline constexpr Duration kDeadAfter = std::chrono::seconds(35);    // of receiving nothing
 inline constexpr Duration kAdmitWithin = std::chrono::seconds(10);  // from start() to Welcome
 
@@ -96,6 +96,7 @@ class ClientConnection {
   void on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now);
   void send(const wire::ControlMessage& message, Outputs& out, Instant now);
   void refuse(Refused why, Outputs& out);
+  Instant ping_at() const;
 
   ClientParams params_;
   MemberList members_;
@@ -112,6 +113,7 @@ class ClientConnection {
   bool ended_ = false;
   Instant started_{};
   Instant last_sent_{};
+  Instant last_ping_{};
   Instant last_received_{};  // a whole message that opened, not any bytes
 };
 

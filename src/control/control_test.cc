@@ -403,6 +403,15 @@ TEST_F(ControlTest, ASilentServerIsGivenUp) {
   EXPECT_THAT(a.refused->sentence, HasSubstr("35 seconds"));
 }
 
+TEST_F(ControlTest, WhatIsOnlySentDoesNotMakeTheServerSeemDead) {
+  TestClient& a = join("a");
+  for (int i = 0; i < 20; ++i) {
+    take(a, a.connection->relay({Bytes(100)}, now_));
+    advance(seconds(5));
+  }
+  EXPECT_TRUE(a.connected());
+}
+
 TEST_F(ControlTest, ASilentClientIsGoneAfterAWhile) {
   TestClient& a = join("a");
   TestClient& b = join("b");
