@@ -145,9 +145,11 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
     }
   }
   udp_.open(kServerRelay);
-  bind_.begin(self_->id, welcome.bind_key.clone(), {server_->ip, welcome.data_port}, other, now);
+  const Endpoint data{server_->ip, welcome.data_port};
   relay_tag_ = welcome.relay_tag;
-  relay_by(ServerRelay::inside, now);
+  // Before the bind is asked: once it has been, the server may relay to us under the new tag.
+  peers_.set_relay(data, relay_tag_, ServerRelay::inside, now);
+  bind_.begin(self_->id, welcome.bind_key.clone(), data, other, now);
   bind_awaited_since_ = now;
   announce(out, now);
 }
