@@ -298,6 +298,7 @@ bool PathFinder::reset(Instant now) {
   path_.reset();
   due_.clear();
   next_round_ = challenge_ends_ = round_began_ = kNever;
+  round_ = 0;
   challenger_.reset();
   unanswered_ = 0;
   doubted_ = false;
