@@ -82,7 +82,7 @@ void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
 void FrameSender::flush() {
   if (!runs_.empty()) {
     const std::size_t sent = udp_.send(runs_);
-    if (sent < runs_.size()) counters_.drop(Drop::congested, runs_.size() - sent);
+    if (sent < runs_.size()) counters_.drop(Drop::congested, ports::segments_of(std::span(runs_).subspan(sent)));
   }
   runs_.clear();
   used_ = kept_ = 0;

@@ -71,7 +71,7 @@ void Forwarder::flush(Instant now) {
       return std::accumulate(from, to, std::size_t{0}, [](std::size_t n, const auto& d) { return n + d.bytes.size(); });
     };
     share.on_sent(bytes(at, at + sent), bytes(at + sent, end), now);
-    if (sent < end - at) counters_.drop(Drop::congested, static_cast<std::uint64_t>(end - at - sent));
+    counters_.drop(Drop::congested, ports::segments_of({at + sent, end}));
     at = end;
   }
   out_.clear();

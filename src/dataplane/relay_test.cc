@@ -20,8 +20,7 @@ class SlowUdp final : public ports::UdpPort {
       if (d.bytes.size() > room) break;  // full: it and all after it are lost
       room -= d.bytes.size();
       ++taken;
-      const std::size_t n = (d.bytes.size() + d.segment_size - 1) / d.segment_size;
-      passed[wire::parse_relay_header(d.bytes)->member] += n;
+      passed[wire::parse_relay_header(d.bytes)->member] += ports::segments_of(d);
       bytes += d.bytes.size();
     }
     return taken;

@@ -33,6 +33,15 @@ struct TxDatagram {
   bool bulk = false;               // lost while the way out is congested, when what keeps conduits up still finds room
 };
 
+inline std::size_t segments_of(const TxDatagram& run) {
+  return run.segment_size == 0 ? 1 : (run.bytes.size() + run.segment_size - 1) / run.segment_size;
+}
+inline std::size_t segments_of(std::span<const TxDatagram> runs) {
+  std::size_t n = 0;
+  for (const TxDatagram& run : runs) n += segments_of(run);
+  return n;
+}
+
 // What one TxDatagram may hold (Linux: UDP_MAX_SEGMENTS was 64 until 6.9; a UDP payload over IPv4 ends at 65,507).
 inline constexpr std::size_t kMaxSegments = 64;
 inline constexpr std::size_t kMaxUdpPayload = 65507;
