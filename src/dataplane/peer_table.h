@@ -63,9 +63,12 @@ struct RelayHop {
 struct RelayMember {
   MemberId id;
   std::uint32_t tag = 0;
-  Endpoint endpoint;                   // bound by an authenticated request, or the member's direct path
+  Endpoint endpoint;                   // bound by an authenticated request, or the member's direct path; or none yet
   ports::SocketId socket = 0;          // of the relay
   std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
+  bool inside = false;                 // it gets what is for it in its control connection
+  Endpoint to() const { return inside ? stream_endpoint(id) : endpoint; }
+  // By either way: it sends by the new one before the relay has heard that it changed.
   bool sends_from(const Endpoint& from) const { return from == endpoint || from == stream_endpoint(id); }
 };
 

@@ -45,7 +45,7 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   const auto tag = table.tag_of.find(header->member);
   if (tag == table.tag_of.end()) return Drop::no_peer;
   const RelayMember& destination = table.by_tag.at(tag->second);
-  FairShare& share = share_of(destination.endpoint);
+  FairShare& share = share_of(destination.to());
   if (!share.admit(sender->second.id, datagram.size(), now)) return Drop::congested;
   wire::put_relay_header(datagram.data(), {sender->second.id, destination.tag});
   sender->second.counters->forwarded(1, datagram.size());
@@ -89,10 +89,11 @@ void Forwarder::put_least_first(std::ptrdiff_t begin, std::ptrdiff_t end) {
 }
 
 void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::size_t sent_before) {
+  const Endpoint endpoint = to.to();
   if (!out_.empty()) {
     ports::TxDatagram& last = out_.back();
     const bool adjacent =
-        last.bytes.data() + last.bytes.size() == datagram.data() && last.to == to.endpoint && last.socket == to.socket;
+        last.bytes.data() + last.bytes.size() == datagram.data() && last.to == endpoint && last.socket == to.socket;
     const bool whole = last.bytes.size() % last.segment_size == 0;  // no shorter segment has ended the run
     if (adjacent && whole && datagram.size() <= last.segment_size &&
         last.bytes.size() / last.segment_size < ports::kMaxSegments &&
@@ -101,7 +102,7 @@ void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::size_t sent
       return;
     }
   }
-  out_.push_back({to.endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket, true});
+  out_.push_back({endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket, true});
   sent_before_.push_back(sent_before);
 }
 

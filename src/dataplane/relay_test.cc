@@ -113,6 +113,8 @@ TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
   };
   EXPECT_EQ(forward(endpoint(1)), Drop::none);
   EXPECT_EQ(forward(stream_endpoint({1})), Drop::none);
+  table_.by_tag[1].inside = true;
+  EXPECT_EQ(forward(endpoint(1)), Drop::none) << "which is back on UDP and has not been heard to say so";
   EXPECT_EQ(forward(endpoint(2)), Drop::unauthorised);
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
 }
@@ -141,7 +143,7 @@ TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
   StreamPort port(
       udp_, [] {}, [] {});
   port.open({4});
-  table_.by_tag[4].endpoint = stream_endpoint({4});
+  table_.by_tag[4].inside = true;
   Forwarder forwarder(port, counters_);
   std::size_t to_stream = 0;
   for (int ms = 0; ms < 2000; ++ms) {

@@ -181,8 +181,7 @@ void ServerNode::publish() {
   auto table = std::make_shared<dataplane::RelayTable>();
   for (const auto& [id, bound] : bound_) {
     const bool inside = bound.here || !bound.endpoint.valid();
-    const Endpoint at = inside ? dataplane::stream_endpoint(id) : bound.endpoint;
-    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, at, 0, bound.counters});
+    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, 0, bound.counters, inside});
     table->tag_of.emplace(id, bound.tag);
   }
   published_.publish(std::move(table));
