@@ -107,6 +107,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     if (changed && peer.handshake) peer.handshake->retry_at = now;
     if (left && peer.current && !peer.handshake) start_handshake(peer, now);
   }
+  take_early(now);
   on_deadline(now);
 }
 

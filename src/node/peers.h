@@ -108,6 +108,8 @@ class Peers {
   void respond(Peer& peer, const Arrival& arrival, Instant now);
   void on_response(const Arrival& arrival, ByteView datagram, Instant now);
   void on_cookie_reply(ByteView datagram, Instant now);
+  void keep_for_later(const Arrival& arrival, ByteView datagram, Instant now);
+  void take_early(Instant now);
   bool under_load(Instant now);
   void start_handshake(Peer& peer, Instant now);
   void send_initiation(Peer& peer, int attempt, Instant now);
@@ -150,6 +152,13 @@ class Peers {
 
   std::optional<NetworkInfo> network_;
   Member self_;
+  // Of a key that is no member's yet.
+  struct EarlyInitiation {
+    Arrival arrival;
+    Bytes datagram;
+    Instant since;
+  };
+  std::vector<EarlyInitiation> early_;
   dataplane::RelayHop server_;         // by UDP
   dataplane::RelayHop server_inside_;  // in the control connection
   ServerRelay server_by_ = ServerRelay::none;

@@ -19,6 +19,7 @@ namespace {
 // Initiations per second beyond which a direct sender must first prove its address with a cookie.
 constexpr int kLoadLimit = 100;
 constexpr std::size_t kMaxRetired = 4;
+constexpr std::size_t kMaxEarly = 16;
 }  // namespace
 
 void Peers::start_handshake(Peer& peer, Instant now) {
@@ -75,7 +76,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   const auto request = responder.read(initiation->noise);
   if (!request) return counters_.drop(Drop::bad_tag);
   Peer* peer = find_key(request->initiator);
-  if (peer == nullptr) return counters_.drop(Drop::no_peer);
+  if (peer == nullptr) return keep_for_later(arrival, datagram, now);
   if (request->number <= peer->last_number) {
     // Another copy of the newest one, which came by another way or was sent again.
     const bool again = request->number == peer->last_number && peer->unconfirmed &&
@@ -109,6 +110,23 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
 
   peer->response = wire::make_response(local_index, initiation->sender, noise);
   respond(*peer, arrival, now);
+}
+
+// Who has just joined may be told of us before we are told of it.
+void Peers::keep_for_later(const Arrival& arrival, ByteView datagram, Instant now) {
+  if (early_.size() >= kMaxEarly) return counters_.drop(Drop::no_peer);
+  early_.push_back({arrival, Bytes(datagram.begin(), datagram.end()), now});
+}
+
+// There are new members.
+void Peers::take_early(Instant now) {
+  for (const EarlyInitiation& early : std::exchange(early_, {})) {
+    if (now - early.since > kHandshakeRetry.front()) {
+      counters_.drop(Drop::no_peer);
+    } else {
+      on_initiation(early.arrival, early.datagram, now);
+    }
+  }
 }
 
 // By the way the initiation came.

@@ -70,6 +70,23 @@ TEST_P(Sim, WhatIsSentToAMemberThatHasJustJoinedIsNotLost) {
   }
 }
 
+// Who joins a moment after others is told of them before they are told of it, and begins handshakes at once.
+TEST_P(Sim, AHandshakeThatIsAheadOfTheMemberListIsAnswered) {
+  World world(options(6));
+  for (int c = 0; c < 6; ++c) {
+    world.start_client(c);
+    world.run_for(milliseconds(3));
+  }
+  for (int i = 0; i < 500; ++i) {
+    for (int c = 0; c < 6; ++c) world.send_frame(c, -1);
+    world.run_for(milliseconds(1));
+  }
+  ASSERT_TRUE(world.all_admitted());
+  for (int c = 0; c < 6; ++c) {
+    EXPECT_FALSE(world.client(c).status(world.clock().now()).drops.contains("no_peer")) << c;
+  }
+}
+
 TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   World world(options(3));
   world.block_udp(0, 1, true);
