@@ -155,9 +155,7 @@ void Peers::on(dataplane::NeedSession& need, Instant now) {
 }
 
 void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
-  Peer* peer = find(confirmed.peer);
-  if (peer == nullptr || !peer->unconfirmed || peer->unconfirmed->local_index() != confirmed.local_index) return;
-  install(*peer, std::exchange(peer->unconfirmed, nullptr), now);
+  if (Peer* peer = find(confirmed.peer)) confirm(*peer, confirmed.local_index, now);
 }
 
 // Its sender seals for a session that we lost when this program was started anew. An initiation repairs that in one
@@ -201,6 +199,8 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
   Peer* peer = find(control.peer);
   const auto message = mesh::decode_path_message(control.bytes);
   if (peer == nullptr || !message) return counters_.drop(Drop::malformed);
+  // Another worker may have taken the first datagram of the session, and not have told of it yet.
+  confirm(*peer, control.local_index, now);
   std::visit([&](const auto& m) { on(m, *peer, control.arrival, now); }, *message);
   probe(*peer, now);
 }

@@ -113,6 +113,7 @@ class Peers {
   bool under_load(Instant now);
   void start_handshake(Peer& peer, Instant now);
   void send_initiation(Peer& peer, int attempt, Instant now);
+  void confirm(Peer& peer, std::uint32_t local_index, Instant now);
   void install(Peer& peer, std::shared_ptr<session::Session> session, Instant now);
   // Sending.
   enum class Spread { best, every };

@@ -3,7 +3,7 @@
 //   initiator                                    responder
 //   start_handshake, send_initiation  ------->   on_initiation: session `unconfirmed`
 //   on_response: install as `current` <-------   response, by the way the initiation came
-//   waiting frames, probes            ------->   first one opens: on(SessionConfirmed): install as `current`
+//   waiting frames, probes            ------->   first one opens: confirm(): install as `current`
 //
 // An initiation leaves by every way at once (relay and all candidates), and again after a while. Until the session is
 // confirmed every copy is answered with the same response, by the way it came: the way back may be barred where the way
@@ -173,6 +173,12 @@ void Peers::on_cookie_reply(ByteView datagram, Instant now) {
     return counters_.drop(Drop::bad_tag);
   }
   send_initiation(*peer, peer->handshake->attempt, now);
+}
+
+// The initiator uses the session that it was answered with.
+void Peers::confirm(Peer& peer, std::uint32_t local_index, Instant now) {
+  if (!peer.unconfirmed || peer.unconfirmed->local_index() != local_index) return;
+  install(peer, std::exchange(peer.unconfirmed, nullptr), now);
 }
 
 // Makes `session` the one to seal with. The one before goes on opening what is in flight.
