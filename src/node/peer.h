@@ -94,7 +94,7 @@ struct Peer {
   std::uint32_t tag_from_peer = 0;                                   // its offer to relay for us; 0: none
   std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it
   std::shared_ptr<Counters> relayed = std::make_shared<Counters>();  // for it
-  Instant needed_at{};                                               // when it last served us as a relay
+  Instant needed_at{};  // when a frame last had to wait for it, or it last served us as a relay
 };
 
 }  // namespace eps::node

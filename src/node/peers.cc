@@ -149,6 +149,8 @@ void Peers::on(dataplane::NeedSession& need, Instant now) {
     peer->waiting_bytes += need.frame.size();
     peer->waiting.push_back({std::move(need.frame), need.meta});
   }
+  peer->needed_at = now;
+  peer->tick_at = std::min(peer->tick_at, now + kTick);
   const bool sealing = peer->current && peer->current->may_send(now);
   if (sealing && route(*peer).ready()) return flush_waiting(*peer, now);
   if (!peer->handshake && !sealing) start_handshake(*peer, now);
@@ -261,7 +263,8 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
 void Peers::probe(Peer& peer, Instant now) {
   if (!peer.current) return;
   // Either way: who only receives has to help in the search as well.
-  const bool flows = now - std::max(peer.activity->sent_at(), peer.activity->received_at()) < kActiveFor;
+  const Instant last = std::max({peer.activity->sent_at(), peer.activity->received_at(), peer.needed_at});
+  const bool flows = now - last < kActiveFor;
   const auto pings = peer.path.take_due(now, flows);
   for (const mesh::Ping& ping : pings) send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
