@@ -22,10 +22,13 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
       network_ == network && self_.id == self.id && self_.mac == self.mac && self_.address == self.address;
   network_ = network;
   self_ = self;
-  if (!began_) began_ = now;
   if (!same) {
+    began_ = now;
     for (auto& [id, peer] : peers_) forget_sessions(peer, now);
     peers_.erase(self.id);
+    for (auto& [id, peer] : peers_) {
+      if (!peer.waiting.empty()) start_handshake(peer, now);
+    }
     dirty_ = true;
   }
   on_deadline(now);

@@ -176,7 +176,7 @@ class Peers {
   std::uint64_t next_number_;
   bool dirty_ = true;
   std::vector<std::string> notes_;
-  std::optional<Instant> began_;  // when this node first knew itself
+  std::optional<Instant> began_;  // when this node last became who it is
   Instant load_window_began_{};
   int load_count_ = 0;
 };
