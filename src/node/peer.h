@@ -93,6 +93,7 @@ struct Peer {
 
   std::uint32_t tag_from_peer = 0;                                   // its offer to relay for us; 0: none
   std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it
+  std::optional<Way> offered_by;                                     // the direct path by which it was last told of it
   std::shared_ptr<Counters> relayed = std::make_shared<Counters>();  // for it
   Instant needed_at{};  // when a frame last had to wait for it, or it last served us as a relay
 };

@@ -97,7 +97,7 @@ class Peers {
   void run_guess(Peer& peer, Instant now);
   void close_sides(Peer& peer, Instant now);
   // Relays.
-  void offer_relaying(Peer& peer, Instant now);
+  void offer_relaying(Instant now);
   void seek_relays(Peer& peer, Instant now);
   bool server_relays() const { return server_by_ != ServerRelay::none; }
   void refresh_relays(Instant now);

@@ -48,7 +48,10 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   // A rekey goes along the path in use; only when that does not answer, every way is tried.
   const bool rekey = attempt == 0 && peer.current && peer.path.direct();
   send_unsealed(peer, datagram, rekey ? Spread::best : Spread::every);
-  if (attempt > 0 && !server_relays()) ask_others_for(peer, now);
+  if (attempt > 0 && !server_relays()) {
+    ask_others_for(peer, now);
+    seek_relays(peer, now);
+  }
 }
 
 bool Peers::under_load(Instant now) {
@@ -192,6 +195,9 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   }
   const bool first = peer.retired.empty();
   peer.current = std::move(session);
+  // The peer may have been started anew and know of no offer.
+  while (params_.relay_for_others && peer.tag_for_peer == 0) peer.tag_for_peer = rng_.u32();
+  peer.offered_by.reset();
   peer.session_began = now;
   peer.tick_at = std::min(peer.tick_at, now + kTick);
   dirty_ = true;
@@ -201,7 +207,6 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   if (peer.current->initiator()) peer.path.ask(now);
   if (first || !peer.path.direct()) peer.path.begin(now);
   probe(peer, now);
-  offer_relaying(peer, now);
   refresh_relays(now);
 }
 

@@ -6,6 +6,9 @@
 #include "node/peers.h"
 
 namespace eps::node {
+namespace {
+constexpr Duration kOfferAgain = std::chrono::seconds(5);
+}  // namespace
 
 std::optional<dataplane::RelayHop> Peers::hop_of(MemberId relay) const {
   if (relay == kServerRelay) {
@@ -37,11 +40,15 @@ void Peers::refresh_relays(Instant now) {
   }
 }
 
-void Peers::offer_relaying(Peer& peer, Instant now) {
+// To each peer that serves() has an entry for, once that is published: at its first direct path in a session, and again
+// when the path changes, as the one before may have been lost with the path.
+void Peers::offer_relaying(Instant now) {
   if (!params_.relay_for_others) return;
-  while (peer.tag_for_peer == 0) peer.tag_for_peer = rng_.u32();
-  dirty_ = true;
-  send_control(peer, mesh::OfferMessage{peer.tag_for_peer}, now);
+  for (auto& [id, peer] : peers_) {
+    if (!peer.current || !peer.path.direct() || peer.offered_by == peer.path.path()) continue;
+    peer.offered_by = peer.path.path();
+    send_control(peer, mesh::OfferMessage{peer.tag_for_peer}, now);
+  }
 }
 
 void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Instant now) {
@@ -57,7 +64,9 @@ void Peers::seek_relays(Peer& peer, Instant now) {
   for (auto& [id, other] : peers_) {
     if (id == peer.member.id || !other.member.relays) continue;
     if (++asked > kMaxMemberRelays) return;
-    if (!other.current && !other.handshake) start_handshake(other, now);
+    // A new session brings the offer again, if the one that came with this was lost.
+    const bool missing = other.tag_from_peer == 0 && other.path.direct() && now - other.session_began > kOfferAgain;
+    if (!other.handshake && (!other.current || missing)) start_handshake(other, now);
   }
 }
 

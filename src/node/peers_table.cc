@@ -16,6 +16,7 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   peer.retired.clear();
   peer.handshake.reset();
   peer.tag_from_peer = peer.tag_for_peer = 0;
+  peer.offered_by.reset();
   peer.path.reset(now);
   peer.guess.reset();
   close_sides(peer, now);
@@ -112,6 +113,7 @@ void Peers::publish_if_dirty(Instant now) {
     std::for_each(peer.retired.begin(), peer.retired.end(), receive);
   }
   published_.publish(std::move(table));
+  offer_relaying(now);
   // A way that has just opened is what these waited for.
   for (auto& [id, peer] : peers_) {
     if (!peer.waiting.empty() && peer.current) flush_waiting(peer, now);

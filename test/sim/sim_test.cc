@@ -460,6 +460,33 @@ TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
   EXPECT_EQ(*why->peer.relay, world.client(0).members().find_name("c2")->id);
 }
 
+// The offers to relay went with the sessions in which they were made: new sessions bring new ones.
+TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
+  WorldOptions o = options(3);
+  o.relays = {2};
+  World world(o);
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  world.run_for(seconds(6));
+  world.stop_server();
+  for (const int c : {2, 0, 1}) {
+    world.stop_client(c);
+    world.start_client(c);
+  }
+  const auto talks = [&] {
+    const std::uint64_t there = world.send_frame(0, 1);
+    const std::uint64_t back = world.send_frame(1, 0);
+    world.run_for(milliseconds(100));
+    return world.delivered(there, 1) && world.delivered(back, 0);
+  };
+  const Instant until = world.clock().now() + seconds(20);
+  while (!talks() && world.clock().now() < until) {
+  }
+  EXPECT_LT(world.clock().now(), until);
+  for (int i = 0; i < 600; ++i) EXPECT_TRUE(talks()) << i;
+}
+
 // Without --relay nobody forwards for others.
 TEST_P(Sim, WhoWasNotAskedToRelayDoesNot) {
   World world(options(3));
