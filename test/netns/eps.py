@@ -146,8 +146,8 @@ class Client(Daemon):
         self.wait_status(lambda s: any(p["name"] == other.name and p["path"] == path for p in s["peers"]),
                          f"{path} path to {other.name}", timeout)
 
-    def ping(self, other, count=3, interval=0.1, *options):
-        return self.host.ping(other.address, count, interval, *options)
+    def ping(self, other, count=3, interval=0.1, **options):
+        return self.host.ping(other.address, count, interval, **options)
 
     def restart(self):
         self.start().wait_joined()

@@ -18,16 +18,20 @@ import ctypes
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 PREFIX = "epst-"
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
 FIGURES = []  # what was measured; conftest.py prints it at the end, also of tests that passed
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -139,12 +143,13 @@ class Host:
         s.settimeout(10)
         return s
 
-    def ping(self, target, count=3, interval=0.1, *options):
-        """How many of `count` echo requests were answered."""
-        out = self.run("ping", "-n", "-c", count, "-i", interval, "-W", 1, *options, target, check=False,
-                       timeout=count * (interval + 1) + 5)
-        found = re.search(r"(\d+) received", out)
-        return int(found.group(1)) if found else 0
+    def ping(self, target, count=3, interval=0.1, **options):
+        """How many of `count` echo requests were answered, the last of them within a second."""
+        echo = Echo(self, target, **options)
+        for n in range(count):
+            time.sleep(interval if n else 0)
+            echo.send()
+        return echo.finish()
 
     def drop(self, rule):
         """Drops what an nftables expression matches, in the output hook: "ip daddr 10.77.0.2 udp"."""
@@ -155,16 +160,67 @@ class Host:
         self.run("nft", "delete table inet lab")
 
 
+class Echo:
+    """Echo requests of one host to an address, sent and collected one by one. ping(8) waits for its last answer no
+    longer than for an interval once it has had one, and a busy computer may stand still for longer than that."""
+
+    def __init__(self, host, address, size=56, pattern=b"\0", df=False):
+        self.sent, self.answered = [], {}  # sequence number: when
+        host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 0")
+        v6 = ":" in address
+        self.request, family, protocol = (128, socket.AF_INET6, socket.IPPROTO_ICMPV6) if v6 else (
+            8, socket.AF_INET, socket.IPPROTO_ICMP)
+        self.socket = host.socket(family, socket.SOCK_DGRAM, protocol)
+        self.socket.setblocking(False)
+        if df:
+            level, option = (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if v6 else (socket.IPPROTO_IP, IP_MTU_DISCOVER)
+            self.socket.setsockopt(level, option, PMTUDISC_DO)
+        with inside(host.namespace):  # of which a link-local address may name an interface
+            self.address = socket.getaddrinfo(address, None, family, socket.SOCK_DGRAM)[0][4]
+        self.payload = (pattern * size)[:size]
+
+    def send(self):
+        header = struct.pack("!BBHHH", self.request, 0, 0, 0, len(self.sent))
+        self.sent.append(time.monotonic())
+        with contextlib.suppress(OSError):  # no route for the moment, or no room in the interface's queue
+            self.socket.sendto(header + self.payload, self.address)
+
+    def collect(self):
+        """What has been answered by now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                answer = self.socket.recv(100)
+                self.answered.setdefault(struct.unpack_from("!H", answer, 6)[0], time.monotonic())
+
+    def finish(self):
+        """How many were answered, the last of them within a second."""
+        end = time.monotonic() + 1
+        self.collect()
+        while len(self.answered) < len(self.sent) and time.monotonic() < end:
+            select.select([self.socket], [], [], max(0, end - time.monotonic()))
+            self.collect()
+        return len(self.answered)
+
+
 class Pinger:
     """Pings all the time, to see whether anything is ever lost."""
 
     def __init__(self, host, target, interval=0.05):
-        self.process = host.spawn("ping", "-n", "-i", interval, "-W", 1, target)
+        self.echo, self.interval, self.running = Echo(host, target), interval, True
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while self.running:
+            self.echo.send()
+            time.sleep(self.interval)
+            self.echo.collect()
 
     def stop(self):
         """(sent, received)"""
-        self.process.stop(signal.SIGINT)
-        return tuple(map(int, re.search(r"(\d+) packets transmitted, (\d+) received", self.process.output()).groups()))
+        self.running = False
+        self.thread.join()
+        return len(self.echo.sent), self.echo.finish()
 
 
 class Lab:

@@ -81,8 +81,7 @@ def test_two_without_udp(network):
     assert sent == came
     pings, answers = beside.stop()
     print(f"100 MB over TCP in {seconds:.1f} s; {answers} of {pings} pings to the same member answered meanwhile")
-    # The last answer may still be on its way when the pinger is stopped.
-    assert answers >= (pings - 1) * 0.8
+    assert answers >= pings * 0.8
     assert over_tcp(a, b) and over_tcp(b, a)
     assert all(m["online"] for m in network.the_server.members().values()), "their control messages got through"
 
@@ -113,7 +112,7 @@ def test_udp_comes_and_goes(network):
     a.wait_status(lambda s: not s["relay_over_tcp"], "is back on UDP", 10)
     a.wait_path(b, "direct", 20)
     sent, received = pinger.stop()
-    assert sent - received <= 1, "from TCP to UDP nothing is lost"
+    assert sent == received, "from TCP to UDP nothing is lost"
     pinger = Pinger(a.host, b.address, 0.1)
     time.sleep(4)
     host.drop("meta l4proto udp")

@@ -15,7 +15,7 @@ import socket
 import time
 
 import pytest
-from lab import sh
+from lab import sh, wait_until
 from nat_lab import NatLab
 
 SCENARIO = pathlib.Path(os.environ["EPS_BIN"]).parents[1] / "test/sim/eps_sim_nat_scenario"
@@ -138,11 +138,9 @@ class Real:
         for host in filter(None, (self.router, provider)):
             for name in "udp_timeout", "udp_timeout_stream":
                 host.run("sysctl", "-qw", f"net.netfilter.nf_conntrack_{name}={TIMEOUT}")
-        # Who is neighbour of whom is found out before, so that nothing waits for it.
-        for host in "ab":
-            assert self.hosts[host].ping(self.address("x"), 1) == 1
-            assert self.hosts["x"].ping(self.address("y"), 1) == 1
-            assert self.hosts[host].ping(self.address("b" if host == "a" else "a"), 1) == 1
+        # Who is neighbour of whom is found out before, so that nothing waits for it, nor for a cable that comes up.
+        for host, other in "ax", "bx", "xy", "ab", "ba":
+            wait_until(lambda: self.hosts[host].ping(self.address(other), 1) == 1, f"{host} reaches {other}")
         self.sockets, self.seen, self.number = {}, {}, 0
 
     def address(self, name):
@@ -195,7 +193,7 @@ def compare(lab, kind, script):
     simulated = sh("sh", "-c", 'printf "%s\n" "$1" | "$2" "$3"', "sh", "\n".join(script), SCENARIO, kind).splitlines()
     assert len(simulated) == len(script)
     real = Real(lab, kind)
-    known = {}
+    known, chance = {}, set()
     for number, (line, there) in enumerate(zip(script, simulated)):
         here = real.run(line, arrives=there[0] not in "-l")
         what = f"{kind}, step {number}, {line}: the simulation says {there}, the kernel {here}"
@@ -203,10 +201,14 @@ def compare(lab, kind, script):
         if ":" in there:
             # Ports that are given at random differ, but what is one port here is one port there.
             ports = [int(result.rpartition(":")[2]) for result in (here, there)]
-            assert known.setdefault(("here", ports[0]), ports[1]) == ports[1], what
-            assert known.setdefault(("there", ports[1]), ports[0]) == ports[0], what
             sender = int(line.split()[1].rpartition(":")[2])
-            assert (ports[0] == sender) == (ports[1] == sender), what
+            alike = (known.setdefault(("here", ports[0]), ports[1]) == ports[1] and
+                     known.setdefault(("there", ports[1]), ports[0]) == ports[0] and
+                     (ports[0] == sender) == (ports[1] == sender))
+            # Of ports drawn at random two may be equal by chance; a NAT that gives equal ones does it again and again.
+            if not alike and kind == "random":
+                chance.add(ports[1])
+            assert alike or len(chance) == 1, what
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_eps_graph_shows_what_is_now(network):
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
     assert "tooltip=\"a → b" in server.eps("graph")
-    assert a.ping(b, 50, 0.02, "-s", 1000) == 50
+    assert a.ping(b, 50, 0.02, size=1000) == 50
     nodes, edges = rendered(server.eps("graph"))
     tooltip = next(e["tooltip"] for _, _, e in edges if "→" in e.get("tooltip", ""))
     sent = re.search(r"a → b  (\S+) kB, (\S+) kB/s", tooltip)

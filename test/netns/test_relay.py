@@ -57,7 +57,7 @@ def test_they_stay_relayed_and_say_why(apart):
 def test_relay_cannot_be_read(apart, network):
     server, a, b = apart
     with Sniffer(network) as seen:
-        assert a.ping(b, 5, 0.1, "-p", "45505321") == 5  # "EPS!"
+        assert a.ping(b, 5, 0.1, pattern=b"EPS!") == 5
     relayed = list(seen.datagrams(a.host.v4, server.host.v4, TYPE_RELAY))
     assert len(relayed) >= 5
     for frame in seen.frames:
@@ -68,7 +68,7 @@ def test_full_frames_fit_the_relay(apart, network):
     """The default MTU leaves room for the relay's envelope: nothing is fragmented on an underlay of 1500."""
     _, a, b = apart
     with Sniffer(network) as seen:
-        assert a.ping(b, 5, 0.1, "-s", 1372, "-M", "do") == 5
+        assert a.ping(b, 5, 0.1, size=1372, df=True) == 5
     assert not [f for f in seen.frames if f[12:14] == b"\x08\x00" and (f[20] & 0x3f or f[21])]
 
 
@@ -140,7 +140,7 @@ def test_a_member_relays_when_the_server_is_gone(network):
     wait_until(by_c, "a goes by c", 60)
     wait_until(lambda: a.ping(b, 1) == 1, "b answers by c", 30)
     with Sniffer(network) as seen:
-        assert a.ping(b, 10, 0.1, "-p", "45505321") == 10
+        assert a.ping(b, 10, 0.1, pattern=b"EPS!") == 10
     assert len(list(seen.datagrams(a.host.v4, c.host.v4, TYPE_RELAY))) >= 10
     for frame in seen.frames:
         assert b"EPS!EPS!" not in frame

@@ -14,9 +14,9 @@ import time
 
 import pytest
 from eps import PATIENCE
-from lab import FIGURES
+from lab import FIGURES, Echo
 from nat_lab import NatLab
-from wire import Echo, Stream
+from wire import Stream
 
 HEAD = "| What happens | Interruption | Stall, a to b | Stall, b to a |"
 STALL = 6 * PATIENCE  # longest that a stream may get nothing; far above what is seen, for a busy machine

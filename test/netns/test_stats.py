@@ -58,7 +58,7 @@ def test_client_counts_what_goes_through_the_interface(network):
         quiet(client)
     assert a.ping(b) == 3
     was, said = counters(a), of_status(a)
-    assert a.ping(b, 50, 0.02, "-s", SIZE) == 50
+    assert a.ping(b, 50, 0.02, size=SIZE) == 50
     now, says = counters(a), of_status(a)
     assert passed(said, says) == passed(was, now), "the counters are those of the interface"
     assert passed(said, says)[("bytes", "sent")] >= 50 * FRAME
@@ -91,7 +91,7 @@ def test_server_counts_what_it_relays(network, way):
     assert a.path_to(b) == "relayed"
     before = server.status()["traffic"]
     frames = of_status(a)
-    assert a.ping(b, 50, 0.02, "-s", SIZE) == 50
+    assert a.ping(b, 50, 0.02, size=SIZE) == 50
     after, frames = server.status()["traffic"], passed(frames, of_status(a))
     packets = after["packets_forwarded"] - before["packets_forwarded"]
     sent = frames["packets", "sent"] + frames["packets", "received"]
@@ -128,7 +128,7 @@ def test_scorecards_agree_with_the_counters(network):
         quiet(client)
     assert a.ping(b) == 3
     before = wait_until(lambda: keys(cards["a"]).get("peer.b.packets_sent") and keys(cards["a"]), "a's scorecard")
-    assert a.ping(b, 50, 0.02, "-s", SIZE) == 50
+    assert a.ping(b, 50, 0.02, size=SIZE) == 50
     says = of_status(a)
     after = wait_until(lambda: (card := keys(cards["a"]))["total.bytes_sent"] == says["bytes", "sent"] and card,
                        "all of it")
@@ -160,7 +160,7 @@ def test_one_way_loss_shows_on_the_side_that_loses(network):
     a.wait_path(b, "direct")
     b.host.run("nft", "add table inet lossy; add chain inet lossy in { type filter hook input priority 0; };"
                f"add rule inet lossy in ip saddr {a.host.v4} meta l4proto udp udp length > 1000 numgen inc mod 2 == 0 drop")
-    answered = a.ping(b, 60, 0.02, "-s", SIZE)
+    answered = a.ping(b, 60, 0.02, size=SIZE)
     assert 25 <= answered <= 35
     lost = 60 - answered
     wait_until(lambda: keys(card).get("pair.a.b.packets_lost") == lost, f"{lost} packets from a to b are lost")

@@ -1,6 +1,5 @@
 """What is seen and sent on the underlay: frames of a Lab's switch, and streams and datagrams between hosts."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -216,25 +215,3 @@ def received(s, seconds=2.0):
             if found:
                 break
     return found
-
-
-class Echo:
-    """Echo requests of one host to an address, sent and collected one by one; it never waits."""
-
-    def __init__(self, host, address):
-        self.address, self.sent, self.answered = address, [], {}  # sequence number: when
-        host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 0")
-        self.socket = host.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
-        self.socket.setblocking(False)
-
-    def send(self):
-        request = struct.pack("!BBHHH", 8, 0, 0, 0, len(self.sent))
-        self.sent.append(time.monotonic())
-        with contextlib.suppress(OSError):  # no route for the moment, or no room in the interface's queue
-            self.socket.sendto(request, (self.address, 0))
-
-    def collect(self):
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                answer = self.socket.recv(100)
-                self.answered.setdefault(struct.unpack_from("!H", answer, 6)[0], time.monotonic())
