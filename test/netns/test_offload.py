@@ -38,6 +38,7 @@ def pair(network, offload_a, offload_b, **options):
     a.wait_joined()
     b.wait_joined()
     a.wait_sees(b)
+    assert a.ping(b) == 3
     a.wait_path(b, "direct")
     return a, b
 
