@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "wire/control_messages.h"
+
 namespace eps::dataplane {
 namespace {
 constexpr std::byte kDiscardPrefix{0x01};  // 0100::/64
@@ -121,7 +123,7 @@ std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant n
   // Those that came since the last look have no time yet; they stand at the end.
   for (auto q = stream.queue.rbegin(); q != stream.queue.rend() && q->since == kNever; ++q) q->since = now;
   std::size_t taken = 0;
-  while (!stream.queue.empty() && taken < room) {
+  while (!stream.queue.empty() && taken < room && out.size() < wire::kMaxRelayedPerMessage) {
     Queued& first = stream.queue.front();
     stream.queued -= first.bytes.size();
     if (now - first.since > kMaxAge) {

@@ -67,7 +67,8 @@ class StreamPort final : public ports::UdpPort {
   void close(MemberId member);
   // The streams for which something waits.
   std::vector<MemberId> take_waiting();
-  // Takes about `room` bytes off a queue, oldest first. `too_old` counts what was dropped instead.
+  // Takes about `room` bytes off a queue, oldest first, and no more datagrams than one message may hold: ask again when
+  // that has left. `too_old` counts what was dropped instead.
   std::vector<Bytes> take(MemberId member, std::size_t room, Instant now, std::size_t& too_old);
   // Datagrams came in the control connection. Returns how many found room.
   std::size_t arrive(MemberId member, std::vector<Bytes> datagrams);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "wire/control_messages.h"
+
 namespace eps::dataplane {
 namespace {
 
@@ -105,6 +107,13 @@ TEST_F(StreamPortTest, WhatWaitedTooLongIsDropped) {
   EXPECT_EQ(too_old_, 7U);
   ASSERT_EQ(got.size(), 1U);
   EXPECT_EQ(got[0].size(), 50U);
+}
+
+TEST_F(StreamPortTest, NoMoreIsTakenThanOneMessageMayHold) {
+  port_.open({1});
+  for (std::size_t i = 0; i <= wire::kMaxRelayedPerMessage; ++i) send(stream_endpoint({1}), 10);
+  EXPECT_EQ(take({1}).size(), wire::kMaxRelayedPerMessage);
+  EXPECT_EQ(take({1}).size(), 1U);
 }
 
 TEST_F(StreamPortTest, WhatArrivesIsReceivedBesideUdp) {
