@@ -60,8 +60,9 @@ std::optional<ControlMessage> take(const proto::MemberDelta& from) {
 
 std::optional<ControlMessage> take(const proto::Relay& from) {
   Relay out;
-  if (from.datagrams_size() > static_cast<int>(kMaxRelayedPerMessage)) return std::nullopt;
   for (const std::string& datagram : from.datagrams()) {
+    // Datagrams may be lost, and that is better than the connection.
+    if (out.datagrams.size() == kMaxRelayedPerMessage) break;
     out.datagrams.emplace_back(as_view(datagram).begin(), as_view(datagram).end());
   }
   return out;
