@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "wire/control_messages.h"
 
 namespace eps::control {
 namespace {
 constexpr std::size_t kLengthSize = 2;
-}
+static_assert(wire::kMaxControlMessage + crypto::kTagSize <= Channel::kMaxFrame);
+}  // namespace
 
 std::optional<Bytes> Channel::next_frame(ByteView& received) {
   const auto take = [&](std::size_t until) {

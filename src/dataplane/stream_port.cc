@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/limits.h"
 #include "wire/control_messages.h"
+#include "wire/datagram.h"
 
 namespace eps::dataplane {
 namespace {
 constexpr std::byte kDiscardPrefix{0x01};  // 0100::/64
 constexpr std::uint16_t kStreamPort = 1;
+
+// What take() gives fits one message, where up to 4 bytes stand before each datagram and 16 before all.
+static_assert(StreamPort::kMaxTaken + 4 * wire::kMaxRelayedPerMessage + 16 <= wire::kMaxControlMessage);
+static_assert(StreamPort::kMaxDatagram <= StreamPort::kMaxTaken);
+// A frame of the largest MTU: Ethernet with two VLAN tags before it.
+static_assert(kMaxMtu + 14 + 2 * 4 + wire::kDataOverhead + wire::kRelayHeaderSize <= StreamPort::kMaxDatagram);
 }  // namespace
 
 Endpoint stream_endpoint(MemberId member) {
@@ -83,7 +91,7 @@ std::size_t StreamPort::enqueue(const ports::TxDatagram& run) {
     for (ByteView rest = run.bytes; !rest.empty();) {
       const ByteView datagram = rest.first(std::min(size, rest.size()));
       rest = rest.subspan(datagram.size());
-      all = all && stream.queued + datagram.size() <= kMaxQueued;
+      all = all && datagram.size() <= kMaxDatagram && stream.queued + datagram.size() <= kMaxQueued;
       if (!all) break;
       stream.queued += datagram.size();
       stream.queue.push_back({Bytes(datagram.begin(), datagram.end())});
@@ -122,16 +130,20 @@ std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant n
   Stream& stream = it->second;
   // Those that came since the last look have no time yet; they stand at the end.
   for (auto q = stream.queue.rbegin(); q != stream.queue.rend() && q->since == kNever; ++q) q->since = now;
+  room = std::min(room, kMaxTaken);
   std::size_t taken = 0;
-  while (!stream.queue.empty() && taken < room && out.size() < wire::kMaxRelayedPerMessage) {
+  while (!stream.queue.empty() && out.size() < wire::kMaxRelayedPerMessage) {
     Queued& first = stream.queue.front();
-    stream.queued -= first.bytes.size();
+    const std::size_t size = first.bytes.size();
     if (now - first.since > kMaxAge) {
       ++too_old;
     } else {
-      taken += first.bytes.size();
+      // A large one would wait for ever for enough room beside what else is sent, so some room is enough for one.
+      if (out.empty() ? room == 0 : taken + size > room) break;
+      taken += size;
       out.push_back(std::move(first.bytes));
     }
+    stream.queued -= size;
     stream.queue.pop_front();
   }
   return out;

@@ -30,6 +30,8 @@ class StreamPort final : public ports::UdpPort {
  public:
   static constexpr std::size_t kMaxQueued = 256 * 1024;   // bytes that wait for one stream
   static constexpr std::size_t kMaxArrived = 512 * 1024;  // bytes of one stream that wait for the worker
+  static constexpr std::size_t kMaxDatagram = 16 * 1024;  // more than the largest MTU makes
+  static constexpr std::size_t kMaxTaken = 32 * 1024;     // bytes for one control message
   static constexpr Duration kMaxAge = std::chrono::milliseconds(250);
 
   // `on_queued`: something waits for a stream; called by any thread, once until the next take_waiting(). `on_arrived`:
@@ -67,8 +69,8 @@ class StreamPort final : public ports::UdpPort {
   void close(MemberId member);
   // The streams for which something waits.
   std::vector<MemberId> take_waiting();
-  // Takes about `room` bytes off a queue, oldest first, and no more datagrams than one message may hold: ask again when
-  // that has left. `too_old` counts what was dropped instead.
+  // Takes at most `room` bytes off a queue, oldest first, or one datagram that is larger; and no more than one message
+  // may hold: ask again when that has left. `too_old` counts what was dropped instead.
   std::vector<Bytes> take(MemberId member, std::size_t room, Instant now, std::size_t& too_old);
   // Datagrams came in the control connection. Returns how many found room.
   std::size_t arrive(MemberId member, std::vector<Bytes> datagrams);

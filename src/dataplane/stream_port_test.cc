@@ -109,6 +109,45 @@ TEST_F(StreamPortTest, WhatWaitedTooLongIsDropped) {
   EXPECT_EQ(got[0].size(), 50U);
 }
 
+TEST_F(StreamPortTest, WhatNoMtuMakesIsRefused) {
+  port_.open({1});
+  EXPECT_EQ(send(stream_endpoint({1}), StreamPort::kMaxDatagram + 1), 0U);
+  EXPECT_EQ(send(stream_endpoint({1}), 60'000, 60'000), 0U);
+  EXPECT_TRUE(take({1}).empty());
+  EXPECT_EQ(send(stream_endpoint({1}), 60'000, 1500), 1U) << "a run of small ones";
+  EXPECT_EQ(send(stream_endpoint({1}), StreamPort::kMaxDatagram), 1U);
+}
+
+TEST_F(StreamPortTest, NoMoreIsTakenThanThereIsRoom) {
+  port_.open({1});
+  const auto sizes = [&](std::size_t room) {
+    std::vector<std::size_t> out;
+    for (const Bytes& datagram : take({1}, room)) out.push_back(datagram.size());
+    return out;
+  };
+  for (const std::size_t size : {900, 200, 9000, 100}) send(stream_endpoint({1}), size);
+  using Sizes = std::vector<std::size_t>;
+  EXPECT_EQ(sizes(0), Sizes());
+  EXPECT_EQ(sizes(1000), Sizes({900}));
+  EXPECT_EQ(sizes(1000), Sizes({200}));
+  EXPECT_EQ(sizes(1000), Sizes({9000})) << "or it would wait for ever";
+  EXPECT_EQ(sizes(100), Sizes({100}));
+}
+
+TEST_F(StreamPortTest, WhatIsTakenFitsAControlMessage) {
+  port_.open({1});
+  for (const std::size_t size : {32'000, 60'000, 65'500, 16'000, 16'384, 16'384, 10, 16'384}) {
+    send(stream_endpoint({1}), size);
+  }
+  for (std::size_t i = 0; i < wire::kMaxRelayedPerMessage; ++i) send(stream_endpoint({1}), 63);
+  std::size_t messages = 0;
+  for (auto got = take({1}); !got.empty(); got = take({1})) {
+    EXPECT_TRUE(wire::decode(wire::encode(wire::Relay{std::move(got)})));
+    ++messages;
+  }
+  EXPECT_EQ(messages, 4U);
+}
+
 TEST_F(StreamPortTest, NoMoreIsTakenThanOneMessageMayHold) {
   port_.open({1});
   for (std::size_t i = 0; i <= wire::kMaxRelayedPerMessage; ++i) send(stream_endpoint({1}), 10);

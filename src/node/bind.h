@@ -18,8 +18,6 @@
 
 namespace eps::node {
 
-// Of relayed datagrams in one control message: with one more, and the fields' own bytes, it keeps its limit.
-inline constexpr std::size_t kMaxRelayedRoom = 32 * 1024;
 inline constexpr Duration kBindKeepalive = std::chrono::seconds(20);
 // Without an answer: after these pauses, the last one again and again.
 inline constexpr std::array<Duration, 5> kBindRetry = {std::chrono::milliseconds(150), std::chrono::milliseconds(300),

@@ -200,7 +200,7 @@ void ClientNode::relay_here(bool here, ClientOutputs& out, Instant now) {
 ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
   std::size_t too_old = 0;
   (void)udp_.take_waiting();
-  auto datagrams = udp_.take(kServerRelay, std::min(room, kMaxRelayedRoom), now, too_old);
+  auto datagrams = udp_.take(kServerRelay, room, now, too_old);
   counters().drop(Drop::congested, too_old);
   if (!connection_) return {};
   return take(connection_->relay(std::move(datagrams), now), now);

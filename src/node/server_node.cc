@@ -133,7 +133,7 @@ std::vector<control::ConnId> ServerNode::streams_waiting() {
 ServerOutputs ServerNode::on_stream_room(control::ConnId id, std::size_t room, Instant now) {
   const MemberId member = control_.member_of(id);
   std::size_t too_old = 0;
-  auto datagrams = udp_.take(member, std::min(room, kMaxRelayedRoom), now, too_old);
+  auto datagrams = udp_.take(member, room, now, too_old);
   counters_.drop(Drop::congested, too_old);
   return carry(control_.relay(member, std::move(datagrams)), now);
 }

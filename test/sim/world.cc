@@ -244,7 +244,7 @@ void World::pump_client(int c) {
 void World::relay_stream(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
   for (bool more = true; more && k.node;) {
-    auto out = k.node->on_stream_room(node::kMaxRelayedRoom, clock_.now());
+    auto out = k.node->on_stream_room(dataplane::StreamPort::kMaxTaken, clock_.now());
     more = !out.to_server.empty();
     act(c, std::move(out));
   }
@@ -253,7 +253,7 @@ void World::relay_stream(int c) {
 void World::relay_streams() {
   for (const control::ConnId id : server_.node->streams_waiting()) {
     for (bool more = true; more;) {
-      auto out = server_.node->on_stream_room(id, node::kMaxRelayedRoom, clock_.now());
+      auto out = server_.node->on_stream_room(id, dataplane::StreamPort::kMaxTaken, clock_.now());
       more = !out.to_send.empty();
       act(std::move(out));
     }
