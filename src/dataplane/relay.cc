@@ -45,6 +45,8 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   const auto tag = table.tag_of.find(header->member);
   if (tag == table.tag_of.end()) return Drop::no_peer;
   const RelayMember& destination = table.by_tag.at(tag->second);
+  // Else its loss would pass for congestion, and hold up the others.
+  if (destination.inside && datagram.size() > StreamPort::kMaxDatagram) return Drop::oversized;
   FairShare& share = share_of(destination.to());
   if (!share.admit(sender->second.id, datagram.size(), now)) return Drop::congested;
   wire::put_relay_header(datagram.data(), {sender->second.id, destination.tag});

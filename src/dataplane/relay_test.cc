@@ -170,5 +170,25 @@ TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
   EXPECT_GT(to_stream, 1600U);
 }
 
+TEST_F(RelayTest, WhatNoStreamTakesIsNoCongestion) {
+  StreamPort port(
+      udp_, [] {}, [] {});
+  port.open({4});
+  table_.by_tag[4].inside = true;
+  Forwarder forwarder(port, counters_);
+  std::deque<Bytes> datagrams;
+  const auto forward = [&](std::size_t size) {
+    Bytes& datagram = datagrams.emplace_back(size);
+    wire::put_relay_header(datagram.data(), {{4}, 1});
+    return forwarder.forward(table_, {endpoint(1), datagram, static_cast<std::uint16_t>(size)}, datagram, now_);
+  };
+  EXPECT_EQ(forward(60'000), Drop::oversized);
+  forwarder.flush(now_);
+  now_ += FairShare::kWindow;
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(forward(1000), Drop::none);
+  now_ += FairShare::kWindow;
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(forward(1000), Drop::none) << "all may send as much as they like";
+}
+
 }  // namespace
 }  // namespace eps::dataplane
