@@ -112,11 +112,17 @@ void StreamPort::close(MemberId member) {
   streams_.erase(member);
 }
 
-std::vector<MemberId> StreamPort::take_waiting() {
+// Those that came since the last look have no time yet; they stand at the end.
+void StreamPort::Stream::look(Instant now) {
+  for (auto q = queue.rbegin(); q != queue.rend() && q->since == kNever; ++q) q->since = now;
+}
+
+std::vector<MemberId> StreamPort::take_waiting(Instant now) {
   const std::lock_guard lock(mutex_);
   told_ = false;
   std::vector<MemberId> out;
-  for (const auto& [member, stream] : streams_) {
+  for (auto& [member, stream] : streams_) {
+    stream.look(now);
     if (!stream.queue.empty()) out.push_back(member);
   }
   return out;
@@ -128,8 +134,7 @@ std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant n
   const auto it = streams_.find(member);
   if (it == streams_.end()) return out;
   Stream& stream = it->second;
-  // Those that came since the last look have no time yet; they stand at the end.
-  for (auto q = stream.queue.rbegin(); q != stream.queue.rend() && q->since == kNever; ++q) q->since = now;
+  stream.look(now);
   room = std::min(room, kMaxTaken);
   std::size_t taken = 0;
   while (!stream.queue.empty() && out.size() < wire::kMaxRelayedPerMessage) {

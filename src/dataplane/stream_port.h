@@ -67,8 +67,8 @@ class StreamPort final : public ports::UdpPort {
   // The control thread's side. What is sent to a stream that is not open is lost.
   void open(MemberId member);
   void close(MemberId member);
-  // The streams for which something waits.
-  std::vector<MemberId> take_waiting();
+  // The streams for which something waits. What came since the last look begins to age, so look also without room.
+  std::vector<MemberId> take_waiting(Instant now);
   // Takes at most `room` bytes off a queue, oldest first, or one datagram that is larger; and no more than one message
   // may hold: ask again when that has left. `too_old` counts what was dropped instead.
   std::vector<Bytes> take(MemberId member, std::size_t room, Instant now, std::size_t& too_old);
@@ -81,6 +81,7 @@ class StreamPort final : public ports::UdpPort {
     Instant since = kNever;  // when the control thread saw it first; senders have no clock
   };
   struct Stream {
+    void look(Instant now);
     std::deque<Queued> queue;
     std::size_t queued = 0;   // bytes
     std::size_t arrived = 0;  // bytes in arrived_

@@ -62,13 +62,13 @@ TEST_F(StreamPortTest, WhatIsForAStreamWaitsAndTheRestLeaves) {
   EXPECT_EQ(port_.send(out), 4U);
   EXPECT_EQ(udp_.sent, std::vector<Endpoint>({elsewhere_, elsewhere_}));
   EXPECT_EQ(queued_, 1) << "told once until somebody looks";
-  EXPECT_EQ(port_.take_waiting(), std::vector<MemberId>{{3}});
+  EXPECT_EQ(port_.take_waiting(now_), std::vector<MemberId>{{3}});
   const auto got = take({3});
   ASSERT_EQ(got.size(), 4U);
   EXPECT_EQ(got[0].size(), 100U);
   EXPECT_EQ(got[1].size(), 40U) << "a run is cut";
   EXPECT_EQ(got[3].size(), 20U);
-  EXPECT_TRUE(port_.take_waiting().empty());
+  EXPECT_TRUE(port_.take_waiting(now_).empty());
   send(stream_endpoint({3}), 1);
   EXPECT_EQ(queued_, 2);
 }
@@ -105,6 +105,20 @@ TEST_F(StreamPortTest, WhatWaitedTooLongIsDropped) {
   send(stream_endpoint({1}), 50);
   const auto got = take({1});
   EXPECT_EQ(too_old_, 7U);
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].size(), 50U);
+}
+
+TEST_F(StreamPortTest, WhatWaitsForRoomGrowsOld) {
+  port_.open({1});
+  send(stream_endpoint({1}), 100);
+  port_.take_waiting(now_);
+  now_ += StreamPort::kMaxAge;
+  send(stream_endpoint({1}), 50);
+  port_.take_waiting(now_);
+  now_ += milliseconds(1);
+  const auto got = take({1});
+  EXPECT_EQ(too_old_, 1U);
   ASSERT_EQ(got.size(), 1U);
   EXPECT_EQ(got[0].size(), 50U);
 }

@@ -199,7 +199,7 @@ void ClientNode::relay_here(bool here, ClientOutputs& out, Instant now) {
 
 ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
   std::size_t too_old = 0;
-  (void)udp_.take_waiting();
+  (void)udp_.take_waiting(now);
   auto datagrams = udp_.take(kServerRelay, room, now, too_old);
   counters().drop(Drop::congested, too_old);
   if (!connection_) return {};

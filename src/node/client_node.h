@@ -85,7 +85,8 @@ class ClientNode {
   ClientOutputs on_mapped(std::vector<PortMapping> mappings, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ClientOutputs on_deadline(Instant now);
-  // The control connection has room for about so many bytes of what waits to be relayed.
+  // The control connection has room for about so many bytes of what waits to be relayed. What waits ages from the first
+  // call on, so it is made also when there is none.
   ClientOutputs on_stream_room(std::size_t room, Instant now);
   Instant next_deadline() const;
   // What keep_network would have got a little later: for an orderly end.

@@ -122,9 +122,9 @@ void ServerNode::on_relay_here(MemberId member, bool here) {
   publish();
 }
 
-std::vector<control::ConnId> ServerNode::streams_waiting() {
+std::vector<control::ConnId> ServerNode::streams_waiting(Instant now) {
   std::vector<control::ConnId> out;
-  for (const MemberId member : udp_.take_waiting()) {
+  for (const MemberId member : udp_.take_waiting(now)) {
     if (const auto id = control_.connection_of(member)) out.push_back(*id);
   }
   return out;

@@ -52,8 +52,8 @@ class ServerNode {
   ServerOutputs on_closed(control::ConnId id, Instant now);
   ServerOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   ServerOutputs on_deadline(Instant now);
-  // The control connections for which relayed datagrams wait, when the port says that some do.
-  std::vector<control::ConnId> streams_waiting();
+  // The control connections for which relayed datagrams wait, when the port says that some do. They age from then on.
+  std::vector<control::ConnId> streams_waiting(Instant now);
   // This connection has room for about so many bytes of them.
   ServerOutputs on_stream_room(control::ConnId id, std::size_t room, Instant now);
   Instant next_deadline() const { return control_.next_deadline(); }

@@ -1,5 +1,6 @@
 // The client daemon. Control thread: Asio, node::ClientNode, netlink, the status socket. Workers: TAP and UDP.
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <nlohmann/json.hpp>
 
@@ -349,8 +350,8 @@ void ClientDaemon::start_mapper() {
 
 // Something waits to be relayed inside the control connection, or there is room in it again.
 void ClientDaemon::relay_stream() {
-  if (!workers_.running() || server_->backlog() >= kStreamRoom) return;
-  act(node_->on_stream_room(kStreamRoom - server_->backlog(), os::now()));
+  if (!workers_.running()) return;
+  act(node_->on_stream_room(kStreamRoom - std::min(server_->backlog(), kStreamRoom), os::now()));
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {

@@ -269,7 +269,7 @@ void ServerDaemon::adopt(tcp::socket socket) {
 // Something waits to be relayed inside control connections.
 void ServerDaemon::relay_streams() {
   if (!workers_.running()) return;
-  for (const control::ConnId id : node_->streams_waiting()) relay_stream(id);
+  for (const control::ConnId id : node_->streams_waiting(os::now())) relay_stream(id);
 }
 
 void ServerDaemon::relay_stream(control::ConnId id) {

@@ -251,7 +251,7 @@ void World::relay_stream(int c) {
 }
 
 void World::relay_streams() {
-  for (const control::ConnId id : server_.node->streams_waiting()) {
+  for (const control::ConnId id : server_.node->streams_waiting(clock_.now())) {
     for (bool more = true; more;) {
       auto out = server_.node->on_stream_room(id, dataplane::StreamPort::kMaxTaken, clock_.now());
       more = !out.to_send.empty();
