@@ -107,9 +107,10 @@ void StreamPort::open(MemberId member) {
   streams_.try_emplace(member);
 }
 
-void StreamPort::close(MemberId member) {
+std::size_t StreamPort::close(MemberId member) {
   const std::lock_guard lock(mutex_);
-  streams_.erase(member);
+  const auto closed = streams_.extract(member);
+  return closed ? closed.mapped().queue.size() : 0;
 }
 
 // Those that came since the last look have no time yet; they stand at the end.

@@ -66,7 +66,8 @@ class StreamPort final : public ports::UdpPort {
 
   // The control thread's side. What is sent to a stream that is not open is lost.
   void open(MemberId member);
-  void close(MemberId member);
+  // Returns how many datagrams waited for it and are lost.
+  std::size_t close(MemberId member);
   // The streams for which something waits. What came since the last look begins to age, so look also without room.
   std::vector<MemberId> take_waiting(Instant now);
   // Takes at most `room` bytes off a queue, oldest first, or one datagram that is larger; and no more than one message

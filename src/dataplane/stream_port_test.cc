@@ -80,7 +80,9 @@ TEST_F(StreamPortTest, AStreamThatIsNotOpenTakesNothing) {
   near.ip.bytes[9] = std::byte{1};
   EXPECT_EQ(send(near, 10), 0U);
   EXPECT_EQ(send(stream_endpoint({3}), 10), 1U);
-  port_.close({3});
+  EXPECT_EQ(send(stream_endpoint({3}), 30, 10), 1U);
+  EXPECT_EQ(port_.close({3}), 4U) << "waited and are lost";
+  EXPECT_EQ(port_.close({3}), 0U);
   EXPECT_TRUE(take({3}).empty());
   EXPECT_TRUE(udp_.sent.empty()) << "and none of it leaves by UDP";
 }

@@ -252,7 +252,7 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   // Only a connection that lasted ends the backing off: two computers with one key would replace each other for ever.
   if (admitted_ && now - admitted_at_ >= kLastingConnection) failures_ = 0;
   admitted_ = false;
-  udp_.close(kServerRelay);
+  counters().drop(Drop::congested, udp_.close(kServerRelay));
   relay_here_ = false;
   relay_by(bind_.bound() ? ServerRelay::udp : ServerRelay::none, now);
   const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];

@@ -83,7 +83,7 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
   const auto ended = std::erase_if(bound_, [&](const auto& entry) {
     const control::Credentials* now_valid = control_.credentials(entry.first);
     const bool over = now_valid == nullptr || now_valid->relay_tag != entry.second.tag;
-    if (over) udp_.close(entry.first);
+    if (over) counters_.drop(Drop::congested, udp_.close(entry.first));
     return over;
   });
   for (const MemberId member : joined) on_joined(member);
