@@ -69,6 +69,7 @@ class ServerDaemon {
     return "Listening on TCP and UDP port " + std::to_string(settings_.port) +
            (settings_.also_port == 0 ? "" : " and on TCP port " + std::to_string(settings_.also_port));
   }
+  Result<void> open_queues();
   Result<void> start_workers();
   Result<void> add_worker(ports::UdpPort& port, std::vector<int> fds);
   void start_mapper();
@@ -159,9 +160,11 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   udp_ = std::move(*udp);
   port_.emplace(
       *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_streams(); }); }, [this] { workers_.wake(); });
+  if (auto ok = open_queues(); !ok) return ok;
   on_key(key);
   if (auto listening = listen(); !listening) return listening;
-  // They were for the receive buffer's size and for ports below 1024; all sockets are open.
+  // They were for the buffers' sizes and for ports below 1024: all sockets are open. The workers start with what is
+  // left.
   os::drop_network_capabilities();
   const OffloadStatus offloads =
       offload_status({false, false, false, wish.gso, wish.gro}, {false, false, false, udp_->gso(), udp_->gro()});
@@ -184,13 +187,17 @@ Result<void> ServerDaemon::listen() {
   return add(settings_.also_port, "--also-port");
 }
 
-Result<void> ServerDaemon::start_workers() {
+Result<void> ServerDaemon::open_queues() {
   for (std::size_t i = 1; i < worker_count(settings_.workers); ++i) {
     auto udp = udp_->add_queue();
     if (!udp) return udp.error();
     auto port = std::make_unique<dataplane::StreamPort::Queue>(*port_, **udp);
     queues_.push_back({std::move(*udp), std::move(port)});
   }
+  return {};
+}
+
+Result<void> ServerDaemon::start_workers() {
   if (auto ok = add_worker(*port_, {udp_->fd(), udp_->side_fd()}); !ok) return ok;
   for (const Queue& queue : queues_) {
     if (auto ok = add_worker(*queue.port, {queue.udp->fd()}); !ok) return ok;

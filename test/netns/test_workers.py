@@ -9,6 +9,7 @@
 import concurrent.futures
 import os
 import pathlib
+import re
 import select
 import socket
 import struct
@@ -38,6 +39,16 @@ def test_each_worker_has_a_queue(members, network):
     assert a.host.run("ls", "/sys/class/net/eps0/queues").split() == ["rx-0", "rx-1", "rx-2", "tx-0", "tx-1", "tx-2"]
     assert len(a.host.run("ss", "-uanH", f"sport = :{a.status()['data_port']}").splitlines()) == 3
     assert len(server.host.run("ss", "-uanH", "sport = :43439").splitlines()) == 2
+
+
+def test_privileged_port(network):
+    """All sockets are open before the server gives up what it needs for them: the port, and room for bursts."""
+    server = network.server(workers=2, port=443)
+    a, b = (network.client(name, port=443) for name in "ab")
+    a.wait_sees(b)
+    assert a.ping(b) == 3
+    room = re.findall(r"skmem:\(r\d+,rb(\d+),t\d+,tb(\d+),", server.host.run("ss", "-uanmH", "sport = :443"))
+    assert len(room) == 2 and len(set(room)) == 1, room
 
 
 def many_streams(pairs):
