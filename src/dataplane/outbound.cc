@@ -70,7 +70,9 @@ bool Outbound::ready(const Peer& peer, const ports::TapFrame& frame, Instant now
     }
     return false;
   }
-  if (now - peer.activity->sent_at() > kAsleepAfter) upcalls.add(PeerWoke{peer.id});
+  if (now - peer.activity->sent_at() > kAsleepAfter && !upcalls.add(PeerWoke{peer.id})) {
+    counters_.drop(Drop::congested);
+  }
   return true;
 }
 

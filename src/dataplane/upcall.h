@@ -2,11 +2,13 @@
 
 // What the data plane does not decide itself: it hands these to node/, which owns handshakes, paths and timers.
 
+#include <array>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/types.h"
 #include "model/way.h"
 #include "ports/tap.h"
@@ -76,36 +78,41 @@ struct RelayWanted {
 using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
                             HeardElsewhere, RelayWanted>;
 
-// Bounded: past kMaxUpcalls the newest is dropped and counted by whoever adds it. Handshakes and path messages have
-// room of their own beyond what waiting frames may take.
-inline constexpr std::size_t kMaxUpcalls = 1024;
-inline constexpr std::size_t kMaxWaitingFrames = 256;
-inline constexpr std::size_t kMaxUnknownSessions = 16;  // anybody can send these
-
+// Bounded, each kind for itself, so that none takes the room of another. What finds no room is dropped and counted by
+// whoever adds it. SessionConfirmed and PeerWoke, which are not said again at once, have room for every member.
 class Upcalls {
  public:
   bool add(Upcall upcall) {
-    const bool frame = std::holds_alternative<NeedSession>(upcall);
-    const bool unknown = std::holds_alternative<UnknownSession>(upcall);
-    if (items_.size() >= kMaxUpcalls || (frame && frames_ >= kMaxWaitingFrames) ||
-        (unknown && unknown_ >= kMaxUnknownSessions)) {
-      return false;
-    }
-    frames_ += frame ? 1 : 0;
-    unknown_ += unknown ? 1 : 0;
+    std::size_t& count = counts_[upcall.index()];
+    if (count >= std::visit([](const auto& u) { return room_for(u); }, upcall)) return false;
+    ++count;
     items_.push_back(std::move(upcall));
     return true;
   }
   bool empty() const { return items_.empty(); }
   std::vector<Upcall> take() {
-    frames_ = unknown_ = 0;
+    counts_ = {};
     return std::exchange(items_, {});
   }
 
  private:
+  static constexpr std::size_t room_for(const HandshakeDatagram&) { return 1024; }
+  static constexpr std::size_t room_for(const PathControl&) { return 1024; }
+  static constexpr std::size_t room_for(const NeedSession&) { return 256; }
+  static constexpr std::size_t room_for(const SessionConfirmed&) { return kMaxMembers; }
+  static constexpr std::size_t room_for(const UnknownSession&) { return 16; }  // anybody can send these
+  static constexpr std::size_t room_for(const PeerWoke&) { return kMaxMembers; }
+  static constexpr std::size_t room_for(const HeardElsewhere&) { return 256; }
+  static constexpr std::size_t room_for(const RelayWanted&) { return 64; }
+
   std::vector<Upcall> items_;
-  std::size_t frames_ = 0;
-  std::size_t unknown_ = 0;
+  std::array<std::size_t, std::variant_size_v<Upcall>> counts_{};
 };
+
+// Only tells of something, which has been counted or is told again with the next datagram: no loss to count.
+inline bool is_hint(const Upcall& upcall) {
+  return std::holds_alternative<UnknownSession>(upcall) || std::holds_alternative<HeardElsewhere>(upcall) ||
+         std::holds_alternative<RelayWanted>(upcall);
+}
 
 }  // namespace eps::dataplane

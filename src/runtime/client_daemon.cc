@@ -305,10 +305,11 @@ Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, s
   auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters());
   auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_->counters(), offloads);
   auto view = std::make_shared<dataplane::PublishedPeers::View>();
-  return workers_.add(std::move(fds), [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
-    const std::size_t received = inbound->pump(published_, *view, now, upcalls);
-    return received + outbound->pump(published_, *view, now, upcalls);
-  });
+  return workers_.add(std::move(fds), node_->counters(),
+                      [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
+                        const std::size_t received = inbound->pump(published_, *view, now, upcalls);
+                        return received + outbound->pump(published_, *view, now, upcalls);
+                      });
 }
 
 HttpPages ClientDaemon::pages() {

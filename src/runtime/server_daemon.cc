@@ -208,7 +208,7 @@ Result<void> ServerDaemon::start_workers() {
 Result<void> ServerDaemon::add_worker(ports::UdpPort& port, std::vector<int> fds) {
   auto relay = std::make_shared<dataplane::Relay>(port, node_->counters());
   auto view = std::make_shared<dataplane::PublishedRelay::View>();
-  return workers_.add(std::move(fds), [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
+  return workers_.add(std::move(fds), node_->counters(), [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
     return relay->pump(published_, *view, now, upcalls);
   });
 }

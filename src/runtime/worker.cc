@@ -5,9 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <iterator>
 
 #include "os/clock.h"
 
@@ -21,16 +19,17 @@ constexpr int kInVain = 4;
 constexpr Duration kSoon = std::chrono::microseconds(100);
 }  // namespace
 
-Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Pump pump, Notify notify) {
+Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Counters& counters, Pump pump, Notify notify) {
   os::UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return make_error(Errc::exhausted, "Cannot make an eventfd: too many open files.", errno);
-  std::unique_ptr<Worker> worker(new Worker(std::move(fds), std::move(wake), std::move(pump), std::move(notify)));
+  std::unique_ptr<Worker> worker(
+      new Worker(std::move(fds), std::move(wake), counters, std::move(pump), std::move(notify)));
   worker->thread_ = std::thread([w = worker.get()] { w->run(); });
   return worker;
 }
 
-Worker::Worker(std::vector<int> fds, os::UniqueFd wake, Pump pump, Notify notify)
-    : wake_(std::move(wake)), pump_(std::move(pump)), notify_(std::move(notify)) {
+Worker::Worker(std::vector<int> fds, os::UniqueFd wake, Counters& counters, Pump pump, Notify notify)
+    : wake_(std::move(wake)), counters_(counters), pump_(std::move(pump)), notify_(std::move(notify)) {
   for (const int fd : fds) polled_.push_back({fd, POLLIN, 0});
   polled_.push_back({wake_.get(), POLLIN, 0});
 }
@@ -49,7 +48,7 @@ void Worker::wake() {
 
 std::vector<dataplane::Upcall> Worker::take_upcalls() {
   const std::lock_guard lock(mutex_);
-  return std::exchange(mailbox_, {});
+  return mailbox_.take();
 }
 
 void Worker::deliver(dataplane::Upcalls& upcalls) {
@@ -59,9 +58,10 @@ void Worker::deliver(dataplane::Upcalls& upcalls) {
     std::vector<dataplane::Upcall> items = upcalls.take();
     const std::lock_guard lock(mutex_);
     was_empty = mailbox_.empty();
-    const std::size_t room = dataplane::kMaxUpcalls - std::min(dataplane::kMaxUpcalls, mailbox_.size());
-    if (items.size() > room) items.resize(room);
-    std::move(items.begin(), items.end(), std::back_inserter(mailbox_));
+    for (dataplane::Upcall& item : items) {
+      const bool counts = !dataplane::is_hint(item);
+      if (!mailbox_.add(std::move(item)) && counts) counters_.drop(Drop::congested);
+    }
   }
   if (was_empty) notify_();
 }

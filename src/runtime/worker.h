@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "dataplane/upcall.h"
+#include "model/counters.h"
 #include "os/unique_fd.h"
 
 namespace eps::runtime {
@@ -26,8 +27,8 @@ class Worker {
   // Called on the worker's thread after it put upcalls into the mailbox: wakes the control thread.
   using Notify = std::function<void()>;
 
-  // `fds`: what to wait for when there is nothing to do.
-  static Result<std::unique_ptr<Worker>> start(std::vector<int> fds, Pump pump, Notify notify);
+  // `fds`: what to wait for when there is nothing to do. `counters` get what finds no room in the mailbox.
+  static Result<std::unique_ptr<Worker>> start(std::vector<int> fds, Counters& counters, Pump pump, Notify notify);
   // Ends the thread and joins it.
   ~Worker();
 
@@ -37,7 +38,7 @@ class Worker {
   std::vector<dataplane::Upcall> take_upcalls();
 
  private:
-  Worker(std::vector<int> fds, os::UniqueFd wake, Pump pump, Notify notify);
+  Worker(std::vector<int> fds, os::UniqueFd wake, Counters& counters, Pump pump, Notify notify);
   void run();
   void deliver(dataplane::Upcalls& upcalls);
   void wait();
@@ -45,10 +46,11 @@ class Worker {
   std::vector<pollfd> polled_;  // the last is wake_
   os::UniqueFd wake_;           // an eventfd
   std::atomic<bool> stopping_{false};
+  Counters& counters_;
   Pump pump_;
   Notify notify_;
   std::mutex mutex_;
-  std::vector<dataplane::Upcall> mailbox_;  // guarded by mutex_
+  dataplane::Upcalls mailbox_;  // guarded by mutex_
   std::thread thread_;
 };
 
