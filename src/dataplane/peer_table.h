@@ -102,6 +102,8 @@ class Published {
     value_ = std::move(value);
     generation_.fetch_add(1, std::memory_order_release);
   }
+  // Another number after each publish().
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   // A reader's own copy of the pointer and of the generation it belongs to.
   struct View {
     std::shared_ptr<const T> value;

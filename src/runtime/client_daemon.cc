@@ -356,6 +356,7 @@ void ClientDaemon::relay_stream() {
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
+  workers_.published(published_.generation());
   for (const std::string& note : out.notes) log_.info(note);
   if (out.woke && mapper_) mapper_->network_changed();
   if (out.link) {

@@ -6,8 +6,30 @@
 #include <atomic>
 #include <functional>
 
+#include "dataplane/inbound.h"
+#include "dataplane/outbound.h"
+
 namespace eps::runtime {
 namespace {
+
+using dataplane::PeerTable;
+using dataplane::PublishedPeers;
+using session::Session;
+
+class SilentTap final : public ports::TapPort {
+ public:
+  std::size_t read(std::span<ports::TapFrame>) override { return 0; }
+  bool drained() const override { return true; }
+  std::size_t write(std::span<const ports::TapWrite> frames) override { return frames.size(); }
+};
+
+class SilentUdp final : public ports::UdpPort {
+ public:
+  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override { return datagrams.size(); }
+  std::optional<Side> open_side() override { return std::nullopt; }
+  void close_side(ports::SocketId) override {}
+};
 
 // Whether it becomes true soon.
 bool soon(const std::function<bool()>& condition) {
@@ -18,6 +40,61 @@ bool soon(const std::function<bool()>& condition) {
 template <class Kind>
 std::ptrdiff_t count_of(const std::vector<dataplane::Upcall>& all) {
   return std::ranges::count_if(all, [](const auto& u) { return std::holds_alternative<Kind>(u); });
+}
+
+TEST(WorkerPool, WorkersWithoutTrafficLetGoOfWhatIsOver) {
+  PublishedPeers published;
+  auto table = std::make_shared<PeerTable>();
+  auto session = std::make_shared<Session>(session::SessionParams{});
+  table->by_index[1] = {session, 0};
+  const std::weak_ptr<Session> over = session;
+  session.reset();
+  published.publish(std::move(table));
+
+  boost::asio::io_context io;
+  WorkerPool pool(io, [](auto) {});
+  Counters counters;
+  SilentTap tap;
+  SilentUdp udp;
+  constexpr int kWorkers = 3;
+  std::atomic<int> holding = 0;
+  for (int i = 0; i < kWorkers; ++i) {
+    auto inbound = std::make_shared<dataplane::Inbound>(tap, udp, counters, l2::Offloads{});
+    auto outbound = std::make_shared<dataplane::Outbound>(tap, udp, counters);
+    auto view = std::make_shared<PublishedPeers::View>();
+    ASSERT_TRUE(pool.add({}, counters, [&, inbound, outbound, view](Instant now, dataplane::Upcalls& upcalls) {
+      const bool first = view->value == nullptr;
+      const std::size_t moved = inbound->pump(published, *view, now, upcalls);
+      holding += first ? 1 : 0;
+      return moved + outbound->pump(published, *view, now, upcalls);
+    }));
+  }
+  ASSERT_TRUE(soon([&] { return holding == kWorkers; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // they sleep
+  published.publish(std::make_shared<PeerTable>());
+  EXPECT_FALSE(over.expired());
+  pool.published(published.generation());
+  EXPECT_TRUE(soon([&] { return over.expired(); }));
+}
+
+TEST(WorkerPool, WakesNobodyWhenNothingWasPublished) {
+  boost::asio::io_context io;
+  WorkerPool pool(io, [](auto) {});
+  Counters counters;
+  std::atomic<int> pumped = 0;
+  ASSERT_TRUE(pool.add({}, counters, [&](Instant, dataplane::Upcalls&) { return ++pumped, 0; }));
+  pool.published(7);
+  int before = 0;
+  ASSERT_TRUE(soon([&] {
+    before = pumped;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return pumped == before;
+  }));
+  for (int i = 0; i < 100; ++i) pool.published(7);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(pumped, before);
+  pool.published(8);
+  EXPECT_TRUE(soon([&] { return pumped > before; }));
 }
 
 // The control thread takes nothing meanwhile.

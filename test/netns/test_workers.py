@@ -17,6 +17,7 @@ import time
 
 import pytest
 from eps import SANITIZED
+from lab import wait_until
 from wire import transfer, udp_receiver
 
 BYTES = 3_000_000 if SANITIZED else 30_000_000
@@ -49,6 +50,27 @@ def test_privileged_port(network):
     assert a.ping(b) == 3
     room = re.findall(r"skmem:\(r\d+,rb(\d+),t\d+,tb(\d+),", server.host.run("ss", "-uanmH", "sport = :443"))
     assert len(room) == 2 and len(set(room)) == 1, room
+
+
+def wake_ups(daemon):
+    """Of each thread."""
+    def of(task):
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (task / "status").read_text(), re.M)[1])
+    return {task.name: of(task) for task in pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()}
+
+
+def test_a_change_reaches_workers_without_traffic(network):
+    """They let go of the keys of who was removed."""
+    server = network.server(workers=2)
+    a, c = (network.client(name, workers=3, upnptimeout=0) for name in "ac")
+    a.wait_sees(c)
+    c.stop()
+    a.wait_status(lambda s: not any(p["name"] == "c" and p["online"] for p in s["peers"]), "c is gone")
+    time.sleep(1)  # the kernel's first words on the interface
+    before = wake_ups(a)
+    assert len(before) == 4, "control and the workers"
+    server.eps("members", "remove", "c")
+    wait_until(lambda: all(n > before[task] for task, n in wake_ups(a).items()), "every thread of a woke", 5)
 
 
 def many_streams(pairs):
