@@ -211,8 +211,9 @@ std::size_t LinuxTap::read(std::span<ports::TapFrame> out) {
     const iovec iov[2] = {{&header, sizeof(header)}, {frame, ports::kMaxSuperFrame}};
     const ssize_t got = ::readv(fd_.get(), iov, 2);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= static_cast<ssize_t>(sizeof(header))) {  // EAGAIN: no more; the rest: the device is gone
+    if (got <= static_cast<ssize_t>(sizeof(header))) {  // EAGAIN: no more
       drained_ = true;
+      if (got < 0 && errno == EBADFD) attached_ = false;
       break;
     }
     const std::size_t size = static_cast<std::size_t>(got) - sizeof(header);

@@ -39,6 +39,8 @@ class LinuxTap final : public ports::TapPort {
   bool drained() const override { return drained_; }
   std::size_t write(std::span<const ports::TapWrite> frames) override;
 
+  // False once a read found that the interface was deleted: it stays readable and gives nothing. The reader's.
+  bool attached() const { return attached_; }
   int fd() const { return fd_.get(); }               // readable when a frame waits
   const std::string& name() const { return name_; }  // of the interface
   int ifindex() const { return ifindex_; }
@@ -58,6 +60,7 @@ class LinuxTap final : public ports::TapPort {
   // used.
   std::unique_ptr<std::byte[]> arena_;
   bool drained_ = true;
+  bool attached_ = true;
   // Writer's: header and pieces of the frame being written; grows to the longest list seen.
   std::vector<iovec> iov_;
 };

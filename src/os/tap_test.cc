@@ -294,6 +294,18 @@ TEST_F(TapTest, GoesAwayWithItsLastQueue) {
   EXPECT_EQ(::if_nametoindex("epst0"), 0U);
 }
 
+TEST_F(TapTest, KnowsThatTheInterfaceWasDeletedButNotThatItWasRenamed) {
+  const auto tap = open_up();
+  std::array<TapFrame, 4> frames;
+  ASSERT_TRUE(shell("ip link set epst0 down && ip link set epst0 name other"));
+  tap->read(frames);
+  EXPECT_TRUE(tap->attached());
+  ASSERT_TRUE(shell("ip link del other"));
+  EXPECT_TRUE(readable(tap->fd()));
+  EXPECT_EQ(tap->read(frames), 0U);
+  EXPECT_FALSE(tap->attached());
+}
+
 TEST_F(TapTest, TheKernelNamesAnInterfaceWithoutAName) {
   const auto a = must(LinuxTap::open(""));
   const auto b = must(LinuxTap::open(""));

@@ -86,6 +86,7 @@ class ClientDaemon {
   std::vector<std::uint16_t> server_ports() const;
   void log_members();
   void look_at_addresses();
+  void interface_is_gone();
   void tell_waiting() {
     if (!loop_.io().stopped()) service_.state("Waiting for the server");
   }
@@ -305,11 +306,20 @@ Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, s
   auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters());
   auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_->counters(), offloads);
   auto view = std::make_shared<dataplane::PublishedPeers::View>();
-  return workers_.add(std::move(fds), node_->counters(),
-                      [this, outbound, inbound, view](Instant now, dataplane::Upcalls& upcalls) {
-                        const std::size_t received = inbound->pump(published_, *view, now, upcalls);
-                        return received + outbound->pump(published_, *view, now, upcalls);
-                      });
+  const auto pump = [this, &tap, outbound, inbound, view, told = false](Instant now,
+                                                                        dataplane::Upcalls& upcalls) mutable {
+    const std::size_t received = inbound->pump(published_, *view, now, upcalls);
+    const std::size_t moved = received + outbound->pump(published_, *view, now, upcalls);
+    if (!tap.attached() && !std::exchange(told, true)) boost::asio::post(loop_.io(), [this] { interface_is_gone(); });
+    return moved;
+  };
+  return workers_.add(std::move(fds), node_->counters(), pump);
+}
+
+void ClientDaemon::interface_is_gone() {
+  log_.error("The network interface " + tap_->name() +
+             " was deleted while eps-client used it; start eps-client again, which makes a new one.");
+  loop_.stop(1);
 }
 
 HttpPages ClientDaemon::pages() {

@@ -112,6 +112,21 @@ def test_own_interface_gets_another_name(network):
     assert a.process.running() and a.ping(b) == 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_own_interface_is_deleted(network, workers):
+    """The client ends, so that systemd starts it again and there is a new one."""
+    network.server()
+    a = network.client("a", workers=workers)
+    a.host.ip("link", "set", "eps0", "down")
+    a.host.ip("link", "set", "eps0", "name", "work")
+    a.host.ip("link", "del", "work")
+    code, _ = a.failed(5)
+    assert code == 1
+    a.wait_log("error - The network interface eps0 was deleted .* start eps-client again")
+    a.restart()
+    assert "inet " + a.address in a.host.ip("-4", "addr", "show", "dev", "eps0")
+
+
 @pytest.mark.parametrize("who", ["server", "a"])
 def test_address_changes(network, who):
     """The machine gets another address, as by DHCP; the server's is known by its name."""
