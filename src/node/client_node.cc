@@ -55,17 +55,26 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
       "Until the server answers, what it said last holds: " + std::to_string(members_.members().size()) +
       " members, and the address " + to_string(cache.self.address) + "/" +
       std::to_string(cache.network.network.prefix) + " for this computer.");
-  set_self(cache.network, cache.self, out, now);
+  set_self(cache.network, cache.self, now);
   peers_.update_members(members_, now);
+  bring_up(out);
   announce(out, now);
   out.members_changed = true;
 }
 
-void ClientNode::set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now) {
+void ClientNode::set_self(const NetworkInfo& network, const Member& self, Instant now) {
   network_ = network;
   self_ = self;
-  out.link = ports::LinkConfig{self.mac, self.address, network.network, network.mtu};
+  link_due_ = true;
   peers_.set_self(network, self, now);
+}
+
+// The interface, once it is known who is there: what is broadcast before, as the first ARP request of somebody who
+// waited for it, would reach nobody.
+void ClientNode::bring_up(ClientOutputs& out) {
+  if (!link_due_ || members_.members().empty()) return;
+  link_due_ = false;
+  out.link = ports::LinkConfig{self_->mac, self_->address, network_->network, network_->mtu};
 }
 
 ClientOutputs ClientNode::on_connected(const Endpoint& server, std::vector<IpAddress> all, Instant now) {
@@ -132,7 +141,8 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   }
   also_port_ = welcome.also_port;
   signing_key_ = welcome.signing_key;
-  set_self(welcome.network, welcome.self, out, now);
+  set_self(welcome.network, welcome.self, now);
+  bring_up(out);
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
                       to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
   // The server may listen for data elsewhere than it was dialled, but never on another address.
@@ -162,6 +172,7 @@ void ClientNode::on_event(const control::ListChanged&, ClientOutputs& out, Insta
   peers_.update_members(members_, now);
   out.members_changed = true;
   if (const Member* self = self_ ? members_.find(self_->id) : nullptr) self_ = *self;
+  bring_up(out);
 }
 
 void ClientNode::on_event(const control::ReportRequested&, ClientOutputs& out, Instant now) {

@@ -109,7 +109,8 @@ class ClientNode {
   void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
   void recall(NetworkCache cache, ClientOutputs& out, Instant now);
-  void set_self(const NetworkInfo& network, const Member& self, ClientOutputs& out, Instant now);
+  void set_self(const NetworkInfo& network, const Member& self, Instant now);
+  void bring_up(ClientOutputs& out);
   void on_wake(Duration late, ClientOutputs& out, Instant now);
   void tell_stream(PeerStatus& peer) const;
   void relay_by(ServerRelay by, Instant now);
@@ -134,6 +135,7 @@ class ClientNode {
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;
+  bool link_due_ = false;  // the interface does not have self_'s address yet
   std::uint16_t also_port_ = 0;
   std::optional<PublicKey> signing_key_;  // of the server, from the first join on
   Instant keep_at_ = kNever;              // what changed since is not durable yet

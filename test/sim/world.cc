@@ -207,6 +207,7 @@ void World::act(int c, node::ClientOutputs out) {
   if (k.stream) k.stream->send(out.to_server);
   if (out.disconnect && k.stream) std::exchange(k.stream, nullptr)->close();
   k.enrolled |= out.enrolled;
+  if (out.link && k.node->members().members().empty()) violated("an interface is up where nobody is known yet");
   if (out.keep_network) k.kept_network = std::move(*out.keep_network);
   if (out.fatal) {
     k.fatal = *out.fatal;
