@@ -101,13 +101,14 @@ void Peers::update_members(const MemberList& list, Instant now) {
     };
     // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
     const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
+    const bool came = member.online && !peer.member.online;
     peer.member = member;
     peer.member.candidates = std::move(candidates);
     if (changed) peer.told.clear();  // what it says itself is newer
     if (changed) refresh_candidates(peer, peer.current != nullptr, now);
     if (left) peer.path.moved(now);
-    if (added) peer.path.set_relays(usable_relays(peer), now);
-    if (changed && peer.handshake) peer.handshake->retry_at = now;
+    peer.path.set_relays(usable_relays(peer), now);
+    if ((changed || came) && peer.handshake) peer.handshake->retry_at = now;
     if (left && peer.current && !peer.handshake) start_handshake(peer, now);
   }
   take_early(now);

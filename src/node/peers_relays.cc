@@ -25,7 +25,8 @@ std::optional<dataplane::RelayHop> Peers::hop_of(MemberId relay) const {
 
 std::vector<MemberId> Peers::usable_relays(const Peer& peer) const {
   std::vector<MemberId> out;
-  if (server_relays()) out.push_back(kServerRelay);
+  // Whom it does not know to be there it relays to in vain.
+  if (server_relays() && peer.member.online) out.push_back(kServerRelay);
   for (const auto& [id, other] : peers_) {
     if (out.size() > kMaxMemberRelays) break;
     if (id != peer.member.id && hop_of(id)) out.push_back(id);

@@ -196,6 +196,22 @@ TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {
   EXPECT_TRUE(world.everybody_talks(milliseconds(1300)));
 }
 
+// It is up at once, from what it kept, and talks directly before the server has taken it in again and relays for it.
+TEST_P(Sim, AnAnswerToAClientThatIsBackBeforeTheServerKnowsIsNotLost) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(6));
+  for (const int c : {0, 1}) world.stop_client(c);
+  world.start_client(0);
+  world.run_for(seconds(1));
+  world.start_client(1);
+  const std::uint64_t question = world.send_frame(1, 0);
+  ASSERT_TRUE(world.run_until([&] { return world.delivered(question, 0); }, milliseconds(500)));
+  const std::uint64_t answer = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(answer, 1); }, milliseconds(500)));
+}
+
 // Two clients send to each other by turns; each frame must arrive.
 void expect_no_frame_lost(World& world, int frames, Duration pause) {
   std::vector<std::pair<std::uint64_t, int>> sent;
