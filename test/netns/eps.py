@@ -18,7 +18,7 @@ import subprocess
 from lab import Lab, sh, wait_until
 
 BIN = pathlib.Path(os.environ.get("EPS_BIN", pathlib.Path(__file__).parents[2] / "build/release/src/app"))
-SANITIZED = bool(os.environ.get("EPS_SANITIZED"))
+SANITIZED = os.environ.get("EPS_SANITIZED", "")  # "thread", "address,undefined" or nothing
 PATIENCE = 4 if SANITIZED else 1  # a sanitizer's programs are several times slower
 COMPLAINTS = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:")
 
