@@ -129,16 +129,14 @@ def test_idle_costs_nothing(network):
     """Less than one wake-up a second of all threads of a client together."""
     network.server()
     members = network.clients("a", "b", "c")
+    for m in members:  # the kernel looks for routers after 1, 4, 8, 16 s and so on, which is traffic
+        m.host.run("sysctl", "-qw", "net.ipv6.conf.eps0.router_solicitations=0")
     assert members[0].ping(members[1], 3) == 3
-    time.sleep(15)  # what the kernel says on a new interface, and the paths' last questions
-    in_ten_seconds = []
-    for _ in range(3):  # beside other work of the machine, threads wait for locks and memory, which counts too
-        before = [wake_ups(m) for m in members]
-        time.sleep(10)
-        in_ten_seconds.append([wake_ups(m) - n for m, n in zip(members, before)])
-        if max(in_ten_seconds[-1]) < 10:
-            return
-    raise AssertionError(in_ten_seconds)
+    time.sleep(15)  # what else the kernel says on a new interface, and the paths' last questions
+    before = [wake_ups(m) for m in members]
+    time.sleep(30)
+    in_thirty_seconds = [wake_ups(m) - n for m, n in zip(members, before)]
+    assert max(in_thirty_seconds) < 30, in_thirty_seconds
 
 
 def wake_ups(daemon):
