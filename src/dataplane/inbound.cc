@@ -19,6 +19,7 @@ Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l
 std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
   const std::size_t count = udp_.receive(runs);
+  if (const auto lost = udp_.take_overruns(); lost > 0) counters_.drop(Drop::overrun, lost);
   queue_.on_read(udp_.drained(), now);
   const PeerTable& table = published.refresh(view);
   for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);

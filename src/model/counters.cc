@@ -26,6 +26,8 @@ const char* name_of(Drop drop) {
       return "not_ready";
     case Drop::congested:
       return "congested";
+    case Drop::overrun:
+      return "overrun";
     case Drop::unauthorised:
       return "unauthorised";
     case Drop::rate_limited:

@@ -27,7 +27,8 @@ enum class Drop : std::uint8_t {
   wrong_destination,  // a unicast frame for somebody else
   no_peer,            // no member has this destination MAC
   not_ready,          // the queue of frames that wait for a session is full
-  congested,          // a bounded queue or the kernel's buffer is full
+  congested,          // a bounded queue or the kernel's buffer for sending is full
+  overrun,            // the kernel's buffer for receiving was full
   unauthorised,       // a relay or bind request from an endpoint that did not prove itself
   rate_limited,       // a sender beyond its share
   oversized,          // larger than the interface's MTU allows

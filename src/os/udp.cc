@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "os/clock.h"
 #include "os/sys_error.h"
@@ -198,7 +199,7 @@ bool is_full(int error) {
 
 struct LinuxUdp::RxPool {
   struct alignas(cmsghdr) Control {
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[2 * CMSG_SPACE(sizeof(int))];
   };
   std::unique_ptr<std::byte[]> data{new std::byte[kRxSlots * kRxSlotSize]};  // not resident until used
   std::array<mmsghdr, kRxSlots> headers{};
@@ -221,16 +222,22 @@ struct LinuxUdp::RxPool {
     }
   }
 
-  // The segment size that the kernel coalesced by; 0 where it did not.
-  std::size_t segment_size(std::size_t i) {
+  // What the kernel says of a message besides its bytes.
+  struct Told {
+    std::size_t segment_size = 0;           // that it coalesced by; 0 where it did not
+    std::optional<std::uint32_t> overruns;  // of the socket until this message came; nothing before the first
+  };
+  Told told(std::size_t i) {
+    Told out;
     msghdr& header = headers[i].msg_hdr;
     for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
-      if (control->cmsg_level != SOL_UDP || control->cmsg_type != kUdpGro) continue;
-      int size = 0;
-      std::memcpy(&size, CMSG_DATA(control), sizeof(size));
-      return size > 0 ? static_cast<std::size_t>(size) : 0;
+      std::uint32_t value = 0;
+      if (control->cmsg_len < CMSG_LEN(sizeof(value))) continue;
+      std::memcpy(&value, CMSG_DATA(control), sizeof(value));
+      if (control->cmsg_level == SOL_UDP && control->cmsg_type == kUdpGro) out.segment_size = value;
+      if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) out.overruns = value;
     }
-    return 0;
+    return out;
   }
 };
 
@@ -282,6 +289,7 @@ Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options, std:
   }
   udp->gso_ = options.gso && set_option(udp->fd(), SOL_UDP, kUdpSegment, 0);
   udp->tune(udp->fd(), options);
+  set_option(udp->fd(), SOL_SOCKET, SO_RXQ_OVFL, 1);
   const auto port = udp->bind_to(udp->fd(), options.port);
   if (!port) return port.error();
   udp->port_ = *port;
@@ -325,6 +333,10 @@ std::size_t LinuxUdp::receive(std::span<ports::RxDatagram> out) {
   return count + main;
 }
 
+std::uint64_t LinuxUdp::take_overruns() {
+  return overruns_ - std::exchange(told_overruns_, overruns_);
+}
+
 std::size_t LinuxUdp::receive_from_sides(std::span<ports::RxDatagram> out) {
   std::array<epoll_event, kRxSlots> ready;
   const std::lock_guard lock(sides_->mutex);
@@ -350,8 +362,9 @@ std::size_t LinuxUdp::receive_from(int fd, ports::SocketId socket, std::span<por
     const std::size_t size = rx_->headers[i].msg_len;
     // Empty datagrams are nobody's; one cut short (longer than UDP allows) does not happen.
     if (size == 0 || (rx_->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
-    const std::size_t segment = rx_->segment_size(i);
-    const std::size_t cut = segment == 0 ? size : std::min(segment, size);
+    const RxPool::Told told = rx_->told(i);
+    if (told.overruns) overruns_ = *told.overruns;
+    const std::size_t cut = told.segment_size == 0 ? size : std::min(told.segment_size, size);
     const ByteSpan bytes{rx_->data.get() + i * kRxSlotSize, size};
     out[count++] = {to_endpoint(rx_->addresses[i]), bytes, static_cast<std::uint16_t>(cut), socket};
   }

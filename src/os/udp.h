@@ -35,6 +35,7 @@ class LinuxUdp final : public ports::UdpPort {
 
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   bool drained() const override { return drained_; }
+  std::uint64_t take_overruns() override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override;
@@ -73,7 +74,10 @@ class LinuxUdp final : public ports::UdpPort {
   std::uint16_t port_ = 0;
   std::unique_ptr<RxPool> rx_;  // the receiving thread's
   bool drained_ = true;         // the receiving thread's
-  GsoMemory no_gso_;            // destinations to which segmentation failed lately; any thread's
+  // What the kernel dropped at the main socket, modulo 2^32, and how much of it was told; the receiving thread's.
+  std::uint32_t overruns_ = 0;
+  std::uint32_t told_overruns_ = 0;
+  GsoMemory no_gso_;  // destinations to which segmentation failed lately; any thread's
 };
 
 }  // namespace eps::os

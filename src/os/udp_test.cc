@@ -112,6 +112,34 @@ TEST_F(UdpTest, APortWithoutQueuesIsNotShared) {
   EXPECT_FALSE(LinuxUdp::open({.port = udp->local_port(), .queues = true}));
 }
 
+TEST_F(UdpTest, WhatTheKernelDropsIsCounted) {
+  const auto sender = must(LinuxUdp::open());
+  const auto receiver = must(LinuxUdp::open());
+  const Bytes bytes = pattern(1000);
+  const TxDatagram out{at("127.0.0.1", *receiver), bytes, 0, 0};
+  std::array<RxDatagram, 16> batch;
+  std::size_t sent = 0, came = 0;
+  std::uint64_t lost = 0;
+  const auto send = [&](int n) {
+    for (int i = 0; i < n; ++i) sent += sender->send({&out, 1});
+  };
+  const auto receive_all = [&] {
+    while (readable(receiver->fd(), 300)) came += receiver->receive(batch);
+    lost += receiver->take_overruns();
+  };
+  for (int round = 0; round < 2; ++round) {
+    send(20000);  // more than the buffer holds
+    receive_all();
+    send(1);  // it tells with the next one
+    receive_all();
+    EXPECT_GT(lost, 0U);
+    EXPECT_EQ(came + lost, sent) << "round " << round;
+  }
+  send(100);
+  receive_all();
+  EXPECT_EQ(came + lost, sent) << "what was told is not told again";
+}
+
 // An address that nobody answers for: what is sent there stays in the send buffer while the kernel asks for it.
 TEST_F(UdpTest, BulkLeavesRoomForWhatKeepsConduitsUp) {
   ASSERT_TRUE(

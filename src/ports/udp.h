@@ -56,6 +56,9 @@ class UdpPort {
   virtual std::size_t receive(std::span<RxDatagram> out) = 0;
   // Whether the last receive left nothing behind. The receiver's.
   virtual bool drained() const { return true; }
+  // Datagrams that the kernel threw away since the last call, because its buffer was full when they came; told with
+  // the first receive after. A run that it had put together counts as one. The receiver's.
+  virtual std::uint64_t take_overruns() { return 0; }
   // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
   // Opens a side socket with a local port of its own; nullopt when no more can be had.

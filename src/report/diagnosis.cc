@@ -152,6 +152,9 @@ class Doctor {
     told("spoofed_source", "packets had a sender's address that is not its own.",
          "A bridge or a router behind the interface? A member may send from its own address only.");
     told("congested", "packets were dropped because a queue was full.", "This computer or its uplink is overloaded.");
+    told("overrun", "runs of datagrams were lost because they came faster than this computer took them.",
+         "It is overloaded, or its receive buffer is small: without CAP_NET_ADMIN the sysctl net.core.rmem_max limits "
+         "it.");
     told("oversized", "packets were larger than the interface's MTU allows.", "");
   }
 

@@ -46,7 +46,7 @@ TEST(Diagnosis, OfAClientInTrouble) {
 
   status = client();
   status["observed_endpoint"] = nullptr;
-  status["drops"] = {{"congested", 3}, {"replayed", 1}};
+  status["drops"] = {{"congested", 3}, {"overrun", 2}, {"replayed", 1}};
   status["peers"] = json::array({{{"name", "bob"}, {"path", "relayed"}, {"why_relayed", "No way."}}});
   findings = diagnose(status, "0.1.0");
   EXPECT_EQ(worst(findings), Finding::Level::problem);
@@ -54,6 +54,7 @@ TEST(Diagnosis, OfAClientInTrouble) {
   EXPECT_THAT(text, HasSubstr("The server does not answer on UDP"));
   EXPECT_THAT(text, HasSubstr("warning  bob is reached through a relay. No way.\n"));
   EXPECT_THAT(text, HasSubstr("warning  3 packets were dropped because a queue was full.\n"));
+  EXPECT_THAT(text, HasSubstr("warning  2 runs of datagrams were lost because they came faster than this computer"));
   EXPECT_THAT(text, Not(HasSubstr("replayed")));
 
   status["relay_over_tcp"] = true;

@@ -6,6 +6,8 @@
 """
 
 import json
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -109,6 +111,27 @@ def test_doctor_sees_what_is_broken(network):
     assert any("Not connected to the server" in what for what in levels(b, "doctor")["problem"])
     b.stop()
     assert of(b, "doctor")[0] == 3
+
+
+def test_doctor_sees_what_came_too_fast(network):
+    """While a daemon stands still, its sockets fill up: each datagram is taken or said to be lost."""
+    server = network.server()
+    a = network.client("a")
+    a.wait_status(lambda s: s["observed_endpoint"], "the server's UDP answers")
+    for daemon, port in (a, a.status()["data_port"]), (server, 43439):
+        daemon.process.send(signal.SIGSTOP)
+        with network.host(f"flood{port}").socket(kind=socket.SOCK_DGRAM) as flood:
+            for _ in range(20000):
+                flood.sendto(bytes(1000), (daemon.host.v4, port))
+            daemon.process.send(signal.SIGCONT)
+
+            def drops():
+                flood.sendto(bytes(1000), (daemon.host.v4, port))  # what is lost is told with the next one
+                told = daemon.status()["drops"]
+                return told if told.get("malformed", 0) + told.get("overrun", 0) >= 20000 else None
+
+            assert wait_until(drops, "all are taken or said to be lost")["overrun"] > 10000
+        assert any("came faster than this computer took them" in what for what in levels(daemon, "doctor")["warning"])
 
 
 def test_check(network):
