@@ -2,8 +2,11 @@
 
 // Which seeds a test of the simulation runs with: EPS_SIM_SEED=N that one alone, EPS_SIM_SEEDS=N the first N.
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 namespace eps::sim {
@@ -15,6 +18,11 @@ inline std::vector<std::uint64_t> seeds() {
   std::vector<std::uint64_t> out;
   for (std::uint64_t seed = 1; seed <= count; ++seed) out.push_back(seed);
   return out;
+}
+
+// How the failure of a parameterized test names its seed.
+inline std::string seed_name(const testing::TestParamInfo<std::uint64_t>& test) {
+  return "seed" + std::to_string(test.param);
 }
 
 }  // namespace eps::sim

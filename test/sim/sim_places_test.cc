@@ -182,8 +182,7 @@ TEST_P(Places, WithoutUdp) {
   EXPECT_EQ(world.path(0, 1), PathKind::relayed);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Places, testing::ValuesIn(seeds()),
-                         [](const auto& test) { return "seed" + std::to_string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Seeds, Places, testing::ValuesIn(seeds()), seed_name);
 
 }  // namespace
 }  // namespace eps::sim

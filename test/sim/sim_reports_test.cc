@@ -99,8 +99,7 @@ TEST_P(Reports, TheyBeginAnewWithTheServer) {
   expect_exact({}, ask());
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Reports, testing::ValuesIn(seeds()),
-                         [](const auto& test) { return "seed" + std::to_string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Seeds, Reports, testing::ValuesIn(seeds()), seed_name);
 
 }  // namespace
 }  // namespace eps::sim

@@ -215,8 +215,7 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
   by_guessing.expect_within(climate.guessed_within, all ? 0.95 : 0.85, "direct by guessing");
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Zoo, testing::ValuesIn(seeds()),
-                         [](const auto& test) { return "seed" + std::to_string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Seeds, Zoo, testing::ValuesIn(seeds()), seed_name);
 
 }  // namespace
 }  // namespace eps::sim
