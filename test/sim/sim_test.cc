@@ -1,10 +1,10 @@
-// Whole networks in virtual time. Every test runs with many seeds (EPS_SIM_SEEDS, default 20); a failure names its
-// seed, and EPS_SIM_SEED=N runs that one alone.
+// Whole networks in virtual time: joining, re-keying, silence, forgeries, who is thrown out, and faults of every kind
+// at random. Every test runs with many seeds (EPS_SIM_SEEDS, default 20); a failure names its seed, and EPS_SIM_SEED=N
+// runs that one alone.
 
 #include <gtest/gtest.h>
 
-#include "sim/seeds.h"
-#include "sim/world.h"
+#include "sim/sim_fixture.h"
 
 namespace eps::sim {
 namespace {
@@ -12,21 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-class Sim : public testing::TestWithParam<std::uint64_t> {
- protected:
-  WorldOptions options(int clients) {
-    WorldOptions o;
-    o.seed = GetParam();
-    o.clients = clients;
-    return o;
-  }
-  // All clients up and admitted.
-  static void join(World& world, int clients) {
-    for (int c = 0; c < clients; ++c) world.start_client(c);
-    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
-  }
-};
 
 TEST_P(Sim, TwoClientsJoinAndTalkDirectly) {
   World world(options(2));
@@ -87,67 +72,6 @@ TEST_P(Sim, AHandshakeThatIsAheadOfTheMemberListIsAnswered) {
   }
 }
 
-TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
-  World world(options(3));
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  const std::uint64_t first = world.send_frame(0, 1);
-  EXPECT_TRUE(world.run_until([&] { return world.delivered(first, 1); }, milliseconds(300)));
-  EXPECT_TRUE(world.everybody_talks(seconds(3)));
-  world.run_for(seconds(20));
-  for (const PeerStatus& peer : world.client(0).status(world.clock().now()).peers) {
-    EXPECT_EQ(peer.path, peer.member.name == "c1" ? PathKind::relayed : PathKind::direct) << peer.member.name;
-  }
-}
-
-TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
-  World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
-  world.block_udp(0, 1, true);
-  const Instant cut = world.clock().now();
-  std::vector<std::uint64_t> sent;
-  bool through = false;
-  while (!through && world.clock().now() - cut < seconds(10)) {
-    sent.push_back(world.send_frame(0, 1));
-    world.run_for(milliseconds(50));
-    through = std::any_of(sent.begin(), sent.end(), [&](std::uint64_t f) { return world.delivered(f, 1); });
-  }
-  EXPECT_TRUE(through);
-  EXPECT_LT(world.clock().now() - cut, seconds(2));
-  world.block_udp(0, 1, false);
-  EXPECT_TRUE(world.run_until(
-      [&] {
-        world.send_frame(0, 1);
-        world.send_frame(1, 0);
-        world.run_for(milliseconds(200));
-        return world.all_direct();
-      },
-      minutes(2)));
-}
-
-// One end notices first; what it then sends through the relay must not make the other believe in its direct path.
-TEST_P(Sim, BothEndsLeaveALostDirectPath) {
-  World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
-  world.block_udp(0, 1, true);
-  const Instant cut = world.clock().now();
-  bool answered = false;
-  while (!answered && world.clock().now() - cut < seconds(10)) {
-    const std::uint64_t question = world.send_frame(0, 1);
-    world.run_for(milliseconds(50));
-    if (!world.delivered(question, 1)) continue;
-    const std::uint64_t answer = world.send_frame(1, 0);
-    world.run_for(milliseconds(50));
-    answered = world.delivered(answer, 0);
-  }
-  EXPECT_TRUE(answered);
-  EXPECT_LT(world.clock().now() - cut, seconds(2));
-}
-
 TEST_P(Sim, LossReorderingAndDuplicationDoNotStopIt) {
   World world(options(4));
   world.network().weather = {.delay = milliseconds(40), .jitter = milliseconds(60), .loss = 0.15, .duplication = 0.05};
@@ -158,58 +82,6 @@ TEST_P(Sim, LossReorderingAndDuplicationDoNotStopIt) {
     world.send_frame(from, (from + 1 + static_cast<int>(world.rng().below(3))) % 4, 60 + world.rng().below(1300));
     world.run_for(milliseconds(5));
   }
-}
-
-TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddresses) {
-  World world(options(3));
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(5)));
-  std::map<std::string, Ip4> before;
-  for (const auto& [id, m] : world.registry().members()) before[m.name] = m.address;
-  world.stop_server();
-  // Longer than a session lives: they rekey among themselves.
-  for (int i = 0; i < 300; ++i) {
-    const std::uint64_t frame = world.send_frame(0, 1);
-    world.run_for(seconds(1));
-    ASSERT_TRUE(world.delivered(frame, 1)) << "after " << i << " s without the server";
-  }
-  world.start_server();
-  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(30)));
-  for (const auto& [id, m] : world.registry().members()) EXPECT_EQ(m.address, before[m.name]) << m.name;
-  EXPECT_TRUE(world.everybody_talks(seconds(5)));
-}
-
-TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {
-  World world(options(3));
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  const Ip4 address = world.registry().find_name("c1")->address;
-  world.stop_client(1);
-  const std::uint64_t others = world.send_frame(0, 2);
-  world.run_for(milliseconds(100));
-  EXPECT_TRUE(world.delivered(others, 2));
-  world.start_client(1);
-  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(5)));
-  EXPECT_EQ(world.registry().find_name("c1")->address, address);
-  // Client 0 still seals in the session that died with client 1; the first such datagram makes client 1 shake hands.
-  EXPECT_TRUE(world.everybody_talks(milliseconds(1300)));
-}
-
-// It is up at once, from what it kept, and talks directly before the server has taken it in again and relays for it.
-TEST_P(Sim, AnAnswerToAClientThatIsBackBeforeTheServerKnowsIsNotLost) {
-  World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  world.run_for(seconds(6));
-  for (const int c : {0, 1}) world.stop_client(c);
-  world.start_client(0);
-  world.run_for(seconds(1));
-  world.start_client(1);
-  const std::uint64_t question = world.send_frame(1, 0);
-  ASSERT_TRUE(world.run_until([&] { return world.delivered(question, 0); }, milliseconds(500)));
-  const std::uint64_t answer = world.send_frame(0, 1);
-  EXPECT_TRUE(world.run_until([&] { return world.delivered(answer, 1); }, milliseconds(500)));
 }
 
 // Two clients send to each other by turns; each frame must arrive.
@@ -287,105 +159,6 @@ TEST_P(Sim, AnEvictedMemberIsOutAtOnceAndForGood) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
-TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
-  World world(options(4));
-  join(world, 4);
-  world.run_for(seconds(6));
-  world.stop_server();
-  for (const int c : {0, 1}) {
-    world.stop_client(c);
-    world.start_client(c);
-  }
-  EXPECT_TRUE(world.everybody_talks(seconds(3)));
-  world.run_for(minutes(10));
-  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "after every session has ended";
-  world.start_server();
-  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
-  EXPECT_TRUE(world.everybody_talks(seconds(3)));
-}
-
-TEST_P(Sim, WhoeverWasRemovedMeanwhileIsOutWhenTheListComes) {
-  World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  world.run_for(seconds(6));
-  world.stop_client(0);
-  world.partition(0, kServer, true);
-  world.partition(1, kServer, true);
-  world.start_client(0);
-  ASSERT_TRUE(world.remove("c1"));
-  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "as long as neither can know";
-  world.partition(0, kServer, false);
-  ASSERT_TRUE(world.run_until([&] { return world.client(0).members().find_name("c1") == nullptr; }, seconds(20)));
-  const std::uint64_t no_more = world.send_frame(1, 0);
-  world.run_for(seconds(10));
-  EXPECT_FALSE(world.delivered(no_more, 0));
-}
-
-TEST(LargeSim, AHundredClientsComeBackWithoutAStorm) {
-  constexpr int kClients = 100;
-  World world(WorldOptions{.clients = kClients});
-  for (int c = 0; c < kClients; ++c) world.start_client(c);
-  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(2)));
-  world.stop_server();
-  world.run_for(seconds(30));
-  world.start_server();
-  const Instant back = world.clock().now();
-  std::uint64_t before = 0;
-  std::uint64_t most = 0;
-  for (int step = 0; step < 200 && !world.all_admitted(); ++step) {
-    world.run_for(milliseconds(100));
-    const std::uint64_t all = world.server().status(world.clock().now()).connections_established;
-    most = std::max(most, all - before);
-    before = all;
-  }
-  EXPECT_TRUE(world.all_admitted());
-  EXPECT_LT(world.clock().now() - back, seconds(16));
-  EXPECT_LT(most, 12U) << "admitted within 100 ms";
-  EXPECT_EQ(before, 100U) << "each once";
-}
-
-TEST_P(Sim, AClientThatSleptIsBackAtOnce) {
-  World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  world.sleep(0, minutes(3));
-  world.run_for(minutes(3));
-  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(1)));
-  EXPECT_TRUE(world.everybody_talks(seconds(1)));
-}
-
-TEST_P(Sim, WhoeverCannotSendUdpToTheServerIsRelayedOverTcp) {
-  World world(options(4));
-  for (const int peer : {0, 2, 3}) world.block_udp(1, peer, true);
-  world.block_udp(1, kServer, true);
-  world.block_udp(2, kServer, true);
-  world.block_udp(2, 3, true);
-  join(world, 4);
-  EXPECT_TRUE(world.everybody_talks(seconds(5)));
-  const auto status = [&](int c) { return world.client(c).status(world.clock().now()); };
-  EXPECT_TRUE(status(1).relay_over_tcp && status(2).relay_over_tcp);
-  EXPECT_FALSE(status(0).relay_over_tcp || status(3).relay_over_tcp);
-  for (const PeerStatus& peer : status(1).peers) {
-    EXPECT_TRUE(peer.path == PathKind::relayed && peer.over_tcp) << peer.member.name;
-  }
-  for (const PeerStatus& peer : status(2).peers) {
-    EXPECT_EQ(peer.path == PathKind::direct, peer.member.name == "c0") << peer.member.name;
-  }
-  world.block_udp(1, kServer, false);
-  EXPECT_TRUE(world.run_until([&] { return !status(1).relay_over_tcp; }, seconds(5)));
-  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "by UDP again";
-  world.block_udp(1, kServer, true);
-  EXPECT_TRUE(world.run_until([&] { return status(1).relay_over_tcp; }, seconds(40)));
-  EXPECT_TRUE(world.everybody_talks(seconds(3)));
-  world.stop_server();
-  world.run_for(seconds(5));
-  EXPECT_FALSE(status(1).relay_over_tcp);
-  world.start_server();
-  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
-  EXPECT_TRUE(world.everybody_talks(seconds(5)));
-}
-
 TEST_P(Sim, SilentWhenIdle) {
   World world(options(4));
   join(world, 4);
@@ -443,81 +216,7 @@ TEST_P(Sim, AnythingGoesThenItHeals) {
   EXPECT_TRUE(world.everybody_talks(seconds(30)));
 }
 
-// Two that cannot reach each other, and one that both reach and that relays: with the server gone they talk through it,
-// past the life of a session, and rekey.
-TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
-  WorldOptions o = options(3);
-  o.relays = {2};
-  World world(o);
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  for (int i = 0; i < 100; ++i) {
-    world.send_frame(0, 1);
-    world.send_frame(1, 0);
-    world.run_for(milliseconds(100));
-  }
-  world.stop_server();
-  const auto talk = [&](int rounds) {
-    int lost = 0;
-    for (int i = 0; i < rounds; ++i) {
-      const std::uint64_t there = world.send_frame(0, 1);
-      const std::uint64_t back = world.send_frame(1, 0);
-      world.run_for(milliseconds(200));
-      lost += world.delivered(there, 1) && world.delivered(back, 0) ? 0 : 1;
-    }
-    return lost;
-  };
-  talk(300);  // until both ends have given the server's relay up
-  EXPECT_EQ(talk(1000), 0) << "200 s without the server";
-  EXPECT_EQ(world.path(0, 1), PathKind::relayed);
-  const auto why = world.client(0).why("c1", world.clock().now());
-  ASSERT_TRUE(why && why->peer.relay);
-  EXPECT_EQ(*why->peer.relay, world.client(0).members().find_name("c2")->id);
-}
-
-// The offers to relay went with the sessions in which they were made: new sessions bring new ones.
-TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
-  WorldOptions o = options(3);
-  o.relays = {2};
-  World world(o);
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  world.run_for(seconds(6));
-  world.stop_server();
-  for (const int c : {2, 0, 1}) {
-    world.stop_client(c);
-    world.start_client(c);
-  }
-  const auto talks = [&] {
-    const std::uint64_t there = world.send_frame(0, 1);
-    const std::uint64_t back = world.send_frame(1, 0);
-    world.run_for(milliseconds(100));
-    return world.delivered(there, 1) && world.delivered(back, 0);
-  };
-  const Instant until = world.clock().now() + seconds(20);
-  while (!talks() && world.clock().now() < until) {
-  }
-  EXPECT_LT(world.clock().now(), until);
-  for (int i = 0; i < 600; ++i) EXPECT_TRUE(talks()) << i;
-}
-
-// Without --relay nobody forwards for others.
-TEST_P(Sim, WhoWasNotAskedToRelayDoesNot) {
-  World world(options(3));
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  world.stop_server();
-  world.run_for(minutes(1));
-  const std::uint64_t frame = world.send_frame(0, 1);
-  world.run_for(seconds(20));
-  EXPECT_FALSE(world.delivered(frame, 1));
-}
-
-INSTANTIATE_TEST_SUITE_P(Seeds, Sim, testing::ValuesIn(seeds()),
-                         [](const auto& test) { return "seed" + std::to_string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Seeds, Sim, testing::ValuesIn(seeds()), seed_name);
 
 }  // namespace
 }  // namespace eps::sim

@@ -1,0 +1,30 @@
+#pragma once
+
+// What tests of whole networks begin with: a world of each seed, and all clients admitted.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "sim/seeds.h"
+#include "sim/world.h"
+
+namespace eps::sim {
+
+class Sim : public testing::TestWithParam<std::uint64_t> {
+ protected:
+  WorldOptions options(int clients) {
+    WorldOptions o;
+    o.seed = GetParam();
+    o.clients = clients;
+    return o;
+  }
+};
+
+// All clients up and admitted.
+inline void join(World& world, int clients) {
+  for (int c = 0; c < clients; ++c) world.start_client(c);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, std::chrono::seconds(20)));
+}
+
+}  // namespace eps::sim

@@ -1,0 +1,185 @@
+// What cannot go directly: relayed by the server, over TCP where UDP is blocked, or by another member while the server
+// is gone. Many seeds (sim/seeds.h); a failure names its own.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "sim/sim_fixture.h"
+
+namespace eps::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
+  World world(options(3));
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  const std::uint64_t first = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(first, 1); }, milliseconds(300)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(20));
+  for (const PeerStatus& peer : world.client(0).status(world.clock().now()).peers) {
+    EXPECT_EQ(peer.path, peer.member.name == "c1" ? PathKind::relayed : PathKind::direct) << peer.member.name;
+  }
+}
+
+TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+  world.block_udp(0, 1, true);
+  const Instant cut = world.clock().now();
+  std::vector<std::uint64_t> sent;
+  bool through = false;
+  while (!through && world.clock().now() - cut < seconds(10)) {
+    sent.push_back(world.send_frame(0, 1));
+    world.run_for(milliseconds(50));
+    through = std::any_of(sent.begin(), sent.end(), [&](std::uint64_t f) { return world.delivered(f, 1); });
+  }
+  EXPECT_TRUE(through);
+  EXPECT_LT(world.clock().now() - cut, seconds(2));
+  world.block_udp(0, 1, false);
+  EXPECT_TRUE(world.run_until(
+      [&] {
+        world.send_frame(0, 1);
+        world.send_frame(1, 0);
+        world.run_for(milliseconds(200));
+        return world.all_direct();
+      },
+      minutes(2)));
+}
+
+// One end notices first; what it then sends through the relay must not make the other believe in its direct path.
+TEST_P(Sim, BothEndsLeaveALostDirectPath) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+  world.block_udp(0, 1, true);
+  const Instant cut = world.clock().now();
+  bool answered = false;
+  while (!answered && world.clock().now() - cut < seconds(10)) {
+    const std::uint64_t question = world.send_frame(0, 1);
+    world.run_for(milliseconds(50));
+    if (!world.delivered(question, 1)) continue;
+    const std::uint64_t answer = world.send_frame(1, 0);
+    world.run_for(milliseconds(50));
+    answered = world.delivered(answer, 0);
+  }
+  EXPECT_TRUE(answered);
+  EXPECT_LT(world.clock().now() - cut, seconds(2));
+}
+
+TEST_P(Sim, WhoeverCannotSendUdpToTheServerIsRelayedOverTcp) {
+  World world(options(4));
+  for (const int peer : {0, 2, 3}) world.block_udp(1, peer, true);
+  world.block_udp(1, kServer, true);
+  world.block_udp(2, kServer, true);
+  world.block_udp(2, 3, true);
+  join(world, 4);
+  EXPECT_TRUE(world.everybody_talks(seconds(5)));
+  const auto status = [&](int c) { return world.client(c).status(world.clock().now()); };
+  EXPECT_TRUE(status(1).relay_over_tcp && status(2).relay_over_tcp);
+  EXPECT_FALSE(status(0).relay_over_tcp || status(3).relay_over_tcp);
+  for (const PeerStatus& peer : status(1).peers) {
+    EXPECT_TRUE(peer.path == PathKind::relayed && peer.over_tcp) << peer.member.name;
+  }
+  for (const PeerStatus& peer : status(2).peers) {
+    EXPECT_EQ(peer.path == PathKind::direct, peer.member.name == "c0") << peer.member.name;
+  }
+  world.block_udp(1, kServer, false);
+  EXPECT_TRUE(world.run_until([&] { return !status(1).relay_over_tcp; }, seconds(5)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "by UDP again";
+  world.block_udp(1, kServer, true);
+  EXPECT_TRUE(world.run_until([&] { return status(1).relay_over_tcp; }, seconds(40)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  world.stop_server();
+  world.run_for(seconds(5));
+  EXPECT_FALSE(status(1).relay_over_tcp);
+  world.start_server();
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  EXPECT_TRUE(world.everybody_talks(seconds(5)));
+}
+
+// Two that cannot reach each other, and one that both reach and that relays: with the server gone they talk through it,
+// past the life of a session, and rekey.
+TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
+  WorldOptions o = options(3);
+  o.relays = {2};
+  World world(o);
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  for (int i = 0; i < 100; ++i) {
+    world.send_frame(0, 1);
+    world.send_frame(1, 0);
+    world.run_for(milliseconds(100));
+  }
+  world.stop_server();
+  const auto talk = [&](int rounds) {
+    int lost = 0;
+    for (int i = 0; i < rounds; ++i) {
+      const std::uint64_t there = world.send_frame(0, 1);
+      const std::uint64_t back = world.send_frame(1, 0);
+      world.run_for(milliseconds(200));
+      lost += world.delivered(there, 1) && world.delivered(back, 0) ? 0 : 1;
+    }
+    return lost;
+  };
+  talk(300);  // until both ends have given the server's relay up
+  EXPECT_EQ(talk(1000), 0) << "200 s without the server";
+  EXPECT_EQ(world.path(0, 1), PathKind::relayed);
+  const auto why = world.client(0).why("c1", world.clock().now());
+  ASSERT_TRUE(why && why->peer.relay);
+  EXPECT_EQ(*why->peer.relay, world.client(0).members().find_name("c2")->id);
+}
+
+// The offers to relay went with the sessions in which they were made: new sessions bring new ones.
+TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
+  WorldOptions o = options(3);
+  o.relays = {2};
+  World world(o);
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  world.run_for(seconds(6));
+  world.stop_server();
+  for (const int c : {2, 0, 1}) {
+    world.stop_client(c);
+    world.start_client(c);
+  }
+  const auto talks = [&] {
+    const std::uint64_t there = world.send_frame(0, 1);
+    const std::uint64_t back = world.send_frame(1, 0);
+    world.run_for(milliseconds(100));
+    return world.delivered(there, 1) && world.delivered(back, 0);
+  };
+  const Instant until = world.clock().now() + seconds(20);
+  while (!talks() && world.clock().now() < until) {
+  }
+  EXPECT_LT(world.clock().now(), until);
+  for (int i = 0; i < 600; ++i) EXPECT_TRUE(talks()) << i;
+}
+
+// Without --relay nobody forwards for others.
+TEST_P(Sim, WhoWasNotAskedToRelayDoesNot) {
+  World world(options(3));
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  world.stop_server();
+  world.run_for(minutes(1));
+  const std::uint64_t frame = world.send_frame(0, 1);
+  world.run_for(seconds(20));
+  EXPECT_FALSE(world.delivered(frame, 1));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Sim, testing::ValuesIn(seeds()), seed_name);
+
+}  // namespace
+}  // namespace eps::sim

@@ -1,0 +1,141 @@
+// Clients and servers that die, are gone or sleep, and come back: at once, with their addresses and from what they
+// kept, without a storm. Many seeds (sim/seeds.h); a failure names its own.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "sim/sim_fixture.h"
+
+namespace eps::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddresses) {
+  World world(options(3));
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(5)));
+  std::map<std::string, Ip4> before;
+  for (const auto& [id, m] : world.registry().members()) before[m.name] = m.address;
+  world.stop_server();
+  // Longer than a session lives: they rekey among themselves.
+  for (int i = 0; i < 300; ++i) {
+    const std::uint64_t frame = world.send_frame(0, 1);
+    world.run_for(seconds(1));
+    ASSERT_TRUE(world.delivered(frame, 1)) << "after " << i << " s without the server";
+  }
+  world.start_server();
+  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(30)));
+  for (const auto& [id, m] : world.registry().members()) EXPECT_EQ(m.address, before[m.name]) << m.name;
+  EXPECT_TRUE(world.everybody_talks(seconds(5)));
+}
+
+TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {
+  World world(options(3));
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  const Ip4 address = world.registry().find_name("c1")->address;
+  world.stop_client(1);
+  const std::uint64_t others = world.send_frame(0, 2);
+  world.run_for(milliseconds(100));
+  EXPECT_TRUE(world.delivered(others, 2));
+  world.start_client(1);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(5)));
+  EXPECT_EQ(world.registry().find_name("c1")->address, address);
+  // Client 0 still seals in the session that died with client 1; the first such datagram makes client 1 shake hands.
+  EXPECT_TRUE(world.everybody_talks(milliseconds(1300)));
+}
+
+// It is up at once, from what it kept, and talks directly before the server has taken it in again and relays for it.
+TEST_P(Sim, AnAnswerToAClientThatIsBackBeforeTheServerKnowsIsNotLost) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(6));
+  for (const int c : {0, 1}) world.stop_client(c);
+  world.start_client(0);
+  world.run_for(seconds(1));
+  world.start_client(1);
+  const std::uint64_t question = world.send_frame(1, 0);
+  ASSERT_TRUE(world.run_until([&] { return world.delivered(question, 0); }, milliseconds(500)));
+  const std::uint64_t answer = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(answer, 1); }, milliseconds(500)));
+}
+
+TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
+  World world(options(4));
+  join(world, 4);
+  world.run_for(seconds(6));
+  world.stop_server();
+  for (const int c : {0, 1}) {
+    world.stop_client(c);
+    world.start_client(c);
+  }
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(minutes(10));
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "after every session has ended";
+  world.start_server();
+  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+}
+
+TEST_P(Sim, WhoeverWasRemovedMeanwhileIsOutWhenTheListComes) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(6));
+  world.stop_client(0);
+  world.partition(0, kServer, true);
+  world.partition(1, kServer, true);
+  world.start_client(0);
+  ASSERT_TRUE(world.remove("c1"));
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "as long as neither can know";
+  world.partition(0, kServer, false);
+  ASSERT_TRUE(world.run_until([&] { return world.client(0).members().find_name("c1") == nullptr; }, seconds(20)));
+  const std::uint64_t no_more = world.send_frame(1, 0);
+  world.run_for(seconds(10));
+  EXPECT_FALSE(world.delivered(no_more, 0));
+}
+
+TEST_P(Sim, AClientThatSleptIsBackAtOnce) {
+  World world(options(2));
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.sleep(0, minutes(3));
+  world.run_for(minutes(3));
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(1)));
+  EXPECT_TRUE(world.everybody_talks(seconds(1)));
+}
+
+TEST(LargeSim, AHundredClientsComeBackWithoutAStorm) {
+  constexpr int kClients = 100;
+  World world(WorldOptions{.clients = kClients});
+  for (int c = 0; c < kClients; ++c) world.start_client(c);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(2)));
+  world.stop_server();
+  world.run_for(seconds(30));
+  world.start_server();
+  const Instant back = world.clock().now();
+  std::uint64_t before = 0;
+  std::uint64_t most = 0;
+  for (int step = 0; step < 200 && !world.all_admitted(); ++step) {
+    world.run_for(milliseconds(100));
+    const std::uint64_t all = world.server().status(world.clock().now()).connections_established;
+    most = std::max(most, all - before);
+    before = all;
+  }
+  EXPECT_TRUE(world.all_admitted());
+  EXPECT_LT(world.clock().now() - back, seconds(16));
+  EXPECT_LT(most, 12U) << "admitted within 100 ms";
+  EXPECT_EQ(before, 100U) << "each once";
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Sim, testing::ValuesIn(seeds()), seed_name);
+
+}  // namespace
+}  // namespace eps::sim
