@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <set>
+#include <utility>
 
 #include "sim/seeds.h"
 #include "sim/world.h"
@@ -13,10 +15,11 @@ namespace eps::sim {
 
 class Sim : public testing::TestWithParam<std::uint64_t> {
  protected:
-  WorldOptions options(int clients) {
+  WorldOptions options(int clients, std::set<int> relays = {}) {
     WorldOptions o;
     o.seed = GetParam();
     o.clients = clients;
+    o.relays = std::move(relays);
     return o;
   }
 };

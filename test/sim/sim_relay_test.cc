@@ -14,6 +14,13 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
+// Three clients are up, two of which cannot reach each other; the third reaches both.
+void join_apart(World& world) {
+  world.block_udp(0, 1, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+}
+
 TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   World world(options(3));
   world.block_udp(0, 1, true);
@@ -106,15 +113,10 @@ TEST_P(Sim, WhoeverCannotSendUdpToTheServerIsRelayedOverTcp) {
   EXPECT_TRUE(world.everybody_talks(seconds(5)));
 }
 
-// Two that cannot reach each other, and one that both reach and that relays: with the server gone they talk through it,
-// past the life of a session, and rekey.
+// With the server gone two that cannot reach each other talk through the third, past the life of a session, and rekey.
 TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
-  WorldOptions o = options(3);
-  o.relays = {2};
-  World world(o);
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  World world(options(3, {2}));
+  ASSERT_NO_FATAL_FAILURE(join_apart(world));
   for (int i = 0; i < 100; ++i) {
     world.send_frame(0, 1);
     world.send_frame(1, 0);
@@ -141,12 +143,8 @@ TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
 
 // The offers to relay went with the sessions in which they were made: new sessions bring new ones.
 TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
-  WorldOptions o = options(3);
-  o.relays = {2};
-  World world(o);
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  World world(options(3, {2}));
+  ASSERT_NO_FATAL_FAILURE(join_apart(world));
   world.run_for(seconds(6));
   world.stop_server();
   for (const int c : {2, 0, 1}) {
@@ -169,9 +167,7 @@ TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
 // Without --relay nobody forwards for others.
 TEST_P(Sim, WhoWasNotAskedToRelayDoesNot) {
   World world(options(3));
-  world.block_udp(0, 1, true);
-  join(world, 3);
-  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  ASSERT_NO_FATAL_FAILURE(join_apart(world));
   world.stop_server();
   world.run_for(minutes(1));
   const std::uint64_t frame = world.send_frame(0, 1);
