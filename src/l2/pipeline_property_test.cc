@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "l2/coalesce.h"
+#include "l2/coalesce_fixture.h"
 #include "l2/frames_fixture.h"
 #include "l2/segment.h"
 #include "l2/source_guard.h"
@@ -21,11 +22,7 @@ using test::build;
 using test::meta_of;
 using test::pick;
 using test::Spec;
-
-struct Written {
-  Bytes frame;
-  ports::FrameMeta meta;
-};
+using test::Written;
 
 std::vector<Written> receive(Coalescer& coalescer, const std::vector<Bytes>& plains) {
   std::deque<test::Received> buffers;
@@ -36,10 +33,7 @@ std::vector<Written> receive(Coalescer& coalescer, const std::vector<Bytes>& pla
     EXPECT_TRUE(for_us(inner, test::kPeer));
     EXPECT_TRUE(coalescer.add(inner));
   }
-  std::vector<Written> out;
-  for (const ports::TapWrite& write : coalescer.finish()) out.push_back({test::join(write), write.meta});
-  coalescer.reset();
-  return out;
+  return test::take_writes(coalescer);
 }
 
 // A frame that the kernel might send: one of few flows, so that flows meet.
