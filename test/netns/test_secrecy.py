@@ -137,16 +137,20 @@ def test_reordered_datagrams_are_all_delivered(network, pair):
     payloads = [b"number %03d" % n for n in range(50)]
     b.host.run("nft", f"add table inet hold; add chain inet hold i {{ type filter hook input priority 0; }}; "
                       f"add rule inet hold i ip saddr {a.host.v4} meta l4proto udp drop")
+    size = 20 + 8 + len(payloads[0]) + 25
+
+    def held():
+        return [d.with_payload(d.payload) for d in seen.datagrams(a.host.v4, b.host.v4, TYPE_DATA)
+                if len(d.payload) == size]
+
     with Sniffer(network) as seen, a.host.socket(kind=socket.SOCK_DGRAM) as sender:
         for payload in payloads:
             sender.sendto(payload, (b.address, 5002))
+        wait_until(lambda: len(held()) >= len(payloads), "all have left")
     b.host.run("nft", "delete table inet hold")
     assert received(receiver, 0.3) == []
-    size = 20 + 8 + len(payloads[0]) + 25
-    held = [d.with_payload(d.payload) for d in seen.datagrams(a.host.v4, b.host.v4, TYPE_DATA)
-            if len(d.payload) == size]
-    assert len(held) == len(payloads)
-    inject(network, b.host, *reversed(held))
+    assert len(held()) == len(payloads)
+    inject(network, b.host, *reversed(held()))
     assert sorted(received(receiver)) == payloads
 
 
