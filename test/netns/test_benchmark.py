@@ -48,7 +48,9 @@ def test_every_figure_is_there(out):
             "relay_cpu_s_per_gb"}
     for peer, figures in ("raw", everyone), ("eps", everyone | ours):
         for name in figures:
-            assert peers[peer]["figures"][name]["median"] > 0, f"{peer} {name}"
+            # A busy computer may find no rate of those few that it tries at which hardly anything is lost.
+            least = 0 if name == "udp64_max_pps" else 1e-6
+            assert peers[peer]["figures"][name]["median"] >= least, f"{peer} {name}"
     eps = peers["eps"]["figures"]
     assert eps["tcp1_via_server"]["median"] < 0.1, "not direct"
     assert eps["relay_via_server"]["median"] > 0.9, "not relayed"
