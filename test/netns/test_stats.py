@@ -148,7 +148,7 @@ def test_scorecards_agree_with_the_counters(network):
     card = wait_until(agree, "the server has what a sent and what b received")
     assert card["pair.a.b.packets_lost"] == card["pair.b.a.packets_lost"] == 0
     assert card["pair.a.b.direct"] == 1 and card["members_online"] == 2 and card["member.a.uptime_seconds"] > 0
-    assert not list(network.directory.glob("*.stats?*")), "no temporary file is left"
+    wait_until(lambda: not list(network.directory.glob("*.stats?*")), "no temporary file is left")
 
 
 def test_one_way_loss_shows_on_the_side_that_loses(network):
