@@ -226,6 +226,32 @@ class Pinger:
         return len(self.echo.sent), self.echo.finish()
 
 
+class Pauses:
+    """Sees when this program stood still, and with it likely the whole computer."""
+
+    def __init__(self):
+        self.spans, self.running = [], True
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        before = time.monotonic()
+        while self.running:
+            time.sleep(0.01)
+            now = time.monotonic()
+            if now - before > 0.06:
+                self.spans.append((before + 0.01, now))
+            before = now
+
+    def stop(self):
+        self.running = False
+        self.thread.join()
+
+    def within(self, begin, end):
+        """How many seconds of that time. To be asked after stop()."""
+        return sum(max(0, min(end, b) - max(begin, a)) for a, b in self.spans)
+
+
 class Lab:
     def __init__(self, prefix=None, mtu=1500, keep=False, v4="10.77.0.{}/24", v6="fd77::{}/64", family=PREFIX):
         self.prefix = prefix or f"{family}{os.getpid()}-"

@@ -14,7 +14,7 @@ import time
 
 import pytest
 from eps import PATIENCE
-from lab import FIGURES, Echo
+from lab import FIGURES, Echo, Pauses
 from nat_lab import NatLab
 from wire import Stream
 
@@ -27,7 +27,7 @@ class Pings(threading.Thread):
 
     def __init__(self, host, address):
         super().__init__(daemon=True)
-        self.echo, self.running = Echo(host, address), True
+        self.echo, self.pauses, self.running = Echo(host, address), Pauses(), True
         self.start()
 
     def run(self):
@@ -37,12 +37,13 @@ class Pings(threading.Thread):
             self.echo.collect()
 
     def stop(self):
-        """The longest time in which no answer came."""
+        """The longest time in which no answer came, less what of it the computer stood still."""
         time.sleep(0.3)
         self.running = False
         self.join()
+        self.pauses.stop()
         came = sorted(self.echo.answered.values())
-        return max(after - before for before, after in zip(came, came[1:]))
+        return max(after - before - self.pauses.within(before, after) for before, after in zip(came, came[1:]))
 
 
 class World:
