@@ -35,6 +35,7 @@ def test_tcp_stream_arrives_unchanged(network):
 def test_udp_of_every_size(network):
     network.server()
     a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
     a.wait_path(b, "direct")
     receiver = udp_receiver(b.host)
     sizes = [0, 1, 17, 100, 1000, 1371, 1372, 1373, 5000, 20000, 65507]  # 1372 fills the MTU of 1400
@@ -48,8 +49,8 @@ def test_udp_of_every_size(network):
 def test_many_datagrams(network):
     network.server()
     a, b = network.clients("a", "b")
-    a.wait_path(b, "direct")
     assert a.ping(b) == 3
+    a.wait_path(b, "direct")
     receiver = udp_receiver(b.host)
     receiver.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
     sent, came = [struct.pack("!I", n) + os.urandom(n % 1200) for n in range(2000)], []
@@ -124,6 +125,7 @@ def test_jumbo_frames_where_the_underlay_has_them():
     with Network(mtu=9000) as network:
         network.server(mtu=8900)
         a, b = network.clients("a", "b")
+        assert a.ping(b) == 3
         a.wait_path(b, "direct")
         b.wait_path(a, "direct")
         with Sniffer(network) as seen:
