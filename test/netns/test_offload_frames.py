@@ -13,6 +13,7 @@ import socket
 import struct
 
 import pytest
+from eps import PATIENCE
 from offload import ones_sum
 from test_offload import pair
 
@@ -146,7 +147,7 @@ class Interface:
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
         self.socket.bind(("eps0", 3))
-        self.socket.settimeout(0.5)
+        self.socket.settimeout(1 * PATIENCE)
 
     def send(self, frame, size=0):
         """size: of a super-frame's segments."""
