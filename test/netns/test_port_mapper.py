@@ -116,6 +116,7 @@ def test_server_behind_a_nat(network, method):
     mapped = {m["transport"]: (m["external_endpoint"], m["method"]) for m in server.status()["port_mappings"]}
     assert mapped == dict.fromkeys(["TCP", "UDP"], ("11.77.0.1:43439", method))
     a, b = (network.client(n, public(network.host(n)), server="11.77.0.1") for n in "ab")
+    a.wait_sees(b)
     assert a.ping(b) == 3
     a.wait_status(lambda s: s["observed_endpoint"], "the server's UDP port answers")
     server.stop()

@@ -78,6 +78,7 @@ def test_two_clients_with_one_name(network):
     server = network.server()
     a = network.client("a")
     b = network.client("a", host=network.host("b"))
+    a.wait_status(lambda s: [p["online"] for p in s["peers"]] == [True], "sees the other")
     assert a.ping(b) == 3
     assert set(server.members()) == {"a", "a-2"}
     assert b.stop() == 0
