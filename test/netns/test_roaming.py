@@ -60,13 +60,15 @@ class World:
             client.wait_path(other, path, 10)
 
     def during(self, what, change, seconds=5, outage=0.0, limit=1.0):
-        """Runs `change` a second after the streams have begun. It may take `outage` seconds in which nothing can
-        pass; `limit`: how much longer the pings may be interrupted than that."""
+        """Runs `change` a second after the streams have begun. It may take `outage` seconds, more on a busy computer, in
+        which nothing can pass; `limit`: how much longer the pings may be interrupted than that."""
         streams = [Stream(x.host, y.host, y.address, seconds=seconds, port=5001 + n)
                    for n, (x, y) in enumerate([(self.a, self.b), (self.b, self.a)])]
         pings = Pings(self.a.host, self.b.address)
         time.sleep(1)
+        begin = time.monotonic()
         change()
+        outage = outage and max(outage, time.monotonic() - begin)
         stalls = [stream.end() for stream in streams]
         interruption = pings.stop()
         if HEAD not in FIGURES:
