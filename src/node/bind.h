@@ -68,8 +68,7 @@ class Bind {
   };
   void ask(Target& target, bool observe_only);
   // The one by which the NAT is found out: NATs stand before IPv4.
-  Target& nat_target() { return main_.to.ip.is_v4() || !other_.to.valid() ? main_ : other_; }
-  const Target& nat_target() const { return const_cast<Bind*>(this)->nat_target(); }
+  const Target& nat_target() const { return main_.to.ip.is_v4() || !other_.to.valid() ? main_ : other_; }
   void ask_main(Instant now);
   void ask_other(Instant now);
   void ask_second(Instant now);
