@@ -62,11 +62,20 @@ std::string text_of(Duration round_trip) {
   return std::to_string(us / 1000) + "." + std::to_string(us / 100 % 10) + " ms";
 }
 
+// For both find(): what is found is as const as `known`.
+auto* find_in(auto& known, const Way& way) {
+  const auto it = std::ranges::find_if(known, [&](const auto& k) { return k.way == way; });
+  return it == known.end() ? nullptr : &*it;
+}
+
 }  // namespace
 
 PathFinder::Known* PathFinder::find(const Way& way) {
-  const auto it = std::ranges::find(known_, way, &Known::way);
-  return it == known_.end() ? nullptr : &*it;
+  return find_in(known_, way);
+}
+
+const PathFinder::Known* PathFinder::find(const Way& way) const {
+  return find_in(known_, way);
 }
 
 PathFinder::Known* PathFinder::add(const Way& way, Origin origin, int rank, bool announced) {

@@ -134,7 +134,7 @@ class PathFinder {
     std::uint32_t pings = 0, pongs = 0, heard = 0;
   };
   Known* find(const Way& way);
-  const Known* find(const Way& way) const { return const_cast<PathFinder*>(this)->find(way); }
+  const Known* find(const Way& way) const;
   Known* add(const Way& way, WayStatus::Origin origin, int rank, bool announced);
   Ping ping(Known& known, Instant now);
   bool usable(const Known& known) const;
