@@ -1,0 +1,110 @@
+// What node::Peers does as time passes: it repeats handshakes, watches paths, keeps mappings in NATs open, and ends
+// sessions past their life.
+
+#include <algorithm>
+
+#include "node/peers.h"
+
+namespace eps::node {
+
+void Peers::on_deadline(Instant now) {
+  for (auto& [id, peer] : peers_) {
+    if (deadline_of(peer) > now) continue;
+    expire(peer, now);
+    if (peer.handshake && now >= peer.handshake->retry_at) {
+      if (peer.handshake->attempt >= kHandshakeAttempts) {
+        erase_index(peer.handshake->local_index);
+        peer.handshake.reset();
+        drop_waiting(peer, Drop::not_ready);
+      } else {
+        send_initiation(peer, peer.handshake->attempt + 1, now);
+      }
+    }
+    if (now >= peer.tick_at) tick(peer, now);
+    run_guess(peer, now);
+    probe(peer, now);
+  }
+  publish_if_dirty(now);
+}
+
+void Peers::tick(Peer& peer, Instant now) {
+  const Instant sent = peer.activity->sent_at();
+  const Instant received = std::max(peer.activity->received_at(), peer.session_began);
+  const bool flows = now - std::max(sent, peer.needed_at) < kActiveFor;
+  if (peer.current && flows) {
+    // Hearing the peer by another way says nothing of the path in use: the peer may have left that one already. Nor
+    // does a new session, which may have begun through the relay.
+    if (peer.path.watch(sent, peer.activity->received_on_path_at(), now)) {
+      dirty_ = true;
+      call(peer, false, now);  // tells the other end, too
+    }
+    const bool silent = sent > received && now - received > mesh::kSilence;
+    const bool by_server = peer.path.path() == Way::through(kServerRelay);
+    if (silent && by_server && now - peer.last_control_sent > std::chrono::seconds(1)) peer.path.ask(now);
+    // This node's own NAT may have forgotten everything; then the server knows it by an old endpoint, too.
+    if (peer.path.in_doubt() || (silent && by_server)) relay_doubt_ = true;
+    if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
+      // The relay's own session with us has to last as long as it is needed.
+      if (Peer* relay = find(*path->relay)) {
+        relay->needed_at = now;
+        relay->tick_at = std::min(relay->tick_at, now + kTick);
+      }
+    }
+    const bool dead = sent > received && now - received > kDeadAfter;
+    if (!peer.handshake && (dead || peer.current->wants_rekey(now))) start_handshake(peer, now);
+  }
+  // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
+  const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
+  // What answers the peer may go another way, and keeps nothing of ours open.
+  const Instant keepalive_at = through_nat ? std::max(sent, peer.path.pinged_at()) + kNatKeepalive : kNever;
+  if (now >= keepalive_at) peer.path.ask(now);
+  if (!peer.guess && !peer.sides.empty()) close_sides(peer, now);
+  const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
+  peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + kNatKeepalive : keepalive_at;
+}
+
+// Sessions past their life go, and with them their keys. What seals no more keeps no path open either: the next
+// handshake has to look for one by every way.
+void Peers::expire(Peer& peer, Instant now) {
+  const auto gone = [&](const std::shared_ptr<session::Session>& s) {
+    if (!s || s->may_receive(now)) return false;
+    erase_index(s->local_index());
+    dirty_ = true;
+    return true;
+  };
+  std::erase_if(peer.retired, gone);
+  if (gone(peer.unconfirmed)) peer.unconfirmed.reset();
+  if (peer.current && !peer.current->may_send(now)) {
+    if (gone(peer.current)) {
+      peer.current.reset();
+    } else {
+      peer.retired.push_back(std::move(peer.current));
+    }
+    peer.path.reset(now);
+    dirty_ = true;
+    close_sides(peer, now);
+    refresh_relays(now);
+  }
+}
+
+Instant Peers::deadline_of(const Peer& peer) const {
+  Instant at = peer.tick_at;
+  if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
+  if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
+  if (peer.guess) at = std::min(at, peer.guess->next_deadline());
+  if (peer.current) at = std::min(at, peer.current->established_at() + session::kSendUntil);
+  const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
+    if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);
+  };
+  std::for_each(peer.retired.begin(), peer.retired.end(), end_of);
+  end_of(peer.unconfirmed);
+  return at;
+}
+
+Instant Peers::next_deadline() const {
+  Instant at = kNever;
+  for (const auto& [id, peer] : peers_) at = std::min(at, deadline_of(peer));
+  return at;
+}
+
+}  // namespace eps::node
