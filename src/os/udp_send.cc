@@ -1,0 +1,227 @@
+// The way out of os::LinuxUdp: runs are cut into messages that the kernel takes, messages leave in batches, and where
+// the kernel will not segment the segments go one by one.
+
+#include <linux/sockios.h>
+#include <netinet/udp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "os/clock.h"
+#include "os/udp.h"
+#include "os/udp_socket.h"
+
+namespace eps::os {
+namespace {
+
+constexpr std::size_t kPerPacket = 1024;          // what the kernel counts for a datagram besides its bytes, at most
+constexpr std::size_t kTxBatch = 32;              // messages of one sendmmsg
+constexpr std::size_t kTxBatchBytes = 128 << 10;  // after which it is full
+
+// One message for the kernel: a datagram, or a run of segments for GSO.
+struct Message {
+  std::size_t owner = 0;  // index of the TxDatagram that it is a part of
+  const Endpoint* to = nullptr;
+  ByteView bytes;
+  std::uint16_t segment_size = 0;  // 0: one datagram
+};
+
+// Cuts TxDatagrams into messages that the kernel takes, in order.
+class Cutter {
+ public:
+  Cutter(std::span<const ports::TxDatagram> datagrams, bool gso, GsoMemory& no_gso)
+      : datagrams_(datagrams), gso_(gso), no_gso_(no_gso) {}
+
+  bool next(Message& out) {
+    while (index_ < datagrams_.size()) {
+      const ports::TxDatagram& datagram = datagrams_[index_];
+      if (offset_ == 0) step_ = step_of(datagram);
+      const std::size_t size = std::min(step_, datagram.bytes.size() - offset_);
+      const bool run = datagram.segment_size != 0 && size > datagram.segment_size;
+      out = {index_, &datagram.to, datagram.bytes.subspan(offset_, size),
+             run ? datagram.segment_size : std::uint16_t{0}};
+      offset_ += size;
+      if (offset_ >= datagram.bytes.size()) {
+        offset_ = 0;
+        ++index_;
+      }
+      if (size > 0) return true;  // there are no empty datagrams here
+    }
+    return false;
+  }
+
+ private:
+  // How many bytes one message takes: as many segments as the kernel allows in one, or one.
+  std::size_t step_of(const ports::TxDatagram& datagram) const {
+    const std::size_t segment = datagram.segment_size;
+    if (segment == 0 || datagram.bytes.size() <= segment) return datagram.bytes.size();
+    const bool gso = gso_ && (no_gso_.empty() || no_gso_.allows(datagram.to.ip, datagram.segment_size, now()));
+    return gso ? std::max<std::size_t>(1, std::min(ports::kMaxSegments, ports::kMaxUdpPayload / segment)) * segment
+               : segment;
+  }
+
+  std::span<const ports::TxDatagram> datagrams_;
+  const bool gso_;
+  GsoMemory& no_gso_;
+  std::size_t index_ = 0;
+  std::size_t offset_ = 0;
+  std::size_t step_ = 0;
+};
+
+// Messages and what sendmmsg wants to know of them.
+class TxBatch {
+ public:
+  bool full() const { return size_ == kTxBatch || weight_ >= kTxBatchBytes; }
+  bool empty() const { return size_ == 0; }
+  const Message& first() const { return messages_[0]; }
+
+  void add(const Message& message, bool ipv6) {
+    const std::size_t i = size_++;
+    const std::size_t segment = message.segment_size == 0 ? message.bytes.size() : message.segment_size;
+    weight_ += message.bytes.size() + message.bytes.size() / segment * kPerPacket;
+    messages_[i] = message;
+    iov_[i] = {const_cast<std::byte*>(message.bytes.data()), message.bytes.size()};
+    msghdr& header = headers_[i].msg_hdr;
+    header = {};
+    header.msg_namelen = to_sockaddr(*message.to, ipv6, addresses_[i]);
+    header.msg_name = &addresses_[i];
+    header.msg_iov = &iov_[i];
+    header.msg_iovlen = 1;
+    if (message.segment_size == 0) return;
+    header.msg_control = controls_[i].bytes;
+    header.msg_controllen = sizeof(controls_[i].bytes);
+    cmsghdr* const control = CMSG_FIRSTHDR(&header);
+    control->cmsg_level = SOL_UDP;
+    control->cmsg_type = kUdpSegment;
+    control->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+    std::memcpy(CMSG_DATA(control), &message.segment_size, sizeof(std::uint16_t));
+  }
+
+  // Sends all and is empty again. Each message that the kernel does not take goes to `failed(message, errno)`, which
+  // returns whether to go on; false if it did not.
+  template <class Failed>
+  bool flush(int fd, Failed&& failed) {
+    for (std::size_t done = 0; done < size_;) {
+      const int sent = ::sendmmsg(fd, &headers_[done], static_cast<unsigned>(size_ - done), MSG_DONTWAIT);
+      if (sent > 0) {
+        done += static_cast<std::size_t>(sent);
+        // An ICMP error that an earlier datagram brought back belongs to nobody here: the next call is clear of it.
+      } else if (errno != EINTR && errno != ECONNREFUSED && !failed(messages_[done++], errno)) {
+        return false;
+      }
+    }
+    size_ = weight_ = 0;
+    return true;
+  }
+
+ private:
+  struct alignas(cmsghdr) Control {
+    char bytes[CMSG_SPACE(sizeof(std::uint16_t))];
+  };
+  std::size_t size_ = 0;
+  std::size_t weight_ = 0;  // of all messages in the socket's send buffer
+  std::array<Message, kTxBatch> messages_;
+  std::array<mmsghdr, kTxBatch> headers_;
+  std::array<iovec, kTxBatch> iov_;
+  std::array<SocketAddress, kTxBatch> addresses_;
+  std::array<Control, kTxBatch> controls_;
+};
+
+// The kernel refuses to segment here, where it would take the segments one by one: the route's MTU is smaller than a
+// segment (EINVAL, EMSGSIZE in newer kernels), or its device computes no checksums (EIO).
+bool refuses_segments(int error) {
+  return error == EMSGSIZE || error == EINVAL || error == EIO;
+}
+
+// What lies in the socket's send buffer, because the device is slower than we are.
+std::size_t unsent(int fd) {
+  int bytes = 0;
+  return ::ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
+// The socket itself is full, so the rest need not be tried.
+bool is_full(int error) {
+  return error == EAGAIN || error == ENOMEM;
+}
+
+}  // namespace
+
+std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
+  std::size_t taken = 0;
+  while (!datagrams.empty()) {
+    const ports::SocketId socket = datagrams.front().socket;
+    const auto other = std::ranges::find_if(datagrams, [&](const auto& d) { return d.socket != socket; });
+    const auto run = datagrams.first(static_cast<std::size_t>(other - datagrams.begin()));
+    datagrams = datagrams.subspan(run.size());
+    if (socket == 0) {
+      taken += send_by(fd_.get(), run);
+    } else {
+      const std::lock_guard lock(sides_->mutex);
+      const auto side = sides_->fds.find(socket);
+      if (side != sides_->fds.end()) taken += send_by(side->second.get(), run);
+    }
+  }
+  return taken;
+}
+
+std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagrams) {
+  Cutter cutter(datagrams, gso_, no_gso_);
+  std::size_t lost = 0;
+  std::size_t last_lost = datagrams.size();  // counts a datagram once however many of its messages are lost
+  const auto lose = [&](std::size_t owner) {
+    if (owner != last_lost) ++lost;
+    last_lost = owner;
+  };
+  bool full = false;
+  const auto failed = [&](const Message& message, int error) {
+    full = is_full(error);
+    const bool retry = message.segment_size != 0 && refuses_segments(error);
+    if (!retry || !send_segments(fd, *message.to, message.bytes, message.segment_size, full)) lose(message.owner);
+    return !full;
+  };
+
+  TxBatch batch;
+  const auto flush = [&] {
+    if (datagrams.front().bulk && unsent(fd) > kBulkRoom) return failed(batch.first(), EAGAIN);
+    return batch.flush(fd, failed);
+  };
+  for (Message message; cutter.next(message);) {
+    if (!ipv6_ && !message.to->ip.is_v4()) {
+      lose(message.owner);  // an IPv4 socket reaches no IPv6 address
+      continue;
+    }
+    batch.add(message, ipv6_);
+    if (batch.full() && !flush()) break;
+  }
+  if (!full && !batch.empty()) flush();
+  // A full socket loses the datagram that met it, which is counted, and all after it, which are not.
+  return full ? last_lost + 1 - lost : datagrams.size() - lost;
+}
+
+// A run that the kernel will not segment: each segment is a datagram of its own, which it fragments where it must.
+// True if it took all. Sets `full` like send().
+bool LinuxUdp::send_segments(int fd, const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full) {
+  std::size_t lost = 0;
+  const auto failed = [&](const Message&, int error) {
+    full = is_full(error);
+    ++lost;
+    return !full;
+  };
+  TxBatch batch;
+  std::size_t count = 0;
+  for (; !bytes.empty() && !full; ++count) {
+    const ByteView segment = bytes.first(std::min<std::size_t>(segment_size, bytes.size()));
+    bytes = bytes.subspan(segment.size());
+    batch.add({0, &to, segment, 0}, ipv6_);
+    if (batch.full() || bytes.empty()) batch.flush(fd, failed);
+  }
+  // Where nothing passes, segmentation was not what was wrong.
+  if (count > lost) no_gso_.failed(to.ip, segment_size, now());
+  return lost == 0;
+}
+
+}  // namespace eps::os

@@ -1,0 +1,57 @@
+#pragma once
+
+// What udp.cc and udp_send.cc share of the kernel's sockets: how it writes an endpoint, the options that segment and
+// coalesce, and the room of the buffers.
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "base/types.h"
+
+namespace eps::os {
+
+// Linux 4.18 and 5.0; not in every libc's headers.
+inline constexpr int kUdpSegment = 103, kUdpGro = 104;
+
+// Receiving outlives our absence for a scheduling round at full speed; sending must not hide congestion in a queue.
+inline constexpr int kReceiveBuffer = 4 << 20;
+inline constexpr int kSendBuffer = 384 << 10;  // the kernel doubles it
+// Of it; the rest is for what keeps conduits up, and for one more batch.
+inline constexpr std::size_t kBulkRoom = 512 << 10;
+
+union SocketAddress {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+inline socklen_t to_sockaddr(const Endpoint& endpoint, bool ipv6, SocketAddress& out) {
+  out = {};
+  if (ipv6) {
+    out.v6.sin6_family = AF_INET6;
+    out.v6.sin6_port = htons(endpoint.port);
+    std::memcpy(&out.v6.sin6_addr, endpoint.ip.bytes.data(), 16);
+    return sizeof(out.v6);
+  }
+  out.v4.sin_family = AF_INET;
+  out.v4.sin_port = htons(endpoint.port);
+  std::memcpy(&out.v4.sin_addr, endpoint.ip.bytes.data() + 12, 4);
+  return sizeof(out.v4);
+}
+
+inline Endpoint to_endpoint(const SocketAddress& address) {
+  Endpoint endpoint;
+  if (address.any.sa_family == AF_INET6) {
+    std::memcpy(endpoint.ip.bytes.data(), &address.v6.sin6_addr, 16);
+    endpoint.port = ntohs(address.v6.sin6_port);
+  } else {
+    endpoint.ip = IpAddress::from_v4({ntohl(address.v4.sin_addr.s_addr)});
+    endpoint.port = ntohs(address.v4.sin_port);
+  }
+  return endpoint;
+}
+
+}  // namespace eps::os
