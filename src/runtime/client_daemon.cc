@@ -4,8 +4,6 @@
 #include <boost/asio/post.hpp>
 #include <nlohmann/json.hpp>
 
-#include "control/cache_file.h"
-#include "crypto/aead.h"
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
 #include "node/client_node.h"
@@ -22,6 +20,7 @@
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
 #include "runtime/http_pages.h"
+#include "runtime/kept_state.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/server_link.h"
@@ -33,16 +32,9 @@
 namespace eps::runtime {
 namespace {
 
-// One start reserves all the handshake numbers that it can ever use, with a single durable write.
-constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 constexpr auto kJoinPatience = std::chrono::seconds(5);
-
-std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
-  if (const auto kind = crypto::parse_aead_kind(choice)) return {*kind};
-  return crypto::preferred_kinds();
-}
 
 class ClientDaemon {
  public:
@@ -56,7 +48,7 @@ class ClientDaemon {
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
-    keep_network(node_->unkept_network());
+    keep_network(*state_, node_->unkept_network(), log_);
     service_.stopping();
     mapper_.reset();
     // The workers first: they use what goes next. The interface, its address and route vanish with the TAP's
@@ -68,12 +60,9 @@ class ClientDaemon {
  private:
   Result<void> prepare();
   Result<node::ClientParams> load_state();
-  Result<crypto::KeyPair> load_identity();
   Result<void> open_status();
   Result<void> open_link();
   void make_server_link();
-  std::optional<NetworkCache> load_network();
-  void keep_network(const std::optional<Bytes>& content);
   OffloadStatus offloads_in_use();
   Result<void> open_data_ports(const std::optional<NetworkCache>& cache);
   Result<void> start_workers();
@@ -133,45 +122,12 @@ class ClientDaemon {
   std::string logged_members_;
 };
 
-Result<crypto::KeyPair> ClientDaemon::load_identity() {
-  auto stored = state_->load_identity();
-  if (!stored) return stored.error();
-  if (*stored) {
-    crypto::Key secret{std::span<const std::byte, 32>(**stored)};
-    crypto::wipe(**stored);
-    return crypto::key_pair_from_secret(std::move(secret));
-  }
-  crypto::KeyPair fresh = crypto::generate_key_pair(rng_);
-  if (auto saved = state_->save_identity(fresh.secret.view()); !saved) return saved.error();
-  return fresh;
-}
-
-// What an earlier run kept. It only helps: no trouble with it stops the start.
-std::optional<NetworkCache> ClientDaemon::load_network() {
-  auto content = state_->load_network(control::kMaxCacheFile);
-  if (!content) log_.warn(content.error().what + "; the network is not known before the server answers.");
-  if (!content || !*content) return std::nullopt;
-  auto cache = control::decode_cache_file(**content);
-  if (cache) return std::move(*cache);
-  const auto aside = state_->set_network_aside();
-  log_.warn("What was known of the network cannot be used: " + cache.error().what + ". " +
-            (aside ? "It was renamed to " + *aside : aside.error().what) +
-            "; the network is not known before the server answers.");
-  return std::nullopt;
-}
-
-void ClientDaemon::keep_network(const std::optional<Bytes>& content) {
-  if (!content) return;
-  const auto kept = content->empty() ? state_->remove_network() : state_->save_network(*content);
-  if (!kept) log_.warn(kept.error().what);
-}
-
 Result<void> ClientDaemon::prepare() {
   if (auto ok = os::require_net_admin(); !ok) return ok;
   auto params = load_state();
   if (!params) return params.error();
   if (auto ok = open_status(); !ok) return ok;
-  params->cache = load_network();
+  params->cache = load_network(*state_, log_);
   if (auto ok = open_data_ports(params->cache); !ok) return ok;
   params->device = tap_->name();
   params->data_port = udp_->local_port();
@@ -182,7 +138,6 @@ Result<void> ClientDaemon::prepare() {
   return start_workers();
 }
 
-// All that the node is told but for what the ports say of themselves.
 Result<node::ClientParams> ClientDaemon::load_state() {
   auto key = control::parse_network_key(settings_.key);
   if (!key) return key.error();
@@ -191,23 +146,7 @@ Result<node::ClientParams> ClientDaemon::load_state() {
   auto state = os::ClientState::open(settings_.state + "/client");
   if (!state) return state.error();
   state_ = std::move(*state);
-  auto identity = load_identity();
-  if (!identity) return identity.error();
-  auto numbers = state_->reserve_handshake_numbers(kHandshakeNumbers);
-  if (!numbers) return numbers.error();
-  auto enrolment = state_->load_enrolment();
-  if (!enrolment) return enrolment.error();
-
-  node::ClientParams params;
-  params.peers.self = std::move(*identity);
-  params.peers.aeads = offered_aeads(settings_.aead);
-  params.peers.relay_for_others = settings_.relay;
-  params.peers.first_handshake_number = *numbers;
-  params.key = std::move(*key);
-  params.name = settings_.name;
-  params.version = settings_.version;
-  params.enrolled = *enrolment == server_key_;
-  return params;
+  return load_params(settings_, std::move(*key), *state_, rng_);
 }
 
 Result<void> ClientDaemon::open_status() {
@@ -380,7 +319,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
   if (out.enrolled) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
   }
-  keep_network(out.keep_network);
+  keep_network(*state_, out.keep_network, log_);
   server_->send(std::move(out.to_server));
   if (out.disconnect) server_->close();
   if (out.members_changed) log_members();

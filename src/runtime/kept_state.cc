@@ -1,0 +1,72 @@
+#include "runtime/kept_state.h"
+
+#include "control/cache_file.h"
+#include "crypto/aead.h"
+
+namespace eps::runtime {
+namespace {
+
+// One start reserves all the handshake numbers that it can ever use, with a single durable write.
+constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
+
+std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
+  if (const auto kind = crypto::parse_aead_kind(choice)) return {*kind};
+  return crypto::preferred_kinds();
+}
+
+Result<crypto::KeyPair> load_identity(os::ClientState& state, Rng& rng) {
+  auto stored = state.load_identity();
+  if (!stored) return stored.error();
+  if (*stored) {
+    crypto::Key secret{std::span<const std::byte, 32>(**stored)};
+    crypto::wipe(**stored);
+    return crypto::key_pair_from_secret(std::move(secret));
+  }
+  crypto::KeyPair fresh = crypto::generate_key_pair(rng);
+  if (auto saved = state.save_identity(fresh.secret.view()); !saved) return saved.error();
+  return fresh;
+}
+
+}  // namespace
+
+Result<node::ClientParams> load_params(const ClientSettings& settings, control::NetworkKey key, os::ClientState& state,
+                                       Rng& rng) {
+  auto identity = load_identity(state, rng);
+  if (!identity) return identity.error();
+  auto numbers = state.reserve_handshake_numbers(kHandshakeNumbers);
+  if (!numbers) return numbers.error();
+  auto enrolment = state.load_enrolment();
+  if (!enrolment) return enrolment.error();
+
+  node::ClientParams params;
+  params.peers.self = std::move(*identity);
+  params.peers.aeads = offered_aeads(settings.aead);
+  params.peers.relay_for_others = settings.relay;
+  params.peers.first_handshake_number = *numbers;
+  params.key = std::move(key);
+  params.name = settings.name;
+  params.version = settings.version;
+  params.enrolled = *enrolment == params.key.server;
+  return params;
+}
+
+std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log) {
+  auto content = state.load_network(control::kMaxCacheFile);
+  if (!content) log.warn(content.error().what + "; the network is not known before the server answers.");
+  if (!content || !*content) return std::nullopt;
+  auto cache = control::decode_cache_file(**content);
+  if (cache) return std::move(*cache);
+  const auto aside = state.set_network_aside();
+  log.warn("What was known of the network cannot be used: " + cache.error().what + ". " +
+           (aside ? "It was renamed to " + *aside : aside.error().what) +
+           "; the network is not known before the server answers.");
+  return std::nullopt;
+}
+
+void keep_network(os::ClientState& state, const std::optional<Bytes>& content, ops::Log& log) {
+  if (!content) return;
+  const auto kept = content->empty() ? state.remove_network() : state.save_network(*content);
+  if (!kept) log.warn(kept.error().what);
+}
+
+}  // namespace eps::runtime
