@@ -21,6 +21,14 @@ void join_apart(World& world) {
   ASSERT_TRUE(world.everybody_talks(seconds(5)));
 }
 
+// Two clients had a direct path until now.
+void join_directly_and_cut(World& world) {
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+  world.block_udp(0, 1, true);
+}
+
 TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   World world(options(3));
   world.block_udp(0, 1, true);
@@ -36,10 +44,7 @@ TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
 
 TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
   World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
-  world.block_udp(0, 1, true);
+  ASSERT_NO_FATAL_FAILURE(join_directly_and_cut(world));
   const Instant cut = world.clock().now();
   std::vector<std::uint64_t> sent;
   bool through = false;
@@ -64,10 +69,7 @@ TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
 // One end notices first; what it then sends through the relay must not make the other believe in its direct path.
 TEST_P(Sim, BothEndsLeaveALostDirectPath) {
   World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
-  world.block_udp(0, 1, true);
+  ASSERT_NO_FATAL_FAILURE(join_directly_and_cut(world));
   const Instant cut = world.clock().now();
   bool answered = false;
   while (!answered && world.clock().now() - cut < seconds(10)) {

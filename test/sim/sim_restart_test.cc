@@ -15,6 +15,13 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
+// Two clients talk, and have kept what they know of each other, which they do 5 s after it changed.
+void join_until_kept(World& world) {
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  world.run_for(seconds(6));
+}
+
 TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddresses) {
   World world(options(3));
   join(world, 3);
@@ -54,9 +61,7 @@ TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {
 // It is up at once, from what it kept, and talks directly before the server has taken it in again and relays for it.
 TEST_P(Sim, AnAnswerToAClientThatIsBackBeforeTheServerKnowsIsNotLost) {
   World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  world.run_for(seconds(6));
+  ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
   for (const int c : {0, 1}) world.stop_client(c);
   world.start_client(0);
   world.run_for(seconds(1));
@@ -86,9 +91,7 @@ TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
 
 TEST_P(Sim, WhoeverWasRemovedMeanwhileIsOutWhenTheListComes) {
   World world(options(2));
-  join(world, 2);
-  ASSERT_TRUE(world.everybody_talks(seconds(3)));
-  world.run_for(seconds(6));
+  ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
   world.stop_client(0);
   world.partition(0, kServer, true);
   world.partition(1, kServer, true);
