@@ -71,7 +71,7 @@ void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now
   }
   channel_.begin_transport(done->keys, true);
   const std::string version = params_.version.substr(0, kMaxVersionSize);
-  send(wire::Hello{make_valid_name(params_.name), version, members_.version(), params_.relays}, out, now);
+  send(wire::Hello{make_valid_name(params_.name), version, members_.version(), params_.relays, kOwnFeatures}, out, now);
 }
 
 void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, Instant now) {

@@ -108,6 +108,7 @@ class Server {
     Purpose purpose = Purpose::member;
     MemberId member;  // value 0: not admitted yet
     std::uint64_t list_version = 0;
+    Features features;  // of the client's program
     bool push_whole = false;
     bool ending = false;
     bool report_awaited = false;

@@ -109,6 +109,7 @@ void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Output
     forget(replaced, out);
   }
   c.list_version = hello.list_version;
+  c.features = hello.features;
   c.last_push = now - kPushPause;
   admit(id, c, member, out);
   const std::string wish = make_valid_name(hello.name);
@@ -135,6 +136,7 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
   welcome.relay_tag = c.credentials.relay_tag;
   welcome.version = config_.version;
   welcome.signing_key = registry_.signing_key();
+  welcome.features = kOwnFeatures;
   send(id, c, welcome, out);
   crypto::wipe(welcome.bind_key);
 }

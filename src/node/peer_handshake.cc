@@ -24,8 +24,10 @@ crypto::Key transport_key(const crypto::Key& noise_key, crypto::AeadKind aead, s
   return crypto::Key(std::span<const std::byte, 32>(key));
 }
 
-session::SessionParams params_of(const noise::TransportKeys& keys, crypto::AeadKind aead, bool initiator, Instant now) {
+session::SessionParams params_of(const noise::TransportKeys& keys, crypto::AeadKind aead, Features common,
+                                 bool initiator, Instant now) {
   session::SessionParams params;
+  params.features = common;
   params.aead = aead;
   params.initiator = initiator;
   params.established_at = now;
@@ -34,6 +36,12 @@ session::SessionParams params_of(const noise::TransportKeys& keys, crypto::AeadK
   params.send_key = initiator ? std::move(forth) : std::move(back);
   params.receive_key = initiator ? std::move(back) : std::move(forth);
   return params;
+}
+
+// Nothing from version 0.1. Bytes behind them belong to a later version's fields.
+Features read_features(Reader& in) {
+  const std::uint32_t bits = in.u32();
+  return in.ok() ? Features(bits) : Features();
 }
 
 // Between members nobody holds a pre-shared key yet; the slot is kept for a post-quantum secret.
@@ -46,10 +54,11 @@ const crypto::Key& no_psk() {
 
 std::optional<PeerInitiator> PeerInitiator::start(const crypto::KeyPair& self, const PublicKey& peer,
                                                   const PeerBinding& binding, std::uint64_t number,
-                                                  const std::vector<crypto::AeadKind>& offer, Rng& rng,
-                                                  Bytes& message) {
+                                                  const std::vector<crypto::AeadKind>& offer, Features features,
+                                                  Rng& rng, Bytes& message) {
   PeerInitiator out(noise::Initiator(self, peer, prologue_for(binding.network), rng));
   out.offer_ = offer;
+  out.features_ = features;
   Bytes payload;
   Writer w(payload);
   w.u8(kVersion);
@@ -59,6 +68,7 @@ std::optional<PeerInitiator> PeerInitiator::start(const crypto::KeyPair& self, c
   w.bytes(binding.peer.bytes);
   w.u8(static_cast<std::uint8_t>(offer.size()));
   for (const crypto::AeadKind kind : offer) w.u8(static_cast<std::uint8_t>(kind));
+  w.u32(features.bits());
   if (!out.noise_.write_initiation(payload, message)) return std::nullopt;
   return out;
 }
@@ -72,7 +82,7 @@ std::optional<session::SessionParams> PeerInitiator::finish(ByteView noise_messa
   if (!in.ok() || version != kVersion || std::find(offer_.begin(), offer_.end(), aead) == offer_.end()) {
     return std::nullopt;
   }
-  return params_of(done->keys, aead, true, now);
+  return params_of(done->keys, aead, features_ & read_features(in), true, now);
 }
 
 PeerResponder::PeerResponder(const crypto::KeyPair& self, const NetworkId& network, Rng& rng)
@@ -89,20 +99,25 @@ std::optional<PeerResponder::Request> PeerResponder::read(ByteView noise_message
   out.number = in.u64();
   out.initiator_mac.bytes = in.array<6>();
   out.responder_mac.bytes = in.array<6>();
-  const std::size_t count = in.u8();
-  for (const std::byte kind : in.bytes(std::min(count, kMaxOffer))) {
+  const ByteView offer = in.bytes(in.u8());
+  for (const std::byte kind : offer.first(std::min(offer.size(), kMaxOffer))) {
     out.offer.push_back(static_cast<crypto::AeadKind>(kind));
   }
-  // Bytes after the offer belong to a later version's fields.
   if (!in.ok() || version != kVersion || purpose != kPurposePeer) return std::nullopt;
+  out.features = theirs_ = read_features(in);
   return out;
 }
 
-std::optional<session::SessionParams> PeerResponder::answer(crypto::AeadKind aead, Instant now, Bytes& message) {
-  const std::array payload = {std::byte{kVersion}, static_cast<std::byte>(aead)};
+std::optional<session::SessionParams> PeerResponder::answer(crypto::AeadKind aead, Features features, Instant now,
+                                                            Bytes& message) {
+  Bytes payload;
+  Writer w(payload);
+  w.u8(kVersion);
+  w.u8(static_cast<std::uint8_t>(aead));
+  w.u32(features.bits());
   const auto keys = noise_.write_response(payload, no_psk(), message);
   if (!keys) return std::nullopt;
-  return params_of(*keys, aead, false, now);
+  return params_of(*keys, aead, features & theirs_, false, now);
 }
 
 }  // namespace eps::node

@@ -16,6 +16,7 @@
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
 #include "mesh/path_message.h"
+#include "model/features.h"
 #include "model/status.h"
 #include "node/peer.h"
 #include "noise/cookie.h"
@@ -29,6 +30,7 @@ struct PeersParams {
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
   bool relay_for_others = false;
+  Features features = kOwnFeatures;
 };
 
 // By UDP once a bind request was answered, inside the control connection before that and where UDP does not pass.

@@ -36,7 +36,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
     peer.handshake.reset();
     Bytes noise;
     auto initiator = PeerInitiator::start(params_.self, peer.member.key, {network_->id, self_.mac, peer.member.mac},
-                                          next_number_++, params_.aeads, rng_, noise);
+                                          next_number_++, params_.aeads, params_.features, rng_, noise);
     if (!initiator) return drop_waiting(peer, Drop::no_peer);
     const std::uint32_t index = new_index(peer.member.id);
     peer.handshake = PendingHandshake{std::move(*initiator), index, wire::make_initiation(index, noise)};
@@ -99,7 +99,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   }
   peer->last_number = request->number;
   Bytes noise;
-  auto params = responder.answer(*aead, now, noise);
+  auto params = responder.answer(*aead, params_.features, now, noise);
   if (!params) return counters_.drop(Drop::bad_tag);
   params->local_index = new_index(peer->member.id);
   params->remote_index = initiation->sender;

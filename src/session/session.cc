@@ -55,6 +55,7 @@ Session::Session(SessionParams params)
       remote_index_(params.remote_index),
       aead_kind_(params.aead),
       initiator_(params.initiator),
+      features_(params.features),
       established_at_(params.established_at),
       rekey_after_packets_(params.rekey_after_packets),
       send_packets_(params.send_packets),

@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "crypto/aead.h"
 #include "model/counters.h"
+#include "model/features.h"
 #include "session/replay_window.h"
 #include "wire/datagram.h"
 
@@ -36,6 +37,7 @@ struct SessionParams {
   crypto::Key send_key;
   crypto::Key receive_key;
   bool initiator = false;
+  Features features;  // of both ends
   Instant established_at{};
   // Overridable so that a test reaches the ends of a session's life.
   std::uint32_t rekey_after_packets = kRekeyAfterPackets;
@@ -67,6 +69,7 @@ class Session {
   crypto::AeadKind aead() const { return aead_kind_; }
   crypto::AeadLibrary library() const { return send_aead_->library(); }
   bool initiator() const { return initiator_; }
+  bool has(Feature feature) const { return features_.has(feature); }
   Instant established_at() const { return established_at_; }
 
   // Seals all items with consecutive counters; false, sealing none, once the session may send no more (by time, by
@@ -96,6 +99,7 @@ class Session {
   const std::uint32_t remote_index_;
   const crypto::AeadKind aead_kind_;
   const bool initiator_;
+  const Features features_;
   const Instant established_at_;
   const std::uint32_t rekey_after_packets_;
   const std::uint32_t send_packets_;

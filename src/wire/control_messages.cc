@@ -14,7 +14,7 @@ using wire::take;
 std::optional<ControlMessage> take(const proto::Hello& from) {
   // The name is what a client calls itself; the registry makes a valid one of it.
   if (from.name().size() > kMaxNameSize || !valid_version(from.version())) return std::nullopt;
-  return Hello{from.name(), from.version(), from.list_version(), from.relays()};
+  return Hello{from.name(), from.version(), from.list_version(), from.relays(), Features(from.features())};
 }
 
 std::optional<ControlMessage> take(const proto::Candidates& from) {
@@ -29,6 +29,7 @@ std::optional<ControlMessage> take(const proto::Welcome& from) {
   out.also_port = static_cast<std::uint16_t>(from.also_port());
   out.relay_tag = from.relay_tag();
   out.version = from.version();
+  out.features = Features(from.features());
   const bool in_range =
       from.data_port() >= 1 && from.data_port() <= 65535 && from.also_port() <= 65535 && valid_version(out.version);
   if (!in_range || !take_network(from, out.network) || !take(from.self(), out.self) ||
@@ -86,6 +87,7 @@ void put(const Hello& from, proto::Envelope& out) {
   to.set_version(from.version);
   to.set_list_version(from.list_version);
   to.set_relays(from.relays);
+  to.set_features(from.features.bits());
 }
 void put(const Candidates& from, proto::Envelope& out) {
   auto& to = *out.mutable_candidates();
@@ -101,6 +103,7 @@ void put(const Welcome& from, proto::Envelope& out) {
   to.set_version(from.version);
   to.set_signing_key(text_of(from.signing_key.bytes));
   to.set_also_port(from.also_port);
+  to.set_features(from.features.bits());
 }
 void put(const MemberDelta& from, proto::Envelope& out) {
   auto& to = *out.mutable_delta();

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "model/features.h"
 #include "model/network.h"
 #include "model/traffic_report.h"
 
@@ -27,6 +28,7 @@ struct Hello {
   std::string version;
   std::uint64_t list_version = 0;
   bool relays = false;  // it relays for other members
+  Features features{};  // of the client's program
 };
 
 struct Candidates {
@@ -42,6 +44,7 @@ struct Welcome {
   std::string version;
   PublicKey signing_key;
   std::uint16_t also_port = 0;  // 0: none
+  Features features{};          // of the server's program
 };
 
 // One part of a delta.

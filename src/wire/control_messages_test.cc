@@ -30,15 +30,18 @@ T round_trip(const T& message) {
 
 TEST(ControlMessages, RoundTrip) {
   EXPECT_EQ(round_trip(Hello{"a", "1", 77}).list_version, 77U);
+  EXPECT_EQ(round_trip(Hello{"a", "1", 77, false, Features(5)}).features, Features(5));
   Welcome welcome;
   welcome.network = {{}, *parse_ip4_network("192.168.43.0/24"), 1400};
   welcome.self = member(9);
   welcome.data_port = 43439;
   welcome.relay_tag = 0xfedcba98;
+  welcome.features = Features(9);
   const Welcome back = round_trip(welcome);
   EXPECT_EQ(back.self, welcome.self);
   EXPECT_EQ(back.network, welcome.network);
   EXPECT_EQ(back.relay_tag, welcome.relay_tag);
+  EXPECT_EQ(back.features, welcome.features);
   MemberDelta delta;
   delta.delta = {.from = 3, .to = 1ULL << 40, .full = false, .upserts = {member(1), member(2)}, .removed = {{5}}};
   EXPECT_EQ(round_trip(delta).delta, delta.delta);

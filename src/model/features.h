@@ -1,0 +1,36 @@
+#pragma once
+
+// What a program can do beyond version 0.1: a set of bits that both ends of a handshake, and both ends of a control
+// connection, tell each other. New behaviour is used only with who has it. Bits are never reused; unknown ones are
+// ignored.
+
+#include <cstdint>
+#include <initializer_list>
+
+namespace eps {
+
+enum class Feature : std::uint32_t {
+  path_mtu = 1U << 0,  // answers padded pings with small pongs, joins fragments
+};
+
+class Features {
+ public:
+  constexpr Features() = default;
+  constexpr explicit Features(std::uint32_t bits) : bits_(bits) {}
+  constexpr Features(std::initializer_list<Feature> all) {
+    for (const Feature f : all) bits_ |= static_cast<std::uint32_t>(f);
+  }
+  constexpr bool has(Feature f) const { return (bits_ & static_cast<std::uint32_t>(f)) != 0; }
+  constexpr std::uint32_t bits() const { return bits_; }
+  // What both have.
+  constexpr friend Features operator&(Features a, Features b) { return Features(a.bits_ & b.bits_); }
+  constexpr bool operator==(const Features&) const = default;
+
+ private:
+  std::uint32_t bits_ = 0;
+};
+
+// Of this program. A bit is added here by the commit that makes it true.
+inline constexpr Features kOwnFeatures{};
+
+}  // namespace eps
