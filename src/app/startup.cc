@@ -26,8 +26,9 @@ std::vector<std::string> take_arguments(int argc, char** argv) {
 
 Surroundings surroundings() {
   Surroundings here;
+  // With its terminator: a name of HOST_NAME_MAX characters is a valid one.
   std::array<char, HOST_NAME_MAX + 1> name{};
-  if (::gethostname(name.data(), name.size() - 1) == 0) here.hostname = name.data();
+  if (::gethostname(name.data(), name.size()) == 0) here.hostname = name.data();
   // LoadCredential=eps.conf in the units.
   if (const char* directory = std::getenv("CREDENTIALS_DIRECTORY")) {
     const std::string copy = std::string(directory) + "/eps.conf";

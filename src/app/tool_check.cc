@@ -37,16 +37,48 @@ constexpr std::int64_t kYear2024 = 1704067200;
 // What a frame of the interface's MTU becomes at most: see wire/datagram.h.
 constexpr std::uint32_t kOverhead4 = 79, kOverhead6 = 99;
 
-// 0, or why no socket can be bound to the port: EADDRINUSE, EACCES.
-int port_trouble(std::uint16_t port, int kind) {
-  const os::UniqueFd fd(::socket(AF_INET6, kind | SOCK_CLOEXEC, 0));
+// 0, or why no socket of this family can be bound there: EADDRINUSE, EACCES; EAFNOSUPPORT where the kernel lacks the
+// family.
+int port_trouble(const IpAddress& ip, std::uint16_t port, int kind) {
+  const os::UniqueFd fd(::socket(ip.is_v4() ? AF_INET : AF_INET6, kind | SOCK_CLOEXEC, 0));
+  if (!fd) return errno;
   const int on = 1;
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, kind == SOCK_STREAM ? sizeof on : 0);
-  sockaddr_in6 at{};
-  at.sin6_family = AF_INET6;
-  at.sin6_port = htons(port);
-  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0) return 0;
-  return errno == EADDRINUSE || errno == EACCES ? errno : 0;
+  if (kind == SOCK_STREAM) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_storage at{};
+  socklen_t size = sizeof(sockaddr_in);
+  if (ip.is_v4()) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(at);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    v4.sin_addr.s_addr = htonl(ip.v4().value);
+    // As the daemons do: the address may come only later.
+    ::setsockopt(fd.get(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(at);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&v6.sin6_addr, ip.bytes.data(), sizeof v6.sin6_addr);
+    size = sizeof(sockaddr_in6);
+    // Each family by itself, or the IPv6 socket would answer for both and say nothing where there is no IPv6.
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    ::setsockopt(fd.get(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+  }
+  return ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), size) == 0 ? 0 : errno;
+}
+
+struct PortTrouble {
+  int error = 0;       // of the family below; 0: the port is free on each family of this kernel
+  std::string family;  // "" when both are concerned, or only one was asked
+};
+
+// At one address, or at every address of this computer.
+PortTrouble port_trouble(const std::optional<IpAddress>& only, std::uint16_t port, int kind) {
+  if (only) return {port_trouble(*only, port, kind), ""};
+  const int v4 = port_trouble(IpAddress::from_v4({0}), port, kind), v6 = port_trouble(IpAddress{}, port, kind);
+  const auto lacking = [](int error) { return error == EAFNOSUPPORT || error == EADDRNOTAVAIL; };
+  if (lacking(v4) || lacking(v6)) return {lacking(v4) ? v6 : v4, ""};
+  if (v4 == v6) return {v4, ""};
+  return v4 != 0 ? PortTrouble{v4, " over IPv4"} : PortTrouble{v6, " over IPv6"};
 }
 
 bool resolves(const std::string& host) {
@@ -172,7 +204,7 @@ void CheckCommand::server(const runtime::ServerSettings& settings) {
     port(settings.port, SOCK_DGRAM, "port");
     port(settings.port, SOCK_STREAM, "port");
     if (settings.also_port != 0) port(settings.also_port, SOCK_STREAM, "also-port");
-    if (settings.http) port(settings.http->port, SOCK_STREAM, "http");
+    if (settings.http) port(settings.http->port, SOCK_STREAM, "http", settings.http->ip);
   }
   network(settings.network, "");
 }
@@ -189,12 +221,17 @@ void CheckCommand::key(const runtime::ServerSettings& settings) {
   ok(*outcome == KeyFileOutcome::present ? note.text : "eps-server writes the network key into " + settings.conf + ".");
 }
 
-void CheckCommand::port(std::uint16_t number, int kind, const std::string& option) {
+void CheckCommand::port(std::uint16_t number, int kind, const std::string& option, const std::optional<IpAddress>& at) {
   const std::string name = (kind == SOCK_STREAM ? "TCP port " : "UDP port ") + std::to_string(number);
-  const int trouble = port_trouble(number, kind);
-  if (trouble == 0) return ok(name + " is free.");
-  if (trouble == EACCES) return problem(name + " is one that only root may use.", "Run with sudo.");
-  problem(name + " is in use.", "See who has it with ss -lntup, or choose another with --" + option + ".");
+  const PortTrouble trouble = port_trouble(at, number, kind);
+  if (trouble.error == 0) return ok(name + " is free.");
+  if (trouble.error == EACCES) return problem(name + " is one that only root may use.", "Run with sudo.");
+  if (trouble.error != EADDRINUSE) {
+    return problem(name + " cannot be opened" + trouble.family + ": " + std::strerror(trouble.error) + ".",
+                   "Choose another with --" + option + ".");
+  }
+  problem(name + " is in use" + trouble.family + ".",
+          "See who has it with ss -lntup, or choose another with --" + option + ".");
 }
 
 void CheckCommand::network(const Ip4Network& network, const std::string& own_device) {

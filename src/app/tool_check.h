@@ -26,7 +26,8 @@ class CheckCommand : private ToolBase {
   void client(const runtime::ClientSettings& settings);
   void server(const runtime::ServerSettings& settings);
   void key(const runtime::ServerSettings& settings);
-  void port(std::uint16_t number, int kind, const std::string& option);
+  // `at`: an address of this computer; without one, all of them.
+  void port(std::uint16_t number, int kind, const std::string& option, const std::optional<IpAddress>& at = {});
   // `own_device` is the EPS interface; "": this computer is the server.
   void network(const Ip4Network& network, const std::string& own_device);
 

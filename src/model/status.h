@@ -71,6 +71,7 @@ struct PeerStatus {
   std::optional<Endpoint> endpoint;         // where datagrams go: the peer's, or the relay's
   bool over_tcp = false;                    // relayed by the server inside our control connection
   std::optional<Duration> since_handshake;  // age of the session in use
+  std::optional<Duration> since_heard;      // since anything of it authenticated; nullopt: nothing did yet
   std::optional<Duration> round_trip;       // last measured on the path in use
   std::string aead;                         // "" without a session
   std::string aead_library;

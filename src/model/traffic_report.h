@@ -42,6 +42,17 @@ struct PairStatus {
   PathKind path = PathKind::none;                          // the rest is what `from` said last
   std::optional<Duration> round_trip;
   std::string reason;
+  // Between the last two reports of each.
+  std::uint64_t recent_packets_sent = 0, recent_packets_received = 0;
+  std::uint64_t sent_when_heard = 0;  // packets_sent when `to` last reported
+  std::uint64_t unheard = 0;          // packets_sent while `to` did not run: nobody can say what became of them
+
+  // What was lost on the way, as far as both have told. `to_online`: `to` is there to tell.
+  std::uint64_t packets_lost(bool to_online) const {
+    const std::uint64_t sent = to_online ? packets_sent : sent_when_heard;
+    const std::uint64_t accounted = unheard + packets_received;
+    return sent > accounted ? sent - accounted : 0;
+  }
 };
 
 }  // namespace eps

@@ -40,6 +40,11 @@ inline constexpr std::size_t kMaxIntroducers = 3;                    // that are
 inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);  // RFC 4787, REQ-5: mappings may last 2 min
                                                                      // by the book and 30 s in the field
 
+// A member that the server's list calls offline may still be there: it is asked by the path in use, at once and after
+// each pause, and counts as gone after so long a silence.
+inline constexpr Duration kAskOffline = std::chrono::seconds(2);
+inline constexpr Duration kOfflineSilence = std::chrono::seconds(5);
+
 struct WaitingFrame {
   Bytes bytes;
   ports::FrameMeta meta;
@@ -74,6 +79,7 @@ struct Peer {
   std::deque<WaitingFrame> waiting;
   std::size_t waiting_bytes = 0;
 
+  Instant offline_at{};  // when the server's list last began to say so
   Instant tick_at = kNever;
   Instant last_control_sent{};     // of path messages
   Instant last_unknown_session{};  // when we last answered one with an initiation

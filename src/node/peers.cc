@@ -102,6 +102,10 @@ void Peers::update_members(const MemberList& list, Instant now) {
     // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
     const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
     const bool came = member.online && !peer.member.online;
+    if (peer.member.online && !member.online) {
+      peer.offline_at = now;
+      peer.tick_at = std::min(peer.tick_at, now);  // is it?
+    }
     peer.member = member;
     peer.member.candidates = std::move(candidates);
     if (changed) peer.told.clear();  // what it says itself is newer

@@ -141,6 +141,7 @@ class Peers {
   dataplane::Peer route(const Peer& peer) const;
   std::shared_ptr<const dataplane::RelayTable> serves() const;
   PeerStatus status_of(const Peer& peer, Instant now) const;
+  static bool gone(const Peer& peer, Instant now);
   void explain(const Peer& peer, PeerStatus& status, Instant now) const;
   void publish_if_dirty(Instant now);
 

@@ -27,7 +27,9 @@ PeerStatus Peers::status_of(const Peer& peer, Instant now) const {
   s.member = peer.member;
   s.nat = peer.nat;
   const dataplane::Peer to = route(peer);
-  if (to.ready() && peer.current->may_send(now)) {
+  const Instant heard = peer.activity->received_at();
+  if (heard != Instant{}) s.since_heard = now - heard;
+  if (to.ready() && peer.current->may_send(now) && !gone(peer, now)) {
     s.path = to.relayed ? PathKind::relayed : PathKind::direct;
     s.endpoint = to.to;
     s.relay = peer.path.path()->relay;
@@ -41,6 +43,12 @@ PeerStatus Peers::status_of(const Peer& peer, Instant now) const {
   return s;
 }
 
+// Off by the server's list and by what is heard of it: the session still remembers a path, but nobody is there.
+bool Peers::gone(const Peer& peer, Instant now) {
+  if (peer.member.online) return false;
+  return now - std::max(peer.activity->received_at(), peer.offline_at) > kOfflineSilence;
+}
+
 std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
   for (const auto& [id, peer] : peers_) {
     if (peer.member.name != name && to_string(peer.member.address) != name) continue;
@@ -52,7 +60,9 @@ std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
 void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
   if (s.path == PathKind::direct) return;
   if (s.path == PathKind::none) {
-    if (peer.current) {
+    if (peer.current && gone(peer, now)) {
+      s.why_relayed = "It is not connected to the server, and it does not answer.";
+    } else if (peer.current) {
       s.why_relayed = "There is a session but no way: no relay can be used and no endpoint answers.";
     } else if (peer.handshake) {
       s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.handshake->attempt + 1) + ".";

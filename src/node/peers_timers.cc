@@ -56,11 +56,14 @@ void Peers::tick(Peer& peer, Instant now) {
   // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
   const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
   // What answers the peer may go another way, and keeps nothing of ours open.
-  const Instant keepalive_at = through_nat ? std::max(sent, peer.path.pinged_at()) + kNatKeepalive : kNever;
+  Instant keepalive_at = through_nat ? std::max(sent, peer.path.pinged_at()) + kNatKeepalive : kNever;
+  const bool in_question = !peer.member.online && peer.path.direct() && peer.current;
+  if (in_question) keepalive_at = std::max(peer.path.pinged_at() + kAskOffline, peer.offline_at);
   if (now >= keepalive_at) peer.path.ask(now);
   if (!peer.guess && !peer.sides.empty()) close_sides(peer, now);
   const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
-  peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + kNatKeepalive : keepalive_at;
+  const Duration next = in_question ? kAskOffline : kNatKeepalive;
+  peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + next : keepalive_at;
 }
 
 // Sessions past their life go, and with them their keys. What seals no more keeps no path open either: the next

@@ -1,5 +1,7 @@
 #include "node/traffic_reports.h"
 
+#include <algorithm>
+
 namespace eps::node {
 
 PairStatus& TrafficReports::pair(MemberId from, MemberId to) {
@@ -26,13 +28,17 @@ void TrafficReports::take(MemberId from, const TrafficReport& report, Instant no
     // A counter that went back is one that began again, as of a peer that left and came back.
     const auto passed = [](std::uint64_t value, std::uint64_t was) { return value < was ? value : value - was; };
     PairStatus& out = pair(from, peer.peer);
-    out.packets_sent += passed(peer.packets_sent, base.packets_sent);
+    out.recent_packets_sent = passed(peer.packets_sent, base.packets_sent);
+    out.packets_sent += out.recent_packets_sent;
     out.bytes_sent += passed(peer.bytes_sent, base.bytes_sent);
     out.path = peer.path;
     out.round_trip = peer.round_trip;
     out.reason = peer.reason;
     PairStatus& in = pair(peer.peer, from);
-    in.packets_received += passed(peer.packets_received, base.packets_received);
+    if (restarted) in.unheard += in.packets_sent - std::min(in.packets_sent, in.sent_when_heard);
+    in.recent_packets_received = passed(peer.packets_received, base.packets_received);
+    in.packets_received += in.recent_packets_received;
+    in.sent_when_heard = in.packets_sent;
     in.bytes_received += passed(peer.bytes_received, base.bytes_received);
     heard.insert_or_assign(peer.peer, peer);
   }

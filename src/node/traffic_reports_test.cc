@@ -55,6 +55,21 @@ TEST_F(TrafficReportsTest, AddUpAcrossARestartOfTheMember) {
   EXPECT_EQ(pair(kA, kB).packets_sent, 135U);
 }
 
+TEST_F(TrafficReportsTest, DoNotCallLostWhatNobodyWasThereToGet) {
+  at = 300;
+  tell(kA, 100, {about(kB, 100, 0)});
+  tell(kB, 100, {about(kA, 0, 90)});
+  EXPECT_EQ(pair(kA, kB).packets_lost(true), 10U);
+  tell(kA, 160, {about(kB, 600, 0)});  // b was switched off
+  EXPECT_EQ(pair(kA, kB).packets_lost(false), 10U);
+  tell(kB, 5, {about(kA, 0, 0)});  // and is back
+  tell(kA, 220, {about(kB, 700, 0)});
+  tell(kB, 65, {about(kA, 0, 97)});
+  EXPECT_EQ(pair(kA, kB).packets_lost(true), 13U);
+  EXPECT_EQ(pair(kA, kB).recent_packets_sent, 100U);
+  EXPECT_EQ(pair(kA, kB).recent_packets_received, 97U);
+}
+
 TEST_F(TrafficReportsTest, LeaveOutWhatWasBeforeTheServer) {
   tell(kA, 500, {about(kB, 1'000'000, 7)});
   EXPECT_EQ(pair(kA, kB).packets_sent, 0U);

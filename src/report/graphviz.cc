@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostLabels = 12;        // of edges: more make a picture nobody can read
 constexpr std::size_t kMostRelayedLabels = 6;  // of them
+constexpr std::uint64_t kEnoughForLoss = 20;   // packets, to speak of loss
 constexpr std::size_t kReasonWidth = 60;       // characters of a line of a tooltip
 constexpr const char* kInk = "#1b2733";
 constexpr const char* kFaint = "#7a8794";
@@ -112,7 +113,7 @@ std::string utc(std::int64_t unix_time) {
 struct Direction {
   PairStatus total;
   std::uint64_t bytes_per_second = 0;
-  double loss = 0;  // share of the packets: of the last interval if any were sent in it, else since the start
+  double loss = 0;  // share of the packets of the last interval; without an earlier status, since the start
 };
 
 // The two directions between two members, the lower id first.
@@ -227,12 +228,17 @@ class Picture {
       std::uint64_t sent = p.packets_sent, received = p.packets_received;
       const auto it = before.find({p.from, p.to});
       const PairStatus was = it == before.end() ? PairStatus{} : *it->second;  // a new pair began with nothing
-      if (earlier && earlier->ago.count() > 0 && p.bytes_sent > was.bytes_sent) {
-        d.bytes_per_second = (p.bytes_sent - was.bytes_sent) * 1000 / static_cast<std::uint64_t>(earlier->ago.count());
-        sent -= was.packets_sent;
+      sent -= std::min(sent, p.unheard);
+      if (earlier && earlier->ago.count() > 0) {
+        const std::uint64_t bytes = p.bytes_sent - std::min(p.bytes_sent, was.bytes_sent);
+        d.bytes_per_second = bytes * 1000 / static_cast<std::uint64_t>(earlier->ago.count());
+        sent = p.packets_sent - std::min(p.packets_sent, was.packets_sent);
         received -= std::min(received, was.packets_received);
       }
-      if (sent > received) d.loss = static_cast<double>(sent - received) / static_cast<double>(sent);
+      // Of few packets the share says nothing, and of a member that is gone nobody knows what it got.
+      if (sent > received && sent >= kEnoughForLoss && by_id_.at(p.to)->member.online) {
+        d.loss = static_cast<double>(sent - received) / static_cast<double>(sent);
+      }
       Edge& edge = edges_[std::minmax(p.from, p.to)];
       (p.from < p.to ? edge.out : edge.back) = std::move(d);
     }

@@ -98,6 +98,16 @@ TEST(Graphviz, RatesAreWhatCameSince) {
   EXPECT_THAT(text, HasSubstr("alice → carol  7.00 kB, 700 B/s")) << "this pair is new";
 }
 
+TEST(Graphviz, LossIsOfEnoughPacketsAndOfMembersThatAreThere) {
+  ServerStatus s = network();
+  s.pairs = {pair(1, 2, 1, 1, PathKind::direct), pair(1, 4, 1000, 500, PathKind::none),
+             pair(2, 1, 100, 50, PathKind::direct)};
+  const std::string text = graphviz_text(s, std::nullopt, 0);
+  EXPECT_THAT(text, HasSubstr("alice → bob  1.00 kB, 0 B/s\\n")) << "one packet says nothing";
+  EXPECT_THAT(text, HasSubstr("alice → dave  1.00 MB, 0 B/s\\n")) << "dave is switched off";
+  EXPECT_THAT(text, HasSubstr("bob → alice  100 kB, 0 B/s, 50 % lost"));
+}
+
 TEST(Graphviz, NothingThatMembersSayBreaksIt) {
   if (!has_graphviz()) GTEST_SKIP() << "no Graphviz";
   ServerStatus s = network();

@@ -1,24 +1,69 @@
 #include "report/member_table.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "report/text.h"
 
 namespace eps::report {
+namespace {
+
+std::string counts(std::size_t members, std::size_t online) {
+  return std::to_string(members) + (members == 1 ? " member, " : " members, ") + std::to_string(online) + " online";
+}
+
+}  // namespace
 
 std::string member_table(const std::map<MemberId, Member>& members) {
   std::vector<const Member*> sorted;
   for (const auto& [id, member] : members) sorted.push_back(&member);
   std::ranges::sort(sorted, {}, [](const Member* m) { return m->address; });
-  const auto online = std::ranges::count_if(sorted, &Member::online);
+  const auto online = static_cast<std::size_t>(std::ranges::count_if(sorted, &Member::online));
 
   std::vector<std::vector<std::string>> rows;
   for (const Member* m : sorted) rows.push_back({"  " + to_string(m->address), m->name, m->online ? "" : "offline"});
-  std::string out = std::to_string(sorted.size()) + (sorted.size() == 1 ? " member, " : " members, ") +
-                    std::to_string(online) + " online";
+  std::string out = counts(sorted.size(), online);
   if (!rows.empty()) out += ":\n" + columns(rows);
   if (out.back() == '\n') out.pop_back();
+  return out;
+}
+
+std::string MemberChanges::change(const Seen* was, const Seen& is) {
+  const std::string who = is.name + " (" + to_string(is.address) + ")";
+  if (was == nullptr) return who + " is a new member" + (is.online ? ", and online." : ".");
+  if (was->name != is.name) return was->name + " is called " + who + " now.";
+  if (was->address != is.address) return who + " had the address " + to_string(was->address) + " before.";
+  if (was->online != is.online) return who + (is.online ? " is online." : " is offline.");
+  return "";
+}
+
+std::vector<std::string> MemberChanges::look(const std::map<MemberId, Member>& members) {
+  std::vector<std::string> out;
+  std::size_t changes = 0, online = 0;
+  const auto tell = [&](const std::string& sentence) {
+    if (sentence.empty()) return;
+    if (++changes <= kMaxChangesTold) out.push_back(sentence);
+  };
+  for (auto it = seen_.begin(); it != seen_.end();) {
+    if (members.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    tell(it->second.name + " (" + to_string(it->second.address) + ") is no member any more.");
+    it = seen_.erase(it);
+  }
+  for (const auto& [id, m] : members) {
+    online += m.online ? 1 : 0;
+    const Seen is{m.name, m.address, m.online};
+    const auto [it, added] = seen_.try_emplace(id, is);
+    tell(change(added ? nullptr : &it->second, is));
+    it->second = is;
+  }
+  const bool first = !std::exchange(looked_, true);
+  if (first || changes > kMaxChangesTold) {
+    out = {counts(members.size(), online) + (first ? "." : "; " + std::to_string(changes) + " changes at once.")};
+  }
   return out;
 }
 

@@ -1,13 +1,17 @@
 #pragma once
 
-// The list of members for the log, written whenever somebody joins, leaves or changes:
+// The list of members for the log: a line for each change, and the whole table for who asks.
+//
+//   bob (192.168.43.21) is offline.
 //
 //   3 members, 2 online:
 //     192.168.43.7   alice
 //     192.168.43.21  bob    offline
 
+#include <cstddef>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "model/network.h"
 
@@ -18,5 +22,25 @@ std::string member_table(const std::map<MemberId, Member>& members);
 inline std::string member_table(const MemberList& list) {
   return member_table(list.members());
 }
+
+// Beyond so many changes at once, as when the server comes back, one line says how many there were.
+inline constexpr std::size_t kMaxChangesTold = 10;
+
+// What has changed since the last look, a sentence each; the first look tells how many there are.
+class MemberChanges {
+ public:
+  std::vector<std::string> look(const std::map<MemberId, Member>& members);
+
+ private:
+  struct Seen {
+    std::string name;
+    Ip4 address;
+    bool online = false;
+  };
+  static std::string change(const Seen* was, const Seen& is);
+
+  bool looked_ = false;
+  std::map<MemberId, Seen> seen_;
+};
 
 }  // namespace eps::report

@@ -5,6 +5,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "report/prometheus.h"
+
 namespace eps::report {
 namespace {
 
@@ -53,47 +55,30 @@ class Collector {
   std::vector<Figure> figures;
 };
 
-std::string keys_text(const std::vector<Figure>& figures) {
+// Of a pair two names follow each other, and a point in one of them would look like the one between them.
+std::string name_in_pair(const std::string& name) {
   std::string out;
-  for (const Figure& f : figures) {
-    for (const std::string_view part : {f.group, std::string_view(f.subject), std::string_view(f.other)}) {
-      if (!part.empty()) out.append(part).append(".");
+  for (const char c : name) {
+    if (c == '.') {
+      out += "%2E";
+    } else {
+      out += c;
     }
-    out.append(f.name).append("=").append(std::to_string(f.value)).append("\n");
   }
   return out;
 }
 
-std::string prometheus_name(const Figure& f) {
-  std::string out = "eps_";
-  // Prometheus calls a counter a total by the end of its name.
-  if (!f.group.empty() && f.group != "total") out.append(f.group).append("_");
-  out.append(f.name);
-  return f.counter ? out + "_total" : out;
-}
-
-// Names of members and reasons need no escapes: letters, digits, '-', '_' and '.'.
-std::string prometheus_labels(const Figure& f) {
-  if (f.subject.empty()) return "";
-  if (!f.other.empty()) return "{from=\"" + f.subject + "\",to=\"" + f.other + "\"}";
-  return "{" + (f.group == "drop" ? "reason" : std::string(f.group)) + "=\"" + f.subject + "\"}";
-}
-
-std::string prometheus_text(const std::vector<Figure>& figures) {
-  // All samples of one name stand together, as the format wants it.
-  std::vector<std::string> order;
-  std::map<std::string, std::string> samples;
-  for (const Figure& f : figures) {
-    const std::string name = prometheus_name(f);
-    auto [it, added] = samples.try_emplace(name);
-    if (added) {
-      order.push_back(name);
-      it->second = "# TYPE " + name + (f.counter ? " counter\n" : " gauge\n");
-    }
-    it->second += name + prometheus_labels(f) + " " + std::to_string(f.value) + "\n";
-  }
+std::string keys_text(const std::vector<Figure>& figures) {
   std::string out;
-  for (const std::string& name : order) out += samples[name];
+  for (const Figure& f : figures) {
+    if (!f.group.empty()) out.append(f.group).append(".");
+    if (!f.other.empty()) {
+      out.append(name_in_pair(f.subject)).append(".").append(name_in_pair(f.other)).append(".");
+    } else if (!f.subject.empty()) {
+      out.append(f.subject).append(".");
+    }
+    out.append(f.name).append("=").append(std::to_string(f.value)).append("\n");
+  }
   return out;
 }
 
@@ -155,9 +140,10 @@ std::vector<Figure> figures_of(const ServerStatus& s, const std::optional<Passed
         static_cast<std::uint64_t>(
             std::ranges::count_if(s.members, [](const ServerMemberStatus& m) { return m.member.online; })));
   c.totals({s.traffic, s.connections_established}, passed, s.drops);
-  std::map<MemberId, std::string> names;
+  std::map<MemberId, const Member*> members;
   for (const ServerMemberStatus& m : s.members) {
-    names[m.member.id] = c.subject = m.member.name;
+    members[m.member.id] = &m.member;
+    c.subject = m.member.name;
     c.add("member", "online", m.member.online ? 1 : 0);
     if (m.uptime) c.add("member", "uptime_seconds", Collector::seconds(*m.uptime));
     c.add("member", "packets_relayed_from", m.relayed.packets_forwarded, true);
@@ -166,16 +152,17 @@ std::vector<Figure> figures_of(const ServerStatus& s, const std::optional<Passed
     c.add("member", "bytes_relayed_to", m.relayed.bytes_sent, true);
   }
   for (const PairStatus& pair : s.pairs) {
-    c.subject = names[pair.from];
-    c.other = names[pair.to];
-    if (c.subject.empty() || c.other.empty()) continue;
+    const auto from = members.find(pair.from), to = members.find(pair.to);
+    if (from == members.end() || to == members.end()) continue;
+    c.subject = from->second->name;
+    c.other = to->second->name;
     c.add("pair", "direct", pair.path == PathKind::direct ? 1 : 0);
     c.add("pair", "relayed", pair.path == PathKind::relayed ? 1 : 0);
     c.add("pair", "packets_sent", pair.packets_sent, true);
     c.add("pair", "bytes_sent", pair.bytes_sent, true);
     c.add("pair", "packets_received", pair.packets_received, true);
     c.add("pair", "bytes_received", pair.bytes_received, true);
-    c.add("pair", "packets_lost", pair.packets_sent - std::min(pair.packets_sent, pair.packets_received));
+    c.add("pair", "packets_lost", pair.packets_lost(to->second->online));
     c.round_trip("pair", pair.round_trip);
   }
   return std::move(c.figures);

@@ -2,8 +2,9 @@
 
 // The figures of a daemon for other programs, in three forms that carry the same.
 //
-//   keys         one line each, NAME=INTEGER; a member's name is a part of NAME, and the only part with points in it
-//   prometheus   the text exposition format: eps_…{peer="bob"}
+//   keys         one line each, NAME=INTEGER; a member's name is a part of NAME, and the only part with points in it;
+//                of a pair, whose two names follow each other, they are written %2E
+//   prometheus   the text exposition format: eps_…{peer="bob"}; times are in seconds
 //   json         one object: the parts of NAME are the nested keys
 //
 // Names never change their meaning; new ones may come. docs/operations.md lists them.

@@ -3,7 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "support/temporary_directory.h"
 
 namespace eps::report {
 namespace {
@@ -97,9 +102,69 @@ TEST(Scorecard, SetsBothSidesOfAPairSideBySide) {
   EXPECT_THAT(text, Not(HasSubstr(".."))) << "a pair with a stranger";
 }
 
+TEST(Scorecard, NamesWithPointsAreToldApartInPairs) {
+  ServerStatus s;
+  const std::vector<std::string> names = {"web", "prod.db", "web.prod", "db"};
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    ServerMemberStatus m;
+    m.member = member(i + 1, names[i]);
+    s.members.push_back(m);
+    for (std::uint32_t to = 1; to <= 4; ++to) {
+      if (to != i + 1) s.pairs.push_back({.from = {i + 1}, .to = {to}, .round_trip = {}, .reason = ""});
+    }
+  }
+  const std::string text = scorecard_text(figures_of(s, std::nullopt, 1), ScorecardFormat::keys);
+  EXPECT_THAT(text, HasSubstr("\npair.web.prod%2Edb.packets_sent=0\n"));
+  EXPECT_THAT(text, HasSubstr("\npair.web%2Eprod.db.packets_sent=0\n"));
+  EXPECT_THAT(text, HasSubstr("\nmember.prod.db.online=1\n")) << "nothing to be confused with";
+  std::set<std::string> keys;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_TRUE(keys.insert(line.substr(0, line.find('='))).second) << line;
+  }
+}
+
+TEST(Scorecard, LossIsWhatBothSidesHaveToldOf) {
+  ServerStatus s = server();
+  s.pairs[0].sent_when_heard = 95;
+  const auto lost = [&] {
+    const std::string text = scorecard_text(figures_of(s, std::nullopt, 1), ScorecardFormat::keys);
+    const std::string key = "pair.a.b.packets_lost=";
+    return text.substr(text.find(key) + key.size(), 1);
+  };
+  EXPECT_EQ(lost(), "7");
+  s.members[1].member.online = false;
+  EXPECT_EQ(lost(), "2") << "what was sent since b went is not lost on the way";
+  s.members[1].member.online = true;
+  s.pairs[0].unheard = 5;
+  EXPECT_EQ(lost(), "2") << "nor when it is back";
+}
+
+TEST(Scorecard, PrometheusExplainsEveryName) {
+  for (const auto& figures : {figures_of(client(), Passed{{}, std::chrono::seconds(1)}, 5),
+                              figures_of(server(), Passed{{}, std::chrono::seconds(1)}, 5)}) {
+    const std::string text = scorecard_text(figures, ScorecardFormat::prometheus);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("# HELP ")) continue;
+      EXPECT_GT(line.size(), line.find(' ', 7) + 5) << line;
+    }
+    EXPECT_THAT(text, Not(HasSubstr("milliseconds")));
+    EXPECT_THAT(text, Not(HasSubstr("microseconds")));
+    if (std::system("promtool --version >/dev/null 2>&1") != 0) continue;
+    const test::TemporaryDirectory dir;
+    const std::string said = dir / "said";
+    const std::string command = "promtool check metrics <" + dir.write("metrics", text) + " >" + said + " 2>&1";
+    EXPECT_EQ(std::system(command.c_str()), 0) << test::read_text(said);
+    EXPECT_EQ(test::read_text(said), "");
+  }
+}
+
 TEST(Scorecard, Prometheus) {
   const std::string text = scorecard_text(figures_of(client(), std::nullopt, 5), ScorecardFormat::prometheus);
-  EXPECT_THAT(text, HasSubstr("# TYPE eps_uptime_seconds gauge\neps_uptime_seconds 61\n"));
+  EXPECT_THAT(text, HasSubstr("eps_peer_round_trip_seconds{peer=\"bob.example\"} 0.001540\n"));
+  EXPECT_THAT(text, HasSubstr("# HELP eps_uptime_seconds Time since the program started.\n"
+                              "# TYPE eps_uptime_seconds gauge\neps_uptime_seconds 61\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE eps_bytes_sent_total counter\neps_bytes_sent_total 1000\n"));
   EXPECT_THAT(text, HasSubstr("eps_drop_packets_total{reason=\"replayed\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE eps_peer_bytes_sent_total counter\n"

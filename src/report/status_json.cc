@@ -50,19 +50,24 @@ json milliseconds(const std::optional<Duration>& d) {
 }
 
 json pairs_json(const ServerStatus& s) {
-  std::map<MemberId, std::string> names;
-  for (const ServerMemberStatus& m : s.members) names[m.member.id] = m.member.name;
+  std::map<MemberId, const Member*> members;
+  for (const ServerMemberStatus& m : s.members) members[m.member.id] = &m.member;
   json out = json::array();
   for (const PairStatus& p : s.pairs) {
-    out.push_back({{"from", names[p.from]},
-                   {"to", names[p.to]},
+    const auto from = members.find(p.from), to = members.find(p.to);
+    if (from == members.end() || to == members.end()) continue;
+    out.push_back({{"from", from->second->name},
+                   {"to", to->second->name},
                    {"path", name_of(p.path)},
                    {"reason", or_null(p.reason)},
                    {"round_trip_ms", milliseconds(p.round_trip)},
                    {"packets_sent", p.packets_sent},
                    {"bytes_sent", p.bytes_sent},
                    {"packets_received", p.packets_received},
-                   {"bytes_received", p.bytes_received}});
+                   {"bytes_received", p.bytes_received},
+                   {"packets_lost", p.packets_lost(to->second->online)},
+                   {"recent_packets_sent", p.recent_packets_sent},
+                   {"recent_packets_received", p.recent_packets_received}});
   }
   return out;
 }
@@ -73,6 +78,7 @@ json peer_json(const PeerStatus& peer) {
   out["endpoint"] = or_null(peer.endpoint);
   out["over_tcp"] = peer.over_tcp;
   out["last_handshake_seconds"] = peer.since_handshake ? json(seconds(*peer.since_handshake)) : json(nullptr);
+  out["last_heard_seconds"] = peer.since_heard ? json(seconds(*peer.since_heard)) : json(nullptr);
   out["round_trip_ms"] = milliseconds(peer.round_trip);
   out["aead"] = or_null(peer.aead);
   out["aead_library"] = or_null(peer.aead_library);
@@ -125,7 +131,7 @@ json to_json(const ClientStatus& s) {
   json out = {{"program", "eps-client"},
               {"version", s.version},
               {"uptime_seconds", seconds(s.uptime)},
-              {"list_version", s.list_version},
+              {"list_version", list_version_text(s.list_version)},
               {"traffic", traffic_json(s.traffic)},
               {"drops", s.drops},
               {"port_mappings", mappings_json(s.port_mappings)},
@@ -160,7 +166,7 @@ json to_json(const ServerStatus& s) {
   json out = {{"program", "eps-server"},
               {"version", s.version},
               {"uptime_seconds", seconds(s.uptime)},
-              {"list_version", s.list_version},
+              {"list_version", list_version_text(s.list_version)},
               {"traffic", traffic_json(s.traffic)},
               {"drops", s.drops},
               {"port_mappings", mappings_json(s.port_mappings)},

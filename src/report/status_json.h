@@ -11,13 +11,14 @@
 // mac?, data_port, observed_endpoint?,
 //          server {connected, endpoint?, note, version?}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
-//          last_handshake_seconds?, round_trip_ms?, aead?, aead_library?, traffic {...},
-//          nat (its mapping), why_relayed? and how_to_mend? (sentences)
+//          last_handshake_seconds?, last_heard_seconds? (anything that authenticated), round_trip_ms?, aead?,
+//          aead_library?, traffic {...}, nat (its mapping), why_relayed? and how_to_mend? (sentences)
 // Server:  port, members [...], pairs [...]
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
 //          uptime_seconds? (of its program, as it told last)
 //   pair:  from, to, path, reason? (why not direct), round_trip_ms?, packets_sent, bytes_sent (as `from` counted),
-//          packets_received, bytes_received (as `to` counted), all since the server started
+//          packets_received, bytes_received (as `to` counted), packets_lost (as far as both have told), all since the
+//          server started; recent_packets_sent, recent_packets_received (between their last two reports)
 
 #include <nlohmann/json_fwd.hpp>
 

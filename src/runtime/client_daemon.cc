@@ -73,7 +73,6 @@ class ClientDaemon {
   void act(node::ClientOutputs out);
   void relay_stream();
   std::vector<std::uint16_t> server_ports() const;
-  void log_members();
   void look_at_addresses();
   void interface_is_gone();
   void tell_waiting() {
@@ -107,7 +106,8 @@ class ClientDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
-  HangupWatch hangups_{loop_.io(), [this] { (void)reload({}); }};
+  SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
+  SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(node_->members())); }};
   // What each further worker has of its own; the first uses tap_ and port_.
   struct Queue {
     std::unique_ptr<os::LinuxTap> tap;
@@ -119,7 +119,7 @@ class ClientDaemon {
                         act(node_->on_upcalls(std::move(upcalls), os::now()));
                       }};
   PublicKey server_key_;
-  std::string logged_members_;
+  report::MemberChanges member_changes_;
 };
 
 Result<void> ClientDaemon::prepare() {
@@ -322,7 +322,9 @@ void ClientDaemon::act(node::ClientOutputs out) {
   keep_network(*state_, out.keep_network, log_);
   server_->send(std::move(out.to_server));
   if (out.disconnect) server_->close();
-  if (out.members_changed) log_members();
+  if (out.members_changed) {
+    for (const std::string& change : member_changes_.look(node_->members().members())) log_.info(change);
+  }
   if (out.fatal) {
     log_.error(*out.fatal);
     return loop_.stop(1);
@@ -338,14 +340,6 @@ std::vector<std::uint16_t> ClientDaemon::server_ports() const {
     if (also != 0 && std::ranges::find(ports, also) == ports.end()) ports.push_back(also);
   }
   return ports;
-}
-
-// A change of something else than names, addresses and presence prints the same list: once is enough.
-void ClientDaemon::log_members() {
-  std::string table = report::member_table(node_->members());
-  if (table == logged_members_) return;
-  log_.info(table);
-  logged_members_ = std::move(table);
 }
 
 void ClientDaemon::look_at_addresses() {

@@ -81,6 +81,8 @@ class ControlLoop {
   ControlLoop() : io_(1), timer_(io_, [this] { expired(); }), signals_(io_, SIGTERM, SIGINT) {
     // A peer that hangs up must not end the daemon.
     std::signal(SIGPIPE, SIG_IGN);
+    // Nothing is asked with it, and by default it would end the daemon.
+    std::signal(SIGUSR2, SIG_IGN);
     signals_.async_wait([this](boost::system::error_code e, int) {
       if (!e) stop(0);
     });

@@ -52,11 +52,11 @@ inline ConfText conf_text(const nlohmann::json& request) {
   return conf == request.end() ? ConfText() : conf->get<std::string>();
 }
 
-// Calls back at every SIGHUP.
-class HangupWatch {
+// Calls back at every such signal.
+class SignalWatch {
  public:
-  HangupWatch(boost::asio::io_context& io, std::function<void()> on_hangup)
-      : signals_(io, SIGHUP), on_hangup_(std::move(on_hangup)) {
+  SignalWatch(boost::asio::io_context& io, int signal, std::function<void()> on_signal)
+      : signals_(io, signal), on_signal_(std::move(on_signal)) {
     wait();
   }
 
@@ -64,12 +64,12 @@ class HangupWatch {
   void wait() {
     signals_.async_wait([this](boost::system::error_code e, int) {
       if (e) return;
-      on_hangup_();
+      on_signal_();
       wait();
     });
   }
   boost::asio::signal_set signals_;
-  std::function<void()> on_hangup_;
+  std::function<void()> on_signal_;
 };
 
 }  // namespace eps::runtime

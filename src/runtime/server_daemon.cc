@@ -114,7 +114,8 @@ class ServerDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
-  HangupWatch hangups_{loop_.io(), [this] { (void)reload({}); }};
+  SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
+  SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(registry_->members())); }};
   NetworkGraph graph_{loop_.io(), log_, [this] { return status(); }};
   std::vector<PortMapping> port_mappings_;
 };
@@ -293,7 +294,6 @@ void ServerDaemon::act(node::ServerOutputs out) {
   for (const control::ConnId id : out.to_close) {
     if (auto stream = streams_.extract(id)) stream.mapped()->close();
   }
-  if (out.members_changed) log_.info(report::member_table(registry_->members()));
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 

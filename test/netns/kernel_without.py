@@ -1,20 +1,22 @@
-"""Runs a program as on a kernel that lacks some offloads: kernel_without.py OFFLOADS PROGRAM [ARGUMENT]...
+"""Runs a program as on a kernel that lacks something: kernel_without.py WHAT PROGRAM [ARGUMENT]...
 
-OFFLOADS is a list of csum, tso, uso, gso and gro. A seccomp filter answers what older kernels answer: EINVAL where
-the interface is told the bits of an offload that it does not know, ENOPROTOOPT for the options of the UDP socket.
+WHAT is a list of csum, tso, uso, gso, gro and ipv6. A seccomp filter answers what such kernels answer: EINVAL where the
+interface is told the bits of an offload that it does not know, ENOPROTOOPT for the options of the UDP socket,
+EAFNOSUPPORT for a socket of IPv6.
 """
 
 import ctypes
 import errno
 import os
 import platform
+import socket
 import struct
 import sys
 
 TUNSETOFFLOAD, SOL_UDP = 0x400454d0, 17
 TUN_BITS = {"csum": 0x01, "tso": 0x02 | 0x04 | 0x08, "uso": 0x20 | 0x40}
 UDP_OPTIONS = {"gso": 103, "gro": 104}
-IOCTL, SETSOCKOPT = {"x86_64": (16, 54), "aarch64": (29, 208)}[platform.machine()]
+IOCTL, SETSOCKOPT, SOCKET = {"x86_64": (16, 54, 41), "aarch64": (29, 208, 198)}[platform.machine()]
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
 LOAD, EQUALS, ANY_OF, RETURN = 0x20, 0x15, 0x45, 0x06  # BPF_LD | W | ABS, BPF_JMP | JEQ | K, JSET | K, BPF_RET | K
 ALLOW, REFUSE = 0x7fff0000, 0x00050000
@@ -33,7 +35,10 @@ def refuse(call, first, test, value, error):
 def program(names):
     code = []
     for name in names:
-        if name in TUN_BITS:
+        if name == "ipv6":
+            code += [(LOAD, 0, 0, 0), (EQUALS, 0, 3, SOCKET), (LOAD, 0, 0, argument(0)), (EQUALS, 0, 1, socket.AF_INET6),
+                     (RETURN, 0, 0, REFUSE | errno.EAFNOSUPPORT)]
+        elif name in TUN_BITS:
             code += refuse(IOCTL, TUNSETOFFLOAD, ANY_OF, TUN_BITS[name], errno.EINVAL)
         else:
             code += refuse(SETSOCKOPT, SOL_UDP, EQUALS, UDP_OPTIONS[name], errno.ENOPROTOOPT)

@@ -14,7 +14,7 @@ import pytest
 from eps import BIN
 from lab import sh, wait_until
 
-SAMPLE = re.compile(r'eps_[a-z_]+(\{[a-z]+="[^"]+"(,[a-z]+="[^"]+")?\})? \d+')
+SAMPLE = re.compile(r'eps_[a-z_]+(\{[a-z]+="[^"]+"(,[a-z]+="[^"]+")?\})? \d+(\.\d+)?')
 
 
 def get(host, path, address="127.0.0.1", port=9100, name=None, method="GET"):
@@ -41,8 +41,9 @@ def test_pages_of_both(network):
     assert "eps_members_online 2" in text.splitlines()
     for page in text, get(a.host, "/metrics")[2]:
         lines = page.splitlines()
-        assert all(SAMPLE.fullmatch(line) or re.fullmatch(r"# TYPE eps_[a-z_]+ (counter|gauge)", line) for line in lines)
-        names = [line.split()[2] for line in lines if line.startswith("#")]
+        assert all(SAMPLE.fullmatch(line) or re.fullmatch(r"# (TYPE eps_[a-z_]+ (counter|gauge)|HELP eps_[a-z_]+ .+\.)", line)
+                   for line in lines)
+        names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
         assert len(names) == len(set(names)), "each name once"
     wait_until(lambda: 'eps_pair_packets_sent_total{from="a",to="b"}' in get(server.host, "/metrics")[2], "pairs")
     assert "eps_peers_direct 1" in get(b.host, "/metrics", address=a.host.v4)[2], "from elsewhere, as was asked for"

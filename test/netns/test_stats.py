@@ -183,7 +183,7 @@ def test_other_forms(network, form):
     text = wait_until(lambda: card.exists() and 'eps_member_online{member="a"} 1\n' in (text := card.read_text()) and text,
                       "a scorecard with a")
     samples = [line for line in text.splitlines() if not line.startswith("# ")]
-    assert all(re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"]+",?)+\})? \d+', line) for line in samples)
+    assert all(re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"]+",?)+\})? \d+(\.\d+)?', line) for line in samples)
 
 
 def test_a_scorecard_that_cannot_be_written_is_said_once(network):

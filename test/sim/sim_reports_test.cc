@@ -99,6 +99,39 @@ TEST_P(Reports, TheyBeginAnewWithTheServer) {
   expect_exact({}, ask());
 }
 
+// Its session would remember the path for two minutes more.
+TEST_P(Reports, AMemberThatWasStoppedHasNoPath) {
+  world_.network().weather = {};
+  ASSERT_TRUE(world_.run_until([&] { return world_.all_direct(); }, seconds(60)));
+  world_.stop_client(2);
+  const auto of = [&](int from) {
+    for (const PeerStatus& peer : world_.client(from).status(world_.clock().now()).peers) {
+      if (peer.member.name == "c2") return peer;
+    }
+    return PeerStatus{};
+  };
+  // From the moment that the server's list says so.
+  ASSERT_TRUE(world_.run_until([&] { return !of(0).member.online && !of(1).member.online; }, seconds(60)));
+  world_.run_for(seconds(6));
+  for (const int from : {0, 1}) {
+    EXPECT_EQ(of(from).path, PathKind::none);
+    EXPECT_EQ(of(from).why_relayed, "It is not connected to the server, and it does not answer.");
+  }
+}
+
+TEST_P(Reports, AMemberWithoutServerKeepsThePathByWhichItAnswers) {
+  world_.network().weather = {};
+  ASSERT_TRUE(world_.run_until([&] { return world_.all_direct(); }, seconds(60)));
+  world_.partition(2, kServer, true);
+  const auto online = [&] { return world_.registry().find_name("c2")->online; };
+  ASSERT_TRUE(world_.run_until([&] { return !online(); }, seconds(60)));
+  for (int i = 0; i < 20; ++i) {
+    world_.run_for(seconds(1));
+    if (world_.path(0, 2) != PathKind::direct) break;
+  }
+  EXPECT_EQ(world_.path(0, 2), PathKind::direct);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Reports, testing::ValuesIn(seeds()), seed_name);
 
 }  // namespace
