@@ -20,6 +20,7 @@ std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View&
   std::array<ports::RxDatagram, 16> runs;
   const std::size_t count = udp_.receive(runs);
   if (const auto lost = udp_.take_overruns(); lost > 0) counters_.drop(Drop::overrun, lost);
+  if (const auto looped = udp_.take_looped(); looped > 0) counters_.drop(Drop::looped, looped);
   queue_.on_read(udp_.drained(), now);
   const PeerTable& table = published.refresh(view);
   for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);

@@ -42,6 +42,7 @@ class StreamPort final : public ports::UdpPort {
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   bool drained() const override { return udp_.drained(); }
   std::uint64_t take_overruns() override { return udp_.take_overruns(); }
+  std::uint64_t take_looped() override { return udp_.take_looped(); }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override { return send_by(udp_, datagrams); }
   std::optional<Side> open_side() override { return udp_.open_side(); }
   void close_side(ports::SocketId socket) override { udp_.close_side(socket); }
@@ -55,6 +56,7 @@ class StreamPort final : public ports::UdpPort {
     std::size_t receive(std::span<ports::RxDatagram> out) override { return receive_from(udp_, out); }
     bool drained() const override { return udp_.drained(); }
     std::uint64_t take_overruns() override { return udp_.take_overruns(); }
+    std::uint64_t take_looped() override { return udp_.take_looped(); }
     std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
       return streams_.send_by(udp_, datagrams);
     }

@@ -34,6 +34,8 @@ const char* name_of(Drop drop) {
       return "rate_limited";
     case Drop::oversized:
       return "oversized";
+    case Drop::looped:
+      return "looped";
     case Drop::kCount:
       break;
   }

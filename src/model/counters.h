@@ -32,6 +32,7 @@ enum class Drop : std::uint8_t {
   unauthorised,       // a relay or bind request from an endpoint that did not prove itself
   rate_limited,       // a sender beyond its share
   oversized,          // larger than the interface's MTU allows
+  looped,             // EPS traffic that a route led into the EPS interface
   kCount,
 };
 const char* name_of(Drop drop);

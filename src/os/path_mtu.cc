@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "os/underlay_mark.h"
 #include "os/unique_fd.h"
 
 namespace eps::os {
@@ -15,6 +16,7 @@ std::optional<std::uint32_t> path_mtu(const Endpoint& to) {
   // The name of the option for IPv4 differs from that of IPv6.
   const UniqueFd fd(::socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd) return std::nullopt;
+  mark_underlay(fd.get());  // without the mark it is the way of everybody else
   sockaddr_in a4{};
   sockaddr_in6 a6{};
   a4.sin_family = AF_INET;

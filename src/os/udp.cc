@@ -11,8 +11,11 @@
 #include <cstring>
 #include <utility>
 
+#include "os/clock.h"
+#include "os/os_rng.h"
 #include "os/sys_error.h"
 #include "os/udp_socket.h"
+#include "os/underlay_mark.h"
 
 namespace eps::os {
 namespace {
@@ -28,7 +31,7 @@ bool set_option(int fd, int level, int name, int value) {
 
 struct LinuxUdp::RxPool {
   struct alignas(cmsghdr) Control {
-    char bytes[2 * CMSG_SPACE(sizeof(int))];
+    char bytes[2 * CMSG_SPACE(sizeof(int)) + kPacketInfoSpace];
   };
   std::unique_ptr<std::byte[]> data{new std::byte[kRxSlots * kRxSlotSize]};  // not resident until used
   std::array<mmsghdr, kRxSlots> headers{};
@@ -55,11 +58,16 @@ struct LinuxUdp::RxPool {
   struct Told {
     std::size_t segment_size = 0;           // that it coalesced by; 0 where it did not
     std::optional<std::uint32_t> overruns;  // of the socket until this message came; nothing before the first
+    std::optional<LocalAddress> at;         // where it arrived
   };
   Told told(std::size_t i) {
     Told out;
     msghdr& header = headers[i].msg_hdr;
     for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
+      if (LocalAddress at; take_packet_info(control, at)) {
+        out.at = at;
+        continue;
+      }
       std::uint32_t value = 0;
       if (control->cmsg_len < CMSG_LEN(sizeof(value))) continue;
       std::memcpy(&value, CMSG_DATA(control), sizeof(value));
@@ -94,7 +102,9 @@ Result<UniqueFd> open_socket(bool ipv6) {
 }  // namespace
 
 Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options) {
-  auto sides = std::make_shared<Sides>();
+  std::uint64_t seed = 0;
+  OsRng().fill(std::as_writable_bytes(std::span(&seed, 1)));
+  auto sides = std::make_shared<Sides>(seed);
   sides->poll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   if (!sides->poll) return sys_error("cannot make an epoll instance", errno);
   return open(options, std::move(sides), true);
@@ -125,7 +135,7 @@ Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options, std:
   return udp;
 }
 
-// Whatever fails here costs speed only.
+// What fails here costs speed, or is said by gro() and marked().
 void LinuxUdp::tune(int fd, const UdpOptions& options) {
   // The sysctl's ceiling applies without CAP_NET_ADMIN.
   if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer)) {
@@ -136,6 +146,24 @@ void LinuxUdp::tune(int fd, const UdpOptions& options) {
   set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
   if (ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
   gro_ = options.gro && set_option(fd, SOL_UDP, kUdpGro, 1);
+  ipv6_ ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  marked_ = mark_underlay(fd);
+}
+
+bool LinuxUdp::Sides::is_inside(std::uint32_t interface) const {
+  return std::ranges::any_of(inside, [&](const auto& i) { return i.load(std::memory_order_relaxed) == interface; });
+}
+
+bool LinuxUdp::Sides::is_uplink(std::uint32_t interface) const {
+  return std::ranges::any_of(uplinks, [&](const auto& i) { return i.load(std::memory_order_relaxed) == interface; });
+}
+
+void LinuxUdp::set_interfaces(const Interfaces& interfaces) {
+  for (std::size_t i = 0; i < kMaxInside; ++i) {
+    const auto at = [i](const std::vector<std::uint32_t>& all) { return i < all.size() ? all[i] : 0; };
+    sides_->inside[i].store(at(interfaces.inside), std::memory_order_relaxed);
+    sides_->uplinks[i].store(at(interfaces.uplinks), std::memory_order_relaxed);
+  }
 }
 
 Result<std::uint16_t> LinuxUdp::bind_to(int fd, std::uint16_t port) {
@@ -166,6 +194,11 @@ std::uint64_t LinuxUdp::take_overruns() {
   return overruns_ - std::exchange(told_overruns_, overruns_);
 }
 
+std::uint64_t LinuxUdp::take_looped() {
+  if (sides_->looped.load(std::memory_order_relaxed) == 0) return 0;
+  return sides_->looped.exchange(0, std::memory_order_relaxed);
+}
+
 std::size_t LinuxUdp::receive_from_sides(std::span<ports::RxDatagram> out) {
   std::array<epoll_event, kRxSlots> ready;
   const std::lock_guard lock(sides_->mutex);
@@ -187,15 +220,24 @@ std::size_t LinuxUdp::receive_from(int fd, ports::SocketId socket, std::span<por
     got = ::recvmmsg(fd, rx_->headers.data() + first_slot, static_cast<unsigned>(out.size()), MSG_DONTWAIT, nullptr);
   } while (got < 0 && errno == EINTR);
   std::size_t count = 0;
+  const Instant when = got > 0 ? now() : Instant{};
   for (std::size_t i = first_slot; got > 0 && i < first_slot + static_cast<std::size_t>(got); ++i) {
     const std::size_t size = rx_->headers[i].msg_len;
     // Empty datagrams are nobody's; one cut short (longer than UDP allows) does not happen.
     if (size == 0 || (rx_->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
     const RxPool::Told told = rx_->told(i);
     if (told.overruns) overruns_ = *told.overruns;
+    const Endpoint from = to_endpoint(rx_->addresses[i]);
+    if (told.at) {
+      if (told.at->interface != 0 && sides_->is_inside(told.at->interface)) {
+        sides_->looped.fetch_add(1, std::memory_order_relaxed);
+        continue;
+      }
+      sides_->replies.heard(from, *told.at, when);
+    }
     const std::size_t cut = told.segment_size == 0 ? size : std::min(told.segment_size, size);
     const ByteSpan bytes{rx_->data.get() + i * kRxSlotSize, size};
-    out[count++] = {to_endpoint(rx_->addresses[i]), bytes, static_cast<std::uint16_t>(cut), socket};
+    out[count++] = {from, bytes, static_cast<std::uint16_t>(cut), socket};
   }
   return count;
 }

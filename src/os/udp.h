@@ -3,16 +3,23 @@
 // The UDP socket: batches of datagrams with segmentation (GSO) and coalescing (GRO) by the kernel. One dual-stack
 // socket serves IPv4 and IPv6. Datagrams that are larger than the path carries are fragmented, never refused: the EPS
 // interface's MTU is chosen so that this is rare, and a slow path is better than none.
+//
+// What goes to an endpoint leaves from the address that the endpoint sends to (os/reply_memory.h). What arrives through
+// an EPS interface is refused: the conduits must not run inside themselves.
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 #include "os/gso_memory.h"
+#include "os/reply_memory.h"
 #include "os/unique_fd.h"
 #include "ports/udp.h"
 
@@ -36,9 +43,24 @@ class LinuxUdp final : public ports::UdpPort {
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   bool drained() const override { return drained_; }
   std::uint64_t take_overruns() override;
+  std::uint64_t take_looped() override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override;
+
+  // For all queues and side sockets; any thread. `inside`: the interfaces by whose index what arrives is refused, at
+  // most kMaxInside of them. `uplinks`: those with a default route, by which an answer leaves where the question came.
+  struct Interfaces {
+    std::vector<std::uint32_t> inside;
+    std::vector<std::uint32_t> uplinks;
+    bool operator==(const Interfaces&) const = default;
+  };
+  static constexpr std::size_t kMaxInside = 8;
+  void set_interfaces(const Interfaces& interfaces);
+  // This machine's addresses or routes changed: the kernel chooses where to send from, until a peer has been heard.
+  void forget_local_addresses() { sides_->replies.forget_all(); }
+  // Whether the sockets carry the mark of the underlay; false without CAP_NET_ADMIN.
+  bool marked() const { return marked_; }
 
   int fd() const { return fd_.get(); }                // readable when a datagram waits at the main socket
   int side_fd() const { return sides_->poll.get(); }  // readable when one waits at any side socket
@@ -54,15 +76,28 @@ class LinuxUdp final : public ports::UdpPort {
     std::mutex mutex;
     std::map<ports::SocketId, UniqueFd> fds;  // guarded by mutex
     std::atomic<std::size_t> count{0};        // of fds, so that nobody locks while there are none
+    // What else all queues share.
+    ReplyMemory replies;
+    std::array<std::atomic<std::uint32_t>, kMaxInside> inside{}, uplinks{};  // indices; 0: none
+    std::atomic<std::uint64_t> looped{0};                                    // refused since it was last taken
+
+    explicit Sides(std::uint64_t seed) : replies(seed) {}
+    bool is_inside(std::uint32_t interface) const;
+    bool is_uplink(std::uint32_t interface) const;
   };
   LinuxUdp(UniqueFd fd, std::shared_ptr<Sides> sides, bool first, bool ipv6, const UdpOptions& options);
   static Result<std::unique_ptr<LinuxUdp>> open(const UdpOptions& options, std::shared_ptr<Sides> sides, bool first);
   void tune(int fd, const UdpOptions& options);
+  std::optional<LocalAddress> local_for(const Endpoint& to) const;
   Result<std::uint16_t> bind_to(int fd, std::uint16_t port);
   std::size_t receive_from(int fd, ports::SocketId socket, std::span<ports::RxDatagram> out, std::size_t first_slot);
   std::size_t receive_from_sides(std::span<ports::RxDatagram> out);
   std::size_t send_by(int fd, std::span<const ports::TxDatagram> datagrams);
-  bool send_segments(int fd, const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full);
+  struct Message;
+  class TxBatch;
+  enum class Took { all, some, none };
+  Took send_segments(int fd, const Message& run, bool& full);
+  bool send_again(int fd, const Message& message, int error, bool& full);
 
   UniqueFd fd_;
   const std::shared_ptr<Sides> sides_;  // of all queues
@@ -71,6 +106,7 @@ class LinuxUdp final : public ports::UdpPort {
   const UdpOptions options_;
   bool gso_ = false;
   bool gro_ = false;
+  bool marked_ = false;
   std::uint16_t port_ = 0;
   std::unique_ptr<RxPool> rx_;  // the receiving thread's
   bool drained_ = true;         // the receiving thread's

@@ -22,13 +22,18 @@ constexpr std::size_t kPerPacket = 1024;          // what the kernel counts for 
 constexpr std::size_t kTxBatch = 32;              // messages of one sendmmsg
 constexpr std::size_t kTxBatchBytes = 128 << 10;  // after which it is full
 
+}  // namespace
+
 // One message for the kernel: a datagram, or a run of segments for GSO.
-struct Message {
+struct LinuxUdp::Message {
   std::size_t owner = 0;  // index of the TxDatagram that it is a part of
   const Endpoint* to = nullptr;
   ByteView bytes;
-  std::uint16_t segment_size = 0;  // 0: one datagram
+  std::uint16_t segment_size = 0;                   // 0: one datagram
+  std::optional<LocalAddress> from = std::nullopt;  // nullopt: as the kernel chooses
 };
+
+namespace {
 
 // Cuts TxDatagrams into messages that the kernel takes, in order.
 class Cutter {
@@ -36,6 +41,7 @@ class Cutter {
   Cutter(std::span<const ports::TxDatagram> datagrams, bool gso, GsoMemory& no_gso)
       : datagrams_(datagrams), gso_(gso), no_gso_(no_gso) {}
 
+  template <class Message>
   bool next(Message& out) {
     while (index_ < datagrams_.size()) {
       const ports::TxDatagram& datagram = datagrams_[index_];
@@ -43,7 +49,7 @@ class Cutter {
       const std::size_t size = std::min(step_, datagram.bytes.size() - offset_);
       const bool run = datagram.segment_size != 0 && size > datagram.segment_size;
       out = {index_, &datagram.to, datagram.bytes.subspan(offset_, size),
-             run ? datagram.segment_size : std::uint16_t{0}};
+             run ? datagram.segment_size : std::uint16_t{0}, std::nullopt};
       offset_ += size;
       if (offset_ >= datagram.bytes.size()) {
         offset_ = 0;
@@ -72,8 +78,10 @@ class Cutter {
   std::size_t step_ = 0;
 };
 
+}  // namespace
+
 // Messages and what sendmmsg wants to know of them.
-class TxBatch {
+class LinuxUdp::TxBatch {
  public:
   bool full() const { return size_ == kTxBatch || weight_ >= kTxBatchBytes; }
   bool empty() const { return size_ == 0; }
@@ -91,14 +99,19 @@ class TxBatch {
     header.msg_name = &addresses_[i];
     header.msg_iov = &iov_[i];
     header.msg_iovlen = 1;
-    if (message.segment_size == 0) return;
-    header.msg_control = controls_[i].bytes;
-    header.msg_controllen = sizeof(controls_[i].bytes);
-    cmsghdr* const control = CMSG_FIRSTHDR(&header);
-    control->cmsg_level = SOL_UDP;
-    control->cmsg_type = kUdpSegment;
-    control->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
-    std::memcpy(CMSG_DATA(control), &message.segment_size, sizeof(std::uint16_t));
+    char* const controls = controls_[i].bytes;
+    std::size_t used = 0;
+    if (message.from) used += put_packet_info(reinterpret_cast<cmsghdr*>(controls), *message.from, ipv6);
+    if (message.segment_size != 0) {
+      auto* const control = reinterpret_cast<cmsghdr*>(controls + used);
+      control->cmsg_level = SOL_UDP;
+      control->cmsg_type = kUdpSegment;
+      control->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
+      std::memcpy(CMSG_DATA(control), &message.segment_size, sizeof(std::uint16_t));
+      used += CMSG_SPACE(sizeof(std::uint16_t));
+    }
+    header.msg_control = used > 0 ? controls : nullptr;
+    header.msg_controllen = used;
   }
 
   // Sends all and is empty again. Each message that the kernel does not take goes to `failed(message, errno)`, which
@@ -120,7 +133,7 @@ class TxBatch {
 
  private:
   struct alignas(cmsghdr) Control {
-    char bytes[CMSG_SPACE(sizeof(std::uint16_t))];
+    char bytes[kPacketInfoSpace + CMSG_SPACE(sizeof(std::uint16_t))];
   };
   std::size_t size_ = 0;
   std::size_t weight_ = 0;  // of all messages in the socket's send buffer
@@ -130,6 +143,8 @@ class TxBatch {
   std::array<SocketAddress, kTxBatch> addresses_;
   std::array<Control, kTxBatch> controls_;
 };
+
+namespace {
 
 // The kernel refuses to segment here, where it would take the segments one by one: the route's MTU is smaller than a
 // segment (EINVAL, EMSGSIZE in newer kernels), or its device computes no checksums (EIO).
@@ -179,8 +194,7 @@ std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagra
   bool full = false;
   const auto failed = [&](const Message& message, int error) {
     full = is_full(error);
-    const bool retry = message.segment_size != 0 && refuses_segments(error);
-    if (!retry || !send_segments(fd, *message.to, message.bytes, message.segment_size, full)) lose(message.owner);
+    if (full || !send_again(fd, message, error, full)) lose(message.owner);
     return !full;
   };
 
@@ -194,6 +208,7 @@ std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagra
       lose(message.owner);  // an IPv4 socket reaches no IPv6 address
       continue;
     }
+    message.from = local_for(*message.to);
     batch.add(message, ipv6_);
     if (batch.full() && !flush()) break;
   }
@@ -202,9 +217,42 @@ std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagra
   return full ? last_lost + 1 - lost : datagrams.size() - lost;
 }
 
+// From where what goes there leaves. The interface is named only where it leads anywhere: an uplink of several, or the
+// link of an address that means nothing without it. The kernel takes an interface for an order, and would look for the
+// whole internet on its link.
+std::optional<LocalAddress> LinuxUdp::local_for(const Endpoint& to) const {
+  auto at = sides_->replies.find(to);
+  if (at && !to.ip.is_link_local() && !sides_->is_uplink(at->interface)) at->interface = 0;
+  return at;
+}
+
+// A message that the kernel did not take: in segments where it will not segment, and from an address of its own choice
+// where there is no way from the one that the peer sends to. True if it took all then.
+bool LinuxUdp::send_again(int fd, const Message& message, int error, bool& full) {
+  if (message.segment_size != 0 && refuses_segments(error)) {
+    const Took took = send_segments(fd, message, full);
+    if (took != Took::none || full || !message.from) return took == Took::all;
+  }
+  if (!message.from) return false;
+  sides_->replies.forget(*message.to);
+  Message anywhere = message;
+  anywhere.from.reset();
+  int failure = 0;
+  TxBatch batch;
+  batch.add(anywhere, ipv6_);
+  batch.flush(fd, [&](const Message&, int e) {
+    failure = e;
+    return false;
+  });
+  if (failure == 0) return true;
+  full = is_full(failure);
+  return !full && anywhere.segment_size != 0 && refuses_segments(failure) &&
+         send_segments(fd, anywhere, full) == Took::all;
+}
+
 // A run that the kernel will not segment: each segment is a datagram of its own, which it fragments where it must.
-// True if it took all. Sets `full` like send().
-bool LinuxUdp::send_segments(int fd, const Endpoint& to, ByteView bytes, std::uint16_t segment_size, bool& full) {
+// Sets `full` like send().
+LinuxUdp::Took LinuxUdp::send_segments(int fd, const Message& run, bool& full) {
   std::size_t lost = 0;
   const auto failed = [&](const Message&, int error) {
     full = is_full(error);
@@ -213,15 +261,15 @@ bool LinuxUdp::send_segments(int fd, const Endpoint& to, ByteView bytes, std::ui
   };
   TxBatch batch;
   std::size_t count = 0;
-  for (; !bytes.empty() && !full; ++count) {
-    const ByteView segment = bytes.first(std::min<std::size_t>(segment_size, bytes.size()));
+  for (ByteView bytes = run.bytes; !bytes.empty() && !full; ++count) {
+    const ByteView segment = bytes.first(std::min<std::size_t>(run.segment_size, bytes.size()));
     bytes = bytes.subspan(segment.size());
-    batch.add({0, &to, segment, 0}, ipv6_);
+    batch.add({0, run.to, segment, 0, run.from}, ipv6_);
     if (batch.full() || bytes.empty()) batch.flush(fd, failed);
   }
   // Where nothing passes, segmentation was not what was wrong.
-  if (count > lost) no_gso_.failed(to.ip, segment_size, now());
-  return lost == 0;
+  if (count > lost) no_gso_.failed(run.to->ip, run.segment_size, now());
+  return lost == 0 ? Took::all : lost < count ? Took::some : Took::none;
 }
 
 }  // namespace eps::os

@@ -1,6 +1,7 @@
 #pragma once
 
-// What udp.cc and udp_send.cc share of the kernel's sockets: how it writes an endpoint, the options that segment and
+// What udp.cc and udp_send.cc share of the kernel's sockets: how it writes an endpoint
+// and an address of ours, the options that segment and
 // coalesce, and the room of the buffers.
 
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 
 #include "base/types.h"
+#include "os/reply_memory.h"
 
 namespace eps::os {
 
@@ -27,6 +29,51 @@ union SocketAddress {
   sockaddr_in v4;
   sockaddr_in6 v6;
 };
+
+// What goes with a message to leave from an address of ours, or comes with one to say at which it arrived: IPV6_PKTINFO
+// on a socket that serves both families (IPv4 as mapped addresses), IP_PKTINFO on one of IPv4 alone.
+inline constexpr std::size_t kPacketInfoSpace = CMSG_SPACE(sizeof(in6_pktinfo));
+
+inline std::size_t put_packet_info(cmsghdr* control, const LocalAddress& at, bool ipv6) {
+  if (ipv6) {
+    in6_pktinfo info{};
+    std::memcpy(&info.ipi6_addr, at.ip.bytes.data(), 16);
+    info.ipi6_ifindex = at.interface;
+    control->cmsg_level = IPPROTO_IPV6;
+    control->cmsg_type = IPV6_PKTINFO;
+    control->cmsg_len = CMSG_LEN(sizeof(info));
+    std::memcpy(CMSG_DATA(control), &info, sizeof(info));
+    return CMSG_SPACE(sizeof(info));
+  }
+  in_pktinfo info{};
+  std::memcpy(&info.ipi_spec_dst, at.ip.bytes.data() + 12, 4);
+  info.ipi_ifindex = static_cast<int>(at.interface);
+  control->cmsg_level = IPPROTO_IP;
+  control->cmsg_type = IP_PKTINFO;
+  control->cmsg_len = CMSG_LEN(sizeof(info));
+  std::memcpy(CMSG_DATA(control), &info, sizeof(info));
+  return CMSG_SPACE(sizeof(info));
+}
+
+inline bool take_packet_info(const cmsghdr* control, LocalAddress& out) {
+  if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO &&
+      control->cmsg_len >= CMSG_LEN(sizeof(in6_pktinfo))) {
+    in6_pktinfo info;
+    std::memcpy(&info, CMSG_DATA(control), sizeof(info));
+    std::memcpy(out.ip.bytes.data(), &info.ipi6_addr, 16);
+    out.interface = info.ipi6_ifindex;
+    return true;
+  }
+  if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO &&
+      control->cmsg_len >= CMSG_LEN(sizeof(in_pktinfo))) {
+    in_pktinfo info;
+    std::memcpy(&info, CMSG_DATA(control), sizeof(info));
+    out.ip = IpAddress::from_v4({ntohl(info.ipi_addr.s_addr)});
+    out.interface = static_cast<std::uint32_t>(info.ipi_ifindex);
+    return true;
+  }
+  return false;
+}
 
 inline socklen_t to_sockaddr(const Endpoint& endpoint, bool ipv6, SocketAddress& out) {
   out = {};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "os/netns_fixture.h"
+#include "os/udp_socket.h"
 
 namespace eps::os {
 namespace {
@@ -403,6 +404,148 @@ TEST_F(UdpTest, SideSocketsSendAndReceiveBesideTheMainOne) {
   EXPECT_EQ(b->send({&out[2], 1}), 0U) << "through a closed socket it is lost";
   EXPECT_EQ(a->send({&back, 1}), 1U);
   EXPECT_FALSE(readable(b->side_fd(), 50));
+}
+
+// A host of several addresses, and somebody (10.9.0.9, 2001:db8::9) whom it would answer from another one than it was
+// asked at.
+class MultihomedTest : public UdpTest {
+ protected:
+  void SetUp() override {
+    UdpTest::SetUp();
+    if (IsSkipped()) return;
+    for (const char* n : {"1", "2", "9"}) {
+      ASSERT_TRUE(shell(std::string("ip addr add 10.9.0.") + n + "/32 dev lo && ip addr add 2001:db8::" + n +
+                        "/128 dev lo nodad"));
+    }
+  }
+
+  struct Asker {
+    explicit Asker(bool v4) : fd(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+      SocketAddress address;
+      socklen_t size = to_sockaddr({*parse_ip(v4 ? "10.9.0.9" : "2001:db8::9"), 0}, true, address);
+      EXPECT_EQ(::bind(fd.get(), &address.any, size), 0);
+      ::getsockname(fd.get(), &address.any, &size);
+      endpoint = to_endpoint(address);
+    }
+    void ask(const Endpoint& to) const {
+      SocketAddress address;
+      const socklen_t size = to_sockaddr(to, true, address);
+      EXPECT_EQ(::sendto(fd.get(), "?", 1, 0, &address.any, size), 1);
+    }
+    // Whom the datagrams came from that wait; each must be of one and the same sender.
+    Endpoint answered_from(std::size_t count) const {
+      SocketAddress address;
+      Endpoint from;
+      std::array<char, 2000> buffer;
+      for (std::size_t i = 0; i < count && readable(fd.get()); ++i) {
+        socklen_t size = sizeof(address);
+        if (::recvfrom(fd.get(), buffer.data(), buffer.size(), 0, &address.any, &size) < 0) return {};
+        if (i > 0 && from != to_endpoint(address)) return {};
+        from = to_endpoint(address);
+      }
+      return from;
+    }
+    UniqueFd fd;
+    Endpoint endpoint;
+  };
+  // Asks at `ip`; the answer is not sent yet.
+  static void ask(const Asker& asker, LinuxUdp& answerer, const char* ip) {
+    asker.ask(at(ip, answerer));
+    std::array<RxDatagram, 4> batch;
+    ASSERT_TRUE(readable(answerer.fd()));
+    ASSERT_EQ(answerer.receive(batch), 1U);
+    ASSERT_EQ(batch[0].from, asker.endpoint);
+  }
+};
+
+TEST_F(MultihomedTest, AnAnswerLeavesFromTheAddressThatWasAsked) {
+  for (const char* ip : {"10.9.0.1", "10.9.0.2", "2001:db8::1", "2001:db8::2", "127.0.0.7"}) {
+    for (const std::uint16_t segment : {0, 500}) {
+      const auto answerer = must(LinuxUdp::open());
+      const Asker asker(parse_ip(ip)->is_v4());
+      ask(asker, *answerer, ip);
+      const Bytes bytes = pattern(segment == 0 ? 500 : 10000);
+      const TxDatagram answer{asker.endpoint, bytes, segment};
+      EXPECT_EQ(answerer->send({&answer, 1}), 1U);
+      EXPECT_EQ(asker.answered_from(bytes.size() / 500), at(ip, *answerer)) << segment;
+    }
+  }
+}
+
+TEST_F(MultihomedTest, AlsoWhereTheKernelWillNotSegment) {
+  ASSERT_TRUE(shell("ip link set lo mtu 1300"));
+  const auto answerer = must(LinuxUdp::open());
+  const Asker asker(true);
+  ask(asker, *answerer, "10.9.0.2");
+  const Bytes run = pattern(10 * 1400);
+  const TxDatagram answer{asker.endpoint, run, 1400};
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(answerer->send({&answer, 1}), 1U);
+    EXPECT_EQ(asker.answered_from(10), at("10.9.0.2", *answerer)) << i;
+  }
+}
+
+TEST_F(MultihomedTest, AlsoOnAKernelWithoutIpv6) {
+  // The family cannot be taken from a running kernel; the socket of such a kernel is what open() makes then.
+  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  alignas(cmsghdr) char control[kPacketInfoSpace];
+  put_packet_info(reinterpret_cast<cmsghdr*>(control), {*parse_ip("10.9.0.2"), 0}, false);
+  const auto asker = must(LinuxUdp::open());
+  SocketAddress to;
+  char byte = 'x';
+  iovec iov{&byte, 1};
+  msghdr message{};
+  message.msg_namelen = to_sockaddr(at("127.0.0.1", *asker), false, to);
+  message.msg_name = &to;
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = CMSG_SPACE(sizeof(in_pktinfo));
+  ASSERT_EQ(::sendmsg(fd.get(), &message, 0), 1);
+  EXPECT_EQ(receive(*asker, 1).from.ip, *parse_ip("10.9.0.2"));
+}
+
+TEST_F(MultihomedTest, AnAddressThatIsGoneIsNoObstacle) {
+  const Bytes run = pattern(10 * 500);
+  for (const std::uint16_t segment : {0, 500}) {
+    const auto answerer = must(LinuxUdp::open());
+    const Asker asker(true);
+    ask(asker, *answerer, "10.9.0.2");
+    ASSERT_TRUE(shell("ip addr del 10.9.0.2/32 dev lo"));
+    const TxDatagram answer{asker.endpoint, ByteView(run).first(segment == 0 ? 500 : run.size()), segment};
+    EXPECT_EQ(answerer->send({&answer, 1}), 1U);
+    EXPECT_EQ(asker.answered_from(segment == 0 ? 1 : 10), at("10.9.0.9", *answerer));
+    ASSERT_TRUE(shell("ip addr add 10.9.0.2/32 dev lo"));
+  }
+}
+
+TEST_F(MultihomedTest, SideSocketsAnswerFromTheSameAddress) {
+  const auto answerer = must(LinuxUdp::open());
+  const Asker asker(true);
+  ask(asker, *answerer, "10.9.0.2");
+  const auto side = answerer->open_side();
+  ASSERT_TRUE(side);
+  const Bytes bytes = pattern(20);
+  const TxDatagram answer{asker.endpoint, bytes, 0, side->socket};
+  EXPECT_EQ(answerer->send({&answer, 1}), 1U);
+  EXPECT_EQ(asker.answered_from(1), (Endpoint{*parse_ip("10.9.0.2"), side->port}));
+}
+
+TEST_F(UdpTest, WhatComesThroughAnEpsInterfaceIsRefused) {
+  const auto a = must(LinuxUdp::open()), b = must(LinuxUdp::open());
+  const Bytes bytes = pattern(30);
+  const TxDatagram tx{at("127.0.0.1", *b), bytes, 0};
+  b->set_interfaces({.inside = {1}, .uplinks = {}});  // lo has the index 1 in every namespace
+  std::array<RxDatagram, 4> batch;
+  for (int i = 0; i < 3; ++i) a->send({&tx, 1});
+  ASSERT_TRUE(readable(b->fd()));
+  EXPECT_EQ(b->receive(batch), 0U);
+  EXPECT_EQ(b->take_looped(), 3U);
+  EXPECT_EQ(b->take_looped(), 0U);
+  b->set_interfaces({});
+  a->send({&tx, 1});
+  ASSERT_TRUE(readable(b->fd()));
+  EXPECT_EQ(b->receive(batch), 1U);
 }
 
 }  // namespace

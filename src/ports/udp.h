@@ -59,6 +59,8 @@ class UdpPort {
   // Datagrams that the kernel threw away since the last call, because its buffer was full when they came; told with
   // the first receive after. A run that it had put together counts as one. The receiver's.
   virtual std::uint64_t take_overruns() { return 0; }
+  // Runs that came through an EPS interface since the last call, and were refused. The receiver's.
+  virtual std::uint64_t take_looped() { return 0; }
   // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
   // Opens a side socket with a local port of its own; nullopt when no more can be had.

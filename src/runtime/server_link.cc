@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "os/underlay_mark.h"
 #include "runtime/tcp_stream.h"
 
 namespace eps::runtime {
@@ -100,6 +101,9 @@ struct Race : std::enable_shared_from_this<Race> {
     next->erase(next->begin());
     auto socket = std::make_shared<tcp::socket>(io);
     running.push_back(socket);
+    ErrorCode not_opened;
+    socket->open(endpoint.protocol(), not_opened);  // async_connect() tries again and says why not
+    if (!not_opened) os::mark_underlay(socket->native_handle());
     next_attempt.expires_after(kAttemptDelay);
     next_attempt.async_wait([self = shared_from_this()](ErrorCode e) {
       if (!e) self->advance();

@@ -2,6 +2,8 @@
 
 #include <boost/asio/ip/v6_only.hpp>
 
+#include "os/underlay_mark.h"
+
 namespace eps::runtime {
 namespace {
 
@@ -23,6 +25,7 @@ Result<std::unique_ptr<TcpListener>> TcpListener::open(boost::asio::io_context& 
   } else {
     acceptor.set_option(boost::asio::ip::v6_only(false), e);
   }
+  if (!e) os::mark_underlay(acceptor.native_handle());
   if (!e) acceptor.set_option(tcp::acceptor::reuse_address(true), e);
   if (!e) acceptor.bind(at, e);
   if (!e) acceptor.listen(boost::asio::socket_base::max_listen_connections, e);
