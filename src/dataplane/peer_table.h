@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -97,10 +98,16 @@ struct PeerTable {
 template <class T>
 class Published {
  public:
+  // What to call after each publish(), by its thread: wakes all readers, since one without traffic would keep what was
+  // before, and with it the keys of sessions that are over. Before the first publish().
+  void on_publish(std::function<void()> wake) { wake_ = std::move(wake); }
   void publish(std::shared_ptr<const T> value) {
-    const std::lock_guard lock(mutex_);
-    value_ = std::move(value);
-    generation_.fetch_add(1, std::memory_order_release);
+    {
+      const std::lock_guard lock(mutex_);
+      value_ = std::move(value);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    if (wake_) wake_();
   }
   // Another number after each publish().
   std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
@@ -119,6 +126,7 @@ class Published {
   }
 
  private:
+  std::function<void()> wake_;
   mutable std::mutex mutex_;
   std::shared_ptr<const T> value_ = std::make_shared<const T>();  // guarded by mutex_
   std::atomic<std::uint64_t> generation_{1};

@@ -152,9 +152,9 @@ void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) 
   const auto response = wire::parse_response(datagram);
   if (!response || !cookie_checker_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
   Peer* peer = find_index(response->receiver);
-  if (peer == nullptr || !peer->handshake || peer->handshake->local_index != response->receiver) {
-    return counters_.drop(Drop::unknown_session);
-  }
+  if (peer == nullptr) return counters_.drop(Drop::unknown_session);
+  // Each copy of an initiation is answered; the first answer to come has made the session.
+  if (!peer->handshake || peer->handshake->local_index != response->receiver) return counters_.drop(Drop::replayed);
   auto params = peer->handshake->initiator.finish(response->noise, now);
   // A forged response must not end the handshake, but it has used up the state: begin anew at the next retry.
   if (!params) {

@@ -133,6 +133,7 @@ Result<void> ClientDaemon::prepare() {
   params->data_port = udp_->local_port();
   params->offloads = offloads_in_use();
   if (auto ok = open_link(); !ok) return ok;
+  published_.on_publish([this] { workers_.wake_all(); });
   node_.emplace(std::move(*params), *port_, rng_, published_);
   make_server_link();
   return start_workers();
@@ -305,7 +306,6 @@ void ClientDaemon::relay_stream() {
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
-  workers_.published(published_.generation());
   for (const std::string& note : out.notes) log_.info(note);
   if (out.woke && mapper_) mapper_->network_changed();
   if (out.link) {

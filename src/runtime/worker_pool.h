@@ -5,10 +5,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <cstdint>
 #include <functional>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "runtime/worker.h"
@@ -37,10 +35,8 @@ class WorkerPool {
   void wake() {
     if (running()) workers_.front()->wake();
   }
-  // What they work from is generation `n` now: wakes all when it is new to them. One without traffic would keep what
-  // was before, and with it the keys of sessions that are over.
-  void published(std::uint64_t n) {
-    if (std::exchange(published_, n) == n) return;
+  // For Published::on_publish().
+  void wake_all() {
     for (const auto& worker : workers_) worker->wake();
   }
   // Ends and joins all of them.
@@ -50,7 +46,6 @@ class WorkerPool {
   boost::asio::io_context& io_;
   Handler handler_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::uint64_t published_ = 0;
 };
 
 // `wish` 0: one thread on one or two processors, beyond that one for every two, since the programs that send and

@@ -53,6 +53,7 @@ TEST(WorkerPool, WorkersWithoutTrafficLetGoOfWhatIsOver) {
 
   boost::asio::io_context io;
   WorkerPool pool(io, [](auto) {});
+  published.on_publish([&] { pool.wake_all(); });
   Counters counters;
   SilentTap tap;
   SilentUdp udp;
@@ -72,8 +73,6 @@ TEST(WorkerPool, WorkersWithoutTrafficLetGoOfWhatIsOver) {
   ASSERT_TRUE(soon([&] { return holding == kWorkers; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));  // they sleep
   published.publish(std::make_shared<PeerTable>());
-  EXPECT_FALSE(over.expired());
-  pool.published(published.generation());
   EXPECT_TRUE(soon([&] { return over.expired(); }));
 }
 
@@ -82,18 +81,20 @@ TEST(WorkerPool, WakesNobodyWhenNothingWasPublished) {
   WorkerPool pool(io, [](auto) {});
   Counters counters;
   std::atomic<int> pumped = 0;
+  PublishedPeers published;
+  PublishedPeers::View view;
+  published.on_publish([&] { pool.wake_all(); });
   ASSERT_TRUE(pool.add({}, counters, [&](Instant, dataplane::Upcalls&) { return ++pumped, 0; }));
-  pool.published(7);
   int before = 0;
   ASSERT_TRUE(soon([&] {
     before = pumped;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     return pumped == before;
   }));
-  for (int i = 0; i < 100; ++i) pool.published(7);
+  for (int i = 0; i < 100; ++i) published.refresh(view);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_EQ(pumped, before);
-  pool.published(8);
+  published.publish(std::make_shared<PeerTable>());
   EXPECT_TRUE(soon([&] { return pumped > before; }));
 }
 

@@ -1,14 +1,41 @@
 #include "sim/network.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace eps::sim {
 
 SimUdp::~SimUdp() {
+  if (!closed_ && main_) network_.detach(*this);
+}
+
+SimUdp& SimUdp::add_queue() {
+  SimUdp& queue = *queues_.emplace_back(std::make_unique<SimUdp>(network_, host_, port_));
+  queue.main_ = false;
+  return queue;
+}
+
+void SimUdp::close() {
+  if (std::exchange(closed_, true)) return;
   network_.detach(*this);
+  sides_.clear();
+  for (const auto& queue : queues_) queue->closed_ = true;
+}
+
+SimUdp& SimUdp::queue_for(const Endpoint& from) {
+  const std::size_t n = std::hash<Endpoint>{}(from) % (queues_.size() + 1);
+  return n == 0 ? *this : *queues_[n - 1];
 }
 
 std::size_t SimUdp::receive(std::span<ports::RxDatagram> out) {
+  called();
+  const std::size_t count = take(out);
+  called();
+  return count;
+}
+
+std::size_t SimUdp::take(std::span<ports::RxDatagram> out) {
   const std::size_t n = std::min(out.size(), inbox_.size());
   lent_.assign(std::make_move_iterator(inbox_.begin()),
                std::make_move_iterator(inbox_.begin() + static_cast<std::ptrdiff_t>(n)));
@@ -16,8 +43,11 @@ std::size_t SimUdp::receive(std::span<ports::RxDatagram> out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = {lent_[i].from, lent_[i].bytes, lent_[i].segment_size};
   std::size_t count = n;
   for (const auto& [id, side] : sides_) {
-    const std::size_t more = side->receive(out.subspan(count));
+    const std::size_t more = side->take(out.subspan(count));
     for (ports::RxDatagram& d : out.subspan(count, more)) d.socket = id;
+    // The bytes stay where they are when the side socket is closed before the next receive.
+    std::ranges::move(side->lent_, std::back_inserter(lent_));
+    side->lent_.clear();
     count += more;
   }
   return count;
@@ -38,6 +68,8 @@ std::optional<ports::UdpPort::Side> SimUdp::open_side() {
 }
 
 std::size_t SimUdp::send(std::span<const ports::TxDatagram> datagrams) {
+  called();
+  if (closed_) return 0;
   for (const ports::TxDatagram& d : datagrams) {
     const auto side = sides_.find(d.socket);
     if (d.socket != 0 && side == sides_.end()) continue;
@@ -47,6 +79,7 @@ std::size_t SimUdp::send(std::span<const ports::TxDatagram> datagrams) {
       network_.transmit(host_, port, d.to, d.bytes.subspan(at, std::min(segment, d.bytes.size() - at)));
     }
   }
+  called();
   return datagrams.size();
 }
 
@@ -221,7 +254,7 @@ void Network::deliver(std::optional<HostId> origin, const Transit& transit, Byte
   const auto it = sockets_.find(*to);
   if (it == sockets_.end()) return;
   // Neighbours of one size from one sender arrive as a run now and then, as the kernel's GRO makes them.
-  SimUdp& socket = *it->second;
+  SimUdp& socket = it->second->queue_for(transit.from);
   const auto size = static_cast<std::uint16_t>(bytes.size());
   if (!socket.inbox_.empty() && chance(0.5)) {
     SimUdp::Waiting& last = socket.inbox_.back();
@@ -234,9 +267,10 @@ void Network::deliver(std::optional<HostId> origin, const Transit& transit, Byte
   socket.inbox_.push_back({transit.from, std::move(bytes), size});
   // The owner wakes a moment later, so that several datagrams may wait for it.
   if (socket.inbox_.size() == 1) {
-    clock_.in(std::chrono::microseconds(50), [this, at = *to] {
+    clock_.in(std::chrono::microseconds(50), [this, at = *to, from = transit.from] {
       const auto owner = sockets_.find(at);
-      if (owner != sockets_.end() && owner->second->on_readable) owner->second->on_readable();
+      if (owner == sockets_.end()) return;
+      if (const SimUdp& queue = owner->second->queue_for(from); queue.on_readable) queue.on_readable();
     });
   }
 }

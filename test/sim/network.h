@@ -42,11 +42,18 @@ class SimUdp final : public ports::UdpPort {
  public:
   SimUdp(Network& network, HostId host, std::uint16_t port) : network_(network), host_(host), port_(port) {}
   ~SimUdp() override;
+  // Another socket on the same port, as with SO_REUSEPORT: all that one endpoint sends arrives at one of them. Lives as
+  // long as this one.
+  SimUdp& add_queue();
+  // Its process has ended: it sends and receives nothing any more.
+  void close();
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override { sides_.erase(socket); }
   std::function<void()> on_readable;
+  // Called by whoever receives or sends, at the beginning of the call and at its end: other threads may run there.
+  std::function<void()> on_call;
 
  private:
   friend class Network;
@@ -60,8 +67,16 @@ class SimUdp final : public ports::UdpPort {
   std::uint16_t port_;
   std::vector<Waiting> inbox_;
   std::vector<Waiting> lent_;  // what the last receive handed out
+  void called() const {
+    if (on_call) on_call();
+  }
+  std::size_t take(std::span<ports::RxDatagram> out);
+  SimUdp& queue_for(const Endpoint& from);
   std::map<ports::SocketId, std::unique_ptr<SimUdp>> sides_;
   std::uint16_t next_side_port_ = 20000;
+  std::vector<std::unique_ptr<SimUdp>> queues_;  // beside this one
+  bool main_ = true;                             // known to the network
+  bool closed_ = false;
 };
 
 // One end of a byte stream between two hosts.

@@ -11,9 +11,11 @@ namespace eps::sim {
 namespace {
 constexpr std::uint16_t kClientPort = 7000;
 constexpr std::size_t kKeptSniffed = 4000;
+constexpr int kMaxPaused = 4;
 }  // namespace
 
 std::size_t SimTap::read(std::span<ports::TapFrame> out) {
+  if (on_call) on_call();
   const std::size_t n = std::min(out.size(), outgoing.size());
   lent_.clear();
   for (std::size_t i = 0; i < n; ++i) {
@@ -32,10 +34,12 @@ std::size_t SimTap::write(std::span<const ports::TapWrite> frames) {
     for (const ByteView piece : frame.pieces) whole.insert(whole.end(), piece.begin(), piece.end());
     on_frame(std::move(whole));
   }
+  if (on_call) on_call();
   return frames.size();
 }
 
-World::World(const WorldOptions& options) : options_(options), rng_(options.seed), network_(clock_, rng_) {
+World::World(const WorldOptions& options)
+    : options_(options), rng_(options.seed), threads_rng_(~options.seed), network_(clock_, rng_) {
   network_.on_wire = [this](HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes) {
     on_wire(sender, from, to, bytes);
   };
@@ -48,74 +52,205 @@ World::World(const WorldOptions& options) : options_(options), rng_(options.seed
   start_server();
 }
 
-World::~World() = default;
+// What still stands in the clock keeps its daemon, but no socket in the network.
+World::~World() {
+  stop_server();
+  for (int c = 0; c < static_cast<int>(clients_.size()); ++c) stop_client(c);
+}
+
+// --- daemons and their threads --------------------------------------------------------------------------------------
+
+// The thread that called stands still for a while; the others go on.
+void World::pause() {
+  const ThreadOptions& t = options_.threads;
+  if (paused_ == kMaxPaused || t.pauses == 0 || threads_rng_.below(1000) >= t.pauses) return;
+  ++paused_;
+  const Instant until =
+      clock_.now() +
+      Duration(static_cast<Duration::rep>(threads_rng_.below(static_cast<std::uint64_t>(t.pause.count()))));
+  while (clock_.step(until)) {
+  }
+  --paused_;
+}
+
+template <class Life>
+void World::control(const std::shared_ptr<Life>& life, std::function<void(Life&)> step) {
+  const std::shared_ptr<Life> keep = life;  // what the step ends lives until the thread is done with it
+  keep->control.run([life = keep, step = std::move(step)] {
+    if (!life->ended) step(*life);
+  });
+}
+
+template <class Life>
+void World::control_soon(const std::shared_ptr<Life>& life, void (World::*step)(Life&)) {
+  clock_.at(clock_.now(), [this, life, step] { control<Life>(life, [this, step](Life& l) { (this->*step)(l); }); });
+}
+
+template <class Life>
+void World::open_port(const std::shared_ptr<Life>& life, std::uint16_t port, void (World::*relay)(Life&)) {
+  const std::weak_ptr<Life> weak = life;
+  life->udp = std::make_unique<SimUdp>(network_, life->host, port);
+  network_.attach(*life->udp);
+  life->port = std::make_unique<dataplane::StreamPort>(
+      *life->udp,
+      [this, weak, relay] {
+        if (const auto l = weak.lock()) control_soon(l, relay);
+      },
+      [this, weak] {
+        if (const auto l = weak.lock()) wake(l, 0);
+      });
+}
+
+void World::make_pump(ClientLife& k, std::size_t at) {
+  auto& worker = *k.workers[at];
+  ports::UdpPort& port = at == 0 ? static_cast<ports::UdpPort&>(*k.port) : *worker.queue;
+  SimTap& tap = *k.taps.emplace_back(std::make_unique<SimTap>());
+  tap.on_frame = [this, &k](Bytes frame) {
+    if (!k.ended) on_frame(k.number, frame);
+  };
+  tap.on_call = [this] { pause(); };
+  const auto outbound = std::make_shared<dataplane::Outbound>(tap, port, k.node->counters());
+  const auto inbound = std::make_shared<dataplane::Inbound>(tap, port, k.node->counters(), l2::Offloads{});
+  worker.pump = [&k, &worker, outbound, inbound](Instant now, dataplane::Upcalls& upcalls) {
+    const std::size_t received = inbound->pump(k.published, worker.view, now, upcalls);
+    return received + outbound->pump(k.published, worker.view, now, upcalls);
+  };
+}
+
+void World::make_pump(ServerLife& s, std::size_t at) {
+  auto& worker = *s.workers[at];
+  ports::UdpPort& port = at == 0 ? static_cast<ports::UdpPort&>(*s.port) : *worker.queue;
+  const auto relay = std::make_shared<dataplane::Relay>(port, s.node->counters());
+  worker.pump = [&s, &worker, relay](Instant now, dataplane::Upcalls& upcalls) {
+    return relay->pump(s.published, worker.view, now, upcalls);
+  };
+}
+
+template <class Life>
+void World::add_workers(const std::shared_ptr<Life>& life) {
+  for (std::size_t w = 0; w < static_cast<std::size_t>(options_.threads.workers); ++w) {
+    auto& worker =
+        *life->workers.emplace_back(std::make_unique<typename decltype(life->workers)::value_type::element_type>());
+    SimUdp& udp = w == 0 ? *life->udp : life->udp->add_queue();
+    if (w > 0) worker.queue = std::make_unique<dataplane::StreamPort::Queue>(*life->port, udp);
+    make_pump(*life, w);
+    udp.on_readable = [this, w, weak = std::weak_ptr<Life>(life)] {
+      if (const auto l = weak.lock()) run_worker(l, w);
+    };
+    udp.on_call = [this] { pause(); };
+    run_worker(life, w);
+  }
+}
+
+template <class Life>
+void World::wake(const std::shared_ptr<Life>& life, std::size_t w) {
+  if (std::exchange(life->workers[w]->woken, true)) return;
+  clock_.at(clock_.now(), [this, life, w] { run_worker(life, w); });
+}
+
+// As the daemon's worker does: pump until there is nothing left, handing upcalls over after each round.
+template <class Life>
+void World::run_worker(const std::shared_ptr<Life>& life, std::size_t w) {
+  const std::shared_ptr<Life> keep = life;
+  keep->workers[w]->woken = true;
+  keep->workers[w]->thread.run([this, life = keep, w] {
+    auto& worker = *life->workers[w];
+    worker.woken = false;
+    for (std::size_t moved = 1; moved > 0 && !life->ended;) {
+      dataplane::Upcalls upcalls;
+      moved = worker.pump(clock_.now(), upcalls);
+      deliver(life, w, upcalls);
+    }
+  });
+}
+
+template <class Life>
+void World::deliver(const std::shared_ptr<Life>& life, std::size_t w, dataplane::Upcalls& upcalls) {
+  if (upcalls.empty() || life->ended) return;
+  dataplane::Upcalls& mailbox = life->workers[w]->mailbox;
+  const bool was_empty = mailbox.empty();
+  for (dataplane::Upcall& upcall : upcalls.take()) (void)mailbox.add(std::move(upcall));
+  if (!was_empty) return;
+  const auto late = static_cast<std::uint64_t>(options_.threads.late.count());
+  if (late == 0) return empty_mailbox(life, w);
+  clock_.in(Duration(static_cast<Duration::rep>(threads_rng_.below(late))),
+            [this, life, w] { empty_mailbox(life, w); });
+}
+
+template <class Life>
+void World::empty_mailbox(const std::shared_ptr<Life>& life, std::size_t w) {
+  if (const Instant at = network_.wakes_at(life->host); at > clock_.now()) {
+    return clock_.at(at, [this, life, w] { empty_mailbox(life, w); });
+  }
+  control<Life>(life, [this, w](Life& l) {
+    auto upcalls = l.workers[w]->mailbox.take();
+    if (!upcalls.empty()) act(l, l.node->on_upcalls(std::move(upcalls), clock_.now()));
+  });
+}
+
+// An idle worker must not keep what is over.
+void World::check_views(const ClientLife& life) const {
+  for (const auto& worker : life.workers) {
+    if (worker->woken || worker->thread.busy() || worker->view.generation == life.published.generation()) continue;
+    violated("a worker without traffic holds an old table");
+  }
+}
 
 void World::start_server() {
   Server& s = server_;
+  s.life = std::make_shared<ServerLife>();
+  ServerLife& life = *s.life;
+  life.host = s.host;
   auto opened = registry::Registry::open(s.store, {options_.network, options_.sequential, kDefaultMtu}, rng_);
   EPS_CHECK(opened.has_value());
-  s.registry = std::move(*opened);
+  life.registry = std::move(*opened);
   network_key_ = control::to_text(
-      control::NetworkKey{s.registry->identity().keys.public_key, s.registry->identity().enrolment.clone()});
-  s.udp = std::make_unique<SimUdp>(network_, s.host, kDefaultPort);
-  network_.attach(*s.udp);
-  const std::uint64_t life = ++s.life;
-  const auto soon = [this, life](void (World::*step)()) {
-    clock_.at(clock_.now(), [this, life, step] {
-      if (life == server_.life) (this->*step)();
-    });
-  };
-  s.port = std::make_unique<dataplane::StreamPort>(
-      *s.udp, [soon] { soon(&World::relay_streams); }, [soon] { soon(&World::pump_server); });
-  s.published = std::make_unique<dataplane::PublishedRelay>();
-  s.node = std::make_unique<node::ServerNode>(*s.registry, node::ServerParams{"sim", kDefaultPort}, *s.port, rng_,
-                                              *s.published, clock_.now());
-  s.relay = std::make_unique<dataplane::Relay>(*s.port, s.node->counters());
-  s.udp->on_readable = [this] { pump_server(); };
-  network_.listen(s.host, kDefaultPort, [this, life](std::shared_ptr<SimStream> stream, Endpoint from) {
-    if (life != server_.life) return stream->close();
-    const control::ConnId id = server_.next_conn++;
+      control::NetworkKey{life.registry->identity().keys.public_key, life.registry->identity().enrolment.clone()});
+  open_port(s.life, kDefaultPort, &World::relay_streams);
+  life.node = std::make_unique<node::ServerNode>(*life.registry, node::ServerParams{"sim", kDefaultPort}, *life.port,
+                                                 rng_, life.published, clock_.now());
+  add_workers(s.life);
+  network_.listen(s.host, kDefaultPort, [this, life = s.life](std::shared_ptr<SimStream> stream, Endpoint from) {
+    if (life->ended) return stream->close();
+    const control::ConnId id = life->next_conn++;
     stream->on_bytes = [this, id, life](ByteView bytes) {
-      if (life == server_.life) act(server_.node->on_bytes(id, bytes, clock_.now()));
+      control<ServerLife>(life, [this, id, copy = Bytes(bytes.begin(), bytes.end())](ServerLife& l) {
+        if (l.streams.contains(id)) act(l, l.node->on_bytes(id, copy, clock_.now()));
+      });
     };
     stream->on_closed = [this, id, life] {
-      if (life != server_.life) return;
-      server_.streams.erase(id);
-      act(server_.node->on_closed(id, clock_.now()));
+      control<ServerLife>(life, [this, id](ServerLife& l) {
+        l.streams.erase(id);
+        act(l, l.node->on_closed(id, clock_.now()));
+      });
     };
-    server_.streams.emplace(id, std::move(stream));
-    act(server_.node->on_open(id, from, clock_.now()));
+    life->streams.emplace(id, std::move(stream));
+    control<ServerLife>(life, [this, id, from](ServerLife& l) { act(l, l.node->on_open(id, from, clock_.now())); });
   });
-  arm_server();
+  arm(life);
 }
 
 void World::stop_server() {
-  ++server_.life;
+  const ServerPtr life = std::exchange(server_.life, nullptr);
+  if (!life) return;
+  life->ended = true;
   network_.unlisten(server_.host, kDefaultPort);
-  for (auto& [id, stream] : server_.streams) stream->close();
-  server_.streams.clear();
-  server_.relay.reset();
-  server_.node.reset();
-  server_.registry.reset();
-  server_.port.reset();
-  server_.udp.reset();
-  server_.woken_at = kNever;
+  for (auto& [id, stream] : life->streams) stream->close();
+  life->streams.clear();
+  life->udp->close();
 }
 
 void World::start_client(int c) {
   Client& k = clients_[static_cast<std::size_t>(c)];
-  k.udp = std::make_unique<SimUdp>(network_, k.host, kClientPort);
-  network_.attach(*k.udp);
-  const auto soon = [this, c, life = ++k.life](void (World::*step)(int)) {
-    clock_.at(clock_.now(), [this, c, life, step] {
-      if (life == clients_[static_cast<std::size_t>(c)].life) (this->*step)(c);
-    });
-  };
-  k.port = std::make_unique<dataplane::StreamPort>(
-      *k.udp, [soon] { soon(&World::relay_stream); }, [soon] { soon(&World::pump_client); });
-  k.tap = std::make_unique<SimTap>();
-  k.tap->on_frame = [this, c](Bytes frame) { on_frame(c, frame); };
-  k.published = std::make_unique<dataplane::PublishedPeers>();
+  k.life = std::make_shared<ClientLife>();
+  ClientLife& life = *k.life;
+  life.host = k.host;
+  life.number = c;
+  open_port(k.life, kClientPort, &World::relay_stream);
+  life.published.on_publish([this, weak = std::weak_ptr<ClientLife>(k.life)] {
+    const ClientPtr l = weak.lock();
+    for (std::size_t w = 0; l && w < l->workers.size(); ++w) wake(l, w);
+  });
   node::ClientParams params;
   params.peers.self = crypto::key_pair_from_secret(k.secret.clone());
   params.peers.aeads = {crypto::AeadKind::chacha20poly1305, crypto::AeadKind::aes256gcm};
@@ -129,25 +264,19 @@ void World::start_client(int c) {
   params.data_port = kClientPort;
   params.enrolled = k.enrolled;
   if (auto cache = control::decode_cache_file(k.kept_network)) params.cache = std::move(*cache);
-  k.node = std::make_unique<node::ClientNode>(std::move(params), *k.port, rng_, *k.published);
-  k.outbound = std::make_unique<dataplane::Outbound>(*k.tap, *k.port, k.node->counters());
-  k.inbound = std::make_unique<dataplane::Inbound>(*k.tap, *k.port, k.node->counters(), l2::Offloads{});
+  life.node = std::make_unique<node::ClientNode>(std::move(params), *life.port, rng_, life.published);
+  add_workers(k.life);
   k.fatal.clear();
-  k.udp->on_readable = [this, c] { pump_client(c); };
-  act(c, k.node->start(network_.addresses(k.host), clock_.now()));
+  control<ClientLife>(k.life,
+                      [this](ClientLife& l) { act(l, l.node->start(network_.addresses(l.host), clock_.now())); });
 }
 
 void World::stop_client(int c) {
-  Client& k = clients_[static_cast<std::size_t>(c)];
-  ++k.life;
-  if (k.stream) std::exchange(k.stream, nullptr)->close();
-  k.inbound.reset();
-  k.outbound.reset();
-  k.node.reset();
-  k.tap.reset();
-  k.port.reset();
-  k.udp.reset();
-  k.woken_at = kNever;
+  const ClientPtr life = std::exchange(clients_[static_cast<std::size_t>(c)].life, nullptr);
+  if (!life) return;
+  life->ended = true;
+  if (life->stream) std::exchange(life->stream, nullptr)->close();
+  life->udp->close();
 }
 
 void World::place(int c, RealmId realm, Families families) {
@@ -156,118 +285,104 @@ void World::place(int c, RealmId realm, Families families) {
   if (families != Families::v4) addresses.push_back(network_.new_ip6(realm));
   const bool elsewhere = realm != network_.realm(host(c));
   network_.move_host(host(c), realm, addresses);
+  if (!running(c)) return;
+  const auto tell = [this](std::vector<IpAddress> now) {
+    return [this, now = std::move(now)](ClientLife& l) { act(l, l.node->on_local_addresses(now, clock_.now())); };
+  };
+  const ClientPtr life = clients_[static_cast<std::size_t>(c)].life;
   // The link goes down and comes up; the new address may be the old one.
-  if (running(c) && elsewhere) act(c, client(c).on_local_addresses({}, clock_.now()));
-  if (running(c)) act(c, client(c).on_local_addresses(std::move(addresses), clock_.now()));
+  if (elsewhere) control<ClientLife>(life, tell({}));
+  control<ClientLife>(life, tell(std::move(addresses)));
 }
 
 void World::sleep(int c, Duration time) {
   const Instant until = clock_.now() + time;
   network_.sleep(host(c), until);
-  clock_.at(until, [this, c, life = clients_[static_cast<std::size_t>(c)].life] {
-    if (life == clients_[static_cast<std::size_t>(c)].life) arm(c);
-  });
+  if (const ClientPtr life = clients_[static_cast<std::size_t>(c)].life) {
+    clock_.at(until, [this, life] { arm(life); });
+  }
 }
 
 void World::copy_state(int from, int to) {
   clients_[static_cast<std::size_t>(to)].secret = clients_[static_cast<std::size_t>(from)].secret.clone();
 }
 
-void World::connect(int c) {
-  Client& k = clients_[static_cast<std::size_t>(c)];
-  const std::uint64_t life = k.life;
+void World::connect(const ClientPtr& life) {
   const auto& servers = network_.addresses(server_.host);
-  const Endpoint server{address(c).is_v4() ? servers.front() : servers.back(), kDefaultPort};
-  network_.connect(k.host, server, [this, c, life, server](std::shared_ptr<SimStream> stream) {
-    Client& client = clients_[static_cast<std::size_t>(c)];
-    if (client.life != life) {
+  const Endpoint server{address(life->number).is_v4() ? servers.front() : servers.back(), kDefaultPort};
+  network_.connect(life->host, server, [this, life, server](std::shared_ptr<SimStream> stream) {
+    if (life->ended) {
       if (stream) stream->close();
       return;
     }
-    if (!stream) return act(c, client.node->on_connect_failed("nobody listens", clock_.now()));
-    client.stream = stream;
-    const auto current = [this, c, life, raw = stream.get()] {
-      const Client& now = clients_[static_cast<std::size_t>(c)];
-      return now.life == life && now.stream.get() == raw;
+    if (!stream) {
+      return control<ClientLife>(
+          life, [this](ClientLife& l) { act(l, l.node->on_connect_failed("nobody listens", clock_.now())); });
+    }
+    const SimStream* raw = stream.get();
+    stream->on_bytes = [this, life, raw](ByteView bytes) {
+      control<ClientLife>(life, [this, raw, copy = Bytes(bytes.begin(), bytes.end())](ClientLife& l) {
+        if (l.stream.get() == raw) act(l, l.node->on_server_bytes(copy, clock_.now()));
+      });
     };
-    stream->on_bytes = [this, c, current](ByteView bytes) {
-      if (current()) act(c, clients_[static_cast<std::size_t>(c)].node->on_server_bytes(bytes, clock_.now()));
+    stream->on_closed = [this, life, raw] {
+      control<ClientLife>(life, [this, raw](ClientLife& l) {
+        if (l.stream.get() != raw) return;
+        l.stream.reset();
+        act(l, l.node->on_server_closed("", clock_.now()));
+      });
     };
-    stream->on_closed = [this, c, current] {
-      if (!current()) return;
-      clients_[static_cast<std::size_t>(c)].stream.reset();
-      act(c, clients_[static_cast<std::size_t>(c)].node->on_server_closed("", clock_.now()));
-    };
-    act(c, client.node->on_connected(server, network_.addresses(server_.host), clock_.now()));
+    control<ClientLife>(life, [this, server, stream](ClientLife& l) {
+      l.stream = stream;
+      act(l, l.node->on_connected(server, network_.addresses(server_.host), clock_.now()));
+    });
   });
 }
 
-void World::act(int c, node::ClientOutputs out) {
-  Client& k = clients_[static_cast<std::size_t>(c)];
-  if (k.stream) k.stream->send(out.to_server);
-  if (out.disconnect && k.stream) std::exchange(k.stream, nullptr)->close();
+void World::act(ClientLife& life, node::ClientOutputs out) {
+  if (life.ended) return;
+  Client& k = clients_[static_cast<std::size_t>(life.number)];
+  if (life.stream) life.stream->send(out.to_server);
+  if (out.disconnect && life.stream) std::exchange(life.stream, nullptr)->close();
   k.enrolled |= out.enrolled;
-  if (out.link && k.node->members().members().empty()) violated("an interface is up where nobody is known yet");
+  if (out.link && life.node->members().members().empty()) violated("an interface is up where nobody is known yet");
   if (out.keep_network) k.kept_network = std::move(*out.keep_network);
   if (out.fatal) {
     k.fatal = *out.fatal;
-    return stop_client(c);
+    return stop_client(life.number);
   }
-  if (out.connect) connect(c);
-  arm(c);
+  if (out.connect) connect(k.life);
+  arm(life);
 }
 
-void World::act(node::ServerOutputs out) {
+void World::act(ServerLife& life, node::ServerOutputs out) {
+  if (life.ended) return;
   for (auto& [id, bytes] : out.to_send) {
-    if (const auto it = server_.streams.find(id); it != server_.streams.end()) it->second->send(bytes);
+    if (const auto it = life.streams.find(id); it != life.streams.end()) it->second->send(bytes);
   }
   for (const control::ConnId id : out.to_close) {
-    if (auto node = server_.streams.extract(id)) node.mapped()->close();
+    if (auto node = life.streams.extract(id)) node.mapped()->close();
   }
   if (out.members_changed) check_addresses();
-  arm_server();
-}
-
-void World::pump_client(int c) {
-  Client& k = clients_[static_cast<std::size_t>(c)];
-  if (!k.node) return;
-  dataplane::PublishedPeers::View view;
-  // As the daemon's worker does: pump until there is nothing left, handing upcalls over after each round.
-  for (std::size_t moved = 1; moved > 0 && k.node;) {
-    dataplane::Upcalls upcalls;
-    moved = k.inbound->pump(*k.published, view, clock_.now(), upcalls);
-    moved += k.outbound->pump(*k.published, view, clock_.now(), upcalls);
-    if (!upcalls.empty()) act(c, k.node->on_upcalls(upcalls.take(), clock_.now()));
-  }
+  arm(life);
 }
 
 // Streams have room for everything: what waits leaves at once.
-void World::relay_stream(int c) {
-  Client& k = clients_[static_cast<std::size_t>(c)];
-  for (bool more = true; more && k.node;) {
-    auto out = k.node->on_stream_room(dataplane::StreamPort::kMaxTaken, clock_.now());
+void World::relay_stream(ClientLife& life) {
+  for (bool more = true; more && !life.ended;) {
+    auto out = life.node->on_stream_room(dataplane::StreamPort::kMaxTaken, clock_.now());
     more = !out.to_server.empty();
-    act(c, std::move(out));
+    act(life, std::move(out));
   }
 }
 
-void World::relay_streams() {
-  for (const control::ConnId id : server_.node->streams_waiting(clock_.now())) {
-    for (bool more = true; more;) {
-      auto out = server_.node->on_stream_room(id, dataplane::StreamPort::kMaxTaken, clock_.now());
+void World::relay_streams(ServerLife& life) {
+  for (const control::ConnId id : life.node->streams_waiting(clock_.now())) {
+    for (bool more = true; more && !life.ended;) {
+      auto out = life.node->on_stream_room(id, dataplane::StreamPort::kMaxTaken, clock_.now());
       more = !out.to_send.empty();
-      act(std::move(out));
+      act(life, std::move(out));
     }
-  }
-}
-
-void World::pump_server() {
-  if (!server_.node) return;
-  dataplane::PublishedRelay::View view;
-  for (std::size_t moved = 1; moved > 0;) {
-    dataplane::Upcalls upcalls;
-    moved = server_.relay->pump(*server_.published, view, clock_.now(), upcalls);
-    if (!upcalls.empty()) act(server_.node->on_upcalls(upcalls.take(), clock_.now()));
   }
 }
 
@@ -278,46 +393,33 @@ void World::check_progress(Instant& last, int& count) const {
   if (count > 1000) violated("a deadline stays in the past");
 }
 
-void World::arm(int c) {
-  Client& k = clients_[static_cast<std::size_t>(c)];
-  if (!k.node) return;
-  const Instant deadline = k.node->next_deadline();
-  const Instant at = deadline == kNever ? kNever : std::max(deadline, network_.wakes_at(k.host));
-  if (at == kNever || (k.woken_at != kNever && k.woken_at <= at && k.woken_at > clock_.now())) return;
-  k.woken_at = at;
-  clock_.at(at, [this, c, at, life = k.life] {
-    Client& client = clients_[static_cast<std::size_t>(c)];
-    if (client.life != life || client.woken_at != at) return;  // an earlier one has taken its place
-    client.woken_at = kNever;
-    if (client.node->next_deadline() <= clock_.now() && network_.wakes_at(client.host) <= clock_.now()) {
-      check_progress(client.last_deadline, client.deadlines_now);
-      act(c, client.node->on_deadline(clock_.now()));
-    } else {
-      arm(c);
-    }
-  });
-}
-
-void World::arm_server() {
-  if (!server_.node) return;
-  const Instant at = server_.node->next_deadline();
-  if (at == kNever || (server_.woken_at != kNever && server_.woken_at <= at && server_.woken_at > clock_.now())) return;
-  server_.woken_at = at;
-  clock_.at(at, [this, at, life = server_.life] {
-    if (server_.life != life || server_.woken_at != at) return;
-    server_.woken_at = kNever;
-    if (server_.node->next_deadline() <= clock_.now()) {
-      check_progress(server_.last_deadline, server_.deadlines_now);
-      act(server_.node->on_deadline(clock_.now()));
-    } else {
-      arm_server();
-    }
+template <class Life>
+void World::arm(const std::shared_ptr<Life>& life) {
+  if (!life || life->ended) return;
+  const Instant deadline = life->node->next_deadline();
+  const Instant at = deadline == kNever ? kNever : std::max(deadline, network_.wakes_at(life->host));
+  if (at == kNever || (life->woken_at != kNever && life->woken_at <= at && life->woken_at > clock_.now())) return;
+  life->woken_at = at;
+  clock_.at(at, [this, at, life] {
+    control<Life>(life, [this, at, life](Life& l) {
+      if (l.woken_at != at) return;  // an earlier one has taken its place
+      l.woken_at = kNever;
+      if (l.node->next_deadline() <= clock_.now() && network_.wakes_at(l.host) <= clock_.now()) {
+        check_progress(l.last_deadline, l.deadlines_now);
+        act(l, l.node->on_deadline(clock_.now()));
+      } else {
+        arm(life);
+      }
+    });
   });
 }
 
 void World::run_for(Duration time) {
   const Instant until = clock_.now() + time;
   while (clock_.step(until)) {
+  }
+  for (const Client& k : clients_) {
+    if (k.life) check_views(*k.life);
   }
 }
 
@@ -333,7 +435,7 @@ bool World::run_until(const std::function<bool()>& condition, Duration limit) {
 }
 
 std::uint64_t World::send_frame(int from, int to, std::size_t size) {
-  const Member* src = server_.registry ? server_.registry->find_name("c" + std::to_string(from)) : nullptr;
+  const Member* src = server_.life ? server_.life->registry->find_name("c" + std::to_string(from)) : nullptr;
   const MemberList& list = client(from).members();
   if (src == nullptr) src = list.find_name("c" + std::to_string(from));
   const Member* dst = to < 0 ? nullptr : list.find_name("c" + std::to_string(to));
@@ -342,11 +444,12 @@ std::uint64_t World::send_frame(int from, int to, std::size_t size) {
   Mac everyone;
   everyone.bytes.fill(std::byte{0xff});
   sent_[number] = {from, to};
-  clients_[static_cast<std::size_t>(from)].tap->push(
-      make_udp_frame(src->mac, dst != nullptr ? dst->mac : everyone, src->address,
-                     dst != nullptr ? dst->address : options_.network.broadcast(),
-                     {number, static_cast<std::uint32_t>(from), to}, size));
-  pump_client(from);
+  const ClientPtr life = clients_[static_cast<std::size_t>(from)].life;
+  const std::size_t queue = static_cast<std::size_t>(to + 1) % life->workers.size();  // a flow stays on one
+  life->taps[queue]->push(make_udp_frame(src->mac, dst != nullptr ? dst->mac : everyone, src->address,
+                                         dst != nullptr ? dst->address : options_.network.broadcast(),
+                                         {number, static_cast<std::uint32_t>(from), to}, size));
+  run_worker(life, queue);
   return number;
 }
 
@@ -384,7 +487,7 @@ void World::on_wire(HostId sender, const Endpoint& from, const Endpoint& to, Byt
 void World::check_addresses() {
   std::set<Ip4> addresses;
   std::set<Mac> macs;
-  for (const auto& [id, member] : server_.registry->members()) {
+  for (const auto& [id, member] : server_.life->registry->members()) {
     if (!addresses.insert(member.address).second) violated("two members have " + to_string(member.address));
     if (!macs.insert(member.mac).second) violated("two members have " + to_string(member.mac));
     if (!options_.network.contains(member.address)) violated("an address outside the network");
@@ -396,29 +499,35 @@ void World::inject(const Endpoint& from, const Endpoint& to, Bytes bytes) {
 }
 
 Result<void> World::remove(const std::string& name) {
-  auto out = server_.node->remove(name, clock_.now());
-  if (!out) return out.error();
-  act(std::move(*out));
-  return {};
+  Result<void> done;
+  control<ServerLife>(server_.life, [&](ServerLife& l) {
+    auto out = l.node->remove(name, clock_.now());
+    if (!out) {
+      done = out.error();
+    } else {
+      act(l, std::move(*out));
+    }
+  });
+  return done;
 }
 
 void World::request_reports() {
-  act(server_.node->request_reports(clock_.now()));
+  control<ServerLife>(server_.life, [this](ServerLife& l) { act(l, l.node->request_reports(clock_.now())); });
 }
 
 bool World::all_admitted() const {
   return std::all_of(clients_.begin(), clients_.end(), [&](const Client& k) {
-    if (!k.node) return true;
-    const ClientStatus status = k.node->status(clock_.now());
+    if (!k.life) return true;
+    const ClientStatus status = k.life->node->status(clock_.now());
     return status.connected && (status.observed || status.relay_over_tcp) &&
-           status.list_version == server_.registry->version();
+           status.list_version == server_.life->registry->version();
   });
 }
 
 bool World::all_direct() const {
   for (const Client& k : clients_) {
-    if (!k.node) continue;
-    for (const PeerStatus& peer : k.node->status(clock_.now()).peers) {
+    if (!k.life) continue;
+    for (const PeerStatus& peer : k.life->node->status(clock_.now()).peers) {
       if (peer.member.online && peer.path != PathKind::direct) return false;
     }
   }
@@ -428,7 +537,7 @@ bool World::all_direct() const {
 PathKind World::path(int from, int to) const {
   if (!running(from)) return PathKind::none;
   const std::string name = "c" + std::to_string(to);
-  for (const PeerStatus& peer : clients_[static_cast<std::size_t>(from)].node->status(clock_.now()).peers) {
+  for (const PeerStatus& peer : clients_[static_cast<std::size_t>(from)].life->node->status(clock_.now()).peers) {
     if (peer.member.name == name) return peer.path;
   }
   return PathKind::none;

@@ -8,6 +8,11 @@
 //   a frame is delivered to the member it was sent to, at most once, and unchanged
 //   no address or MAC belongs to two members
 //   no node asks for its timer at a time that has passed, over and over
+//   no worker that has nothing to do holds an old table
+//
+// Every daemon has the threads that it has in earnest: control, and workers with a queue, a view of the published table
+// and a mailbox each. With WorldOptions::threads they hold each other up: any call of a port may take a while, in which
+// the others run, and mailboxes are emptied late and in any order. The seed decides that as well.
 
 #include <map>
 #include <memory>
@@ -21,22 +26,33 @@
 #include "node/client_node.h"
 #include "node/server_node.h"
 #include "sim/network.h"
+#include "sim/thread.h"
 #include "support/memory_store.h"
 #include "support/seeded_rng.h"
 
 namespace eps::sim {
 
-// The TAP of a simulated client: frames go in and out as whole packets.
+// A queue of the TAP of a simulated client: frames go in and out as whole packets.
 class SimTap final : public ports::TapPort {
  public:
   std::size_t read(std::span<ports::TapFrame> out) override;
   std::size_t write(std::span<const ports::TapWrite> frames) override;
   void push(Bytes frame) { outgoing.push_back(std::move(frame)); }
   std::function<void(Bytes frame)> on_frame;
+  std::function<void()> on_call;  // as SimUdp::on_call
 
  private:
   std::vector<Bytes> outgoing;
   std::vector<Bytes> lent_;
+};
+
+// How the threads of the daemons hold each other up.
+struct ThreadOptions {
+  int workers = 1;                    // of each daemon
+  Duration late{};                    // until control looks into a mailbox: up to so long
+  std::uint32_t pauses = 0;           // of 1000 calls of a port
+  Duration pause = Duration::zero();  // up to so long each
+  bool yielding() const { return late > Duration::zero() || pauses > 0; }
 };
 
 struct WorldOptions {
@@ -46,6 +62,7 @@ struct WorldOptions {
   bool sequential = false;
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
   std::set<int> relays = {};  // clients that relay for others
+  ThreadOptions threads = {};
 };
 
 // In place of a client's number: the server.
@@ -61,7 +78,7 @@ class World {
   void stop_server();  // as kill -9
   void start_client(int c);
   void stop_client(int c);  // as kill -9
-  bool running(int c) const { return clients_[static_cast<std::size_t>(c)].node != nullptr; }
+  bool running(int c) const { return clients_[static_cast<std::size_t>(c)].life != nullptr; }
   // Puts a client into a realm, with a new address of each family there; while it runs, its node is told at once. All
   // clients begin in the Internet with IPv4.
   enum class Families { v4, v6, both };
@@ -90,9 +107,9 @@ class World {
   bool all_direct() const;
   PathKind path(int from, int to) const;
 
-  node::ClientNode& client(int c) { return *clients_[static_cast<std::size_t>(c)].node; }
-  node::ServerNode& server() { return *server_.node; }
-  registry::Registry& registry() { return *server_.registry; }
+  node::ClientNode& client(int c) { return *clients_[static_cast<std::size_t>(c)].life->node; }
+  node::ServerNode& server() { return *server_.life->node; }
+  registry::Registry& registry() { return *server_.life->registry; }
   Result<void> remove(const std::string& name);
   void request_reports();
   const std::string& fatal(int c) const { return clients_[static_cast<std::size_t>(c)].fatal; }
@@ -112,21 +129,49 @@ class World {
   const std::vector<Sniffed>& sniffed() const { return sniffed_; }
 
  private:
-  struct Server {
+  // What every daemon has while it runs. A thread that is inside a call when its program is killed comes back to it,
+  // and then does nothing more.
+  struct Daemon {
+    bool ended = false;
     HostId host = 0;
-    test::MemoryStore store;
     std::unique_ptr<SimUdp> udp;
     std::unique_ptr<dataplane::StreamPort> port;
-    std::unique_ptr<dataplane::PublishedRelay> published;
-    std::unique_ptr<registry::Registry> registry;
-    std::unique_ptr<node::ServerNode> node;
-    std::unique_ptr<dataplane::Relay> relay;
-    std::map<control::ConnId, std::shared_ptr<SimStream>> streams;
-    control::ConnId next_conn = 1;
+    SimThread control;
     Instant woken_at = kNever;
     Instant last_deadline{};
     int deadlines_now = 0;
-    std::uint64_t life = 0;
+  };
+  template <class Published>
+  struct Worker {
+    SimThread thread;
+    bool woken = false;                                   // and has not run since
+    std::unique_ptr<dataplane::StreamPort::Queue> queue;  // the first worker has the port itself
+    typename Published::View view;
+    dataplane::Upcalls mailbox;
+    std::function<std::size_t(Instant now, dataplane::Upcalls& upcalls)> pump;
+  };
+  struct ServerLife : Daemon {
+    dataplane::PublishedRelay published;
+    std::unique_ptr<registry::Registry> registry;
+    std::unique_ptr<node::ServerNode> node;
+    std::vector<std::unique_ptr<Worker<dataplane::PublishedRelay>>> workers;
+    std::map<control::ConnId, std::shared_ptr<SimStream>> streams;
+    control::ConnId next_conn = 1;
+  };
+  struct ClientLife : Daemon {
+    int number = 0;
+    dataplane::PublishedPeers published;
+    std::unique_ptr<node::ClientNode> node;
+    std::vector<std::unique_ptr<SimTap>> taps;
+    std::vector<std::unique_ptr<Worker<dataplane::PublishedPeers>>> workers;
+    std::shared_ptr<SimStream> stream;
+  };
+  using ServerPtr = std::shared_ptr<ServerLife>;
+  using ClientPtr = std::shared_ptr<ClientLife>;
+  struct Server {
+    HostId host = 0;
+    test::MemoryStore store;
+    ServerPtr life;
   };
   struct Client {
     // Durable.
@@ -135,32 +180,42 @@ class World {
     bool enrolled = false;
     Bytes kept_network;
     std::uint64_t next_number = 1;
-    // Of one life.
-    std::unique_ptr<SimUdp> udp;
-    std::unique_ptr<dataplane::StreamPort> port;
-    std::unique_ptr<SimTap> tap;
-    std::unique_ptr<dataplane::PublishedPeers> published;
-    std::unique_ptr<node::ClientNode> node;
-    std::unique_ptr<dataplane::Outbound> outbound;
-    std::unique_ptr<dataplane::Inbound> inbound;
-    std::shared_ptr<SimStream> stream;
-    Instant woken_at = kNever;
-    Instant last_deadline{};
-    int deadlines_now = 0;
-    std::uint64_t life = 0;
-    std::string fatal;
+    std::string fatal;  // of its last life
+    ClientPtr life;
   };
 
-  void act(int c, node::ClientOutputs out);
-  void act(node::ServerOutputs out);
-  void pump_client(int c);
-  void pump_server();
-  void relay_stream(int c);
-  void relay_streams();
+  // Steps of a daemon's control thread.
+  void act(ClientLife& k, node::ClientOutputs out);
+  void act(ServerLife& s, node::ServerOutputs out);
+  template <class Life>
+  void control(const std::shared_ptr<Life>& life, std::function<void(Life&)> step);
+  template <class Life>
+  void control_soon(const std::shared_ptr<Life>& life, void (World::*step)(Life&));
+  template <class Life>
+  void open_port(const std::shared_ptr<Life>& life, std::uint16_t port, void (World::*relay)(Life&));
+  template <class Life>
+  void add_workers(const std::shared_ptr<Life>& life);
+  void make_pump(ClientLife& k, std::size_t worker);
+  void make_pump(ServerLife& s, std::size_t worker);
+  // Lets a worker run, when it is free.
+  template <class Life>
+  void run_worker(const std::shared_ptr<Life>& life, std::size_t worker);
+  template <class Life>
+  void wake(const std::shared_ptr<Life>& life, std::size_t worker);
+  template <class Life>
+  void deliver(const std::shared_ptr<Life>& life, std::size_t worker, dataplane::Upcalls& upcalls);
+  template <class Life>
+  void empty_mailbox(const std::shared_ptr<Life>& life, std::size_t worker);
+  template <class Life>
+  void arm(const std::shared_ptr<Life>& life);
+  void arm(ClientLife& k) { arm(clients_[static_cast<std::size_t>(k.number)].life); }
+  void arm(ServerLife&) { arm(server_.life); }
+  void relay_stream(ClientLife& k);
+  void relay_streams(ServerLife& s);
+  void pause();
   void check_progress(Instant& last, int& count) const;
-  void arm(int c);
-  void arm_server();
-  void connect(int c);
+  void check_views(const ClientLife& life) const;
+  void connect(const ClientPtr& life);
   void on_wire(HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes);
   void on_frame(int c, const Bytes& frame);
   void check_addresses();
@@ -168,6 +223,8 @@ class World {
 
   WorldOptions options_;
   test::SeededRng rng_;
+  test::SeededRng threads_rng_;  // of its own, so that threads without pauses change no history
+  int paused_ = 0;               // threads that stand in a call
   ClockQueue clock_;
   Network network_;
   Server server_;
