@@ -18,17 +18,17 @@ Inbound::Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l
 
 std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
-  const std::size_t count = udp_.receive(runs);
+  const Batch batch = Batch::receive(udp_, runs);
   if (const auto lost = udp_.take_overruns(); lost > 0) counters_.drop(Drop::overrun, lost);
   if (const auto looped = udp_.take_looped(); looped > 0) counters_.drop(Drop::looped, looped);
   queue_.on_read(udp_.drained(), now);
-  const PeerTable& table = published.refresh(view);
-  for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);
+  const PeerTable& table = published.after(batch, view);
+  for (const ports::RxDatagram& run : std::span(runs).first(batch.size())) take_run(table, run, now, upcalls);
   open_batch(table, now, upcalls);
   // The frames lie in the port's receive buffers, which the next receive overwrites.
   write_out();
   forwarder_.flush(now);
-  return count;
+  return batch.size();
 }
 
 void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls) {

@@ -14,16 +14,16 @@ Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters)
 
 std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::TapFrame, kBatch> frames;
-  const std::size_t count = tap_.read(frames);
+  const Batch batch = Batch::read(tap_, frames);
   queue_.on_read(tap_.drained(), now);
-  const PeerTable& table = published.refresh(view);
-  for (const ports::TapFrame& frame : std::span(frames).first(count)) take(table, frame, now, upcalls);
+  const PeerTable& table = published.after(batch, view);
+  for (const ports::TapFrame& frame : std::span(frames).first(batch.size())) take(table, frame, now, upcalls);
   if (tap_.drained()) {
     sender_.flush();
   } else {
     sender_.flush_full_runs();
   }
-  return count;
+  return batch.size();
 }
 
 void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {

@@ -14,6 +14,7 @@
 
 #include "base/time.h"
 #include "base/types.h"
+#include "dataplane/batch.h"
 #include "dataplane/stream_port.h"
 #include "model/counters.h"
 #include "model/way.h"
@@ -116,7 +117,7 @@ class Published {
     std::shared_ptr<const T> value;
     std::uint64_t generation = 0;
   };
-  const T& refresh(View& view) const {
+  const T& after(const Batch&, View& view) const {
     if (view.generation != generation_.load(std::memory_order_acquire)) {
       const std::lock_guard lock(mutex_);
       view.value = value_;

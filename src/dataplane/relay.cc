@@ -11,14 +11,13 @@ namespace eps::dataplane {
 
 std::size_t Relay::pump(const PublishedRelay& published, PublishedRelay::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::RxDatagram, 16> runs;
-  const std::size_t count = udp_.receive(runs);
+  const Batch batch = Batch::receive(udp_, runs);
   if (const auto lost = udp_.take_overruns(); lost > 0) counters_.drop(Drop::overrun, lost);
   if (const auto looped = udp_.take_looped(); looped > 0) counters_.drop(Drop::looped, looped);
-  // Not before: a member relays as soon as it has been told that it may, and these may come from then.
-  const RelayTable& table = published.refresh(view);
-  for (const ports::RxDatagram& run : std::span(runs).first(count)) take_run(table, run, now, upcalls);
+  const RelayTable& table = published.after(batch, view);
+  for (const ports::RxDatagram& run : std::span(runs).first(batch.size())) take_run(table, run, now, upcalls);
   forwarder_.flush(now);
-  return count;
+  return batch.size();
 }
 
 void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls) {

@@ -122,7 +122,7 @@ TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
 TEST_F(RelayTest, WhatAMemberSendsAsSoonAsItMayIsForwarded) {
   PublishedRelay published;
   PublishedRelay::View view;
-  published.refresh(view);
+  published.after(Batch::receive(udp_, {}), view);
   Bytes datagram(100);
   udp_.on_receive = [&](std::span<ports::RxDatagram> out) -> std::size_t {
     // The control thread makes 1 a member, and 1 sends at once, while the worker is on its way to the socket.

@@ -41,8 +41,7 @@ void Bind::ask(Target& target, bool observe_only) {
   auto request = wire::make_bind_request({self_, target.number, observe_only, twice});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
   std::copy(mac.begin(), mac.end(), request.end() - wire::kMacSize);
-  const ports::TxDatagram out{target.to, request, 0};
-  udp_.send({&out, 1});
+  out_.send({target.to, request, 0});
   ++target.unanswered;
 }
 

@@ -12,9 +12,9 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "crypto/secret.h"
+#include "dataplane/commit.h"
 #include "model/nat.h"
 #include "model/status.h"
-#include "ports/udp.h"
 
 namespace eps::node {
 
@@ -34,7 +34,7 @@ inline constexpr Duration kNatTestPause = std::chrono::milliseconds(300);
 
 class Bind {
  public:
-  explicit Bind(ports::UdpPort& udp) : udp_(udp) {}
+  explicit Bind(dataplane::Outbox& out) : out_(out) {}
   // A new control connection gave new credentials. `other`: the server's endpoint in the other address family, where
   // it has one: how it sees us there is a candidate as well.
   void begin(MemberId self, crypto::Key key, const Endpoint& server, std::optional<Endpoint> other, Instant now);
@@ -73,7 +73,7 @@ class Bind {
   void ask_other(Instant now);
   void ask_second(Instant now);
 
-  ports::UdpPort& udp_;
+  dataplane::Outbox& out_;
   MemberId self_;
   crypto::Key key_;
   std::vector<Endpoint> local_;

@@ -9,6 +9,7 @@
 namespace eps::node {
 
 void ClientOutputs::merge(ClientOutputs&& other) {
+  commit.merge(std::move(other.commit));
   disconnect |= other.disconnect;
   connect |= other.connect;
   woke |= other.woke;
@@ -21,14 +22,15 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   if (!fatal) fatal = std::move(other.fatal);
 }
 
-ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng, dataplane::PublishedPeers& published)
+ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng)
     : params_(std::move(params)),
       rng_(rng),
+      udp_(udp),
+      out_(udp),
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
               params_.peers.rekey_after_packets, params_.peers.relay_for_others},
-             udp, rng, published),
-      udp_(udp),
-      bind_(udp) {}
+             out_, rng),
+      bind_(out_) {}
 
 ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant now) {
   started_ = now;
@@ -37,7 +39,7 @@ ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant 
   ClientOutputs out;
   out.connect = true;
   if (params_.cache) recall(*std::exchange(params_.cache, std::nullopt), out, now);
-  return finish(std::move(out));
+  return finish(std::move(out), now);
 }
 
 // Takes up where an earlier life ended; what has changed since, the server will say.
@@ -132,8 +134,8 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   }
   announce(out, now);
   look_anew(now);
-  out.merge(on_deadline(now));
-  return out;
+  out.merge(pass_deadline(now));
+  return finish(std::move(out), now);
 }
 
 // There are addresses, but none of the family of `ip`.
@@ -166,7 +168,7 @@ ClientOutputs ClientNode::on_mapped(std::vector<PortMapping> mappings, Instant n
   if (mappings == port_mappings_) return out;
   port_mappings_ = std::move(mappings);
   announce(out, now);
-  return finish(std::move(out));
+  return finish(std::move(out), now);
 }
 
 ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
@@ -193,10 +195,14 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   });
   peers_.on_upcalls(std::move(upcalls), now);
   if (peers_.take_seen_changed()) announce(out, now);
-  return finish(std::move(out));
+  return finish(std::move(out), now);
 }
 
 ClientOutputs ClientNode::on_deadline(Instant now) {
+  return finish(pass_deadline(now), now);
+}
+
+ClientOutputs ClientNode::pass_deadline(Instant now) {
   ClientOutputs out;
   const Instant due = next_deadline();
   // A connection that was silent for too long ends, and after a sleep is made again at once.
@@ -221,7 +227,7 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
   peers_.on_deadline(now);
   if (peers_.take_relay_doubt()) bind_.verify(now);
   if (now >= keep_at_) out.keep_network = unkept_network();
-  return finish(std::move(out));
+  return out;
 }
 
 std::optional<Bytes> ClientNode::unkept_network() {
@@ -236,9 +242,13 @@ Instant ClientNode::next_deadline() const {
   return at;
 }
 
-ClientOutputs ClientNode::finish(ClientOutputs out) {
+// Ends each step that the caller sees.
+ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
   auto notes = peers_.take_notes();
   std::move(notes.begin(), notes.end(), std::back_inserter(out.notes));
+  auto table = peers_.commit(now);
+  out.commit.merge(out_.take());
+  if (table) out.commit.table = std::move(table);
   return out;
 }
 

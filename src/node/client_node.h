@@ -3,8 +3,9 @@
 // The whole client, sans I/O: the control connection, the bind to the server's data port, and the peers. The daemon
 // and the simulation run this same code and differ only in who moves the bytes.
 //
-// Thread rules: one thread at a time (the control thread). The data plane works from what `published` holds and hands
-// its upcalls back through on_upcalls().
+// A step publishes nothing and sends nothing: it returns both as a value (dataplane/commit.h).
+//
+// Thread rules: one thread at a time (the control thread). The data plane hands its upcalls back through on_upcalls().
 
 #include <optional>
 #include <string>
@@ -14,14 +15,13 @@
 #include "base/time.h"
 #include "control/client_connection.h"
 #include "control/network_key.h"
-#include "dataplane/peer_table.h"
+#include "dataplane/commit.h"
 #include "dataplane/stream_port.h"
 #include "dataplane/upcall.h"
 #include "model/status.h"
 #include "node/bind.h"
 #include "node/peers.h"
 #include "ports/link.h"
-#include "ports/udp.h"
 
 namespace eps::node {
 
@@ -55,6 +55,7 @@ struct ClientParams {
 
 // What the caller has to do, in this order.
 struct ClientOutputs {
+  dataplane::Commit commit;               // to execute()
   bool disconnect = false;                // close the control connection after sending `to_server`
   bool connect = false;                   // resolve and connect to the server; answer with on_connected() or
                                           // on_connect_failed()
@@ -72,7 +73,7 @@ struct ClientOutputs {
 
 class ClientNode {
  public:
-  ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng, dataplane::PublishedPeers& published);
+  ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng);
 
   ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
   // `all`: the addresses that the server is known by, this one among them.
@@ -102,6 +103,7 @@ class ClientNode {
 
  private:
   ClientOutputs take(control::ClientConnection::Outputs from, Instant now);
+  ClientOutputs pass_deadline(Instant now);
   void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
   void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
@@ -120,12 +122,13 @@ class ClientNode {
   void look_anew(Instant now);
   void announce(ClientOutputs& out, Instant now);
   void connection_lost(std::string why, ClientOutputs& out, Instant now);
-  ClientOutputs finish(ClientOutputs out);
+  ClientOutputs finish(ClientOutputs out, Instant now);
 
   ClientParams params_;
   Rng& rng_;
-  Peers peers_;
   dataplane::StreamPort& udp_;
+  dataplane::Outbox out_;
+  Peers peers_;
   Bind bind_;
   std::uint32_t relay_tag_ = 0;
   bool relay_here_ = false;  // what is relayed goes inside the control connection

@@ -15,18 +15,18 @@ ClientOutputs ClientNode::on_connected(const Endpoint& server, std::vector<IpAdd
       control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name, params_.version,
                             params_.enrolled, params_.peers.relay_for_others, signing_key_},
       members_, rng_);
-  return take(connection_->start(now), now);
+  return finish(take(connection_->start(now), now), now);
 }
 
 ClientOutputs ClientNode::on_connect_failed(std::string why, Instant now) {
   ClientOutputs out;
   connection_lost(std::move(why), out, now);
-  return out;
+  return finish(std::move(out), now);
 }
 
 ClientOutputs ClientNode::on_server_bytes(ByteView bytes, Instant now) {
   if (!connection_) return {};
-  return take(connection_->on_bytes(bytes, now), now);
+  return finish(take(connection_->on_bytes(bytes, now), now), now);
 }
 
 ClientOutputs ClientNode::on_server_closed(std::string why, Instant now) {
@@ -36,7 +36,7 @@ ClientOutputs ClientNode::on_server_closed(std::string why, Instant now) {
     connection_.reset();
     connection_lost("the server closed the connection" + (why.empty() ? "" : " (" + why + ")"), out, now);
   }
-  return finish(std::move(out));
+  return finish(std::move(out), now);
 }
 
 // Runs the events of a step of the control connection.
@@ -51,7 +51,7 @@ ClientOutputs ClientNode::take(control::ClientConnection::Outputs from, Instant 
     connection_.reset();
     if (!out.fatal) connection_lost(server_note_, out, now);
   }
-  return finish(std::move(out));
+  return out;
 }
 
 void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, Instant now) {
@@ -87,7 +87,6 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   udp_.open(kServerRelay);
   const Endpoint data{server_->ip, welcome.data_port};
   relay_tag_ = welcome.relay_tag;
-  // Before the bind is asked: once it has been, the server may relay to us under the new tag.
   peers_.set_relay(data, relay_tag_, ServerRelay::inside, now);
   bind_.begin(self_->id, welcome.bind_key.clone(), data, other, now);
   bind_awaited_since_ = now;
@@ -127,7 +126,7 @@ ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
   auto datagrams = udp_.take(kServerRelay, room, now, too_old);
   counters().drop(Drop::congested, too_old);
   if (!connection_) return {};
-  return take(connection_->relay(std::move(datagrams), now), now);
+  return finish(take(connection_->relay(std::move(datagrams), now), now), now);
 }
 
 void ClientNode::on_event(const control::ListRefused& refused, ClientOutputs& out, Instant) {

@@ -8,13 +8,12 @@
 
 namespace eps::node {
 
-Peers::Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::PublishedPeers& published)
+Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
     : params_(std::move(params)),
-      udp_(udp),
+      out_(out),
       rng_(rng),
-      published_(published),
       cookie_checker_(params_.self.public_key, rng),
-      sender_(udp, counters_),
+      sender_(out, counters_),
       next_number_(params_.first_handshake_number) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
@@ -132,7 +131,6 @@ void Peers::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
   for (dataplane::Upcall& upcall : upcalls) {
     std::visit([&](auto& u) { on(u, now); }, upcall);
   }
-  publish_if_dirty(now);
 }
 
 void Peers::on(dataplane::HandshakeDatagram& datagram, Instant now) {
@@ -240,7 +238,7 @@ void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
       if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
     }
   }
-  udp_.send(out);
+  out_.send(out);
 }
 
 void Peers::send_control(Peer& peer, const mesh::PathMessage& message, Instant now) {
@@ -263,8 +261,7 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   const session::Seal seal{{&kind, 1}, body, datagram.data() + envelope};
   if (!peer.current->seal({&seal, 1}, now)) return;
   if (envelope > 0) wire::put_relay_header(datagram.data(), {peer.member.id, to.tag});
-  const ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
-  udp_.send({&out, 1});
+  out_.send({to.endpoint, datagram, 0, to.socket});
   peer.last_control_sent = now;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // All other members as this node talks to them: handshakes, session lifetimes, paths, and the snapshot that the data
-// plane works from. Sans I/O: datagrams leave through a UdpPort, time and randomness are arguments.
+// plane works from. Sans I/O: what leaves goes into the step's Outbox, time and randomness are arguments.
 
 #include <functional>
 #include <map>
@@ -12,6 +12,7 @@
 
 #include "base/rng.h"
 #include "base/time.h"
+#include "dataplane/commit.h"
 #include "dataplane/frame_sender.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
@@ -20,7 +21,6 @@
 #include "model/status.h"
 #include "node/peer.h"
 #include "noise/cookie.h"
-#include "ports/udp.h"
 
 namespace eps::node {
 
@@ -38,7 +38,7 @@ enum class ServerRelay { none, inside, udp };
 
 class Peers {
  public:
-  Peers(PeersParams params, ports::UdpPort& udp, Rng& rng, dataplane::PublishedPeers& published);
+  Peers(PeersParams params, dataplane::Outbox& out, Rng& rng);
 
   // This node's own place in the network. A change of it ends every session.
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
@@ -55,6 +55,8 @@ class Peers {
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
   Instant next_deadline() const;
+  // Ends a step: sends what waited for the table that it leads to, and returns that; null: nothing changed.
+  std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
 
   std::vector<PeerStatus> status(Instant now) const;
   // nullopt: no such peer.
@@ -143,12 +145,10 @@ class Peers {
   PeerStatus status_of(const Peer& peer, Instant now) const;
   static bool gone(const Peer& peer, Instant now);
   void explain(const Peer& peer, PeerStatus& status, Instant now) const;
-  void publish_if_dirty(Instant now);
 
   PeersParams params_;
-  ports::UdpPort& udp_;
+  dataplane::Outbox& out_;
   Rng& rng_;
-  dataplane::PublishedPeers& published_;
   noise::CookieChecker cookie_checker_;
   Counters counters_;
   l2::Segmenter segmenter_;

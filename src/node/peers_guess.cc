@@ -49,7 +49,7 @@ void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
   const mesh::CallMessage message{false, true, own_nat_.mapping, own_candidates_};
   for (int i = 0; !follow && i < 2; ++i) send_control(peer, message, now);
   for (std::size_t i = 0; peer.guess->needs_sockets() && i < mesh::PortGuess::kSockets; ++i) {
-    const auto side = udp_.open_side();
+    const auto side = out_.open_side();
     if (!side) break;
     peer.sides.push_back(side->socket);
   }
@@ -87,7 +87,7 @@ void Peers::close_sides(Peer& peer, Instant now) {
   std::erase_if(peer.sides, [&](ports::SocketId side) {
     if (peer.current && peer.path.needs_socket(side, now)) return false;
     peer.path.forget_socket(side);
-    udp_.close_side(side);
+    out_.close_side(side);
     return true;
   });
 }

@@ -70,8 +70,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
     if (arrival.relayed()) return counters_.drop(Drop::rate_limited);
     if (!cookie_checker_.mac2_ok(datagram, arrival.from, now)) {
       const Bytes reply = cookie_checker_.make_reply(datagram, initiation->sender, arrival.from, now);
-      const ports::TxDatagram out{arrival.from, reply, 0, arrival.socket};
-      udp_.send({&out, 1});
+      out_.send({arrival.from, reply, 0, arrival.socket});
       return counters_.drop(Drop::rate_limited);
     }
   }
@@ -108,9 +107,6 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   const std::uint32_t local_index = params->local_index;
   peer->unconfirmed = std::make_shared<session::Session>(std::move(*params));
   dirty_ = true;
-  // Before the response leaves, so that whatever it provokes finds its session.
-  publish_if_dirty(now);
-
   peer->response = wire::make_response(local_index, initiation->sender, noise);
   respond(*peer, arrival, now);
 }
@@ -144,8 +140,7 @@ void Peers::respond(Peer& peer, const Arrival& arrival, Instant now) {
     wire::put_relay_header(whole.data(), {arrival.relayed_from, hop->tag});
   }
   whole.insert(whole.end(), response.begin(), response.end());
-  const ports::TxDatagram out{arrival.from, whole, 0, arrival.socket};
-  udp_.send({&out, 1});
+  out_.send({arrival.from, whole, 0, arrival.socket});
 }
 
 void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) {
@@ -201,7 +196,6 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   peer.session_began = now;
   peer.tick_at = std::min(peer.tick_at, now + kTick);
   dirty_ = true;
-  publish_if_dirty(now);
   flush_waiting(peer, now);
   // The peer may seal nothing before it has opened something of ours.
   if (peer.current->initiator()) peer.path.ask(now);

@@ -87,8 +87,8 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   return out;
 }
 
-void Peers::publish_if_dirty(Instant now) {
-  if (!dirty_ || !network_) return;
+std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
+  if (!dirty_ || !network_) return nullptr;
   dirty_ = false;
   auto table = std::make_shared<dataplane::PeerTable>();
   table->self_mac = self_.mac;
@@ -112,12 +112,12 @@ void Peers::publish_if_dirty(Instant now) {
     receive(peer.unconfirmed);
     std::for_each(peer.retired.begin(), peer.retired.end(), receive);
   }
-  published_.publish(std::move(table));
   offer_relaying(now);
   // A way that has just opened is what these waited for.
   for (auto& [id, peer] : peers_) {
     if (!peer.waiting.empty() && peer.current) flush_waiting(peer, now);
   }
+  return table;
 }
 
 }  // namespace eps::node

@@ -24,7 +24,6 @@ void Peers::on_deadline(Instant now) {
     run_guess(peer, now);
     probe(peer, now);
   }
-  publish_if_dirty(now);
 }
 
 void Peers::tick(Peer& peer, Instant now) {

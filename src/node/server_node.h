@@ -20,7 +20,6 @@
 #include "model/status.h"
 #include "node/bind.h"
 #include "node/traffic_reports.h"
-#include "ports/udp.h"
 #include "registry/registry.h"
 
 namespace eps::node {

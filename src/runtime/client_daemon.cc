@@ -134,7 +134,7 @@ Result<void> ClientDaemon::prepare() {
   params->offloads = offloads_in_use();
   if (auto ok = open_link(); !ok) return ok;
   published_.on_publish([this] { workers_.wake_all(); });
-  node_.emplace(std::move(*params), *port_, rng_, published_);
+  node_.emplace(std::move(*params), *port_, rng_);
   make_server_link();
   return start_workers();
 }
@@ -306,6 +306,7 @@ void ClientDaemon::relay_stream() {
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
+  node_->counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, *port_));
   for (const std::string& note : out.notes) log_.info(note);
   if (out.woke && mapper_) mapper_->network_changed();
   if (out.link) {

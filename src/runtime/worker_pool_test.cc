@@ -83,6 +83,7 @@ TEST(WorkerPool, WakesNobodyWhenNothingWasPublished) {
   std::atomic<int> pumped = 0;
   PublishedPeers published;
   PublishedPeers::View view;
+  SilentUdp udp;
   published.on_publish([&] { pool.wake_all(); });
   ASSERT_TRUE(pool.add({}, counters, [&](Instant, dataplane::Upcalls&) { return ++pumped, 0; }));
   int before = 0;
@@ -91,7 +92,7 @@ TEST(WorkerPool, WakesNobodyWhenNothingWasPublished) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     return pumped == before;
   }));
-  for (int i = 0; i < 100; ++i) published.refresh(view);
+  for (int i = 0; i < 100; ++i) published.after(dataplane::Batch::receive(udp, {}), view);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_EQ(pumped, before);
   published.publish(std::make_shared<PeerTable>());

@@ -168,6 +168,16 @@ def rule_clock(tree):
             yield f"{path}:{number}: reads the clock: {line}"
 
 
+def rule_steps(tree):
+    """No component of node/ sends by a port or publishes a table: a step returns both."""
+    for path in tree.sources():
+        if room_of(path) != "node" or is_test(path) or path in layers.STEP_EXCEPTIONS:
+            continue
+        pattern = r"\bUdpPort\b|\bTapPort\b|ports/udp\.h|\bPublished\w*\b"
+        for number, line in matches(without_comments(tree.text(path)), pattern):
+            yield f"{path}:{number}: {line}"
+
+
 def rule_protobuf(tree):
     """Protobuf is seen by the sources of wire/ alone, and by its headers that are called so."""
     for path in tree.cxx():

@@ -36,6 +36,8 @@ BAD = [
     ("clock", "src/mesh/now.cc", "auto t = std::chrono::steady_clock::now();\n"),
     ("clock", "src/ops/now.cc", "auto t = std::time(nullptr);\n"),
     ("clock", "src/session/now.cc", "  clock_gettime(CLOCK_MONOTONIC, &ts);\n"),
+    ("steps", "src/node/out.cc", "void f(ports::UdpPort& udp);\n"),
+    ("steps", "src/node/out.h", "#pragma once\ndataplane::PublishedPeers& published_;\n"),
     ("protobuf", "src/control/leak.cc", '#include "control.pb.h"\n'),
     ("protobuf", "src/wire/leak.h", "#pragma once\n#include <google/protobuf/message.h>\n"),
     ("cycles", "src/base/types.h", '#pragma once\n#include "model/member.h"\n'),

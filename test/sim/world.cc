@@ -264,7 +264,7 @@ void World::start_client(int c) {
   params.data_port = kClientPort;
   params.enrolled = k.enrolled;
   if (auto cache = control::decode_cache_file(k.kept_network)) params.cache = std::move(*cache);
-  life.node = std::make_unique<node::ClientNode>(std::move(params), *life.port, rng_, life.published);
+  life.node = std::make_unique<node::ClientNode>(std::move(params), *life.port, rng_);
   add_workers(k.life);
   k.fatal.clear();
   control<ClientLife>(k.life,
@@ -341,6 +341,7 @@ void World::connect(const ClientPtr& life) {
 
 void World::act(ClientLife& life, node::ClientOutputs out) {
   if (life.ended) return;
+  (void)dataplane::execute(std::move(out.commit), life.published, *life.port);
   Client& k = clients_[static_cast<std::size_t>(life.number)];
   if (life.stream) life.stream->send(out.to_server);
   if (out.disconnect && life.stream) std::exchange(life.stream, nullptr)->close();
