@@ -200,6 +200,25 @@ section_for() {
   if [ "$2" = key ] && [ -z "$server" ] && [ -z "$(in_section client key)" ]; then echo ''; else echo "$1"; fi
 }
 
+# The /24 that a new network gets: one of 65,536 in 10.0.0.0/8, so that no LAN, hotspot or container is likely to have the
+# same; of the addresses between providers and their customers (100.64.0.0/10) where this computer uses 10.0.0.0/8.
+draw_network() {
+  local routes first second
+  routes=$(ip -4 route show table all 2>/dev/null) || true
+  if grep -qE '(^| )10\.[0-9]' <<<"$routes"; then
+    first=100 second=$((64 + RANDOM % 64))
+  else
+    first=10 second=$((RANDOM % 256))
+  fi
+  echo "$first.$second.$((RANDOM % 256)).0/24"
+}
+
+# Not where there is a network already, nor where somebody chose one.
+is_new_network() {
+  [ -z "${given[network]-}" ] && [ -z "$(in_file server network)" ] &&
+    [ ! -e "$(current server state /var/lib/eps)/server/server.db" ]
+}
+
 enabled() { systemctl is-enabled --quiet "eps-$1.service" 2>/dev/null; }
 
 ask_role() {
@@ -262,6 +281,7 @@ fi
 
 [ -z "$interactive" ] || ask_role
 if [ -n "$server" ]; then
+  ! is_new_network || given[network]=$(draw_network)
   settle server network 192.168.43.0/24 'Network to create, unused on every client'
   settle server port 43439 'TCP and UDP port to listen on'
   port=$value
