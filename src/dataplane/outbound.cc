@@ -1,6 +1,7 @@
 #include "dataplane/outbound.h"
 
 #include "l2/source_guard.h"
+#include "wire/datagram.h"
 
 namespace eps::dataplane {
 namespace {
@@ -9,8 +10,8 @@ constexpr std::size_t kBatch = 64;
 constexpr Duration kAsleepAfter = std::chrono::seconds(1);
 }  // namespace
 
-Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters)
-    : tap_(tap), counters_(counters), sender_(udp, counters) {}
+Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, std::uint16_t underlay_port)
+    : tap_(tap), counters_(counters), underlay_port_(underlay_port), sender_(udp, counters) {}
 
 std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls) {
   std::array<ports::TapFrame, kBatch> frames;
@@ -29,12 +30,21 @@ std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View
 void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
   const auto info = l2::parse_frame(frame.bytes);
   if (!info) return counters_.drop(Drop::malformed);
+  if (loops(table, frame.bytes, *info)) return counters_.drop(Drop::looped);
   const Drop drop = l2::check_source(frame.bytes, *info, table.self_mac, table.self_address);
   if (drop != Drop::none) return counters_.drop(drop);
   if (info->dst.is_group()) return to_all(table, frame, *info, now, upcalls);
   const auto peer = table.by_mac.find(info->dst);
   if (peer == table.by_mac.end()) return counters_.drop(Drop::no_peer);
   to_one(table, table.peers[peer->second], frame, *info, now, upcalls);
+}
+
+// From this computer (a bridged machine may use the same port), by the port that nobody else can have here, and of a
+// form that only ours have.
+bool Outbound::loops(const PeerTable& table, ByteView frame, const l2::FrameInfo& info) const {
+  return info.protocol == l2::kProtocolUdp && info.plain_transport() && underlay_port_ != 0 &&
+         load_be16(frame.data() + info.l4_offset) == underlay_port_ && info.src == table.self_mac &&
+         wire::type_of(frame.subspan(info.payload_offset)).has_value();
 }
 
 void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
