@@ -102,7 +102,7 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
   for (const IpAddress& ip : local_addresses_) local.push_back({ip, params_.data_port});
   bind_.set_local(std::move(local));
   for (const IpAddress& ip : local_addresses_) {
-    if (network_ && ip.is_v4() && network_->network.contains(ip.v4())) continue;
+    if (peers_.is_inside(ip)) continue;
     if (candidates.size() < kMaxCandidates - 5) {
       candidates.push_back({Candidate::Kind::local, {ip, params_.data_port}});
     }
@@ -113,6 +113,7 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
   for (const Endpoint& seen : peers_.seen()) candidates.push_back({Candidate::Kind::seen, seen});
   std::vector<Candidate> own = candidates;
   for (const Endpoint& observed : bind_.all_observed()) {
+    if (peers_.is_inside(observed.ip)) continue;
     const auto same = [&](const Candidate& c) { return c.endpoint == observed; };
     if (std::ranges::none_of(own, same)) own.insert(own.begin(), {Candidate::Kind::observed, observed});
   }

@@ -82,6 +82,10 @@ class ClientNode {
   ClientOutputs on_server_bytes(ByteView bytes, Instant now);
   ClientOutputs on_server_closed(std::string why, Instant now);
   ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now);
+  // Where no path may lead (ports::Underlay).
+  void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
+    peers_.set_inside(std::move(inside), std::move(tunnels), now);
+  }
   // What routers forward to our data port now. Only UDP counts.
   ClientOutputs on_mapped(std::vector<PortMapping> mappings, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);

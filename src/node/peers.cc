@@ -59,6 +59,21 @@ void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<Ip
   for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
 }
 
+void Peers::set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
+  if (inside == inside_ && tunnels == tunnels_) return;
+  inside_ = std::move(inside);
+  tunnels_ = std::move(tunnels);
+  for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
+}
+
+bool Peers::is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip) {
+  return std::ranges::any_of(networks, [&](const IpPrefix& network) { return network.contains(ip); });
+}
+
+bool Peers::is_inside(const IpAddress& ip) const {
+  return (network_ && ip.is_v4() && network_->network.contains(ip.v4())) || is_in(inside_, ip);
+}
+
 void Peers::set_own_nat(NatStatus nat, Instant now) {
   // What the peers saw is evidence as well.
   if (nat.mapping == NatMapping::unknown && seen_by_another_port_) nat.mapping = NatMapping::per_destination;
@@ -129,6 +144,14 @@ void Peers::on_network_change(Instant now) {
 
 void Peers::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
   for (dataplane::Upcall& upcall : upcalls) {
+    const auto loops = [&](const auto& u) {
+      if constexpr (requires { u.arrival; }) return !u.arrival.relayed() && is_inside(u.arrival.from.ip);
+      return false;
+    };
+    if (std::visit(loops, upcall)) {
+      counters_.drop(Drop::looped);
+      continue;
+    }
     std::visit([&](auto& u) { on(u, now); }, upcall);
   }
 }

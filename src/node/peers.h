@@ -18,6 +18,7 @@
 #include "dataplane/upcall.h"
 #include "mesh/path_message.h"
 #include "model/features.h"
+#include "model/ip_prefix.h"
 #include "model/status.h"
 #include "node/peer.h"
 #include "noise/cookie.h"
@@ -47,6 +48,10 @@ class Peers {
   void update_members(const MemberList& list, Instant now);
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
   void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
+  // Networks inside of EPS interfaces of this computer, and of other tunnels (ports::Underlay): no path leads there.
+  void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now);
+  // Whether this address is inside an EPS network, this one's or another's on this computer.
+  bool is_inside(const IpAddress& ip) const;
   void set_own_nat(NatStatus nat, Instant now);
   const NatStatus& own_nat() const { return own_nat_; }
   // This machine's addresses changed, or it has slept: every direct path has to answer anew.
@@ -139,6 +144,7 @@ class Peers {
   Peer* find(MemberId id);
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
+  static bool is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip);
   std::vector<Candidate> usable_candidates(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
   std::shared_ptr<const dataplane::RelayTable> serves() const;
@@ -168,6 +174,7 @@ class Peers {
   ServerRelay server_by_ = ServerRelay::none;
   std::vector<Candidate> own_candidates_;
   std::vector<IpAddress> own_addresses_;
+  std::vector<IpPrefix> inside_, tunnels_;
   NatStatus own_nat_;
   std::vector<Endpoint> seen_;
   Instant guess_again_at_{};

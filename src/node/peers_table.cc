@@ -53,7 +53,7 @@ std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
   std::vector<Candidate> out;
   const auto take = [&](const Candidate& c) {
     const IpAddress& ip = c.endpoint.ip;
-    const bool inside = network_ && ip.is_v4() && network_->network.contains(ip.v4());
+    const bool inside = is_inside(ip) || (c.kind == Candidate::Kind::local && is_in(tunnels_, ip));
     const bool group = ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
     const bool had = std::ranges::find(out, c.endpoint, &Candidate::endpoint) != out.end();
     // In another LAN the peer may have the very address that we have in ours: what we send there comes to ourselves.

@@ -8,9 +8,12 @@
 
 namespace eps::os {
 
+constexpr unsigned kIp6Rules = 1U << (RTNLGRP_IPV6_RULE - 1);  // this group has no name of the old kind
+
 Result<std::unique_ptr<AddressMonitor>> AddressMonitor::open() {
-  Result<NetlinkSocket> socket = NetlinkSocket::open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-                                                     RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE);
+  Result<NetlinkSocket> socket =
+      NetlinkSocket::open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+                          RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | kIp6Rules);
   if (!socket) return socket.error();
   return std::unique_ptr<AddressMonitor>(new AddressMonitor(std::move(*socket)));
 }

@@ -6,58 +6,22 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <initializer_list>
+#include <map>
 #include <string_view>
+#include <tuple>
+
+#include "os/netlink_attributes.h"
+#include "os/underlay_mark.h"
 
 namespace eps::os {
 namespace {
 
-// Calls `each(type, attribute)` for the attributes from `first` to `end`. (libmnl's own loops are not C++.)
-template <class Each>
-void for_each_between(const void* first, const char* end, Each&& each) {
-  for (auto* attribute = static_cast<const nlattr*>(first);
-       mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)));
-       attribute = mnl_attr_next(attribute)) {
-    each(mnl_attr_get_type(attribute), attribute);
-  }
-}
-// The attributes behind a message's family header, or inside another attribute.
-template <class Family, class Each>
-void for_each_attribute(const nlmsghdr* message, Each&& each) {
-  for_each_between(mnl_nlmsg_get_payload_offset(message, sizeof(Family)),
-                   static_cast<const char*>(mnl_nlmsg_get_payload_tail(message)), each);
-}
-template <class Each>
-void for_each_nested(const nlattr* outer, Each&& each) {
-  const auto* first = static_cast<const char*>(mnl_attr_get_payload(outer));
-  for_each_between(first, first + mnl_attr_get_payload_len(outer), each);
-}
-
 std::string text_of(const nlattr* attribute) {
   const auto* text = static_cast<const char*>(mnl_attr_get_payload(attribute));
   return {text, ::strnlen(text, mnl_attr_get_payload_len(attribute))};
-}
-
-template <class T>
-T number_of(const nlattr* attribute) {
-  T value{};
-  if (mnl_attr_get_payload_len(attribute) >= sizeof(T)) std::memcpy(&value, mnl_attr_get_payload(attribute), sizeof(T));
-  return value;
-}
-
-std::optional<IpAddress> ip_of(const nlattr* attribute) {
-  const auto* bytes = static_cast<const std::byte*>(mnl_attr_get_payload(attribute));
-  IpAddress ip;
-  switch (mnl_attr_get_payload_len(attribute)) {
-    case 4:
-      return IpAddress::from_v4({load_be32(bytes)});
-    case 16:
-      std::copy_n(bytes, 16, ip.bytes.begin());
-      return ip;
-    default:
-      return std::nullopt;
-  }
 }
 
 int addr_gen_mode_of(const nlattr* af_spec) {
@@ -71,13 +35,31 @@ int addr_gen_mode_of(const nlattr* af_spec) {
   return mode;
 }
 
+// The IPv4 address that a tunnel of this kind sends from, among its kind's attributes; 0: it has none.
+unsigned tunnel_from_attribute(std::string_view kind) {
+  if (kind == "vxlan") return IFLA_VXLAN_LOCAL;
+  if (kind == "gre" || kind == "gretap" || kind == "erspan") return 6;  // IFLA_GRE_LOCAL
+  return kind == "ipip" || kind == "sit" ? 2 : 0;                       // IFLA_IPTUN_LOCAL
+}
+
 Interface parse_interface(const nlmsghdr* message) {
   const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
   Interface out;
   out.index = info->ifi_index;
   out.flags = info->ifi_flags;
+  bool lower_is_elsewhere = false;
+  const nlattr* data = nullptr;
   for_each_attribute<ifinfomsg>(message, [&](unsigned type, const nlattr* attribute) {
     switch (type) {
+      case IFLA_LINK:
+        out.lower = number_of<int>(attribute);
+        break;
+      case IFLA_LINK_NETNSID:
+        lower_is_elsewhere = true;
+        break;
+      case IFLA_GROUP:
+        out.group = number_of<std::uint32_t>(attribute);
+        break;
       case IFLA_IFNAME:
         out.name = text_of(attribute);
         break;
@@ -101,12 +83,22 @@ Interface parse_interface(const nlmsghdr* message) {
       case IFLA_LINKINFO:
         for_each_nested(attribute, [&](unsigned inner_type, const nlattr* inner) {
           if (inner_type == IFLA_INFO_KIND) out.kind = text_of(inner);
+          if (inner_type == IFLA_INFO_DATA) data = inner;
         });
         break;
       default:
         break;
     }
   });
+  // The two ends of a veth name each other.
+  if (lower_is_elsewhere || out.kind == "veth" || out.lower == out.index) out.lower = 0;
+  if (const unsigned from = tunnel_from_attribute(out.kind); from != 0 && data != nullptr) {
+    for_each_nested(data, [&](unsigned type, const nlattr* attribute) {
+      if (type != from) return;
+      const auto ip = ip_of(attribute);
+      if (ip && ip->is_v4() && ip->v4().value != 0) out.tunnel_from = ip;
+    });
+  }
   return out;
 }
 
@@ -136,6 +128,7 @@ std::optional<Route> parse_route(const nlmsghdr* message) {
   Route out;
   out.to.prefix = info->rtm_dst_len;
   out.table = info->rtm_table;
+  out.protocol = info->rtm_protocol;
   out.direct = true;
   for_each_attribute<rtmsg>(message, [&](unsigned type, const nlattr* attribute) {
     switch (type) {
@@ -186,6 +179,20 @@ bool has_container_bridge_name(std::string_view name) {
          name.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos;
 }
 
+// A veth is a cable to another namespace: by its name the way out of a container or a lab, or one into a container.
+bool is_outward_veth(const Interface& port) {
+  for (const std::string_view prefix : {"eth", "wan", "lan", "en"}) {
+    if (!port.name.starts_with(prefix)) continue;
+    const std::string_view number = std::string_view(port.name).substr(prefix.size());
+    if (!number.empty() && number.find_first_not_of("0123456789") == std::string_view::npos) return true;
+  }
+  return false;
+}
+
+bool is_port_to_the_outside(const Interface& port) {
+  return port.kind == "veth" ? is_outward_veth(port) : port.kind != "tun" && !is_tunnel(port);
+}
+
 bool is_default(const Route& route) {
   return route.to.prefix == 0 && route.table == RT_TABLE_MAIN;
 }
@@ -196,9 +203,7 @@ bool is_container_bridge(const Interface& bridge, const std::vector<Interface>& 
   if (bridge.kind != "bridge") return false;
   if (has_container_bridge_name(bridge.name)) return true;
   const auto leads_out = [&](const Route& r) { return is_default(r) && r.index == bridge.index; };
-  const auto is_real_port = [&](const Interface& i) {
-    return i.master == bridge.index && i.kind != "veth" && i.kind != "tun";
-  };
+  const auto is_real_port = [&](const Interface& i) { return i.master == bridge.index && is_port_to_the_outside(i); };
   return std::ranges::none_of(routes, leads_out) && std::ranges::none_of(all, is_real_port);
 }
 
@@ -209,8 +214,8 @@ std::optional<Gateway> default_gateway(NetlinkSocket& socket) {
   if (!interfaces || !routes || !addresses) return std::nullopt;
   const auto usable = [&](const Route& route) {
     const auto on = std::ranges::find(*interfaces, route.index, &Interface::index);
-    return is_default(route) && route.gateway && route.gateway->is_v4() && on != interfaces->end() &&
-           on->kind != "tun" && on->kind != "wireguard" && (on->flags & IFF_RUNNING) != 0;
+    return is_default(route) && route.gateway && route.gateway->is_v4() && on != interfaces->end() && !is_tunnel(*on) &&
+           (on->flags & IFF_RUNNING) != 0;
   };
   const Route* best = nullptr;
   for (const Route& route : *routes) {
@@ -252,36 +257,152 @@ Result<std::vector<InterfaceAddress>> list_addresses(NetlinkSocket& socket, unsi
   return all;
 }
 
-Result<std::vector<Route>> list_routes(NetlinkSocket& socket) {
+namespace {
+
+Result<std::vector<Route>> list_routes_of(NetlinkSocket& socket, unsigned char family) {
   NetlinkMessage request(RTM_GETROUTE, 0);
-  request.family<rtmsg>().rtm_family = AF_INET;
+  request.family<rtmsg>().rtm_family = family;
   std::vector<Route> all;
   Result<void> dumped = socket.dump(request, "list the routes", [&](const nlmsghdr* message) {
     if (message->nlmsg_type != RTM_NEWROUTE) return;
+    const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+    if (info->rtm_family != family || (family == AF_INET6 && info->rtm_dst_len != 0)) return;
     if (std::optional<Route> route = parse_route(message)) all.push_back(*route);
   });
   if (!dumped) return dumped.error();
   return all;
 }
 
-Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own) {
-  const auto all = list_interfaces(socket);
-  const auto addresses = list_addresses(socket, AF_INET);
-  const auto routes = list_routes(socket);
-  if (!all) return all.error();
+}  // namespace
+
+Result<std::vector<Route>> list_routes(NetlinkSocket& socket) {
+  return list_routes_of(socket, AF_INET);
+}
+
+Result<std::vector<Route>> list_ip6_defaults(NetlinkSocket& socket) {
+  return list_routes_of(socket, AF_INET6);
+}
+
+const Interface* KernelView::interface(int index) const {
+  const auto it = std::ranges::find(interfaces, index, &Interface::index);
+  return it == interfaces.end() ? nullptr : &*it;
+}
+
+Result<KernelView> look_at_kernel(NetlinkSocket& socket) {
+  auto interfaces = list_interfaces(socket);
+  if (!interfaces) return interfaces.error();
+  auto addresses = list_addresses(socket, AF_UNSPEC);
   if (!addresses) return addresses.error();
+  auto routes = list_routes(socket);
   if (!routes) return routes.error();
-  const auto interface = [&](int index) { return std::ranges::find(*all, index, &Interface::index); };
+  auto ip6_defaults = list_ip6_defaults(socket);
+  return KernelView{std::move(*interfaces), std::move(*addresses), std::move(*routes),
+                    ip6_defaults ? std::move(*ip6_defaults) : std::vector<Route>()};  // a kernel may have no IPv6
+}
+
+std::set<int> inside_interfaces(const KernelView& kernel, std::uint32_t group, int own) {
+  std::set<int> inside;
+  for (const Interface& i : kernel.interfaces) {
+    if (i.index == own || (i.group == group && i.kind == "tun")) inside.insert(i.index);
+  }
+  const auto has_address = [&](const IpAddress& ip) {
+    return std::ranges::any_of(kernel.addresses,
+                               [&](const auto& a) { return a.address == ip && inside.contains(a.index); });
+  };
+  const auto leads_out = [&](const Interface& bridge) {
+    return std::ranges::any_of(kernel.interfaces, [&](const Interface& port) {
+      return port.master == bridge.index && !inside.contains(port.index) && is_port_to_the_outside(port);
+    });
+  };
+  const auto carries = [&](const Interface& master) {
+    return std::ranges::any_of(kernel.interfaces, [&](const Interface& port) {
+      return port.master == master.index && inside.contains(port.index);
+    });
+  };
+  for (std::size_t before = 0; before != inside.size();) {
+    before = inside.size();
+    for (const Interface& i : kernel.interfaces) {
+      if (inside.contains(i.lower) || (i.tunnel_from && has_address(*i.tunnel_from)) || (carries(i) && !leads_out(i))) {
+        inside.insert(i.index);
+      }
+    }
+  }
+  return inside;
+}
+
+bool is_tunnel(const Interface& interface) {
+  static constexpr std::array<std::string_view, 18> kKinds = {
+      "tun",       "wireguard", "vxlan", "geneve", "gre", "gretap", "erspan", "ip6gre",  "ip6gretap",
+      "ip6erspan", "ipip",      "sit",   "ip6tnl", "vti", "vti6",   "xfrm",   "bareudp", "amt"};
+  return std::ranges::find(kKinds, interface.kind) != kKinds.end();
+}
+
+std::vector<int> uplinks(const KernelView& kernel, const std::set<int>& inside) {
+  std::map<int, std::uint32_t> metrics;
+  for (const auto* routes : {&kernel.routes, &kernel.ip6_defaults}) {
+    for (const Route& route : *routes) {
+      if (!is_default(route) || route.index == 0 || inside.contains(route.index)) continue;
+      const auto [it, added] = metrics.emplace(route.index, route.metric);
+      if (!added) it->second = std::min(it->second, route.metric);
+    }
+  }
+  std::vector<std::pair<std::uint32_t, int>> sorted;
+  for (const auto& [index, metric] : metrics) sorted.emplace_back(metric, index);
+  std::ranges::sort(sorted);
+  std::vector<int> out;
+  for (const auto& [metric, index] : sorted) out.push_back(index);
+  return out;
+}
+
+std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::set<int>& inside) {
+  constexpr std::uint32_t kUnusable = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+  constexpr unsigned kLive = IFF_UP | IFF_RUNNING;  // running: the cable is in
+  const std::vector<int> out = uplinks(kernel, inside);
+  struct Ranked {
+    std::size_t nth;     // address of its family on its interface
+    std::size_t uplink;  // its place among the uplinks, or behind them
+    bool virtual_one;    // no hardware, and not made of it
+    std::size_t place;   // in the kernel's list
+    IpAddress ip;
+  };
+  std::vector<Ranked> ranked;
+  std::map<std::pair<int, bool>, std::size_t> counts;
+  for (const InterfaceAddress& address : kernel.addresses) {
+    const Interface* const on = kernel.interface(address.index);
+    if (on == nullptr || inside.contains(address.index)) continue;
+    if ((on->flags & kLive) != kLive || (on->flags & IFF_LOOPBACK) != 0 || (address.flags & kUnusable) != 0) continue;
+    const IpAddress& ip = address.address;
+    if (ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()) continue;
+    const auto uplink = static_cast<std::size_t>(std::ranges::find(out, address.index) - out.begin());
+    const bool is_uplink = uplink < out.size();
+    if (!is_uplink && (is_tunnel(*on) || is_container_bridge(*on, kernel.interfaces, kernel.routes))) continue;
+    const bool virtual_one = on->kind == "dummy" || (on->kind == "veth" && !is_outward_veth(*on));
+    ranked.push_back({counts[{address.index, ip.is_v4()}]++, uplink, virtual_one, ranked.size(), ip});
+  }
+  std::ranges::sort(ranked, {}, [](const Ranked& r) { return std::tuple(r.nth, r.uplink, r.virtual_one, r.place); });
+  std::vector<IpAddress> all;
+  for (const Ranked& r : ranked) all.push_back(r.ip);
+  return all;
+}
+
+Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own) {
+  const auto kernel = look_at_kernel(socket);
+  if (!kernel) return kernel.error();
+  return find_collision(*kernel, network, own);
+}
+
+std::string find_collision(const KernelView& kernel, const Ip4Network& network, int own, int bridge) {
   const auto on = [&](int index) {
-    const auto it = interface(index);
-    return " on " + (it == all->end() ? "interface " + std::to_string(index) : it->name);
+    const Interface* const it = kernel.interface(index);
+    return " on " + (it == nullptr ? "interface " + std::to_string(index) : it->name);
   };
   const auto second_member = [&](int index, const Ip4Network& other) {
-    const auto it = interface(index);
-    return other == network && it != all->end() && it->kind == "tun";
+    const Interface* const it = kernel.interface(index);
+    return other == network && it != nullptr && it->kind == "tun";
   };
-  for (const InterfaceAddress& a : *addresses) {
-    if (a.index == own || !a.address.is_v4() || !a.prefix_address.is_v4()) continue;
+  const auto is_own = [&](int index) { return index == own || (bridge != 0 && index == bridge); };
+  for (const InterfaceAddress& a : kernel.addresses) {
+    if (is_own(a.index) || !a.address.is_v4() || !a.prefix_address.is_v4()) continue;
     Ip4Network other{a.prefix_address.v4(), a.prefix};
     other.base.value &= other.mask();
     if (second_member(a.index, other)) continue;
@@ -289,8 +410,8 @@ Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& netw
       return to_string(a.address) + "/" + std::to_string(a.prefix) + on(a.index);
     }
   }
-  for (const Route& route : *routes) {
-    if (route.index == own || route.index == 0) continue;
+  for (const Route& route : kernel.routes) {
+    if (is_own(route.index) || route.index == 0 || route.table == kUnderlayTable) continue;
     // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), give way to ours.
     if (route.to.prefix <= 1 || !route.to.overlaps(network) || second_member(route.index, route.to)) continue;
     return "the route to " + to_string(route.to) + on(route.index);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct Interface {
   std::uint32_t mtu = 0;
   std::uint32_t tx_queue_length = 0;
   int addr_gen_mode = -1;  // of IPv6; -1 where the kernel has none
+  int lower = 0;           // index of the interface of this namespace that it is stacked upon (VLAN, macvlan, VXLAN)
+  std::uint32_t group = 0;
+  std::optional<IpAddress> tunnel_from;  // the address that an IPv4 tunnel sends from, where it is set
 };
 
 // An address on an interface.
@@ -35,12 +39,13 @@ struct InterfaceAddress {
   std::uint32_t flags = 0;   // IFA_F_TENTATIVE...
 };
 
-// An IPv4 unicast route through an interface.
+// An IPv4 unicast route through an interface, or a default route of IPv6.
 struct Route {
   Ip4Network to;
   int index = 0;        // of the interface; of the first one where there are several; 0: none
   bool direct = false;  // no gateway
   std::uint32_t table = 0;
+  std::uint8_t protocol = 0;         // who made it: RTPROT_KERNEL...
   std::uint32_t metric = 0;          // the kernel takes the route with the lowest
   std::optional<IpAddress> gateway;  // nullopt where there is none, several or one that is not IPv4
   std::optional<IpAddress> source;   // preferred
@@ -51,12 +56,44 @@ Result<std::vector<Interface>> list_interfaces(NetlinkSocket& socket);
 Result<std::vector<InterfaceAddress>> list_addresses(NetlinkSocket& socket, unsigned char family);
 // Of all tables. Routes that go nowhere (unreachable, blackhole), local and broadcast ones are left out.
 Result<std::vector<Route>> list_routes(NetlinkSocket& socket);
+// The default routes of IPv6, of all tables.
+Result<std::vector<Route>> list_ip6_defaults(NetlinkSocket& socket);
+
+// All of it, as of one moment.
+struct KernelView {
+  std::vector<Interface> interfaces;
+  std::vector<InterfaceAddress> addresses;  // of both families
+  std::vector<Route> routes;                // IPv4
+  std::vector<Route> ip6_defaults;
+  const Interface* interface(int index) const;  // null: there is none
+};
+Result<KernelView> look_at_kernel(NetlinkSocket& socket);
+
+// The interfaces that EPS runs in: those of `group` (which `own` may not be in yet), what is stacked upon them, and
+// tunnels that send from an address of theirs. A bridge is one unless it has a port to the outside as well. Their
+// indices.
+std::set<int> inside_interfaces(const KernelView& kernel, std::uint32_t group, int own);
+
+// Whether an interface is the end of a tunnel: another VPN's, an overlay of containers or VMs.
+bool is_tunnel(const Interface& interface);
+
+// The interfaces with a default route in the main table that do not lead inside, the preferred first.
+std::vector<int> uplinks(const KernelView& kernel, const std::set<int>& inside);
+
+// The addresses at which other computers may reach this one, the most promising first: those of interfaces that are up
+// and have a carrier, the first address of each family of each interface before the second of any, uplinks before other
+// interfaces, hardware before what only looks like it. Left out: loopback, link-local and deprecated addresses, those
+// of `inside`, of tunnels and of container bridges, unless these are an uplink.
+std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::set<int>& inside);
 
 // What of this computer has addresses of `network` already: "10.0.8.5/24 on eth0" or "the route to 10.0.0.0/8 on tun3";
 // "": nothing. Two networks with the same addresses on one computer: one of them would become unreachable, and which,
 // chance. Another TAP with exactly this network is a second member of it on the same computer, as in tests and with
 // containers. `own`: the index of the EPS interface, which does not count; 0: it does not exist.
 Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own);
+// The same in what was read before. `bridge`: the one that the EPS interface is a port of, and where its address may
+// stand instead; 0: none.
+std::string find_collision(const KernelView& kernel, const Ip4Network& network, int own, int bridge = 0);
 
 // Whether `bridge` is one that container or VM software made for machines inside this one, so that its address means
 // nothing to other computers: by its name, or because all of its ports are virtual (veth, TAP) and no default route

@@ -2,11 +2,14 @@
 
 #include <arpa/inet.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 
 #include "os/sys_error.h"
 
@@ -15,6 +18,7 @@ namespace {
 
 constexpr std::uint8_t kEui64 = 0;  // IN6_ADDR_GEN_MODE_EUI64
 constexpr std::uint32_t kMinIp6Mtu = 1280;
+constexpr auto kTellAgainAfter = std::chrono::minutes(1);  // the same repair in the log
 
 Ip4Network network_of(Ip4 ip, std::uint8_t prefix) {
   Ip4Network network{ip, prefix};
@@ -22,10 +26,37 @@ Ip4Network network_of(Ip4 ip, std::uint8_t prefix) {
   return network;
 }
 
+Ip4Network host(Ip4 ip) {
+  return {ip, 32};
+}
+
+// Of the resolver, and of systemd-resolved behind it.
+std::set<Ip4> nameservers() {
+  std::set<Ip4> out;
+  for (const char* path : {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}) {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+      std::istringstream words(line);
+      std::string key, value;
+      if (words >> key >> value && key == "nameserver") {
+        if (const auto ip = parse_ip4(value)) out.insert(*ip);
+      }
+    }
+  }
+  return out;
+}
+
+IpPrefix prefix_of(const InterfaceAddress& address) {
+  IpPrefix out{address.prefix_address, address.prefix};
+  const unsigned bits = address.prefix + (out.base.is_v4() ? 96U : 0U);
+  for (unsigned bit = bits; bit < 128; ++bit) out.base.bytes[bit / 8] &= ~std::byte(0x80 >> bit % 8);
+  return out;
+}
+
 }  // namespace
 
 NetlinkLink::NetlinkLink(std::string device, NetlinkSocket socket)
-    : device_(std::move(device)), socket_(std::move(socket)) {}
+    : device_(std::move(device)), socket_(std::move(socket)), routes_(socket_) {}
 
 Result<std::unique_ptr<NetlinkLink>> NetlinkLink::open(std::string device) {
   Result<NetlinkSocket> socket = NetlinkSocket::open();
@@ -33,45 +64,53 @@ Result<std::unique_ptr<NetlinkLink>> NetlinkLink::open(std::string device) {
   return std::unique_ptr<NetlinkLink>(new NetlinkLink(std::move(device), std::move(*socket)));
 }
 
+const Interface* NetlinkLink::find_own(const KernelView& kernel) const {
+  const auto own = std::ranges::find_if(kernel.interfaces, [&](const Interface& i) { return is_own(i); });
+  return own == kernel.interfaces.end() ? nullptr : &*own;
+}
+
 Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
-  Result<std::vector<Interface>> all = list_interfaces(socket_);
-  if (!all) return all.error();
-  const auto own = std::find_if(all->begin(), all->end(), [&](const Interface& i) { return is_own(i); });
-  if (own == all->end()) {
+  Result<KernelView> kernel = look_at_kernel(socket_);
+  if (!kernel) return kernel.error();
+  const Interface* const found = find_own(*kernel);
+  if (found == nullptr) {
+    if (missing_) {  // it was moved to another network namespace, and is configured there
+      set_ = config;
+      return {};
+    }
     return make_error(Errc::not_found, "cannot configure " + device_ + ": there is no such network interface");
   }
-  index_ = own->index;
-  device_ = own->name;
-  const Result<std::string> with = find_collision(socket_, config.network, own->index);
-  if (!with) return with.error();
-  if (!with->empty()) {
-    return make_error(Errc::in_use, "the EPS network " + to_string(config.network) + " overlaps " + *with +
-                                        " of this computer; start eps-server with another --network, or take this "
-                                        "computer out of the other one");
+  Interface own = *found;
+  index_ = own.index;
+  device_ = own.name;
+  if (Result<void> r = configure_link(config, own); !r) return r;
+  if (Result<void> r = clean_address(*kernel, config, own); !r) return r;
+  set_ = config;
+  if ((own.flags & IFF_UP) == 0) {
+    if (Result<void> r = set_up(own.index, true); !r) return r;
   }
-  if (Result<void> r = configure_link(config, *own); !r) return r;
-  if (Result<void> r = configure_address(config, own->index); !r) return r;
-  if ((own->flags & IFF_UP) == 0) {
-    if (Result<void> r = set_up(own->index, true); !r) return r;
-  }
-  return ensure_route(config, own->index);
+  return {};
 }
 
 // All but the addresses. The interface may be down after it, and `own` says so.
 Result<void> NetlinkLink::configure_link(const ports::LinkConfig& config, Interface& own) {
+  const bool first = !set_;
   const bool new_mac = own.mac != config.mac;
-  const bool set_mode = own.addr_gen_mode > kEui64 && config.mtu >= kMinIp6Mtu;
+  const bool new_mtu = own.mtu != config.mtu && (first || set_->mtu != config.mtu);
+  const bool set_mode = (first || new_mtu) && own.addr_gen_mode > kEui64 && config.mtu >= kMinIp6Mtu;
   // The link-local IPv6 address is derived when the interface comes up.
   if ((new_mac || set_mode) && (own.flags & IFF_UP) != 0) {
     if (Result<void> r = set_up(own.index, false); !r) return r;
     own.flags &= ~unsigned{IFF_UP};
   }
-  if (new_mac || own.mtu != config.mtu || own.tx_queue_length != kTxQueueLength) {
+  const bool new_queue = first && own.tx_queue_length != kTxQueueLength;
+  if (new_mac || new_mtu || new_queue || own.group != kEpsGroup) {
     NetlinkMessage request(RTM_NEWLINK, 0);
     request.family<ifinfomsg>().ifi_index = own.index;
     if (new_mac) request.put(IFLA_ADDRESS, config.mac.bytes.data(), config.mac.bytes.size());
-    if (own.mtu != config.mtu) request.put_u32(IFLA_MTU, config.mtu);
-    request.put_u32(IFLA_TXQLEN, kTxQueueLength);
+    if (new_mtu) request.put_u32(IFLA_MTU, config.mtu);
+    if (new_queue) request.put_u32(IFLA_TXQLEN, kTxQueueLength);
+    if (own.group != kEpsGroup) request.put_u32(IFLA_GROUP, kEpsGroup);
     Result<void> r = socket_.request(request, "set MAC address " + to_string(config.mac) + " and MTU " +
                                                   std::to_string(config.mtu) + " of " + device_);
     if (!r) return r;
@@ -96,26 +135,44 @@ Result<void> NetlinkLink::set_up(int index, bool up) {
   return socket_.request(request, std::string("set ") + device_ + (up ? " up" : " down"));
 }
 
-Result<void> NetlinkLink::configure_address(const ports::LinkConfig& config, int own) {
-  Result<std::vector<InterfaceAddress>> present = list_addresses(socket_, AF_INET);
-  if (!present) return present.error();
-  const IpAddress wanted = IpAddress::from_v4(config.address);
-  bool found = false;
-  bool removed = false;
-  for (const InterfaceAddress& address : *present) {
-    if (address.index != own) continue;
-    if (address.address == wanted && address.prefix == config.network.prefix) {
-      found = true;
-    } else {
-      Result<void> r = change_address(RTM_DELADDR, 0, address.address.v4(), address.prefix, own);
-      // The kernel removes secondary addresses with their primary.
-      if (!r && r.error().sys != EADDRNOTAVAIL) return r;
-      removed = true;
+Result<void> NetlinkLink::set_flag_off(int index, unsigned flag, const std::string& tried) {
+  NetlinkMessage request(RTM_NEWLINK, 0);
+  ifinfomsg& info = request.family<ifinfomsg>();
+  info.ifi_index = index;
+  info.ifi_change = flag;
+  return socket_.request(request, tried);
+}
+
+Result<void> NetlinkLink::set_group(int index, std::uint32_t group) {
+  NetlinkMessage request(RTM_NEWLINK, 0);
+  request.family<ifinfomsg>().ifi_index = index;
+  request.put_u32(IFLA_GROUP, group);
+  return socket_.request(request, "set the group of an interface");
+}
+
+// Takes away the address that was set before, or that an earlier life left on an interface that outlived it, and sets
+// the new one. Addresses that others added stay.
+Result<void> NetlinkLink::clean_address(const KernelView& kernel, const ports::LinkConfig& config,
+                                        const Interface& own) {
+  bool found = false, elsewhere = false, removed = false;
+  for (const InterfaceAddress& address : kernel.addresses) {
+    if (!address.address.is_v4()) continue;
+    const Ip4 ip = address.address.v4();
+    if (ip == config.address && address.prefix == config.network.prefix) {
+      found |= address.index == own.index;
+      elsewhere |= own.master != 0 && address.index == own.master;
+      continue;
     }
+    const bool stale = set_ ? ip == set_->address && address.prefix == set_->network.prefix
+                            : network_of(ip, address.prefix) == config.network;
+    if (address.index != own.index || !stale) continue;
+    Result<void> r = change_address(RTM_DELADDR, 0, ip, address.prefix, own.index);
+    if (!r && r.error().sys != EADDRNOTAVAIL) return r;
+    removed = true;
   }
   // After a removal even one that was found may have gone with its primary; setting it again changes nothing.
-  if (found && !removed) return {};
-  return change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, config.address, config.network.prefix, own);
+  if (withheld_ || (elsewhere && !found) || (found && !removed)) return {};
+  return change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, config.address, config.network.prefix, own.index);
 }
 
 Result<void> NetlinkLink::change_address(std::uint16_t type, std::uint16_t flags, Ip4 address, std::uint8_t prefix,
@@ -134,49 +191,290 @@ Result<void> NetlinkLink::change_address(std::uint16_t type, std::uint16_t flags
                                                       : "remove the address " + text + " from " + device_);
 }
 
-// The kernel makes the route with the address; somebody may have removed it since.
-Result<void> NetlinkLink::ensure_route(const ports::LinkConfig& config, int own) {
-  Result<std::vector<Route>> routes = list_routes(socket_);
-  if (!routes) return routes.error();
-  for (const Route& route : *routes) {
-    if (route.index == own && route.to == config.network && route.direct && route.table == RT_TABLE_MAIN &&
-        route.source == IpAddress::from_v4(config.address)) {
-      return {};
-    }
-  }
-  NetlinkMessage add(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-  rtmsg& info = add.family<rtmsg>();
+// The network's route looks as the kernel makes it with the address; a member's says whose it is.
+Result<void> NetlinkLink::change_route(std::uint16_t type, const Ip4Network& to, int own) {
+  NetlinkMessage request(type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0);
+  rtmsg& info = request.family<rtmsg>();
   info.rtm_family = AF_INET;
-  info.rtm_dst_len = config.network.prefix;
+  info.rtm_dst_len = to.prefix;
   info.rtm_table = RT_TABLE_MAIN;
-  info.rtm_protocol = RTPROT_KERNEL;
+  info.rtm_protocol = to.prefix == 32 ? kEpsProtocol : std::uint8_t{RTPROT_KERNEL};
   info.rtm_scope = RT_SCOPE_LINK;
   info.rtm_type = RTN_UNICAST;
-  add.put_u32(RTA_DST, htonl(config.network.base.value));
-  add.put_u32(RTA_OIF, static_cast<std::uint32_t>(own));
-  add.put_u32(RTA_PREFSRC, htonl(config.address.value));
-  return socket_.request(add, "add the route to " + to_string(config.network) + " through " + device_);
+  request.put_u32(RTA_DST, htonl(to.base.value));
+  request.put_u32(RTA_OIF, static_cast<std::uint32_t>(own));
+  request.put_u32(RTA_PREFSRC, htonl(set_->address.value));
+  const std::string text = "the route to " + to_string(to) + " through " + device_;
+  Result<void> done = socket_.request(request, (type == RTM_NEWROUTE ? "add " : "remove ") + text);
+  if (!done && type == RTM_DELROUTE && done.error().sys == ESRCH) return {};
+  return done;
 }
 
-std::vector<IpAddress> NetlinkLink::local_addresses() {
-  std::vector<IpAddress> out;
-  const Result<std::vector<Interface>> all = list_interfaces(socket_);
-  const Result<std::vector<InterfaceAddress>> present = list_addresses(socket_, AF_UNSPEC);
-  const Result<std::vector<Route>> routes = list_routes(socket_);
-  if (!all || !present || !routes)
-    return out;  // asked again at the next change; without candidates peers meet through the server
-  constexpr std::uint32_t kUnusable = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
-  constexpr unsigned kLive = IFF_UP | IFF_RUNNING;  // running: the cable is in
-  for (const InterfaceAddress& address : *present) {
-    const auto on =
-        std::find_if(all->begin(), all->end(), [&](const Interface& i) { return i.index == address.index; });
-    if (on == all->end() || is_own(*on) || is_container_bridge(*on, *all, *routes)) continue;
-    if ((on->flags & kLive) != kLive || (on->flags & IFF_LOOPBACK) != 0 || (address.flags & kUnusable) != 0) continue;
-    const IpAddress& ip = address.address;
-    if (ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()) continue;
-    out.push_back(ip);
+void NetlinkLink::forget_neighbour(Ip4 address) {
+  NetlinkMessage request(RTM_DELNEIGH, 0);
+  ndmsg& info = request.family<ndmsg>();
+  info.ndm_family = AF_INET;
+  info.ndm_ifindex = index_;
+  request.put_u32(NDA_DST, htonl(address.value));
+  (void)socket_.request(request, "forget a neighbour");  // it may not know one
+}
+
+void NetlinkLink::set_members(const std::map<Ip4, Mac>& members) {
+  if (index_ != 0) {
+    for (const auto& [ip, mac] : members_) {
+      const auto it = members.find(ip);
+      if (it == members.end() || it->second != mac) forget_neighbour(ip);
+    }
+  }
+  members_ = members;
+}
+
+// --- what should be, and what is -----------------------------------------------------------------------------------
+
+NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
+  Report report;
+  Result<KernelView> kernel = look_at_kernel(socket_);
+  if (!kernel) {
+    report.troubles.push_back(kernel.error().what);
+    report.again = now + std::chrono::seconds(1);  // without candidates peers meet through the server
+    return report;
+  }
+  const Interface* const own = find_own(*kernel);
+  if (set_) {
+    if ((own == nullptr) != missing_) {
+      missing_ = own == nullptr;
+      report.notes.push_back(missing_ ? device_ + " is no longer in this network namespace: it is left as it is."
+                                      : device_ + " is back in this network namespace.");
+    }
+    if (own != nullptr) {
+      device_ = own->name;
+      repair(*kernel, *own, report, now);
+    }
+  }
+  const std::set<int> inside = inside_interfaces(*kernel, kEpsGroup, own == nullptr ? 0 : own->index);
+  group_stacked(*kernel, inside);
+  const Result<void> rules = routes_.reconcile(kernel->interfaces, inside);
+  if (!rules && rules.error().what != rules_error_) {
+    report.notes.push_back(rules.error().what + ": a route through " + device_ + " may cut the conduits off.");
+  }
+  rules_error_ = rules ? "" : rules.error().what;
+  if (!rules) report.troubles.push_back(rules_error_ + ": a route through " + device_ + " may cut the conduits off.");
+
+  tell_filter(*kernel, inside, report);
+  report.underlay.addresses = underlay_addresses(*kernel, inside);
+  for (const InterfaceAddress& address : kernel->addresses) {
+    if (address.address.is_link_local() || address.address.is_loopback()) continue;
+    if (inside.contains(address.index)) {
+      report.underlay.inside.push_back(prefix_of(address));
+    } else if (const Interface* const on = kernel->interface(address.index); on != nullptr && is_tunnel(*on)) {
+      report.underlay.tunnels.push_back(prefix_of(address));
+    }
+  }
+  for (const int index : inside) report.inside.push_back(static_cast<std::uint32_t>(index));
+  for (const int index : uplinks(*kernel, inside)) report.uplinks.push_back(static_cast<std::uint32_t>(index));
+
+  if (missing_) report.troubles.push_back(device_ + " is not in this network namespace; it is left as it is.");
+  if (!collision_.empty()) {
+    report.troubles.push_back("The EPS network " + to_string(set_->network) + " overlaps " + collision_ +
+                              " of this computer: only the members themselves are reached through " + device_ +
+                              ", and the gateway and the name servers of the other network go before them.");
+  }
+  if (withheld_) {
+    report.troubles.push_back("The EPS address " + to_string(set_->address) +
+                              " is also a gateway's of this computer: it is not used until the computer leaves that "
+                              "network.");
+  }
+  if (repair_count_ > 0 && now - last_repair_at_ < kToldFor) {
+    report.troubles.push_back("Another program changed " + device_ + " " +
+                              (repair_count_ == 1 ? "once" : std::to_string(repair_count_) + " times") +
+                              "; it was set right. Last: " + last_repair_ + ".");
+  }
+  return report;
+}
+
+// The kernel asks for the way back to a sender without our mark. Where the answer is an EPS interface, a strict filter
+// (RFC 3704) drops what the sender's computer sends us directly.
+void NetlinkLink::tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report) {
+  const bool wide =
+      std::ranges::any_of(kernel.routes, [&](const Route& r) { return r.to.prefix <= 1 && inside.contains(r.index); });
+  const auto strictness = [](const std::string& interface) {
+    int value = 0;
+    std::ifstream("/proc/sys/net/ipv4/conf/" + interface + "/rp_filter") >> value;
+    return value;
+  };
+  std::string filtered;
+  for (const int index : wide ? uplinks(kernel, inside) : std::vector<int>()) {
+    const Interface* const uplink = kernel.interface(index);
+    if (uplink != nullptr && std::max(strictness("all"), strictness(uplink->name)) == 1) filtered = uplink->name;
+  }
+  const std::string sentence =
+      "A default route leads through " + device_ + ", and the strict reverse path filter of " + filtered +
+      " drops what peers and server send to this computer: sysctl -w net.ipv4.conf." + filtered + ".rp_filter=2";
+  if (!filtered.empty() && filtered != filtered_) report.notes.push_back(sentence);
+  if (!filtered.empty()) report.troubles.push_back(sentence);
+  filtered_ = filtered;
+}
+
+bool NetlinkLink::may_repair(const std::string& what, Report& report, Instant now) {
+  while (!repairs_.empty() && now - repairs_.front() > kRepairWindow) repairs_.pop_front();
+  if (repairs_.size() >= kMaxRepairs) {
+    report.again = repairs_.front() + kRepairWindow + std::chrono::milliseconds(1);
+    return false;
+  }
+  repairs_.push_back(now);
+  ++repair_count_;
+  last_repair_ = what;
+  last_repair_at_ = now;
+  const auto [it, first] = told_.emplace(what, now);
+  if (first || now - it->second >= kTellAgainAfter) {
+    it->second = now;
+    report.notes.push_back("Another program changed " + device_ + ": " + what + "; set right.");
+  }
+  return true;
+}
+
+void NetlinkLink::done(const Result<void>& result, Report& report) {
+  if (!result) report.notes.push_back(result.error().what);
+}
+
+void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
+  repair_link(own, report, now);
+  const std::string collision = find_collision(kernel, set_->network, own.index, own.master);
+  if (collision != collision_) {
+    report.notes.push_back(collision.empty()
+                               ? "Nothing else has addresses of the EPS network " + to_string(set_->network) +
+                                     " any more: all of it is reached through " + device_ + "."
+                               : "The EPS network " + to_string(set_->network) + " overlaps " + collision +
+                                     " of this computer: its route yields, and only the members themselves are reached "
+                                     "through " +
+                                     device_ + ". Start eps-server with another --network to be rid of it.");
+  }
+  collision_ = collision;
+  repair_address(kernel, own, report, now);
+  repair_routes(kernel, own, report, now);
+}
+
+void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now) {
+  if (own.group != kEpsGroup) done(set_group(own.index, kEpsGroup), report);
+  if (own.mac != set_->mac && may_repair("its MAC address was " + to_string(own.mac), report, now)) {
+    NetlinkMessage request(RTM_NEWLINK, 0);
+    request.family<ifinfomsg>().ifi_index = own.index;
+    request.put(IFLA_ADDRESS, set_->mac.bytes.data(), set_->mac.bytes.size());
+    done(socket_.request(request, "set the MAC address of " + device_), report);
+  }
+  if ((own.flags & IFF_NOARP) != 0 && may_repair("ARP was off", report, now)) {
+    done(set_flag_off(own.index, IFF_NOARP, "switch ARP on at " + device_), report);
+  }
+  if ((own.flags & IFF_UP) == 0 && may_repair("it was down", report, now)) done(set_up(own.index, true), report);
+}
+
+// What must stay reachable in a network that has the same addresses.
+std::set<Ip4> NetlinkLink::reserved(const KernelView& kernel, int own) const {
+  std::set<Ip4> out = nameservers();
+  for (const Route& route : kernel.routes) {
+    if (route.index != own && route.gateway && route.gateway->is_v4()) out.insert(route.gateway->v4());
+  }
+  for (const InterfaceAddress& address : kernel.addresses) {
+    if (address.index != own && address.address.is_v4()) out.insert(address.address.v4());
   }
   return out;
+}
+
+void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
+  bool found = false, elsewhere = false;
+  for (const InterfaceAddress& address : kernel.addresses) {
+    if (address.address != IpAddress::from_v4(set_->address)) continue;
+    if (address.index == own.index) {
+      found |= address.prefix == set_->network.prefix;
+    } else {
+      elsewhere |= own.master != 0 && address.index == own.master;  // moved to a bridge, as guides to bridging say
+    }
+  }
+  const bool is_gateway = std::ranges::any_of(kernel.routes, [&](const Route& r) {
+    return r.index != own.index && r.gateway == IpAddress::from_v4(set_->address);
+  });
+  if (is_gateway != withheld_) {
+    withheld_ = is_gateway;
+    report.notes.push_back(withheld_ ? "The EPS address " + to_string(set_->address) +
+                                           " is also the gateway's of a network that this computer is in: it is given "
+                                           "up until the computer has left it."
+                                     : "The EPS address " + to_string(set_->address) + " is used again.");
+    if (withheld_ && found) {
+      return done(change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, own.index), report);
+    }
+    if (!withheld_ && !found && !elsewhere) {
+      return done(
+          change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, own.index),
+          report);
+    }
+  }
+  if (withheld_ || found || elsewhere) return;
+  const std::string text = to_string(set_->address) + "/" + std::to_string(set_->network.prefix);
+  if (may_repair("the address " + text + " was gone", report, now)) {
+    done(change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, own.index),
+         report);
+  }
+}
+
+void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
+  // The kernel makes the network's route with the address: what it says now of the address is newer than `kernel`.
+  const Result<std::vector<InterfaceAddress>> addresses = list_addresses(socket_, AF_INET);
+  const Result<std::vector<Route>> routes = list_routes(socket_);
+  if (!addresses || !routes) return;
+  const bool has_address = std::ranges::any_of(*addresses, [&](const InterfaceAddress& a) {
+    return a.index == own.index && a.address == IpAddress::from_v4(set_->address);
+  });
+  bool network_route = false;
+  std::set<Ip4> hosts, wanted;
+  for (const Route& route : *routes) {
+    if (route.index != own.index || route.table != RT_TABLE_MAIN) continue;
+    if (route.to == set_->network && route.direct && route.source == IpAddress::from_v4(set_->address)) {
+      network_route = true;
+    }
+    if (route.to.prefix == 32 && route.protocol == kEpsProtocol) hosts.insert(route.to.base);
+  }
+  if (!collision_.empty() && has_address) {
+    const std::set<Ip4> others = reserved(kernel, own.index);
+    for (const auto& [ip, mac] : members_) {
+      if (ip != set_->address && !others.contains(ip)) wanted.insert(ip);
+    }
+  }
+  for (const Ip4 ip : wanted) {
+    if (!hosts.contains(ip)) done(change_route(RTM_NEWROUTE, host(ip), own.index), report);
+  }
+  for (const Ip4 ip : hosts) {
+    if (!wanted.contains(ip)) done(change_route(RTM_DELROUTE, host(ip), own.index), report);
+  }
+  if (!has_address) return;
+  if (!collision_.empty()) {
+    if (network_route) done(change_route(RTM_DELROUTE, set_->network, own.index), report);
+  } else if (!network_route) {
+    // Not somebody else's doing where the kernel or we took it away with something else.
+    const bool was_there = repair_count_ == 0 || last_repair_at_ != now;
+    if (hosts.empty() && was_there &&
+        !may_repair("the route to " + to_string(set_->network) + " was gone", report, now)) {
+      return;
+    }
+    done(change_route(RTM_NEWROUTE, set_->network, own.index), report);
+  }
+}
+
+// So that the rules know what is stacked upon an EPS interface. What the user put into a group stays there.
+void NetlinkLink::group_stacked(const KernelView& kernel, const std::set<int>& inside) {
+  for (const Interface& i : kernel.interfaces) {
+    if (i.index == index_ || i.kind == "tun") continue;
+    const bool is_inside = inside.contains(i.index);
+    if (is_inside && i.group == 0) (void)set_group(i.index, kEpsGroup);
+    if (!is_inside && i.group == kEpsGroup) (void)set_group(i.index, 0);
+  }
+}
+
+void NetlinkLink::restore() {
+  const Result<std::vector<Interface>> all = list_interfaces(socket_);
+  const bool another = all && std::ranges::any_of(*all, [&](const Interface& i) {
+                         return !is_own(i) && i.kind == "tun" && i.group == kEpsGroup;
+                       });
+  if (!another) routes_.remove();
 }
 
 }  // namespace eps::os

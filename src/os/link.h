@@ -1,13 +1,24 @@
 #pragma once
 
-// The machine's network configuration through rtnetlink: ours is set, the other interfaces' is only read.
+// The machine's network configuration through rtnetlink: ours is set and kept as it was set, the other interfaces' is
+// only read.
+//
+//   ours      MAC address, link up, ARP on, group, the EPS address, the route to the network (to each member where
+//             another interface has addresses of the network), the rules of os/underlay_routes.h
+//   set once  MTU (again when the network's changes), queue length, how the link-local IPv6 address is made
+//   not ours  everything else: further addresses and routes, which bridge it is a port of
 
+#include <deque>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "os/interfaces.h"
 #include "os/netlink.h"
+#include "os/underlay_routes.h"
 #include "ports/link.h"
 
 namespace eps::os {
@@ -22,24 +33,73 @@ class NetlinkLink final : public ports::LinkPort {
   static Result<std::unique_ptr<NetlinkLink>> open(std::string device);
 
   Result<void> configure(const ports::LinkConfig& config) override;
-  std::vector<IpAddress> local_addresses() override;
+  // Who gets a route of its own while the network collides with another; and whose MAC address the kernel must not
+  // remember, when it is another one now.
+  void set_members(const std::map<Ip4, Mac>& members);
+
+  struct Report {
+    ports::Underlay underlay;
+    std::vector<std::uint32_t> inside;   // indices of the interfaces that EPS runs in
+    std::vector<std::uint32_t> uplinks;  // and of those with a default route
+    std::vector<std::string> notes;      // sentences for the log: what was repaired, what began and ended
+    std::vector<std::string> troubles;   // sentences for the status: what is not as it should be now
+    Instant again = kNever;              // when to call again, although nothing may have changed
+  };
+  // Compares what should be with what is, and repairs what is ours. After every change of the machine's network.
+  Report reconcile(Instant now);
+  // Whether members have routes of their own now.
+  bool collides() const { return !collision_.empty(); }
+  // Removes what would outlive the interface, unless another client needs it.
+  void restore();
 
  private:
+  static constexpr std::size_t kMaxRepairs = 20;  // of kRepairWindow: then somebody else wants it otherwise
+  static constexpr Duration kRepairWindow = std::chrono::seconds(10);
+  static constexpr Duration kToldFor = std::chrono::hours(1);  // a repair is shown in the status
+
   NetlinkLink(std::string device, NetlinkSocket socket);
   Result<void> configure_link(const ports::LinkConfig& config, Interface& own);
   Result<void> set_up(int index, bool up);
-  Result<void> configure_address(const ports::LinkConfig& config, int own);
+  Result<void> set_flag_off(int index, unsigned flag, const std::string& tried);
+  Result<void> set_group(int index, std::uint32_t group);
+  Result<void> clean_address(const KernelView& kernel, const ports::LinkConfig& config, const Interface& own);
   Result<void> change_address(std::uint16_t type, std::uint16_t flags, Ip4 address, std::uint8_t prefix, int own);
-  Result<void> ensure_route(const ports::LinkConfig& config, int own);
+  Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);
+  void forget_neighbour(Ip4 address);
+
+  void repair(const KernelView& kernel, const Interface& own, Report& report, Instant now);
+  void repair_link(const Interface& own, Report& report, Instant now);
+  void repair_address(const KernelView& kernel, const Interface& own, Report& report, Instant now);
+  void repair_routes(const KernelView& kernel, const Interface& own, Report& report, Instant now);
+  void group_stacked(const KernelView& kernel, const std::set<int>& inside);
+  void tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report);
+  std::set<Ip4> reserved(const KernelView& kernel, int own) const;
+  // Whether one more repair may be made now; it is then told as `what`.
+  bool may_repair(const std::string& what, Report& report, Instant now);
+  void done(const Result<void>& result, Report& report);
 
   // By its number once it was found: it may get another name while we run.
   bool is_own(const Interface& interface) const {
     return index_ != 0 ? interface.index == index_ : interface.name == device_;
   }
+  const Interface* find_own(const KernelView& kernel) const;
 
   std::string device_;
   int index_ = 0;
   NetlinkSocket socket_;
+  UnderlayRoutes routes_;
+  std::optional<ports::LinkConfig> set_;  // what was set last
+  std::map<Ip4, Mac> members_;
+  std::string collision_;  // what has addresses of the network besides; "": nothing
+  bool withheld_ = false;  // the EPS address, because the gateway of another network has the same
+  bool missing_ = false;   // the interface is not in this network namespace
+  std::string rules_error_;
+  std::string filtered_;  // the uplink whose strict reverse path filter drops the underlay; "": none
+  std::deque<Instant> repairs_;
+  std::size_t repair_count_ = 0;
+  std::string last_repair_;
+  Instant last_repair_at_{};
+  std::map<std::string, Instant> told_;
 };
 
 }  // namespace eps::os

@@ -13,9 +13,12 @@ namespace eps::os {
 namespace {
 
 using ports::LinkConfig;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
-using ::testing::UnorderedElementsAre;
 
 LinkConfig config(const char* address, const char* network, const char* mac = "02:11:22:33:44:55") {
   return {*parse_mac(mac), *parse_ip4(address), *parse_ip4_network(network), 1400};
@@ -54,14 +57,27 @@ class LinkTest : public NetnsTest {
     FAIL() << name << (there ? " is not connected" : " is still connected");
   }
 
-  void expect_collision(const LinkConfig& wanted, const std::string& with) {
-    const Result<void> result = link_->configure(wanted);
-    ASSERT_FALSE(result) << with;
-    EXPECT_EQ(result.error().code, Errc::in_use);
-    EXPECT_THAT(result.error().what, HasSubstr(with));
-    EXPECT_THAT(result.error().what, HasSubstr("--network"));
-    EXPECT_THAT(output_of("ip -4 addr show eps0"), Not(HasSubstr("inet"))) << "nothing may be changed";
+  NetlinkLink::Report set_up(const LinkConfig& wanted) {
+    must(link_->configure(wanted));
+    return reconcile();
   }
+  NetlinkLink::Report reconcile() { return link_->reconcile(now_ += std::chrono::milliseconds(100)); }
+
+  void expect_collision(const LinkConfig& wanted, const std::string& with) {
+    link_ = must(NetlinkLink::open("eps0"));
+    const auto report = set_up(wanted);
+    ASSERT_THAT(report.notes, Contains(AllOf(HasSubstr(with), HasSubstr("--network"))));
+    ASSERT_THAT(report.troubles, Contains(HasSubstr(with)));
+    EXPECT_THAT(output_of("ip -4 route show dev eps0"), Not(HasSubstr(to_string(wanted.network)))) << "it yields";
+  }
+
+  std::vector<std::string> addresses() {
+    std::vector<std::string> out;
+    for (const IpAddress& ip : reconcile().underlay.addresses) out.push_back(to_string(ip));
+    return out;
+  }
+
+  Instant now_{std::chrono::hours(1)};
 
   std::unique_ptr<NetlinkLink> link_;
 };
@@ -132,27 +148,157 @@ TEST_F(LinkTest, AnotherConfigurationReplacesTheFirst) {
   EXPECT_THAT(output_of("ip -4 route"), HasSubstr("10.8.0.0/16 dev eps0"));
 }
 
-TEST_F(LinkTest, PutsARemovedRouteBack) {
-  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
-  must(link_->configure(wanted));
-  ASSERT_TRUE(shell("ip route del 192.168.43.0/24"));
-  must(link_->configure(wanted));
-  EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0 proto kernel scope link src 192.168.43.7"));
+TEST_F(LinkTest, AnAddressThatAnEarlierLifeLeftIsReplaced) {
+  ASSERT_TRUE(shell("ip addr add 192.168.43.99/24 dev eps0 && ip addr add 10.1.1.1/24 dev eps0"));
+  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  const std::string addresses = output_of("ip -4 addr show eps0");
+  EXPECT_THAT(addresses, Not(HasSubstr("192.168.43.99")));
+  EXPECT_THAT(addresses, HasSubstr("192.168.43.7/24"));
+  EXPECT_THAT(addresses, HasSubstr("10.1.1.1/24")) << "the user's";
 }
 
-TEST_F(LinkTest, RefusesANetworkThatAnotherInterfaceHas) {
+TEST_F(LinkTest, WhatTheUserSetStays) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  set_up(wanted);
+  ASSERT_TRUE(
+      shell("ip link set eps0 mtu 1280 txqueuelen 2000 && ip addr add 10.99.0.1/24 dev eps0 && "
+            "ip addr add 192.168.43.250/24 dev eps0 && ip route add 10.98.0.0/16 via 192.168.43.9"));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+    const std::string link = output_of("ip addr show eps0");
+    for (const char* kept : {"mtu 1280", "qlen 2000", "10.99.0.1/24", "192.168.43.250/24", "192.168.43.7/24"}) {
+      EXPECT_THAT(link, HasSubstr(kept));
+    }
+    EXPECT_THAT(output_of("ip -4 route"), HasSubstr("10.98.0.0/16 via 192.168.43.9"));
+  }
+  LinkConfig larger = wanted;
+  larger.mtu = 1500;
+  set_up(larger);
+  EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("mtu 1500")) << "the network's own MTU has changed";
+}
+
+TEST_F(LinkTest, SetsRightWhatOthersChange) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  const auto as_it_was = [&] {
+    EXPECT_THAT(output_of("ip addr show eps0"), AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("02:11:22:33:44:55")));
+    EXPECT_THAT(output_of("ip link show eps0"), AllOf(HasSubstr("UP"), Not(HasSubstr("NOARP"))));
+    EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0"));
+  };
+  for (const auto& [change, said] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"ip addr flush dev eps0", "192.168.43.7/24"},
+           {"ip addr del 192.168.43.7/24 dev eps0", ""},
+           {"ip route del 192.168.43.0/24", "route"},
+           {"ip link set eps0 down", "down"},
+           {"ip link set eps0 address 02:00:00:00:00:01", "02:00:00:00:00:01"},
+           {"ip link set eps0 arp off", "ARP"}}) {
+    ASSERT_TRUE(shell(change)) << change;
+    const auto report = reconcile();
+    if (*said == 0) {
+      EXPECT_THAT(report.notes, IsEmpty()) << "the same again is not told again within a minute";
+    } else {
+      EXPECT_THAT(report.notes, ElementsAre(HasSubstr(said))) << change;
+    }
+    EXPECT_THAT(report.troubles, ElementsAre(HasSubstr("Another program changed eps0")));
+    as_it_was();
+    EXPECT_THAT(reconcile().notes, IsEmpty());
+  }
+}
+
+TEST_F(LinkTest, GivesInForAWhileToAProgramThatWantsItOtherwise) {
+  set_up(config("192.168.43.7", "192.168.43.0/24"));
+  Instant again = kNever;
+  int repaired = 0;
+  for (int i = 0; i < 40 && again == kNever; ++i, ++repaired) {
+    ASSERT_TRUE(shell("ip addr flush dev eps0"));
+    again = reconcile().again;
+  }
+  EXPECT_LT(repaired, 40);
+  EXPECT_GT(again, now_);
+  link_->reconcile(now_ = again);
+  EXPECT_THAT(output_of("ip -4 addr show eps0"), HasSubstr("192.168.43.7/24"));
+}
+
+TEST_F(LinkTest, MovedToABridgeOrAnotherNamespaceItIsLeftAlone) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  set_up(wanted);
+  ASSERT_TRUE(
+      shell("ip link add br0 type bridge && ip link set br0 up && ip link set eps0 master br0 && "
+            "ip addr flush dev eps0 && ip addr add 192.168.43.7/24 dev br0"));
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  EXPECT_THAT(output_of("ip -4 addr show eps0"), Not(HasSubstr("inet")));
+  ASSERT_TRUE(
+      shell("ip link del br0 && ip netns add link-test-$$ && ip link set eps0 netns link-test-$$ && "
+            "ip netns del link-test-$$"));
+  EXPECT_THAT(reconcile().notes, ElementsAre(HasSubstr("no longer in this network namespace")));
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+}
+
+TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  link_->set_members(
+      {{*parse_ip4("192.168.43.1"), {}}, {*parse_ip4("192.168.43.7"), {}}, {*parse_ip4("192.168.43.9"), {}}});
+  set_up(wanted);
+  add("eth0", "192.168.43.50/24");  // a hotspot
+  ASSERT_TRUE(shell("ip route add default via 192.168.43.1 dev eth0"));
+  EXPECT_THAT(reconcile().notes, ElementsAre(HasSubstr("overlaps 192.168.43.50/24 on eth0")));
+  EXPECT_THAT(output_of("ip route get 192.168.43.1"), HasSubstr("dev eth0")) << "the gateway goes before a member";
+  EXPECT_THAT(output_of("ip route get 192.168.43.60"), HasSubstr("dev eth0"));
+  EXPECT_THAT(output_of("ip route get 192.168.43.9"), AllOf(HasSubstr("dev eps0"), HasSubstr("src 192.168.43.7")));
+  EXPECT_THAT(reconcile().notes, IsEmpty());
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty()) << "a reconnect changes nothing";
+  link_->set_members({{*parse_ip4("192.168.43.10"), {}}});
+  reconcile();
+  EXPECT_THAT(output_of("ip route get 192.168.43.9"), HasSubstr("dev eth0"));
+  EXPECT_THAT(output_of("ip route get 192.168.43.10"), HasSubstr("dev eps0"));
+  ASSERT_TRUE(shell("ip addr flush dev eth0"));
+  const auto report = reconcile();
+  EXPECT_THAT(report.notes, ElementsAre(HasSubstr("Nothing else has addresses")));
+  EXPECT_THAT(report.troubles, IsEmpty());
+  EXPECT_THAT(output_of("ip -4 route"), AllOf(HasSubstr("192.168.43.0/24 dev eps0"), Not(HasSubstr("192.168.43.10 "))));
+}
+
+TEST_F(LinkTest, AnAddressThatIsAlsoAGatewaysIsGivenUp) {
+  const LinkConfig wanted = config("192.168.43.1", "192.168.43.0/24");
+  set_up(wanted);
+  ASSERT_TRUE(
+      shell("ip link add eth0 type veth peer name eth0-p && ip link set eth0 up && ip link set eth0-p up && "
+            "ip addr add 192.168.43.50/24 dev eth0 && ip addr del 192.168.43.1/24 dev eps0 && "
+            "ip route add default via 192.168.43.1 dev eth0"));
+  EXPECT_THAT(reconcile().notes, Contains(HasSubstr("also the gateway's")));
+  set_up(wanted);
+  EXPECT_THAT(output_of("ip route get 192.168.43.1"), HasSubstr("dev eth0"));
+  ASSERT_TRUE(shell("ip link del eth0"));
+  EXPECT_THAT(reconcile().notes, Contains(HasSubstr("used again")));
+  EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0"));
+}
+
+TEST_F(LinkTest, ForgetsTheMacAddressOfAMemberThatHasAnother) {
+  set_up(config("192.168.43.7", "192.168.43.0/24"));
+  const Ip4 nine = *parse_ip4("192.168.43.9"), ten = *parse_ip4("192.168.43.10");
+  link_->set_members({{nine, *parse_mac("02:00:00:00:00:09")}, {ten, *parse_mac("02:00:00:00:00:10")}});
+  ASSERT_TRUE(
+      shell("ip neigh add 192.168.43.9 lladdr 02:00:00:00:00:09 dev eps0 nud reachable && "
+            "ip neigh add 192.168.43.10 lladdr 02:00:00:00:00:10 dev eps0 nud reachable"));
+  link_->set_members({{nine, *parse_mac("02:00:00:00:00:99")}, {ten, *parse_mac("02:00:00:00:00:10")}});
+  EXPECT_THAT(output_of("ip neigh show dev eps0"),
+              AllOf(Not(HasSubstr("192.168.43.9 lladdr")), HasSubstr("192.168.43.10 lladdr")));
+}
+
+TEST_F(LinkTest, YieldsToANetworkThatAnotherInterfaceHas) {
   add("eth0", "192.168.43.7/24");
   ASSERT_TRUE(shell("ip route add 10.20.0.0/16 via 192.168.43.1"));
   expect_collision(config("192.168.43.9", "192.168.43.0/24"), "192.168.43.7/24 on eth0");
   expect_collision(config("192.168.0.9", "192.168.0.0/16"), "192.168.43.7/24 on eth0");
   expect_collision(config("192.168.43.130", "192.168.43.128/25"), "192.168.43.7/24 on eth0");
   expect_collision(config("10.20.30.40", "10.20.30.0/24"), "10.20.0.0/16 on eth0");
-  must(link_->configure(config("192.168.44.9", "192.168.44.0/24")));
+  link_ = must(NetlinkLink::open("eps0"));
+  EXPECT_THAT(set_up(config("192.168.44.9", "192.168.44.0/24")).troubles, IsEmpty());
 }
 
 TEST_F(LinkTest, ASecondMemberOnOneComputerIsNoCollision) {
   add("eps1", "192.168.43.8/24", "tun");
-  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  EXPECT_THAT(set_up(config("192.168.43.7", "192.168.43.0/24")).troubles, IsEmpty());
 }
 
 TEST_F(LinkTest, AnotherTapWithHalfOfTheNetworkIsOne) {
@@ -174,7 +320,7 @@ TEST_F(LinkTest, ADefaultRouteIsNoCollision) {
   ASSERT_TRUE(shell("ip route add default via 192.168.1.1"));
   ASSERT_TRUE(shell("ip route add 0.0.0.0/1 via 192.168.1.1 && ip route add 128.0.0.0/1 via 192.168.1.1"));
   ASSERT_TRUE(shell("ip route add unreachable 192.168.0.0/16"));
-  must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
+  EXPECT_THAT(set_up(config("192.168.43.7", "192.168.43.0/24")).troubles, IsEmpty());
 }
 
 TEST_F(LinkTest, LocalAddressesAreThoseOthersCouldReach) {
@@ -198,8 +344,72 @@ TEST_F(LinkTest, LocalAddressesAreThoseOthersCouldReach) {
   pull_cable("eth2");
   must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
   ASSERT_TRUE(shell("ip addr add 192.168.43.99/32 dev lo"));
-  EXPECT_THAT(link_->local_addresses(), UnorderedElementsAre(*parse_ip("192.0.2.1"), *parse_ip("2001:db8::1"),
-                                                             *parse_ip("192.0.3.1"), *parse_ip("172.18.0.1")));
+  EXPECT_THAT(addresses(), ElementsAre("192.0.3.1", "192.0.2.1", "2001:db8::1", "172.18.0.1"))
+      << "the uplink first, what looks virtual last";
+}
+
+TEST_F(LinkTest, TunnelsAndWhatIsStackedUponEpsAreNoWay) {
+  add("eth0", "192.0.2.1/24");
+  const auto other_vpn = must(LinuxTap::open("wg0"));
+  ASSERT_TRUE(shell("ip link set wg0 up && ip addr add 10.8.0.1/24 dev wg0"));
+  expect_carrier("wg0", true);
+  ASSERT_TRUE(
+      shell("ip link add vx0 type vxlan id 1 local 192.0.2.1 remote 192.0.2.2 dstport 4789 && "
+            "ip addr add 10.42.0.1/24 dev vx0 && ip link set vx0 up"));
+  const auto tap = must(LinuxTap::open("eps0"));
+  set_up(config("192.168.43.7", "192.168.43.0/24"));
+  ASSERT_TRUE(
+      shell("ip link add link eps0 name mac0 type macvlan && ip addr add 10.50.0.1/24 dev mac0 && "
+            "ip link set mac0 up && ip link add vx1 type vxlan id 2 local 192.168.43.7 dstport 8472 && "
+            "ip addr add 10.51.0.1/24 dev vx1 && ip link set vx1 up"));
+  EXPECT_THAT(addresses(), ElementsAre("192.0.2.1"));
+  const auto report = reconcile();
+  const auto texts = [](const std::vector<IpPrefix>& all) {
+    std::vector<std::string> out;
+    for (const IpPrefix& p : all) out.push_back(to_string(p.base) + "/" + std::to_string(p.length));
+    return out;
+  };
+  EXPECT_THAT(texts(report.underlay.inside),
+              ::testing::UnorderedElementsAre("192.168.43.0/24", "10.50.0.0/24", "10.51.0.0/24"));
+  EXPECT_THAT(texts(report.underlay.tunnels), ::testing::UnorderedElementsAre("10.8.0.0/24", "10.42.0.0/24"));
+  EXPECT_EQ(report.inside.size(), 3U);
+  ASSERT_TRUE(shell("ip route add default via 10.8.0.2"));
+  EXPECT_THAT(addresses(), ElementsAre("10.8.0.1", "192.0.2.1")) << "a tunnel may be the only way out";
+}
+
+TEST_F(LinkTest, ABridgeOverEpsWithAPortToTheOutsideIsAWay) {
+  set_up(config("192.168.43.7", "192.168.43.0/24"));
+  add("br0", "192.0.2.1/24", "bridge");
+  ASSERT_TRUE(shell("ip link set eps0 master br0"));
+  EXPECT_THAT(addresses(), IsEmpty());
+  ASSERT_TRUE(
+      shell("ip link add eth0 type veth peer name far && ip link set eth0 master br0 && ip link set eth0 up && "
+            "ip link set far up"));
+  expect_carrier("eth0", true);
+  EXPECT_THAT(addresses(), ElementsAre("192.0.2.1"));
+}
+
+TEST_F(LinkTest, OfManyAddressesTheFirstOfEachInterfaceComesFirst) {
+  for (int i = 0; i < 3; ++i) add("eth" + std::to_string(i), "192.0.2." + std::to_string(1 + i) + "/32");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(shell("ip addr add 10.3.0." + std::to_string(i + 1) + "/32 dev eth0"));
+  ASSERT_TRUE(shell("ip route add default dev eth2"));
+  const auto all = addresses();
+  ASSERT_EQ(all.size(), 23U);
+  EXPECT_THAT(std::vector(all.begin(), all.begin() + 3), ElementsAre("192.0.2.3", "192.0.2.1", "192.0.2.2"));
+}
+
+TEST_F(LinkTest, AStrictFilterThatCutsTheUnderlayOffHasAName) {
+  add("eth0", "192.0.2.1/24");
+  ASSERT_TRUE(sysctl("net/ipv4/conf/eth0/rp_filter", "1"));
+  ASSERT_TRUE(shell("ip route add default via 192.0.2.9 metric 100"));
+  EXPECT_THAT(set_up(config("192.168.43.7", "192.168.43.0/24")).troubles, IsEmpty());
+  ASSERT_TRUE(shell("ip route add default via 192.168.43.9"));
+  EXPECT_THAT(reconcile().notes, ElementsAre(HasSubstr("net.ipv4.conf.eth0.rp_filter=2")));
+  const auto again = reconcile();
+  EXPECT_THAT(again.notes, IsEmpty());
+  EXPECT_THAT(again.troubles, ElementsAre(HasSubstr("rp_filter")));
+  ASSERT_TRUE(sysctl("net/ipv4/conf/eth0/rp_filter", "2"));
+  EXPECT_THAT(reconcile().troubles, IsEmpty());
 }
 
 TEST_F(LinkTest, TheInterfaceMayGetAnotherName) {
@@ -208,7 +418,7 @@ TEST_F(LinkTest, TheInterfaceMayGetAnotherName) {
   ASSERT_TRUE(shell("ip link set eps0 down && ip link set eps0 name work && ip link set work up"));
   must(link_->configure(config("192.168.43.8", "192.168.43.0/24")));
   EXPECT_THAT(output_of("ip -4 addr show work"), HasSubstr("inet 192.168.43.8/24"));
-  EXPECT_THAT(link_->local_addresses(), UnorderedElementsAre(*parse_ip("192.0.2.1")));
+  EXPECT_THAT(addresses(), ElementsAre("192.0.2.1"));
 }
 
 TEST_F(LinkTest, AMissingInterfaceIsSaid) {

@@ -12,6 +12,8 @@ namespace eps::os {
 // "EP" in the upper half. Bits that others test alone stay clear: 0x4000 and 0x8000 (kube-proxy), 0x80000 (Tailscale),
 // 0x0f00 (Cilium).
 inline constexpr std::uint32_t kUnderlayMark = 0x45500000;
+// The routing table of the same number.
+inline constexpr std::uint32_t kUnderlayTable = kUnderlayMark;
 
 // Needs CAP_NET_ADMIN (or CAP_NET_RAW from Linux 5.17 on); false without. An accepted TCP connection inherits the mark
 // of its listener.

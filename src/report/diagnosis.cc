@@ -57,6 +57,9 @@ class Doctor {
                   text(server, "note") + ".",
               "Is the server running, its TCP port open in every firewall between, and the option server right?");
     }
+    for (const json& trouble : status_.value("troubles", json::array())) {
+      if (trouble.is_string()) warning(trouble.get<std::string>(), "");
+    }
     peers();
     drops();
     return std::move(findings_);
@@ -155,6 +158,9 @@ class Doctor {
     told("overrun", "runs of datagrams were lost because they came faster than this computer took them.",
          "It is overloaded, or its receive buffer is small: without CAP_NET_ADMIN the sysctl net.core.rmem_max limits "
          "it.");
+    told("looped", "datagrams between the computers were led into the EPS interface itself, and were dropped.",
+         "Look for a route, a rule, a bridge or another tunnel that sends them there: ip route get ADDRESS mark "
+         "0x45500000");
     told("oversized", "packets were larger than the interface's MTU allows.", "");
   }
 

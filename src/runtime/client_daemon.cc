@@ -34,6 +34,7 @@ namespace {
 
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
+constexpr auto kLoopsAgain = std::chrono::minutes(1);  // in the log
 constexpr auto kJoinPatience = std::chrono::seconds(5);
 
 class ClientDaemon {
@@ -43,7 +44,7 @@ class ClientDaemon {
 
   Result<int> run() {
     if (auto ok = prepare(); !ok) return ok.error();
-    act(node_->start(link_->local_addresses(), os::now()));
+    look_at_network();
     start_mapper();
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
@@ -54,6 +55,7 @@ class ClientDaemon {
     // The workers first: they use what goes next. The interface, its address and route vanish with the TAP's
     // descriptors.
     workers_.stop();
+    link_->restore();
     return code;
   }
 
@@ -73,7 +75,10 @@ class ClientDaemon {
   void act(node::ClientOutputs out);
   void relay_stream();
   std::vector<std::uint16_t> server_ports() const;
-  void look_at_addresses();
+  void look_at_network();
+  void configure(const ports::LinkConfig& config, std::optional<std::string>& fatal);
+  void tell_loops();
+  nlohmann::json status();
   void interface_is_gone();
   void tell_waiting() {
     if (!loop_.io().stopped()) service_.state("Waiting for the server");
@@ -91,12 +96,17 @@ class ClientDaemon {
   DeadlineTimer patience_{loop_.io(), [this] {
                             if (!service_.ready()) tell_waiting();
                           }};
-  DeadlineTimer settle_{loop_.io(), [this] { look_at_addresses(); }};
+  DeadlineTimer settle_{loop_.io(), [this] { look_at_network(); }};
   std::optional<os::ClientState> state_;
   std::unique_ptr<os::LinuxTap> tap_;
   std::unique_ptr<os::LinuxUdp> udp_;
   std::optional<dataplane::StreamPort> port_;
   std::unique_ptr<os::NetlinkLink> link_;
+  bool configured_ = false;          // the interface was set up once
+  bool started_ = false;             // the node
+  os::NetlinkLink::Report network_;  // as it was last looked at
+  std::uint64_t told_loops_ = 0;     // of the counter, how many the log knows of
+  Instant loops_told_at_{};
   std::unique_ptr<os::AddressMonitor> monitor_;
   dataplane::PublishedPeers published_;
   std::optional<node::ClientNode> node_;
@@ -243,7 +253,7 @@ Result<void> ClientDaemon::start_workers() {
 Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds) {
   const os::TapOptions& in_use = tap.options();
   const l2::Offloads offloads{in_use.tso, in_use.uso, in_use.checksum};
-  auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters());
+  auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters(), udp_->local_port());
   auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_->counters(), offloads);
   auto view = std::make_shared<dataplane::PublishedPeers::View>();
   const auto pump = [this, &tap, outbound, inbound, view, told = false](Instant now,
@@ -269,7 +279,7 @@ HttpPages ClientDaemon::pages() {
     return s.connected ? "" : "Not connected to the server: " + s.server_note + ".";
   };
   out.figures = [this] { return report::figures_of(node_->status(os::now()), std::nullopt, unix_time()); };
-  out.network = [this] { return report::to_json(node_->status(os::now())); };
+  out.network = [this] { return status(); };
   return out;
 }
 
@@ -309,14 +319,15 @@ void ClientDaemon::act(node::ClientOutputs out) {
   node_->counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, *port_));
   for (const std::string& note : out.notes) log_.info(note);
   if (out.woke && mapper_) mapper_->network_changed();
-  if (out.link) {
-    // Before the node's next step: the first frame may come as soon as the interface is up.
-    if (auto configured = link_->configure(*out.link); !configured && !out.fatal) out.fatal = configured.error().what;
-    if (!out.fatal) {
-      service_.state(tap_->name() + " is up with the address " + to_string(out.link->address) + "/" +
-                     std::to_string(out.link->network.prefix));
-    }
+  if (out.members_changed) {
+    std::map<Ip4, Mac> members;
+    for (const auto& [id, member] : node_->members().members()) members.emplace(member.address, member.mac);
+    link_->set_members(members);
+    if (link_->collides()) settle_.arm(os::now());
   }
+  // Before the node's next step: the first frame may come as soon as the interface is up.
+  if (out.link) configure(*out.link, out.fatal);
+  tell_loops();
   if (out.enrolled) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
   }
@@ -343,9 +354,64 @@ std::vector<std::uint16_t> ClientDaemon::server_ports() const {
   return ports;
 }
 
-void ClientDaemon::look_at_addresses() {
+// An interface that worked is not given up because of what others do to it: what fails is tried again at the next
+// change.
+void ClientDaemon::configure(const ports::LinkConfig& config, std::optional<std::string>& fatal) {
+  if (auto done = link_->configure(config); !done) {
+    if (configured_) {
+      log_.warn(done.error().what);
+    } else if (!fatal) {
+      fatal = done.error().what;
+    }
+  } else {
+    configured_ = true;
+  }
+  settle_.arm(os::now());
+  if (!fatal) {
+    service_.state(tap_->name() + " is up with the address " + to_string(config.address) + "/" +
+                   std::to_string(config.network.prefix));
+  }
+}
+
+void ClientDaemon::look_at_network() {
   if (mapper_) mapper_->network_changed();
-  act(node_->on_local_addresses(link_->local_addresses(), os::now()));
+  os::NetlinkLink::Report report = link_->reconcile(os::now());
+  for (const std::string& note : report.notes) log_.warn(note);
+  if (report.again != kNever) settle_.arm(report.again);
+  if (report.inside != network_.inside || report.uplinks != network_.uplinks ||
+      report.underlay.addresses != network_.underlay.addresses) {
+    udp_->set_interfaces({report.inside, report.uplinks});
+    udp_->forget_local_addresses();
+  }
+  if (!udp_->marked()) {
+    report.troubles.push_back("This computer's kernel does not let EPS mark what it sends (SO_MARK): a route through " +
+                              tap_->name() + " may cut the conduits off.");
+  }
+  network_ = std::move(report);
+  node_->set_inside(network_.underlay.inside, network_.underlay.tunnels, os::now());
+  const bool first = !std::exchange(started_, true);
+  act(first ? node_->start(network_.underlay.addresses, os::now())
+            : node_->on_local_addresses(network_.underlay.addresses, os::now()));
+}
+
+// What runs into itself is dropped at once, and has one cause: it must have a name.
+void ClientDaemon::tell_loops() {
+  const auto count = node_->counters().drops[static_cast<std::size_t>(Drop::looped)].load(std::memory_order_relaxed);
+  const Instant now = os::now();
+  if (count == told_loops_ || (told_loops_ > 0 && now - loops_told_at_ < kLoopsAgain)) return;
+  log_.warn("A loop: " + std::to_string(count - told_loops_) + " datagrams between the computers were led into " +
+            tap_->name() +
+            ", and were dropped. Look for a route, a rule, a bridge or another tunnel that sends them "
+            "there (ip route get ADDRESS mark " +
+            "0x45500000" + ").");
+  told_loops_ = count;
+  loops_told_at_ = now;
+}
+
+nlohmann::json ClientDaemon::status() {
+  nlohmann::json out = report::to_json(node_->status(os::now()));
+  out["troubles"] = network_.troubles;
+  return out;
 }
 
 Result<std::string> ClientDaemon::reload(const ConfText& conf) {
@@ -361,7 +427,7 @@ Result<std::string> ClientDaemon::reload(const ConfText& conf) {
 nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "peers") {
-    return {{"ok", true}, {"status", report::to_json(node_->status(os::now()))}};
+    return {{"ok", true}, {"status", status()}};
   }
   if (command == "why") {
     const std::string peer = request.value("peer", "");

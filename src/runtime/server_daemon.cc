@@ -14,11 +14,13 @@
 #include "ops/status_socket.h"
 #include "os/address_monitor.h"
 #include "os/files.h"
+#include "os/interfaces.h"
 #include "os/os_rng.h"
 #include "os/port_mapper.h"
 #include "os/privilege.h"
 #include "os/sqlite_store.h"
 #include "os/udp.h"
+#include "os/underlay_routes.h"
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
@@ -42,6 +44,9 @@ using ErrorCode = boost::system::error_code;
 // long is disconnected and resumes later.
 constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 
+// A burst of netlink messages is looked at once.
+constexpr auto kSettle = std::chrono::milliseconds(50);
+
 class ServerDaemon {
  public:
   ServerDaemon(const ServerSettings& settings, ops::Log& log, const ReadSettings<ServerSettings>& read_again)
@@ -52,6 +57,7 @@ class ServerDaemon {
     for (const auto& listener : listeners_) listener->start([this](tcp::socket socket) { adopt(std::move(socket)); });
     act({});
     start_mapper();
+    if (auto ok = watch_network(); !ok) log_.warn(ok.error().what);
     reporter_.apply(settings_);
     graph_.apply(settings_);
     service_.state(listening());
@@ -73,6 +79,8 @@ class ServerDaemon {
   Result<void> start_workers();
   Result<void> add_worker(ports::UdpPort& port, std::vector<int> fds);
   void start_mapper();
+  Result<void> watch_network();
+  void look_at_network();
   Reporter::Sources sources();
   HttpPages pages();
   void adopt(tcp::socket socket);
@@ -110,6 +118,10 @@ class ServerDaemon {
   WorkerPool workers_{loop_.io(), [this](std::vector<dataplane::Upcall> upcalls) {
                         act(node_->on_upcalls(std::move(upcalls), os::now()));
                       }};
+  std::optional<os::NetlinkSocket> netlink_;
+  os::LinuxUdp::Interfaces interfaces_;
+  std::vector<IpAddress> addresses_;
+  DeadlineTimer settle_{loop_.io(), [this] { look_at_network(); }};
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
@@ -249,12 +261,37 @@ void ServerDaemon::start_mapper() {
       port_mappings_ = std::move(r.mappings);
     });
   });
+}
+
+// Which interfaces lead out and which into EPS itself, where a client runs on this computer as well.
+Result<void> ServerDaemon::watch_network() {
+  auto netlink = os::NetlinkSocket::open();
+  if (!netlink) return netlink.error();
+  netlink_.emplace(std::move(*netlink));
   auto monitor = os::AddressMonitor::open();
-  if (!monitor) return log_.warn(monitor.error().what);
+  if (!monitor) return monitor.error();
   monitor_ = std::move(*monitor);
   monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
-    if (monitor_->drain()) mapper_->network_changed();
+    if (monitor_->drain()) settle_.arm(os::now() + kSettle);
   });
+  look_at_network();
+  return {};
+}
+
+void ServerDaemon::look_at_network() {
+  if (mapper_) mapper_->network_changed();
+  const auto kernel = os::look_at_kernel(*netlink_);
+  if (!kernel) return;  // until the next change
+  const std::set<int> inside = os::inside_interfaces(*kernel, os::kEpsGroup, 0);
+  const std::vector<int> out = os::uplinks(*kernel, inside);
+  os::LinuxUdp::Interfaces interfaces{{inside.begin(), inside.end()}, {out.begin(), out.end()}};
+  std::vector<IpAddress> addresses;
+  for (const os::InterfaceAddress& address : kernel->addresses) addresses.push_back(address.address);
+  if (interfaces == interfaces_ && addresses == addresses_) return;
+  interfaces_ = std::move(interfaces);
+  addresses_ = std::move(addresses);
+  udp_->set_interfaces(interfaces_);
+  udp_->forget_local_addresses();
 }
 
 void ServerDaemon::adopt(tcp::socket socket) {

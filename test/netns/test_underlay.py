@@ -1,0 +1,106 @@
+"""What the conduits run over is kept apart from what runs over them, and what is ours on this computer stays as it is.
+
+     [server] ──┐
+     [a] ───────┼── [lan]        10.77.0.0/24; inside: 192.168.43.0/24
+     [b] ───────┘
+"""
+
+import re
+
+from lab import wait_until
+
+MARK = "0x45500000"
+
+
+def rules(host):
+    return host.ip("rule") + host.ip("-6", "rule")
+
+
+def joined(network, *names, **options):
+    server = network.server(**options)
+    clients = network.clients(*names)
+    return server, *clients
+
+
+def test_routes_through_a_member_do_not_move_the_underlay(network):
+    server, a, b = joined(network, "a", "b")
+    assert b.ping(a) == 3
+    b.wait_path(a, "direct")
+    # All of the LAN that the conduits run over, and then the whole internet, through the conduit.
+    b.host.ip("route", "add", "10.77.0.0/25", "via", a.address, "dev", b.device)
+    b.host.ip("-6", "route", "add", "fd77::/65", "dev", b.device)
+    b.host.ip("route", "replace", "default", "via", a.address, "dev", b.device)
+    assert a.host.v4 and b.device in b.host.ip("route", "get", a.host.v4)
+    assert b.ping(a, 10) == 10
+    server.stop()
+    server.restart()
+    wait_until(lambda: b.status()["server"]["connected"], "the control connection is made anew", 30)
+    assert b.ping(a, 10) == 10 and b.path_to(a) == "direct"
+    inside = re.compile(r"192\.168\.43\.\d+:\d+")
+    assert not inside.search(b.eps("why", "a")) and not inside.search(a.eps("why", "b"))
+    b.stop()
+    assert MARK not in rules(b.host), "nothing is left behind"
+    assert not b.host.ip("route", "show", "table", "all").count("1162870784")
+
+
+def test_what_a_killed_client_leaves_is_taken_over(network):
+    _, a, b = joined(network, "a", "b")
+    before = rules(b.host)
+    assert MARK in before
+    b.kill()
+    assert rules(b.host) == before
+    b.start()
+    b.wait_joined()
+    assert b.ping(a) == 3 and rules(b.host) == before
+    b.stop()
+    assert MARK not in rules(b.host)
+
+
+def test_what_others_change_on_the_interface_is_set_right(network):
+    _, a, b = joined(network, "a", "b")
+    assert b.ping(a) == 3
+    mac = b.mac
+    for change in (["addr", "flush", "dev", b.device], ["route", "del", "192.168.43.0/24", "dev", b.device],
+                   ["link", "set", b.device, "down"], ["link", "set", b.device, "arp", "off"],
+                   ["link", "set", b.device, "address", "02:00:00:00:00:77"]):
+        b.host.ip(*change)
+        wait_until(lambda: mac in (link := b.host.ip("addr", "show", b.device)) and "NOARP" not in link
+                   and f"{b.address}/24" in link and b.device in b.host.ip("route", "show", "192.168.43.0/24"),
+                   f"{change} is undone", 2)
+        wait_until(lambda: b.ping(a, 1), "frames flow again", 5)
+    b.wait_log("Another program changed")
+    assert any("Another program changed" in t for t in b.status()["troubles"])
+
+
+def test_a_network_with_the_same_addresses_is_lived_with(network):
+    server, a, b = joined(network, "a", "b")
+    assert b.ping(a) == 3
+    b.host.ip("link", "add", "docker1", "type", "bridge")
+    b.host.ip("addr", "add", "192.168.43.250/24", "dev", "docker1")
+    b.host.ip("link", "set", "docker1", "up")
+    b.wait_log("overlaps 192.168.43.250/24 on docker1")
+    server.stop()
+    server.restart()
+    b.wait_status(lambda s: s["server"]["connected"], "is connected again", 30)
+    assert b.ping(a) == 3 and b.process.running()
+    assert any("overlaps" in t for t in b.status()["troubles"])
+    b.stop()
+    b.restart()
+    wait_until(lambda: b.ping(a, 1), "it also starts there", 10)
+    b.host.ip("link", "del", "docker1")
+    b.wait_log("Nothing else has addresses")
+    assert b.ping(a) == 3 and not b.status()["troubles"]
+
+
+def test_a_server_answers_from_the_address_that_was_asked(network):
+    server = network.server()
+    server.host.ip("addr", "add", "10.99.0.1/32", "dev", "lo")
+    hosts = [network.host("a"), network.host("b")]
+    for host, other in zip(hosts, reversed(hosts)):
+        host.ip("route", "add", "10.99.0.1/32", "via", server.host.v4)
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+        host.drop_v6 = host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
+    a, b = (network.client(h.name, host=h, server="10.99.0.1") for h in hosts)
+    assert a.ping(b, 5) == 5
+    for client in a, b:
+        client.wait_status(lambda s: s["observed_endpoint"] and not s["relay_over_tcp"], "relayed by UDP", 5)
