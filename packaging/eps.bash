@@ -58,7 +58,7 @@ _eps() {
   fi
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case ${COMP_WORDS[i]} in
-      --json | --help | --version) ;;
+      --json | --approve | --help | --version) ;;
       -*) ((++i)) ;;
       *) words+=("${COMP_WORDS[i]}") ;;
     esac

@@ -15,6 +15,7 @@
 #include "app/tool_base.h"
 #include "app/tool_check.h"
 #include "app/tool_graph.h"
+#include "app/tool_keys.h"
 #include "app/tool_ping.h"
 #include "app/version.h"
 #include "os/files.h"
@@ -37,7 +38,15 @@ constexpr std::string_view kHelp =
     "  peers                the other members as this client reaches them\n"
     "  members              who is enrolled at this server\n"
     "  members remove NAME  remove a member: its key is refused from then on, its address is free\n"
+    "  members pending      the computers that wait to be approved\n"
+    "  members approve NAME\n"
+    "                       let a waiting computer in\n"
+    "  members deny NAME    refuse a waiting computer: its key is refused from then on\n"
     "  key                  print this server's network key, the line that every client needs\n"
+    "  keys list            the join keys: the network key and those made with \"keys create\"\n"
+    "  keys create          make a join key and print it; --uses, --expires, --name and --approve limit it\n"
+    "  keys revoke ID       a join key lets nobody in any more; members stay\n"
+    "  keys rotate          replace the network key; the old one lets nobody in any more, members stay\n"
     "  why NAME             how a member is reached and why so: each way that was tried, and what came of it\n"
     "  ping NAME            the round trip to a member through its conduit, beside the one outside of it, and loss\n"
     "  watch                a table of peers or members every second, with rates\n"
@@ -57,6 +66,10 @@ constexpr std::string_view kHelp =
     "  --conf FILE          the configuration file of \"check\" (=/etc/eps.conf)\n"
     "  --png FILE, --svg FILE\n"
     "                       where \"graph\" draws its image; needs the package graphviz\n"
+    "  --uses NUMBER        computers that may join with a key (=any number)\n"
+    "  --expires TIME       how long a key is good: 90s, 15m, 24h or 7d (=for ever)\n"
+    "  --name NAME          what a key is called in \"keys list\"\n"
+    "  --approve            who joins with the key waits until \"members approve\" lets it in\n"
     "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, or "
     "with\n"
     "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
@@ -69,7 +82,9 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
   po::options_description known;
   known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())(
       "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
-      "conf", po::value<std::string>())("svg", po::value<std::string>())("json", "")("help", "")("version", "");
+      "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
+      "expires", po::value<std::string>())("name", po::value<std::string>())("approve", "")("json", "")("help", "")(
+      "version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -86,6 +101,20 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
         if (!count) return make_error(Errc::invalid_argument, "--count: " + count.error().what);
         out.count = *count;
       }
+      if (option.string_key == "uses") {
+        const auto uses = number_value(option.value.front(), 1, 1'000'000);
+        if (!uses) return make_error(Errc::invalid_argument, "--uses: " + uses.error().what);
+        out.uses = *uses;
+      }
+      if (option.string_key == "expires") {
+        out.expires = parse_validity(option.value.front());
+        if (!out.expires) {
+          return make_error(Errc::invalid_argument, "--expires: \"" + quotable(option.value.front()) +
+                                                        "\" is not a time such as 90s, 15m, 24h or 7d");
+        }
+      }
+      if (option.string_key == "name") out.name = option.value.front();
+      if (option.string_key == "approve") out.approve = true;
       if (option.string_key == "conf") out.conf = option.value.front();
       if (option.string_key == "png") out.png = option.value.front();
       if (option.string_key == "svg") out.svg = option.value.front();
@@ -116,7 +145,11 @@ class Tool : private ToolBase {
     if (is({"peers"})) return list("peers", defaults_.client_socket, "eps-client", report::peers_text);
     if (is({"members"})) return list("members", defaults_.server_socket, "eps-server", report::members_text);
     if (words.size() == 3 && words[0] == "members" && words[1] == "remove") return remove(words[2]);
+    if (is_one_of("members", {"pending", "approve", "deny"})) {
+      return KeysCommand(request_, defaults_, out_, err_).run_members();
+    }
     if (is({"key"})) return key();
+    if (!words.empty() && words[0] == "keys") return KeysCommand(request_, defaults_, out_, err_).run();
     if (is({"graph"})) return graph();
     if (is({"doctor"})) return DoctorCommand(request_, defaults_, out_, err_).run();
     if (is({"watch"})) return WatchCommand(request_, defaults_, out_, err_).run();
@@ -172,7 +205,10 @@ class Tool : private ToolBase {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
     const auto answer = ask(socket, {{"command", "remove"}, {"name", name}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
-    return request_.json ? print_json(*answer) : print(quotable(name) + " is removed.\n");
+    if (request_.json) return print_json(*answer);
+    return print(quotable(name) +
+                 " is removed. Whoever still holds a join key can join as a new member: to replace the "
+                 "network key, run: eps keys rotate\n");
   }
 
   int why(const std::string& peer) {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "ops/status_socket.h"
+#include "os/files.h"
 #include "report/status_json.h"
 #include "support/temporary_directory.h"
 
@@ -114,6 +115,60 @@ TEST_F(EpsTool, StatusAsJson) {
   EXPECT_EQ(printed().size(), 2u);
 }
 
+TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
+  EXPECT_EQ(run({"keys"}), 3);
+  json asked;
+  const Daemon server(dir / "server.sock", [&](const json& request) -> json {
+    asked = request;
+    const std::string command = request.value("command", "");
+    if (command == "keys") {
+      return {{"ok", true},
+              {"keys",
+               {{{"id", 0}, {"used", 4}, {"state", "valid"}},
+                {{"id", 3}, {"name", "phone"}, {"used", 1}, {"uses", 1}, {"state", "used up"}}}}};
+    }
+    if (command == "rotate_key") return {{"ok", true}, {"key", "eps1-new"}, {"old", "eps1-old"}};
+    return {{"ok", true}, {"key", "eps1-made"}, {"revoked", "join key 3 (phone)"}};
+  });
+  EXPECT_EQ(run({"keys", "create", "--uses", "1", "--expires", "24h", "--name", "phone", "--approve"}), 0);
+  EXPECT_EQ(out.str(), "eps1-made\n");
+  EXPECT_EQ(asked,
+            (json{{"command", "create_key"}, {"uses", 1}, {"valid_for", 86400}, {"name", "phone"}, {"approve", true}}));
+  EXPECT_EQ(run({"keys", "create", "--expires", "soon"}), 2);
+  EXPECT_THAT(err.str(), HasSubstr("--expires: \"soon\" is not a time such as"));
+  EXPECT_EQ(run({"keys", "list"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("(the network key)"));
+  EXPECT_THAT(out.str(), HasSubstr("1 of 1"));
+  EXPECT_EQ(run({"keys", "revoke", "3"}), 0);
+  EXPECT_EQ(out.str(), "join key 3 (phone) is revoked; who joined with it stays a member.\n");
+
+  ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", "# ours\nkey = eps1-old\nport = 1\n", 0600));
+  EXPECT_EQ(run({"keys", "rotate"}), 0);
+  EXPECT_EQ(out.str(), "eps1-new\n");
+  EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "# ours\nkey = eps1-new\nport = 1\n");
+  ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", "key = eps1-anothers\n", 0600));
+  EXPECT_EQ(run({"keys", "rotate"}), 0);
+  EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "key = eps1-anothers\n");
+}
+
+TEST_F(EpsTool, ShowsWhoWaitsAndLetsThemIn) {
+  json asked;
+  const Daemon server(dir / "server.sock", [&](const json& request) -> json {
+    asked = request;
+    if (request.value("command", "") != "pending") return {{"ok", true}};
+    return {{"ok", true},
+            {"pending", {{{"name", "guest"}, {"from", "10.0.0.9"}, {"join_key", 2}, {"since", 0}, {"key", "ab"}}}}};
+  });
+  EXPECT_EQ(run({"members", "pending"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("guest  10.0.0.9  2         1970-01-01 00:00 UTC  ab"));
+  EXPECT_EQ(run({"members", "approve", "guest"}), 0);
+  EXPECT_EQ(asked, (json{{"command", "approve"}, {"name", "guest"}}));
+  EXPECT_EQ(out.str(), "guest is approved.\n");
+  EXPECT_EQ(run({"members", "deny", "guest"}), 0);
+  EXPECT_EQ(asked, (json{{"command", "deny"}, {"name", "guest"}}));
+  EXPECT_EQ(run({"members", "approve"}), 2);
+}
+
 TEST_F(EpsTool, PrintsTheGraph) {
   EXPECT_EQ(run({"graph"}), 3);
   const Daemon server(dir / "server.sock", server_answer);
@@ -166,7 +221,10 @@ TEST_F(EpsTool, RemovesAMember) {
   EXPECT_EQ(run({"members", "remove", "alice"}), 3);
   const Daemon server(dir / "server.sock", server_answer);
   EXPECT_EQ(run({"members", "remove", "alice"}), 0);
-  EXPECT_EQ(out.str(), "alice is removed.\n");
+  EXPECT_EQ(
+      out.str(),
+      "alice is removed. Whoever still holds a join key can join as a new member: to replace the network key, run: "
+      "eps keys rotate\n");
   EXPECT_EQ(run({"members", "remove", "alice", "--json"}), 0);
   EXPECT_EQ(printed(), (json{{"ok", true}}));
   EXPECT_EQ(run({"members", "remove", "nobody"}), 1);

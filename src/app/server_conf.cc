@@ -126,6 +126,20 @@ Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::strin
   return write_conf(path, with_key_line(*text, key), *outcome, &before);
 }
 
+Result<void> replace_conf_key(const std::string& given_path, std::string_view old_key, std::string_view key) {
+  const std::string path = resolve(given_path);
+  struct stat before {};
+  if (::stat(path.c_str(), &before) != 0 && errno == ENOENT) return {};
+  auto text = os::read_file(path, kMaxConfSize);
+  if (!text) return text.error();
+  const std::size_t at = text->find(old_key);
+  if (old_key.empty() || at == std::string::npos) return {};
+  text->replace(at, old_key.size(), key);
+  const auto written = write_conf(path, *text, KeyFileOutcome::present, &before);
+  if (!written) return written.error();
+  return {};
+}
+
 KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& path, const std::string& state) {
   const std::string eps_key = state == "/var/lib/eps" ? "\"eps key\"" : "\"eps key --state " + state + "\"";
   if (!outcome) {

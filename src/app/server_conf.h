@@ -21,6 +21,9 @@ enum class KeyFileOutcome {
 Result<KeyFileOutcome> ensure_conf_key(const std::string& path, std::string_view key);
 // What that would do. Nothing is written.
 Result<KeyFileOutcome> find_conf_key(const std::string& path, std::string_view key);
+// Where a client that reads the file takes `old_key` as its key, it takes `key` from now on. All else stays as it is.
+// A file that is missing or holds another key is left alone.
+Result<void> replace_conf_key(const std::string& path, std::string_view old_key, std::string_view key);
 
 // What the log says of it; `warning`: an administrator should do something. The key itself is not in it.
 struct KeyFileNote {

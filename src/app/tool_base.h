@@ -2,6 +2,8 @@
 
 // What the commands of `eps` share: the request, printing, exit codes, asking a daemon.
 
+#include <algorithm>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
@@ -18,8 +20,10 @@ namespace eps::app {
 struct Request {
   std::vector<std::string> words;
   std::optional<std::string> socket, state, into, png, svg, conf;
-  std::optional<std::uint64_t> count;
-  bool json = false, help = false, version = false;
+  std::optional<std::uint64_t> count, uses;
+  std::optional<std::int64_t> expires;  // seconds from now
+  std::optional<std::string> name;
+  bool json = false, help = false, version = false, approve = false;
 };
 
 class ToolBase {
@@ -31,6 +35,11 @@ class ToolBase {
   using json = nlohmann::json;
 
   bool is(const std::vector<std::string>& words) const { return request_.words == words; }
+  // Whether the second word behind `first` is one of these.
+  bool is_one_of(std::string_view first, std::initializer_list<std::string_view> seconds) const {
+    const auto& words = request_.words;
+    return words.size() >= 2 && words[0] == first && std::ranges::find(seconds, words[1]) != seconds.end();
+  }
   static std::string joined(const std::vector<std::string>& words) {
     std::string out;
     for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;

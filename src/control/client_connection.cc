@@ -22,7 +22,8 @@ ClientConnection::Outputs ClientConnection::start(Instant now) {
   Outputs out;
   handshake_.emplace(params_.self, params_.key.server, as_view(kPrologue), rng_);
   const auto purpose = params_.enrolled ? Purpose::member : Purpose::first_join;
-  const std::array payload = {std::byte{kVersion}, static_cast<std::byte>(purpose)};
+  Bytes payload = {std::byte{kVersion}, static_cast<std::byte>(purpose)};
+  if (purpose == Purpose::first_join && params_.key.join_key != 0) Writer(payload).u32(params_.key.join_key);
   Bytes message;
   if (!handshake_->write_initiation(payload, message)) {
     refuse({"The network key holds no usable server key. Copy it again from the server (eps key).", false}, out);
@@ -59,7 +60,7 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
 }
 
 void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now) {
-  const crypto::Key psk = params_.enrolled ? crypto::Key() : enrolment_psk(params_.key);
+  const crypto::Key psk = params_.enrolled ? crypto::Key() : enrolment_psk(params_.key.enrolment.view());
   const auto done = handshake_->read_response(frame, psk);
   if (!done && params_.enrolled) return refuse({"the answer is not the server's, or was changed on its way"}, out);
   if (!done) {

@@ -67,9 +67,7 @@ class ControlTest : public testing::Test {
     server_.emplace(*registry_, ServerConfig{"0.1.0", kDefaultPort}, rng_);
   }
 
-  NetworkKey network_key() const {
-    return {registry_->identity().keys.public_key, registry_->identity().enrolment.clone()};
-  }
+  NetworkKey network_key() const { return network_key_of(*registry_); }
 
   TestClient& add(std::string name) {
     TestClient& c = clients_.emplace_back();

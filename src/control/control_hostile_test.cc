@@ -48,7 +48,8 @@ class ControlHostile : public ControlTest {
     ByteView in = sent_[id];
     const auto frame = channel.next_frame(in);
     EXPECT_TRUE(frame);
-    const crypto::Key psk = purpose == Purpose::first_join ? enrolment_psk(network_key()) : crypto::Key();
+    const crypto::Key psk =
+        purpose == Purpose::first_join ? enrolment_psk(network_key().enrolment.view()) : crypto::Key();
     auto done = p.handshake.read_response(*frame, psk);
     EXPECT_TRUE(done);
     if (done) channel.begin_transport(done->keys, true);

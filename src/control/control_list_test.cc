@@ -189,8 +189,8 @@ TEST_F(ControlTest, LargeListsComeInParts) {
   for (std::uint32_t n = 1; n <= 300; ++n) {
     PublicKey key;
     store_be32(key.bytes.data(), n);
-    auto joined =
-        registry_->join({key, std::string(60, 'h') + std::to_string(n), std::string(kMaxVersionSize, '1'), true});
+    auto joined = registry_->join(
+        {key, std::string(60, 'h') + std::to_string(n), std::string(kMaxVersionSize, '1'), registry::kNetworkKeyId});
     const MemberId id = std::get<Member>(joined).id;
     registry_->set_online(id, true);
     registry_->set_candidates(id, std::vector<Candidate>(kMaxCandidates, candidate("[2001:db8:1:2:3:4:5:6]:65535")));

@@ -51,9 +51,11 @@ TEST_F(ControlTest, ARestartedServerGivesTheSameAddressesAndTheWholeList) {
 TEST_F(ControlTest, AServerThatLostItsStateTakesItsOldClientsInAgain) {
   TestClient& a = join("a");
   // The identity is there, of the members nothing.
-  auto meta = store_.load()->meta;
+  ports::StoreChange identity;
+  identity.put_meta = store_.load()->meta;
+  identity.put_join_keys = store_.load()->join_keys;
   store_ = {};
-  ASSERT_TRUE(store_.commit({.put_members = {}, .remove_members = {}, .revoke = {}, .unrevoke = {}, .put_meta = meta}));
+  ASSERT_TRUE(store_.commit(identity));
   start_server();
   connect(a);
   ASSERT_TRUE(a.refused);
@@ -64,6 +66,62 @@ TEST_F(ControlTest, AServerThatLostItsStateTakesItsOldClientsInAgain) {
   connect(a);
   ASSERT_TRUE(a.connected());
   expect_all_agree();
+}
+
+TEST_F(ControlTest, AJoinKeyLetsInAndTheNetworkKeyThatWasRotatedDoesNot) {
+  TestClient& member = join("member");
+  const auto once = registry_->create_join_key({.name = "", .uses = 1, .valid_for = 0, .approve = false}, 0);
+  ASSERT_TRUE(once);
+  TestClient& phone = add("phone");
+  phone.network_key = network_key_of(*registry_, *once);
+  TestClient& second = add("second");
+  second.network_key = phone.network_key.clone();
+  TestClient& late = add("late");  // has the network key of before
+  ASSERT_TRUE(registry_->rotate_network_key({}, 0));
+  // Two at once with a key for one: both handshakes pass, one joins.
+  open(phone);
+  open(second);
+  run();
+  EXPECT_NE(phone.connected(), second.connected());
+  EXPECT_THAT((phone.connected() ? second : phone).refused->sentence, HasSubstr("good for 1 computer"));
+  connect(late);
+  ASSERT_TRUE(late.refused);
+  EXPECT_THAT(late.refused->sentence, HasSubstr("did not accept the network key"));
+  hang_up(member);
+  connect(member);
+  EXPECT_TRUE(member.connected()) << "members stay";
+  connect(add("next"));
+  EXPECT_TRUE(clients_.back().connected()) << "with the new network key";
+}
+
+TEST_F(ControlTest, WhoHasToBeApprovedIsAdmittedOnceItIs) {
+  const auto key = registry_->create_join_key({.name = "", .uses = 0, .valid_for = 0, .approve = true}, 0);
+  ASSERT_TRUE(key);
+  TestClient& guest = add("guest");
+  guest.network_key = network_key_of(*registry_, *key);
+  for (int i = 0; i < 2 * kJoinBurst; ++i) connect(guest);  // asking again costs its source nothing
+  ASSERT_TRUE(guest.refused);
+  EXPECT_TRUE(guest.refused->retry);
+  EXPECT_THAT(guest.refused->sentence, HasSubstr("eps members approve guest"));
+  ASSERT_TRUE(registry_->approve("guest", 0));
+  connect(guest);
+  EXPECT_TRUE(guest.connected());
+}
+
+TEST_F(ControlTest, OneSourceFillsTheNetworkSlowly) {
+  TestClient& crowd = add("crowd");
+  crowd.from = {IpAddress::from_v4({0x0b000001}), 40000};
+  int joined = 0;
+  for (int i = 0; i < 3 * kJoinBurst; ++i) {
+    crowd.keys = crypto::generate_key_pair(rng_);
+    crowd.enrolled = false;
+    connect(crowd);
+    joined += crowd.connected();
+  }
+  EXPECT_EQ(joined, kJoinBurst);
+  EXPECT_THAT(crowd.refused->sentence, HasSubstr("Too many new computers"));
+  EXPECT_TRUE(crowd.refused->retry);
+  EXPECT_TRUE(join("honest").connected());
 }
 
 TEST_F(ControlTest, TheNewerConnectionOfAKeyWins) {

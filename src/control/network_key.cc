@@ -12,6 +12,7 @@ constexpr std::uint8_t kFormat = 1;
 constexpr std::size_t kChecksumSize = 4;
 constexpr std::size_t kFixedSize = 1 + 32 + 16;
 constexpr std::size_t kMaxText = 1024;
+constexpr std::uint8_t kJoinKeyField = 1;
 
 constexpr const char* kWhereToGetIt =
     " Copy the whole line again: on the server, `eps key` prints it, and the key line of its configuration file holds "
@@ -33,6 +34,11 @@ std::string to_text(const NetworkKey& key) {
   w.u8(kFormat);
   w.bytes(key.server.bytes);
   w.bytes(key.enrolment.view());
+  if (key.join_key != 0) {
+    w.u8(kJoinKeyField);
+    w.u8(4);
+    w.u32(key.join_key);
+  }
   const crypto::Hash sum = checksum_of(raw);
   w.bytes(ByteView(sum).first(kChecksumSize));
   std::string text = std::string(kPrefix) + to_base32(raw);
@@ -66,16 +72,21 @@ Result<NetworkKey> parse_network_key(std::string_view text) {
   key.enrolment = crypto::Secret<16>(std::span<const std::byte, 16>(secret));
   crypto::wipe(secret);
   while (in.ok() && in.remaining() > 0) {
-    in.u8();  // the type of a field that this version does not know
-    in.bytes(in.u8());
+    const std::uint8_t type = in.u8();
+    const std::uint8_t size = in.u8();
+    if (type == kJoinKeyField && size == 4) {
+      key.join_key = in.u32();
+    } else {
+      in.bytes(size);  // of a newer version
+    }
   }
   crypto::wipe(*raw);
   if (!in.ok()) return bad_key("contradicts itself.");
   return key;
 }
 
-crypto::Key enrolment_psk(const NetworkKey& key) {
-  crypto::Hash hash = crypto::blake2s({as_view("eps enrolment psk"), key.enrolment.view()});
+crypto::Key enrolment_psk(std::span<const std::byte, 16> secret) {
+  crypto::Hash hash = crypto::blake2s({as_view("eps enrolment psk"), secret});
   crypto::Key out{std::span<const std::byte, 32>(hash)};
   crypto::wipe(hash);
   return out;

@@ -4,6 +4,7 @@
 //
 //   "eps1-" base32( format version 1 (8) | server's X25519 public key (256) | enrolment secret (128)
 //                   | typed fields: type 8, size 8, value ... | checksum (32) )
+//   type 1: the number of the join key whose secret this is (32); without it: the network's own, number 0
 //
 // The checksum is the first 4 bytes of BLAKE2s over all before it: a mistyped key is recognised before anything is
 // sent. Unknown typed fields are skipped.
@@ -19,8 +20,9 @@ namespace eps::control {
 
 struct NetworkKey {
   PublicKey server;
-  crypto::Secret<16> enrolment;
-  NetworkKey clone() const { return {server, enrolment.clone()}; }
+  crypto::Secret<16> enrolment;  // the join key's secret
+  std::uint32_t join_key = 0;    // its number; 0: the network's own key
+  NetworkKey clone() const { return {server, enrolment.clone(), join_key}; }
 };
 
 std::string to_text(const NetworkKey& key);
@@ -28,6 +30,6 @@ std::string to_text(const NetworkKey& key);
 // characters, checksum, version) and never contains the key.
 Result<NetworkKey> parse_network_key(std::string_view text);
 // The psk of a first join: BLAKE2s("eps enrolment psk" | secret).
-crypto::Key enrolment_psk(const NetworkKey& key);
+crypto::Key enrolment_psk(std::span<const std::byte, 16> secret);
 
 }  // namespace eps::control

@@ -17,11 +17,16 @@ std::string describe(const Member& m) {
 
 }  // namespace
 
+NetworkKey network_key_of(const registry::Registry& registry, const JoinKey& key) {
+  return {registry.identity().keys.public_key, crypto::Secret<16>(key.secret), key.id};
+}
+
+NetworkKey network_key_of(const registry::Registry& registry) {
+  return network_key_of(registry, registry.join_keys().all().at(registry::kNetworkKeyId));
+}
+
 Server::Server(registry::Registry& registry, ServerConfig config, Rng& rng)
-    : registry_(registry),
-      config_(std::move(config)),
-      rng_(rng),
-      enrolment_psk_(enrolment_psk({registry.identity().keys.public_key, registry.identity().enrolment.clone()})) {}
+    : registry_(registry), config_(std::move(config)), rng_(rng) {}
 
 Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
   Outputs out;

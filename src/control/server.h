@@ -3,6 +3,7 @@
 // The server's end of all control connections. Sans I/O. Nobody is admitted and nothing is stored before a connection's
 // first sealed message opens; until then a connection costs at most 512 bytes and five seconds.
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,6 +16,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "control/channel.h"
+#include "control/join_limit.h"
 #include "control/network_key.h"
 #include "registry/registry.h"
 #include "wire/control_messages.h"
@@ -40,7 +42,12 @@ struct ServerConfig {
   std::string version;
   std::uint16_t data_port = kDefaultPort;
   std::uint16_t also_port = 0;  // where it listens for control connections as well; 0: nowhere
+  std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970
 };
+
+// The line that a client needs to join with this key, or with the network's own.
+NetworkKey network_key_of(const registry::Registry& registry, const JoinKey& key);
+NetworkKey network_key_of(const registry::Registry& registry);
 
 // What proves a member's data socket; new for each connection.
 struct Credentials {
@@ -106,7 +113,8 @@ class Server {
     std::size_t early_bytes = 0;  // received before it was authenticated
     PublicKey key;                // of the initiator, once its first message was read
     Purpose purpose = Purpose::member;
-    MemberId member;  // value 0: not admitted yet
+    std::uint32_t join_key = 0;  // with Purpose::first_join
+    MemberId member;             // value 0: not admitted yet
     std::uint64_t list_version = 0;
     Features features;  // of the client's program
     bool push_whole = false;
@@ -149,11 +157,11 @@ class Server {
   registry::Registry& registry_;
   ServerConfig config_;
   Rng& rng_;
-  crypto::Key enrolment_psk_;
   std::map<ConnId, Connection> connections_;
   std::set<ConnId> unauthenticated_;
   std::unordered_map<MemberId, ConnId> by_member_;
   Rejections rejections_;
+  JoinLimit join_limit_;
   Instant check_at_ = kNever;         // no connection is late or dead before
   Instant push_at_ = kNever;          // when somebody who is behind may be sent more
   std::uint64_t pushed_version_ = 0;  // everybody has this version, unless push_at_ says otherwise

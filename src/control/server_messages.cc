@@ -15,6 +15,8 @@ wire::RefusalCode code_of(registry::Refusal::Code code) {
     case registry::Refusal::Code::full:
       return wire::RefusalCode::full;
     case registry::Refusal::Code::store_failed:
+    case registry::Refusal::Code::join_key:
+    case registry::Refusal::Code::waits:
       break;
   }
   return wire::RefusalCode::other;
@@ -43,11 +45,20 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
   if (purpose < 1 || purpose > 2) return reject(id, c, "asked for what this version does not know", out, now);
   c.key = request->initiator;
   c.purpose = static_cast<Purpose>(purpose);
-  const crypto::Key no_psk;
+  crypto::Key psk;
+  if (c.purpose == Purpose::first_join) {
+    Reader rest(ByteView(request->payload).subspan(2));
+    c.join_key = rest.remaining() >= 4 ? rest.u32() : registry::kNetworkKeyId;
+    const JoinKey* key = registry_.join_keys().find(c.join_key);
+    // With a secret that nobody has the client finds that its key is wrong, as it does with one that was replaced.
+    std::array<std::byte, 16> secret{};
+    key != nullptr ? void(secret = key->secret) : rng_.fill(secret);
+    psk = enrolment_psk(secret);
+    crypto::wipe(secret);
+  }
   const std::array payload = {std::byte{kVersion}};
   Bytes message;
-  const auto keys =
-      responder.write_response(payload, c.purpose == Purpose::first_join ? enrolment_psk_ : no_psk, message);
+  const auto keys = responder.write_response(payload, psk, message);
   if (!keys) return reject(id, c, "sent an unusable key", out, now);
   Bytes bytes;
   Channel::put_frame(message, bytes);
@@ -86,8 +97,21 @@ void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Output
   if (c.authenticated()) return reject(id, c, "said hello twice", out, now);
   const Member* known = registry_.find_key(c.key);
   const std::string old_name = known != nullptr ? known->name : "";
-  const auto joined =
-      registry_.join({c.key, hello.name, hello.version, c.purpose == Purpose::first_join, hello.relays});
+  if (known == nullptr && c.purpose == Purpose::first_join && !registry_.waits(c.key) &&
+      !join_limit_.take(c.from.ip, now)) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(join_limit_.wait_for(c.from.ip, now)).count();
+    send(id, c,
+         wire::Refused{wire::RefusalCode::other, "Too many new computers have joined from " + to_string(c.from.ip) +
+                                                     ": the next one is let in in " + std::to_string(seconds) + " s."},
+         out);
+    return reject(id, c, "is not let in yet: too many new computers have joined from this address", out, now);
+  }
+  registry::JoinRequest request{c.key, hello.name, hello.version};
+  if (c.purpose == Purpose::first_join) request.join_key = c.join_key;
+  request.relays = hello.relays;
+  request.from = c.from.ip;
+  request.unix_time = config_.unix_time();
+  const auto joined = registry_.join(request);
   if (const auto* refusal = std::get_if<registry::Refusal>(&joined)) {
     send(id, c, wire::Refused{code_of(refusal->code), refusal->sentence}, out);
     return reject(id, c, "was refused: " + refusal->sentence, out, now);

@@ -21,7 +21,7 @@ ServerNode::ServerNode(registry::Registry& registry, ServerParams params, datapl
       params_(std::move(params)),
       udp_(udp),
       published_(published),
-      control_(registry, {params_.version, params_.port, params_.also_port}, rng),
+      control_(registry, {params_.version, params_.port, params_.also_port, params_.unix_time}, rng),
       reports_(now),
       started_(now),
       second_(udp.open_side()) {}

@@ -27,8 +27,9 @@ namespace eps::node {
 struct ServerParams {
   std::string version;
   std::uint16_t port = kDefaultPort;
-  std::uint16_t also_port = 0;  // of TCP; 0: none
-  OffloadStatus offloads = {};  // for the status
+  std::uint16_t also_port = 0;                                               // of TCP; 0: none
+  OffloadStatus offloads = {};                                               // for the status
+  std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970
 };
 
 // What the caller has to do, in this order.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -13,7 +14,6 @@
 namespace eps::os {
 namespace {
 
-constexpr int kSchemaVersion = 1;        // PRAGMA user_version
 constexpr int kBusyMilliseconds = 5000;  // while a backup (sqlite3 server.db .backup) reads
 
 constexpr const char* kPragmas =
@@ -23,8 +23,10 @@ constexpr const char* kPragmas =
     "PRAGMA trusted_schema = OFF;"
     "PRAGMA cell_size_check = ON;";
 
-// The keys of the revoked are kept for ever, so a member's number may go while its key stays.
-constexpr const char* kSchema =
+// Step n brings a database from format n to n + 1 (PRAGMA user_version); a new database takes all of them. A step that
+// was released never changes.
+constexpr std::array kMigrations = {
+    // The keys of the revoked are kept for ever, so a member's number may go while its key stays.
     "CREATE TABLE members ("
     "  id      INTEGER PRIMARY KEY,"
     "  key     BLOB    NOT NULL UNIQUE CHECK (length(key) = 32),"
@@ -33,8 +35,21 @@ constexpr const char* kSchema =
     "  address INTEGER NOT NULL UNIQUE CHECK (address BETWEEN 0 AND 4294967295)"
     ") STRICT;"
     "CREATE TABLE revoked (key BLOB PRIMARY KEY CHECK (length(key) = 32)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
-    "PRAGMA user_version = 1;";
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+    // Times are seconds since 1970; uses = 0: any number, expires = 0: never.
+    "CREATE TABLE join_keys ("
+    "  id      INTEGER PRIMARY KEY,"
+    "  secret  BLOB    NOT NULL CHECK (length(secret) = 16),"
+    "  name    TEXT    NOT NULL,"
+    "  uses    INTEGER NOT NULL,"
+    "  used    INTEGER NOT NULL,"
+    "  created INTEGER NOT NULL,"
+    "  expires INTEGER NOT NULL,"
+    "  revoked INTEGER NOT NULL,"
+    "  approve INTEGER NOT NULL"
+    ") STRICT;",
+};
+constexpr std::int64_t kSchemaVersion = kMigrations.size();
 
 // A prepared statement. Values are bound in order; step() gives its rows, read column by column.
 class Statement {
@@ -58,10 +73,11 @@ class Statement {
     sqlite3_bind_text64(statement_, ++bound_, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
     return *this;
   }
-  Statement& bind(std::uint32_t number) {
+  Statement& bind(std::int64_t number) {
     sqlite3_bind_int64(statement_, ++bound_, number);
     return *this;
   }
+  Statement& bind(std::uint32_t number) { return bind(std::int64_t{number}); }
 
   // Runs to the next row: SQLITE_ROW, SQLITE_DONE or an error.
   int step() { return statement_ == nullptr ? SQLITE_ERROR : sqlite3_step(statement_); }
@@ -150,13 +166,16 @@ Result<void> SqliteStore::migrate() {
     if (read.step() != SQLITE_ROW) return error("read");
     version = read.number(0);
   }
-  if (version == kSchemaVersion) return {};
-  if (version != 0) {
+  if (version > kSchemaVersion || version < 0) {
     return make_error(Errc::unsupported, path_ + " was written by a newer eps-server (format " +
                                              std::to_string(version) + ", this one knows " +
                                              std::to_string(kSchemaVersion) + "); install that version again");
   }
-  if (run(db_.get(), "BEGIN IMMEDIATE") && run(db_.get(), kSchema) && run(db_.get(), "COMMIT")) return {};
+  if (version == kSchemaVersion) return {};
+  std::string steps = "BEGIN IMMEDIATE;";
+  for (auto at = static_cast<std::size_t>(version); at < kMigrations.size(); ++at) steps += kMigrations[at];
+  steps += "PRAGMA user_version = " + std::to_string(kSchemaVersion) + "; COMMIT";
+  if (run(db_.get(), steps.c_str())) return {};
   Error failed = error("set up");
   run(db_.get(), "ROLLBACK");
   return failed;
@@ -179,6 +198,21 @@ Result<ports::StoredState> SqliteStore::load() {
   Statement revoked(db_.get(), "SELECT key FROM revoked ORDER BY key");
   while ((step = revoked.step()) == SQLITE_ROW) {
     valid = copy_exactly(revoked.bytes(0), state.revoked.emplace_back().bytes) && valid;
+  }
+  if (step != SQLITE_DONE) return error("read");
+  Statement keys(db_.get(),
+                 "SELECT id, secret, name, uses, used, created, expires, revoked, approve FROM join_keys ORDER BY id");
+  while ((step = keys.step()) == SQLITE_ROW) {
+    JoinKey& key = state.join_keys.emplace_back();
+    key.id = static_cast<std::uint32_t>(keys.number(0));
+    valid = copy_exactly(keys.bytes(1), key.secret) && valid;
+    key.name = as_text(keys.bytes(2));
+    key.uses = static_cast<std::uint32_t>(keys.number(3));
+    key.used = static_cast<std::uint32_t>(keys.number(4));
+    key.created = keys.number(5);
+    key.expires = keys.number(6);
+    key.revoked = keys.number(7) != 0;
+    key.approve = keys.number(8) != 0;
   }
   if (step != SQLITE_DONE) return error("read");
   Statement meta(db_.get(), "SELECT name, value FROM meta");
@@ -205,6 +239,10 @@ bool SqliteStore::apply(const ports::StoreChange& change) {
   Statement put(db, "INSERT INTO members (id, key, name, mac, address) VALUES (?, ?, ?, ?, ?)");
   Statement revoke(db, "INSERT INTO revoked (key) VALUES (?) ON CONFLICT DO NOTHING");
   Statement unrevoke(db, "DELETE FROM revoked WHERE key = ?");
+  Statement remove_key(db, "DELETE FROM join_keys WHERE id = ?");
+  Statement put_key(db,
+                    "INSERT OR REPLACE INTO join_keys (id, secret, name, uses, used, created, expires, revoked, "
+                    "approve) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   Statement put_meta(db,
                      "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value");
   for (const MemberId id : change.remove_members) {
@@ -223,6 +261,14 @@ bool SqliteStore::apply(const ports::StoreChange& change) {
   }
   for (const PublicKey& key : change.unrevoke) {
     if (!unrevoke.bind(key.bytes).run()) return false;
+  }
+  for (const std::uint32_t id : change.remove_join_keys) {
+    if (!remove_key.bind(id).run()) return false;
+  }
+  for (const JoinKey& key : change.put_join_keys) {
+    put_key.bind(key.id).bind(key.secret).bind(std::string_view(key.name)).bind(key.uses).bind(key.used);
+    put_key.bind(key.created).bind(key.expires).bind(std::int64_t{key.revoked}).bind(std::int64_t{key.approve});
+    if (!put_key.run()) return false;
   }
   for (const auto& [name, value] : change.put_meta) {
     if (!put_meta.bind(std::string_view(name)).bind(value).run()) return false;

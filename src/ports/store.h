@@ -8,13 +8,15 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "model/join_key.h"
 #include "model/network.h"
 
 namespace eps::ports {
 
 struct StoredState {
-  std::vector<Member> members;        // stable fields only; volatile ones at their defaults
-  std::vector<PublicKey> revoked;     // keys that were removed and are refused from then on
+  std::vector<Member> members;     // stable fields only; volatile ones at their defaults
+  std::vector<PublicKey> revoked;  // keys that were removed and are refused from then on
+  std::vector<JoinKey> join_keys;
   std::map<std::string, Bytes> meta;  // identity, network id, counters: names belong to the registry
 };
 
@@ -24,6 +26,8 @@ struct StoreChange {
   std::vector<MemberId> remove_members;
   std::vector<PublicKey> revoke;
   std::vector<PublicKey> unrevoke;
+  std::vector<JoinKey> put_join_keys;
+  std::vector<std::uint32_t> remove_join_keys;
   std::map<std::string, Bytes> put_meta;
 };
 

@@ -116,7 +116,7 @@ TEST_F(RegistryDelta, AnyMixOfChangesConverges) {
         }
         break;
       case 2:
-        if (m != nullptr) (void)registry_->join({m->key, "renamed" + std::to_string(n), "2", false});
+        if (m != nullptr) (void)registry_->join({m->key, "renamed" + std::to_string(n), "2"});
         break;
       case 3:
         if (m != nullptr) registry_->set_online(m->id, rng_.below(2) == 0);

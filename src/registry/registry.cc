@@ -4,25 +4,19 @@
 
 #include "base/check.h"
 #include "registry/list_digest.h"
+#include "registry/registry_internal.h"
 
 namespace eps::registry {
 namespace {
 
 constexpr const char* kStaticKey = "identity.x25519";
 constexpr const char* kSigningSeed = "identity.ed25519";
-constexpr const char* kEnrolment = "identity.enrolment";
+constexpr const char* kEnrolment = "identity.enrolment";  // of networks made before there were join keys
 constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
-constexpr const char* kNextId = "next_id";
 // Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
-
-Bytes u64_bytes(std::uint64_t value) {
-  Bytes out;
-  Writer(out).u64(value);
-  return out;
-}
 
 // Reads named values of fixed size; remembers the first that is missing or of another size.
 class MetaReader {
@@ -58,11 +52,6 @@ class MetaReader {
   const std::map<std::string, Bytes>& meta_;
   const char* bad_ = nullptr;
 };
-
-// The wish and a number behind it, no longer than a name may be.
-std::string numbered(std::string_view wish, std::string_view number) {
-  return std::string(wish.substr(0, kMaxNameSize - 1 - number.size())).append("-").append(number);
-}
 
 // Whether the name is one that unique_name() makes of the wish: numbers begin at 2.
 bool is_numbered(std::string_view name, std::string_view wish) {
@@ -105,25 +94,29 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     MetaReader meta(state);
     identity_.keys = crypto::key_pair_from_secret(meta.secret<32>(kStaticKey));
     identity_.signing_seed = meta.secret<32>(kSigningSeed);
-    identity_.enrolment = meta.secret<16>(kEnrolment);
     network_.id.bytes = meta.array<16>(kNetworkId);
     epoch = meta.number(kEpoch) + 1;
     next_id_ = static_cast<std::uint32_t>(meta.number(kNextId));
+    if (state.join_keys.empty()) {
+      // From before there were join keys: the one secret that the network had.
+      change.put_join_keys.emplace_back().secret = meta.array<16>(kEnrolment);
+    }
     if (auto ok = meta.check(); !ok) return ok;
   } else {
     identity_.keys = crypto::generate_key_pair(rng_);
     rng_.fill(identity_.signing_seed.writable());
-    rng_.fill(identity_.enrolment.writable());
     rng_.fill(network_.id.bytes);
     change.put_meta[kStaticKey] = secret_bytes(identity_.keys.secret);
     change.put_meta[kSigningSeed] = secret_bytes(identity_.signing_seed);
-    change.put_meta[kEnrolment] = secret_bytes(identity_.enrolment);
+    change.put_join_keys.push_back(join_keys_.redraw_network_key({}, 0, rng_));
     change.put_meta[kNetworkId] = Bytes(network_.id.bytes.begin(), network_.id.bytes.end());
     change.put_meta[kNextId] = u64_bytes(next_id_);
   }
   epoch = std::max<std::uint64_t>(epoch, config_.epoch_floor);
   signing_key_ = crypto::signing_public_key(identity_.signing_seed);
   revoked_ = state.revoked;
+  for (const JoinKey& key : state.join_keys) join_keys_.put(key);
+  for (const JoinKey& key : change.put_join_keys) join_keys_.put(key);
   change.put_meta[kEpoch] = u64_bytes(epoch);
   version_ = oldest_delta_ = epoch << 32;
   auto stored = store_.commit(change);
@@ -194,42 +187,24 @@ std::variant<Member, Refusal> Registry::join(const JoinRequest& request) {
                    "move its state directory away and start eps-client."};
   }
   const auto known = by_key_.find(request.key);
-  if (known == by_key_.end() && !request.proved_enrolment) {
-    return Refusal{Refusal::Code::unknown_key, "The server does not know this computer's key."};
+  if (known == by_key_.end()) {
+    if (auto refusal = may_not_join(request)) return *refusal;
+    return enrol(request);
   }
-  Member member;
-  if (known != by_key_.end()) {
-    member = members_.at(known->second);
-  } else {
-    const auto address = free_address();
-    if (auto full = no_room(address.has_value())) return *full;
-    member.id = {next_id_};
-    member.key = request.key;
-    member.mac = free_mac();
-    member.address = *address;
-  }
+  Member& member = members_.at(known->second);
   // A client that goes by the name it gave before keeps the one that was made of it.
-  const std::string wish = make_valid_name(request.name);
-  const std::string name = unique_name(wish, member.id);
-  const Member before = member;
-  member.name = name;
-  member.version = request.version.substr(0, kMaxVersionSize);
-  member.relays = request.relays;
-  if (known == by_key_.end() || member.name != before.name) {
+  const std::string name = unique_name(make_valid_name(request.name), member.id);
+  if (name != member.name) {
     ports::StoreChange change;
     change.put_members.push_back(member);
-    if (known == by_key_.end()) change.put_meta[kNextId] = u64_bytes(next_id_ + 1);
-    if (auto stored = store_.commit(change); !stored) {
-      return Refusal{Refusal::Code::store_failed,
-                     "The server cannot save the new member (" + stored.error().what + "). Mend that on the server."};
-    }
+    change.put_members.back().name = name;
+    if (auto stored = store_.commit(change); !stored) return cannot_save(stored.error());
+    member.name = name;
+    stable_fields_changed();
   }
-  if (known == by_key_.end()) ++next_id_;
-  members_[member.id] = member;
-  by_key_[member.key] = member.id;
-  by_address_[member.address] = member.id;
+  member.version = request.version.substr(0, kMaxVersionSize);
+  member.relays = request.relays;
   touch(member.id);
-  if (known == by_key_.end() || member.name != before.name) stable_fields_changed();
   return member;
 }
 

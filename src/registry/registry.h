@@ -18,6 +18,7 @@
 #include "crypto/primitives.h"
 #include "model/network.h"
 #include "ports/store.h"
+#include "registry/join_keys.h"
 
 namespace eps::registry {
 
@@ -32,22 +33,32 @@ struct RegistryConfig {
 struct Identity {
   crypto::KeyPair keys;
   crypto::Key signing_seed;  // Ed25519
-  crypto::Secret<16> enrolment;
 };
 
 struct JoinRequest {
   PublicKey key;
-  std::string name;               // as the client calls itself; made unique here
-  std::string version;            // of its program
-  bool proved_enrolment = false;  // it knew the enrolment secret
-  bool relays = false;            // for other members
+  std::string name;                                      // as the client calls itself; made unique here
+  std::string version;                                   // of its program
+  std::optional<std::uint32_t> join_key = std::nullopt;  // whose secret it proved
+  bool relays = false;                                   // for other members
+  IpAddress from = {};                                   // for the list of those who wait for approval
+  std::int64_t unix_time = 0;                            // now
 };
 
 struct Refusal {
-  enum class Code { unknown_key, revoked, full, store_failed };
+  enum class Code { unknown_key, revoked, full, store_failed, join_key, waits };
   Code code;
   std::string sentence;  // for the user of the client
 };
+
+// A computer that proved a join key and waits until an administrator lets it in.
+struct PendingJoin {
+  JoinRequest request;
+  std::string name;        // it would get now; what `eps members approve` goes by
+  std::int64_t since = 0;  // seconds since 1970
+};
+// Beyond so many the next one is refused. Whoever waits asks again, so a restarted server forgets them without harm.
+inline constexpr std::size_t kMaxPendingJoins = 256;
 
 // How many removed members a delta can still tell of; a client that is further behind gets the whole list.
 inline constexpr std::size_t kMaxTombstones = 4096;
@@ -67,6 +78,21 @@ class Registry {
 
   // A member that is known by its key keeps its id, MAC and address. The member is not online yet.
   std::variant<Member, Refusal> join(const JoinRequest& request);
+  // Computers that wait for an administrator, oldest first.
+  const std::vector<PendingJoin>& pending() const { return pending_; }
+  bool waits(const PublicKey& key) const;
+  // Lets a waiting computer in the next time that it asks, or refuses its key from now on. By name or key as text.
+  // Errc::not_found: nobody of that name waits.
+  Result<Member> approve(std::string_view name, std::int64_t now);
+  Result<void> deny(std::string_view name);
+
+  const JoinKeys& join_keys() const { return join_keys_; }
+  Result<JoinKey> create_join_key(const JoinKeyWish& wish, std::int64_t now);
+  // By its number or its name. Errc::not_found; Errc::invalid_argument where the name belongs to several.
+  Result<JoinKey> revoke_join_key(std::string_view which);
+  // The network's key gets a new secret: the old one lets nobody in any more. Members stay.
+  Result<JoinKey> rotate_network_key(const JoinKeyWish& wish, std::int64_t now);
+
   // Whether this key would be refused, before anything is spent on it.
   bool is_revoked(const PublicKey& key) const;
   const Member* find_key(const PublicKey& key) const;
@@ -93,6 +119,10 @@ class Registry {
   std::optional<Ip4> free_address() const;
   Mac free_mac() const;
   std::optional<Refusal> no_room(bool has_address) const;
+  std::optional<Refusal> may_not_join(const JoinRequest& request);
+  std::variant<Member, Refusal> enrol(const JoinRequest& request);
+  Refusal wait_for_approval(const JoinRequest& request);
+  std::vector<PendingJoin>::iterator find_pending(std::string_view name);
   std::string unique_name(std::string_view wish, MemberId owner) const;
   void touch(MemberId id);
   void stable_fields_changed();
@@ -108,6 +138,8 @@ class Registry {
   std::unordered_map<PublicKey, MemberId> by_key_;
   std::map<Ip4, MemberId> by_address_;
   std::vector<PublicKey> revoked_;
+  JoinKeys join_keys_;
+  std::vector<PendingJoin> pending_;
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
   std::uint32_t next_id_ = 1;

@@ -33,7 +33,9 @@ class RegistryTest : public testing::Test {
   }
 
   std::variant<Member, Refusal> try_join(std::uint32_t n, std::string name = "host", bool proved = true) {
-    return registry_->join({key(n), std::move(name), "0.1.0", proved});
+    JoinRequest request{key(n), std::move(name), "0.1.0"};
+    if (proved) request.join_key = kNetworkKeyId;
+    return registry_->join(request);
   }
 
   Member join(std::uint32_t n, std::string name = "host") {

@@ -18,13 +18,13 @@ using testing::HasSubstr;
 TEST_F(RegistryTest, MakesAnIdentityOnceAndKeepsIt) {
   open();
   const Bytes secret(registry_->identity().keys.secret.view().begin(), registry_->identity().keys.secret.view().end());
-  const Bytes enrolment(registry_->identity().enrolment.view().begin(), registry_->identity().enrolment.view().end());
+  const JoinKey enrolment = *registry_->join_keys().find(kNetworkKeyId);
   const PublicKey signing = registry_->signing_key();
   const NetworkId id = registry_->network().id;
   EXPECT_NE(id, NetworkId{});
   open();
   EXPECT_TRUE(equal(registry_->identity().keys.secret.view(), secret));
-  EXPECT_TRUE(equal(registry_->identity().enrolment.view(), enrolment));
+  EXPECT_EQ(*registry_->join_keys().find(kNetworkKeyId), enrolment);
   EXPECT_EQ(registry_->signing_key(), signing);
   EXPECT_EQ(registry_->network().id, id);
 }
@@ -32,14 +32,15 @@ TEST_F(RegistryTest, MakesAnIdentityOnceAndKeepsIt) {
 TEST_F(RegistryTest, AStateThatLacksAPartIsNotReplaced) {
   open();
   auto state = *store_.load();
-  state.meta.erase("identity.enrolment");
+  state.meta.erase("identity.ed25519");
   test::MemoryStore damaged;
-  ASSERT_TRUE(
-      damaged.commit({.put_members = {}, .remove_members = {}, .revoke = {}, .unrevoke = {}, .put_meta = state.meta}));
+  ports::StoreChange change;
+  change.put_meta = state.meta;
+  ASSERT_TRUE(damaged.commit(change));
   const auto opened = Registry::open(damaged, config_, rng_);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Errc::corrupt);
-  EXPECT_THAT(opened.error().what, AllOf(HasSubstr("identity.enrolment"), HasSubstr("backup")));
+  EXPECT_THAT(opened.error().what, AllOf(HasSubstr("identity.ed25519"), HasSubstr("backup")));
 }
 
 TEST_F(RegistryTest, DoesNotStartWithoutAStoreThatTakesItsIdentity) {
@@ -274,8 +275,10 @@ TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfAllThatItSaid) {
   EXPECT_EQ(last >> 32, 1002U);
   registry_.reset();
   test::MemoryStore restored;
-  ASSERT_TRUE(restored.commit(
-      {.put_members = {}, .remove_members = {}, .revoke = {}, .unrevoke = {}, .put_meta = backup.meta}));
+  ports::StoreChange change;
+  change.put_meta = backup.meta;
+  change.put_join_keys = backup.join_keys;
+  ASSERT_TRUE(restored.commit(change));
   config_.epoch_floor = 2000;
   auto opened = Registry::open(restored, config_, rng_);
   ASSERT_TRUE(opened);

@@ -25,6 +25,7 @@
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
 #include "runtime/http_pages.h"
+#include "runtime/join_admin.h"
 #include "runtime/network_graph.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
@@ -70,6 +71,7 @@ class ServerDaemon {
 
  private:
   Result<void> prepare(const std::function<void(const std::string&)>& on_key);
+  Result<void> keep_network_key(const std::string& text) const;
   Result<void> listen();
   std::string listening() const {
     return "Listening on TCP and UDP port " + std::to_string(settings_.port) +
@@ -153,9 +155,8 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (!registry) return registry.error();
   registry_ = std::move(*registry);
 
-  const registry::Identity& identity = registry_->identity();
-  const std::string key = control::to_text(control::NetworkKey{identity.keys.public_key, identity.enrolment.clone()});
-  if (auto saved = os::write_file_atomic(directory + "/network.key", key + "\n", 0600); !saved) return saved;
+  const std::string key = control::to_text(control::network_key_of(*registry_));
+  if (auto saved = keep_network_key(key); !saved) return saved;
 
   auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-server",
                                         [this](const nlohmann::json& request) { return answer(request); });
@@ -182,11 +183,16 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   const OffloadStatus offloads =
       offload_status({false, false, false, wish.gso, wish.gro}, {false, false, false, udp_->gso(), udp_->gro()});
   tell_missing(log_, settings_, offloads);
-  node_.emplace(*registry_, node::ServerParams{settings_.version, settings_.port, settings_.also_port, offloads},
-                *port_, rng_, published_, os::now());
+  node_.emplace(*registry_,
+                node::ServerParams{settings_.version, settings_.port, settings_.also_port, offloads, unix_time}, *port_,
+                rng_, published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
             std::to_string(registry_->members().size()) + " members are enrolled.");
   return start_workers();
+}
+
+Result<void> ServerDaemon::keep_network_key(const std::string& text) const {
+  return os::write_file_atomic(settings_.state + "/server/network.key", text + "\n", 0600);
 }
 
 Result<void> ServerDaemon::listen() {
@@ -371,6 +377,12 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
     if (!removed) return {{"ok", false}, {"error", removed.error().what}};
     act(std::move(*removed));
     return {{"ok", true}};
+  }
+  const JoinAdmin admin{*registry_, unix_time, [this](const std::string& sentence) { log_.info(sentence); },
+                        [this](const std::string& text) { return keep_network_key(text); }};
+  if (auto done = answer_join_command(admin, request)) {
+    act(node_->on_deadline(os::now()));  // the members hear of a new one
+    return *done;
   }
   if (command == "reload") {
     const auto note = reload(conf_text(request));

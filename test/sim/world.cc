@@ -204,8 +204,7 @@ void World::start_server() {
   auto opened = registry::Registry::open(s.store, {options_.network, options_.sequential, kDefaultMtu}, rng_);
   EPS_CHECK(opened.has_value());
   life.registry = std::move(*opened);
-  network_key_ = control::to_text(
-      control::NetworkKey{life.registry->identity().keys.public_key, life.registry->identity().enrolment.clone()});
+  network_key_ = control::to_text(control::network_key_of(*life.registry));
   open_port(s.life, kDefaultPort, &World::relay_streams);
   life.node = std::make_unique<node::ServerNode>(*life.registry, node::ServerParams{"sim", kDefaultPort}, *life.port,
                                                  rng_, life.published, clock_.now());

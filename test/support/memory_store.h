@@ -23,6 +23,13 @@ class MemoryStore final : public ports::Store {
     }
     for (const PublicKey& key : change.unrevoke) std::erase(state_.revoked, key);
     for (const PublicKey& key : change.revoke) state_.revoked.push_back(key);
+    for (const std::uint32_t id : change.remove_join_keys) {
+      std::erase_if(state_.join_keys, [&](const JoinKey& k) { return k.id == id; });
+    }
+    for (const JoinKey& key : change.put_join_keys) {
+      std::erase_if(state_.join_keys, [&](const JoinKey& k) { return k.id == key.id; });
+      state_.join_keys.push_back(key);
+    }
     for (const auto& [name, value] : change.put_meta) state_.meta[name] = value;
     return {};
   }

@@ -1,0 +1,32 @@
+#pragma once
+
+// `eps keys …` and the commands about computers that wait to be approved.
+
+#include "app/tool_base.h"
+
+namespace eps::app {
+
+class KeysCommand : private ToolBase {
+ public:
+  using ToolBase::ToolBase;
+
+  // REQUIRES: the first word is "keys". Returns the exit status.
+  int run();
+  // members pending | approve NAME | deny NAME
+  int run_members();
+
+ private:
+  Result<json> ask_server(json what) const;
+  int list();
+  int create();
+  int revoke(const std::string& which);
+  int rotate();
+  int pending();
+  // Asks for a command with a name; prints `done` behind the name.
+  int act_on(const std::string& command, const std::string& name, const std::string& done);
+};
+
+// Seconds: "90s", "15m", "24h", "7d"; nullopt: not such a time, or longer than ten years.
+std::optional<std::int64_t> parse_validity(std::string_view text);
+
+}  // namespace eps::app

@@ -1,0 +1,36 @@
+#pragma once
+
+// How many computers may join for the first time from one place: a token bucket per source, so that one key in wrong
+// hands does not fill the network's addresses within seconds. Members that come back are not counted.
+//
+// A source is an IPv4 address or a /64 of IPv6, which one subscriber has to himself.
+
+#include <map>
+
+#include "base/time.h"
+#include "base/types.h"
+
+namespace eps::control {
+
+inline constexpr int kJoinBurst = 32;  // a class room behind one NAT
+inline constexpr Duration kJoinRefill = std::chrono::seconds(30);
+// Sources remembered at once; beyond it those that are full again go, and then the one that joined longest ago.
+inline constexpr std::size_t kMaxJoinSources = 4096;
+
+class JoinLimit {
+ public:
+  // Takes one join; false: too many. Then `wait_for()` says how long until the next.
+  bool take(const IpAddress& from, Instant now);
+  Duration wait_for(const IpAddress& from, Instant now) const;
+
+ private:
+  struct Bucket {
+    Instant full_at{};  // when all of the burst is there again
+  };
+  static IpAddress source_of(const IpAddress& from);
+  void make_room(Instant now);
+
+  std::map<IpAddress, Bucket> buckets_;
+};
+
+}  // namespace eps::control

@@ -1,0 +1,35 @@
+#pragma once
+
+// What lets new computers into the network. The network's own key is one of these; others are made for a purpose, for
+// a time or for a number of computers.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace eps {
+
+struct JoinKey {
+  std::uint32_t id = 0;                // 0: the network's own key
+  std::array<std::byte, 16> secret{};  // proved at a first join (control/network_key.h)
+  std::string name;                    // for people; may be empty
+  std::uint32_t uses = 0;              // computers that may join with it; 0: any number
+  std::uint32_t used = 0;
+  std::int64_t created = 0;  // seconds since 1970
+  std::int64_t expires = 0;  // seconds since 1970; 0: never
+  bool revoked = false;
+  bool approve = false;  // who joins with it waits for an administrator
+
+  bool operator==(const JoinKey&) const = default;
+};
+
+// What an administrator asks for.
+struct JoinKeyWish {
+  std::string name;
+  std::uint32_t uses = 0;
+  std::int64_t valid_for = 0;  // seconds; 0: for ever
+  bool approve = false;
+};
+
+}  // namespace eps

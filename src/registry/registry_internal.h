@@ -1,0 +1,31 @@
+#pragma once
+
+// What the sources of the registry share.
+
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "registry/registry.h"
+
+namespace eps::registry {
+
+inline constexpr const char* kNextId = "next_id";
+
+inline Bytes u64_bytes(std::uint64_t value) {
+  Bytes out;
+  Writer(out).u64(value);
+  return out;
+}
+
+// The wish and a number behind it, no longer than a name may be.
+inline std::string numbered(std::string_view wish, std::string_view number) {
+  return std::string(wish.substr(0, kMaxNameSize - 1 - number.size())).append("-").append(number);
+}
+
+inline Refusal cannot_save(const Error& error) {
+  return {Refusal::Code::store_failed,
+          "The server cannot save the new member (" + error.what + "). Mend that on the server."};
+}
+
+}  // namespace eps::registry

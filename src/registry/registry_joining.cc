@@ -1,0 +1,158 @@
+// How a computer that the registry does not know becomes a member: join keys, approval, enrolment.
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/check.h"
+#include "registry/registry.h"
+#include "registry/registry_internal.h"
+
+namespace eps::registry {
+
+// A computer that nobody knows: nullopt when it may be enrolled.
+std::optional<Refusal> Registry::may_not_join(const JoinRequest& request) {
+  if (!request.join_key) return Refusal{Refusal::Code::unknown_key, "The server does not know this computer's key."};
+  if (auto why = join_keys_.refusal(*request.join_key, request.unix_time)) {
+    return Refusal{Refusal::Code::join_key, std::move(*why)};
+  }
+  if (join_keys_.find(*request.join_key)->approve) return wait_for_approval(request);
+  return std::nullopt;
+}
+
+Refusal Registry::wait_for_approval(const JoinRequest& request) {
+  auto at = std::ranges::find(pending_, request.key, [](const PendingJoin& p) { return p.request.key; });
+  if (at == pending_.end()) {
+    if (pending_.size() >= kMaxPendingJoins) {
+      return {Refusal::Code::waits, "Too many computers wait to be approved. On the server, see: eps members pending."};
+    }
+    const std::string wish = make_valid_name(request.name);
+    std::string name = unique_name(wish, {});
+    const auto waits = [&](const std::string& n) { return find_pending(n) != pending_.end(); };
+    for (int n = 2; waits(name); ++n) name = unique_name(numbered(wish, std::to_string(n)), {});
+    at = pending_.insert(at, {request, name, request.unix_time});
+  }
+  at->request = request;
+  return {Refusal::Code::waits,
+          "This computer waits to be approved. On the server: eps members approve " + at->name + "."};
+}
+
+bool Registry::waits(const PublicKey& key) const {
+  return std::ranges::any_of(pending_, [&](const PendingJoin& p) { return p.request.key == key; });
+}
+
+std::vector<PendingJoin>::iterator Registry::find_pending(std::string_view name) {
+  return std::ranges::find_if(
+      pending_, [&](const PendingJoin& p) { return p.name == name || to_hex(p.request.key.bytes) == name; });
+}
+
+namespace {
+Error nobody_waits(std::string_view name) {
+  return make_error(Errc::not_found,
+                    "No computer \"" + std::string(name) + "\" waits to be approved; see: eps members pending");
+}
+}  // namespace
+
+Result<Member> Registry::approve(std::string_view name, std::int64_t now) {
+  const auto at = find_pending(name);
+  if (at == pending_.end()) return nobody_waits(name);
+  const PendingJoin waiting = *at;
+  // The key may have expired or been used up while the computer waited.
+  if (auto why = join_keys_.refusal(*waiting.request.join_key, now)) {
+    return make_error(Errc::unsupported, std::string(name) + " cannot be let in: " + *why);
+  }
+  auto enrolled = enrol(waiting.request);
+  if (const auto* refusal = std::get_if<Refusal>(&enrolled)) return make_error(Errc::exhausted, refusal->sentence);
+  pending_.erase(find_pending(name));
+  return std::get<Member>(enrolled);
+}
+
+Result<void> Registry::deny(std::string_view name) {
+  const auto at = find_pending(name);
+  if (at == pending_.end()) return nobody_waits(name);
+  ports::StoreChange change;
+  change.revoke.push_back(at->request.key);
+  if (auto stored = store_.commit(change); !stored) return stored.error();
+  revoked_.push_back(at->request.key);
+  pending_.erase(at);
+  return {};
+}
+
+// A new member. The use of its join key and the member become durable in one transaction.
+std::variant<Member, Refusal> Registry::enrol(const JoinRequest& request) {
+  const auto address = free_address();
+  if (auto full = no_room(address.has_value())) return *full;
+  Member member;
+  member.id = {next_id_};
+  member.key = request.key;
+  member.mac = free_mac();
+  member.address = *address;
+  member.name = unique_name(make_valid_name(request.name), member.id);
+  member.version = request.version.substr(0, kMaxVersionSize);
+  member.relays = request.relays;
+  ports::StoreChange change;
+  change.put_members.push_back(member);
+  change.put_meta[kNextId] = u64_bytes(next_id_ + 1);
+  if (request.join_key) {
+    const JoinKey* key = join_keys_.find(*request.join_key);
+    EPS_CHECK(key != nullptr);
+    change.put_join_keys.push_back(*key);
+    ++change.put_join_keys.back().used;
+  }
+  if (auto stored = store_.commit(change); !stored) return cannot_save(stored.error());
+  for (const JoinKey& key : change.put_join_keys) join_keys_.put(key);
+  ++next_id_;
+  members_[member.id] = member;
+  by_key_[member.key] = member.id;
+  by_address_[member.address] = member.id;
+  touch(member.id);
+  stable_fields_changed();
+  return member;
+}
+
+Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t now) {
+  auto key = join_keys_.draw(wish, now, rng_);
+  if (!key) return key;
+  ports::StoreChange change;
+  change.put_join_keys.push_back(*key);
+  const auto old = join_keys_.to_give_way(now);
+  if (old) change.remove_join_keys.push_back(*old);
+  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (old) join_keys_.erase(*old);
+  join_keys_.put(*key);
+  return key;
+}
+
+Result<JoinKey> Registry::revoke_join_key(std::string_view which) {
+  std::optional<JoinKey> found;
+  std::uint32_t number = 0;
+  const auto parsed = std::from_chars(which.data(), which.data() + which.size(), number);
+  const bool is_number = parsed.ec == std::errc() && parsed.ptr == which.data() + which.size();
+  for (const auto& [id, key] : join_keys_.all()) {
+    if (key.revoked || (is_number ? id != number : key.name != which)) continue;
+    if (found) {
+      return make_error(Errc::invalid_argument, "several join keys are called \"" + std::string(which) +
+                                                    "\": name the one by its number; see: eps keys list");
+    }
+    found = key;
+  }
+  if (!found) {
+    return make_error(Errc::not_found, "there is no join key \"" + std::string(which) + "\"; see: eps keys list");
+  }
+  found->revoked = true;
+  ports::StoreChange change;
+  change.put_join_keys.push_back(*found);
+  if (auto stored = store_.commit(change); !stored) return stored.error();
+  join_keys_.put(*found);
+  return *found;
+}
+
+Result<JoinKey> Registry::rotate_network_key(const JoinKeyWish& wish, std::int64_t now) {
+  const JoinKey key = join_keys_.redraw_network_key(wish, now, rng_);
+  ports::StoreChange change;
+  change.put_join_keys.push_back(key);
+  if (auto stored = store_.commit(change); !stored) return stored.error();
+  join_keys_.put(key);
+  return key;
+}
+
+}  // namespace eps::registry
