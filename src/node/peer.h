@@ -79,7 +79,9 @@ struct Peer {
   std::deque<WaitingFrame> waiting;
   std::size_t waiting_bytes = 0;
 
-  Instant offline_at{};  // when the server's list last began to say so
+  bool touched = false;       // in the step that runs: its deadline may have changed
+  Instant timer_at = kNever;  // its entry among the timers
+  Instant offline_at{};       // when the server's list last began to say so
   Instant tick_at = kNever;
   Instant last_control_sent{};     // of path messages
   Instant last_unknown_session{};  // when we last answered one with an initiation

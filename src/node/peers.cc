@@ -23,10 +23,13 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   self_ = self;
   if (!same) {
     began_ = now;
-    for (auto& [id, peer] : peers_) forget_sessions(peer, now);
-    peers_.erase(self.id);
-    for (auto& [id, peer] : peers_) {
-      if (!peer.waiting.empty()) start_handshake(peer, now);
+    for (const auto& [id, peer] : live_) forget_sessions(*peer, now);
+    if (const auto own = peers_.find(self.id); own != peers_.end()) {
+      forget(own->second, now);
+      peers_.erase(own);
+    }
+    for (const auto& [id, peer] : live_) {
+      if (!peer->waiting.empty()) start_handshake(*peer, now);
     }
     dirty_ = true;
   }
@@ -42,10 +45,11 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   server_by_ = by;
   refresh_relays(now);
   if (became_usable) {
-    for (auto& [id, peer] : peers_) {
+    for (const auto& [id, peer] : live_) {
+      touch(*peer);
       // What was sent before could not pass: say it again now instead of at the next retry.
-      if (peer.handshake) peer.handshake->retry_at = now;
-      if (peer.current && !peer.path.direct()) peer.path.begin(now);
+      if (peer->handshake) peer->handshake->retry_at = now;
+      if (peer->current && !peer->path.direct()) peer->path.begin(now);
     }
   }
   on_deadline(now);
@@ -80,10 +84,10 @@ void Peers::set_own_nat(NatStatus nat, Instant now) {
   const bool changed = nat.mapping != own_nat_.mapping;
   own_nat_ = nat;
   if (!changed) return;
-  for (auto& [id, peer] : peers_) {
-    if (!peer.path.searching_for(now)) continue;
-    peer.called_at = {};
-    call(peer, false, now);
+  for (const auto& [id, peer] : live_) {
+    if (!peer->path.searching_for(now)) continue;
+    peer->called_at = {};
+    call(*peer, false, now);
   }
 }
 
@@ -91,8 +95,8 @@ void Peers::update_members(const MemberList& list, Instant now) {
   for (auto it = peers_.begin(); it != peers_.end();) {
     const Member* member = list.find(it->first);
     if (member == nullptr || member->key != it->second.member.key) {
-      forget_sessions(it->second, now);
       drop_waiting(it->second, Drop::no_peer);
+      forget(it->second, now);
       it = peers_.erase(it);
       dirty_ = true;
     } else {
@@ -104,6 +108,13 @@ void Peers::update_members(const MemberList& list, Instant now) {
     const auto [it, added] = peers_.try_emplace(id, member, rng_);
     Peer& peer = it->second;
     if (!added && peer.member == member) continue;
+    touch(peer);
+    by_key_.insert_or_assign(member.key, id);
+    if (member.relays) {
+      relaying_.emplace(id, &peer);
+    } else {
+      relaying_.erase(id);
+    }
     const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
     if (moved) forget_sessions(peer, now);
     dirty_ = true;
@@ -135,9 +146,10 @@ void Peers::update_members(const MemberList& list, Instant now) {
 
 void Peers::on_network_change(Instant now) {
   seen_by_another_port_ = false;
-  for (auto& [id, peer] : peers_) {
-    if (peer.path.moved(now)) dirty_ = true;
-    if (peer.current) call(peer, true, now);
+  for (const auto& [id, peer] : live_) {
+    touch(*peer);
+    if (peer->path.moved(now)) dirty_ = true;
+    if (peer->current) call(*peer, true, now);
   }
   on_deadline(now);
 }
@@ -205,6 +217,7 @@ void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
       if (peer != nullptr) return;  // in different LANs, and we do not know which
       peer = &p;
     }
+    if (peer != nullptr) touch(*peer);
   }
   if (peer == nullptr || peer->current || peer->handshake) return;
   if (now - peer->last_unknown_session < std::chrono::seconds(1)) return;

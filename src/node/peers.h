@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -59,7 +60,7 @@ class Peers {
 
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
-  Instant next_deadline() const;
+  Instant next_deadline() const { return timers_.empty() ? kNever : timers_.begin()->first; }
   // Ends a step: sends what waited for the table that it leads to, and returns that; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
 
@@ -137,11 +138,14 @@ class Peers {
   void expire(Peer& peer, Instant now);
   void probe(Peer& peer, Instant now);
   Instant deadline_of(const Peer& peer) const;
+  void touch(Peer& peer);
+  void settle_timers();
   // Bookkeeping.
   void forget_sessions(Peer& peer, Instant now);
+  void forget(Peer& peer, Instant now);
   void erase_index(std::uint32_t index) { by_index_.erase(index); }
   std::uint32_t new_index(MemberId peer);
-  Peer* find(MemberId id);
+  Peer* find(MemberId id);  // and touches it, as the next two do
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
   static bool is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip);
@@ -181,7 +185,14 @@ class Peers {
   bool seen_changed_ = false;
   bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;
+  // All other members. What happens to one costs nothing for the others: most are silent, and no event goes over all.
   std::map<MemberId, Peer> peers_;
+  std::unordered_map<PublicKey, MemberId> by_key_;
+  std::map<MemberId, Peer*> live_;      // has a session, a handshake or a timer, or was touched in this step
+  std::map<MemberId, Peer*> offering_;  // has offered to relay for us
+  std::map<MemberId, Peer*> relaying_;  // was started to relay for others
+  std::vector<Peer*> touched_;
+  std::set<std::pair<Instant, MemberId>> timers_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use
   std::uint64_t next_number_;
   bool dirty_ = true;

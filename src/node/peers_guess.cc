@@ -40,7 +40,7 @@ void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
                                            : (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause);
   if (now - peer.guessed_at < pause || (!follow && (searching < kGuessAfter || now < guess_again_at_))) return;
   const auto endpoint = seen_endpoint_of(peer);
-  if (!endpoint || std::ranges::any_of(peers_, [](const auto& entry) { return entry.second.guess.has_value(); }))
+  if (!endpoint || std::ranges::any_of(live_, [](const auto& entry) { return entry.second->guess.has_value(); }))
     return;
   peer.guess.emplace(role, endpoint->port, rng_, now);
   peer.guessed_at = now;

@@ -31,7 +31,10 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   const auto pause =
       kHandshakeRetry[std::min<std::size_t>(static_cast<std::size_t>(attempt), kHandshakeRetry.size() - 1)];
   const bool again = peer.handshake && !peer.handshake->used_up && attempt % kFreshInitiation != 0;
+  touch(peer);
   if (!again) {
+    // Nobody has kept these while the peer was silent.
+    if (peer.path.set_relays(usable_relays(peer), now)) dirty_ = true;
     if (peer.handshake) erase_index(peer.handshake->local_index);
     peer.handshake.reset();
     Bytes noise;
@@ -97,6 +100,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
     return;
   }
   peer->last_number = request->number;
+  if (peer->path.set_relays(usable_relays(*peer), now)) dirty_ = true;
   Bytes noise;
   auto params = responder.answer(*aead, params_.features, now, noise);
   if (!params) return counters_.drop(Drop::bad_tag);

@@ -84,15 +84,16 @@ void Peers::learn(Peer& peer, const std::vector<Candidate>& candidates, bool pro
 }
 
 void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
+  touch(peer);
   peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe);
 }
 
 // Without the server, others may know where a member is now, and tell it that we are looking.
 void Peers::ask_others_for(Peer& peer, Instant now) {
   std::size_t asked = 0;
-  for (auto& [id, other] : peers_) {
-    if (id == peer.member.id || !other.current || !other.path.direct()) continue;
-    send_control(other, mesh::FindMessage{peer.member.id, own_candidates_}, now);
+  for (const auto& [id, other] : live_) {
+    if (id == peer.member.id || !other->current || !other->path.direct()) continue;
+    send_control(*other, mesh::FindMessage{peer.member.id, own_candidates_}, now);
     if (++asked == kMaxIntroducers) return;
   }
 }

@@ -27,7 +27,7 @@ std::vector<MemberId> Peers::usable_relays(const Peer& peer) const {
   std::vector<MemberId> out;
   // Whom it does not know to be there it relays to in vain.
   if (server_relays() && peer.member.online) out.push_back(kServerRelay);
-  for (const auto& [id, other] : peers_) {
+  for (const auto& [id, other] : offering_) {
     if (out.size() > kMaxMemberRelays) break;
     if (id != peer.member.id && hop_of(id)) out.push_back(id);
   }
@@ -36,8 +36,9 @@ std::vector<MemberId> Peers::usable_relays(const Peer& peer) const {
 
 // Something changed that decides who may relay.
 void Peers::refresh_relays(Instant now) {
-  for (auto& [id, peer] : peers_) {
-    if (peer.path.set_relays(usable_relays(peer), now)) dirty_ = true;
+  for (const auto& [id, peer] : live_) {
+    touch(*peer);
+    if (peer->path.set_relays(usable_relays(*peer), now)) dirty_ = true;
   }
 }
 
@@ -45,16 +46,17 @@ void Peers::refresh_relays(Instant now) {
 // when the path changes, as the one before may have been lost with the path.
 void Peers::offer_relaying(Instant now) {
   if (!params_.relay_for_others) return;
-  for (auto& [id, peer] : peers_) {
-    if (!peer.current || !peer.path.direct() || peer.offered_by == peer.path.path()) continue;
-    peer.offered_by = peer.path.path();
-    send_control(peer, mesh::OfferMessage{peer.tag_for_peer}, now);
+  for (const auto& [id, peer] : live_) {
+    if (!peer->current || !peer->path.direct() || peer->offered_by == peer->path.path()) continue;
+    peer->offered_by = peer->path.path();
+    send_control(*peer, mesh::OfferMessage{peer->tag_for_peer}, now);
   }
 }
 
 void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Instant now) {
   if (peer.tag_from_peer == offer.tag) return;
   peer.tag_from_peer = offer.tag;
+  if (offer.tag != 0) offering_.emplace(peer.member.id, &peer);
   dirty_ = true;
   refresh_relays(now);
 }
@@ -62,12 +64,12 @@ void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Inst
 // The peer cannot be reached directly: get sessions with members that relay, whose offers then come.
 void Peers::seek_relays(Peer& peer, Instant now) {
   std::size_t asked = 0;
-  for (auto& [id, other] : peers_) {
-    if (id == peer.member.id || !other.member.relays) continue;
+  for (const auto& [id, other] : relaying_) {
+    if (id == peer.member.id) continue;
     if (++asked > kMaxMemberRelays) return;
     // A new session brings the offer again, if the one that came with this was lost.
-    const bool missing = other.tag_from_peer == 0 && other.path.direct() && now - other.session_began > kOfferAgain;
-    if (!other.handshake && (!other.current || missing)) start_handshake(other, now);
+    const bool missing = other->tag_from_peer == 0 && other->path.direct() && now - other->session_began > kOfferAgain;
+    if (!other->handshake && (!other->current || missing)) start_handshake(*other, now);
   }
 }
 
@@ -85,7 +87,8 @@ void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
 std::shared_ptr<const dataplane::RelayTable> Peers::serves() const {
   if (!params_.relay_for_others) return nullptr;
   auto table = std::make_shared<dataplane::RelayTable>();
-  for (const auto& [id, peer] : peers_) {
+  for (const auto& [id, at] : live_) {
+    const Peer& peer = *at;
     if (peer.tag_for_peer == 0 || !peer.current || !peer.path.direct()) continue;
     const Way& way = *peer.path.path();
     table->by_tag.emplace(peer.tag_for_peer,

@@ -7,6 +7,7 @@
 namespace eps::node {
 
 void Peers::forget_sessions(Peer& peer, Instant now) {
+  touch(peer);
   if (peer.current) erase_index(peer.current->local_index());
   if (peer.unconfirmed) erase_index(peer.unconfirmed->local_index());
   for (const auto& session : peer.retired) erase_index(session->local_index());
@@ -16,11 +17,24 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   peer.retired.clear();
   peer.handshake.reset();
   peer.tag_from_peer = peer.tag_for_peer = 0;
+  offering_.erase(peer.member.id);
   peer.offered_by.reset();
   peer.path.reset(now);
   peer.guess.reset();
   close_sides(peer, now);
   dirty_ = true;
+}
+
+// It is a member no more.
+void Peers::forget(Peer& peer, Instant now) {
+  forget_sessions(peer, now);
+  std::erase(touched_, &peer);
+  timers_.erase({peer.timer_at, peer.member.id});
+  live_.erase(peer.member.id);
+  relaying_.erase(peer.member.id);
+  if (const auto it = by_key_.find(peer.member.key); it != by_key_.end() && it->second == peer.member.id) {
+    by_key_.erase(it);
+  }
 }
 
 std::uint32_t Peers::new_index(MemberId peer) {
@@ -32,14 +46,14 @@ std::uint32_t Peers::new_index(MemberId peer) {
 
 Peer* Peers::find(MemberId id) {
   const auto it = peers_.find(id);
-  return it == peers_.end() ? nullptr : &it->second;
+  if (it == peers_.end()) return nullptr;
+  touch(it->second);
+  return &it->second;
 }
 
 Peer* Peers::find_key(const PublicKey& key) {
-  for (auto& [id, peer] : peers_) {
-    if (peer.member.key == key) return &peer;
-  }
-  return nullptr;
+  const auto it = by_key_.find(key);
+  return it == by_key_.end() ? nullptr : find(it->second);
 }
 
 Peer* Peers::find_index(std::uint32_t index) {
@@ -88,6 +102,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
 }
 
 std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
+  settle_timers();
   if (!dirty_ || !network_) return nullptr;
   dirty_ = false;
   auto table = std::make_shared<dataplane::PeerTable>();
@@ -95,7 +110,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_address = self_.address;
   table->mtu = network_->mtu;
   if (server_.tag != 0) table->relays.insert(table->relays.end(), {server_, server_inside_});
-  for (const auto& [id, peer] : peers_) {
+  for (const auto& [id, peer] : offering_) {
     if (const auto hop = hop_of(id)) table->relays.push_back(*hop);
   }
   table->serves = serves();
@@ -114,8 +129,8 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   }
   offer_relaying(now);
   // A way that has just opened is what these waited for.
-  for (auto& [id, peer] : peers_) {
-    if (!peer.waiting.empty() && peer.current) flush_waiting(peer, now);
+  for (const auto& [id, peer] : live_) {
+    if (!peer->waiting.empty() && peer->current) flush_waiting(*peer, now);
   }
   return table;
 }

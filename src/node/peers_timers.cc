@@ -7,9 +7,35 @@
 
 namespace eps::node {
 
+// Whatever a step does to a peer begins here: its deadline is looked at again at the end of the step.
+void Peers::touch(Peer& peer) {
+  if (std::exchange(peer.touched, true)) return;
+  touched_.push_back(&peer);
+  live_.emplace(peer.member.id, &peer);
+}
+
+void Peers::settle_timers() {
+  for (Peer* peer : std::exchange(touched_, {})) {
+    peer->touched = false;
+    const MemberId id = peer->member.id;
+    const Instant at = deadline_of(*peer);
+    if (at == kNever) live_.erase(id);
+    if (at == peer->timer_at) continue;
+    timers_.erase({peer->timer_at, id});
+    if (at != kNever) timers_.emplace(at, id);
+    peer->timer_at = at;
+  }
+}
+
 void Peers::on_deadline(Instant now) {
-  for (auto& [id, peer] : peers_) {
-    if (deadline_of(peer) > now) continue;
+  settle_timers();
+  std::set<MemberId> due;
+  for (const auto& [at, id] : timers_) {
+    if (at > now) break;
+    due.insert(id);
+  }
+  for (const MemberId id : due) {
+    Peer& peer = *find(id);
     expire(peer, now);
     if (peer.handshake && now >= peer.handshake->retry_at) {
       if (peer.handshake->attempt >= kHandshakeAttempts) {
@@ -100,12 +126,6 @@ Instant Peers::deadline_of(const Peer& peer) const {
   };
   std::for_each(peer.retired.begin(), peer.retired.end(), end_of);
   end_of(peer.unconfirmed);
-  return at;
-}
-
-Instant Peers::next_deadline() const {
-  Instant at = kNever;
-  for (const auto& [id, peer] : peers_) at = std::min(at, deadline_of(peer));
   return at;
 }
 

@@ -1,0 +1,124 @@
+#include "node/peers.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+
+#include "support/seeded_rng.h"
+
+namespace eps::node {
+namespace {
+
+using std::chrono::seconds;
+
+class NoPort final : public ports::UdpPort {
+ public:
+  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override { return datagrams.size(); }
+  std::optional<Side> open_side() override { return std::nullopt; }
+  void close_side(ports::SocketId) override {}
+};
+
+// A client among so many others, all of them online and silent.
+class PeersTest : public testing::Test {
+ protected:
+  PeersTest() : peers_(params(), out_, rng_) {}
+
+  PeersParams params() {
+    return {
+        crypto::generate_key_pair(rng_), {crypto::AeadKind::chacha20poly1305}, 1, session::kRekeyAfterPackets, false};
+  }
+  Member member(std::uint32_t id) {
+    Member m;
+    m.id = {id};
+    m.key = crypto::generate_key_pair(rng_).public_key;
+    m.name = "c" + std::to_string(id);
+    m.mac.bytes[0] = std::byte{2};
+    store_be32(m.mac.bytes.data() + 2, id);
+    m.address = {0x0a000000U + id};
+    m.online = true;
+    m.candidates = {{Candidate::Kind::observed, {IpAddress::from_v4({0xc6120000U + id}), 7000}}};
+    return m;
+  }
+  void join(std::uint32_t others) {
+    peers_.set_self({{}, *parse_ip4_network("10.0.0.0/8"), kDefaultMtu}, member(1), now_);
+    Delta delta;
+    delta.full = true;
+    delta.to = 1;
+    for (std::uint32_t id = 2; id < 2 + others; ++id) delta.upserts.push_back(member(id));
+    ASSERT_TRUE(list_.apply(delta));
+    peers_.update_members(list_, now_);
+    settle();
+  }
+  std::size_t settle() {
+    if (auto table = peers_.commit(now_)) table_ = std::move(table);
+    return out_.take().datagrams.size();
+  }
+  void send_to(std::uint32_t id) {
+    std::vector<dataplane::Upcall> upcalls;
+    upcalls.emplace_back(dataplane::NeedSession{{id}, Bytes(60), {}});
+    peers_.on_upcalls(std::move(upcalls), now_);
+  }
+
+  test::SeededRng rng_{1};
+  NoPort port_;
+  dataplane::Outbox out_{port_};
+  Peers peers_;
+  MemberList list_;
+  std::shared_ptr<const dataplane::PeerTable> table_;
+  Instant now_{std::chrono::hours(1)};
+};
+
+TEST_F(PeersTest, SilentMembersHaveNoTimer) {
+  join(300);
+  EXPECT_EQ(peers_.next_deadline(), kNever);
+  ASSERT_TRUE(table_);
+  EXPECT_EQ(table_->peers.size(), 300U);
+}
+
+TEST_F(PeersTest, AHandshakeIsRepeatedAtItsTimeAndEndsSometime) {
+  join(300);
+  send_to(7);
+  EXPECT_EQ(settle(), 1U) << "to its one candidate";
+  EXPECT_LE(peers_.next_deadline(), now_ + kHandshakeRetry.front());
+  int sent = 0;
+  for (int i = 0; i < 1000 && peers_.next_deadline() != kNever; ++i) {
+    now_ = peers_.next_deadline();
+    peers_.on_deadline(now_);
+    sent += static_cast<int>(settle());
+  }
+  EXPECT_EQ(sent, kHandshakeAttempts);
+  EXPECT_EQ(peers_.next_deadline(), kNever);
+}
+
+TEST_F(PeersTest, OneStepServesAllThatAreDue) {
+  join(300);
+  for (std::uint32_t id = 10; id < 20; ++id) send_to(id);
+  EXPECT_EQ(settle(), 10U);
+  now_ += kHandshakeRetry.front();
+  peers_.on_deadline(now_);
+  EXPECT_EQ(settle(), 10U);
+  EXPECT_GT(peers_.next_deadline(), now_);
+}
+
+TEST_F(PeersTest, WhoIsRemovedLeavesNoTimer) {
+  join(3);
+  send_to(3);
+  settle();
+  Delta delta;
+  delta.from = 1;
+  delta.to = 2;
+  delta.removed = {{3}};
+  ASSERT_TRUE(list_.apply(delta));
+  peers_.update_members(list_, now_);
+  settle();
+  EXPECT_EQ(peers_.next_deadline(), kNever);
+  EXPECT_EQ(table_->peers.size(), 2U);
+  now_ += seconds(60);
+  peers_.on_deadline(now_);
+  EXPECT_EQ(settle(), 0U);
+}
+
+}  // namespace
+}  // namespace eps::node
