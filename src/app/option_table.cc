@@ -99,7 +99,7 @@ constexpr std::array kTable = {
     in_both("workers", Group::program, Kind::value,
             "threads that move frames (zero: one on one or two processors, beyond that one for every two, at most 8)",
             "0", "0"),
-    OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1400"}},
+    OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1500"}},
     OptionSpec{
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},
 };

@@ -34,8 +34,6 @@ using report::Finding;
 
 constexpr std::size_t kMaxKeyFile = 4096;
 constexpr std::int64_t kYear2024 = 1704067200;
-// What a frame of the interface's MTU becomes at most: see wire/datagram.h.
-constexpr std::uint32_t kOverhead4 = 79, kOverhead6 = 99;
 
 // 0, or why no socket of this family can be bound there: EADDRINUSE, EACCES; EAFNOSUPPORT where the kernel lacks the
 // family.
@@ -286,17 +284,10 @@ void DoctorCommand::look_around(const json& status, std::vector<Finding>& findin
   const auto endpoint = server.is_string() ? parse_endpoint(server.get<std::string>()) : std::nullopt;
   const auto mtu = endpoint ? os::path_mtu(*endpoint) : std::nullopt;
   if (!mtu) return;
-  const std::uint32_t needed = network.value("mtu", 0U) + (endpoint->ip.is_v4() ? kOverhead4 : kOverhead6);
-  if (*mtu >= needed) {
-    findings.push_back(
-        {Finding::Level::ok, "Packets of " + std::to_string(*mtu) + " bytes go to the server whole.", ""});
-  } else {
-    findings.push_back({Finding::Level::warning,
-                        "Packets of " + std::to_string(*mtu) + " bytes go to the server whole, full frames need " +
-                            std::to_string(needed) + ": they go in fragments, which some networks drop.",
-                        "Start eps-server with --mtu " + std::to_string(*mtu - (needed - network.value("mtu", 0U))) +
-                            ", which all members then take."});
-  }
+  findings.push_back({Finding::Level::ok,
+                      "The network takes packets of " + std::to_string(*mtu) +
+                          " bytes to the server, as far as this computer knows; larger frames are cut.",
+                      ""});
 }
 
 }  // namespace eps::app

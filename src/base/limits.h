@@ -8,9 +8,11 @@
 namespace eps {
 
 inline constexpr std::uint16_t kDefaultPort = 43439;
-inline constexpr std::uint16_t kDefaultMtu = 1400;  // of the EPS interface; see wire/datagram.h for the sum
+inline constexpr std::uint16_t kDefaultMtu = 1500;  // of the EPS interface, as of any Ethernet
+inline constexpr std::uint16_t kOldMtu = 1400;      // at most for version 0.1, which cuts nothing; see wire/datagram.h
 inline constexpr std::uint16_t kMinMtu = 576;
-inline constexpr std::uint16_t kMaxMtu = 9000;
+inline constexpr std::uint16_t kMinIp6Mtu = 1280;  // RFC 8200: with less there is no IPv6
+inline constexpr std::uint16_t kMaxMtu = 65500;    // a frame with two VLAN tags has 16 bits of length in fragments
 
 inline constexpr std::size_t kMaxMembers = 16384;   // of one network; the next join is refused
 inline constexpr std::size_t kMaxNameSize = 63;     // bytes of a member's name (RFC 1123 label)

@@ -153,6 +153,8 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
 
   wire::Welcome welcome;
   welcome.network = registry_.network();
+  // It would send larger frames in datagrams that many paths lose.
+  if (!c.features.has(Feature::path_mtu)) welcome.network.mtu = std::min(welcome.network.mtu, kOldMtu);
   welcome.self = *registry_.find(member.id);
   welcome.data_port = config_.data_port;
   welcome.also_port = config_.also_port;

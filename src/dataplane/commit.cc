@@ -15,7 +15,7 @@ std::size_t execute(Commit commit, PublishedPeers& published, ports::UdpPort& ud
   if (commit.table) published.publish(std::move(commit.table));
   std::vector<ports::TxDatagram> out;
   for (const Commit::Datagrams& d : commit.datagrams) {
-    out.push_back({d.to, d.bytes, d.segment_size, d.socket, d.bulk});
+    out.push_back({d.to, d.bytes, d.segment_size, d.socket, d.bulk, d.whole});
   }
   const std::size_t sent = out.empty() ? 0 : udp.send(out);
   for (const ports::SocketId side : commit.closed_sides) udp.close_side(side);
@@ -24,7 +24,7 @@ std::size_t execute(Commit commit, PublishedPeers& published, ports::UdpPort& ud
 
 std::size_t Outbox::send(std::span<const ports::TxDatagram> datagrams) {
   for (const ports::TxDatagram& d : datagrams) {
-    kept_.datagrams.push_back({d.to, Bytes(d.bytes.begin(), d.bytes.end()), d.segment_size, d.socket, d.bulk});
+    kept_.datagrams.push_back({d.to, Bytes(d.bytes.begin(), d.bytes.end()), d.segment_size, d.socket, d.bulk, d.whole});
   }
   return datagrams.size();
 }

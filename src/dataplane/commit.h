@@ -22,6 +22,7 @@ struct Commit {
     std::uint16_t segment_size = 0;
     ports::SocketId socket = 0;
     bool bulk = false;
+    bool whole = false;
   };
   std::shared_ptr<const PeerTable> table;  // null: the one before holds
   std::vector<Datagrams> datagrams;

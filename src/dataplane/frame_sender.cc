@@ -1,12 +1,16 @@
 #include "dataplane/frame_sender.h"
 
+#include <algorithm>
 #include <cstring>
 
-#include "base/check.h"
 #include "wire/datagram.h"
 
 namespace eps::dataplane {
 namespace {
+
+std::size_t plain_size(const l2::Segment& segment) {
+  return segment.head.size() + segment.body.size();
+}
 
 // For one more segment of the same size.
 bool has_room(const ports::TxDatagram& run) {
@@ -26,7 +30,8 @@ void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> s
   std::size_t bytes = 0;
   while (sealed < segments.size()) {
     if (used_ >= kFlushAt) flush_full_runs();
-    const std::size_t n = seal_batch(peer, segments.subspan(sealed), now);
+    std::size_t n = seal_batch(peer, segments.subspan(sealed), now);
+    if (n == 0 && plain_size(segments[sealed]) > peer.max_plain && send_in_pieces(peer, segments[sealed], now)) n = 1;
     if (n == 0) {
       counters_.drop(Drop::expired, segments.size() - sealed);
       break;
@@ -40,29 +45,73 @@ void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> s
   counters_.sent(sealed, bytes);
 }
 
-// Returns how many segments it sealed: as many as fit; 0 when the session may send no more.
+// Returns how many segments it sealed: as many as there is room for, and none that the path does not take; 0 also when
+// the session may send no more.
 std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segment> segments, Instant now) {
   std::array<session::Seal, kSealBatch> seals;
   std::array<ByteView, kSealBatch> datagrams;
   const std::size_t envelope = peer.relayed ? wire::kRelayHeaderSize : 0;
   std::size_t n = 0;
   std::size_t at = used_;
+  std::size_t largest = 0;
   for (; n < segments.size() && n < kSealBatch; ++n) {
     const l2::Segment& segment = segments[n];
-    const std::size_t size =
-        envelope + wire::kDataHeaderSize + segment.head.size() + segment.body.size() + wire::kTagSize;
-    if (at + size > kArenaSize) break;
+    const std::size_t plain = plain_size(segment);
+    const std::size_t size = envelope + wire::kDataHeaderSize + plain + wire::kTagSize;
+    if (plain > peer.max_plain || at + size > kArenaSize) break;
+    largest = std::max(largest, size);
     std::byte* out = arena_.get() + at;
     if (peer.relayed) wire::put_relay_header(out, peer.envelope);
     seals[n] = {segment.head, segment.body, out + envelope};
     datagrams[n] = ByteView(out, size);
     at += size;
   }
-  EPS_CHECK(n > 0);  // the arena holds more than kFlushAt and one datagram
+  if (n == 0) return 0;  // the arena holds more than kFlushAt and one datagram
   if (!peer.session->seal(std::span(seals).first(n), now)) return 0;
   used_ = at;
+  if (largest > kSmallDatagram) {
+    peer.activity->last_large.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  }
   for (const ByteView datagram : std::span(datagrams).first(n)) extend_run(peer, datagram);
   return n;
+}
+
+// False when the session may send no more.
+bool FrameSender::send_in_pieces(const Peer& peer, const l2::Segment& segment, Instant now) {
+  const std::size_t total = plain_size(segment);
+  const std::size_t room = peer.max_plain - 1 - wire::kFragmentHeaderSize;
+  const std::size_t count = (total + room - 1) / room;
+  if (total > 0xffff || count > wire::kMaxFragments) {
+    counters_.drop(Drop::oversized);
+    return true;
+  }
+  wire::Fragment fragment{.id = peer.activity->next_fragment.fetch_add(1, std::memory_order_relaxed),
+                          .total = static_cast<std::uint16_t>(total),
+                          .count = static_cast<std::uint8_t>(count)};
+  pieces_.clear();
+  piece_heads_.resize(count * (1 + wire::kFragmentHeaderSize) + segment.head.size());
+  std::byte* at = piece_heads_.data();
+  for (; fragment.index < count; ++fragment.index) {
+    // Of this piece, what lies in the segment's head and what in its body.
+    const std::size_t begin = fragment.offset();
+    const std::size_t size = fragment.size();
+    const ByteView head = segment.head.subspan(std::min(begin, segment.head.size()));
+    const ByteView from_head = head.first(std::min(size, head.size()));
+    const std::size_t body_at = begin + from_head.size() - std::min(begin + from_head.size(), segment.head.size());
+    std::byte* const out = at;
+    *at++ = static_cast<std::byte>(wire::Kind::fragment);
+    wire::put_fragment_header(at, fragment);
+    at = std::ranges::copy(from_head, at + wire::kFragmentHeaderSize).out;
+    pieces_.push_back({{out, at}, segment.body.subspan(body_at, size - from_head.size())});
+  }
+  peer.activity->last_large.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  for (std::span<const l2::Segment> rest = pieces_; !rest.empty();) {
+    if (used_ >= kFlushAt) flush_full_runs();
+    const std::size_t n = seal_batch(peer, rest, now);
+    if (n == 0) return false;
+    rest = rest.subspan(n);
+  }
+  return true;
 }
 
 void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
@@ -76,7 +125,7 @@ void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
     }
   }
   runs_.push_back({peer.to, datagram, static_cast<std::uint16_t>(datagram.size()), peer.socket, true});
-  run_open_ = has_room(runs_.back());
+  run_open_ = peer.runs && has_room(runs_.back());
 }
 
 void FrameSender::flush() {

@@ -22,7 +22,8 @@ class FrameSender {
  public:
   FrameSender(ports::UdpPort& udp, Counters& counters);
 
-  // Seals the segments for `peer` and queues the datagrams. REQUIRES: peer.ready(). The inputs may go afterwards.
+  // Seals the segments for `peer` and queues the datagrams, of each that is larger than the path takes several.
+  // REQUIRES: peer.ready(). The inputs may go afterwards.
   void send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
   // Hands all that is queued to the kernel.
   void flush();
@@ -38,6 +39,7 @@ class FrameSender {
   static constexpr std::size_t kSealBatch = 64;
 
   std::size_t seal_batch(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
+  bool send_in_pieces(const Peer& peer, const l2::Segment& segment, Instant now);
   void extend_run(const Peer& peer, ByteView datagram);
 
   ports::UdpPort& udp_;
@@ -47,6 +49,9 @@ class FrameSender {
   std::size_t kept_ = 0;  // of it, what the last flush_full_runs() left
   std::vector<ports::TxDatagram> runs_;
   bool run_open_ = false;  // the last run has room
+  // Of the segment that goes in pieces.
+  std::vector<l2::Segment> pieces_;
+  std::vector<std::byte> piece_heads_;
 };
 
 }  // namespace eps::dataplane

@@ -111,6 +111,15 @@ TEST_F(FrameSenderTest, ARunWithRoomWaitsForMore) {
   EXPECT_EQ(opened()[to.to], numbers(0, 2 * kFull + 3));
 }
 
+TEST_F(FrameSenderTest, WithoutRunsEachDatagramLeavesByItself) {
+  Peer to = peer(1);
+  to.runs = false;
+  send(to, 3);
+  sender_.flush();
+  EXPECT_EQ(runs(), Runs({1, 1, 1}));
+  EXPECT_EQ(opened()[to.to], numbers(0, 3));
+}
+
 TEST_F(FrameSenderTest, AFullRunDoesNotWait) {
   const Peer to = peer(1);
   send(to, kFull);
@@ -156,6 +165,40 @@ TEST_F(FrameSenderTest, ALongTrainLeavesInFullRuns) {
   sender_.flush();
   EXPECT_EQ(runs(), Runs(40, kFull));
   EXPECT_EQ(opened()[to.to], numbers(0, 40 * kFull));
+}
+
+// What the path does not take whole arrives in pieces that it does, also from a head that is longer than a piece.
+TEST_F(FrameSenderTest, ALargeFrameLeavesInPiecesThatFit) {
+  Peer to = peer(1);
+  to.max_plain = 500;
+  session::Session end(params(false));
+  Reassembly reassembly;
+  for (const std::size_t head_size : {1UL, 42UL, 499UL, 500UL, 3000UL}) {
+    Bytes whole(9000);
+    for (std::size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<std::byte>(i * 7);
+    const l2::Segment segment{ByteView(whole).first(head_size), ByteView(whole).subspan(head_size), 9014};
+    udp_.sent.clear();
+    sender_.send_segments(to, {&segment, 1}, kNow);
+    sender_.flush();
+    Bytes joined;
+    for (auto& run : udp_.sent) {
+      for (ByteSpan rest = run.bytes; !rest.empty();) {
+        session::Open item{.datagram = rest.first(std::min<std::size_t>(run.segment_size, rest.size())), .plain = {}};
+        rest = rest.subspan(item.datagram.size());
+        end.open({&item, 1}, kNow);
+        ASSERT_EQ(item.drop, Drop::none);
+        EXPECT_LE(item.plain.size(), to.max_plain);
+        ASSERT_EQ(item.plain[0], static_cast<std::byte>(wire::Kind::fragment));
+        auto taken = reassembly.take(item.plain.subspan(1), kNow);
+        EXPECT_EQ(taken.drop, Drop::none);
+        if (!taken.joined.empty()) joined = std::move(taken.joined);
+      }
+    }
+    ASSERT_EQ(joined.size(), wire::kDataHeaderSize + whole.size()) << head_size;
+    EXPECT_TRUE(equal(ByteView(joined).subspan(wire::kDataHeaderSize), whole)) << head_size;
+  }
+  EXPECT_EQ(counters_.packets_sent, 5U);
+  EXPECT_EQ(counters_.bytes_sent, 5 * 9014U);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View&
   open_batch(table, now, upcalls);
   // The frames lie in the port's receive buffers, which the next receive overwrites.
   write_out();
+  joined_.clear();
   forwarder_.flush(now);
   return batch.size();
 }
@@ -108,11 +109,10 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
     Drop drop = open.drop;
     if (drop == Drop::none) {
       opened = true;
-      drop = take_plain(table, peer, open.plain, upcalls);
-      const bool frame = drop == Drop::none && open.plain[0] != static_cast<std::byte>(wire::Kind::control);
-      packets += frame ? 1 : 0;
-      const bool whole = (open.plain[0] & std::byte{wire::kKindMask}) == static_cast<std::byte>(wire::Kind::frame);
-      bytes += frame ? open.plain.size() - 1 + (whole ? 0 : l2::kEthernetSize) : 0;
+      std::size_t frame = 0;
+      drop = take_plain(table, peer, open.plain, now, upcalls, frame);
+      packets += frame > 0 ? 1 : 0;
+      bytes += frame;
     }
     if (drop != Drop::none) {
       counters_.drop(drop);
@@ -133,13 +133,33 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
   counters_.received(packets, bytes);
 }
 
-Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Upcalls& upcalls) {
+Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
+                         std::size_t& frame) {
   if (plain[0] == static_cast<std::byte>(wire::Kind::control)) {
     const ByteSpan message = plain.subspan(1);
     const bool kept = upcalls.add(
         PathControl{peer.id, receiving_->session->local_index(), arrival_, Bytes(message.begin(), message.end())});
     return kept ? Drop::none : Drop::congested;
   }
+  if (plain[0] == static_cast<std::byte>(wire::Kind::fragment)) {
+    return take_fragment(table, peer, plain.subspan(1), now, frame);
+  }
+  return take_frame(table, peer, plain, frame);
+}
+
+Drop Inbound::take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now,
+                            std::size_t& frame) {
+  Reassembly::Taken taken = peer.activity->fragments.take(content, now);
+  if (taken.lost > 0) {
+    counters_.drop(Drop::incomplete, taken.lost);
+    peer.activity->counters.drop(Drop::incomplete, taken.lost);
+  }
+  if (taken.joined.empty()) return taken.drop;
+  joined_.push_back(std::move(taken.joined));
+  return take_frame(table, peer, ByteSpan(joined_.back()).subspan(wire::kDataHeaderSize), frame);
+}
+
+Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::size_t& frame) {
   l2::Inner inner;
   if (const Drop malformed = l2::decode(plain, table.self_mac, peer.mac, inner); malformed != Drop::none) {
     return malformed;
@@ -151,6 +171,7 @@ Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plai
     write_out();
     if (!coalescer_.add(inner)) return Drop::congested;
   }
+  frame = inner.frame_size();
   return Drop::none;
 }
 

@@ -5,12 +5,13 @@
 //   1. receive runs of datagrams
 //   2. cut each run; take the relay envelope off what a relay sent us; forward what we are to relay for others
 //   3. data: find the session by its index, open its datagrams together, in place; anything else becomes an upcall
-//   4. path messages become upcalls; frames are decoded, each parsed once
+//   4. path messages become upcalls; pieces are joined; frames are decoded, each parsed once
 //   5. the destination must be this node or a group, the source must be the sender's own (l2/source_guard)
 //   6. join what continues a flow, write super-frames to the TAP before the next receive
 
 #include <array>
 #include <memory>
+#include <vector>
 
 #include "dataplane/peer_table.h"
 #include "dataplane/relay.h"
@@ -38,7 +39,11 @@ class Inbound {
   void take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now, Upcalls& upcalls);
   // Opens what has gathered for one session and passes it on.
   void open_batch(const PeerTable& table, Instant now, Upcalls& upcalls);
-  Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Upcalls& upcalls);
+  // `frame`: the bytes of the Ethernet frame that came of it, where one did.
+  Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
+                  std::size_t& frame);
+  Drop take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, std::size_t& frame);
+  Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::size_t& frame);
   void write_out();
 
   ports::TapPort& tap_;
@@ -52,6 +57,7 @@ class Inbound {
   std::size_t open_count_ = 0;
   const PeerTable::Receiving* receiving_ = nullptr;
   Arrival arrival_;
+  std::vector<Bytes> joined_;  // what was sent in pieces, until it is written
 };
 
 }  // namespace eps::dataplane

@@ -15,7 +15,9 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "dataplane/batch.h"
+#include "dataplane/fragments.h"
 #include "dataplane/stream_port.h"
+#include "l2/segment.h"
 #include "model/counters.h"
 #include "model/way.h"
 #include "ports/udp.h"
@@ -24,6 +26,9 @@
 
 namespace eps::dataplane {
 
+// Datagrams up to this size pass anywhere; larger ones, and frames in pieces, are a reason to ask what the path takes.
+inline constexpr std::size_t kSmallDatagram = 500;
+
 // Traffic of one peer. Written by workers with relaxed atomics once a batch, read by node/ for timers and reports.
 struct PeerActivity {
   Counters counters;
@@ -31,8 +36,12 @@ struct PeerActivity {
   std::atomic<Instant::rep> last_received{0};          // of anything that authenticated, by any path
   std::atomic<Instant::rep> last_received_on_path{0};  // by the path that we send by: a sign of life of that one
   std::atomic<Instant::rep> last_stray{0};             // of the last HeardElsewhere
+  std::atomic<Instant::rep> last_large{0};             // sent, of a datagram above kSmallDatagram, or of pieces
+  std::atomic<std::uint32_t> next_fragment{0};         // the id of the next frame that is sent in pieces
+  Reassembly fragments;                                // of what the peer sends in pieces
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
+  Instant large_at() const { return Instant(Duration(last_large.load(std::memory_order_relaxed))); }
   Instant received_on_path_at() const {
     return Instant(Duration(last_received_on_path.load(std::memory_order_relaxed)));
   }
@@ -48,6 +57,11 @@ struct Peer {
   ports::SocketId socket = 0;                 // by which of our sockets
   bool relayed = false;
   wire::RelayHeader envelope;  // put in front of every datagram when relayed
+  // What a datagram's kind byte and content may have together on this path; more goes in pieces.
+  std::size_t max_plain = l2::kNoLimit;
+  // Whether datagrams may leave as runs that the kernel cuts. Where the network takes less than Ethernet's size it is
+  // likely virtual or filtered, and may count a run that is not cut yet as one packet that is too large.
+  bool runs = true;
   std::shared_ptr<PeerActivity> activity;
   bool ready() const { return session != nullptr && to.valid(); }
 };

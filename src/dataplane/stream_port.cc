@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/limits.h"
 #include "wire/control_messages.h"
 #include "wire/datagram.h"
 
@@ -15,8 +14,6 @@ constexpr std::uint16_t kStreamPort = 1;
 // What take() gives fits one message, where up to 4 bytes stand before each datagram and 16 before all.
 static_assert(StreamPort::kMaxTaken + 4 * wire::kMaxRelayedPerMessage + 16 <= wire::kMaxControlMessage);
 static_assert(StreamPort::kMaxDatagram <= StreamPort::kMaxTaken);
-// A frame of the largest MTU: Ethernet with two VLAN tags before it.
-static_assert(kMaxMtu + 14 + 2 * 4 + wire::kDataOverhead + wire::kRelayHeaderSize <= StreamPort::kMaxDatagram);
 }  // namespace
 
 Endpoint stream_endpoint(MemberId member) {

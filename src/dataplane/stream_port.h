@@ -30,7 +30,7 @@ class StreamPort final : public ports::UdpPort {
  public:
   static constexpr std::size_t kMaxQueued = 256 * 1024;   // bytes that wait for one stream
   static constexpr std::size_t kMaxArrived = 512 * 1024;  // bytes of one stream that wait for the worker
-  static constexpr std::size_t kMaxDatagram = 16 * 1024;  // more than the largest MTU makes
+  static constexpr std::size_t kMaxDatagram = 16 * 1024;  // to peers it is as large as the path (mesh/path_mtu.h)
   static constexpr std::size_t kMaxTaken = 32 * 1024;     // bytes for one control message
   static constexpr Duration kMaxAge = std::chrono::milliseconds(250);
 

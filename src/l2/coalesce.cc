@@ -267,15 +267,16 @@ std::span<const ports::TapWrite> Coalescer::finish() {
 void Coalescer::finish_one(const Run& run, ports::FrameMeta& meta) const {
   if (run.proof != Proof::partial) {
     meta.checksum_valid = run.proof == Proof::verified;
-  } else if (offloads_.checksum) {
-    meta = partial_meta(run.first.info);
   } else {
+    // Also where the kernel would do it later: programs that read packets themselves (DHCP clients, captures) see them
+    // before that, and a frame that leaves through another device needs it anyway.
     const Headers h(run.first);
     std::byte* const field = h.l4 + h.info.checksum_offset();
     // From the addresses again, so that what the sender left in the field does not count.
     store_be16(field, 0);
     const Sum pseudo = pseudo_header_sum(h.info.ip_version, h.ip, h.info.protocol, h.l4_size());
     store_be16(field, nonzero_checksum(add_bytes(pseudo, ByteView(h.l4, h.l4_size()))));
+    meta.checksum_valid = offloads_.checksum;
   }
 }
 

@@ -11,6 +11,7 @@ namespace eps::l2 {
 namespace {
 
 using test::build;
+using test::build_complete;
 using test::joined;
 using test::next_of;
 using test::Round;
@@ -28,7 +29,7 @@ TEST(Coalesce, KeepsTheOrderWithinAFlow) {
   for (const Spec& s : {a, b, pure_ack, c, next_of(c, 100)}) round.add_partial(s);
   std::vector<Written> out = round.finish();
   ASSERT_EQ(out.size(), 3U);
-  EXPECT_EQ(out[1].frame, build(pure_ack));
+  EXPECT_EQ(out[1].frame, build_complete(pure_ack));
   // A fragment names no ports, so it ends every run.
   Spec fragment = spec_of(4, kProtocolUdp, 10);
   fragment.fragment = 0x2000;

@@ -12,6 +12,7 @@ namespace eps::l2 {
 namespace {
 
 using test::build;
+using test::build_complete;
 using test::joined;
 using test::meta_of;
 using test::next_of;
@@ -33,8 +34,8 @@ std::size_t writes_of(const Spec& a, const Spec& b) {
     EXPECT_TRUE(same_meta(out[0].meta, meta_of(build(both), a.payload.size())));
   } else {
     EXPECT_EQ(out.size(), 2U);
-    EXPECT_EQ(out.at(0).frame, build(a));
-    EXPECT_EQ(out.at(1).frame, build(b));
+    EXPECT_EQ(out.at(0).frame, build_complete(a));
+    EXPECT_EQ(out.at(1).frame, build_complete(b));
   }
   return out.size();
 }
@@ -141,7 +142,7 @@ TEST(Coalesce, EachFrameGetsItsOwnEthernetHeader) {
   }
   const std::vector<Written> out = round.finish();
   ASSERT_EQ(out.size(), specs.size());
-  for (std::size_t i = 0; i < specs.size(); ++i) EXPECT_EQ(out[i].frame, build(specs[i])) << i;
+  for (std::size_t i = 0; i < specs.size(); ++i) EXPECT_EQ(out[i].frame, build_complete(specs[i])) << i;
 }
 
 TEST(Coalesce, IdsCountUpOrStayUnderDf) {
@@ -179,7 +180,7 @@ TEST(Coalesce, PushEndsARun) {
   const std::vector<Written> out = round.finish();
   ASSERT_EQ(out.size(), 2U);
   EXPECT_EQ(out[0].frame, build(joined({a, b})));
-  EXPECT_EQ(out[1].frame, build(c));
+  EXPECT_EQ(out[1].frame, build_complete(c));
   EXPECT_EQ(writes_of(b, next_of(b, 100)), 2U);
 }
 

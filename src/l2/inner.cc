@@ -44,6 +44,7 @@ Drop decode(ByteSpan plain, const Mac& self, const Mac& peer, Inner& out) {
       ok = decode_elided(out.bytes, kEtherIp6, self, peer, out);
       break;
     case wire::Kind::control:
+    case wire::Kind::fragment:
       break;
   }
   if (!ok) return Drop::malformed;

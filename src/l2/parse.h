@@ -35,10 +35,17 @@ inline constexpr std::size_t kTcpChecksum = 16;
 inline constexpr std::size_t kUdpLength = 4;
 inline constexpr std::size_t kUdpChecksum = 6;
 inline constexpr std::uint8_t kTcpFin = 0x01;
+inline constexpr std::uint8_t kTcpSyn = 0x02;
+inline constexpr std::uint8_t kTcpRst = 0x04;
 inline constexpr std::uint8_t kTcpPsh = 0x08;
 inline constexpr std::uint8_t kTcpAck = 0x10;
+inline constexpr std::uint8_t kTcpUrg = 0x20;
 inline constexpr std::uint8_t kTcpEce = 0x40;
 inline constexpr std::uint8_t kTcpCwr = 0x80;
+inline constexpr std::uint8_t kTcpOptionEnd = 0;
+inline constexpr std::uint8_t kTcpOptionNop = 1;
+inline constexpr std::uint8_t kTcpOptionMd5 = 19;
+inline constexpr std::uint8_t kTcpOptionAo = 29;
 
 // All offsets count from the destination MAC, also where the Ethernet header itself was elided on the wire.
 struct FrameInfo {

@@ -8,6 +8,9 @@
 namespace eps::l2 {
 namespace {
 
+// Where headers leave less room, cutting is not worth its overhead.
+constexpr std::size_t kMinCut = 128;
+
 // Whether the receiver, who knows both MACs and sees the IP version, restores the Ethernet header exactly.
 bool restorable(const FrameInfo& info, std::size_t frame_size, const MacPair& macs) {
   return info.ip_version != 0 && !info.vlan && info.ip_end == frame_size && info.src == macs.self &&
@@ -28,6 +31,48 @@ bool gso_fits(const ports::TapFrame& frame, const FrameInfo& info) {
   const bool checksum_fits =
       frame.meta.csum_start == info.l4_offset && frame.meta.csum_offset == info.checksum_offset();
   return frame.meta.gso_size != 0 && (!frame.meta.checksum_partial || checksum_fits);
+}
+
+// Whether TCP allows for less in a segment than its sender meant: not where the place of urgent data counts, nor in a
+// SYN, whose payload is no part of the stream yet, nor where a signature covers the segment (RFC 2385, RFC 5925).
+bool divisible(const ports::TapFrame& frame, const FrameInfo& info) {
+  if (info.protocol != kProtocolTcp || !info.plain_transport() || info.ip_end != frame.bytes.size()) return false;
+  const std::byte* tcp = frame.bytes.data() + info.l4_offset;
+  if ((tcp[kTcpFlags] & std::byte{kTcpSyn | kTcpUrg | kTcpRst}) != std::byte{0}) return false;
+  ByteView options(tcp + kTcpSize, info.payload_offset - info.l4_offset - kTcpSize);
+  while (!options.empty() && options[0] != std::byte{kTcpOptionEnd}) {
+    const auto kind = std::to_integer<std::uint8_t>(options[0]);
+    const std::size_t size = kind == kTcpOptionNop ? 1
+                             : options.size() < 2  ? 0
+                                                   : std::to_integer<std::size_t>(options[1]);
+    if (size == 0 || size > options.size() || kind == kTcpOptionMd5 || kind == kTcpOptionAo) return false;
+    if (kind != kTcpOptionNop && size < 2) return false;
+    options = options.subspan(size);
+  }
+  return true;
+}
+
+// Whether the checksum of a lone TCP segment is the device's to compute, or is right: each piece gets one of its own,
+// which must not make good what was broken on its way here.
+bool checksum_is_sound(const ports::TapFrame& frame, const FrameInfo& info) {
+  const std::size_t size = frame.bytes.size() - info.l4_offset;
+  if (frame.meta.checksum_partial) {
+    return frame.meta.csum_start == info.l4_offset && frame.meta.csum_offset == info.checksum_offset();
+  }
+  const std::byte* ip = frame.bytes.data() + info.l3_offset;
+  const Sum sum = pseudo_header_sum(info.ip_version, ip, info.protocol, size);
+  return verifies(add_bytes(sum, ByteView(frame.bytes).subspan(info.l4_offset)));
+}
+
+// The payload of each segment that the frame is cut into; 0: it stays one.
+std::size_t step_of(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t limit) {
+  const bool super = frame.meta.gso != ports::Gso::none;
+  const std::size_t headers = 1 + info.payload_offset - skip;
+  const std::size_t step = frame.meta.gso_size;
+  if (!super && 1 + frame.bytes.size() - skip <= limit) return 0;
+  if (super && (headers + step <= limit || frame.meta.gso == ports::Gso::udp)) return step;
+  const bool cut = headers + kMinCut <= limit && divisible(frame, info) && (super || checksum_is_sound(frame, info));
+  return cut ? limit - headers : step;
 }
 
 // Writes the headers of one segment after the other, each over its own part of the super-frame's payload. Positions are
@@ -104,20 +149,23 @@ Segmenter::Segmenter(bool carry_checksums) : carry_checksums_(carry_checksums), 
   segments_.reserve(kMaxSegments);
 }
 
-Drop Segmenter::split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out) {
+Drop Segmenter::split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out,
+                      std::size_t limit) {
   const auto info = parse_frame(frame.bytes);
-  if (info) return split(frame, *info, elide, out);
+  if (info) return split(frame, *info, elide, out, limit);
   out = {};
   return Drop::malformed;
 }
 
 Drop Segmenter::split(const ports::TapFrame& frame, const FrameInfo& info, const MacPair* elide,
-                      std::span<const Segment>& out) {
+                      std::span<const Segment>& out, std::size_t limit) {
   segments_.clear();
   used_ = 0;
   const bool elided = elide != nullptr && restorable(info, frame.bytes.size(), *elide);
   const std::size_t skip = elided ? kEthernetSize : 0;
-  const bool ok = frame.meta.gso == ports::Gso::none ? split_one(frame, info, skip) : split_many(frame, info, skip);
+  const std::size_t step = step_of(frame, info, skip, limit);
+  const bool one = step == 0 && frame.meta.gso == ports::Gso::none;
+  const bool ok = one ? split_one(frame, info, skip) : split_many(frame, info, skip, step);
   if (!ok) segments_.clear();
   out = segments_;
   return ok ? Drop::none : Drop::malformed;
@@ -156,11 +204,10 @@ bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, s
   return true;
 }
 
-bool Segmenter::split_many(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip) {
-  if (!gso_fits(frame, info)) return false;
+bool Segmenter::split_many(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t step) {
+  if (frame.meta.gso != ports::Gso::none && !gso_fits(frame, info)) return false;
   const ByteView headers = ByteView(frame.bytes).subspan(skip, info.payload_offset - skip);
   const ByteView payload = ByteView(frame.bytes).subspan(info.payload_offset);
-  const std::size_t step = frame.meta.gso_size;
   const std::size_t count = std::max<std::size_t>(1, (payload.size() + step - 1) / step);
   if (count > kMaxSegments) return false;
   const HeaderCutter cutter(headers, info, skip);

@@ -33,6 +33,7 @@ struct MacPair {
 
 // How many segments a super-frame may give: its gso_size is at least a 1024th of its payload.
 inline constexpr std::size_t kMaxSegments = 1024;
+inline constexpr std::size_t kNoLimit = ~std::size_t{0};
 
 class Segmenter {
  public:
@@ -44,9 +45,13 @@ class Segmenter {
   // restore it exactly; null to send it always (one frame for many peers). `out` is valid until the next split and as
   // long as the frame; the frame is not modified. Drop::malformed, with `out` empty, if the frame does not parse, if
   // its metadata contradict it, or beyond kMaxSegments.
-  Drop split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out);
+  // `limit` is what head and body of a segment may have together. TCP is cut to it, as its sender's kernel would have
+  // done for a smaller MTU; what cannot be cut leaves larger: SYN and URG segments, signed ones, anything but TCP.
+  Drop split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out,
+             std::size_t limit = kNoLimit);
   // The same for a frame already parsed.
-  Drop split(const ports::TapFrame& frame, const FrameInfo& info, const MacPair* elide, std::span<const Segment>& out);
+  Drop split(const ports::TapFrame& frame, const FrameInfo& info, const MacPair* elide, std::span<const Segment>& out,
+             std::size_t limit = kNoLimit);
 
  private:
   // Where the heads of one frame lie: enough for kMaxSegments of 128 bytes, or for the whole of a frame that needs its
@@ -54,7 +59,7 @@ class Segmenter {
   static constexpr std::size_t kArenaSize = 128 * 1024;
 
   bool split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip);
-  bool split_many(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip);
+  bool split_many(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t step);
   std::byte* take(std::size_t size);
 
   const bool carry_checksums_;

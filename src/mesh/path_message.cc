@@ -5,7 +5,16 @@
 namespace eps::mesh {
 namespace {
 
-enum class Op : std::uint8_t { ping = 1, pong = 2, call = 3, find = 4, introduce = 5, offer = 6 };
+enum class Op : std::uint8_t {
+  ping = 1,
+  pong = 2,
+  call = 3,
+  find = 4,
+  introduce = 5,
+  offer = 6,
+  size_ping = 7,
+  size_pong = 8
+};
 constexpr std::uint8_t kMoved = 1;
 constexpr std::uint8_t kGuessing = 2;
 
@@ -26,6 +35,15 @@ class Encoder {
   void operator()(const OfferMessage& m) {
     op(Op::offer);
     w_.u32(m.tag);
+  }
+  void operator()(const SizePingMessage& m) {
+    op(Op::size_ping);
+    w_.u64(m.id);
+    w_.bytes(Bytes(m.padding));
+  }
+  void operator()(const SizePongMessage& m) {
+    op(Op::size_pong);
+    w_.u64(m.id);
   }
 
  private:
@@ -111,6 +129,13 @@ std::optional<PathMessage> read(Reader& in) {
     }
     case Op::offer:
       return OfferMessage{in.u32()};
+    case Op::size_ping: {
+      SizePingMessage m{in.u64(), 0};
+      m.padding = in.rest().size();
+      return m;
+    }
+    case Op::size_pong:
+      return SizePongMessage{in.u64()};
   }
   return std::nullopt;
 }

@@ -12,6 +12,9 @@
 //   find       | op 4 | member 24 | candidates |         I seek this member: do you reach it? here is where I am
 //   introduce  | op 5 | member 24 | candidates |         this member seeks you, or: there it is
 //   offer      | op 6 | tag 32 |                         I relay for you: put this tag into the envelope
+//   size ping  | op 7 | id 64 | zeros ... |               padded to the size that is asked for, sent so that nobody
+//                                                        fragments it; between peers with Feature::path_mtu
+//   size pong  | op 8 | id 64 |                          it arrived; by the way it came
 //
 //   candidates | n 8 | n times: kind 8, ip 128, port 16 |
 
@@ -51,8 +54,17 @@ struct IntroduceMessage {
 struct OfferMessage {
   std::uint32_t tag = 0;
 };
+struct SizePingMessage {
+  std::uint64_t id = 0;
+  std::size_t padding = 0;
+};
+struct SizePongMessage {
+  std::uint64_t id = 0;
+};
+inline constexpr std::size_t kSizePingSize = 9;  // without padding
 
-using PathMessage = std::variant<PingMessage, PongMessage, CallMessage, FindMessage, IntroduceMessage, OfferMessage>;
+using PathMessage = std::variant<PingMessage, PongMessage, CallMessage, FindMessage, IntroduceMessage, OfferMessage,
+                                 SizePingMessage, SizePongMessage>;
 
 // Candidates beyond kMaxCandidates are left out.
 Bytes encode(const PathMessage& message);

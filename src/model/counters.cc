@@ -36,6 +36,8 @@ const char* name_of(Drop drop) {
       return "oversized";
     case Drop::looped:
       return "looped";
+    case Drop::incomplete:
+      return "incomplete";
     case Drop::kCount:
       break;
   }

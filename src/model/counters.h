@@ -31,8 +31,9 @@ enum class Drop : std::uint8_t {
   overrun,            // the kernel's buffer for receiving was full
   unauthorised,       // a relay or bind request from an endpoint that did not prove itself
   rate_limited,       // a sender beyond its share
-  oversized,          // larger than the interface's MTU allows
+  oversized,          // too large even for pieces
   looped,             // EPS traffic that a route led into the EPS interface
+  incomplete,         // a frame of which pieces were lost on the way
   kCount,
 };
 const char* name_of(Drop drop);

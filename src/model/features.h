@@ -31,6 +31,6 @@ class Features {
 };
 
 // Of this program. A bit is added here by the commit that makes it true.
-inline constexpr Features kOwnFeatures{};
+inline constexpr Features kOwnFeatures{Feature::path_mtu};
 
 }  // namespace eps

@@ -73,6 +73,7 @@ struct PeerStatus {
   std::optional<Duration> since_handshake;  // age of the session in use
   std::optional<Duration> since_heard;      // since anything of it authenticated; nullopt: nothing did yet
   std::optional<Duration> round_trip;       // last measured on the path in use
+  std::optional<std::size_t> path_mtu;      // IP packets of this size were answered there; none before large traffic
   std::string aead;                         // "" without a session
   std::string aead_library;
   TrafficTotals traffic;

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "dataplane/peer_table.h"
 #include "mesh/path_finder.h"
+#include "mesh/path_mtu.h"
 #include "mesh/port_guess.h"
 #include "model/network.h"
 #include "node/peer_handshake.h"
@@ -28,6 +29,8 @@ inline constexpr std::array<Duration, 5> kHandshakeRetry = {std::chrono::millise
                                                             std::chrono::seconds(2), std::chrono::seconds(5)};
 inline constexpr int kFreshInitiation = 4;     // every so many attempts another one is made, the others repeat it
 inline constexpr int kHandshakeAttempts = 12;  // then the waiting frames are dropped
+// IP packets; WireGuard's 1420 and what else is usual for fast networks is above.
+inline constexpr std::size_t kRunsFrom = 1410;
 inline constexpr Duration kTick = std::chrono::milliseconds(200);        // while traffic flows
 inline constexpr Duration kActiveFor = std::chrono::seconds(3);          // after the last datagram sent
 inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);  // sending, nothing back by any path: the
@@ -61,10 +64,13 @@ struct PendingHandshake {
 
 struct Peer {
   explicit Peer(const Member& m, Rng& rng)
-      : member(m), path(rng), cookies(m.key), activity(std::make_shared<dataplane::PeerActivity>()) {}
+      : member(m), path(rng), mtu(rng), cookies(m.key), activity(std::make_shared<dataplane::PeerActivity>()) {
+    activity->next_fragment = rng.u32();
+  }
 
   Member member;
   mesh::PathFinder path;
+  mesh::PathMtu mtu;
   noise::CookieJar cookies;
   std::shared_ptr<dataplane::PeerActivity> activity;
 

@@ -149,6 +149,7 @@ void Peers::on_network_change(Instant now) {
   for (const auto& [id, peer] : live_) {
     touch(*peer);
     if (peer->path.moved(now)) dirty_ = true;
+    peer->mtu.moved();
     if (peer->current) call(*peer, true, now);
   }
   on_deadline(now);
@@ -297,7 +298,9 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   const session::Seal seal{{&kind, 1}, body, datagram.data() + envelope};
   if (!peer.current->seal({&seal, 1}, now)) return;
   if (envelope > 0) wire::put_relay_header(datagram.data(), {peer.member.id, to.tag});
-  out_.send({to.endpoint, datagram, 0, to.socket});
+  ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
+  out.whole = std::holds_alternative<mesh::SizePingMessage>(message);
+  out_.send(out);
   peer.last_control_sent = now;
 }
 
@@ -309,6 +312,7 @@ void Peers::probe(Peer& peer, Instant now) {
   const auto pings = peer.path.take_due(now, flows);
   for (const mesh::Ping& ping : pings) send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
+  probe_size(peer, now);
   const auto searching = peer.path.searching_for(now);
   if (searching && !pings.empty()) {
     call(peer, false, now);
@@ -331,7 +335,7 @@ void Peers::flush_waiting(Peer& peer, Instant now) {
     const auto info = l2::parse_frame(tap.bytes);
     const l2::MacPair macs{self_.mac, to.mac};
     std::span<const l2::Segment> segments;
-    const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments) : Drop::malformed;
+    const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments, to.max_plain) : Drop::malformed;
     if (drop != Drop::none) counters_.drop(drop);
     sender_.send_segments(to, segments, now);
     sender_.flush();

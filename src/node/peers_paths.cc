@@ -62,6 +62,7 @@ void Peers::on(const mesh::CallMessage& call_message, Peer& peer, const Arrival&
   const std::vector<Candidate> before = usable_candidates(peer);
   learn(peer, call_message.candidates, false, now);
   if (call_message.moved) {
+    peer.mtu.moved();
     if (peer.path.moved(now)) dirty_ = true;
     if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
   } else if (peer.path.direct()) {

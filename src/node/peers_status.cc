@@ -35,6 +35,7 @@ PeerStatus Peers::status_of(const Peer& peer, Instant now) const {
     s.relay = peer.path.path()->relay;
     s.since_handshake = now - peer.current->established_at();
     s.round_trip = peer.path.round_trip();
+    if (sized(peer)) s.path_mtu = peer.mtu.path_mtu(*peer.path.path());
     s.aead = crypto::name_of(peer.current->aead());
     s.aead_library = crypto::name_of(peer.current->library());
   }

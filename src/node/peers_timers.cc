@@ -94,6 +94,10 @@ void Peers::tick(Peer& peer, Instant now) {
 // Sessions past their life go, and with them their keys. What seals no more keeps no path open either: the next
 // handshake has to look for one by every way.
 void Peers::expire(Peer& peer, Instant now) {
+  if (const std::size_t lost = peer.activity->fragments.expire(now); lost > 0) {
+    counters_.drop(Drop::incomplete, lost);
+    peer.activity->counters.drop(Drop::incomplete, lost);
+  }
   const auto gone = [&](const std::shared_ptr<session::Session>& s) {
     if (!s || s->may_receive(now)) return false;
     erase_index(s->local_index());
@@ -117,7 +121,8 @@ void Peers::expire(Peer& peer, Instant now) {
 
 Instant Peers::deadline_of(const Peer& peer) const {
   Instant at = peer.tick_at;
-  if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
+  if (peer.current)
+    at = std::min({at, peer.path.next_deadline(), peer.mtu.next_deadline()});  // there is nothing to probe with before
   if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
   if (peer.guess) at = std::min(at, peer.guess->next_deadline());
   if (peer.current) at = std::min(at, peer.current->established_at() + session::kSendUntil);

@@ -11,13 +11,13 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/limits.h"
 #include "os/sys_error.h"
 
 namespace eps::os {
 namespace {
 
-constexpr std::uint8_t kEui64 = 0;  // IN6_ADDR_GEN_MODE_EUI64
-constexpr std::uint32_t kMinIp6Mtu = 1280;
+constexpr std::uint8_t kEui64 = 0;                         // IN6_ADDR_GEN_MODE_EUI64
 constexpr auto kTellAgainAfter = std::chrono::minutes(1);  // the same repair in the log
 
 Ip4Network network_of(Ip4 ip, std::uint8_t prefix) {

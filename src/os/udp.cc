@@ -142,9 +142,7 @@ void LinuxUdp::tune(int fd, const UdpOptions& options) {
     set_option(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
   }
   if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, kSendBuffer)) set_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
-  // DF stays clear: a datagram too large for the path arrives in fragments instead of never.
-  set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-  if (ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+  dont_fragment(fd, false);
   gro_ = options.gro && set_option(fd, SOL_UDP, kUdpGro, 1);
   ipv6_ ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
   marked_ = mark_underlay(fd);
@@ -164,6 +162,14 @@ void LinuxUdp::set_interfaces(const Interfaces& interfaces) {
     sides_->inside[i].store(at(interfaces.inside), std::memory_order_relaxed);
     sides_->uplinks[i].store(at(interfaces.uplinks), std::memory_order_relaxed);
   }
+}
+
+// By default DF is clear: a datagram too large for the path arrives in fragments instead of never. Over IPv4, where
+// routers do that, nothing but the device's own MTU counts (OMIT), as anybody can forge an ICMP message; over IPv6 only
+// the sender fragments, and has to know when. With `on` the device's MTU is all that can refuse a datagram (PROBE).
+void LinuxUdp::dont_fragment(int fd, bool on) const {
+  set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_OMIT);
+  if (ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
 }
 
 Result<std::uint16_t> LinuxUdp::bind_to(int fd, std::uint16_t port) {

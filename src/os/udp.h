@@ -1,8 +1,9 @@
 #pragma once
 
 // The UDP socket: batches of datagrams with segmentation (GSO) and coalescing (GRO) by the kernel. One dual-stack
-// socket serves IPv4 and IPv6. Datagrams that are larger than the path carries are fragmented, never refused: the EPS
-// interface's MTU is chosen so that this is rare, and a slow path is better than none.
+// socket serves IPv4 and IPv6. A datagram that is larger than the path carries is fragmented, unless it says that it is
+// to arrive whole: frames are cut to what was probed (mesh/path_mtu.h), and to a peer that does not answer such probes
+// a slow path is better than none.
 //
 // What goes to an endpoint leaves from the address that the endpoint sends to (os/reply_memory.h). What arrives through
 // an EPS interface is refused: the conduits must not run inside themselves.
@@ -98,6 +99,8 @@ class LinuxUdp final : public ports::UdpPort {
   enum class Took { all, some, none };
   Took send_segments(int fd, const Message& run, bool& full);
   bool send_again(int fd, const Message& message, int error, bool& full);
+  std::size_t send_as_set(int fd, std::span<const ports::TxDatagram> datagrams);
+  void dont_fragment(int fd, bool on) const;
 
   UniqueFd fd_;
   const std::shared_ptr<Sides> sides_;  // of all queues

@@ -169,7 +169,9 @@ std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
   std::size_t taken = 0;
   while (!datagrams.empty()) {
     const ports::SocketId socket = datagrams.front().socket;
-    const auto other = std::ranges::find_if(datagrams, [&](const auto& d) { return d.socket != socket; });
+    const bool whole = datagrams.front().whole;
+    const auto other =
+        std::ranges::find_if(datagrams, [&](const auto& d) { return d.socket != socket || d.whole != whole; });
     const auto run = datagrams.first(static_cast<std::size_t>(other - datagrams.begin()));
     datagrams = datagrams.subspan(run.size());
     if (socket == 0) {
@@ -184,6 +186,15 @@ std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
 }
 
 std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagrams) {
+  // The option is the socket's, not the datagram's: what another thread sends meanwhile is not fragmented either.
+  if (!datagrams.front().whole) return send_as_set(fd, datagrams);
+  dont_fragment(fd, true);
+  send_as_set(fd, datagrams);
+  dont_fragment(fd, false);
+  return datagrams.size();  // one that does not fit is an answer, no loss
+}
+
+std::size_t LinuxUdp::send_as_set(int fd, std::span<const ports::TxDatagram> datagrams) {
   Cutter cutter(datagrams, gso_, no_gso_);
   std::size_t lost = 0;
   std::size_t last_lost = datagrams.size();  // counts a datagram once however many of its messages are lost

@@ -31,6 +31,7 @@ struct TxDatagram {
   std::uint16_t segment_size = 0;  // 0: one datagram; else cut every so many bytes, at most kMaxSegments segments
   SocketId socket = 0;             // that it leaves by; through one that is closed it is lost
   bool bulk = false;               // lost while the way out is congested, when what keeps conduits up still finds room
+  bool whole = false;              // lost where it does not fit, not fragmented: a probe of what the path takes
 };
 
 inline std::size_t segments_of(const TxDatagram& run) {

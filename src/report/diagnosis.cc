@@ -1,8 +1,10 @@
 #include "report/diagnosis.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/limits.h"
 #include "report/text.h"
 
 namespace eps::report {
@@ -61,6 +63,7 @@ class Doctor {
       if (trouble.is_string()) warning(trouble.get<std::string>(), "");
     }
     peers();
+    sizes();
     drops();
     return std::move(findings_);
   }
@@ -144,7 +147,23 @@ class Doctor {
       const std::string why = text(p, "why_relayed"), mend = text(p, "how_to_mend");
       warning(text(p, "name") + " is reached through a relay." + (why.empty() ? "" : " " + why), mend);
     }
+    std::map<std::uint64_t, std::string> by_mtu;
+    for (const json& p : objects(status_, "peers")) {
+      const std::uint64_t mtu = number(p, "path_mtu");
+      if (mtu > 0) by_mtu[mtu] += (by_mtu.contains(mtu) ? ", " : "") + text(p, "name");
+    }
+    for (const auto& [mtu, names] : by_mtu) {
+      ok("Packets of " + std::to_string(mtu) + " bytes pass on the path to " + names + "; larger frames are cut.");
+    }
     if (direct > 0) ok(std::to_string(direct) + (direct == 1 ? " peer is" : " peers are") + " reached directly.");
+  }
+
+  void sizes() {
+    const std::uint64_t mtu = number(part(status_, "network"), "mtu");
+    if (mtu == 0 || mtu >= kMinIp6Mtu) return;
+    warning("There is no IPv6 inside the network: its MTU is " + std::to_string(mtu) + ", and IPv6 needs " +
+                std::to_string(kMinIp6Mtu) + ".",
+            "Start eps-server without --mtu: larger frames are cut to what a path takes.");
   }
 
   void drops() {
@@ -161,7 +180,8 @@ class Doctor {
     told("looped", "datagrams between the computers were led into the EPS interface itself, and were dropped.",
          "Look for a route, a rule, a bridge or another tunnel that sends them there: ip route get ADDRESS mark "
          "0x45500000");
-    told("oversized", "packets were larger than the interface's MTU allows.", "");
+    told("oversized", "frames were too large to be sent even in pieces.", "");
+    told("incomplete", "frames arrived without some of their pieces: the path loses datagrams.", "");
   }
 
   const json& status_;

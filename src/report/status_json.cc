@@ -80,6 +80,7 @@ json peer_json(const PeerStatus& peer) {
   out["last_handshake_seconds"] = peer.since_handshake ? json(seconds(*peer.since_handshake)) : json(nullptr);
   out["last_heard_seconds"] = peer.since_heard ? json(seconds(*peer.since_heard)) : json(nullptr);
   out["round_trip_ms"] = milliseconds(peer.round_trip);
+  out["path_mtu"] = peer.path_mtu ? json(*peer.path_mtu) : json(nullptr);
   out["aead"] = or_null(peer.aead);
   out["aead_library"] = or_null(peer.aead_library);
   out["traffic"] = traffic_json(peer.traffic);

@@ -11,8 +11,8 @@
 // mac?, data_port, observed_endpoint?,
 //          server {connected, endpoint?, note, version?}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
-//          last_handshake_seconds?, last_heard_seconds? (anything that authenticated), round_trip_ms?, aead?,
-//          aead_library?, traffic {...}, nat (its mapping), why_relayed? and how_to_mend? (sentences)
+//          last_handshake_seconds?, last_heard_seconds? (anything that authenticated), round_trip_ms?, path_mtu?,
+//          aead?, aead_library?, traffic {...}, nat (its mapping), why_relayed? and how_to_mend? (sentences)
 // Server:  port, members [...], pairs [...]
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
 //          uptime_seconds? (of its program, as it told last)

@@ -160,7 +160,7 @@ std::string status_text(const json& status) {
 std::string peers_text(const json& status) {
   const json peers = list(status, "peers");
   if (peers.empty()) return "No other member.\n";
-  Rows rows = {{"NAME", "ADDRESS", "MAC", "PATH", "ENDPOINT", "HANDSHAKE", "RTT", "SENT", "RECEIVED"}};
+  Rows rows = {{"NAME", "ADDRESS", "MAC", "PATH", "ENDPOINT", "HANDSHAKE", "RTT", "MTU", "SENT", "RECEIVED"}};
   for (const json& peer : peers) {
     const json traffic = part(peer, "traffic");
     const auto rtt = peer.find("round_trip_ms");
@@ -169,7 +169,7 @@ std::string peers_text(const json& status) {
                     flag(peer, "online") || show(peer, "path") != "none" ? path_of(peer) : "offline",
                     show(peer, "endpoint"), handshake == "-" ? handshake : handshake + " ago",
                     rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
-                    amount(traffic, "sent"), amount(traffic, "received")});
+                    show(peer, "path_mtu"), amount(traffic, "sent"), amount(traffic, "received")});
   }
   return columns(rows);
 }
@@ -205,7 +205,8 @@ std::string why_text(const json& why) {
     out += "has no path.\n";
   } else {
     out += std::string("is reached ") + (path == "direct" ? "directly" : "through a relay") + " at " +
-           show(peer, "endpoint") + ", round trip " + round_trip(peer) + ".\n";
+           show(peer, "endpoint") + ", round trip " + round_trip(peer) +
+           (show(peer, "path_mtu") == "-" ? "" : ", path MTU " + show(peer, "path_mtu")) + ".\n";
   }
   for (const char* sentence : {"why_relayed", "how_to_mend"}) {
     if (show(peer, sentence) != "-") out += show(peer, sentence) + "\n";

@@ -188,6 +188,10 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
                 rng_, published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
             std::to_string(registry_->members().size()) + " members are enrolled.");
+  if (settings_.mtu < kMinIp6Mtu) {
+    log_.warn("With --mtu " + std::to_string(settings_.mtu) + " there is no IPv6 inside the network, which needs " +
+              std::to_string(kMinIp6Mtu) + ". The default does for any path: larger frames are cut to what it takes.");
+  }
   return start_workers();
 }
 

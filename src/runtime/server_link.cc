@@ -1,5 +1,7 @@
 #include "runtime/server_link.h"
 
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
@@ -18,6 +20,10 @@ namespace {
 
 constexpr auto kAttemptDelay = std::chrono::milliseconds(250);  // RFC 8305, section 8
 constexpr auto kGiveUpAfter = std::chrono::seconds(15);
+// Of the smallest paths that IPv4 and IPv6 know, both ways: the kernel would believe its interface's MTU, and stall for
+// ever where larger packets are lost without a word. What the connection carries needs no more.
+constexpr int kMaxSegment4 = 536, kMaxSegment6 = 1220;
+using MaxSegment = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_MAXSEG>;
 
 // IPv6 and IPv4 in turn, beginning with the resolver's first choice.
 std::vector<tcp::endpoint> interleave(const tcp::resolver::results_type& results) {
@@ -104,6 +110,8 @@ struct Race : std::enable_shared_from_this<Race> {
     ErrorCode not_opened;
     socket->open(endpoint.protocol(), not_opened);  // async_connect() tries again and says why not
     if (!not_opened) os::mark_underlay(socket->native_handle());
+    ErrorCode ignored;
+    socket->set_option(MaxSegment(endpoint.protocol() == tcp::v4() ? kMaxSegment4 : kMaxSegment6), ignored);
     next_attempt.expires_after(kAttemptDelay);
     next_attempt.async_wait([self = shared_from_this()](ErrorCode e) {
       if (!e) self->advance();

@@ -63,6 +63,21 @@ void put_relay_header(std::byte* out, const RelayHeader& header) {
   store_be32(out + 4, header.tag);
 }
 
+void put_fragment_header(std::byte* out, const Fragment& fragment) {
+  store_be32(out, fragment.id);
+  store_be16(out + 4, fragment.total);
+  out[6] = std::byte{fragment.index};
+  out[7] = std::byte{fragment.count};
+}
+
+std::optional<Fragment> parse_fragment(ByteView content) {
+  Reader in(content);
+  Fragment f{.id = in.u32(), .total = in.u16(), .index = in.u8(), .count = in.u8()};
+  if (!in.ok() || f.count < 2 || f.index >= f.count || (f.count - 1) * f.piece() >= f.total) return std::nullopt;
+  if (in.remaining() != f.size()) return std::nullopt;
+  return f;
+}
+
 std::optional<RelayHeader> parse_relay_header(ByteView datagram) {
   if (datagram.size() <= kRelayHeaderSize || !is(datagram, Type::relay)) return std::nullopt;
   // One relay a path: an envelope in an envelope could otherwise send a datagram around for as long as it is deep.

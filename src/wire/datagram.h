@@ -21,7 +21,7 @@
 //   bind request    | type 6 | member 24 | number 64 | flags 8 | zeros ... | mac 128 |   (64 bytes)
 //   bind reply      | type 7 | member 24 | number 64 | observed ip 128, port 16 | second port 16 | mac 128 |
 //
-// The sum behind kDefaultMtu, on an underlay of 1500 bytes:
+// The sum behind kOldMtu, on an underlay of 1500 bytes:
 //   IPv6 40 + UDP 8 + relay envelope 8 + data header 8 + kind 1 + Ethernet 14 + VLAN tag 4 + MTU 1400 + tag 16 = 1499.
 
 #include <array>
@@ -58,11 +58,30 @@ inline constexpr std::size_t kMacSize = 16;
 // The first sealed byte of a data datagram. The low bits say what follows; the flag is the only other bit in use, and
 // a receiver drops a datagram with any other bit set.
 enum class Kind : std::uint8_t {
-  frame = 1,    // a whole Ethernet frame
-  ipv4 = 2,     // an IPv4 packet; both MACs are the session's, EtherType 0x0800
-  ipv6 = 3,     // an IPv6 packet; both MACs are the session's, EtherType 0x86dd
-  control = 4,  // a message of the path protocol (mesh/)
+  frame = 1,     // a whole Ethernet frame
+  ipv4 = 2,      // an IPv4 packet; both MACs are the session's, EtherType 0x0800
+  ipv6 = 3,      // an IPv6 packet; both MACs are the session's, EtherType 0x86dd
+  control = 4,   // a message of the path protocol (mesh/)
+  fragment = 5,  // a piece of what would be sealed whole, if the path took it; to peers with Feature::path_mtu
 };
+
+// A fragment, behind its kind byte. All pieces but the last have ceil(total / count) bytes, so that each says where it
+// belongs: | id 32 | total 16 | index 8 | count 8 | bytes of the whole, which begins with a kind byte ... |
+struct Fragment {
+  std::uint32_t id = 0;     // the same in all pieces of one whole
+  std::uint16_t total = 0;  // bytes of the whole
+  std::uint8_t index = 0;
+  std::uint8_t count = 0;
+  std::size_t piece() const { return (std::size_t{total} + count - 1) / count; }
+  std::size_t offset() const { return index * piece(); }
+  std::size_t size() const { return index + 1 < count ? piece() : total - offset(); }
+};
+inline constexpr std::size_t kFragmentHeaderSize = 8;
+inline constexpr std::size_t kMaxFragments = 255;
+void put_fragment_header(std::byte* out, const Fragment& fragment);
+// nullopt unless it is one of two or more pieces that make up `total`, with as many bytes as its place asks for.
+std::optional<Fragment> parse_fragment(ByteView content);
+
 inline constexpr std::uint8_t kKindMask = 0x07;
 inline constexpr std::uint8_t kChecksumPartial = 0x80;  // the transport checksum is not computed
 

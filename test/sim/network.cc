@@ -251,6 +251,7 @@ void Network::deliver(std::optional<HostId> origin, const Transit& transit, Byte
   const Host& host = hosts_[to->first];
   if (host.udp_blocked || host.wakes_at > clock_.now()) return;
   if (origin && (cut(*origin, to->first) || udp_blocked_.contains(std::minmax(*origin, to->first)))) return;
+  if (origin && too_large(*origin, to->first, bytes.size())) return;
   const auto it = sockets_.find(*to);
   if (it == sockets_.end()) return;
   // Neighbours of one size from one sender arrive as a run now and then, as the kernel's GRO makes them.

@@ -134,6 +134,8 @@ class Network {
   // Datagrams between these two hosts vanish (a NAT or firewall), or everything does (a partition).
   void block_udp(HostId a, HostId b, bool blocked) { set_pair(udp_blocked_, a, b, blocked); }
   void partition(HostId a, HostId b, bool cut) { set_pair(partitions_, a, b, cut); }
+  // Datagrams between these two hosts that are larger vanish.
+  void limit_size(HostId a, HostId b, std::size_t bytes) { size_limits_[std::minmax(a, b)] = bytes; }
 
   // The acceptor at this port of the host; on_accept gets the server's end and the client's address as seen there.
   using Accept = std::function<void(std::shared_ptr<SimStream>, Endpoint)>;
@@ -178,6 +180,10 @@ class Network {
   static void set_pair(std::set<std::pair<HostId, HostId>>& pairs, HostId a, HostId b, bool in);
   bool chance(double p) { return p > 0 && static_cast<double>(rng_.below(1'000'000)) < p * 1'000'000; }
   Duration travel(const Weather& of);
+  bool too_large(HostId a, HostId b, std::size_t size) const {
+    const auto limit = size_limits_.find(std::minmax(a, b));
+    return limit != size_limits_.end() && size > limit->second;
+  }
   bool cut(HostId a, HostId b) const { return partitions_.contains(std::minmax(a, b)); }
   std::pair<std::uint32_t, std::uint32_t> epoch(HostId host) const;
   bool within(RealmId realm, const IpAddress& ip) const;
@@ -200,6 +206,7 @@ class Network {
   std::map<Socket, Accept> listeners_;
   std::set<std::pair<HostId, HostId>> udp_blocked_;
   std::set<std::pair<HostId, HostId>> partitions_;
+  std::map<std::pair<HostId, HostId>, std::size_t> size_limits_;
 
  public:
   void attach(SimUdp& socket) { sockets_[{socket.host_, socket.port_}] = &socket; }

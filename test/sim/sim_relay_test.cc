@@ -42,6 +42,30 @@ TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   }
 }
 
+// Frames of 1,400 bytes, over paths that lose what is larger than this, directly and through the server; and when such
+// a path begins to lose them.
+TEST_P(Sim, LargeFramesPassWhereLargeDatagramsDoNot) {
+  World world(options(3));
+  world.block_udp(0, 2, true);
+  join(world, 3);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  const auto passes = [&](int from, int to) {
+    const std::uint64_t frame = world.send_frame(from, to, 1400);
+    return world.run_until([&] { return world.delivered(frame, to); }, milliseconds(200));
+  };
+  for (const std::size_t limit : {1450UL, 1200UL, 548UL}) {
+    world.limit_size(0, 1, limit);
+    world.limit_size(kServer, 2, limit);
+    const Instant began = world.clock().now();
+    Instant last = began;  // that a frame was lost
+    while (world.clock().now() - began < seconds(3)) {
+      const bool both = passes(0, 1) && passes(0, 2);
+      if (!both) last = world.clock().now();
+    }
+    EXPECT_LT(last - began, seconds(2)) << limit;
+  }
+}
+
 TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_directly_and_cut(world));

@@ -88,6 +88,7 @@ class World {
   bool awake(int c) const { return running(c) && network_.wakes_at(host(c)) <= clock_.now(); }
   // Datagrams between the two vanish, or everything does.
   void block_udp(int a, int b, bool blocked) { network_.block_udp(host(a), host(b), blocked); }
+  void limit_size(int a, int b, std::size_t bytes) { network_.limit_size(host(a), host(b), bytes); }
   void partition(int a, int b, bool cut) { network_.partition(host(a), host(b), cut); }
   // `to` gets the key of `from`, as when a disk was cloned.
   void copy_state(int from, int to);

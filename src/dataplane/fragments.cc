@@ -1,0 +1,55 @@
+#include "dataplane/fragments.h"
+
+#include <algorithm>
+
+namespace eps::dataplane {
+
+Reassembly::Taken Reassembly::take(ByteView content, Instant now) {
+  Taken out;
+  const auto fragment = wire::parse_fragment(content);
+  if (!fragment) {
+    out.drop = Drop::malformed;
+    return out;
+  }
+  const std::lock_guard lock(mutex_);
+  auto frame = std::ranges::find_if(frames_, [&](const Frame& f) { return f.first.id == fragment->id; });
+  if (frame == frames_.end()) {
+    out.lost = make_room(fragment->total, now);
+    frames_.push_back({*fragment, now, fragment->count, {}, Bytes(wire::kDataHeaderSize + fragment->total)});
+    bytes_ += fragment->total;
+    frame = frames_.end() - 1;
+  } else if (frame->first.total != fragment->total || frame->first.count != fragment->count ||
+             frame->have.test(fragment->index)) {
+    out.drop = Drop::malformed;
+    return out;
+  }
+  const ByteView piece = content.subspan(wire::kFragmentHeaderSize);
+  std::ranges::copy(piece, frame->bytes.data() + wire::kDataHeaderSize + fragment->offset());
+  frame->have.set(fragment->index);
+  if (--frame->missing == 0) {
+    out.joined = std::move(frame->bytes);
+    bytes_ -= frame->first.total;
+    frames_.erase(frame);
+  }
+  return out;
+}
+
+std::size_t Reassembly::expire(Instant now) {
+  const std::lock_guard lock(mutex_);
+  return make_room(0, now);
+}
+
+// Gives up what is too old, and the oldest until `size` more bytes fit.
+std::size_t Reassembly::make_room(std::size_t size, Instant now) {
+  std::size_t lost = 0;
+  while (lost < frames_.size()) {
+    const std::size_t left = frames_.size() - lost;
+    const bool full = size > 0 && (bytes_ + size > kMaxBytes || left >= kMaxFrames);
+    if (!full && now - frames_[lost].since <= kMaxAge) break;
+    bytes_ -= frames_[lost++].first.total;
+  }
+  frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(lost));
+  return lost;
+}
+
+}  // namespace eps::dataplane

@@ -1,0 +1,54 @@
+#pragma once
+
+// Joins the fragments (wire::Fragment) that one peer cut from what its path to us does not take whole. They may come in
+// any order and by several paths; what stays incomplete is given up after kMaxAge, or when newer ones need its room.
+
+#include <bitset>
+#include <cstddef>
+#include <mutex>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/time.h"
+#include "model/counters.h"
+#include "wire/datagram.h"
+
+namespace eps::dataplane {
+
+// Thread-safe.
+class Reassembly {
+ public:
+  // Of one peer. Frames of one peer arrive nearly in order, so few are incomplete at a time; with the largest MTU four.
+  static constexpr std::size_t kMaxBytes = 256 * 1024;
+  static constexpr std::size_t kMaxFrames = 64;
+  // Pieces are sent at once; by two paths they are apart by the difference of their delays.
+  static constexpr Duration kMaxAge = std::chrono::seconds(1);
+
+  // What a fragment led to.
+  struct Taken {
+    Drop drop = Drop::none;  // malformed: it contradicts itself or an earlier piece
+    std::size_t lost = 0;    // frames given up, which are to be counted as Drop::incomplete
+    // The whole, once it is there, behind wire::kDataHeaderSize bytes of room; else empty.
+    Bytes joined;
+  };
+  // `content` is what follows the kind byte.
+  Taken take(ByteView content, Instant now);
+  // Frees what is too old; returns how many frames that were.
+  std::size_t expire(Instant now);
+
+ private:
+  struct Frame {
+    wire::Fragment first;  // the piece of it that came first
+    Instant since{};
+    std::size_t missing = 0;
+    std::bitset<wire::kMaxFragments> have;
+    Bytes bytes;
+  };
+  std::size_t make_room(std::size_t size, Instant now);
+
+  std::mutex mutex_;
+  std::vector<Frame> frames_;  // oldest first; guarded by mutex_
+  std::size_t bytes_ = 0;      // of all; guarded by mutex_
+};
+
+}  // namespace eps::dataplane
