@@ -49,6 +49,8 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
       break;
     }
     last_received_ = now;
+    silent_at_ = relayed_since_ = kNever;
+    if (std::exchange(silent_, false)) out.events.push_back(Heard{});
     auto message = wire::decode(*plain);
     if (!message) {
       refuse({message.error().what}, out);
@@ -62,17 +64,38 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
 void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now) {
   const crypto::Key psk = params_.enrolled ? crypto::Key() : enrolment_psk(params_.key.enrolment.view());
   const auto done = handshake_->read_response(frame, psk);
-  if (!done && params_.enrolled) return refuse({"the answer is not the server's, or was changed on its way"}, out);
-  if (!done) {
-    return refuse(
-        {"The server did not accept the network key: its enrolment part is wrong or was replaced. Copy the key "
-         "again from the server (eps key).",
-         false},
-        out);
-  }
+  if (!done) return refuse_stranger("gave another answer", true, out);
   channel_.begin_transport(done->keys, true);
+  last_received_ = now;
+  round_trip_ = now - started_;
+  out.events.push_back(Proved{});
+}
+
+ClientConnection::Outputs ClientConnection::say_hello(const MemberList& held, Instant now) {
+  Outputs out;
+  if (ended_) return out;
+  members_ = held;
   const std::string version = params_.version.substr(0, kMaxVersionSize);
   send(wire::Hello{make_valid_name(params_.name), version, members_.version(), params_.relays, kOwnFeatures}, out, now);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::probe(Instant now) {
+  Outputs out;
+  // Not again while an answer is due as soon, or overdue.
+  if (welcomed_ && !ended_ && !silent_ && silent_at_ > now + answer_time()) ping(answer_time(), out, now);
+  return out;
+}
+
+Duration ClientConnection::answer_time() const {
+  return std::clamp<Duration>(3 * round_trip_, kLeastAnswerTime, kMostAnswerTime);
+}
+
+void ClientConnection::ping(Duration answer_within, Outputs& out, Instant now) {
+  last_ping_ = now;
+  // An answer that is awaited already does not get more time.
+  if (!silent_) silent_at_ = std::min(silent_at_, now + answer_within);
+  send(wire::Ping{}, out, now);
 }
 
 void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, Instant now) {
@@ -100,7 +123,7 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     std::string why = refused->sentence;
     if (refused->code != removed && why.ends_with('.')) why.pop_back();
     const bool out_for_good = refused->code == removed;
-    refuse({std::move(why), !out_for_good, false, out_for_good, unknown}, out);
+    refuse({std::move(why), !out_for_good, true, false, out_for_good, unknown}, out);
   } else if (std::holds_alternative<wire::ReportRequest>(message)) {
     out.events.push_back(ReportRequested{});
   } else if (auto* relay = std::get_if<wire::Relay>(&message)) {
@@ -160,10 +183,7 @@ ClientConnection::Outputs ClientConnection::on_closed(Instant) {
   Outputs out;
   if (ended_) return out;
   if (!channel_.transport()) {
-    refuse({"The server hung up without an answer: the network key belongs to another server, or another program "
-            "listens there. Compare the key with the one that `eps key` prints on the server.",
-            false, true},
-           out);
+    refuse_stranger("hung up", false, out);
   } else {
     refuse({"the server closed the connection"}, out);
   }
@@ -187,7 +207,10 @@ ClientConnection::Outputs ClientConnection::relay_here(bool here, Instant now) {
 
 ClientConnection::Outputs ClientConnection::relay(std::vector<Bytes> datagrams, Instant now) {
   Outputs out;
-  if (welcomed_ && !ended_ && !datagrams.empty()) send(wire::Relay{std::move(datagrams)}, out, now);
+  if (welcomed_ && !ended_ && !datagrams.empty()) {
+    send(wire::Relay{std::move(datagrams)}, out, now);
+    relayed_since_ = std::min(relayed_since_, now);
+  }
   return out;
 }
 
@@ -210,12 +233,16 @@ ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
   Outputs out;
   if (ended_) return out;
   if (!welcomed_ && now >= started_ + kAdmitWithin) {
-    refuse({"the server did not answer within 10 seconds"}, out);
+    refuse({"no answer within 10 seconds"}, out);
   } else if (now >= last_received_ + kDeadAfter) {
     refuse({"the server has not been heard for 35 seconds"}, out);
+  } else if (now >= silent_at_) {
+    silent_at_ = kNever;
+    silent_ = true;
+    out.events.push_back(Silent{});
   } else if (welcomed_ && now >= ping_at()) {
-    last_ping_ = now;
-    send(wire::Ping{}, out, now);
+    const bool relays = relayed_since_ != kNever && now >= relayed_since_ + kRelayUnanswered;
+    ping(relays ? answer_time() : kIdleAnswerTime, out, now);
   }
   return out;
 }
@@ -223,17 +250,29 @@ ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
 Instant ClientConnection::next_deadline() const {
   if (ended_) return kNever;
   if (!welcomed_) return started_ + kAdmitWithin;
-  return std::min(ping_at(), last_received_ + kDeadAfter);
+  return std::min({ping_at(), silent_at_, last_received_ + kDeadAfter});
 }
 
 // What this end sends, as what it relays, is answered by nobody: a server that is not heard is asked as well.
 Instant ClientConnection::ping_at() const {
-  return std::min(last_sent_, std::max(last_received_, last_ping_)) + kPingAfter;
+  const Instant due = std::min(last_sent_, std::max(last_received_, last_ping_)) + kPingAfter;
+  if (relayed_since_ == kNever || silent_at_ != kNever || silent_) return due;
+  return std::min(due, relayed_since_ + kRelayUnanswered);
 }
 
 void ClientConnection::send(const wire::ControlMessage& message, Outputs& out, Instant now) {
   last_sent_ = now;
   channel_.seal(wire::encode(message), out.to_send);
+}
+
+// Whoever has not proved the server's key may be anybody: a program that listens there, a portal that wants a login, a
+// server that is starting. Nothing follows from what it says or does not say.
+void ClientConnection::refuse_stranger(const std::string& what, bool answered, Outputs& out) {
+  refuse({"it " + what +
+              " without proving that it is the server of this network key: another program or another "
+              "network's server listens there, something in between answers, or the server is starting",
+          true, false, answered},
+         out);
 }
 
 void ClientConnection::refuse(Refused why, Outputs& out) {

@@ -1,6 +1,9 @@
 #pragma once
 
 // The client's end of one control connection, from the first handshake byte to the last delta. Sans I/O.
+//
+// Several may be under way at once: any of them may have reached a stranger. The server proves its key in the
+// handshake, which costs it nothing but the answer; say_hello() then asks for admission, in one connection at a time.
 
 #include <optional>
 #include <string>
@@ -19,6 +22,15 @@ namespace eps::control {
 inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // of sending or hearing nothing
 inline constexpr Duration kDeadAfter = std::chrono::seconds(35);    // of receiving nothing
 inline constexpr Duration kAdmitWithin = std::chrono::seconds(10);  // from start() to Welcome
+// An answer to a ping is due after three round trips, within these limits: the lower is the pause of TCP before it
+// repeats a lost segment and a little, the upper keeps a dead connection from going unnoticed for longer.
+inline constexpr Duration kLeastAnswerTime = std::chrono::milliseconds(350);
+inline constexpr Duration kMostAnswerTime = std::chrono::seconds(1);
+// A ping that only keeps the connection alive: a server that is busy for so long is not to be met by all of its members
+// anew.
+inline constexpr Duration kIdleAnswerTime = std::chrono::seconds(5);
+// What is relayed inside the connection is answered sooner or later, unless the connection is dead.
+inline constexpr Duration kRelayUnanswered = std::chrono::milliseconds(500);
 
 struct ClientParams {
   crypto::KeyPair self;
@@ -40,6 +52,9 @@ struct Welcomed {
   PublicKey signing_key;
   std::uint16_t also_port = 0;
 };
+struct Proved {};           // the other end is the server: say_hello() may follow
+struct Silent {};           // the server has not answered a ping in time; the connection goes on
+struct Heard {};            // the server answered after all
 struct ListChanged {};      // see ClientConnection::members()
 struct ReportRequested {};  // answer with report()
 // The server's list is older than the one held, which stays; the connection goes on.
@@ -50,7 +65,8 @@ struct ListRefused {
 struct Refused {
   std::string sentence;
   bool retry = true;              // false: trying again cannot help
-  bool silent = false;            // the server hung up before a word: it may be restarting, or not be ours
+  bool by_server = false;         // it says so itself; else the connection failed, here or on its way
+  bool wrong_answer = false;      // to the handshake: it is not the server, or has another enrolment secret
   bool removed = false;           // from the network, by its administrator
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
 };
@@ -58,7 +74,8 @@ struct Refused {
 struct Relayed {
   std::vector<Bytes> datagrams;
 };
-using ClientEvent = std::variant<Welcomed, ListChanged, ListRefused, ReportRequested, Relayed, Refused>;
+using ClientEvent =
+    std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ReportRequested, Relayed, Refused>;
 
 class ClientConnection {
  public:
@@ -71,6 +88,10 @@ class ClientConnection {
     bool close = false;
   };
   Outputs start(Instant now);
+  // Asks to be admitted, going on from the list that is held by now. REQUIRES: Proved came, nothing was said yet.
+  Outputs say_hello(const MemberList& held, Instant now);
+  // Something may have cut the connection: asks for a sign of life at once. Silent or nothing follows.
+  Outputs probe(Instant now);
   Outputs on_bytes(ByteView bytes, Instant now);
   // The other end closed the connection.
   Outputs on_closed(Instant now);
@@ -96,7 +117,10 @@ class ClientConnection {
   void on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now);
   void send(const wire::ControlMessage& message, Outputs& out, Instant now);
   void refuse(Refused why, Outputs& out);
+  void refuse_stranger(const std::string& what, bool answered, Outputs& out);
+  void ping(Duration answer_within, Outputs& out, Instant now);
   Instant ping_at() const;
+  Duration answer_time() const;
 
   ClientParams params_;
   MemberList members_;
@@ -111,6 +135,10 @@ class ClientConnection {
   NetworkId network_;
   bool welcomed_ = false;
   bool ended_ = false;
+  bool silent_ = false;    // told, and not heard since
+  Duration round_trip_{};  // of the handshake
+  Instant silent_at_ = kNever;
+  Instant relayed_since_ = kNever;  // without having heard anything
   Instant started_{};
   Instant last_sent_{};
   Instant last_ping_{};

@@ -50,7 +50,10 @@ class ClientConnectionTest : public testing::Test {
     Bytes frame;
     Channel::put_frame(message, frame);
     channel_.begin_transport(*keys, false);
-    EXPECT_TRUE(std::holds_alternative<wire::Hello>(answers(client_->on_bytes(frame, now_)).at(0)));
+    const auto answered = client_->on_bytes(frame, now_);
+    EXPECT_TRUE(std::holds_alternative<Proved>(answered.events.at(0)));
+    EXPECT_TRUE(answered.to_send.empty()) << "it asks for nothing yet";
+    EXPECT_TRUE(std::holds_alternative<wire::Hello>(answers(client_->say_hello(held, now_)).at(0)));
   }
 
   ClientConnection::Outputs say(const wire::ControlMessage& message) {
@@ -130,6 +133,33 @@ TEST_F(ClientConnectionTest, ASignatureOfAnotherVersionIsNone) {
 
 TEST_F(ClientConnectionTest, BelievesNoListBeforeTheWelcome) {
   EXPECT_THAT(refusal(say(list(5, {member(1)}))), HasSubstr("not signed"));
+}
+
+TEST_F(ClientConnectionTest, AnUnansweredProbeIsToldOnceAndTheConnectionGoesOn) {
+  say(welcome());
+  EXPECT_TRUE(std::holds_alternative<wire::Ping>(answers(client_->probe(now_)).at(0)));
+  EXPECT_TRUE(client_->probe(now_).to_send.empty()) << "one is on its way";
+  EXPECT_EQ(client_->next_deadline(), now_ + kLeastAnswerTime);
+  now_ = client_->next_deadline();
+  const auto silent = client_->on_deadline(now_);
+  ASSERT_EQ(silent.events.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<Silent>(silent.events.at(0)));
+  EXPECT_FALSE(silent.close);
+  const auto heard = say(wire::Pong{});
+  ASSERT_EQ(heard.events.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<Heard>(heard.events.at(0)));
+  EXPECT_EQ(say(wire::Pong{}).events.size(), 0U);
+}
+
+TEST_F(ClientConnectionTest, WhatIsRelayedAndNotAnsweredIsADoubt) {
+  say(welcome());
+  EXPECT_EQ(answers(client_->relay({Bytes(100)}, now_)).size(), 1U);
+  EXPECT_EQ(client_->next_deadline(), now_ + kRelayUnanswered);
+  now_ = client_->next_deadline();
+  EXPECT_TRUE(std::holds_alternative<wire::Ping>(answers(client_->on_deadline(now_)).at(0)));
+  EXPECT_EQ(client_->next_deadline(), now_ + kLeastAnswerTime);
+  say(wire::Pong{});
+  EXPECT_EQ(client_->next_deadline(), now_ + kPingAfter) << "no traffic, no doubt";
 }
 
 TEST_F(ClientConnectionTest, AnotherSigningKeyThanAtTheFirstJoinIsRefused) {

@@ -177,6 +177,8 @@ class ControlTest : public testing::Test {
       } else if (auto* refused = std::get_if<Refused>(&event)) {
         c.refused = *refused;
         if (refused->forget_enrolment) c.enrolled = false;
+      } else if (std::holds_alternative<Proved>(event)) {
+        take(c, c.connection->say_hello(c.held, now_));
       } else if (std::holds_alternative<ListChanged>(event)) {
         ++c.lists;
       }

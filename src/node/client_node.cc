@@ -10,10 +10,11 @@ namespace eps::node {
 
 void ClientOutputs::merge(ClientOutputs&& other) {
   commit.merge(std::move(other.commit));
-  disconnect |= other.disconnect;
+  std::move(other.to_server.begin(), other.to_server.end(), std::back_inserter(to_server));
+  disconnect.insert(disconnect.end(), other.disconnect.begin(), other.disconnect.end());
+  stop_dialing |= other.stop_dialing;
   connect |= other.connect;
   woke |= other.woke;
-  to_server.insert(to_server.end(), other.to_server.begin(), other.to_server.end());
   if (other.link) link = std::move(other.link);
   enrolled |= other.enrolled;
   if (other.keep_network) keep_network = std::move(other.keep_network);
@@ -30,14 +31,14 @@ ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
               params_.peers.rekey_after_packets, params_.peers.relay_for_others},
              out_, rng),
-      bind_(out_) {}
+      bind_(out_),
+      admission_(rng) {}
 
 ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant now) {
   started_ = now;
   local_addresses_ = std::move(local_addresses);
-  connect_at_ = kNever;
   ClientOutputs out;
-  out.connect = true;
+  search(out);
   if (params_.cache) recall(*std::exchange(params_.cache, std::nullopt), out, now);
   return finish(std::move(out), now);
 }
@@ -121,20 +122,19 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
   if (connection_ && admitted_) out.merge(take(connection_->announce(std::move(candidates), now), now));
 }
 
-ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, Instant now) {
+ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, Instant now, bool rerouted) {
   ClientOutputs out;
-  if (addresses == local_addresses_) return out;
+  if (addresses == local_addresses_ && !rerouted) return out;
   local_addresses_ = std::move(addresses);
   if (connection_ && server_ && family_is_gone(server_->ip)) {
     // The connection is dead, and nobody will ever say so. The server may be reached by the other family.
-    out.disconnect = true;
-    connection_.reset();
+    drop_connection(out);
     connection_lost(
         std::string("this computer has no ") + (server_->ip.is_v4() ? "IPv4" : "IPv6") + " address any more", out, now);
     connect_at_ = now;
   }
   announce(out, now);
-  look_anew(now);
+  look_anew(out, now);
   out.merge(pass_deadline(now));
   return finish(std::move(out), now);
 }
@@ -150,18 +150,20 @@ void ClientNode::on_wake(Duration late, ClientOutputs& out, Instant now) {
   out.notes.push_back("This computer slept, or this program stood still, for " +
                       std::to_string(std::chrono::round<std::chrono::seconds>(late).count()) +
                       " seconds: looking for the server and the paths to all peers anew.");
-  look_anew(now);
+  look_anew(out, now);
 }
 
 // Whatever was known of the network outside may be wrong.
-void ClientNode::look_anew(Instant now) {
+void ClientNode::look_anew(ClientOutputs& out, Instant now) {
   // The relay knows the old address only, until the bind is answered.
   bind_.refresh(now);
   bind_awaited_since_ = now;
   if (!relay_here_) relay_by(ServerRelay::none, now);
   peers_.on_network_change(now);
-  // A server that could not be reached may be now.
-  if (!connection_ && connect_at_ != kNever) connect_at_ = now;
+  // What was dialed before goes the old way. A server that could not be reached may be now.
+  failures_ = 0;
+  if (!connection_ || admission_.running()) connect_at_ = now;
+  doubt_server(out, now);
 }
 
 ClientOutputs ClientNode::on_mapped(std::vector<PortMapping> mappings, Instant now) {
@@ -190,7 +192,10 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
         relay_by(ServerRelay::udp, now);
       }
       // The NAT made its mapping to the server anew, so likely those to the peers as well.
-      if (moved && before_main) peers_.on_network_change(now);
+      if (moved && before_main) {
+        peers_.on_network_change(now);
+        doubt_server(out, now);
+      }
     }
     return true;
   });
@@ -208,11 +213,9 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
   const Instant due = next_deadline();
   // A connection that was silent for too long ends, and after a sleep is made again at once.
   if (connection_ && now >= connection_->next_deadline()) out.merge(take(connection_->on_deadline(now), now));
+  if (now >= admission_.next_deadline()) out.merge(take(admission_.on_deadline(members_, now), now));
   if (due < now && now - due >= kSlept) on_wake(now - due, out, now);
-  if (now >= connect_at_) {
-    connect_at_ = kNever;
-    out.connect = true;
-  }
+  if (now >= connect_at_) search(out);
   const bool was_lost = bind_.lost();
   bind_.on_deadline(now);
   peers_.set_own_nat(bind_.nat(), now);
@@ -223,10 +226,14 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
                           "port in the firewalls between.");
     }
     if (!relay_here_) relay_by(ServerRelay::none, now);
+    doubt_server(out, now);
   }
   if (now >= relay_here_at()) relay_here(true, out, now);
   peers_.on_deadline(now);
-  if (peers_.take_relay_doubt()) bind_.verify(now);
+  if (peers_.take_relay_doubt()) {
+    bind_.verify(now);
+    doubt_server(out, now);
+  }
   if (now >= keep_at_) out.keep_network = unkept_network();
   return out;
 }
@@ -238,7 +245,8 @@ std::optional<Bytes> ClientNode::unkept_network() {
 }
 
 Instant ClientNode::next_deadline() const {
-  Instant at = std::min({connect_at_, keep_at_, relay_here_at(), bind_.next_deadline(), peers_.next_deadline()});
+  Instant at = std::min({connect_at_, keep_at_, relay_here_at(), bind_.next_deadline(), peers_.next_deadline(),
+                         admission_.next_deadline()});
   if (connection_) at = std::min(at, connection_->next_deadline());
   return at;
 }

@@ -13,7 +13,7 @@
 
 #include "base/rng.h"
 #include "base/time.h"
-#include "control/client_connection.h"
+#include "control/admission.h"
 #include "control/network_key.h"
 #include "dataplane/commit.h"
 #include "dataplane/stream_port.h"
@@ -38,8 +38,6 @@ inline constexpr Duration kSlept = std::chrono::seconds(2);
 // A server that has not answered by UDP so long after the welcome relays inside the control connection.
 inline constexpr Duration kRelayHereAfter = std::chrono::seconds(1);
 inline constexpr Duration kLastingConnection = std::chrono::seconds(10);
-// A server that hangs up without a word may be restarting; when it does so again and again, it does not know us.
-inline constexpr int kSilentRefusals = 4;
 
 struct ClientParams {
   PeersParams peers;
@@ -55,11 +53,14 @@ struct ClientParams {
 
 // What the caller has to do, in this order.
 struct ClientOutputs {
-  dataplane::Commit commit;               // to execute()
-  bool disconnect = false;                // close the control connection after sending `to_server`
-  bool connect = false;                   // resolve and connect to the server; answer with on_connected() or
-                                          // on_connect_failed()
-  Bytes to_server;                        // bytes for the control connection
+  dataplane::Commit commit;  // to execute()
+  // Bytes for TCP connections, and which of them to close after that.
+  std::vector<std::pair<control::LinkId, Bytes>> to_server;
+  std::vector<control::LinkId> disconnect;
+  bool stop_dialing = false;              // what `connect` began
+  bool connect = false;                   // resolve and dial the server's addresses and ports, one after the other
+                                          // until told to stop: on_connected() for each connection that is made, and
+                                          // on_dialed_all() at the end
   bool woke = false;                      // the machine slept: look at the network outside anew
   std::optional<ports::LinkConfig> link;  // configure the interface; a failure is fatal
   bool enrolled = false;                  // the server admitted this key: remember it durably
@@ -77,11 +78,13 @@ class ClientNode {
 
   ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
   // `all`: the addresses that the server is known by, this one among them.
-  ClientOutputs on_connected(const Endpoint& server, std::vector<IpAddress> all, Instant now);
-  ClientOutputs on_connect_failed(std::string why, Instant now);
-  ClientOutputs on_server_bytes(ByteView bytes, Instant now);
-  ClientOutputs on_server_closed(std::string why, Instant now);
-  ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now);
+  ClientOutputs on_connected(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all, Instant now);
+  // Nothing is left to dial; `why` says what failed.
+  ClientOutputs on_dialed_all(std::string why, Instant now);
+  ClientOutputs on_server_bytes(control::LinkId link, ByteView bytes, Instant now);
+  ClientOutputs on_server_closed(control::LinkId link, const std::string& why, Instant now);
+  // `rerouted`: the ways out are others than before, whether or not the addresses are.
+  ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now, bool rerouted = false);
   // Where no path may lead (ports::Underlay).
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
     peers_.set_inside(std::move(inside), std::move(tunnels), now);
@@ -98,6 +101,8 @@ class ClientNode {
   std::optional<Bytes> unkept_network();
 
   const MemberList& members() const { return members_; }
+  // The TCP connection in which this computer is admitted; 0: none.
+  control::LinkId link() const { return link_; }
   // Another TCP port of the server, which it told; 0: none.
   std::uint16_t also_port() const { return also_port_; }
   ClientStatus status(Instant now) const;
@@ -107,6 +112,11 @@ class ClientNode {
 
  private:
   ClientOutputs take(control::ClientConnection::Outputs from, Instant now);
+  ClientOutputs take(control::Admission::Outputs from, Instant now);
+  void run_events(const std::vector<control::ClientEvent>& events, ClientOutputs& out, Instant now);
+  void on_event(const control::Proved&, ClientOutputs&, Instant) {}
+  void on_event(const control::Silent& event, ClientOutputs& out, Instant now);
+  void on_event(const control::Heard& event, ClientOutputs& out, Instant now);
   ClientOutputs pass_deadline(Instant now);
   void on_event(const control::Welcomed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
@@ -123,7 +133,12 @@ class ClientNode {
   void relay_here(bool here, ClientOutputs& out, Instant now);
   Instant relay_here_at() const;
   bool family_is_gone(const IpAddress& ip) const;
-  void look_anew(Instant now);
+  void look_anew(ClientOutputs& out, Instant now);
+  void search(ClientOutputs& out);
+  void stop_search(ClientOutputs& out);
+  void drop_connection(ClientOutputs& out);
+  void doubt_server(ClientOutputs& out, Instant now);
+  void search_later(Instant now);
   void announce(ClientOutputs& out, Instant now);
   void connection_lost(std::string why, ClientOutputs& out, Instant now);
   ClientOutputs finish(ClientOutputs out, Instant now);
@@ -137,7 +152,9 @@ class ClientNode {
   std::uint32_t relay_tag_ = 0;
   bool relay_here_ = false;  // what is relayed goes inside the control connection
   Instant bind_awaited_since_{};
-  std::optional<control::ClientConnection> connection_;
+  control::Admission admission_;                         // to connections that are no more than made
+  std::optional<control::ClientConnection> connection_;  // in which this computer is admitted
+  control::LinkId link_ = 0;                             // of connection_
   MemberList members_;
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
@@ -157,7 +174,6 @@ class ClientNode {
   std::uint64_t connections_established_ = 0;
   Instant admitted_at_{};
   int failures_ = 0;
-  int silent_refusals_ = 0;
   Instant connect_at_ = kNever;
   Instant started_{};
 };

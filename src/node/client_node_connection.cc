@@ -2,63 +2,140 @@
 // loss and the pause before the next.
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "node/client_node.h"
 
 namespace eps::node {
 
-ClientOutputs ClientNode::on_connected(const Endpoint& server, std::vector<IpAddress> all, Instant now) {
-  server_ = server;
-  server_addresses_ = std::move(all);
-  server_note_ = "connected, waiting to be admitted";
-  connection_.emplace(
-      control::ClientParams{params_.peers.self.clone(), params_.key.clone(), params_.name, params_.version,
-                            params_.enrolled, params_.peers.relay_for_others, signing_key_},
-      members_, rng_);
-  return finish(take(connection_->start(now), now), now);
+// Begins to look for the server, beside a connection that may still be good.
+void ClientNode::search(ClientOutputs& out) {
+  stop_search(out);
+  admission_.begin();
+  out.connect = true;
 }
 
-ClientOutputs ClientNode::on_connect_failed(std::string why, Instant now) {
-  ClientOutputs out;
-  connection_lost(std::move(why), out, now);
-  return finish(std::move(out), now);
+void ClientNode::stop_search(ClientOutputs& out) {
+  connect_at_ = kNever;
+  if (!admission_.running()) return;
+  std::ranges::copy(admission_.stop(), std::back_inserter(out.disconnect));
+  out.stop_dialing = true;
 }
 
-ClientOutputs ClientNode::on_server_bytes(ByteView bytes, Instant now) {
-  if (!connection_) return {};
-  return finish(take(connection_->on_bytes(bytes, now), now), now);
+void ClientNode::drop_connection(ClientOutputs& out) {
+  connection_.reset();
+  out.disconnect.push_back(std::exchange(link_, 0));
 }
 
-ClientOutputs ClientNode::on_server_closed(std::string why, Instant now) {
-  if (!connection_) return {};
+// The way to the server may be another than before, or none.
+void ClientNode::doubt_server(ClientOutputs& out, Instant now) {
+  if (connection_) out.merge(take(connection_->probe(now), now));
+}
+
+ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all,
+                                       Instant now) {
+  if (!admitted_) {
+    server_ = server;
+    server_note_ = "connected, waiting to be admitted";
+  }
+  control::ClientParams params{
+      params_.peers.self.clone(),     params_.key.clone(), params_.name, params_.version, params_.enrolled,
+      params_.peers.relay_for_others, signing_key_};
+  return finish(take(admission_.on_connected(link, server, std::move(all), std::move(params), members_, now), now),
+                now);
+}
+
+ClientOutputs ClientNode::on_dialed_all(std::string why, Instant now) {
+  return finish(take(admission_.on_dialed_all(std::move(why)), now), now);
+}
+
+ClientOutputs ClientNode::on_server_bytes(control::LinkId link, ByteView bytes, Instant now) {
+  if (connection_ && link == link_) return finish(take(connection_->on_bytes(bytes, now), now), now);
+  return finish(take(admission_.on_bytes(link, bytes, members_, now), now), now);
+}
+
+ClientOutputs ClientNode::on_server_closed(control::LinkId link, const std::string& why, Instant now) {
+  const std::string sentence = "the server closed the connection" + (why.empty() ? "" : " (" + why + ")");
+  if (!connection_ || link != link_) {
+    return finish(take(admission_.on_closed(link, sentence, members_, now), now), now);
+  }
   ClientOutputs out = take(connection_->on_closed(now), now);
   if (connection_) {
-    connection_.reset();
-    connection_lost("the server closed the connection" + (why.empty() ? "" : " (" + why + ")"), out, now);
+    drop_connection(out);
+    if (!admission_.asking()) connection_lost(sentence, out, now);
   }
   return finish(std::move(out), now);
+}
+
+// What a step towards admission came to.
+ClientOutputs ClientNode::take(control::Admission::Outputs from, Instant now) {
+  ClientOutputs out;
+  out.to_server = std::move(from.to_send);
+  out.disconnect = std::move(from.to_close);
+  if (from.won) {
+    connect_at_ = kNever;
+    out.stop_dialing = true;
+    if (connection_) drop_connection(out);
+    link_ = from.won->link;
+    server_ = from.won->server;
+    server_addresses_ = std::move(from.won->addresses);
+    connection_.emplace(std::move(from.won->connection));
+    run_events(from.won->events, out, now);
+    if (std::ranges::any_of(from.won->events,
+                            [](const auto& e) { return std::holds_alternative<control::Refused>(e); })) {
+      drop_connection(out);
+      if (!out.fatal) connection_lost(server_note_, out, now);
+    }
+  } else if (from.lost) {
+    out.stop_dialing = true;
+    // A connection that is there may still be good, whatever strangers say. What the server says, counts.
+    if (connection_ && !from.lost->by_server && from.lost->retry) {
+      search_later(now);
+    } else {
+      if (connection_) drop_connection(out);
+      on_event(*from.lost, out, now);
+      if (!out.fatal) connection_lost(server_note_, out, now);
+    }
+  }
+  return out;
 }
 
 // Runs the events of a step of the control connection.
 ClientOutputs ClientNode::take(control::ClientConnection::Outputs from, Instant now) {
   ClientOutputs out;
-  out.to_server = std::move(from.to_send);
-  for (const control::ClientEvent& event : from.events) {
-    std::visit([&](const auto& e) { on_event(e, out, now); }, event);
-  }
+  if (!from.to_send.empty()) out.to_server.emplace_back(link_, std::move(from.to_send));
+  const bool moving = admission_.asking();
+  // The server ends the older connection for the newer one, which is about to take its place.
+  if (from.close && moving)
+    std::erase_if(from.events, [](const auto& e) { return std::holds_alternative<control::Refused>(e); });
+  run_events(from.events, out, now);
   if (from.close) {
-    out.disconnect = true;
-    connection_.reset();
-    if (!out.fatal) connection_lost(server_note_, out, now);
+    drop_connection(out);
+    if (!out.fatal && !moving) connection_lost(server_note_, out, now);
   }
   return out;
+}
+
+void ClientNode::run_events(const std::vector<control::ClientEvent>& events, ClientOutputs& out, Instant now) {
+  for (const control::ClientEvent& event : events) {
+    std::visit([&](const auto& e) { on_event(e, out, now); }, event);
+  }
+}
+
+void ClientNode::on_event(const control::Silent&, ClientOutputs& out, Instant) {
+  if (!admission_.running()) search(out);
+}
+
+// The connection is good after all: no other is needed, unless the server has been asked in it.
+void ClientNode::on_event(const control::Heard&, ClientOutputs& out, Instant) {
+  if (!admission_.asking()) stop_search(out);
 }
 
 void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, Instant now) {
   admitted_ = true;
   ++connections_established_;
   admitted_at_ = now;
-  silent_refusals_ = 0;
   last_failure_.clear();
   server_note_.clear();
   server_version_ = welcome.server_version;
@@ -86,10 +163,13 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   }
   udp_.open(kServerRelay);
   const Endpoint data{server_->ip, welcome.data_port};
+  // Where the connection before was needed for what is relayed, this one is until UDP has answered.
+  const bool here = std::exchange(relay_here_, false);
   relay_tag_ = welcome.relay_tag;
   peers_.set_relay(data, relay_tag_, ServerRelay::inside, now);
   bind_.begin(self_->id, welcome.bind_key.clone(), data, other, now);
   bind_awaited_since_ = now;
+  if (here) relay_here(true, out, now);
   announce(out, now);
 }
 
@@ -137,9 +217,6 @@ void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, I
   (void)now;
   server_note_ = refused.sentence;
   if (refused.forget_enrolment) params_.enrolled = false;
-  if (refused.silent && ++silent_refusals_ < kSilentRefusals) return;
-  // A server that knew this computer once is not given up: the peers are there without it.
-  if (refused.silent && params_.enrolled) return;
   if (!refused.retry) out.fatal = refused.sentence;
   if (refused.removed) {
     out.keep_network.emplace();
@@ -154,10 +231,7 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   counters().drop(Drop::congested, udp_.close(kServerRelay));
   relay_here_ = false;
   relay_by(bind_.bound() ? ServerRelay::udp : ServerRelay::none, now);
-  const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
-  ++failures_;
-  connect_at_ =
-      now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 2))));
+  if (!admission_.running()) search_later(now);
   while (why.ends_with('.')) why.pop_back();
   server_note_ = why;
   // Once a reason, not once an attempt.
@@ -165,6 +239,13 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
     out.notes.push_back("No connection to the server: " + why + ". Trying again.");
     last_failure_ = std::move(why);
   }
+}
+
+void ClientNode::search_later(Instant now) {
+  const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
+  ++failures_;
+  connect_at_ =
+      now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 2))));
 }
 
 }  // namespace eps::node

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "os/default_routes.h"
 #include "os/interfaces.h"
 #include "os/netlink.h"
 #include "os/underlay_routes.h"
@@ -51,6 +52,8 @@ class NetlinkLink final : public ports::LinkPort {
   bool collides() const { return !collision_.empty(); }
   // Removes what would outlive the interface, unless another client needs it.
   void restore();
+  // The default routes that do not lead through the EPS interface.
+  Result<std::set<std::string>> ways_out() { return default_routes(socket_, index_); }
 
  private:
   static constexpr std::size_t kMaxRepairs = 20;  // of kRepairWindow: then somebody else wants it otherwise

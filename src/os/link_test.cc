@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include "base/limits.h"
 #include "os/address_monitor.h"
@@ -505,6 +506,26 @@ TEST_F(GatewayTest, IsNotBehindATunnel) {
   EXPECT_EQ(gateway(), std::nullopt);
   ASSERT_TRUE(shell("ip route replace default dev vpn0"));
   EXPECT_EQ(gateway(), std::nullopt);
+}
+
+TEST_F(GatewayTest, AnotherRouterIsAnotherWayOutThoughTheAddressStays) {
+  NetlinkSocket socket = must(NetlinkSocket::open());
+  const auto ways = [&] { return must(default_routes(socket, 0)); };
+  EXPECT_TRUE(ways().empty());
+  add("eth0", "192.168.1.7/24");
+  EXPECT_TRUE(ways().empty()) << "a LAN is no way out";
+  ASSERT_TRUE(shell("ip route add default via 192.168.1.1"));
+  const auto first = ways();
+  EXPECT_EQ(first.size(), 1U);
+  EXPECT_EQ(ways(), first);
+  ASSERT_TRUE(shell("ip route replace default via 192.168.1.2"));
+  EXPECT_NE(ways(), first);
+  ASSERT_TRUE(shell("ip route replace default via 192.168.1.1"));
+  EXPECT_EQ(ways(), first);
+  ASSERT_TRUE(shell("ip -6 route add default via fe80::1 dev eth0"));
+  EXPECT_EQ(ways().size(), 2U);
+  const int eth0 = static_cast<int>(if_nametoindex("eth0"));
+  EXPECT_TRUE(must(default_routes(socket, eth0)).empty()) << "its own does not count";
 }
 
 }  // namespace

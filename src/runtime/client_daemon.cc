@@ -81,7 +81,7 @@ class ClientDaemon {
   nlohmann::json status();
   void interface_is_gone();
   void tell_waiting() {
-    if (!loop_.io().stopped()) service_.state("Waiting for the server");
+    if (!loop_.io().stopped() && node_->link() == 0) service_.state("Waiting for the server");
   }
   Result<std::string> reload(const ConfText& conf);
   nlohmann::json answer(const nlohmann::json& request);
@@ -107,6 +107,7 @@ class ClientDaemon {
   os::NetlinkLink::Report network_;  // as it was last looked at
   std::uint64_t told_loops_ = 0;     // of the counter, how many the log knows of
   Instant loops_told_at_{};
+  std::set<std::string> ways_out_;
   std::unique_ptr<os::AddressMonitor> monitor_;
   dataplane::PublishedPeers published_;
   std::optional<node::ClientNode> node_;
@@ -176,6 +177,7 @@ Result<void> ClientDaemon::open_link() {
   auto link = os::NetlinkLink::open(tap_->name());
   if (!link) return link.error();
   link_ = std::move(*link);
+  if (auto ways = link_->ways_out()) ways_out_ = std::move(*ways);
   auto monitor = os::AddressMonitor::open();
   if (!monitor) return monitor.error();
   monitor_ = std::move(*monitor);
@@ -186,20 +188,22 @@ Result<void> ClientDaemon::open_link() {
 }
 
 void ClientDaemon::make_server_link() {
-  server_.emplace(loop_.io(), settings_.servers,
-                  ServerLink::Handlers{[this](const Endpoint& server, std::vector<IpAddress> all) {
-                                         act(node_->on_connected(server, std::move(all), os::now()));
-                                       },
-                                       [this](std::string why) {
-                                         act(node_->on_connect_failed(std::move(why), os::now()));
-                                         tell_waiting();
-                                       },
-                                       [this](ByteView bytes) { act(node_->on_server_bytes(bytes, os::now())); },
-                                       [this](std::string why) {
-                                         act(node_->on_server_closed(std::move(why), os::now()));
-                                         tell_waiting();
-                                       },
-                                       [this] { relay_stream(); }});
+  server_.emplace(
+      loop_.io(), settings_.servers,
+      ServerLink::Handlers{
+          [this](control::LinkId link, const Endpoint& server, std::vector<IpAddress> all) {
+            act(node_->on_connected(link, server, std::move(all), os::now()));
+          },
+          [this](std::string why) {
+            act(node_->on_dialed_all(std::move(why), os::now()));
+            tell_waiting();
+          },
+          [this](control::LinkId link, ByteView bytes) { act(node_->on_server_bytes(link, bytes, os::now())); },
+          [this](control::LinkId link, const std::string& why) {
+            act(node_->on_server_closed(link, why, os::now()));
+            tell_waiting();
+          },
+          [this](control::LinkId) { relay_stream(); }});
 }
 
 Result<void> ClientDaemon::open_data_ports(const std::optional<NetworkCache>& cache) {
@@ -312,7 +316,7 @@ void ClientDaemon::start_mapper() {
 // Something waits to be relayed inside the control connection, or there is room in it again.
 void ClientDaemon::relay_stream() {
   if (!workers_.running()) return;
-  act(node_->on_stream_room(kStreamRoom - std::min(server_->backlog(), kStreamRoom), os::now()));
+  act(node_->on_stream_room(kStreamRoom - std::min(server_->backlog(node_->link()), kStreamRoom), os::now()));
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
@@ -332,8 +336,9 @@ void ClientDaemon::act(node::ClientOutputs out) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
   }
   keep_network(*state_, out.keep_network, log_);
-  server_->send(std::move(out.to_server));
-  if (out.disconnect) server_->close();
+  for (auto& [link, bytes] : out.to_server) server_->send(link, std::move(bytes));
+  for (const control::LinkId link : out.disconnect) server_->close(link);
+  if (out.stop_dialing) server_->stop_dialing();
   if (out.members_changed) {
     for (const std::string& change : member_changes_.look(node_->members().members())) log_.info(change);
   }
@@ -341,7 +346,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
     log_.error(*out.fatal);
     return loop_.stop(1);
   }
-  if (out.connect) server_->connect(server_ports());
+  if (out.connect) server_->dial(server_ports());
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
@@ -389,9 +394,14 @@ void ClientDaemon::look_at_network() {
   }
   network_ = std::move(report);
   node_->set_inside(network_.underlay.inside, network_.underlay.tunnels, os::now());
+  bool rerouted = false;
+  if (auto ways = link_->ways_out()) {
+    rerouted = *ways != ways_out_;
+    ways_out_ = std::move(*ways);
+  }
   const bool first = !std::exchange(started_, true);
   act(first ? node_->start(network_.underlay.addresses, os::now())
-            : node_->on_local_addresses(network_.underlay.addresses, os::now()));
+            : node_->on_local_addresses(network_.underlay.addresses, os::now(), rerouted && !first));
 }
 
 // What runs into itself is dropped at once, and has one cause: it must have a name.

@@ -1,8 +1,9 @@
 #pragma once
 
-// The client's TCP connection to the server: resolves all names side by side, tries their addresses one after the
-// other without waiting for the slow ones (RFC 8305: a new attempt every 250 ms or as soon as one failed, IPv6 and IPv4
-// in turn), first all with the first port, then all with the next, and then moves bytes.
+// The client's TCP connections to the server: dials all addresses of all names, one after the other without waiting for
+// the slow ones (RFC 8305: IPv6 and IPv4 in turn, the next after 250 ms or as soon as one failed), first all with the
+// first port, then all with the next, and moves bytes. Who takes a connection need not be the server: the next address
+// is dialed a second after one was reached, until somebody says that it is enough.
 
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "control/admission.h"
 
 namespace boost::asio {
 class io_context;
@@ -20,28 +22,31 @@ namespace eps::runtime {
 
 class ServerLink {
  public:
+  // Called from the event loop, never from inside a call.
   struct Handlers {
     // `all`: the addresses that were found under the server's names.
-    std::function<void(const Endpoint& server, std::vector<IpAddress> all)> on_connected;
-    std::function<void(std::string why)> on_failed;  // no address could be reached
-    std::function<void(ByteView bytes)> on_bytes;
-    std::function<void(std::string why)> on_closed;  // by the other end or by an error, never by close()
-    std::function<void()> on_drained;                // all that was sent is the kernel's
+    std::function<void(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all)> on_connected;
+    // Nothing is left to dial; `why`: what failed.
+    std::function<void(std::string why)> on_dialed_all;
+    std::function<void(control::LinkId link, ByteView bytes)> on_bytes;
+    // By the other end or by an error, never by close().
+    std::function<void(control::LinkId link, std::string why)> on_closed;
+    std::function<void(control::LinkId link)> on_drained;  // all that was sent is the kernel's
   };
 
   ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, Handlers handlers);
   ~ServerLink();
 
-  // For the next connect().
+  // For the next dial().
   void set_servers(std::vector<std::string> servers);
-  // REQUIRES: not connected and not connecting; a port. Handlers are called from the event loop, never from inside a
-  // call.
-  void connect(std::vector<std::uint16_t> ports);
+  // Begins, in place of what runs. Connections that are made stay. REQUIRES: a port.
+  void dial(std::vector<std::uint16_t> ports);
+  void stop_dialing();
   // Queues bytes. More than kMaxBacklog waiting: the connection is closed, as its other end has stopped reading.
-  void send(Bytes bytes);
-  std::size_t backlog() const;
+  void send(control::LinkId link, Bytes bytes);
+  std::size_t backlog(control::LinkId link) const;
   // Sends what is queued, then closes. No handler is called for this connection any more.
-  void close();
+  void close(control::LinkId link);
 
   static constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 

@@ -100,6 +100,25 @@ TEST(Roaming, FromHomeToHome) {
       [](World& w) { put_behind(w, 0, kLinux); }, seconds(1));
 }
 
+// Only the control connection is there, and it is dead without anybody saying so.
+TEST(Roaming, FromHomeToHomeWithoutUdp) {
+  interrupt(
+      [](World& w) {
+        put_behind(w, 0, kEasy);
+        put_behind(w, 1, kEasy);
+        w.network().block_udp(w.host(0), true);
+      },
+      [](World& w) { put_behind(w, 0, kLinux); }, seconds(2), false);
+}
+TEST(Roaming, ANatThatForgetsAClientWithoutUdp) {
+  interrupt(
+      [](World& w) {
+        put_behind(w, 0, kEasy);
+        put_behind(w, 1, kEasy);
+        w.network().block_udp(w.host(0), true);
+      },
+      [](World& w) { w.network().nat(w.network().realm(w.host(0))).rebind(); }, seconds(3), false);
+}
 TEST(Roaming, FromOneLanToBehindAHardNat) {
   interrupt(
       [](World& w) {

@@ -274,7 +274,8 @@ void World::stop_client(int c) {
   const ClientPtr life = std::exchange(clients_[static_cast<std::size_t>(c)].life, nullptr);
   if (!life) return;
   life->ended = true;
-  if (life->stream) std::exchange(life->stream, nullptr)->close();
+  for (const auto& [link, stream] : life->streams) stream->close();
+  life->streams.clear();
   life->udp->close();
 }
 
@@ -309,31 +310,33 @@ void World::copy_state(int from, int to) {
 void World::connect(const ClientPtr& life) {
   const auto& servers = network_.addresses(server_.host);
   const Endpoint server{address(life->number).is_v4() ? servers.front() : servers.back(), kDefaultPort};
-  network_.connect(life->host, server, [this, life, server](std::shared_ptr<SimStream> stream) {
-    if (life->ended) {
+  const std::uint64_t dialing = life->dialing = ++life->dialed;
+  network_.connect(life->host, server, [this, life, dialing, server](std::shared_ptr<SimStream> stream) {
+    if (life->ended || life->dialing != dialing) {
       if (stream) stream->close();
       return;
     }
     if (!stream) {
-      return control<ClientLife>(
-          life, [this](ClientLife& l) { act(l, l.node->on_connect_failed("nobody listens", clock_.now())); });
+      return control<ClientLife>(life, [this, dialing](ClientLife& l) {
+        if (l.dialing == dialing) act(l, l.node->on_dialed_all("nobody listens", clock_.now()));
+      });
     }
-    const SimStream* raw = stream.get();
-    stream->on_bytes = [this, life, raw](ByteView bytes) {
-      control<ClientLife>(life, [this, raw, copy = Bytes(bytes.begin(), bytes.end())](ClientLife& l) {
-        if (l.stream.get() == raw) act(l, l.node->on_server_bytes(copy, clock_.now()));
+    const control::LinkId link = ++life->last_link;
+    stream->on_bytes = [this, life, link](ByteView bytes) {
+      control<ClientLife>(life, [this, link, copy = Bytes(bytes.begin(), bytes.end())](ClientLife& l) {
+        if (l.streams.contains(link)) act(l, l.node->on_server_bytes(link, copy, clock_.now()));
       });
     };
-    stream->on_closed = [this, life, raw] {
-      control<ClientLife>(life, [this, raw](ClientLife& l) {
-        if (l.stream.get() != raw) return;
-        l.stream.reset();
-        act(l, l.node->on_server_closed("", clock_.now()));
+    stream->on_closed = [this, life, link] {
+      control<ClientLife>(life, [this, link](ClientLife& l) {
+        if (l.streams.erase(link) > 0) act(l, l.node->on_server_closed(link, "", clock_.now()));
       });
     };
-    control<ClientLife>(life, [this, server, stream](ClientLife& l) {
-      l.stream = stream;
-      act(l, l.node->on_connected(server, network_.addresses(server_.host), clock_.now()));
+    control<ClientLife>(life, [this, server, stream, link, dialing](ClientLife& l) {
+      if (l.dialing != dialing) return stream->close();
+      l.streams[link] = stream;
+      act(l, l.node->on_connected(link, server, network_.addresses(server_.host), clock_.now()));
+      if (!l.ended && l.dialing == dialing) act(l, l.node->on_dialed_all("", clock_.now()));
     });
   });
 }
@@ -342,8 +345,13 @@ void World::act(ClientLife& life, node::ClientOutputs out) {
   if (life.ended) return;
   (void)dataplane::execute(std::move(out.commit), life.published, *life.port);
   Client& k = clients_[static_cast<std::size_t>(life.number)];
-  if (life.stream) life.stream->send(out.to_server);
-  if (out.disconnect && life.stream) std::exchange(life.stream, nullptr)->close();
+  for (const auto& [link, bytes] : out.to_server) {
+    if (const auto it = life.streams.find(link); it != life.streams.end()) it->second->send(bytes);
+  }
+  for (const control::LinkId link : out.disconnect) {
+    if (const auto stream = life.streams.extract(link)) stream.mapped()->close();
+  }
+  if (out.stop_dialing) life.dialing = 0;
   k.enrolled |= out.enrolled;
   if (out.link && life.node->members().members().empty()) violated("an interface is up where nobody is known yet");
   if (out.keep_network) k.kept_network = std::move(*out.keep_network);

@@ -165,7 +165,10 @@ class World {
     std::unique_ptr<node::ClientNode> node;
     std::vector<std::unique_ptr<SimTap>> taps;
     std::vector<std::unique_ptr<Worker<dataplane::PublishedPeers>>> workers;
-    std::shared_ptr<SimStream> stream;
+    std::map<control::LinkId, std::shared_ptr<SimStream>> streams;
+    control::LinkId last_link = 0;
+    std::uint64_t dialing = 0;  // the attempt to connect that runs; 0: none
+    std::uint64_t dialed = 0;
   };
   using ServerPtr = std::shared_ptr<ServerLife>;
   using ClientPtr = std::shared_ptr<ClientLife>;

@@ -1,0 +1,62 @@
+#pragma once
+
+// One round of dialing: names are looked up side by side, their addresses are dialed in turn. See server_link.h.
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "runtime/resolver.h"
+
+namespace eps::runtime {
+
+// The addresses that names had when they were last looked up.
+using KnownAddresses = std::map<std::string, std::vector<IpAddress>>;
+
+class Dialer : public std::enable_shared_from_this<Dialer> {
+ public:
+  struct Handlers {
+    std::function<void(boost::asio::ip::tcp::socket socket)> on_connected;
+    std::function<void(std::string why)> on_dialed_all;  // once, at the end
+  };
+  Dialer(boost::asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<std::uint16_t> ports,
+         Handlers handlers);
+  void start(const std::vector<std::string>& servers);
+  // No handler is called any more.
+  void stop();
+  // A connection that was made has come to nothing: the next address is due.
+  void hurry();
+  const std::vector<IpAddress>& addresses() const { return addresses_; }
+
+ private:
+  using Clock = boost::asio::steady_timer::clock_type;
+  void resolve(const std::string& server);
+  void add(const std::vector<IpAddress>& addresses);
+  void use_known();
+  void note(const std::string& failure);
+  void advance();
+  void next_after(Clock::duration pause);
+  void end(std::string why);
+
+  boost::asio::io_context& io_;
+  Resolver& resolver_;
+  KnownAddresses& known_;
+  std::vector<std::uint16_t> ports_;
+  Handlers handlers_;
+  boost::asio::steady_timer next_attempt_, names_late_, deadline_;
+  std::vector<std::deque<boost::asio::ip::tcp::endpoint>> todo_;  // for each of the ports
+  std::vector<IpAddress> addresses_;
+  std::vector<std::string> unresolved_;
+  std::vector<std::shared_ptr<boost::asio::ip::tcp::socket>> running_;
+  bool names_are_late_ = false;
+  bool done_ = false;
+  std::string failures_;
+};
+
+}  // namespace eps::runtime

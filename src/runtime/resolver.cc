@@ -1,0 +1,95 @@
+#include "runtime/resolver.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "runtime/tcp_stream.h"
+
+namespace eps::runtime {
+namespace {
+
+using OnAnswer = std::function<void(Result<std::vector<IpAddress>>)>;
+
+Result<std::vector<IpAddress>> look_up(const std::string& name) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo(name.c_str(), nullptr, &hints, &found);
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, [](addrinfo* list) {
+    if (list != nullptr) ::freeaddrinfo(list);
+  });
+  if (error != 0) return make_error(Errc::not_found, ::gai_strerror(error));
+  std::vector<IpAddress> out;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+    boost::asio::ip::tcp::endpoint endpoint;
+    if (at->ai_addrlen > endpoint.capacity()) continue;
+    std::copy_n(reinterpret_cast<const std::byte*>(at->ai_addr), at->ai_addrlen,
+                reinterpret_cast<std::byte*>(endpoint.data()));
+    const IpAddress ip = to_endpoint(endpoint).ip;
+    if (std::ranges::find(out, ip) == out.end()) out.push_back(ip);
+  }
+  if (out.empty()) return make_error(Errc::not_found, "it has no address");
+  return out;
+}
+
+}  // namespace
+
+struct Resolver::Shared {
+  std::mutex mutex;
+  boost::asio::io_context* io = nullptr;  // null: nobody waits any more
+  // Of each name: who waits for an answer, and how many threads look it up.
+  struct Name {
+    std::vector<OnAnswer> waiting;
+    int threads = 0;
+  };
+  std::map<std::string, Name> names;
+};
+
+Resolver::Resolver(boost::asio::io_context& io) : shared_(std::make_shared<Shared>()) {
+  shared_->io = &io;
+}
+
+Resolver::~Resolver() {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->io = nullptr;
+  shared_->names.clear();
+}
+
+void Resolver::resolve(const std::string& name, OnAnswer on_answer) {
+  const std::lock_guard lock(shared_->mutex);
+  Shared::Name& wanted = shared_->names[name];
+  wanted.waiting.push_back(std::move(on_answer));
+  if (wanted.threads >= kMaxThreadsPerName) return;
+  const auto work = [shared = shared_, name] {
+    auto answer = look_up(name);
+    const std::lock_guard ended(shared->mutex);
+    if (shared->io == nullptr) return;
+    Shared::Name& of = shared->names[name];
+    --of.threads;
+    // The first answer is everybody's: whoever asked later would hear the same.
+    boost::asio::post(*shared->io, [waiting = std::exchange(of.waiting, {}), answer = std::move(answer)] {
+      for (const OnAnswer& tell : waiting) tell(answer);
+    });
+  };
+  try {
+    std::thread(work).detach();
+    ++wanted.threads;
+  } catch (const std::system_error& e) {
+    if (wanted.threads > 0) return;
+    boost::asio::post(*shared_->io, [waiting = std::exchange(wanted.waiting, {}), what = std::string(e.what())] {
+      for (const OnAnswer& tell : waiting) tell(make_error(Errc::exhausted, what));
+    });
+  }
+}
+
+}  // namespace eps::runtime
