@@ -2,6 +2,7 @@
 #include <array>
 
 #include "control/server.h"
+#include "model/address_kinds.h"
 
 namespace eps::control {
 namespace {
@@ -178,6 +179,17 @@ void Server::on_candidates(Connection& c, const wire::Candidates& message) {
   for (const Candidate& candidate : message.candidates) {
     if (candidate.kind != Candidate::Kind::observed && !useless(candidate.endpoint.ip)) all.push_back(candidate);
   }
+  // Until its data socket has been seen, and for ever where only our TCP port is forwarded: the address that it
+  // connects from, with its own port, which most home routers keep.
+  const auto outside = [&](const Candidate& o) {
+    return o.endpoint.ip.is_v4() && (o.kind != Candidate::Kind::local || o.endpoint.ip == c.from.ip);
+  };
+  const auto local = std::ranges::find_if(
+      message.candidates, [](const Candidate& o) { return o.kind == Candidate::Kind::local && o.endpoint.ip.is_v4(); });
+  if (c.from.ip.is_v4() && !useless(c.from.ip) && !is_private(c.from.ip) && local != message.candidates.end() &&
+      std::ranges::none_of(all, outside)) {
+    all.push_back({Candidate::Kind::seen, {c.from.ip, local->endpoint.port}});
+  }
   registry_.set_candidates(c.member, std::move(all));
 }
 
@@ -187,8 +199,15 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   if (member == nullptr || !by_member_.contains(id)) return out;
   std::vector<Candidate> all = member->candidates;
   const bool v4 = endpoint.ip.is_v4();
-  std::erase_if(all,
-                [&](const Candidate& c) { return c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4; });
+  std::erase_if(all, [&](const Candidate& c) {
+    // Or was taken to be there while nothing better was known.
+    const auto own_port = [&](const Candidate& o) {
+      return o.kind == Candidate::Kind::local && o.endpoint.port == c.endpoint.port;
+    };
+    const bool supposed = c.kind == Candidate::Kind::seen && c.endpoint.ip == endpoint.ip &&
+                          std::ranges::any_of(member->candidates, own_port);
+    return supposed || (c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4);
+  });
   // An endpoint that is the member's own needs no second entry.
   const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
   if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});

@@ -104,13 +104,15 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
   }
   std::size_t packets = 0;
   std::size_t bytes = 0;
-  bool opened = false;
+  auto& opened_so_far = arrival_.relayed() ? peer.activity->opened_relayed : peer.activity->opened_direct;
+  const std::uint32_t opened_before = opened_so_far.load(std::memory_order_relaxed);
+  std::uint32_t opened = 0;
   for (const session::Open& open : opens) {
     Drop drop = open.drop;
     if (drop == Drop::none) {
-      opened = true;
+      ++opened;
       std::size_t frame = 0;
-      drop = take_plain(table, peer, open.plain, now, upcalls, frame);
+      drop = take_plain(table, peer, open.plain, now, opened_before + opened, upcalls, frame);
       packets += frame > 0 ? 1 : 0;
       bytes += frame;
     }
@@ -119,7 +121,8 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
       peer.activity->counters.drop(drop);
     }
   }
-  if (!opened) return;
+  if (opened == 0) return;
+  opened_so_far.fetch_add(opened, std::memory_order_relaxed);
   const Instant::rep at = now.time_since_epoch().count();
   peer.activity->last_received.store(at, std::memory_order_relaxed);
   if (arrival_.from == peer.to && arrival_.socket == peer.socket && arrival_.relayed() == peer.relayed) {
@@ -133,12 +136,12 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
   counters_.received(packets, bytes);
 }
 
-Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
-                         std::size_t& frame) {
+Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, std::uint32_t arrived,
+                         Upcalls& upcalls, std::size_t& frame) {
   if (plain[0] == static_cast<std::byte>(wire::Kind::control)) {
     const ByteSpan message = plain.subspan(1);
-    const bool kept = upcalls.add(
-        PathControl{peer.id, receiving_->session->local_index(), arrival_, Bytes(message.begin(), message.end())});
+    const bool kept = upcalls.add(PathControl{peer.id, receiving_->session->local_index(), arrival_,
+                                              Bytes(message.begin(), message.end()), arrived});
     return kept ? Drop::none : Drop::congested;
   }
   if (plain[0] == static_cast<std::byte>(wire::Kind::fragment)) {

@@ -40,8 +40,8 @@ class Inbound {
   // Opens what has gathered for one session and passes it on.
   void open_batch(const PeerTable& table, Instant now, Upcalls& upcalls);
   // `frame`: the bytes of the Ethernet frame that came of it, where one did.
-  Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
-                  std::size_t& frame);
+  Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, std::uint32_t arrived,
+                  Upcalls& upcalls, std::size_t& frame);
   Drop take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, std::size_t& frame);
   Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::size_t& frame);
   void write_out();

@@ -35,10 +35,11 @@ struct PeerActivity {
   std::atomic<Instant::rep> last_sent{0};              // of anything sealed to the peer
   std::atomic<Instant::rep> last_received{0};          // of anything that authenticated, by any path
   std::atomic<Instant::rep> last_received_on_path{0};  // by the path that we send by: a sign of life of that one
-  std::atomic<Instant::rep> last_stray{0};             // of the last HeardElsewhere
   std::atomic<Instant::rep> last_large{0};             // sent, of a datagram above kSmallDatagram, or of pieces
   std::atomic<std::uint32_t> next_fragment{0};         // the id of the next frame that is sent in pieces
   Reassembly fragments;                                // of what the peer sends in pieces
+  std::atomic<std::uint32_t> opened_direct{0}, opened_relayed{0};  // datagrams, by how they came
+  std::atomic<Instant::rep> last_stray{0};                         // of the last HeardElsewhere
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
   Instant large_at() const { return Instant(Duration(last_large.load(std::memory_order_relaxed))); }

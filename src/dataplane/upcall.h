@@ -39,6 +39,8 @@ struct PathControl {
   std::uint32_t local_index = 0;
   Arrival arrival;
   Bytes bytes;
+  std::uint32_t arrived = 0;  // how many datagrams of the peer have opened so far that came as this one, it included:
+                              // directly, or by a relay
 };
 
 // A frame whose peer has no session or no path yet.

@@ -1,6 +1,9 @@
 #include "mesh/path_finder.h"
 
 #include <algorithm>
+#include <cmath>
+
+#include "model/address_kinds.h"
 
 namespace eps::mesh {
 namespace {
@@ -14,16 +17,11 @@ constexpr int kRelayRank = 20;  // the server's, 21 of a member
 
 // How old a way's last answer may be for falling back on it without asking.
 constexpr Duration kFresh = std::chrono::seconds(1);
+// How old its last answer may be for moving there from a way that works.
+constexpr Duration kRecent = kSampleOther + std::chrono::seconds(1);
 constexpr Duration kSocketRest = std::chrono::seconds(30);  // longer than a keepalive's pause
 // A round trip that was not measured yet, where one has to be waited for.
 constexpr Duration kUnmeasured = std::chrono::milliseconds(600);
-
-bool is_private(const IpAddress& ip) {
-  if (!ip.is_v4()) return (ip.bytes[0] & std::byte{0xfe}) == std::byte{0xfc} || ip.is_link_local();
-  constexpr std::array<Ip4Network, 3> kPrivate = {
-      {{{0x0a000000}, 8}, {{0xac100000}, 12}, {{0xc0a80000}, 16}}};  // RFC 1918
-  return std::ranges::any_of(kPrivate, [&](const Ip4Network& n) { return n.contains(ip.v4()); });
-}
 
 // Whether both addresses lie in one /24 or /64: likely on one link.
 bool same_net(const IpAddress& a, const IpAddress& b) {
@@ -157,7 +155,7 @@ void PathFinder::heard_from(const Way& way, Instant now) {
   Known* mine = find(*path_);
   challenger_ = way;
   challenge_began_ = now;
-  challenge_ends_ = now + std::max(kChallenge, 3 * mine->round_trip.value_or(Duration::zero()));
+  challenge_ends_ = now + std::max(kChallenge, 3 * mine->quality.round_trip().value_or(Duration::zero()));
   due_.push_back(ping(*mine, now));
 }
 
@@ -166,8 +164,8 @@ void PathFinder::proved(Known& known, std::optional<Duration> round_trip, Instan
     note(text_of(known.way) + " answers" + (round_trip ? " in " + text_of(*round_trip) : ""), now);
   }
   known.alive = true;
+  known.refuted = false;
   known.answered_at = now;
-  if (round_trip) known.round_trip = known.round_trip ? (*known.round_trip * 3 + *round_trip) / 4 : *round_trip;
   if (known.way == path_) {
     unanswered_ = 0;
     doubted_ = false;
@@ -177,18 +175,24 @@ void PathFinder::proved(Known& known, std::optional<Duration> round_trip, Instan
 bool PathFinder::adopt(const Way& way, std::optional<Duration> round_trip, Instant now) {
   Known* known = add(way, Origin::heard, kHeardRank, false);
   if (known == nullptr) return false;
+  if (round_trip) known->quality.on_round_trip(*round_trip);
   proved(*known, round_trip, now);
+  return choose(now);
+}
+
+bool PathFinder::on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now) {
+  Known* known = find(way);
+  if (known == nullptr) return false;
+  known->quality.on_counts(sent, lost, now);
   return choose(now);
 }
 
 bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
   Known* known = find(from);
   // An answer from another endpoint than the one asked proves nothing about either.
-  if (known == nullptr || id == 0) return false;
-  const auto asked = std::ranges::find(known->asked, id, &Known::Asked::id);
-  if (asked == known->asked.end()) return false;
-  const Duration round_trip = now - asked->at;
-  *asked = {};
+  if (known == nullptr) return false;
+  const auto round_trip = known->quality.on_pong(id, now);
+  if (!round_trip) return false;
   ++known->pongs;
   proved(*known, round_trip, now);
   // The same NAT with another port: its mapping was made anew, the old one is gone.
@@ -201,29 +205,48 @@ bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
 }
 
 bool PathFinder::usable(const Known& known) const {
-  return known.alive || (!known.way.direct() && *known.way.relay == kServerRelay);
+  return known.alive || (known.way.relay == kServerRelay && !known.refuted);
 }
 
 bool PathFinder::better(const Known& a, const Known& b) {
+  if (a.quality.lossy() || b.quality.lossy()) return a.quality.cost() * kGain < b.quality.cost();
   const bool ranked = a.rank < b.rank;
-  if (!a.round_trip || !b.round_trip) return ranked;
-  const Duration shorter = std::min(*a.round_trip, *b.round_trip);
+  const auto& mine = a.quality.round_trip();
+  const auto& other = b.quality.round_trip();
+  if (!mine || !other) return ranked;
+  const Duration shorter = std::min(*mine, *other);
   const bool mixed = a.way.direct() != b.way.direct();
   const Duration margin = mixed ? std::max(kRelayMargin, shorter) : std::max(kMargin, shorter / 4);
-  if (*a.round_trip + margin < *b.round_trip) return true;
-  if (*b.round_trip + margin < *a.round_trip) return false;
+  if (*mine + margin < *other) return true;
+  if (*other + margin < *mine) return false;
   return ranked;
 }
 
 // Moves to a better way, or to any when the one in use has stopped answering. True when the path changed.
 bool PathFinder::choose(Instant now) {
-  const Known* best = path_ ? find(*path_) : nullptr;
-  if (best != nullptr && !usable(*best)) best = nullptr;
+  Known* mine = path_ ? find(*path_) : nullptr;
+  if (mine != nullptr && !usable(*mine)) mine = nullptr;
+  const auto may_replace = [&](const Known& k) {
+    return mine == nullptr || (now >= k.rest_until && (!mine->alive || now - k.answered_at < kRecent));
+  };
+  const Known* best = mine;
   for (const Known& k : known_) {
-    if (usable(k) && (best == nullptr || better(k, *best))) best = &k;
+    if (usable(k) && may_replace(k) && (best == nullptr || better(k, *best))) best = &k;
   }
+  // The server's relay is what is left when nothing is known to work.
+  if (best == nullptr) best = find(Way::through(kServerRelay));
   if (best == nullptr || best->way == path_) return false;
-  return use(*best, "", now);
+  std::string why;
+  if (mine != nullptr && mine->alive && best->rank > mine->rank) {
+    const bool again = mine->rest > Duration::zero() && now - mine->left_at < kRestMemory;
+    mine->rest = again ? std::min(kMaxRest, 2 * mine->rest) : kRest;
+    mine->left_at = now;
+    mine->rest_until = now + mine->rest;
+    why = mine->quality.lossy()
+              ? "the one before loses " + std::to_string(std::lround(mine->quality.loss() * 100)) + " %"
+              : "it is much faster";
+  }
+  return use(*best, why, now);
 }
 
 bool PathFinder::use(const Known& known, const std::string& why, Instant now) {
@@ -231,6 +254,7 @@ bool PathFinder::use(const Known& known, const std::string& why, Instant now) {
   doubted_ = false;
   if (path_ == known.way) return false;
   path_ = known.way;
+  ++uses_;
   challenge_ends_ = kNever;
   note("the path is now " + text_of(known.way) + (why.empty() ? "" : ": " + why), now);
   return true;
@@ -238,12 +262,19 @@ bool PathFinder::use(const Known& known, const std::string& why, Instant now) {
 
 void PathFinder::lose(Known& known, Instant now) {
   known.alive = false;
+  known.refuted = true;
+  known.quality.cancel();
+  // One that is lost again and again is no better for answering in between.
+  if (known.left_at != Instant{} && now - known.left_at < 4 * kRest) {
+    known.rest = std::min(kMaxRest, std::max(kRest, 2 * known.rest));
+    known.rest_until = now + known.rest;
+  }
+  known.left_at = now;
   note(text_of(known.way) + " does not answer any more", now);
 }
 
 bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
-  // The server's relay is what is left: the caller shakes hands anew when nothing comes by it.
-  if (!path_ || path_->relay == kServerRelay) return false;
+  if (!path_) return false;
   // What comes by the path says nothing of our own datagrams once the peer has left it: only an answer does.
   if (!doubted_ && (last_received >= last_sent || now - last_received < kSilence)) {
     unanswered_ = 0;
@@ -266,8 +297,10 @@ bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
   }
   unanswered_ = 0;
   doubted_ = false;
-  begin(now);
-  return choose(now);
+  const bool changed = choose(now);
+  // A peer that is gone answers by no way: it is not searched for again and again.
+  if (changed || round_began_ == kNever || now - round_began_ >= kProbeRounds.back()) begin(now);
+  return changed;
 }
 
 void PathFinder::ask(Instant now) {
@@ -287,6 +320,10 @@ void PathFinder::doubt(Instant now) {
 bool PathFinder::moved(Instant now) {
   for (Known& k : known_) {
     if (k.way.direct()) k.alive = false;
+    k.quality.forget();
+    k.refuted = false;
+    k.rest_until = {};
+    k.rest = {};
   }
   std::erase_if(known_, [&](const Known& k) { return !k.announced && k.way != path_; });
   unanswered_ = 0;
@@ -301,8 +338,9 @@ bool PathFinder::reset(Instant now) {
   const bool changed = path_.has_value();
   std::erase_if(known_, [](const Known& k) { return !k.announced; });
   for (Known& k : known_) {
-    k.asked = {};
-    k.alive = false;
+    k.quality.forget();
+    k.alive = k.refuted = false;
+    k.rest_until = {};
   }
   path_.reset();
   due_.clear();
@@ -328,7 +366,7 @@ void PathFinder::forget_socket(std::uint16_t socket) {
 
 Ping PathFinder::ping(Known& known, Instant now) {
   const std::uint64_t id = rng_->u64() | 1;
-  known.asked[known.next_asked++ % known.asked.size()] = {id, now};
+  known.quality.on_ping(id, usable(known), now);
   known.pinged_at = now;
   ++known.pings;
   return {known.way, id};
@@ -346,7 +384,13 @@ std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
   }
   std::vector<Ping> out = std::move(due_);
   due_.clear();
-  if (now < next_round_) return out;
+  for (Known& k : known_) k.quality.expire(now);
+  if (now >= next_round_) probe_round(out, now, traffic_flows);
+  if (traffic_flows) sample(out, now);
+  return out;
+}
+
+void PathFinder::probe_round(std::vector<Ping>& out, Instant now, bool traffic_flows) {
   const bool slow = round_ >= kProbeRounds.size();
   const bool round_due = slow ? traffic_flows : now >= round_began_ + kProbeRounds[round_];
   if (round_due) {
@@ -368,7 +412,50 @@ std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
     // Traffic that starts later calls begin() again.
     next_round_ = traffic_flows ? now + kProbeSlow : kNever;
   }
-  return out;
+}
+
+void PathFinder::sample(std::vector<Ping>& out, Instant now) {
+  Known* mine = path_ ? find(*path_) : nullptr;
+  if (mine == nullptr) return;
+  const bool trial = mine->quality.lossy();
+  const auto pause_of = [&](const Known& k) -> Duration {
+    if (&k == mine) {
+      // An answer that is due and has not come is asked for: it may be lost.
+      const Duration due = 2 * k.quality.round_trip().value_or(kUnmeasured);
+      return k.answered_at < k.pinged_at ? std::clamp(due, kSampleResting, kSampleInUse) : kSampleInUse;
+    }
+    if (trial && k.quality.seen() < kTrialSeen) return kSampleTrial;
+    if (trial || k.quality.lossy()) return kSampleResting;
+    return kSampleOther;
+  };
+  const auto take = [&](Known* k) {
+    if (k == nullptr || now - k->pinged_at < pause_of(*k)) return;
+    for (int i = 0; i < (trial && k != mine ? 2 : 1); ++i) out.push_back(ping(*k, now));
+  };
+  const auto best_of = [&](bool direct) {
+    Known* best = nullptr;
+    for (Known& k : known_) {
+      if (&k == mine || !usable(k) || k.way.direct() != direct) continue;
+      if (best == nullptr || better(k, *best)) best = &k;
+    }
+    return best;
+  };
+  take(mine);
+  take(best_of(true));
+  take(best_of(false));
+}
+
+bool PathFinder::direct_answers() const {
+  return std::ranges::any_of(known_, [](const Known& k) { return k.way.direct() && k.alive; });
+}
+
+std::optional<Endpoint> PathFinder::heard_at() const {
+  const Known* last = nullptr;
+  for (const Known& k : known_) {
+    const bool outside = k.way.direct() && k.way.to.ip.is_v4() && !is_private(k.way.to.ip);
+    if (outside && k.heard > 0 && (last == nullptr || k.heard_at > last->heard_at)) last = &k;
+  }
+  return last == nullptr ? std::nullopt : std::optional<Endpoint>(last->way.to);
 }
 
 bool PathFinder::on_lan() const {
@@ -378,11 +465,11 @@ bool PathFinder::on_lan() const {
 
 std::optional<Duration> PathFinder::round_trip() const {
   if (!path_) return std::nullopt;
-  return find(*path_)->round_trip;
+  return find(*path_)->quality.round_trip();
 }
 
 std::optional<Duration> PathFinder::searching_for(Instant now) const {
-  if (round_began_ == kNever || (direct() && find(*path_)->alive)) return std::nullopt;
+  if (round_began_ == kNever || direct_answers()) return std::nullopt;
   return now - round_began_;
 }
 

@@ -4,9 +4,11 @@
 // after the peer has answered a sealed probe by it, and is left when it stops answering.
 //
 //   choice    among the ways that answer: LAN, then IPv6, then other addresses, then relays; a round trip that is
-//             shorter by kMargin overrules that order (by kRelayMargin where a relay would replace a direct way)
+//             shorter by kMargin overrules that order (by kRelayMargin where a relay would replace a direct way). Where
+//             a way loses datagrams (mesh/path_quality.h), TCP's expected throughput decides
 //   move      only for a better way, or because the one in use is lost; both ends accept what comes by any way, so a
-//             move loses nothing
+//             move loses nothing. A way that was left for a worse-ranked one rests, each time for longer, so that the
+//             choice does not swing
 //   evidence  what was tried by each way and what came of it is kept, for `eps why`
 
 #include <array>
@@ -20,6 +22,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "mesh/path_quality.h"
 #include "model/network.h"
 #include "model/status.h"
 #include "model/way.h"
@@ -37,6 +40,21 @@ inline constexpr Duration kProbeSlow = std::chrono::seconds(60);
 inline constexpr Duration kSilence = std::chrono::milliseconds(600);
 inline constexpr Duration kPingAgain = std::chrono::milliseconds(250);
 inline constexpr int kLostPings = 3;
+// While traffic flows, pings measure the way in use, the best direct way and the best relay beside it. While the one in
+// use loses datagrams the others are compared with it, and a way that was left for its losses is asked often enough to
+// be seen to be well again.
+inline constexpr Duration kSampleInUse = std::chrono::seconds(1);
+inline constexpr Duration kSampleOther = std::chrono::seconds(5);
+inline constexpr Duration kSampleResting = std::chrono::milliseconds(250);
+inline constexpr Duration kSampleTrial = std::chrono::milliseconds(200);
+inline constexpr double kTrialSeen = 60;  // crossings that are enough for comparing; then as a resting one
+// TCP's expected time for a segment must be so many times shorter by another way, where losses decide.
+inline constexpr double kGain = 2;
+// A way that was left for a worse-ranked one is not gone back to for so long; twice as long each time that this happens
+// again within kRestMemory.
+inline constexpr Duration kRest = std::chrono::seconds(15);
+inline constexpr Duration kMaxRest = std::chrono::minutes(5);
+inline constexpr Duration kRestMemory = std::chrono::minutes(10);
 inline constexpr std::size_t kMaxWays = 28;    // to one peer, relays included; further ones are not probed
 inline constexpr std::size_t kMaxEvents = 48;  // kept for `eps why`
 // What the round trip of another way must be better by.
@@ -59,7 +77,7 @@ class PathFinder {
   // next round, which starts at once when `probe` is true.
   void set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own, Instant now,
                       bool probe);
-  // The relays that both ends may use; the server is believed without proof. True when the path changed.
+  // The relays that both ends may use; the server is believed until it is found silent. True when the path changed.
   bool set_relays(const std::vector<MemberId>& relays, Instant now);
   // A session was established, or something changed: start the probe rounds.
   void begin(Instant now);
@@ -70,6 +88,9 @@ class PathFinder {
   bool adopt(const Way& way, std::optional<Duration> round_trip, Instant now);
   // True when the path changed.
   bool on_pong(const Way& from, std::uint64_t id, Instant now);
+  // Of `sent` datagrams that left by this way `lost` did not arrive (PathQuality::on_counts). True when the path
+  // changed.
+  bool on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now);
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
   // from it by the path in use. Asks a silent path, gives it up when it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
@@ -99,14 +120,20 @@ class PathFinder {
 
   // The way to send by; nullopt when nothing is known.
   const std::optional<Way>& path() const { return path_; }
+  // Grows each time that the path changes.
+  std::uint32_t uses() const { return uses_; }
   bool direct() const { return path_ && path_->direct(); }
+  // A direct way answers, whether or not it is the one in use.
+  bool direct_answers() const;
+  // The endpoint outside of this LAN that the peer was last heard from, if any.
+  std::optional<Endpoint> heard_at() const;
   bool has(const Endpoint& endpoint) const { return direct() && path_->to == endpoint; }
   // The direct path in use has no NAT in it: both ends are on one LAN.
   bool on_lan() const;
   std::optional<Duration> round_trip() const;
   // When the path in use was last pinged. REQUIRES: path().
   Instant pinged_at() const { return find(*path_)->pinged_at; }
-  // The probe rounds began this long ago and no direct way has answered; nullopt when one has or nothing was begun.
+  // The probe rounds began this long ago and no direct way answers; nullopt when one does or nothing was begun.
   std::optional<Duration> searching_for(Instant now) const;
 
   std::vector<WayStatus> ways(Instant now) const;
@@ -119,18 +146,14 @@ class PathFinder {
     WayStatus::Origin origin = WayStatus::Origin::heard;
     int rank = 0;  // a lower one is better
     bool announced = false;
-    bool alive = false;  // it answered, and has not been given up since
-    // The last pings, of which any may still be answered: a round trip may be longer than the pause between two.
-    struct Asked {
-      std::uint64_t id = 0;  // 0: none is open
-      Instant at{};
-    };
-    std::array<Asked, 4> asked{};
-    std::size_t next_asked = 0;
+    bool alive = false;    // it answered, and has not been given up since
+    bool refuted = false;  // the server's relay: it was given up, and has not answered since
+    PathQuality quality;
+    Duration rest{};  // the last one
+    Instant left_at{}, rest_until{};
     Instant pinged_at{};
     Instant answered_at{};
     Instant heard_at{};
-    std::optional<Duration> round_trip;
     std::uint32_t pings = 0, pongs = 0, heard = 0;
   };
   Known* find(const Way& way);
@@ -139,6 +162,8 @@ class PathFinder {
   Ping ping(Known& known, Instant now);
   bool usable(const Known& known) const;
   static bool better(const Known& a, const Known& b);
+  void probe_round(std::vector<Ping>& out, Instant now, bool traffic_flows);
+  void sample(std::vector<Ping>& out, Instant now);
   void proved(Known& known, std::optional<Duration> round_trip, Instant now);
   bool choose(Instant now);
   bool use(const Known& known, const std::string& why, Instant now);
@@ -152,6 +177,7 @@ class PathFinder {
   Instant round_began_ = kNever;
   Instant next_round_ = kNever;
   int unanswered_ = 0;
+  std::uint32_t uses_ = 0;
   bool doubted_ = false;  // the peer has left the path in use, and nothing has answered by it since
   Instant asked_at_{};
   Instant noted_search_at_{};

@@ -270,5 +270,112 @@ TEST_F(PathFinderTest, RemembersWhatWasTriedAndWhatCameOfIt) {
   EXPECT_LE(events.size(), kMaxEvents);
 }
 
+// Traffic flows: ticks of 200 ms, and each way answers after its round trip unless it loses the ping.
+class PathFinderTraffic : public PathFinderTest {
+ protected:
+  struct Link {
+    Way way;
+    Duration round_trip;
+    double loss = 0;  // of each direction
+  };
+  void run(const std::vector<Link>& links, Duration time) {
+    for (const Instant ends = now + time; now < ends; now += milliseconds(200)) {
+      pongs(now);
+      const auto before = finder.path();
+      for (const Ping& ping : finder.take_due(now, true)) {
+        const auto it = std::ranges::find(links, ping.way, &Link::way);
+        if (it == links.end() || lost(it->loss) || lost(it->loss)) continue;
+        waiting.emplace_back(now + it->round_trip, ping);
+      }
+      finder.watch(now, heard, now);
+      const auto it = std::ranges::find_if(links, [&](const Link& l) { return l.way == finder.path(); });
+      if (it != links.end()) {
+        if (it->loss < 1) heard = now;
+        std::int64_t arrived = 0;
+        for (int i = 0; i < 20; ++i) arrived += lost(it->loss) ? 0 : 1;
+        finder.on_counts(it->way, 20, 20 - arrived, now);
+      }
+      moves += finder.path() != before ? 1 : 0;
+    }
+  }
+  void pongs(Instant until) {
+    std::ranges::sort(waiting, {}, [](const auto& w) { return w.first; });
+    while (!waiting.empty() && waiting.front().first <= until) {
+      const auto [at, ping] = waiting.front();
+      waiting.erase(waiting.begin());
+      moves += finder.on_pong(ping.way, ping.id, at) ? 1 : 0;
+    }
+  }
+  bool lost(double share) { return rng.below(1000) < static_cast<std::uint64_t>(share * 1000); }
+  std::vector<std::pair<Instant, Ping>> waiting;
+  Instant heard = now;
+  int moves = 0;
+};
+
+TEST_F(PathFinderTraffic, LeavesADirectWayThatLosesForACleanRelayAndReturnsWhenItIsWell) {
+  for (const double loss : {0.2, 0.5}) {
+    run({{kPublic, milliseconds(2)}, {kServer, milliseconds(20)}}, seconds(60));
+    ASSERT_EQ(finder.path(), kPublic);
+    run({{kPublic, milliseconds(2), loss}, {kServer, milliseconds(20)}}, seconds(4));
+    EXPECT_EQ(finder.path(), kServer);
+    moves = 0;
+    run({{kPublic, milliseconds(2), loss}, {kServer, milliseconds(20)}}, seconds(120));
+    EXPECT_EQ(finder.path(), kServer);
+    EXPECT_EQ(moves, 0);
+    run({{kPublic, milliseconds(2)}, {kServer, milliseconds(20)}}, seconds(30));
+    EXPECT_EQ(finder.path(), kPublic);
+  }
+}
+
+TEST_F(PathFinderTraffic, DoesNotLeaveALossyWayForOneThatLosesAsMuch) {
+  run({{kPublic, milliseconds(2), 0.2}, {kServer, milliseconds(20), 0.2}}, seconds(120));
+  EXPECT_LE(moves, 6);
+}
+
+TEST_F(PathFinderTraffic, ASlowDirectWayBesideAFastRelayDoesNotMakeItSwing) {
+  for (int i = 0; i < 60; ++i) {
+    const milliseconds jitter(70 + 23 * (i % 11));
+    run({{kPublic, jitter}, {kServer, milliseconds(1)}}, seconds(1));
+    if (i > 2) {
+      EXPECT_FALSE(finder.searching_for(now)) << "it answers";
+    }
+  }
+  EXPECT_LE(moves, 3);
+  EXPECT_EQ(finder.path(), kServer);
+}
+
+TEST_F(PathFinderTraffic, ADirectWayThatGetsSlowLaterIsLeftWithinSeconds) {
+  run({{kPublic, milliseconds(5)}, {kServer, milliseconds(8)}}, seconds(100));
+  ASSERT_EQ(finder.path(), kPublic);
+  run({{kPublic, milliseconds(300)}, {kServer, milliseconds(8)}}, seconds(4));
+  EXPECT_EQ(finder.path(), kServer);
+  run({{kPublic, milliseconds(5)}, {kServer, milliseconds(8)}}, seconds(40));
+  EXPECT_EQ(finder.path(), kPublic);
+}
+
+TEST_F(PathFinderTraffic, AServersRelayThatFallsSilentIsReplacedInUnderTwoSecondsAndNotBelievedAgainBeforeItAnswers) {
+  finder.set_relays({kServerRelay, {9}}, now);
+  run({{kServer, milliseconds(10)}, {kMember, milliseconds(20)}}, seconds(20));
+  ASSERT_EQ(finder.path(), kServer);
+  run({{kMember, milliseconds(20)}}, milliseconds(1900));
+  EXPECT_EQ(finder.path(), kMember);
+  moves = 0;
+  finder.set_relays({{9}}, now);
+  finder.set_relays({kServerRelay, {9}}, now);
+  run({{kMember, milliseconds(20)}}, seconds(30));
+  EXPECT_EQ(moves, 0);
+}
+
+TEST_F(PathFinderTraffic, APeerThatIsGoneIsNotSearchedForAgainAndAgain) {
+  run({{kPublic, milliseconds(5)}, {kServer, milliseconds(8)}}, seconds(10));
+  std::size_t pings = 0;
+  const Instant silent = now;
+  for (; now - silent < seconds(60); now += milliseconds(200)) {
+    pings += finder.take_due(now, true).size();
+    finder.watch(now, silent, now);
+  }
+  EXPECT_LT(pings, 400U);
+}
+
 }  // namespace
 }  // namespace eps::mesh

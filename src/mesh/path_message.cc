@@ -13,7 +13,9 @@ enum class Op : std::uint8_t {
   introduce = 5,
   offer = 6,
   size_ping = 7,
-  size_pong = 8
+  size_pong = 8,
+  counted_ping = 16,
+  counted_pong = 17
 };
 constexpr std::uint8_t kMoved = 1;
 constexpr std::uint8_t kGuessing = 2;
@@ -22,8 +24,14 @@ class Encoder {
  public:
   explicit Encoder(Bytes& out) : w_(out) {}
 
-  void operator()(const PingMessage& m) { ping(Op::ping, m.id, {}); }
-  void operator()(const PongMessage& m) { ping(Op::pong, m.id, m.seen_from); }
+  void operator()(const PingMessage& m) {
+    ping(m.counted ? Op::counted_ping : Op::ping, m.id, {});
+    if (m.counted) counts({});
+  }
+  void operator()(const PongMessage& m) {
+    ping(m.counts ? Op::counted_pong : Op::pong, m.id, m.seen_from);
+    if (m.counts) counts(*m.counts);
+  }
   void operator()(const CallMessage& m) {
     op(Op::call);
     w_.u8(static_cast<std::uint8_t>((m.moved ? kMoved : 0) | (m.guessing ? kGuessing : 0)));
@@ -56,6 +64,10 @@ class Encoder {
     op(kind);
     w_.u64(id);
     endpoint(seen_from);
+  }
+  void counts(const PongMessage::Counts& c) {
+    w_.u32(c.arrived);
+    w_.u32(c.lost_here);
   }
   void about(Op kind, MemberId member, const std::vector<Candidate>& all) {
     op(kind);
@@ -95,15 +107,20 @@ bool read_candidates(Reader& in, std::vector<Candidate>& out) {
 }
 
 std::optional<PathMessage> read(Reader& in) {
-  switch (static_cast<Op>(in.u8())) {
-    case Op::ping: {
-      const PingMessage m{in.u64()};
+  const auto op = static_cast<Op>(in.u8());
+  switch (op) {
+    case Op::ping:
+    case Op::counted_ping: {
+      const PingMessage m{in.u64(), op == Op::counted_ping};
       read_endpoint(in);
+      if (m.counted) in.u64();
       return m;
     }
-    case Op::pong: {
+    case Op::pong:
+    case Op::counted_pong: {
       PongMessage m{in.u64(), {}};
       m.seen_from = read_endpoint(in);
+      if (op == Op::counted_pong) m.counts = {.arrived = in.u32(), .lost_here = in.u32()};
       return m;
     }
     case Op::call: {

@@ -6,6 +6,11 @@
 //   ping       | op 1 | id 64 | zeros 144 |
 //   pong       | op 2 | id 64 | ip 128 | port 16 |       as large as the ping, by the way it came; where it came from,
 //                                                        zero when it came through a relay
+//   counted ping | op 16 | id 64 | zeros 208 |           as ping and pong, between peers of which both have the
+//   feature: counted pong | op 17 | id 64 | ip 128 | port 16 | arrived 32 | lost here 32 |
+//                                                        how many datagrams of the sender have arrived so far as the
+//                                                        ping did (directly, or by a relay), and how many of whomever
+//                                                        this node had to drop because it was too slow
 //   call       | op 3 | flags 8 | NAT 8 | candidates |   I send to you now, send to me: here is where I may be reached;
 //                                                        flag 1: forget the direct ways that you know, I have moved;
 //                                                        flag 2: I begin to guess ports (port_guess.h), do your part
@@ -32,10 +37,17 @@ namespace eps::mesh {
 
 struct PingMessage {
   std::uint64_t id = 0;
+  bool counted = false;
 };
 struct PongMessage {
   std::uint64_t id = 0;
   Endpoint seen_from;
+  struct Counts {
+    std::uint32_t arrived = 0;
+    std::uint32_t lost_here = 0;
+    bool operator==(const Counts&) const = default;
+  };
+  std::optional<Counts> counts = std::nullopt;
 };
 struct CallMessage {
   bool moved = false;

@@ -11,8 +11,26 @@ PortGuess::Role PortGuess::role_of(NatMapping own, NatMapping peer, bool in_vain
   if (unknown || (hard(own) && hard(peer))) return Role::none;
   if (hard(own)) return Role::many;
   if (hard(peer)) return Role::guess;
-  const bool any_nat = own == NatMapping::independent || peer == NatMapping::independent;
-  return in_vain && any_nat ? Role::both : Role::none;
+  const bool easy = own == NatMapping::independent && peer == NatMapping::independent;
+  return in_vain && easy ? Role::both : Role::none;
+}
+
+std::size_t PortGuess::guesses_of(Role role) {
+  switch (role) {
+    case Role::guess:
+      return kMaxGuesses;
+    case Role::both:
+      return kMaxGuessesOfBoth;
+    case Role::none:
+    case Role::many:
+      break;
+  }
+  return 0;
+}
+
+std::size_t PortGuess::entries_of(Role role) {
+  const std::size_t sockets = role == Role::many || role == Role::both ? kSockets : 0;
+  return guesses_of(role) + sockets;
 }
 
 PortGuess::PortGuess(Role role, std::uint16_t near, Rng& rng, Instant now)
@@ -34,8 +52,8 @@ std::uint16_t PortGuess::port(std::size_t i) const {
 std::vector<std::uint16_t> PortGuess::take_ports(Instant now) {
   std::vector<std::uint16_t> out;
   if (now < next_guess_) return out;
-  for (std::size_t n = 0; n < kPerStep && guesses_ < kMaxGuesses; ++n) out.push_back(port(guesses_++));
-  next_guess_ = guesses_ < kMaxGuesses ? now + kStep : kNever;
+  for (std::size_t n = 0; n < kPerStep && guesses_ < guesses_of(role_); ++n) out.push_back(port(guesses_++));
+  next_guess_ = guesses_ < guesses_of(role_) ? now + kStep : kNever;
   return out;
 }
 
@@ -43,6 +61,34 @@ bool PortGuess::take_send(Instant now) {
   if (now < next_send_) return false;
   next_send_ = ++sends_ < 2 ? now + kAgain : kNever;
   return true;
+}
+
+void GuessBudget::forget_old(Instant now) {
+  while (!charges_.empty() && now - charges_.front().when >= kWindow) charges_.pop_front();
+}
+
+std::size_t GuessBudget::entries(Instant now) {
+  forget_old(now);
+  std::size_t sum = 0;
+  for (const Charge& c : charges_) sum += c.entries;
+  return sum;
+}
+
+bool GuessBudget::allows(PortGuess::Role role, const IpAddress& at, Instant now) {
+  if (entries(now) + PortGuess::entries_of(role) > kEntriesAnHour || charges_.size() >= kMaxRemembered) return false;
+  if (role == PortGuess::Role::many) return true;
+  std::size_t guesses = 0;
+  for (const Charge& c : charges_) guesses += c.at == at ? c.guesses : 0;
+  return guesses + PortGuess::guesses_of(role) <= kGuessesAnAddress;
+}
+
+void GuessBudget::charge(const IpAddress& at, std::size_t entries, std::size_t guesses, Instant now) {
+  // The steps of one burst are one charge.
+  if (charges_.empty() || charges_.back().at != at || now - charges_.back().when >= 2 * PortGuess::kFor) {
+    charges_.push_back({now, at, 0, 0});
+  }
+  charges_.back().entries += entries;
+  charges_.back().guesses += guesses;
 }
 
 }  // namespace eps::mesh

@@ -7,16 +7,21 @@
 //   guess  the other one sends to that NAT's ports, first those next to the one that the server saw, then at random
 //
 // A NAT with m of P = 64,512 ports open is hit within g guesses with probability 1 - (1 - m/P)^g: for m = 256 the
-// median is 175 guesses, 1,200 miss in 0.8 % of cases, kMaxGuesses in one of twenty billion (the birthday paradox, as
-// in the Tailscale team's "How NAT traversal works"). Both ends stop after kFor; one burst is 2 * kSockets datagrams on
-// one side and kMaxGuesses on the other.
+// median is 175 guesses, and kMaxGuesses miss in 2 % of cases (the birthday paradox, as in the Tailscale team's "How
+// NAT traversal works"); a second burst misses in 2 % of those.
+//
+// Every guess, and every socket, is an entry in the connection table of this node's router for half a minute and more,
+// and cheap routers have room for 4,096 in all. So one burst makes at most 1,000, spread over more than a second, and
+// GuessBudget limits what bursts to all peers make in an hour, and what one address is sent.
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "base/rng.h"
 #include "base/time.h"
+#include "base/types.h"
 #include "model/nat.h"
 #include "model/status.h"
 
@@ -24,15 +29,16 @@ namespace eps::mesh {
 
 class PortGuess {
  public:
-  // `both`: neither NAT has shown itself to be hard, yet nothing gets through: one of them may map by address, which
-  // the two ports of one server cannot tell.
+  // `both`: both are behind NATs of which neither has shown itself to be hard, yet nothing gets through: one of them
+  // may map by address, which the two ports of one server cannot tell. Tried once a pair (node/).
   enum class Role : std::uint8_t { none, many, guess, both };
   static constexpr std::size_t kSockets = 256;
-  static constexpr std::size_t kMaxGuesses = 6000;
-  static constexpr std::size_t kNear = 32;  // guesses next to the known port
+  static constexpr std::size_t kMaxGuesses = 1000;
+  static constexpr std::size_t kMaxGuessesOfBoth = 700;  // whose sockets make entries as well
+  static constexpr std::size_t kNear = 32;               // guesses next to the known port
   static constexpr Duration kFor = std::chrono::seconds(6);
   static constexpr Duration kStep = std::chrono::milliseconds(10);
-  static constexpr std::size_t kPerStep = 16;
+  static constexpr std::size_t kPerStep = 8;
   static constexpr Duration kAgain = std::chrono::seconds(1);  // `many` sends once more, against loss
 
   // What a node has to do for a peer; `in_vain`: plain probes have been tried long enough.
@@ -45,6 +51,9 @@ class PortGuess {
   bool over(Instant now) const { return now >= ends_; }
   Instant next_deadline() const { return std::min({next_guess_, next_send_, ends_}); }
   bool needs_sockets() const { return role_ != Role::guess; }
+  // What the whole burst makes at most.
+  static std::size_t entries_of(Role role);
+  static std::size_t guesses_of(Role role);
   // The ports to send to now; none in role many.
   std::vector<std::uint16_t> take_ports(Instant now);
   // True when every socket is to send now; never in role guess.
@@ -62,6 +71,30 @@ class PortGuess {
   std::size_t guesses_ = 0;
   Instant next_guess_ = kNever, next_send_ = kNever, ends_;
   int sends_ = 0;
+};
+
+// What the bursts of this node may cost its router, and those who live at the addresses that are guessed at.
+class GuessBudget {
+ public:
+  static constexpr std::size_t kEntriesAnHour = 6000;     // made by all bursts: nine without a hit, thirty with one
+  static constexpr std::size_t kGuessesAnAddress = 2100;  // an hour: two bursts, or three of `both`
+  static constexpr Duration kWindow = std::chrono::hours(1);
+  static constexpr std::size_t kMaxRemembered = 256;
+
+  // A burst of this role at this address may begin.
+  bool allows(PortGuess::Role role, const IpAddress& at, Instant now);
+  // So many entries were made, of which `guesses` were sent to ports of this address.
+  void charge(const IpAddress& at, std::size_t entries, std::size_t guesses, Instant now);
+  std::size_t entries(Instant now);  // of the last hour
+
+ private:
+  struct Charge {
+    Instant when;
+    IpAddress at;
+    std::size_t entries = 0, guesses = 0;
+  };
+  void forget_old(Instant now);
+  std::deque<Charge> charges_;
 };
 
 }  // namespace eps::mesh

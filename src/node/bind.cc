@@ -1,6 +1,7 @@
 #include "node/bind.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "crypto/primitives.h"
 #include "wire/datagram.h"
@@ -13,7 +14,7 @@ void Bind::begin(MemberId self, crypto::Key key, const Endpoint& server, std::op
   key_ = std::move(key);
   main_.to = server;
   other_.to = other.value_or(Endpoint{});
-  number_ = 0;
+  number_ = bind_since_ = 0;
   main_.answered = other_.answered = 0;
   refresh(now);
 }
@@ -22,7 +23,10 @@ void Bind::refresh(Instant now) {
   if (!main_.to.valid()) return;
   bound_ = false;
   main_.unanswered = 0;
-  other_ = {.to = other_.to, .observed = {}, .answered = other_.answered};
+  close_sides();
+  other_.observed.reset();
+  other_.unanswered = 0;
+  other_.next = kNever;
   second_ = {};
   second_since_ = 0;
   let_in_ = false;
@@ -35,20 +39,66 @@ void Bind::verify(Instant now) {
   ask_main(now);
 }
 
+// Everything begins anew with the data socket itself.
+void Bind::close_sides() {
+  if (main_.socket != 0) out_.close_side(main_.socket);
+  if (spare_) out_.close_side(*spare_);
+  spare_.reset();
+  by_spare_ = false;
+  main_.socket = second_.socket = 0;
+}
+
+void Bind::use_socket(ports::SocketId socket) {
+  if (main_.socket != 0) out_.close_side(main_.socket);
+  main_.socket = socket;
+  spare_.reset();
+  by_spare_ = false;
+  // What was found out of the NAT is of another socket.
+  const Endpoint second = second_.to;
+  second_ = {};
+  second_.to = second;
+  second_.socket = socket;
+  second_since_ = 0;
+  let_in_ = false;
+}
+
+// The server answers in the other family and no more in this one: it is bound to there.
+bool Bind::take_other_family(Instant now) {
+  if (!other_.observed || other_.unanswered > 0) return false;
+  close_sides();
+  std::swap(main_, other_);
+  second_ = {};
+  second_since_ = 0;
+  let_in_ = false;
+  bound_ = false;
+  main_.unanswered = 0;
+  bind_since_ = number_ + 1;
+  ask_main(now);
+  return true;
+}
+
 void Bind::ask(Target& target, bool observe_only) {
   target.number = ++number_;
   const bool twice = &target == &nat_target() && second_since_ == 0;  // nothing is known of the NAT yet
   auto request = wire::make_bind_request({self_, target.number, observe_only, twice});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
   std::copy(mac.begin(), mac.end(), request.end() - wire::kMacSize);
-  out_.send({target.to, request, 0});
+  out_.send({target.to, request, 0, &target == &main_ && by_spare_ ? *spare_ : target.socket});
   ++target.unanswered;
 }
 
 void Bind::ask_main(Instant now) {
   const auto pause = std::min<std::size_t>(static_cast<std::size_t>(main_.unanswered), kBindRetry.size() - 1);
+  // By the two sockets in turn once the one has failed.
+  by_spare_ = lost() && !by_spare_;
+  if (by_spare_ && !spare_) {
+    if (const auto side = out_.open_side()) spare_ = side->socket;
+    by_spare_ = spare_.has_value();
+  }
   ask(main_, false);
-  main_.next = now + kBindRetry[pause];
+  const bool other_socket_is_next = main_.unanswered == kBindLost;
+  main_.next = now + (other_socket_is_next ? kBindOtherSocketAfter : kBindRetry[pause]);
+  if (lost()) take_other_family(now);
 }
 
 void Bind::ask_other(Instant now) {
@@ -64,7 +114,7 @@ void Bind::ask_second(Instant now) {
   second_.next = second_.unanswered < 2 * kNatTests ? now + pause : kNever;
 }
 
-bool Bind::on_reply(const Endpoint& from, ByteView datagram, Instant now) {
+bool Bind::on_reply(const Endpoint& from, ports::SocketId socket, ByteView datagram, Instant now) {
   const auto reply = wire::parse_bind_reply(datagram);
   if (!reply || reply->member != self_ || reply->number > number_) return false;
   const auto mac = crypto::mac16(key_.view(), {datagram.first(datagram.size() - wire::kMacSize)});
@@ -89,9 +139,11 @@ bool Bind::on_reply(const Endpoint& from, ByteView datagram, Instant now) {
   target.next = now + kBindKeepalive;
   if (reply->second_port != 0 && !second_.to.valid() && &target == &nat_target()) {
     second_.to = {target.to.ip, reply->second_port};
+    second_.socket = target.socket;
     second_.next = now + kNatTestAfter;
   }
-  if (by_other) return true;
+  if (by_other || reply->number < bind_since_) return true;
+  if (socket != main_.socket && spare_ == socket) use_socket(socket);
   bound_ = true;
   answered_at_ = now;
   return true;

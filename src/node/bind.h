@@ -3,6 +3,10 @@
 // Proves this node's data socket to the server and learns how the server sees it (wire/datagram.h, bind request). Asked
 // again often enough to keep a NAT's mapping to the server open: it is the way of everything that is relayed.
 //
+// When the server does not answer, the ways to it are tried in turn: the other address family, where it answers there
+// (a firewall may drop UDP in one of them only), and another socket of ours (there are firewalls that end a flow of UDP
+// after a minute for good, and let a new one pass).
+//
 // What the server sees on two of its ports, and whether an answer from a port that was not asked comes through, tells
 // how the NAT in between behaves (RFC 5780, with two ports of one address).
 
@@ -25,6 +29,9 @@ inline constexpr std::array<Duration, 5> kBindRetry = {std::chrono::milliseconds
                                                        std::chrono::seconds(3)};
 // This many requests without an answer: the relay is held to be unreachable.
 inline constexpr int kBindLost = 4;
+// So many without an answer, by another socket as well: UDP to the server does not pass.
+inline constexpr int kBindGivenUp = kBindLost + 2;
+inline constexpr Duration kBindOtherSocketAfter = std::chrono::milliseconds(300);
 inline constexpr Duration kBindVerifyPause = std::chrono::seconds(3);
 // The second port is asked so long after its unasked answer was due, this often with such pauses, and as often again
 // with every keepalive: a lossy way must not leave the NAT unknown.
@@ -45,21 +52,25 @@ class Bind {
   // Ask at once, unless an answer is awaited or has just come: nothing seems to pass.
   void verify(Instant now);
   // Takes a bind reply; false if it does not authenticate.
-  bool on_reply(const Endpoint& from, ByteView datagram, Instant now);
+  bool on_reply(const Endpoint& from, ports::SocketId socket, ByteView datagram, Instant now);
   void on_deadline(Instant now);
   Instant next_deadline() const { return std::min({main_.next, other_.next, second_.next}); }
   bool bound() const { return bound_ && !lost(); }
   bool lost() const { return main_.unanswered >= kBindLost; }
+  bool given_up() const { return main_.unanswered >= kBindGivenUp; }
   const std::optional<Endpoint>& observed() const { return main_.observed; }
   // In both families.
   std::vector<Endpoint> all_observed() const;
   const Endpoint& server() const { return main_.to; }
+  // The one of our sockets that the server knows us by.
+  ports::SocketId socket() const { return main_.socket; }
   NatStatus nat() const;
 
  private:
   // One of the server's endpoints that is asked.
   struct Target {
     Endpoint to;  // !valid(): none
+    ports::SocketId socket = 0;
     std::optional<Endpoint> observed;
     std::uint64_t number = 0;    // of the last request
     std::uint64_t answered = 0;  // of the last reply taken
@@ -72,6 +83,9 @@ class Bind {
   void ask_main(Instant now);
   void ask_other(Instant now);
   void ask_second(Instant now);
+  bool take_other_family(Instant now);
+  void use_socket(ports::SocketId socket);
+  void close_sides();
 
   dataplane::Outbox& out_;
   MemberId self_;
@@ -79,6 +93,9 @@ class Bind {
   std::vector<Endpoint> local_;
   Target main_, other_, second_;
   bool bound_ = false;
+  std::uint64_t bind_since_ = 0;          // requests to main_ below this number only observed
+  std::optional<ports::SocketId> spare_;  // another socket of ours that is tried
+  bool by_spare_ = false;                 // the last request to main_ left by it
   Instant answered_at_{};
   std::uint64_t number_ = 0;        // of the last request to any of them
   std::uint64_t second_since_ = 0;  // requests to the second port have this number or a greater one; 0: none was sent

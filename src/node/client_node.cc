@@ -81,7 +81,7 @@ void ClientNode::bring_up(ClientOutputs& out) {
 }
 
 void ClientNode::relay_by(ServerRelay by, Instant now) {
-  peers_.set_relay(bind_.server(), relay_tag_, by, now);
+  peers_.set_relay(bind_.server(), relay_tag_, by, now, bind_.socket());
 }
 
 // Only while a connection is there and UDP has failed; kNever else.
@@ -179,12 +179,16 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   std::erase_if(upcalls, [&](const dataplane::Upcall& upcall) {
     const std::vector<Endpoint> before = bind_.all_observed();
     const std::optional<Endpoint> before_main = bind_.observed();
+    const Endpoint server_before = bind_.server();
+    const ports::SocketId socket_before = bind_.socket();
     const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall);
     if (datagram == nullptr || wire::type_of(datagram->bytes) != wire::Type::bind_reply) return false;
-    if (datagram->arrival.relayed() || !bind_.on_reply(datagram->arrival.from, datagram->bytes, now)) {
+    if (datagram->arrival.relayed() ||
+        !bind_.on_reply(datagram->arrival.from, datagram->arrival.socket, datagram->bytes, now)) {
       counters().drop(Drop::unauthorised);
     } else {
-      const bool moved = bind_.observed() != before_main;
+      const bool same_way = bind_.server() == server_before && bind_.socket() == socket_before;
+      const bool moved = same_way && bind_.observed() != before_main;
       if (bind_.all_observed() != before) announce(out, now);
       peers_.set_own_nat(bind_.nat(), now);
       if (bind_.bound()) {
@@ -217,16 +221,19 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
   if (due < now && now - due >= kSlept) on_wake(now - due, out, now);
   if (now >= connect_at_) search(out);
   const bool was_lost = bind_.lost();
+  const bool was_given_up = bind_.given_up();
   bind_.on_deadline(now);
   peers_.set_own_nat(bind_.nat(), now);
   if (!was_lost && bind_.lost()) {
+    if (!relay_here_) relay_by(ServerRelay::none, now);
+    doubt_server(out, now);
+  }
+  if (!was_given_up && bind_.given_up()) {
     if (admitted_) {
       out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
                           ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
                           "port in the firewalls between.");
     }
-    if (!relay_here_) relay_by(ServerRelay::none, now);
-    doubt_server(out, now);
   }
   if (now >= relay_here_at()) relay_here(true, out, now);
   peers_.on_deadline(now);

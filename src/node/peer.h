@@ -36,7 +36,8 @@ inline constexpr Duration kActiveFor = std::chrono::seconds(3);          // afte
 inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);  // sending, nothing back by any path: the
                                                                          // peer has lost the session
 inline constexpr Duration kCallPause = std::chrono::seconds(1);
-inline constexpr Duration kSearchPause = std::chrono::seconds(15);   // between searches that calls of one peer begin
+inline constexpr Duration kSearchPause = std::chrono::seconds(15);  // between searches that calls of one peer begin
+inline constexpr Duration kObserversAfter = std::chrono::milliseconds(500);  // of searching: who sees us from outside?
 inline constexpr Duration kRelayAfter = std::chrono::seconds(3);     // of searching in vain: members are asked to relay
 inline constexpr std::size_t kMaxMemberRelays = 3;                   // that are tried for one peer
 inline constexpr std::size_t kMaxIntroducers = 3;                    // that are asked for one peer
@@ -56,7 +57,9 @@ struct WaitingFrame {
 struct PendingHandshake {
   PeerInitiator initiator;
   std::uint32_t local_index = 0;
+  std::uint64_t number = 0;
   Bytes initiation;  // without MACs
+  Bytes sent;        // with them, as it left last
   bool used_up = false;
   int attempt = 0;
   Instant retry_at{};
@@ -71,6 +74,8 @@ struct Peer {
   Member member;
   mesh::PathFinder path;
   mesh::PathMtu mtu;
+  mesh::PathTally tally;
+  std::uint64_t control_elsewhere = 0;  // path messages that did not leave by the path in use
   noise::CookieJar cookies;
   std::shared_ptr<dataplane::PeerActivity> activity;
 
@@ -80,7 +85,10 @@ struct Peer {
   std::vector<std::shared_ptr<session::Session>> retired;  // open what is in flight until their own end; both members
                                                            // may have begun at once and each seal in another session
   std::optional<PendingHandshake> handshake;
-  std::uint64_t last_number = 0;  // of the peer's initiations
+  std::uint64_t last_number = 0;          // of the peer's initiations
+  std::uint64_t least_number = 0;         // ours to this peer have to be greater
+  std::optional<crypto::Key> number_key;  // noise/number_reply.h
+  Instant number_told_at{};               // when a number reply last made us begin anew
 
   std::deque<WaitingFrame> waiting;
   std::size_t waiting_bytes = 0;
@@ -109,6 +117,8 @@ struct Peer {
   std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it
   std::optional<Way> offered_by;                                     // the direct path by which it was last told of it
   std::shared_ptr<Counters> relayed = std::make_shared<Counters>();  // for it
+  bool kept = false;                                                 // its session is kept without traffic: an anchor
+  Instant unreachable_at{};                                          // when an initiation to it was last given up
   Instant needed_at{};  // when a frame last had to wait for it, or it last served us as a relay
 };
 

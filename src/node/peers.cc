@@ -23,6 +23,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   self_ = self;
   if (!same) {
     began_ = now;
+    schedule_anchors(now);
     for (const auto& [id, peer] : live_) forget_sessions(*peer, now);
     if (const auto own = peers_.find(self.id); own != peers_.end()) {
       forget(own->second, now);
@@ -36,13 +37,14 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   on_deadline(now);
 }
 
-void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now) {
-  const dataplane::RelayHop hop{kServerRelay, server, 0, tag};
+void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket) {
+  const dataplane::RelayHop hop{kServerRelay, server, socket, tag};
   const bool became_usable = by != ServerRelay::none && (server_by_ == ServerRelay::none || server_ != hop);
   if (server_ != hop || server_by_ != by) dirty_ = true;
   server_ = hop;
   server_inside_ = {kServerRelay, dataplane::stream_endpoint(kServerRelay), 0, tag};
   server_by_ = by;
+  schedule_anchors(now);
   refresh_relays(now);
   if (became_usable) {
     for (const auto& [id, peer] : live_) {
@@ -81,6 +83,11 @@ bool Peers::is_inside(const IpAddress& ip) const {
 void Peers::set_own_nat(NatStatus nat, Instant now) {
   // What the peers saw is evidence as well.
   if (nat.mapping == NatMapping::unknown && seen_by_another_port_) nat.mapping = NatMapping::per_destination;
+  // A server on our side of the NAT sees none, but peers do.
+  if (nat.mapping == NatMapping::none && !seen_.empty()) {
+    const bool two_ports = seen_.size() > 1 && seen_[0].ip == seen_[1].ip;
+    nat.mapping = two_ports ? NatMapping::per_destination : NatMapping::independent;
+  }
   const bool changed = nat.mapping != own_nat_.mapping;
   own_nat_ = nat;
   if (!changed) return;
@@ -148,6 +155,7 @@ void Peers::on_network_change(Instant now) {
   seen_by_another_port_ = false;
   for (const auto& [id, peer] : live_) {
     touch(*peer);
+    peer->guessed = 0;  // perhaps behind another router
     if (peer->path.moved(now)) dirty_ = true;
     peer->mtu.moved();
     if (peer->current) call(*peer, true, now);
@@ -177,6 +185,8 @@ void Peers::on(dataplane::HandshakeDatagram& datagram, Instant now) {
       return on_response(datagram.arrival, datagram.bytes, now);
     case wire::Type::cookie_reply:
       return on_cookie_reply(datagram.bytes, now);
+    case wire::Type::number_reply:
+      return on_number_reply(datagram.bytes, now);
     default:
       counters_.drop(Drop::malformed);
   }
@@ -246,7 +256,15 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
   if (peer == nullptr || !message) return counters_.drop(Drop::malformed);
   // Another worker may have taken the first datagram of the session, and not have told of it yet.
   confirm(*peer, control.local_index, now);
-  std::visit([&](const auto& m) { on(m, *peer, control.arrival, now); }, *message);
+  std::visit(
+      [&](const auto& m) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(m)>, mesh::PingMessage>) {
+          on(m, *peer, control.arrival, control.arrived, now);
+        } else {
+          on(m, *peer, control.arrival, now);
+        }
+      },
+      *message);
   probe(*peer, now);
 }
 
@@ -302,6 +320,7 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   out.whole = std::holds_alternative<mesh::SizePingMessage>(message);
   out_.send(out);
   peer.last_control_sent = now;
+  if (way != peer.path.path()) ++peer.control_elsewhere;
 }
 
 void Peers::probe(Peer& peer, Instant now) {
@@ -310,7 +329,7 @@ void Peers::probe(Peer& peer, Instant now) {
   const Instant last = std::max({peer.activity->sent_at(), peer.activity->received_at(), peer.needed_at});
   const bool flows = now - last < kActiveFor;
   const auto pings = peer.path.take_due(now, flows);
-  for (const mesh::Ping& ping : pings) send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
+  for (const mesh::Ping& ping : pings) send_ping(peer, ping, now);
   if (peer.path.take_changed()) dirty_ = true;
   probe_size(peer, now);
   const auto searching = peer.path.searching_for(now);
@@ -318,8 +337,27 @@ void Peers::probe(Peer& peer, Instant now) {
     call(peer, false, now);
     if (flows && !server_relays()) ask_others_for(peer, now);
   }
+  if (searching && flows && *searching > kObserversAfter) seek_observers(now);
   if (searching && flows) consider_guessing(peer, Asked::no, now);
   if (searching && flows && (*searching > kRelayAfter || !server_relays())) seek_relays(peer, now);
+}
+
+void Peers::send_ping(Peer& peer, const mesh::Ping& ping, Instant now) {
+  const bool counted = peer.current->has(Feature::path_counts) && ping.way == peer.path.path();
+  if (counted) {
+    // The path in use by its place among those there have been.
+    const std::uint64_t key = peer.current->local_index() | std::uint64_t{peer.path.uses()} << 32;
+    peer.tally.on_ping(ping.id, key, {peer.current->sealed_count() - peer.control_elsewhere, dropped_here()});
+  }
+  send_control(peer, mesh::PingMessage{ping.id, counted}, ping.way, now);
+}
+
+// Datagrams that this node dropped because it, or its network device, was too slow.
+std::uint64_t Peers::dropped_here() const {
+  const auto of = [&](Drop drop) {
+    return counters_.drops[static_cast<std::size_t>(drop)].load(std::memory_order_relaxed);
+  };
+  return of(Drop::congested) + of(Drop::overrun);
 }
 
 void Peers::flush_waiting(Peer& peer, Instant now) {

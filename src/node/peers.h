@@ -3,6 +3,7 @@
 // All other members as this node talks to them: handshakes, session lifetimes, paths, and the snapshot that the data
 // plane works from. Sans I/O: what leaves goes into the step's Outbox, time and randomness are arguments.
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -45,7 +46,7 @@ class Peers {
   // This node's own place in the network. A change of it ends every session.
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
   // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
-  void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now);
+  void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket = 0);
   void update_members(const MemberList& list, Instant now);
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
   void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
@@ -60,7 +61,7 @@ class Peers {
 
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
-  Instant next_deadline() const { return timers_.empty() ? kNever : timers_.begin()->first; }
+  Instant next_deadline() const { return std::min(anchors_at_, timers_.empty() ? kNever : timers_.begin()->first); }
   // Ends a step: sends what waited for the table that it leads to, and returns that; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
 
@@ -89,7 +90,7 @@ class Peers {
   void on(dataplane::HeardElsewhere& heard, Instant now);
   void on(dataplane::RelayWanted& wanted, Instant now);
   // Path messages (peers_paths.cc).
-  void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now);
   void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::CallMessage& call, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::FindMessage& find, Peer& peer, const Arrival& arrival, Instant now);
@@ -105,6 +106,9 @@ class Peers {
   void ask_others_for(Peer& peer, Instant now);
   void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
   void refresh_candidates(Peer& peer, bool probe, Instant now);
+  std::optional<Candidate> beside_the_server(const Peer& peer) const;
+  bool seen_from_outside() const;
+  void seek_observers(Instant now);
   void note_seen(const Endpoint& seen);
   // Hard NATs.
   std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
@@ -119,11 +123,20 @@ class Peers {
   void refresh_relays(Instant now);
   std::vector<MemberId> usable_relays(const Peer& peer) const;
   std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
+  // Without the server.
+  void schedule_anchors(Instant now);
+  void tend_anchors(Instant now);
+  static bool has_public_address(const Member& member);
   // Handshakes.
   void on_initiation(const Arrival& arrival, ByteView datagram, Instant now);
   void respond(Peer& peer, const Arrival& arrival, Instant now);
   void on_response(const Arrival& arrival, ByteView datagram, Instant now);
   void on_cookie_reply(ByteView datagram, Instant now);
+  void on_number_reply(ByteView datagram, Instant now);
+  void refuse_number(Peer& peer, const Arrival& arrival, ByteView datagram, std::uint32_t sender);
+  void answer_initiation(const Arrival& arrival, ByteView datagram);
+  const crypto::Key* number_key_of(Peer& peer);
+  std::uint64_t take_number(Peer& peer);
   void keep_for_later(const Arrival& arrival, ByteView datagram, Instant now);
   void take_early(Instant now);
   bool under_load(Instant now);
@@ -137,6 +150,8 @@ class Peers {
   // By the path in use unless `way` says otherwise.
   void send_control(Peer& peer, const mesh::PathMessage& message, Instant now);
   void send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now);
+  void send_ping(Peer& peer, const mesh::Ping& ping, Instant now);
+  std::uint64_t dropped_here() const;
   void flush_waiting(Peer& peer, Instant now);
   void drop_waiting(Peer& peer, Drop reason);
   // Timers.
@@ -188,6 +203,8 @@ class Peers {
   NatStatus own_nat_;
   std::vector<Endpoint> seen_;
   Instant guess_again_at_{};
+  mesh::GuessBudget guess_budget_;
+  Instant anchors_at_ = kNever;
   bool seen_changed_ = false;
   bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;

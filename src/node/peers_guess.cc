@@ -12,36 +12,46 @@ namespace {
 constexpr Duration kGuessAfter = std::chrono::milliseconds(300);
 constexpr Duration kInVain = std::chrono::milliseconds(800);
 constexpr Duration kGuessRest = std::chrono::seconds(15);  // of this node, after a burst that hit nothing
-constexpr Duration kGuessPause = std::chrono::seconds(20);
-constexpr Duration kGuessLongPause = std::chrono::minutes(10);
+// Between two bursts at one peer; the entries of the one before are gone from most routers by then. Who is asked by the
+// peer may have begun a little later than it.
+constexpr Duration kGuessPause = std::chrono::seconds(60);
+constexpr Duration kFollowPause = std::chrono::seconds(45);
+constexpr Duration kGuessLongPause = std::chrono::hours(1);
 constexpr int kGuessesInARow = 3;
 
 }  // namespace
 
-// A public IPv4 endpoint of the peer as others see it.
+// An IPv4 endpoint of the peer that is not merely claimed: where its datagrams come from, or where our server sees it.
+// What a member says of itself could make all others send to a stranger.
 std::optional<Endpoint> Peers::seen_endpoint_of(const Peer& peer) const {
-  for (const auto kind : {Candidate::Kind::observed, Candidate::Kind::mapped, Candidate::Kind::seen}) {
-    for (const Candidate& c : usable_candidates(peer)) {
-      if (c.kind == kind && c.endpoint.ip.is_v4()) return c.endpoint;
-    }
+  for (const Candidate& c : usable_candidates(peer)) {
+    if (c.kind != Candidate::Kind::observed || !c.endpoint.ip.is_v4()) continue;
+    if (std::ranges::find(peer.member.candidates, c) != peer.member.candidates.end()) return c.endpoint;
   }
-  return std::nullopt;
+  return peer.path.heard_at();
 }
 
 // Both ends have to do their part at one time: who begins says so, and is followed unless that was just done.
 void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
-  if (peer.guess || peer.path.direct() || !peer.current) return;
+  if (peer.guess || peer.path.direct_answers() || !peer.current) return;
   const auto searching = peer.path.searching_for(now).value_or(Duration::zero());
   const bool follow = asked == Asked::by_the_peer;
   const auto role = mesh::PortGuess::role_of(own_nat_.mapping, peer.nat, follow || searching > kInVain);
   if (role == mesh::PortGuess::Role::none) return;
   const Duration pause = peer.guessed == 0 ? Duration::zero()
-                         : follow          ? kGuessRest
-                                           : (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause);
+                         : follow && peer.guessed < kGuessesInARow
+                             ? kFollowPause
+                             : (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause);
   if (now - peer.guessed_at < pause || (!follow && (searching < kGuessAfter || now < guess_again_at_))) return;
   const auto endpoint = seen_endpoint_of(peer);
   if (!endpoint || std::ranges::any_of(live_, [](const auto& entry) { return entry.second->guess.has_value(); }))
     return;
+  // Both are behind one router, which does not let them meet: no port will.
+  const auto same_router = [&](const Candidate& c) {
+    return c.kind == Candidate::Kind::observed && c.endpoint.ip == endpoint->ip;
+  };
+  if (std::ranges::any_of(own_candidates_, same_router)) return;
+  if (!guess_budget_.allows(role, endpoint->ip, now)) return;
   peer.guess.emplace(role, endpoint->port, rng_, now);
   peer.guessed_at = now;
   ++peer.guessed;
@@ -53,6 +63,7 @@ void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
     if (!side) break;
     peer.sides.push_back(side->socket);
   }
+  guess_budget_.charge(endpoint->ip, peer.sides.size(), 0, now);
   peer.path.note("a NAT maps each destination anew: sending from " + std::to_string(peer.sides.size() + 1) +
                      " sockets, " + (role == mesh::PortGuess::Role::many ? "to " : "guessing ports of ") +
                      to_string(role == mesh::PortGuess::Role::many ? *endpoint : Endpoint{endpoint->ip, 0}),
@@ -62,7 +73,7 @@ void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
 void Peers::run_guess(Peer& peer, Instant now) {
   if (!peer.guess) return;
   const auto endpoint = seen_endpoint_of(peer);
-  if (peer.path.direct()) {
+  if (peer.path.direct_answers()) {
     peer.guess.reset();
     peer.guessed = 0;
     return close_sides(peer, now);
@@ -74,7 +85,9 @@ void Peers::run_guess(Peer& peer, Instant now) {
     return close_sides(peer, now);
   }
   const mesh::PingMessage ping{peer.guess->id()};
-  for (const std::uint16_t port : peer.guess->take_ports(now)) {
+  const auto ports = peer.guess->take_ports(now);
+  if (!ports.empty()) guess_budget_.charge(endpoint->ip, ports.size(), ports.size(), now);
+  for (const std::uint16_t port : ports) {
     send_control(peer, ping, Way::straight({endpoint->ip, port}), now);
   }
   if (peer.guess->take_send(now)) {

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "node/peers.h"
+#include "noise/number_reply.h"
 #include "wire/datagram.h"
 
 namespace eps::node {
@@ -38,20 +39,22 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
     if (peer.handshake) erase_index(peer.handshake->local_index);
     peer.handshake.reset();
     Bytes noise;
+    const std::uint64_t number = take_number(peer);
     auto initiator = PeerInitiator::start(params_.self, peer.member.key, {network_->id, self_.mac, peer.member.mac},
-                                          next_number_++, params_.aeads, params_.features, rng_, noise);
+                                          number, params_.aeads, params_.features, rng_, noise);
     if (!initiator) return drop_waiting(peer, Drop::no_peer);
     const std::uint32_t index = new_index(peer.member.id);
-    peer.handshake = PendingHandshake{std::move(*initiator), index, wire::make_initiation(index, noise)};
+    peer.handshake = PendingHandshake{std::move(*initiator), index, number, wire::make_initiation(index, noise), {}};
   }
   peer.handshake->attempt = attempt;
   peer.handshake->retry_at = now + pause;
   Bytes datagram = peer.handshake->initiation;
   peer.cookies.append_macs(datagram, now);
+  peer.handshake->sent = datagram;
   // A rekey goes along the path in use; only when that does not answer, every way is tried.
   const bool rekey = attempt == 0 && peer.current && peer.path.direct();
   send_unsealed(peer, datagram, rekey ? Spread::best : Spread::every);
-  if (attempt > 0 && !server_relays()) {
+  if (!rekey && !server_relays()) {
     ask_others_for(peer, now);
     seek_relays(peer, now);
   }
@@ -86,7 +89,9 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
     // Another copy of the newest one, which came by another way or was sent again.
     const bool again = request->number == peer->last_number && peer->unconfirmed &&
                        peer->unconfirmed->remote_index() == initiation->sender;
-    return again ? respond(*peer, arrival, now) : counters_.drop(Drop::replayed);
+    if (again) return respond(*peer, arrival, now);
+    counters_.drop(Drop::replayed);
+    return refuse_number(*peer, arrival, datagram, initiation->sender);
   }
   if (request->initiator_mac != peer->member.mac || request->responder_mac != self_.mac) {
     return counters_.drop(Drop::malformed);
@@ -132,10 +137,14 @@ void Peers::take_early(Instant now) {
   }
 }
 
-// By the way the initiation came.
 void Peers::respond(Peer& peer, const Arrival& arrival, Instant now) {
   Bytes response = peer.response;
   peer.cookies.append_macs(response, now);
+  answer_initiation(arrival, response);
+}
+
+// By the way the initiation came.
+void Peers::answer_initiation(const Arrival& arrival, ByteView response) {
   Bytes whole;
   if (arrival.relayed()) {
     const auto hop = hop_of(arrival.relay);
@@ -177,6 +186,47 @@ void Peers::on_cookie_reply(ByteView datagram, Instant now) {
   send_initiation(*peer, peer->handshake->attempt, now);
 }
 
+// Initiations to this peer have growing numbers, whatever it has seen of an earlier life of this node.
+std::uint64_t Peers::take_number(Peer& peer) {
+  peer.least_number = std::max(next_number_++, peer.least_number + 1);
+  return peer.least_number;
+}
+
+const crypto::Key* Peers::number_key_of(Peer& peer) {
+  if (!peer.number_key) peer.number_key = noise::number_reply_key(params_.self, peer.member.key, network_->id.bytes);
+  return peer.number_key ? &*peer.number_key : nullptr;
+}
+
+// A replay, or the peer counts from an old number because its state was restored: in that case it begins anew.
+void Peers::refuse_number(Peer& peer, const Arrival& arrival, ByteView datagram, std::uint32_t sender) {
+  // A copy that was overtaken by another one of the same initiation needs no answer.
+  const auto made = [&](const std::shared_ptr<session::Session>& s) { return s && s->remote_index() == sender; };
+  if (made(peer.current) || made(peer.unconfirmed) || std::ranges::any_of(peer.retired, made)) return;
+  const crypto::Key* key = number_key_of(peer);
+  if (key == nullptr) return;
+  answer_initiation(arrival, noise::make_number_reply(*key, datagram, sender, peer.last_number, rng_));
+}
+
+void Peers::on_number_reply(ByteView datagram, Instant now) {
+  if (datagram.size() < 4 || !network_) return counters_.drop(Drop::malformed);
+  Peer* peer = find_index(load_be24(datagram.data() + 1));
+  if (peer == nullptr || !peer->handshake) return counters_.drop(Drop::unknown_session);
+  const crypto::Key* key = number_key_of(*peer);
+  const auto number = key ? noise::read_number_reply(*key, peer->handshake->sent, datagram) : std::nullopt;
+  if (!number) return counters_.drop(Drop::bad_tag);
+  // Every copy of the initiation is answered, and a peer that names ever greater numbers is not followed faster than
+  // an initiation is repeated. The last number of all would leave none for us.
+  if (*number < peer->handshake->number || *number == UINT64_MAX) return;
+  if (now - peer->number_told_at < kHandshakeRetry.front()) return;
+  peer->number_told_at = now;
+  peer->least_number = *number;
+  notes_.push_back(peer->member.name +
+                   " knows a later life of this computer: its state seems to be that of an earlier snapshot or backup. "
+                   "Beginning anew with it.");
+  peer->handshake->used_up = true;
+  send_initiation(*peer, 0, now);
+}
+
 // The initiator uses the session that it was answered with.
 void Peers::confirm(Peer& peer, std::uint32_t local_index, Instant now) {
   if (!peer.unconfirmed || peer.unconfirmed->local_index() != local_index) return;
@@ -194,6 +244,7 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   }
   const bool first = peer.retired.empty();
   peer.current = std::move(session);
+  peer.control_elsewhere = 0;
   // The peer may have been started anew and know of no offer.
   while (params_.relay_for_others && peer.tag_for_peer == 0) peer.tag_for_peer = rng_.u32();
   peer.offered_by.reset();

@@ -3,18 +3,21 @@
 
 #include <algorithm>
 
+#include "model/address_kinds.h"
 #include "node/peers.h"
 
 namespace eps::node {
 namespace {
 constexpr std::size_t kMaxSeen = 2;
+constexpr std::size_t kMaxObservers = 2;
 constexpr Duration kAnswerPause = std::chrono::milliseconds(200);  // between two questions of one peer for others
 constexpr Duration kIntroductionPause = std::chrono::seconds(1);
 }  // namespace
 
-void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, Instant now) {
-  const Endpoint seen_from = arrival.relayed() ? Endpoint{} : arrival.from;
-  send_control(peer, mesh::PongMessage{ping.id, seen_from}, arrival.way(), now);
+void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now) {
+  mesh::PongMessage pong{ping.id, arrival.relayed() ? Endpoint{} : arrival.from};
+  if (ping.counted) pong.counts = {arrived, static_cast<std::uint32_t>(dropped_here())};
+  send_control(peer, pong, arrival.way(), now);
   if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
 }
 
@@ -23,6 +26,14 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
   if (guessed ? peer.path.adopt(arrival.way(), std::nullopt, now) : peer.path.on_pong(arrival.way(), pong.id, now)) {
     dirty_ = true;
     refresh_relays(now);
+  }
+  if (pong.counts) {
+    const auto result = peer.tally.on_pong(pong.id, {pong.counts->arrived, pong.counts->lost_here});
+    // An answer by another way than the one that was asked is told apart by on_pong().
+    if (result && arrival.way() == peer.path.path() &&
+        peer.path.on_counts(arrival.way(), result->sent, result->lost, now)) {
+      dirty_ = true;
+    }
   }
   if (guessed) run_guess(peer, now);
   if (!arrival.relayed() && arrival.socket == 0) note_seen(pong.seen_from);
@@ -40,6 +51,26 @@ void Peers::note_seen(const Endpoint& seen) {
   seen_.insert(seen_.begin(), seen);
   if (seen_.size() > kMaxSeen) seen_.pop_back();
   seen_changed_ = true;
+}
+
+// Somebody on the internet has told us by which IPv4 address it sees us, or we have such an address.
+bool Peers::seen_from_outside() const {
+  return std::ranges::any_of(own_candidates_, [](const Candidate& c) {
+    return c.endpoint.ip.is_v4() && !is_private(c.endpoint.ip) && !c.endpoint.ip.is_loopback();
+  });
+}
+
+// A server in our own LAN cannot tell how the internet sees us: members with a public address can, as every pong says
+// where its ping came from.
+void Peers::seek_observers(Instant now) {
+  if (seen_from_outside()) return;
+  std::size_t asked = 0;
+  for (auto& [id, other] : peers_) {
+    if (!other.member.online || !has_public_address(other.member)) continue;
+    touch(other);
+    if (!other.current && !other.handshake) start_handshake(other, now);
+    if (++asked == kMaxObservers) return;
+  }
 }
 
 // Tells the peer where we are and that we send there now, so that both NATs see a datagram leave before one comes.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/address_kinds.h"
 #include "node/peers.h"
 
 namespace eps::node {
@@ -77,6 +78,24 @@ std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
   };
   std::ranges::for_each(peer.member.candidates, take);
   std::ranges::for_each(peer.told, take);
+  if (const auto guess = beside_the_server(peer)) take(*guess);
+  return out;
+}
+
+// The peer stands in one LAN with the server, or on its host, which therefore sees it by an address that means nothing
+// here. We dial the server at an address of their router, so that may be the peer's as well; and most home routers keep
+// the port of what they map.
+std::optional<Candidate> Peers::beside_the_server(const Peer& peer) const {
+  const IpAddress& server = server_.endpoint.ip;
+  if (!server_.endpoint.valid() || !server.is_v4() || is_private(server) || server.is_loopback()) {
+    return std::nullopt;
+  }
+  std::optional<Candidate> out;
+  for (const Candidate& c : peer.member.candidates) {
+    const bool outside = !is_private(c.endpoint.ip) && !c.endpoint.ip.is_loopback();
+    if (c.endpoint.ip.is_v4() && outside && c.kind != Candidate::Kind::seen) return std::nullopt;
+    if (c.kind == Candidate::Kind::local && !out) out = Candidate{Candidate::Kind::seen, {server, c.endpoint.port}};
+  }
   return out;
 }
 

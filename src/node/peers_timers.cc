@@ -28,6 +28,7 @@ void Peers::settle_timers() {
 }
 
 void Peers::on_deadline(Instant now) {
+  tend_anchors(now);
   settle_timers();
   std::set<MemberId> due;
   for (const auto& [at, id] : timers_) {
@@ -42,6 +43,7 @@ void Peers::on_deadline(Instant now) {
         erase_index(peer.handshake->local_index);
         peer.handshake.reset();
         drop_waiting(peer, Drop::not_ready);
+        peer.unreachable_at = now;
       } else {
         send_initiation(peer, peer.handshake->attempt + 1, now);
       }
@@ -65,7 +67,6 @@ void Peers::tick(Peer& peer, Instant now) {
     }
     const bool silent = sent > received && now - received > mesh::kSilence;
     const bool by_server = peer.path.path() == Way::through(kServerRelay);
-    if (silent && by_server && now - peer.last_control_sent > std::chrono::seconds(1)) peer.path.ask(now);
     // This node's own NAT may have forgotten everything; then the server knows it by an old endpoint, too.
     if (peer.path.in_doubt() || (silent && by_server)) relay_doubt_ = true;
     if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
@@ -76,8 +77,10 @@ void Peers::tick(Peer& peer, Instant now) {
       }
     }
     const bool dead = sent > received && now - received > kDeadAfter;
-    if (!peer.handshake && (dead || peer.current->wants_rekey(now))) start_handshake(peer, now);
+    if (dead && !peer.handshake) start_handshake(peer, now);
   }
+  const bool wanted = flows || peer.kept;
+  if (wanted && peer.current && !peer.handshake && peer.current->wants_rekey(now)) start_handshake(peer, now);
   // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
   const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
   // What answers the peer may go another way, and keeps nothing of ours open.
@@ -89,6 +92,10 @@ void Peers::tick(Peer& peer, Instant now) {
   const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
   const Duration next = in_question ? kAskOffline : kNatKeepalive;
   peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + next : keepalive_at;
+  if (peer.kept && peer.current && !flows) {
+    const Instant rekey_at = peer.current->established_at() + session::kRekeyAfter;
+    peer.tick_at = std::min(peer.tick_at, std::max(rekey_at, now + std::chrono::seconds(1)));
+  }
 }
 
 // Sessions past their life go, and with them their keys. What seals no more keeps no path open either: the next

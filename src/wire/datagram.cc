@@ -42,7 +42,7 @@ void put_type_and_index(std::byte* out, Type type, std::uint32_t index) {
 std::optional<Type> type_of(ByteView datagram) {
   if (datagram.empty()) return std::nullopt;
   const auto value = std::to_integer<std::uint8_t>(datagram[0]);
-  if (value < static_cast<std::uint8_t>(Type::initiation) || value > static_cast<std::uint8_t>(Type::bind_reply)) {
+  if (value < static_cast<std::uint8_t>(Type::initiation) || value > static_cast<std::uint8_t>(Type::number_reply)) {
     return std::nullopt;
   }
   return static_cast<Type>(value);

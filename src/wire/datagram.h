@@ -18,6 +18,7 @@
 //   initiation      | type 1 | sender index 24 | e 256 | s 384 | payload ... tag | mac1 128 | mac2 128 |
 //   response        | type 2 | sender index 24 | receiver index 24 | e 256 | payload ... tag | mac1 128 | mac2 128 |
 //   cookie reply    | type 3 | receiver index 24 | nonce 96 | sealed cookie 128 + tag 128 |
+//   number reply    | type 8 | receiver index 24 | nonce 96 | sealed number 64 + tag 128 |   (noise/number_reply.h)
 //   bind request    | type 6 | member 24 | number 64 | flags 8 | zeros ... | mac 128 |   (64 bytes)
 //   bind reply      | type 7 | member 24 | number 64 | observed ip 128, port 16 | second port 16 | mac 128 |
 //
@@ -42,6 +43,7 @@ enum class Type : std::uint8_t {
   relay = 5,
   bind_request = 6,
   bind_reply = 7,
+  number_reply = 8,
 };
 // nullopt for an empty datagram or an unknown type.
 std::optional<Type> type_of(ByteView datagram);

@@ -32,7 +32,7 @@ TEST(Datagram, TypeIsTheFirstByteAndNothingElseIsKnown) {
   for (unsigned value = 0; value < 256; ++value) {
     const Bytes datagram = filled(1, static_cast<std::uint8_t>(value));
     const std::optional<Type> type = type_of(datagram);
-    EXPECT_EQ(type.has_value(), value >= 1 && value <= 7) << value;
+    EXPECT_EQ(type.has_value(), value >= 1 && value <= 8) << value;
     if (type.has_value()) {
       EXPECT_EQ(static_cast<unsigned>(*type), value);
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "sim/conversation.h"
 #include "sim/sim_fixture.h"
 
 namespace eps::sim {
@@ -64,6 +65,22 @@ TEST_P(Sim, LargeFramesPassWhereLargeDatagramsDoNot) {
     }
     EXPECT_LT(last - began, seconds(2)) << limit;
   }
+}
+
+// No FIN, no RST: the server stands still, and member relays are at hand.
+TEST_P(Sim, AServerThatHangsIsReplacedByAMemberThatRelaysInTwoSeconds) {
+  WorldOptions o = options(4);
+  o.relays = {2, 3};
+  World world(o);
+  world.block_udp(0, 1, true);
+  join(world, 4);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  Conversation talk(world, 0, 1);
+  talk.run(seconds(15));  // members that relay are known by then
+  talk.forget_gap();
+  world.network().sleep(world.host(kServer), world.clock().now() + seconds(60));
+  talk.run(seconds(30));
+  EXPECT_LT(in_seconds(talk.longest_gap()), 2);
 }
 
 TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "sim/conversation.h"
 #include "sim/sim_fixture.h"
 
 namespace eps::sim {
@@ -40,6 +41,55 @@ TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddres
   EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(30)));
   for (const auto& [id, m] : world.registry().members()) EXPECT_EQ(m.address, before[m.name]) << m.name;
   EXPECT_TRUE(world.everybody_talks(seconds(5)));
+}
+
+// NATs forget within 30 s, sessions end after two minutes: a public member that both keep a session with brings them
+// together.
+TEST_P(Sim, AnIdlePairBehindNatsFindsEachOtherLongAfterTheServerDied) {
+  for (const int clients : {2, 3}) {
+    World world(options(clients));
+    const NatBehaviour home{.ports = PortAllocation::random};
+    for (int c = 0; c < 2; ++c) world.place(c, world.network().add_realm(kInternet, home));
+    join(world, clients);
+    ASSERT_TRUE(world.everybody_talks(seconds(10)));
+    ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(10)));
+    world.run_for(seconds(6));
+    world.stop_server();
+    world.run_for(seconds(280));
+    const std::uint64_t before = world.network().datagrams_sent_by(world.host(0));
+    world.run_for(seconds(120));
+    EXPECT_LT(world.network().datagrams_sent_by(world.host(0)) - before, 2 * 60U) << "idle costs little";
+    Conversation talk(world, 0, 1);
+    ASSERT_TRUE(talk.run_until([&] { return talk.talked(); }, seconds(2))) << clients;
+  }
+}
+
+// The peer remembers greater numbers than the restored client counts from, and says so.
+TEST_P(Sim, AClientRestoredFromASnapshotReachesAnIdlePeerAtOnce) {
+  World world(options(2));
+  join(world, 2);
+  const std::uint64_t snapshot = world.handshake_number(0);
+  for (int life = 0; life < 2; ++life) {
+    world.stop_client(0);
+    world.start_client(0);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+    const std::uint64_t frame = world.send_frame(0, 1);
+    ASSERT_TRUE(world.run_until([&] { return world.delivered(frame, 1); }, seconds(10)));
+  }
+  world.stop_client(0);
+  world.run_for(seconds(200));  // the peer's session ends
+  world.set_handshake_number(0, snapshot);
+  world.start_client(0);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  world.run_for(seconds(2));
+  const std::uint64_t frame = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(frame, 1); }, seconds(2)));
+  // And again in the next life, which counts from below as well.
+  world.stop_client(0);
+  world.start_client(0);
+  ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+  const std::uint64_t again = world.send_frame(0, 1);
+  EXPECT_TRUE(world.run_until([&] { return world.delivered(again, 1); }, seconds(3)));
 }
 
 TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {

@@ -92,6 +92,9 @@ class World {
   void partition(int a, int b, bool cut) { network_.partition(host(a), host(b), cut); }
   // `to` gets the key of `from`, as when a disk was cloned.
   void copy_state(int from, int to);
+  // The next life of the client counts its handshakes from here, as when its state is restored from a backup.
+  std::uint64_t handshake_number(int c) const { return clients_[static_cast<std::size_t>(c)].next_number; }
+  void set_handshake_number(int c, std::uint64_t n) { clients_[static_cast<std::size_t>(c)].next_number = n; }
   void run_for(Duration time);
   // Runs until the condition holds; false when it did not within `limit`.
   bool run_until(const std::function<bool()>& condition, Duration limit);

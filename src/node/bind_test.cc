@@ -1,0 +1,132 @@
+#include "node/bind.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "crypto/primitives.h"
+#include "wire/datagram.h"
+
+namespace eps::node {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const Endpoint kServer4{*parse_ip("192.0.2.1"), 43439};
+const Endpoint kServer6{*parse_ip("2001:db8::1"), 43439};
+
+// Sends to a server of which each of its ways can be barred.
+class Lab final : public ports::UdpPort {
+ public:
+  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
+    for (const auto& d : datagrams) {
+      const auto request = wire::parse_bind_request(d.bytes);
+      if (request && !barred(d)) requests.push_back({d.to, d.socket, *request});
+    }
+    return datagrams.size();
+  }
+  std::optional<Side> open_side() override {
+    ++open_sides;
+    const auto socket = static_cast<ports::SocketId>(++last_socket);
+    return Side{socket, static_cast<std::uint16_t>(20000 + socket)};
+  }
+  void close_side(ports::SocketId) override { --open_sides; }
+
+  struct Request {
+    Endpoint to;
+    ports::SocketId socket;
+    wire::BindRequest request;
+  };
+  std::vector<Request> requests;
+  std::function<bool(const ports::TxDatagram&)> barred = [](const auto&) { return false; };
+  int open_sides = 0;
+  int last_socket = 0;
+};
+
+class BindTest : public testing::Test {
+ protected:
+  BindTest() { std::ranges::fill(key.writable(), std::byte{5}); }
+  // Runs for so long; every request that passes is answered at once.
+  void run(Duration time) {
+    for (const Instant ends = now + time; now < ends; now += milliseconds(10)) {
+      bind.on_deadline(now);
+      execute();
+      for (const auto& r : std::exchange(lab.requests, {})) answer(r);
+    }
+  }
+  void answer(const Lab::Request& r) {
+    if (!r.request.observe_only) bound_at = {r.to, r.socket};
+    const bool v4 = r.to.ip.is_v4();
+    const Endpoint observed{*parse_ip(v4 ? "198.51.100.7" : "2001:db8::7"),
+                            static_cast<std::uint16_t>(5000 + r.socket)};
+    auto reply = wire::make_bind_reply({r.request.member, r.request.number, observed, 0});
+    const auto mac = crypto::mac16(key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
+    std::ranges::copy(mac, reply.end() - wire::kMacSize);
+    EXPECT_TRUE(bind.on_reply(r.to, r.socket, reply, now));
+  }
+  // What the step left to be done.
+  void execute() {
+    const dataplane::Commit commit = out.take();
+    for (const auto& d : commit.datagrams) {
+      const ports::TxDatagram tx{d.to, d.bytes, d.segment_size, d.socket};
+      lab.send({&tx, 1});
+    }
+    for (const ports::SocketId side : commit.closed_sides) lab.close_side(side);
+  }
+  Lab lab;
+  dataplane::Outbox out{lab};
+  Bind bind{out};
+  crypto::Key key;
+  Instant now{seconds(100)};
+  std::pair<Endpoint, ports::SocketId> bound_at;
+};
+
+TEST_F(BindTest, IsBoundInTheOtherFamilyWhenUdpDoesNotPassInTheOneOfTheConnection) {
+  lab.barred = [](const ports::TxDatagram& d) { return d.to == kServer6; };
+  bind.begin({3}, key.clone(), kServer6, kServer4, now);
+  run(milliseconds(1500));
+  EXPECT_TRUE(bind.bound());
+  EXPECT_EQ(bind.server(), kServer4);
+  EXPECT_EQ(bound_at.first, kServer4) << "not only observed";
+  EXPECT_EQ(lab.open_sides, 0);
+  run(seconds(60));
+  EXPECT_TRUE(bind.bound());
+}
+
+TEST_F(BindTest, TakesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  run(seconds(1));
+  ASSERT_TRUE(bind.bound());
+  for (ports::SocketId dead = 0; dead < 3; ++dead) {
+    lab.barred = [dead](const ports::TxDatagram& d) { return d.socket <= dead; };
+    bind.verify(now + kBindVerifyPause);
+    run(kBindVerifyPause + seconds(3));
+    EXPECT_TRUE(bind.bound());
+    EXPECT_EQ(bind.socket(), dead + 1);
+    EXPECT_EQ(bound_at.second, dead + 1);
+    EXPECT_EQ(bind.observed()->port, 5000 + dead + 1);
+    execute();
+    EXPECT_EQ(lab.open_sides, 1) << "the one before is closed";
+  }
+  bind.refresh(now);
+  execute();
+  EXPECT_EQ(bind.socket(), 0);
+  EXPECT_EQ(lab.open_sides, 0);
+}
+
+TEST_F(BindTest, AServerThatIsGoneIsAskedByTwoSocketsInTurnAndNotByMore) {
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  run(seconds(1));
+  lab.barred = [](const ports::TxDatagram&) { return true; };
+  run(seconds(300));
+  EXPECT_TRUE(bind.given_up());
+  EXPECT_EQ(lab.open_sides, 1);
+  lab.barred = [](const ports::TxDatagram&) { return false; };
+  run(seconds(4));
+  EXPECT_TRUE(bind.bound());
+}
+
+}  // namespace
+}  // namespace eps::node

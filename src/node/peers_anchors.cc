@@ -1,0 +1,57 @@
+// The sessions that node::Peers keeps without traffic while the server is away (mesh/anchors.h).
+
+#include <algorithm>
+
+#include "mesh/anchors.h"
+#include "model/address_kinds.h"
+#include "node/peers.h"
+
+namespace eps::node {
+namespace {
+// A server that restarts is back before that; and not everybody begins at one moment.
+constexpr Duration kAnchorsAfter = std::chrono::seconds(2);
+constexpr Duration kAnchorsSpread = std::chrono::seconds(3);
+constexpr Duration kAnchorsAgain = std::chrono::seconds(10);
+constexpr Duration kUnreachableFor = std::chrono::minutes(5);
+}  // namespace
+
+// The server's relay came or went.
+void Peers::schedule_anchors(Instant now) {
+  if (server_relays()) {
+    for (auto& [id, peer] : peers_) peer.kept = false;
+    anchors_at_ = kNever;
+  } else if (anchors_at_ == kNever) {
+    const auto spread = rng_.below(static_cast<std::uint64_t>(kAnchorsSpread.count()));
+    anchors_at_ = now + kAnchorsAfter + Duration(static_cast<Duration::rep>(spread));
+  }
+}
+
+bool Peers::has_public_address(const Member& member) {
+  const auto kind = [&](Candidate::Kind wanted) {
+    return std::ranges::any_of(member.candidates, [&](const Candidate& c) {
+      const bool everywhere = !is_private(c.endpoint.ip) && !c.endpoint.ip.is_loopback();
+      return c.kind == wanted && c.endpoint.ip.is_v4() && everywhere;
+    });
+  };
+  return kind(Candidate::Kind::mapped) || (kind(Candidate::Kind::local) && !kind(Candidate::Kind::observed));
+}
+
+void Peers::tend_anchors(Instant now) {
+  if (now < anchors_at_) return;
+  anchors_at_ = now + kAnchorsAgain;
+  std::vector<mesh::AnchorCandidate> all;
+  for (auto& [id, peer] : peers_) {
+    peer.kept = false;
+    const bool direct = peer.current && peer.current->may_send(now) && peer.path.direct();
+    const bool silent = peer.unreachable_at != Instant{} && now - peer.unreachable_at < kUnreachableFor;
+    all.push_back({id, !silent && has_public_address(peer.member), peer.member.relays, direct});
+  }
+  for (const MemberId id : mesh::choose_anchors(std::move(all))) {
+    Peer& peer = *find(id);
+    peer.kept = true;
+    peer.tick_at = std::min(peer.tick_at, now + kTick);
+    if (!peer.handshake && (!peer.current || !peer.current->may_send(now))) start_handshake(peer, now);
+  }
+}
+
+}  // namespace eps::node
