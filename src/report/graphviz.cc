@@ -12,15 +12,21 @@
 namespace eps::report {
 namespace {
 
-constexpr std::size_t kMostLabels = 12;        // of edges: more make a picture nobody can read
-constexpr std::size_t kMostRelayedLabels = 6;  // of them
-constexpr std::uint64_t kEnoughForLoss = 20;   // packets, to speak of loss
-constexpr std::size_t kReasonWidth = 60;       // characters of a line of a tooltip
+constexpr std::size_t kMostEdges = 40;     // between members: circo takes 2 s for as many among 200 members, and more
+                                           // than a minute for a full mesh of 30
+constexpr std::size_t kMostTroubled = 28;  // of them, so that the busiest are seen, too
+constexpr std::size_t kMostLabels = 12;    // of edges: more make a picture nobody can read
+constexpr std::size_t kMostTroubledLabels = 8;  // of them
+constexpr std::size_t kFewEdges = 15;           // so many may be led around the boxes; more take the engines too long
+constexpr double kMuchLoss = 0.01;              // share of the packets
+constexpr std::uint64_t kEnoughForLoss = 20;    // packets, to speak of loss
+constexpr std::size_t kReasonWidth = 60;        // characters of a line of a tooltip
 constexpr const char* kInk = "#1b2733";
 constexpr const char* kFaint = "#7a8794";
 constexpr const char* kDirect = "#2e8b57";
 constexpr const char* kRelayed = "#d9820f";
-constexpr const char* kNone = "#c3cad1";
+constexpr const char* kLossy = "#c0392b";
+constexpr const char* kNone = "#a3adb7";
 constexpr const char* kControl = "#9db4d0";
 // Of the members of one LAN; those that are alone are white.
 constexpr std::array<const char*, 8> kLans = {"#fdf3d8", "#e2f0fb", "#e8f5e4", "#fbe6ea",
@@ -120,6 +126,9 @@ struct Direction {
 struct Edge {
   Direction out, back;
   PathKind path() const { return std::max(out.total.path, back.total.path); }
+  double loss() const { return std::max(out.loss, back.loss); }
+  // Relayed, or losing: what a person looks for.
+  bool troubled() const { return path() == PathKind::relayed || loss() >= kMuchLoss; }
   std::uint64_t bytes() const { return out.total.bytes_sent + back.total.bytes_sent; }
   std::uint64_t rate() const { return out.bytes_per_second + back.bytes_per_second; }
   // Either side's, the first that has any.
@@ -134,6 +143,13 @@ struct Edge {
     }
     return nullptr;
   }
+};
+
+// Of one member, with all others together.
+struct Traffic {
+  std::uint64_t sent = 0, received = 0;            // bytes
+  std::uint64_t sent_rate = 0, received_rate = 0;  // bytes a second
+  std::size_t direct = 0, relayed = 0;             // peers
 };
 
 class Picture {
@@ -151,7 +167,9 @@ class Picture {
   std::string draw() {
     std::string out =
         "graph eps {\n"
-        "  graph [charset=\"UTF-8\", bgcolor=\"white\", overlap=prism, splines=line, outputorder=edgesfirst, pad=0.4,\n"
+        "  graph [charset=\"UTF-8\", bgcolor=\"white\", overlap=prism, splines=" +
+        std::string(drawn_.size() <= kFewEdges ? "true" : "line") +
+        ", outputorder=edgesfirst, pad=0.4,\n"
         "         nodesep=0.4, ranksep=0.8, sep=\"+14\", mindist=0.9, labelloc=b,\n"
         "         fontname=\"Helvetica,Arial,sans-serif\", fontsize=" +
         std::to_string(legend_size()) + ", fontcolor=\"" + kInk +
@@ -195,7 +213,9 @@ class Picture {
       const std::string end = " -- m" + std::to_string(m.member.id.value);
       if (m.member.online) out += "  " + (hub == hub_.end() ? "server" : hub->second) + end + control_style(1.2);
     }
-    for (const auto& [ids, edge] : edges_) out += member_edge(ids, edge);
+    for (const auto& [ids, edge] : edges_) {
+      if (drawn_.contains(&edge)) out += member_edge(ids, edge);
+    }
     return out + "}\n";
   }
 
@@ -239,30 +259,58 @@ class Picture {
       if (sent > received && sent >= kEnoughForLoss && by_id_.at(p.to)->member.online) {
         d.loss = static_cast<double>(sent - received) / static_cast<double>(sent);
       }
+      count(p, was, earlier);
       Edge& edge = edges_[std::minmax(p.from, p.to)];
       (p.from < p.to ? edge.out : edge.back) = std::move(d);
     }
     std::erase_if(edges_, [](const auto& e) { return e.second.path() == PathKind::none && e.second.bytes() == 0; });
-    // The busiest are labelled, relayed ones before direct ones.
+    for (const auto& [ids, edge] : edges_) {
+      for (const MemberId id : {ids.first, ids.second}) {
+        traffic_[id].direct += edge.path() == PathKind::direct ? 1 : 0;
+        traffic_[id].relayed += edge.path() == PathKind::relayed ? 1 : 0;
+      }
+    }
+    // Drawn are those in trouble and the busiest, labelled the first of these.
     std::vector<const Edge*> order;
     for (const auto& [ids, edge] : edges_) order.push_back(&edge);
     std::ranges::stable_sort(order, [](const Edge* a, const Edge* b) {
       const auto rank = [](const Edge* e) {
-        return std::tuple(e->path() == PathKind::relayed, e->path() == PathKind::direct, e->rate(), e->bytes());
+        return std::tuple(e->troubled(), e->path() != PathKind::none, e->rate(), e->bytes());
       };
       return rank(a) > rank(b);
     });
-    std::size_t relayed = 0;
-    std::erase_if(order, [&](const Edge* e) {
-      return e->path() == PathKind::relayed && ++relayed > kMostRelayedLabels && edges_.size() > kMostLabels;
-    });
-    order.resize(std::min(order.size(), kMostLabels));
-    labelled_ = {order.begin(), order.end()};
+    drawn_ = first_of(order, kMostEdges, kMostTroubled);
+    std::erase_if(order, [this](const Edge* e) { return !drawn_.contains(e); });
+    labelled_ = first_of(order, kMostLabels, kMostTroubledLabels);
+    std::erase_if(order, [this](const Edge* e) { return !labelled_.contains(e); });
     for (const Edge* e : order) {
       if (const std::string why = reason(*e); !why.empty() && std::ranges::find(reasons_, why) == reasons_.end()) {
         reasons_.push_back(why);
       }
     }
+  }
+
+  // Of an ordered list, with no more than `troubled` of those in trouble unless there is room for all.
+  static std::set<const Edge*> first_of(const std::vector<const Edge*>& order, std::size_t most, std::size_t troubled) {
+    std::set<const Edge*> out;
+    std::size_t in_trouble = 0;
+    for (const Edge* e : order) {
+      if (order.size() > most && e->troubled() && ++in_trouble > troubled) continue;
+      if (out.size() < most) out.insert(e);
+    }
+    return out;
+  }
+
+  void count(const PairStatus& p, const PairStatus& was, const std::optional<EarlierStatus>& earlier) {
+    Traffic &from = traffic_[p.from], &to = traffic_[p.to];
+    from.sent += p.bytes_sent;
+    to.received += p.bytes_received;
+    if (!earlier || earlier->ago.count() <= 0) return;
+    const auto rate = [&](std::uint64_t now, std::uint64_t before) {
+      return (now - std::min(now, before)) * 1000 / static_cast<std::uint64_t>(earlier->ago.count());
+    };
+    from.sent_rate += rate(p.bytes_sent, was.bytes_sent);
+    to.received_rate += rate(p.bytes_received, was.bytes_received);
   }
 
   std::string name(MemberId id) const { return by_id_.at(id)->member.name; }
@@ -282,7 +330,7 @@ class Picture {
     return "  server [label=<" + text + ">, fillcolor=\"#28476b\", color=\"#28476b\", fontcolor=\"white\"];\n\n";
   }
 
-  static std::string member_node(const ServerMemberStatus& m, const char* colour) {
+  std::string member_node(const ServerMemberStatus& m, const char* colour) const {
     const auto& at = m.data ? m.data : m.control;
     std::string small = html(to_string(m.member.address));
     if (!m.member.online) {
@@ -292,6 +340,14 @@ class Picture {
       if (!m.member.version.empty()) small += "<br/>" + html(m.member.version);
       if (m.uptime) small += " · up " + human_duration(seconds(*m.uptime));
     }
+    if (const auto it = traffic_.find(m.member.id); it != traffic_.end()) {
+      const Traffic& t = it->second;
+      small += "<br/>sent " + human_bytes(t.sent) + ", " + human_bytes(t.sent_rate) + "/s<br/>received " +
+               human_bytes(t.received) + ", " + human_bytes(t.received_rate) + "/s";
+      if (t.direct + t.relayed > 0) {
+        small += "<br/>" + std::to_string(t.direct) + " direct, " + std::to_string(t.relayed) + " relayed";
+      }
+    }
     return "  m" + std::to_string(m.member.id.value) + " [label=<<b>" + html(m.member.name) + "</b><br/>" +
            font(small, 10, kFaint) + ">, fillcolor=\"" + colour + "\"" +
            (m.member.online ? "" : ", style=\"rounded,filled,dashed\", fontcolor=\"" + std::string(kFaint) + "\"") +
@@ -299,8 +355,7 @@ class Picture {
   }
 
   static std::string control_style(double length) {
-    return " [color=\"" + std::string(kControl) +
-           "\", penwidth=1.2, style=dotted, weight=4, len=" + decimals(length, 1) + "];\n";
+    return " [color=\"" + std::string(kControl) + "\", penwidth=0.6, weight=4, len=" + decimals(length, 1) + "];\n";
   }
 
   std::string direction_text(const Direction& d) const {
@@ -327,13 +382,18 @@ class Picture {
   std::string member_edge(const std::pair<MemberId, MemberId>& ids, const Edge& edge) const {
     const PathKind path = edge.path();
     const bool labelled = labelled_.contains(&edge);
-    const std::string colour = path == PathKind::direct ? kDirect : path == PathKind::relayed ? kRelayed : kNone;
+    const std::string colour = edge.loss() >= kMuchLoss    ? kLossy
+                               : path == PathKind::direct  ? kDirect
+                               : path == PathKind::relayed ? kRelayed
+                                                           : kNone;
     // Ten times the traffic is half a point more.
     const std::uint64_t traffic = edge.rate() != 0 ? edge.rate() : edge.bytes() / 1000;
     const double width = 1 + std::min(4.0, std::log10(1 + static_cast<double>(traffic)) / 2);
     const std::string from = "m" + std::to_string(ids.first.value), to = "m" + std::to_string(ids.second.value);
     const std::string style = " [color=\"" + colour + (labelled ? "" : "70") + "\", penwidth=" + decimals(width, 1) +
-                              (path == PathKind::none ? ", style=dashed" : "") +
+                              (path == PathKind::none      ? ", style=dotted"
+                               : path == PathKind::relayed ? ", style=dashed"
+                                                           : "") +
                               ", tooltip=" + quoted(edge_text(edge, true));
     if (!labelled) return "  " + from + " -- " + to + style + ", len=2.4];\n";
     const std::string text = from + to;
@@ -359,14 +419,20 @@ class Picture {
       direct += edge.path() == PathKind::direct ? 1 : 0;
       relayed += edge.path() == PathKind::relayed ? 1 : 0;
     }
-    const auto line = [this](const char* colour, const std::string& text) {
-      return font("━━", legend_size(), colour) + " " + text;
+    const auto line = [this](const char* stroke, const char* colour, const std::string& text) {
+      return font(stroke, legend_size(), colour) + " " + text;
     };
-    return "<<br/><b>EPS network " + html(to_string(status_.network.network)) + "</b>  ·  " +
-           std::to_string(status_.members.size()) + " members, " + std::to_string(online) + " online  ·  " +
-           utc(unix_time_) + "<br/>" + line(kDirect, std::to_string(direct) + " direct") + "    " +
-           line(kRelayed, std::to_string(relayed) + " relayed") + "    " + line(kNone, "no session now") + "    " +
-           font("┅┅", legend_size(), kControl) + " control connection" + reasons() + ">";
+    std::string out = "<<br/><b>EPS network " + html(to_string(status_.network.network)) + "</b>  ·  " +
+                      counted(status_.members.size(), "member") + ", " + std::to_string(online) + " online  ·  " +
+                      utc(unix_time_) + "<br/>" + line("━━━", kDirect, std::to_string(direct) + " direct") + "    " +
+                      line("╍╍╍", kRelayed, std::to_string(relayed) + " relayed") + "    " +
+                      line("┈┈┈", kNone, "no session now") + "    " + line("━━━", kLossy, "loses packets") + "    " +
+                      line("───", kControl, "control connection");
+    if (drawn_.size() < edges_.size()) {
+      out += "<br/>Of " + std::to_string(edges_.size()) + " conduits " + std::to_string(drawn_.size()) +
+             " are drawn: relayed and losing ones first, then the busiest.";
+    }
+    return out + reasons() + ">";
   }
 
   // To be read in a picture of this size.
@@ -387,7 +453,8 @@ class Picture {
   std::map<MemberId, const ServerMemberStatus*> by_id_;
   std::map<std::string, std::vector<const ServerMemberStatus*>> lans_;
   std::map<std::pair<MemberId, MemberId>, Edge> edges_;
-  std::set<const Edge*> labelled_;
+  std::map<MemberId, Traffic> traffic_;
+  std::set<const Edge*> drawn_, labelled_;
   std::vector<std::string> reasons_;     // of the labelled ones that are relayed
   std::map<MemberId, std::string> hub_;  // of those on one LAN
 };

@@ -1,7 +1,8 @@
 #pragma once
 
 // The network as a picture for Graphviz: the server, its members, and how each pair talks. dot, circo, neato and fdp
-// draw it; of a large network the labels of all but the busiest and the relayed edges are tooltips only (of an SVG).
+// draw it in seconds: of a large network only what matters is drawn, the relayed and losing conduits and the busiest,
+// and the labels of most are tooltips only (of an SVG). Each member's box has its own traffic.
 
 #include <chrono>
 #include <cstdint>

@@ -70,6 +70,12 @@ bool has_graphviz() {
   return std::system("dot -V >/dev/null 2>&1") == 0;
 }
 
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t out = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++out;
+  return out;
+}
+
 TEST(Graphviz, ShowsServerMembersAndHowTheyTalk) {
   const std::string text = graphviz_text(network(), std::nullopt, 1795527443);
   EXPECT_THAT(text, HasSubstr("EPS network 10.0.8.0/24"));
@@ -79,6 +85,8 @@ TEST(Graphviz, ShowsServerMembersAndHowTheyTalk) {
   EXPECT_THAT(text, HasSubstr("203.0.113.7:4001<br/>0.1.0 · up 1 h 1 min"));
   EXPECT_THAT(text, HasSubstr("10.0.8.4<br/>offline"));
   EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 0 B/s\\nbob → alice  500 kB, 0 B/s, 2.0 % lost\\ndirect, 1.5 ms"));
+  EXPECT_THAT(text, HasSubstr("<br/>sent 1.01 MB, 0 B/s<br/>received 0 B, 0 B/s<br/>1 direct, 1 relayed")) << "alice";
+  EXPECT_EQ(count(text, ", style=dashed, tooltip"), 1U) << "the relayed one, without its colour";
   EXPECT_THAT(text, HasSubstr("relayed, 1.5 ms ①")) << "the reason is in the legend";
   EXPECT_THAT(text, HasSubstr("① alice: The NATs on both sides map each destination anew."));
   EXPECT_THAT(text, HasSubstr("subgraph cluster_0"));
@@ -134,9 +142,29 @@ TEST(Graphviz, DrawsNoneAndMany) {
   }
   const std::string text = graphviz_text(s, std::nullopt, 0);
   EXPECT_EQ(drawn(text), "");
-  std::size_t labels = 0;
-  for (std::size_t at = 0; (at = text.find(" [label=\"host-", at)) != std::string::npos; ++at) ++labels;
-  EXPECT_EQ(labels, 12U) << "the others are tooltips";
+  EXPECT_EQ(count(text, " [label=\"host-"), 12U) << "the others are tooltips";
+}
+
+// circo took 26 s for the full mesh of 30, and more than 400 s for that of 60.
+TEST(Graphviz, OfAFullMeshIsDrawnWhatMatters) {
+  ServerStatus s;
+  constexpr std::uint32_t kMembers = 200;
+  for (std::uint32_t i = 1; i <= kMembers; ++i) {
+    s.members.push_back(member(i, "host-" + std::to_string(i), "198.51.100." + std::to_string(i / 3) + ":4000"));
+    for (std::uint32_t to = 1; to <= kMembers; ++to) {
+      if (to != i) s.pairs.push_back(pair(i, to, i + to, 0, PathKind::direct));
+    }
+  }
+  s.pairs[0] = pair(1, 2, 9, 0, PathKind::relayed);
+  s.pairs[1] = pair(1, 3, 100, 50, PathKind::direct);
+  const std::string text = graphviz_text(s, std::nullopt, 0);
+  EXPECT_LE(count(text, " -- m"), kMembers + 40 + 12);
+  EXPECT_THAT(text, HasSubstr("m1m2 [label=")) << "relayed";
+  EXPECT_THAT(text, HasSubstr("m1m3 [label=")) << "half is lost";
+  EXPECT_THAT(text, HasSubstr("m199m200 [label=")) << "the busiest";
+  EXPECT_THAT(text, HasSubstr("Of 19900 conduits 40 are drawn"));
+  EXPECT_THAT(text, HasSubstr("19899 direct")) << "not only of those that are drawn";
+  EXPECT_THAT(text, HasSubstr("198 direct, 1 relayed")) << "in the member's box";
 }
 
 }  // namespace
