@@ -4,14 +4,19 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <thread>
 
 #include "app/conf_file.h"
 #include "app/server_conf.h"
@@ -34,6 +39,7 @@ using report::Finding;
 
 constexpr std::size_t kMaxKeyFile = 4096;
 constexpr std::int64_t kYear2024 = 1704067200;
+constexpr std::chrono::milliseconds kDoctorPause{1000};  // between the two looks
 
 // 0, or why no socket of this family can be bound there: EADDRINUSE, EACCES; EAFNOSUPPORT where the kernel lacks the
 // family.
@@ -87,6 +93,30 @@ bool resolves(const std::string& host) {
     if (list != nullptr) ::freeaddrinfo(list);
   });
   return error == 0;
+}
+
+// What systemd says of the two services; "" where it does not run.
+std::string shown_units() {
+  struct stat info {};
+  if (::stat("/run/systemd/system", &info) != 0) return "";
+  constexpr const char* kCommand =
+      "systemctl show --property=Id,ActiveState,SubState,Result,ExecMainStatus,UnitFileState eps-client.service "
+      "eps-server.service 2>/dev/null";
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(kCommand, "re"), ::pclose);
+  std::string out;
+  std::array<char, 1024> chunk;
+  std::size_t got = 0;
+  while (pipe && (got = std::fread(chunk.data(), 1, chunk.size(), pipe.get())) > 0) out.append(chunk.data(), got);
+  return out;
+}
+
+// 0, or why the interface cannot carry frames: ENODEV, ENETDOWN.
+int link_trouble(const std::string& device) {
+  const os::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  device.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  if (!fd || ::ioctl(fd.get(), SIOCGIFFLAGS, &request) != 0) return errno == ENODEV ? ENODEV : 0;
+  return (static_cast<unsigned>(request.ifr_flags) & IFF_UP) != 0 ? 0 : ENETDOWN;
 }
 
 // See os::find_collision().
@@ -247,18 +277,33 @@ void CheckCommand::network(const Ip4Network& network, const std::string& own_dev
 int DoctorCommand::run() {
   std::vector<std::string> sockets = {defaults_.client_socket, defaults_.server_socket};
   if (request_.socket) sockets = {*request_.socket};
+  std::vector<Result<json>> before;
+  for (const std::string& socket : sockets) before.push_back(ask_status(socket, "status"));
+  // Counters tell of now only by what they grow in between.
+  if (std::ranges::any_of(before, [](const Result<json>& status) { return status.has_value(); })) {
+    std::this_thread::sleep_for(kDoctorPause);
+  }
   json all = json::object();
   auto worst = Finding::Level::ok;
   std::string text;
-  for (const std::string& socket : sockets) {
-    const auto status = ask_status(socket, "status");
-    if (!status && status.error().code == Errc::not_found) continue;
-    if (!status) return fail(status.error().what);
-    auto findings = report::diagnose(*status, version());
-    look_around(*status, findings);
+  const auto take = [&](const std::string& who, const std::vector<Finding>& findings) {
     worst = std::max(worst, report::worst(findings));
     text += (text.empty() ? "" : "\n") + report::findings_text(findings);
-    all[status->value("program", socket)] = report::findings_json(findings);
+    all[who] = report::findings_json(findings);
+  };
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    if (!before[i] && before[i].error().code == Errc::not_found) continue;
+    if (!before[i]) return fail(before[i].error().what);
+    const auto status = ask_status(sockets[i], "status");
+    if (!status) return fail(status.error().what);
+    auto findings = report::diagnose(*status, version(), &*before[i]);
+    look_around(*status, findings);
+    take(status->value("program", sockets[i]), findings);
+  }
+  // What does not run cannot be asked, but systemd knows why.
+  if (const auto units = request_.socket ? std::vector<Finding>() : report::unit_findings(shown_units());
+      !units.empty()) {
+    take("services", units);
   }
   if (all.empty()) {
     return not_running("no daemon runs here; eps check client and eps check server tell what may keep it from starting",
@@ -272,6 +317,14 @@ int DoctorCommand::run() {
 void DoctorCommand::look_around(const json& status, std::vector<Finding>& findings) const {
   const json network = status.value("network", json());
   if (status.value("program", "") != "eps-client" || !network.is_object()) return;
+  const std::string device = status.value("device", "");
+  if (const int trouble = device.empty() || status.value("address", json()).is_null() ? 0 : link_trouble(device)) {
+    findings.push_back({Finding::Level::problem,
+                        "The interface " + device + (trouble == ENODEV ? " is not here" : " is down") +
+                            ": no frame of this computer enters the network.",
+                        trouble == ENODEV ? "Was it deleted, or moved into another network namespace?"
+                                          : "sudo ip link set " + device + " up"});
+  }
   const auto address = parse_ip4_network(network.value("address", ""));
   if (address) {
     if (const std::string with = clash(*address, status.value("device", "")); !with.empty()) {

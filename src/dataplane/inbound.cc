@@ -182,7 +182,9 @@ void Inbound::write_out() {
   const auto writes = coalescer_.finish();
   if (!writes.empty()) {
     const std::size_t written = tap_.write(writes);
-    if (written < writes.size()) counters_.drop(Drop::congested, writes.size() - written);
+    if (written < writes.size()) {
+      counters_.drop(tap_.down() ? Drop::interface_down : Drop::congested, writes.size() - written);
+    }
   }
   coalescer_.reset();
 }

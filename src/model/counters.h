@@ -15,25 +15,27 @@
 
 namespace eps {
 
-// Why a frame or datagram was thrown away. Each has a counter and a stable name in reports.
+// Why a frame or datagram was thrown away: model/drop_reason.h says what each means. Each has a counter and a stable
+// name in reports.
 enum class Drop : std::uint8_t {
   none,
-  malformed,          // does not parse
-  unknown_session,    // no session has this receiver index
-  bad_tag,            // authentication failed
-  replayed,           // a counter seen before, or older than the window
-  expired,            // the session is past its lifetime or its count
-  spoofed_source,     // a source MAC or IP address that the sender does not own
-  wrong_destination,  // a unicast frame for somebody else
-  no_peer,            // no member has this destination MAC
-  not_ready,          // the queue of frames that wait for a session is full
-  congested,          // a bounded queue or the kernel's buffer for sending is full
-  overrun,            // the kernel's buffer for receiving was full
-  unauthorised,       // a relay or bind request from an endpoint that did not prove itself
-  rate_limited,       // a sender beyond its share
-  oversized,          // too large even for pieces
-  looped,             // EPS traffic that a route led into the EPS interface
-  incomplete,         // a frame of which pieces were lost on the way
+  malformed,
+  unknown_session,
+  bad_tag,
+  replayed,
+  expired,
+  spoofed_source,
+  wrong_destination,
+  no_peer,
+  not_ready,
+  congested,
+  overrun,
+  unauthorised,
+  rate_limited,
+  oversized,
+  looped,
+  interface_down,
+  incomplete,
   kCount,
 };
 const char* name_of(Drop drop);

@@ -56,8 +56,8 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
   list_signature_ = cache.signature;
   out.notes.push_back(
       "Until the server answers, what it said last holds: " + std::to_string(members_.members().size()) +
-      " members, and the address " + to_string(cache.self.address) + "/" +
-      std::to_string(cache.network.network.prefix) + " for this computer.");
+      (members_.members().size() == 1 ? " member" : " members") + ", and the address " + to_string(cache.self.address) +
+      "/" + std::to_string(cache.network.network.prefix) + " for this computer.");
   set_self(cache.network, cache.self, now);
   peers_.update_members(members_, now);
   bring_up(out);

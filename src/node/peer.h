@@ -85,6 +85,7 @@ struct Peer {
   std::vector<std::shared_ptr<session::Session>> retired;  // open what is in flight until their own end; both members
                                                            // may have begun at once and each seal in another session
   std::optional<PendingHandshake> handshake;
+  bool given_up = false;                  // the last handshake was never answered
   std::uint64_t last_number = 0;          // of the peer's initiations
   std::uint64_t least_number = 0;         // ours to this peer have to be greater
   std::optional<crypto::Key> number_key;  // noise/number_reply.h

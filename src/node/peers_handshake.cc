@@ -245,6 +245,7 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   const bool first = peer.retired.empty();
   peer.current = std::move(session);
   peer.control_elsewhere = 0;
+  peer.given_up = false;
   // The peer may have been started anew and know of no offer.
   while (params_.relay_for_others && peer.tag_for_peer == 0) peer.tag_for_peer = rng_.u32();
   peer.offered_by.reset();

@@ -10,6 +10,8 @@ namespace {
 // So long the first rounds of probes take; before that nothing can be said.
 constexpr Duration kStillTrying = std::chrono::seconds(5);
 
+constexpr int kAttemptsInVain = 3;  // of a handshake: 2 s without an answer
+
 bool hard(NatMapping mapping) {
   return mapping == NatMapping::per_destination;
 }
@@ -39,6 +41,8 @@ PeerStatus Peers::status_of(const Peer& peer, Instant now) const {
     s.aead = crypto::name_of(peer.current->aead());
     s.aead_library = crypto::name_of(peer.current->library());
   }
+  const bool unanswered = peer.handshake ? peer.handshake->attempt >= kAttemptsInVain : peer.given_up;
+  s.unreachable = s.path == PathKind::none && peer.member.online && (peer.current || unanswered);
   s.traffic = totals_of(peer.activity->counters);
   explain(peer, s, now);
   return s;
@@ -69,6 +73,8 @@ void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
       s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.handshake->attempt + 1) + ".";
     } else if (!peer.member.online && server_relays()) {
       s.why_relayed = "It is not connected to the server.";
+    } else if (peer.given_up) {
+      s.why_relayed = "The last handshake was not answered in " + std::to_string(kHandshakeAttempts) + " attempts.";
     } else {
       s.why_relayed = "Nothing was sent to it lately, so there is no session; the first frame makes one.";
     }
@@ -87,8 +93,13 @@ void Peers::explain(const Peer& peer, PeerStatus& s, Instant now) const {
     if (lately && (heard == nullptr || w.heard > heard->heard)) heard = &w;
   }
   const std::string endpoints = std::to_string(tried) + (tried == 1 ? " endpoint" : " endpoints");
+  const bool mapped =
+      std::ranges::any_of(own_candidates_, [](const Candidate& c) { return c.kind == Candidate::Kind::mapped; });
+  // Where our router forwards already, only the other end can do something.
   const std::string forward =
-      "Forward the UDP port of one of the two computers at its router, or allow UPnP or NAT-PMP there.";
+      mapped ? "Forward the UDP port of " + peer.member.name +
+                   " at its router, or allow UPnP or NAT-PMP there; ours forwards already."
+             : "Forward the UDP port of one of the two computers at its router, or allow UPnP or NAT-PMP there.";
   if (answering > 0) {
     s.why_relayed = "A direct way answers, but the relay is much faster.";
   } else if (tried == 0) {

@@ -42,6 +42,7 @@ void Peers::on_deadline(Instant now) {
       if (peer.handshake->attempt >= kHandshakeAttempts) {
         erase_index(peer.handshake->local_index);
         peer.handshake.reset();
+        peer.given_up = true;
         drop_waiting(peer, Drop::not_ready);
         peer.unreachable_at = now;
       } else {

@@ -228,6 +228,7 @@ std::size_t LinuxTap::read(std::span<ports::TapFrame> out) {
 std::size_t LinuxTap::write(std::span<const ports::TapWrite> frames) {
   std::size_t taken = 0;
   bool give_up = false;
+  down_ = false;
   for (const ports::TapWrite& frame : frames) {
     if (write_one(frame, give_up)) ++taken;
     if (give_up) break;
@@ -244,7 +245,8 @@ bool LinuxTap::write_one(const ports::TapWrite& frame, bool& give_up) {
   for (;;) {
     if (::writev(fd_.get(), iov_.data(), static_cast<int>(iov_.size())) >= 0) return true;
     if (errno == EINTR) continue;
-    give_up = errno == EIO || errno == EAGAIN || errno == ENOBUFS || errno == EBADFD;  // EIO: the interface is down
+    down_ = errno == EIO;
+    give_up = down_ || errno == EAGAIN || errno == ENOBUFS || errno == EBADFD;
     return false;
   }
 }

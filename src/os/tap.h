@@ -37,6 +37,7 @@ class LinuxTap final : public ports::TapPort {
 
   std::size_t read(std::span<ports::TapFrame> out) override;
   bool drained() const override { return drained_; }
+  bool down() const override { return down_; }
   std::size_t write(std::span<const ports::TapWrite> frames) override;
 
   // False once a read found that the interface was deleted: it stays readable and gives nothing. The reader's.
@@ -60,6 +61,7 @@ class LinuxTap final : public ports::TapPort {
   // used.
   std::unique_ptr<std::byte[]> arena_;
   bool drained_ = true;
+  bool down_ = false;
   bool attached_ = true;
   // Writer's: header and pieces of the frame being written; grows to the longest list seen.
   std::vector<iovec> iov_;

@@ -56,6 +56,8 @@ class TapPort {
   virtual bool drained() const { return true; }
   // Writes all frames it can; returns how many the kernel took. The others are lost (interface down or full).
   virtual std::size_t write(std::span<const TapWrite> frames) = 0;
+  // Whether the last write lost frames because the interface is down. The writer's.
+  virtual bool down() const { return false; }
 };
 
 }  // namespace eps::ports

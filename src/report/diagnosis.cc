@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/limits.h"
+#include "model/drop_reason.h"
 #include "report/text.h"
 
 namespace eps::report {
@@ -40,7 +41,8 @@ std::vector<json> objects(const json& object, const char* field) {
 
 class Doctor {
  public:
-  Doctor(const json& status, std::string_view tool_version) : status_(status), tool_version_(tool_version) {}
+  Doctor(const json& status, std::string_view tool_version, const json* earlier)
+      : status_(status), tool_version_(tool_version), earlier_(earlier) {}
 
   std::vector<Finding> client() {
     version();
@@ -73,7 +75,9 @@ class Doctor {
     const auto members = objects(status_, "members");
     const auto online = std::ranges::count_if(members, [](const json& m) { return flag(m, "online"); });
     ok("Serving " + text(part(status_, "network"), "address") + " on port " + std::to_string(number(status_, "port")) +
-       ": " + std::to_string(members.size()) + " members, " + std::to_string(online) + " online.");
+       ": " + counted(members.size(), "member") + ", " + std::to_string(online) + " online.");
+    sizes();
+    room(members);
     for (const json& m : members) {
       if (flag(m, "online") && flag(m, "over_tcp")) {
         warning("The UDP of " + text(m, "name") + " does not arrive here: it is relayed over TCP, more slowly.",
@@ -88,10 +92,16 @@ class Doctor {
       }
     }
     for (const json& p : objects(status_, "pairs")) {
-      const std::uint64_t sent = number(p, "packets_sent"), got = number(p, "packets_received");
+      // What was lost long ago, or while the receiver was switched off, says nothing of now.
+      const auto is_online = [&](const char* end) {
+        const auto it = std::ranges::find(members, text(p, end), [](const json& m) { return text(m, "name"); });
+        return it != members.end() && flag(*it, "online");
+      };
+      const std::uint64_t sent = number(p, "recent_packets_sent"), got = number(p, "recent_packets_received");
+      if (!is_online("from") || !is_online("to")) continue;
       if (sent < kEnoughPackets || got >= sent || (sent - got) * 100 < sent * kMuchLoss) continue;
-      warning("Of " + std::to_string(sent) + " packets from " + text(p, "from") + " to " + text(p, "to") + " only " +
-                  std::to_string(got) + " arrived.",
+      warning("Of the last " + std::to_string(sent) + " packets from " + text(p, "from") + " to " + text(p, "to") +
+                  " only " + std::to_string(got) + " arrived.",
               "The network between them loses, or one of them is overloaded; the other direction is counted apart.");
     }
     drops();
@@ -101,6 +111,7 @@ class Doctor {
  private:
   static constexpr std::uint64_t kEnoughPackets = 100;  // to speak of loss
   static constexpr std::uint64_t kMuchLoss = 2;         // per cent
+  static constexpr std::uint64_t kFewPackets = 5;       // dropped ones that a restart or a lost frame explains
 
   void add(Level level, std::string what, std::string mend = "") {
     findings_.push_back({level, std::move(what), std::move(mend)});
@@ -128,13 +139,14 @@ class Doctor {
     }
     const json nat = part(status_, "nat");
     ok("UDP reaches the server, which sees this computer as " + seen + ".");
-    if (text(nat, "mapping") == "per destination") {
+    const auto mappings = objects(status_, "port_mappings");
+    if (text(nat, "mapping") == "per destination" && mappings.empty()) {
       warning("The NAT in front of this computer maps each destination anew, which is hard to meet for peers.",
               "Switch on UPnP or NAT-PMP in the router, or forward a UDP port to this computer there.");
     } else if (const std::string mapping = text(nat, "mapping"); !mapping.empty() && mapping != "unknown") {
       ok("NAT: mapping " + text(nat, "mapping") + ", filtering " + text(nat, "filtering") + ".");
     }
-    for (const json& m : objects(status_, "port_mappings")) {
+    for (const json& m : mappings) {
       ok("The router forwards " + text(m, "external_endpoint") + " to this computer, by " + text(m, "method") + ".");
     }
   }
@@ -143,8 +155,14 @@ class Doctor {
     std::size_t direct = 0;
     for (const json& p : objects(status_, "peers")) {
       direct += text(p, "path") == "direct" ? 1 : 0;
-      if (text(p, "path") != "relayed") continue;
       const std::string why = text(p, "why_relayed"), mend = text(p, "how_to_mend");
+      if (flag(p, "unreachable")) {
+        problem(text(p, "name") + " is online, but has no path: what is sent to it is lost." +
+                    (why.empty() ? "" : " " + why),
+                mend.empty() ? "eps why " + text(p, "name") + " shows what was tried; look at eps doctor there, too."
+                             : mend);
+      }
+      if (text(p, "path") != "relayed") continue;
       warning(text(p, "name") + " is reached through a relay." + (why.empty() ? "" : " " + why), mend);
     }
     std::map<std::uint64_t, std::string> by_mtu;
@@ -166,26 +184,46 @@ class Doctor {
             "Start eps-server without --mtu: larger frames are cut to what a path takes.");
   }
 
+  void room(const std::vector<json>& members) {
+    const auto network = parse_ip4_network(text(part(status_, "network"), "address"));
+    if (!network || network->prefix > 30) return;
+    const std::uint64_t places = (std::uint64_t{1} << (32 - network->prefix)) - 2;
+    if (members.size() * 10 < places * 9) return;
+    // The one that was away longest is the first to ask about.
+    const json* oldest = nullptr;
+    for (const json& m : members) {
+      if (flag(m, "online") || number(m, "last_seen") == 0) continue;
+      if (oldest == nullptr || number(m, "last_seen") < number(*oldest, "last_seen")) oldest = &m;
+    }
+    const std::string who = oldest == nullptr ? ""
+                                              : " " + text(*oldest, "name") + " was last seen " +
+                                                    human_duration(number(*oldest, "last_seen_seconds")) + " ago.";
+    const std::string full = std::to_string(members.size()) + " of the " + std::to_string(places) + " addresses of " +
+                             to_string(*network) + " are given away." + who;
+    const std::string mend =
+        "Remove who is gone for good: eps members tells when each was last seen, eps members remove "
+        "NAME frees its address; or start eps-server with a larger --network.";
+    members.size() >= places ? problem(full + " Nobody else can join.", mend) : warning(full, mend);
+  }
+
   void drops() {
-    const json reasons = part(status_, "drops");
-    const auto told = [&](const char* reason, const std::string& what, const std::string& mend) {
-      if (const std::uint64_t n = number(reasons, reason); n > 0) warning(std::to_string(n) + " " + what, mend);
-    };
-    told("spoofed_source", "packets had a sender's address that is not its own.",
-         "A bridge or a router behind the interface? A member may send from its own address only.");
-    told("congested", "packets were dropped because a queue was full.", "This computer or its uplink is overloaded.");
-    told("overrun", "runs of datagrams were lost because they came faster than this computer took them.",
-         "It is overloaded, or its receive buffer is small: without CAP_NET_ADMIN the sysctl net.core.rmem_max limits "
-         "it.");
-    told("looped", "datagrams between the computers were led into the EPS interface itself, and were dropped.",
-         "Look for a route, a rule, a bridge or another tunnel that sends them there: ip route get ADDRESS mark "
-         "0x45500000");
-    told("oversized", "frames were too large to be sent even in pieces.", "");
-    told("incomplete", "frames arrived without some of their pieces: the path loses datagrams.", "");
+    const json reasons = part(status_, "drops"), before = earlier_ == nullptr ? json() : part(*earlier_, "drops");
+    const std::uint64_t minutes = std::max<std::uint64_t>(number(status_, "uptime_seconds") / 60, 1);
+    for (const DropReason& reason : drop_reasons()) {
+      const std::uint64_t n = number(reasons, reason.name);
+      if (n == 0 || reason.telling == DropReason::Telling::never) continue;
+      const std::uint64_t grown = earlier_ == nullptr ? 0 : n - std::min(n, number(before, reason.name));
+      const bool often = n >= kFewPackets && n >= minutes * reason.a_minute;
+      const bool tell = reason.telling == DropReason::Telling::always || often || grown >= kFewPackets;
+      if (!tell) continue;
+      const std::string now = grown > 0 ? ", " + std::to_string(grown) + " of them just now" : "";
+      warning(counted(n, "packet") + " dropped as " + reason.name + now + ": " + reason.meaning + ".", reason.advice);
+    }
   }
 
   const json& status_;
   const std::string tool_version_;
+  const json* earlier_;
   std::vector<Finding> findings_;
 };
 
@@ -203,9 +241,41 @@ std::string_view name_of(Finding::Level level) {
   return "problem";
 }
 
-std::vector<Finding> diagnose(const json& status, std::string_view tool_version) {
-  Doctor doctor(status, tool_version);
+std::vector<Finding> diagnose(const json& status, std::string_view tool_version, const json* earlier) {
+  Doctor doctor(status, tool_version, earlier);
   return text(status, "program") == "eps-server" ? doctor.server() : doctor.client();
+}
+
+std::vector<Finding> unit_findings(std::string_view shown) {
+  std::vector<Finding> out;
+  std::map<std::string, std::string> unit;
+  const auto judge = [&] {
+    const std::string id = unit["Id"];
+    if (unit["ActiveState"] == "failed") {
+      out.push_back(
+          {Level::problem,
+           "The service " + id + " has failed (" + unit["Result"] + ", exit status " + unit["ExecMainStatus"] + ").",
+           "journalctl -u " + id + " says why; then: sudo systemctl restart " + id});
+    } else if (unit["ActiveState"] == "activating" && unit["SubState"] == "auto-restart") {
+      out.push_back({Level::problem, "The service " + id + " ends again and again, and is started anew.",
+                     "journalctl -u " + id + " says why."});
+    } else if (unit["UnitFileState"] == "enabled" && unit["ActiveState"] == "inactive") {
+      out.push_back(
+          {Level::warning, "The service " + id + " is enabled, but does not run.", "sudo systemctl start " + id});
+    }
+    unit.clear();
+  };
+  while (!shown.empty()) {
+    const std::string_view line = shown.substr(0, shown.find('\n'));
+    shown.remove_prefix(std::min(shown.size(), line.size() + 1));
+    // A blank line stands between two units.
+    if (line.empty()) judge();
+    if (const auto at = line.find('='); at != std::string_view::npos) {
+      unit[std::string(line.substr(0, at))] = line.substr(at + 1);
+    }
+  }
+  judge();
+  return out;
 }
 
 std::string findings_text(const std::vector<Finding>& findings) {

@@ -18,8 +18,13 @@ struct Finding {
 };
 std::string_view name_of(Finding::Level level);
 
-// `status` is of a client or of a server. `tool_version`: of the program that asks.
-std::vector<Finding> diagnose(const nlohmann::json& status, std::string_view tool_version);
+// `status` is of a client or of a server. `tool_version`: of the program that asks. `earlier`: the same daemon's status
+// a moment before, null for none; it tells which counters grow.
+std::vector<Finding> diagnose(const nlohmann::json& status, std::string_view tool_version,
+                              const nlohmann::json* earlier = nullptr);
+// What is wrong with the services of this computer, from the lines of `systemctl show` of the properties Id,
+// ActiveState, SubState, Result, ExecMainStatus and UnitFileState.
+std::vector<Finding> unit_findings(std::string_view shown);
 
 // "ok       ...", with what to do on the line below.
 std::string findings_text(const std::vector<Finding>& findings);

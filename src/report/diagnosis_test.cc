@@ -5,6 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "model/drop_reason.h"
+#include "support/temporary_directory.h"
+
 namespace eps::report {
 namespace {
 
@@ -53,8 +56,9 @@ TEST(Diagnosis, OfAClientInTrouble) {
   const std::string text = findings_text(findings);
   EXPECT_THAT(text, HasSubstr("The server does not answer on UDP"));
   EXPECT_THAT(text, HasSubstr("warning  bob is reached through a relay. No way.\n"));
-  EXPECT_THAT(text, HasSubstr("warning  3 packets were dropped because a queue was full.\n"));
-  EXPECT_THAT(text, HasSubstr("warning  2 runs of datagrams were lost because they came faster than this computer"));
+  EXPECT_THAT(text, HasSubstr("warning  3 packets dropped as congested: a bounded queue, or the kernel's buffer for "
+                              "sending, was full.\n"));
+  EXPECT_THAT(text, HasSubstr("warning  2 packets dropped as overrun: "));
   EXPECT_THAT(text, Not(HasSubstr("replayed")));
 
   status["relay_over_tcp"] = true;
@@ -73,21 +77,113 @@ TEST(Diagnosis, OfAClientInTrouble) {
 
 TEST(Diagnosis, OfAServer) {
   const auto pair = [](int sent, int got) {
-    return json{{"from", "a"}, {"to", "b"}, {"packets_sent", sent}, {"packets_received", got}};
+    return json{{"from", "a"}, {"to", "b"}, {"recent_packets_sent", sent}, {"recent_packets_received", got}};
   };
+  const json other = {{"name", "b"}, {"online", true}, {"version", "0.1.0"}, {"data_endpoint", "192.0.2.6:1"}};
   const json member = {{"name", "a"}, {"online", true}, {"version", "0.1.0"}, {"data_endpoint", "192.0.2.5:1"}};
-  json status = {{"program", "eps-server"}, {"version", "0.1.0"},
-                 {"port", 43439},           {"network", {{"address", "10.0.8.0/24"}}},
-                 {"members", {member}},     {"pairs", {pair(99, 0), pair(1000, 990), pair(5, 9)}}};
+  json status = {{"program", "eps-server"},
+                 {"version", "0.1.0"},
+                 {"port", 43439},
+                 {"network", {{"address", "10.0.8.0/24"}}},
+                 {"members", {member, other}},
+                 {"pairs", {pair(99, 0), pair(1000, 990), pair(5, 9)}}};
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << findings_text(diagnose(status, "0.1.0"));
   status["pairs"] = {pair(1000, 970)};
-  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("Of 1000 packets from a to b only 970 arrived."));
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("Of the last 1000 packets from a to b only 970 arrived."));
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr(": 2 members, 2 online."));
+  status["members"][1]["online"] = false;
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), Not(HasSubstr("arrived."))) << "b was switched off";
   status["members"][0]["data_endpoint"] = nullptr;
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("problem  a is connected, but its UDP does not"));
   status["members"][0]["over_tcp"] = true;
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("warning  The UDP of a does not arrive here"));
   status["members"][0]["version"] = "0.0.9";
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("warning  a runs version 0.0.9, the server 0.1.0."));
+}
+
+TEST(Diagnosis, APeerThatIsOnlineAndOutOfReach) {
+  json status = client();
+  status["peers"] = {{{"name", "bob"}, {"online", true}, {"path", "none"}, {"unreachable", false}},
+                     {{"name", "carol"},
+                      {"online", true},
+                      {"path", "none"},
+                      {"unreachable", true},
+                      {"why_relayed", "The handshake is not answered yet, attempt 4."}}};
+  const std::string text = findings_text(diagnose(status, "0.1.0"));
+  EXPECT_THAT(text, HasSubstr("problem  carol is online, but has no path: what is sent to it is lost. The handshake is "
+                              "not answered yet, attempt 4.\n         eps why carol shows what was tried"));
+  EXPECT_THAT(text, Not(HasSubstr("bob"))) << "nothing was sent to it";
+}
+
+TEST(Diagnosis, CountersThatGrow) {
+  json before = client(), now = client();
+  before["uptime_seconds"] = now["uptime_seconds"] = 86400;
+  for (const char* reason : {"unauthorised", "no_peer", "malformed"}) {
+    before["drops"] = {{reason, 20}};
+    now["drops"] = {{reason, 20}};
+    EXPECT_EQ(worst(diagnose(now, "0.1.0", &before)), Finding::Level::ok) << reason << " long ago";
+    now["drops"] = {{reason, 29}};
+    EXPECT_THAT(findings_text(diagnose(now, "0.1.0", &before)),
+                HasSubstr(std::string("warning  29 packets dropped as ") + reason + ", 9 of them just now: "));
+  }
+  now["uptime_seconds"] = 120;
+  now["drops"] = {{"unauthorised", 7}};
+  EXPECT_THAT(findings_text(diagnose(now, "0.1.0")), HasSubstr("with several: upgrade it"));
+}
+
+TEST(Diagnosis, AdviceFitsTheRouterAndTheMtu) {
+  json status = client();
+  status["nat"]["mapping"] = "per destination";
+  status["port_mappings"] = {{{"external_endpoint", "203.0.113.7:4000"}, {"method", "UPnP"}}};
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "the router forwards already";
+  status["network"] = {{"address", "10.0.8.0/24"}, {"mtu", 1279}};
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("no IPv6 on the members' interfaces"));
+}
+
+TEST(Diagnosis, ANetworkThatIsNearlyFull) {
+  json status = {{"program", "eps-server"}, {"version", "0.1.0"}, {"network", {{"address", "10.5.0.0/29"}}}};
+  for (int i = 1; i <= 6; ++i) {
+    status["members"].push_back({{"name", "ci-" + std::to_string(i)},
+                                 {"online", i == 6},
+                                 {"data_endpoint", "192.0.2.6:1"},
+                                 {"last_seen", 1'700'000'000 + i},
+                                 {"last_seen_seconds", 86400 * (7 - i)}});
+  }
+  EXPECT_THAT(
+      findings_text(diagnose(status, "0.1.0")),
+      HasSubstr("problem  6 of the 6 addresses of 10.5.0.0/29 are given away. ci-1 was last seen 6 d ago. Nobody "
+                "else can join.\n"));
+  status["members"].erase(1);
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "one place is left of six";
+}
+
+TEST(Diagnosis, OfServices) {
+  EXPECT_TRUE(unit_findings("").empty());
+  const auto findings = unit_findings(
+      "Id=eps-client.service\nActiveState=active\nSubState=running\nResult=success\nExecMainStatus=0\n"
+      "UnitFileState=enabled\n\nId=eps-server.service\nActiveState=failed\nSubState=failed\nResult=exit-code\n"
+      "ExecMainStatus=2\nUnitFileState=enabled\n");
+  EXPECT_THAT(findings_text(findings),
+              HasSubstr("problem  The service eps-server.service has failed (exit-code, exit status 2).\n"));
+  EXPECT_EQ(findings.size(), 1U);
+  EXPECT_EQ(worst(unit_findings("Id=eps-client.service\nActiveState=activating\nSubState=auto-restart\n")),
+            Finding::Level::problem);
+  EXPECT_EQ(worst(unit_findings("Id=eps-client.service\nActiveState=inactive\nUnitFileState=enabled\n")),
+            Finding::Level::warning);
+  EXPECT_TRUE(unit_findings("Id=eps-client.service\nActiveState=inactive\nUnitFileState=disabled\n").empty());
+}
+
+// docs/api.md says of each reason what the programs say of it.
+TEST(Diagnosis, TheDocumentHasEveryReason) {
+  const std::string document = test::read_text(std::string(EPS_TEST_DATA) + "/../../docs/api.md");
+  const std::size_t begin = document.find("The reasons in `drops`:"), end = document.find("| server | |");
+  ASSERT_TRUE(begin < end && end != std::string::npos);
+  std::string table = "The reasons in `drops`:\n\n| reason | |\n|---|---|\n";
+  for (const DropReason& reason : drop_reasons()) {
+    table += std::string("| `") + reason.name + "` | " + reason.meaning + " |\n";
+  }
+  EXPECT_EQ(document.substr(begin, end - begin), table + "\n");
 }
 
 TEST(Diagnosis, BearsWhatItDoesNotKnow) {

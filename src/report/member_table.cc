@@ -10,7 +10,7 @@ namespace eps::report {
 namespace {
 
 std::string counts(std::size_t members, std::size_t online) {
-  return std::to_string(members) + (members == 1 ? " member, " : " members, ") + std::to_string(online) + " online";
+  return counted(members, "member") + ", " + std::to_string(online) + " online";
 }
 
 }  // namespace

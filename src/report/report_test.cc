@@ -122,7 +122,7 @@ TEST(StatusJson, FieldNamesAreStable) {
             "address aead aead_library endpoint how_to_mend id last_handshake_seconds last_heard_seconds mac name nat "
             "online over_tcp "
             "path public_key "
-            "round_trip_ms traffic version why_relayed ");
+            "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(
       names(server),
       "connections_established drops list_version members network offloads pairs port port_mappings program traffic "

@@ -12,7 +12,8 @@
 //          server {connected, endpoint?, note, version?}, peers [...]
 //   peer:  name, address, mac, id, public_key, version, online, path ("direct" | "relayed" | "none"), endpoint?,
 //          last_handshake_seconds?, last_heard_seconds? (anything that authenticated), round_trip_ms?, path_mtu?,
-//          aead?, aead_library?, traffic {...}, nat (its mapping), why_relayed? and how_to_mend? (sentences)
+//          aead?, aead_library?, traffic {...}, nat (its mapping), unreachable (something was to be sent to it, and
+//          nothing comes back), why_relayed? and how_to_mend? (sentences)
 // Server:  port, members [...], pairs [...]
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
 //          uptime_seconds? (of its program, as it told last)

@@ -49,7 +49,7 @@ std::string age(const json& object, const char* field) {
 
 std::string amount(const json& traffic, const std::string& what) {
   return human_bytes(number(traffic, ("bytes_" + what).c_str())) + " in " +
-         std::to_string(number(traffic, ("packets_" + what).c_str())) + " packets";
+         counted(number(traffic, ("packets_" + what).c_str()), "packet");
 }
 
 void traffic_rows(const json& status, Rows& rows) {
@@ -240,6 +240,10 @@ std::string human_bytes(std::uint64_t bytes) {
   }
   const int digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
   return decimals(value, digits) + " " + kUnits[unit];
+}
+
+std::string counted(std::uint64_t number, std::string_view noun) {
+  return std::to_string(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
 }
 
 std::string human_duration(std::uint64_t seconds) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace eps::report {
@@ -18,6 +19,8 @@ std::string why_text(const nlohmann::json& why);
 
 // SI units, three figures: "0 B", "999 B", "1.50 kB", "12.3 MB", "123 GB".
 std::string human_bytes(std::uint64_t bytes);
+// "1 packet", "2 packets".
+std::string counted(std::uint64_t number, std::string_view noun);
 // The two largest units: "0 s", "59 s", "1 min 2 s", "3 h 20 min", "12 d 4 h".
 std::string human_duration(std::uint64_t seconds);
 

@@ -23,6 +23,7 @@
 #include "os/underlay_routes.h"
 #include "report/member_table.h"
 #include "report/status_json.h"
+#include "report/text.h"
 #include "runtime/control_loop.h"
 #include "runtime/http_pages.h"
 #include "runtime/join_admin.h"
@@ -187,7 +188,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
                 node::ServerParams{settings_.version, settings_.port, settings_.also_port, offloads, unix_time}, *port_,
                 rng_, published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
-            std::to_string(registry_->members().size()) + " members are enrolled.");
+            report::counted(registry_->members().size(), "member") + " enrolled.");
   if (settings_.mtu < kMinIp6Mtu) {
     log_.warn("With --mtu " + std::to_string(settings_.mtu) + " there is no IPv6 inside the network, which needs " +
               std::to_string(kMinIp6Mtu) + ". The default does for any path: larger frames are cut to what it takes.");

@@ -131,7 +131,7 @@ def test_doctor_sees_what_came_too_fast(network):
                 return told if told.get("malformed", 0) + told.get("overrun", 0) >= 20000 else None
 
             assert wait_until(drops, "all are taken or said to be lost")["overrun"] > 10000
-        assert any("came faster than this computer took them" in what for what in levels(daemon, "doctor")["warning"])
+        assert any("dropped as overrun" in what for what in levels(daemon, "doctor")["warning"])
 
 
 def test_check(network):
