@@ -50,6 +50,7 @@ constexpr std::array kTable = {
             "computer only"),
     in_both("log-level", Group::logging, Kind::value,
             "least important messages to log: trace, debug, info, warn, error", "info", "info"),
+    in_both("log-format", Group::logging, Kind::value, "form of the log: text or json", "text", "text"),
 
     OptionSpec{"graphviz",
                Group::program,
@@ -104,7 +105,8 @@ constexpr std::array kTable = {
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},
 };
 
-// How many letters must be put in, taken out or changed.
+}  // namespace
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -119,8 +121,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   }
   return row.back();
 }
-
-}  // namespace
 
 std::span<const OptionSpec> option_table() {
   return kTable;

@@ -47,6 +47,8 @@ struct OptionSpec {
 std::span<const OptionSpec> option_table();
 // Null if neither program has it.
 const OptionSpec* find_option(std::string_view name);
+// How many letters must be put in, taken out or changed.
+std::size_t edit_distance(std::string_view a, std::string_view b);
 // The option of `program` that a mistyped name most likely meant; "" if none is close.
 std::string_view nearest_option(std::string_view mistyped, Program program);
 

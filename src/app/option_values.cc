@@ -166,6 +166,11 @@ Result<ops::LogLevel> log_level_value(std::string_view text) {
   return must("must be trace, debug, info, warn or error");
 }
 
+Result<ops::LogFormat> log_format_value(std::string_view text) {
+  if (const auto format = ops::parse_log_format(text)) return *format;
+  return must("must be text or json");
+}
+
 Result<std::string> key_value(std::string_view text) {
   if (text.empty()) return must("must be the line that \"eps key\" prints on the server, eps1-...");
   if (const auto key = control::parse_network_key(text); !key) return must(key.error().what);

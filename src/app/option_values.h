@@ -36,6 +36,7 @@ Result<std::string> aead_value(std::string_view text);
 Result<std::optional<OffloadSet>> offload_value(std::string_view text);
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text);
 Result<ops::LogLevel> log_level_value(std::string_view text);
+Result<ops::LogFormat> log_format_value(std::string_view text);
 // The checksum and form of the key are looked at; the sentence never repeats it.
 Result<std::string> key_value(std::string_view text);
 

@@ -156,6 +156,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.into("socket", to.socket, socket_value);
   from.into("log", to.log, path_value);
   from.into("log-level", to.log_level, log_level_value);
+  from.into("log-format", to.log_format, log_format_value);
   from.into("stats", to.stats, switch_value);
   from.into("scorecard", to.scorecard, path_value);
   from.into("http", to.http, http_value);
@@ -266,6 +267,7 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
 std::string describe_common(const runtime::CommonSettings& s) {
   return "conf = " + s.conf + "\nstate = " + s.state + "\nsocket = " + s.socket + "\nlog = " + s.log +
          "\nlog-level = " + std::string(ops::name_of(s.log_level)) +
+         "\nlog-format = " + std::string(ops::name_of(s.log_format)) +
          "\nhttp = " + (s.http ? to_string(*s.http) : "(off)") + "\nport = " + std::to_string(s.port) +
          "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count()) +
          "\noffload = " + (s.offload ? to_string(*s.offload) : "auto") + "\nworkers = " + std::to_string(s.workers);

@@ -47,6 +47,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
        }},
       {"workers", "3", [](auto& s) { return s.workers == 3; }},
       {"log-level", "debug", [](auto& s) { return s.log_level == ops::LogLevel::debug; }},
+      {"log-format", "json", [](auto& s) { return s.log_format == ops::LogFormat::json; }},
       {"upnptimeout", "250", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(250); }},
       {"key", network_key(), [](auto& s) { return s.key == network_key(); }},
   };
@@ -70,6 +71,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"socket", "/tmp/x.sock", [](auto& s) { return s.socket == "/tmp/x.sock"; }},
       {"interval", "86400", [](auto& s) { return s.interval == std::chrono::seconds(86400); }},
       {"log-level", "error", [](auto& s) { return s.log_level == ops::LogLevel::error; }},
+      {"log-format", "json", [](auto& s) { return s.log_format == ops::LogFormat::json; }},
       {"mtu", "1280", [](auto& s) { return s.mtu == 1280; }},
       {"workers", "64", [](auto& s) { return s.workers == 64; }},
       {"offload", "none", [](auto& s) { return s.offload == kNoOffloads; }},

@@ -1,5 +1,6 @@
 #include "app/startup.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -44,6 +45,14 @@ int tell(const Stop& stop) {
 
 namespace {
 
+// systemd says which device and inode its stream to the journal has.
+bool stderr_is_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat info {};
+  if (stream == nullptr || ::fstat(STDERR_FILENO, &info) != 0) return false;
+  return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino) == stream;
+}
+
 // Compares what describe() tells, line by line: both have the same lines.
 template <class Settings>
 std::string differing_names(const Settings& a, const Settings& b) {
@@ -67,7 +76,11 @@ std::string wait_for_restart(const runtime::ServerSettings& running, const runti
 }
 
 ops::LogOptions log_options(const runtime::CommonSettings& settings) {
-  return {.path = settings.log, .level = settings.log_level, .terminal = ::isatty(STDERR_FILENO) == 1};
+  return {.path = settings.log,
+          .format = settings.log_format,
+          .level = settings.log_level,
+          .terminal = ::isatty(STDERR_FILENO) == 1,
+          .journal = stderr_is_journal()};
 }
 
 }  // namespace eps::app

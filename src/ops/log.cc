@@ -6,9 +6,12 @@
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <ctime>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "ops/rolling_file.h"
 
@@ -53,6 +56,46 @@ std::unique_ptr<spdlog::formatter> entry_formatter() {
   return formatter;
 }
 
+std::string utc(std::chrono::system_clock::time_point at) {
+  using namespace std::chrono;
+  const auto day = floor<days>(at);
+  const year_month_day date{day};
+  const hh_mm_ss time{floor<microseconds>(at - day)};
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
+                     time.minutes().count(), time.seconds().count(), time.subseconds().count());
+}
+
+class JsonFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& out) override {
+    const nlohmann::ordered_json entry = {{"time", utc(msg.time)},
+                                          {"level", kLevelNames[static_cast<std::size_t>(msg.level)]},
+                                          {"pid", ::getpid()},
+                                          {"message", std::string(msg.payload.begin(), msg.payload.end())}};
+    const std::string line = entry.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    out.append(line.data(), line.data() + line.size());
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
+};
+
+// For the journal, which has the time and the process itself: sd-daemon(3), a priority before each line.
+class JournalFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& out) override {
+    static constexpr std::array<char, 5> kPriorities = {'7', '7', '6', '4', '3'};  // as kLevelNames
+    spdlog::memory_buf_t clean;
+    append_text(msg.payload, clean);
+    std::string_view text(clean.data(), clean.size());
+    while (!text.empty()) {
+      const std::string_view line = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(text.size(), line.size() + 1));
+      fmt::format_to(std::back_inserter(out), "<{}>{}\n", kPriorities[static_cast<std::size_t>(msg.level)], line);
+    }
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JournalFormatter>(); }
+};
+
 class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit FileSink(RollingFile file) : file_(std::move(file)) {}
@@ -77,16 +120,40 @@ class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
   bool failing_ = false;
 };
 
-class StandardErrorSink final : public spdlog::sinks::base_sink<std::mutex> {
+class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit DescriptorSink(int fd) : fd_(fd) {}
+
+ private:
   void sink_it_(const spdlog::details::log_msg& msg) override {
     spdlog::memory_buf_t entry;
     formatter_->format(msg, entry);
-    (void)!::write(STDERR_FILENO, entry.data(), entry.size());
+    (void)!::write(fd_, entry.data(), entry.size());
   }
   void flush_() override {}
+
+  int fd_;
 };
 
+constexpr std::array<std::string_view, 2> kFormatNames = {"text", "json"};
+
+std::unique_ptr<spdlog::formatter> formatter_of(LogFormat format) {
+  if (format == LogFormat::json) return std::make_unique<JsonFormatter>();
+  return entry_formatter();
+}
+
 }  // namespace
+
+std::string_view name_of(LogFormat format) {
+  return kFormatNames[static_cast<std::size_t>(format)];
+}
+
+std::optional<LogFormat> parse_log_format(std::string_view name) {
+  for (std::size_t i = 0; i < kFormatNames.size(); ++i) {
+    if (kFormatNames[i] == name) return static_cast<LogFormat>(i);
+  }
+  return std::nullopt;
+}
 
 std::string_view name_of(LogLevel level) {
   return kLevelNames[static_cast<std::size_t>(level)];
@@ -108,7 +175,9 @@ struct Log::Impl {
 Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
   Impl& impl = *impl_;
   impl.terminal = options.terminal;
-  if (!options.path.empty()) {
+  if (options.path == "-") {
+    impl.logger.sinks().push_back(std::make_shared<DescriptorSink>(STDOUT_FILENO));
+  } else if (!options.path.empty()) {
     auto file = RollingFile::open(options.path, options.max_file_size, options.max_files);
     if (file) {
       impl.logger.sinks().push_back(std::make_shared<FileSink>(std::move(*file)));
@@ -117,10 +186,16 @@ Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
       impl.terminal = true;
     }
   }
-  auto standard_error = std::make_shared<StandardErrorSink>();
-  standard_error->set_level(impl.terminal ? spdlog::level::trace : spdlog::level::err);
-  impl.logger.sinks().push_back(std::move(standard_error));
-  impl.logger.set_formatter(entry_formatter());
+  for (const auto& sink : impl.logger.sinks()) sink->set_formatter(formatter_of(options.format));
+  // Standard output shows everything already.
+  if (options.path != "-") {
+    auto standard_error = std::make_shared<DescriptorSink>(STDERR_FILENO);
+    standard_error->set_level(impl.terminal || options.journal ? spdlog::level::trace : spdlog::level::err);
+    standard_error->set_formatter(options.journal
+                                      ? std::unique_ptr<spdlog::formatter>(std::make_unique<JournalFormatter>())
+                                      : formatter_of(options.format));
+    impl.logger.sinks().push_back(std::move(standard_error));
+  }
   set_level(options.level);
   if (impl.problem) warn(impl.problem->what);
 }

@@ -8,6 +8,8 @@
 //
 // The active file is NAME_0.EXT and the path that was asked for, NAME.EXT, is a symbolic link to it. When it is full it
 // becomes NAME_1.EXT, the one before NAME_2.EXT and so on; the oldest goes.
+//
+// With the format json each entry is one line: {"time","level","pid","message"}, the time in UTC.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,14 +22,20 @@
 
 namespace eps::ops {
 
+enum class LogFormat : std::uint8_t { text, json };
+std::optional<LogFormat> parse_log_format(std::string_view name);
+std::string_view name_of(LogFormat format);
+
 enum class LogLevel : std::uint8_t { trace, debug, info, warn, error };
 std::string_view name_of(LogLevel level);
 std::optional<LogLevel> parse_log_level(std::string_view name);
 
 struct LogOptions {
-  std::string path;  // "": no file
+  std::string path;  // "": no file; "-": standard output
+  LogFormat format = LogFormat::text;
   LogLevel level = LogLevel::info;
   bool terminal = false;                         // to standard error too; without it errors only
+  bool journal = false;                          // standard error is the journal's: all go there, with their priority
   std::size_t max_file_size = 10 * 1024 * 1024;  // a file is closed before the entry that would exceed it
   std::size_t max_files = 5;                     // the active one counted
 };

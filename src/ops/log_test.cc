@@ -9,6 +9,7 @@
 #include <ctime>
 #include <filesystem>
 #include <iomanip>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -226,6 +227,45 @@ TEST(Log, WithATerminalItGetsAll) {
   Log log({.path = dir / "l.log", .terminal = true});
   log.info("in both");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), read_text(dir / "l.log"));
+}
+
+TEST(Log, TheJournalGetsAllWithItsPriority) {
+  const TemporaryDirectory dir;
+  testing::internal::CaptureStderr();
+  Log log({.path = dir / "l.log", .journal = true});
+  log.info("two\nlines");
+  log.warn("careful");
+  log.error("\x1b[31mbad");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "<6>two\n<6>lines\n<4>careful\n<3>\\x1b[31mbad\n");
+  EXPECT_EQ(lines_of(read_text(dir / "l.log")).size(), 4u) << "and the file as ever";
+}
+
+TEST(Log, ADashIsStandardOutput) {
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  Log log({.path = "-"});
+  log.error("x");
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("error - x\n"));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "once is enough";
+  EXPECT_FALSE(fs::exists("-"));
+}
+
+TEST(Log, AsJsonEachEntryIsOneLine) {
+  const TemporaryDirectory dir;
+  Log log({.path = dir / "l.log", .format = LogFormat::json});
+  log.info("two\nlines, \"quoted\"");
+  log.warn("\xff");
+  const auto lines = lines_of(read_text(dir / "l.log"));
+  ASSERT_EQ(lines.size(), 2u);
+  const auto entry = nlohmann::json::parse(lines[0]);
+  EXPECT_EQ(entry["message"], "two\nlines, \"quoted\"");
+  EXPECT_EQ(entry["level"], "info");
+  EXPECT_EQ(entry["pid"], ::getpid());
+  EXPECT_TRUE(
+      std::regex_match(entry["time"].get<std::string>(), std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)")));
+  EXPECT_EQ(nlohmann::json::parse(lines[1])["level"], "warn");
+  EXPECT_EQ(name_of(*parse_log_format("json")), "json");
+  EXPECT_FALSE(parse_log_format("xml"));
 }
 
 TEST(Log, ADeviceIsNeitherRolledNorReplaced) {

@@ -21,6 +21,7 @@ struct CommonSettings {
   std::string conf = "/etc/eps.conf";
   std::string log;
   ops::LogLevel log_level = ops::LogLevel::info;
+  ops::LogFormat log_format = ops::LogFormat::text;
   bool stats = false;
   std::optional<std::string> scorecard;  // the file; nullopt: none is written
   report::ScorecardFormat scorecard_format = report::ScorecardFormat::keys;
