@@ -119,15 +119,17 @@ struct ClientStatus {
 
 struct ServerMemberStatus {
   Member member;
-  std::optional<Endpoint> control;  // TCP peer address while connected
-  std::optional<Endpoint> data;     // bound UDP endpoint
-  TrafficTotals relayed;            // relayed for this sender (forwarded), and to it (sent)
-  std::optional<Duration> uptime;   // of its program, as it told last
-  bool over_tcp = false;            // what is relayed to it goes into its control connection
+  std::optional<Endpoint> control;        // TCP peer address while connected
+  std::optional<Endpoint> data;           // bound UDP endpoint
+  TrafficTotals relayed;                  // relayed for this sender (forwarded), and to it (sent)
+  std::optional<Duration> uptime;         // of its program, as it told last
+  std::optional<std::int64_t> last_seen;  // when it was last connected, Unix time; nullopt: not as far as is known
+  bool over_tcp = false;                  // what is relayed to it goes into its control connection
 };
 
 struct ServerStatus {
   std::string version;
+  std::int64_t unix_time = 0;  // of this status
   NetworkInfo network;
   std::uint16_t port = 0;
   OffloadStatus offloads;  // it has no interface, so only of its UDP socket

@@ -84,6 +84,7 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
     const control::Credentials* now_valid = control_.credentials(entry.first);
     const bool over = now_valid == nullptr || now_valid->relay_tag != entry.second.tag;
     if (over) counters_.drop(Drop::congested, udp_.close(entry.first));
+    if (over) registry_.saw(entry.first, params_.unix_time());
     return over;
   });
   for (const MemberId member : joined) on_joined(member);
@@ -187,8 +188,14 @@ void ServerNode::publish() {
   published_.publish(std::move(table));
 }
 
+Result<void> ServerNode::keep_last_seen(Instant now) {
+  for (const auto& [id, bound] : bound_) registry_.saw(id, params_.unix_time());
+  return registry_.keep_last_seen();
+}
+
 ServerStatus ServerNode::status(Instant now) const {
   ServerStatus s;
+  s.unix_time = params_.unix_time();
   s.version = params_.version;
   s.network = registry_.network();
   s.port = params_.port;
@@ -207,6 +214,7 @@ ServerStatus ServerNode::status(Instant now) const {
     m.member = member;
     m.control = control_.connected_from(id);
     m.uptime = reports_.uptime(id);
+    m.last_seen = member.online ? std::optional(s.unix_time) : registry_.last_seen(id);
     if (const auto it = bound_.find(id); it != bound_.end()) {
       if (it->second.endpoint.valid()) m.data = it->second.endpoint;
       m.over_tcp = it->second.here;

@@ -62,6 +62,9 @@ class ServerNode {
   // Evicts a member.
   Result<ServerOutputs> remove(std::string_view name, Instant now);
 
+  // Makes durable when each member was last here; every now and then, and before the end.
+  Result<void> keep_last_seen(Instant now);
+
   ServerStatus status(Instant now) const;
   Counters& counters() { return counters_; }
 

@@ -14,6 +14,8 @@ constexpr const char* kSigningSeed = "identity.ed25519";
 constexpr const char* kEnrolment = "identity.enrolment";  // of networks made before there were join keys
 constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
+constexpr const char* kLastSeen = "last_seen";
+constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
 // Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
@@ -79,9 +81,10 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
   if (!state) return state.error();
   std::unique_ptr<Registry> registry(new Registry(store, config, rng));
   auto loaded = registry->load_or_create(*state);
+  auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
+  if (adopted) registry->load_last_seen(*state);
   for (auto& [name, value] : state->meta) crypto::wipe(value);
-  if (!loaded) return loaded.error();
-  if (auto ok = registry->adopt_members(std::move(state->members)); !ok) return ok.error();
+  if (!adopted) return adopted.error();
   return registry;
 }
 
@@ -239,6 +242,7 @@ Result<Member> Registry::remove(std::string_view name) {
   change.revoke.push_back(member.key);
   if (auto stored = store_.commit(change); !stored) return stored.error();
   members_.erase(member.id);
+  last_seen_.erase(member.id);
   changed_at_.erase(member.id);
   by_key_.erase(member.key);
   by_address_.erase(member.address);
@@ -250,6 +254,44 @@ Result<Member> Registry::remove(std::string_view name) {
   }
   stable_fields_changed();
   return member;
+}
+
+void Registry::saw(MemberId id, std::int64_t unix_time) {
+  if (!members_.contains(id)) return;
+  std::int64_t& at = last_seen_[id];
+  last_seen_changed_ |= at != unix_time;
+  at = unix_time;
+}
+
+std::optional<std::int64_t> Registry::last_seen(MemberId id) const {
+  const auto it = last_seen_.find(id);
+  return it == last_seen_.end() ? std::nullopt : std::optional(it->second);
+}
+
+Result<void> Registry::keep_last_seen() {
+  if (!last_seen_changed_) return {};
+  Bytes all;
+  Writer out(all);
+  for (const auto& [id, at] : last_seen_) {
+    out.u32(id.value);
+    out.u64(static_cast<std::uint64_t>(at));
+  }
+  ports::StoreChange change;
+  change.put_meta[kLastSeen] = std::move(all);
+  if (auto kept = store_.commit(change); !kept) return kept;
+  last_seen_changed_ = false;
+  return {};
+}
+
+// What an older server has not written, or a damaged one, is not worth a refusal.
+void Registry::load_last_seen(const ports::StoredState& state) {
+  const auto it = state.meta.find(kLastSeen);
+  if (it == state.meta.end()) return;
+  const Bytes& all = it->second;
+  for (std::size_t at = 0; at + kSeenSize <= all.size(); at += kSeenSize) {
+    const MemberId id{load_be32(all.data() + at)};
+    if (members_.contains(id)) last_seen_[id] = static_cast<std::int64_t>(load_be64(all.data() + at + 4));
+  }
 }
 
 void Registry::set_online(MemberId id, bool online) {

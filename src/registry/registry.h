@@ -103,6 +103,12 @@ class Registry {
   void set_online(MemberId id, bool online);
   void set_candidates(MemberId id, std::vector<Candidate> candidates);
 
+  // When a member was last connected, in Unix seconds. keep_last_seen() makes what was told durable, in one write for
+  // all members: the caller does it every now and then.
+  void saw(MemberId id, std::int64_t unix_time);
+  std::optional<std::int64_t> last_seen(MemberId id) const;
+  Result<void> keep_last_seen();
+
   // epoch << 32 | number of changes: never goes back. The epoch is the configured floor, or one more than at the last
   // start if that is greater: a server that was restored from a backup is ahead of all that it said before.
   std::uint64_t version() const { return version_; }
@@ -116,6 +122,7 @@ class Registry {
   Registry(ports::Store& store, const RegistryConfig& config, Rng& rng);
   Result<void> load_or_create(const ports::StoredState& state);
   Result<void> adopt_members(std::vector<Member> members);
+  void load_last_seen(const ports::StoredState& state);
   std::optional<Ip4> free_address() const;
   Mac free_mac() const;
   std::optional<Refusal> no_room(bool has_address) const;
@@ -140,6 +147,8 @@ class Registry {
   std::vector<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;
+  std::map<MemberId, std::int64_t> last_seen_;
+  bool last_seen_changed_ = false;
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
   std::uint32_t next_id_ = 1;

@@ -15,6 +15,22 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
+TEST_F(RegistryTest, RemembersWhenMembersWereLastSeen) {
+  open();
+  const Member a = join(1, "a"), b = join(2, "b");
+  const int commits = store_.commits;
+  for (int i = 0; i < 100; ++i) registry_->saw(a.id, 1'700'000'000 + i);
+  EXPECT_EQ(store_.commits, commits) << "no write for each sign of life";
+  ASSERT_TRUE(registry_->keep_last_seen());
+  ASSERT_TRUE(registry_->keep_last_seen());
+  EXPECT_EQ(store_.commits, commits + 1) << "and none where nothing is new";
+  open();
+  EXPECT_EQ(registry_->last_seen(a.id), 1'700'000'099);
+  EXPECT_EQ(registry_->last_seen(b.id), std::nullopt);
+  ASSERT_TRUE(registry_->remove("a"));
+  EXPECT_EQ(registry_->last_seen(a.id), std::nullopt);
+}
+
 TEST_F(RegistryTest, MakesAnIdentityOnceAndKeepsIt) {
   open();
   const Bytes secret(registry_->identity().keys.secret.view().begin(), registry_->identity().keys.secret.view().end());

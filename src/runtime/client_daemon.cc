@@ -456,8 +456,10 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
 }  // namespace
 
 int run_client(const ClientSettings& settings, ops::Log& log, const ReadSettings<ClientSettings>& read_again) {
-  ClientDaemon daemon(settings, log, read_again);
-  return tell_end(log, "eps-client", daemon.run());
+  return run_to_end(log, "eps-client", [&] {
+    ClientDaemon daemon(settings, log, read_again);
+    return daemon.run();
+  });
 }
 
 }  // namespace eps::runtime

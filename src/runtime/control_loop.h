@@ -138,4 +138,17 @@ inline int tell_end(ops::Log& log, const std::string& program, const Result<int>
   return 1;
 }
 
+// Runs a daemon to its end. Asio and the timers throw where the process is out of descriptors: that is a sentence, too.
+template <class Run>
+int run_to_end(ops::Log& log, const std::string& program, Run run) {
+  try {
+    return tell_end(log, program, run());
+  } catch (const boost::system::system_error& e) {
+    const bool few = e.code().value() == EMFILE || e.code().value() == ENFILE;
+    log.error(program + " cannot go on: " + e.code().message() +
+              (few ? "; it needs more descriptors: ulimit -n 1024, or LimitNOFILE= in its unit." : "."));
+    return 1;
+  }
+}
+
 }  // namespace eps::runtime

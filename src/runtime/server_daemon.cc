@@ -45,6 +45,7 @@ using ErrorCode = boost::system::error_code;
 // Of one member's connection: more than the largest list (16,384 members, 10 MB); a member that reads nothing for so
 // long is disconnected and resumes later.
 constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
+constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
 
 // A burst of netlink messages is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
@@ -63,7 +64,9 @@ class ServerDaemon {
     reporter_.apply(settings_);
     graph_.apply(settings_);
     service_.state(listening());
+    keep_last_seen();
     const int code = loop_.run();
+    keep_last_seen();
     service_.stopping();
     mapper_.reset();
     workers_.stop();
@@ -91,6 +94,7 @@ class ServerDaemon {
   void relay_streams();
   void relay_stream(control::ConnId id);
   ServerStatus status() const;
+  void keep_last_seen();
   void ask_members();
   Result<std::string> reload(const ConfText& conf);
   nlohmann::json answer(const nlohmann::json& request);
@@ -133,6 +137,8 @@ class ServerDaemon {
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(registry_->members())); }};
   NetworkGraph graph_{loop_.io(), log_, [this] { return status(); }};
   std::vector<PortMapping> port_mappings_;
+  std::string keep_failure_;  // the last one told
+  DeadlineTimer seen_timer_{loop_.io(), [this] { keep_last_seen(); }};
 };
 
 // Each member is a descriptor, and the usual soft limit of 1,024 is few members.
@@ -345,6 +351,15 @@ void ServerDaemon::act(node::ServerOutputs out) {
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
+// After a crash it is at most so long behind.
+void ServerDaemon::keep_last_seen() {
+  const auto kept = node_->keep_last_seen(os::now());
+  const std::string failure = kept ? "" : kept.error().what;
+  if (!failure.empty() && failure != keep_failure_) log_.warn("When members were last seen is not kept: " + failure);
+  keep_failure_ = failure;
+  seen_timer_.arm(os::now() + kKeepLastSeen);
+}
+
 // What they counted. Their answers are there long before the next interval ends.
 void ServerDaemon::ask_members() {
   graph_.before_reports();
@@ -401,8 +416,10 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
 
 int run_server(const ServerSettings& settings, ops::Log& log, const ReadSettings<ServerSettings>& read_again,
                const std::function<void(const std::string& key)>& on_key) {
-  ServerDaemon daemon(settings, log, read_again);
-  return tell_end(log, "eps-server", daemon.run(on_key));
+  return run_to_end(log, "eps-server", [&] {
+    ServerDaemon daemon(settings, log, read_again);
+    return daemon.run(on_key);
+  });
 }
 
 }  // namespace eps::runtime
