@@ -6,9 +6,10 @@ usage() {
   cat <<'END'
 eps-configure.sh                                                 asks what it needs
 eps-configure.sh --server [--network NETWORK] [--port PORT] [--sequential]
-eps-configure.sh --client --server HOST --key KEY [--port PORT] [--name NAME]
+eps-configure.sh --client HOST KEY [--port PORT] [--name NAME]
 
-  --client          make this computer a client
+  --client [HOST [KEY]]
+                    make this computer a client, of that server, with that network key
   --server [HOST]   with a HOST: the client's server; without: make this computer the server
   --key KEY         the network key, or - to read it from standard input
   --name NAME       name of this member
@@ -45,7 +46,12 @@ while [ "$#" -gt 0 ]; do
   case $option in --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}"; option=$1 ;; esac
   case $option in
     --help) usage; exit ;;
-    --client) client=1 ;;
+    --client)
+      client=1
+      case ${2:-} in '' | --*) ;; *) given[server]=$2; shift ;; esac
+      if [ -n "${given[server]+x}" ]; then
+        case ${2:-} in '' | --*) ;; *) given[key]=$2; shift ;; esac
+      fi ;;
     --server)
       case ${2:-} in
         '' | --*) server=1 ;;
@@ -82,7 +88,17 @@ check_port() {
 check_key() {
   [ -n "$1" ] || { echo 'the network key is missing: --key KEY, as "sudo eps key" prints it on the server'; return; }
   [[ $1 =~ ^[Ee][Pp][Ss]1-[A-Za-z2-7]{85}$ ]] ||
-    echo 'this is no network key: eps1- and 85 letters and digits, as "sudo eps key" prints it on the server'
+    { echo 'this is no network key: eps1- and 85 letters and digits, as "sudo eps key" prints it on the server'; return; }
+  judged client $'server = 127.0.0.1\n'"key = $1"$'\n' | sed -n 's/^key: //p'
+}
+# What "eps check" has against a configuration, without the name of the file; nothing where eps is not installed.
+judged() {  # client|server text
+  local draft
+  command -v eps >/dev/null || return 0
+  draft=$(mktemp) || return 0
+  printf '%s' "$2" >"$draft"
+  eps check "$1" --conf "$draft" 2>/dev/null | sed -n "s|^problem  \\(eps-$1: \\)\\{0,1\\}$draft:[0-9]*: ||p"
+  rm -f -- "$draft"
 }
 check_name() {
   [[ $1 =~ ^[A-Za-z0-9._-]{1,63}$ ]] ||
@@ -219,6 +235,13 @@ is_new_network() {
     [ ! -e "$(current server state /var/lib/eps)/server/server.db" ]
 }
 
+# Where clients may reach this computer: what its router forwards, then its own addresses.
+addresses() {
+  eps status 2>/dev/null | sed -n 's/^router  *TCP \(.*\):[0-9]* forwarded .*/\1/p'
+  ip -o address show scope global 2>/dev/null |
+    awk '$2 !~ /^(eps|docker|br-|veth|virbr|tun|tap|wg)/ && !/temporary|deprecated/ { sub("/.*", "", $4); print $4 }'
+}
+
 enabled() { systemctl is-enabled --quiet "eps-$1.service" 2>/dev/null; }
 
 ask_role() {
@@ -265,6 +288,7 @@ run_unit() {
 
 [ -z "$start" ] || [ "$(id -u)" = 0 ] || die 'it writes /etc/eps.conf and starts services: run it with sudo'
 if [ "${given[key]-}" = - ]; then
+  [ ! -t 0 ] || printf 'Network key, as "sudo eps key" prints it on the server: '
   IFS= read -r 'given[key]' || true
   [ -n "${given[key]}" ] || die 2 'standard input holds no key'
 fi
@@ -296,10 +320,21 @@ if [ -n "$client" ]; then
     [ -z "${given[key]-}" ] || settle client key '' key
   else
     settle client port 43439 'TCP and UDP port of the server'
+    # A person who left the key out can still give it, where others do not see it.
+    if [ -z "$interactive" ] && [ -t 0 ] && [ -z "$(current client key '')" ]; then
+      ask 'Network key, as "sudo eps key" prints it on the server' '' secret
+      given[key]=$answer
+    fi
     settle client key '' 'Network key, as "sudo eps key" prints it on the server' secret
   fi
   settle client name ''
 fi
+# The programs' own judgement, before anything is written.
+for role in ${server:+server} ${client:+client}; do
+  # A client beside its new server gets the key once that has made it.
+  wrong=$(judged "$role" "$text" | head -n 1)
+  [ -z "$wrong" ] || die 2 "eps-$role would not start with this: $wrong"
+done
 # Readable for root only even where nothing is to be changed.
 if [ -n "$changed" ] || [ ! -e "$conf" ]; then
   write_conf
@@ -315,8 +350,32 @@ if [ ! -d /run/systemd/system ]; then
 fi
 [ -z "$server" ] || run_unit server
 [ -z "$client" ] || run_unit client
+# Whether the client is admitted; the unit goes on trying, but who set it up wants to know.
+connected() {
+  local tries=20
+  while :; do
+    eps --json --socket /run/eps/client.sock status 2>/dev/null | grep -q '"connected": true' && return
+    [ "$((tries -= 1))" -gt 0 ] || return 1
+    sleep 1
+  done
+}
+
+reached=1
+if [ -n "$client" ]; then connected || reached=''; fi
 eps status
 if [ -n "$server" ]; then
-  printf '\nOn every client: sudo eps-configure.sh --client --server HOST --key -\n'
-  printf 'with the network key, which "sudo eps key" prints here.\n'
+  hosts=$(addresses)
+  host=${hosts%%$'\n'*}
+  printf '\nOn every client:\n\n    sudo eps-configure.sh --client %s %s' "${host:-HOST}" "$(eps key)"
+  [ "$port" = 43439 ] || printf ' --port %s' "$port"
+  printf '\n\n'
+  if [ "$(printf '%s\n' "$hosts" | wc -l)" -gt 1 ]; then
+    printf 'or with another of the addresses of this computer, as the client reaches it:\n'
+    printf '%s\n' "$hosts" | sed 's/^/    /'
+  fi
+  printf 'From outside of the LAN clients need TCP and UDP port %s forwarded to this computer.\n' "$port"
 fi
+[ -n "$reached" ] || {
+  note=$(eps --socket /run/eps/client.sock status 2>/dev/null | sed -n 's/^server  *//p')
+  die "the client runs, but the server cannot be reached yet (${note:-no answer}); it goes on trying, see: eps doctor"
+}

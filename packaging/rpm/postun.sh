@@ -6,10 +6,10 @@ if [ -d /run/systemd/system ]; then
 fi
 if [ "$1" = 0 ]; then
   rm -rf /run/eps
-  for name in client.log server.log client.stats server.stats; do
-    [ ! -L "/var/log/eps_$name" ] || rm -f "/var/log/eps_$name"
+  for name in eps_client.log eps_server.log eps_client_0.log eps_server_0.log eps_client.stats eps_server.stats \
+    eps.stats eps.gv eps_network.gv; do
+    [ ! -L "/var/log/$name" ] || rm -f "/var/log/$name"
   done
-  [ ! -L /var/log/eps.gv ] || rm -f /var/log/eps.gv
   # The network's keys and members outlive the package; without any of them nothing of it does.
   rmdir /var/lib/eps /var/log/eps 2>/dev/null || :
   if [ ! -e /var/lib/eps ]; then

@@ -20,10 +20,10 @@ def conf(tmp_path):
     return tmp_path / "eps.conf"
 
 
-def configure(conf, *options, status=0, stdin=None):
+def configure(conf, *options, status=0, stdin="", **environment):
     """What it says."""
     done = subprocess.run([SCRIPT, "--conf", conf, *options], input=stdin, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=20)
+                          stderr=subprocess.STDOUT, text=True, timeout=20, env=os.environ | environment)
     assert done.returncode == status, done.stdout
     return done.stdout
 
@@ -146,6 +146,29 @@ def test_a_new_network_has_addresses_that_nobody_has(conf, tmp_path):
     conf.write_text(f"state = {tmp_path}\n")
     configure(conf, "--server", "--port", "77")
     assert lines(conf) == [f"state = {tmp_path}", "[server]", "port = 77"], "there is a network: the default stays"
+def test_a_client_in_one_line(conf):
+    configure(conf, "--client", "one", KEY)
+    assert lines(conf) == [f"key = {KEY}", "[client]", "server = one"]
+    configure(conf, "--client", "two", "--name", "bob")
+    assert lines(conf) == [f"key = {KEY}", "[client]", "server = two", "name = bob"]
+
+
+def test_a_key_that_is_missing_is_asked_for_on_a_terminal(conf):
+    child = pexpect.spawn(str(SCRIPT), ["--conf", str(conf), "--client", "one"], encoding="utf-8", timeout=20)
+    child.expect("Network key.*: ")
+    child.sendline(KEY)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0 and lines(conf) == [f"key = {KEY}", "[client]", "server = one"]
+
+
+def test_what_the_programs_refuse_is_not_written(conf):
+    """KEY has the form of a key and a wrong checksum, which only `eps check` sees."""
+    with_eps = {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    assert "The network key" in configure(conf, "--client", "one", KEY, status=2, **with_eps)
+    assert not conf.exists()
+    assert "loopback" in configure(conf, "--server", "--network", "127.0.8.0/24", status=2, **with_eps)
+    assert not conf.exists()
 
 
 def test_what_stood_there_stays(conf):

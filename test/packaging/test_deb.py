@@ -139,16 +139,19 @@ def test_only_root_reads_the_key(machine):
 def test_logs_have_the_names_of_the_manual(machine):
     assert "Listening on TCP and UDP port 43439" in machine.run("cat", "/var/log/eps_server.log")
     assert "Admitted by the server" in machine.run("cat", "/var/log/eps_client.log")
+    for name in "client", "server":
+        assert machine.run("cat", f"/var/log/eps_{name}_0.log") == machine.run("cat", f"/var/log/eps_{name}.log")
+        assert f"eps-{name} " in machine.journal(f"eps-{name}"), "the journal has the lines, too"
 
 
 def test_what_the_options_write_has_the_names_of_the_manual(machine):
     conf = machine.path("/etc/eps.conf")
     text = conf.read_text()
     conf.write_text("scorecard\ninterval = 1\n" + text.replace(
-        "[server]", "[server]\nscorecard = /var/log/eps_server.stats\ngraphviz\ngraphviz-interval = 1"))
+        "[server]", "[server]\nscorecard = /var/log/eps.stats\ngraphviz = /var/log/eps_network.gv\ngraphviz-interval = 1"))
     machine.run("systemctl", "restart", *UNITS)
-    for path, pattern in ("/var/log/eps_server.stats", r"^total\.bytes_sent=\d+$"), \
-                         ("/var/log/eps_client.stats", r"^total\.bytes_sent=\d+$"), ("/var/log/eps.gv", r"graph"):
+    for path, pattern in ("/var/log/eps.stats", r"^total\.bytes_sent=\d+$"), \
+                         ("/var/log/eps_client.stats", r"^total\.bytes_sent=\d+$"), ("/var/log/eps_network.gv", r"graph"):
         wait_until(lambda: re.search(pattern, machine.run("cat", path, check=False), re.M), path)
         assert machine.run("stat", "--dereference", "--format", "%U", path).strip() == "eps"
     conf.write_text(text)
