@@ -1,6 +1,7 @@
 #include "app/eps_tool.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "app/command_line.h"
 #include "app/conf_file.h"
+#include "app/option_table.h"
 #include "app/option_values.h"
 #include "app/options.h"
 #include "app/server_conf.h"
@@ -30,53 +32,72 @@ using nlohmann::json;
 constexpr std::size_t kMaxKeySize = 4096;
 constexpr std::chrono::milliseconds kReportPause{500};  // for the members' answers
 
-constexpr std::string_view kHelp =
-    "eps [OPTION]... COMMAND\n"
-    "\n"
-    "Commands:\n"
-    "  status               what eps-client and eps-server on this computer say of themselves\n"
-    "  peers                the other members as this client reaches them\n"
-    "  members              who is enrolled at this server\n"
-    "  members remove NAME  remove a member: its key is refused from then on, its address is free\n"
-    "  members pending      the computers that wait to be approved\n"
-    "  members approve NAME\n"
-    "                       let a waiting computer in\n"
-    "  members deny NAME    refuse a waiting computer: its key is refused from then on\n"
-    "  key                  print this server's network key, the line that every client needs\n"
-    "  keys list            the join keys: the network key and those made with \"keys create\"\n"
-    "  keys create          make a join key and print it; --uses, --expires, --name and --approve limit it\n"
-    "  keys revoke ID       a join key lets nobody in any more; members stay\n"
-    "  keys rotate          replace the network key; the old one lets nobody in any more, members stay\n"
-    "  why NAME             how a member is reached and why so: each way that was tried, and what came of it\n"
-    "  ping NAME            the round trip to a member through its conduit, beside the one outside of it, and loss\n"
-    "  watch                a table of peers or members every second, with rates\n"
-    "  doctor               what is wrong with the daemons here, and what to do\n"
-    "  check client         whether eps-client could start: configuration, privileges, routes, server's name\n"
-    "  check server         whether eps-server could start: configuration, key, ports, privileges, routes\n"
-    "  graph                the network as a picture: DOT for Graphviz, or with --png FILE or --svg FILE an image\n"
-    "  reload               let the daemons read their configuration files again\n"
-    "  version              show version information\n"
-    "\n"
-    "Options:\n"
-    "  --socket PATH        the daemon's socket (=/run/eps/client.sock, /run/eps/server.sock)\n"
-    "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
-    "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
-    "printing\n"
-    "  --count NUMBER       how often \"ping\" (=5) and \"watch\" do it\n"
-    "  --conf FILE          the configuration file of \"check\" (=/etc/eps.conf)\n"
-    "  --png FILE, --svg FILE\n"
-    "                       where \"graph\" draws its image; needs the package graphviz\n"
-    "  --uses NUMBER        computers that may join with a key (=any number)\n"
-    "  --expires TIME       how long a key is good: 90s, 15m, 24h or 7d (=for ever)\n"
-    "  --name NAME          what a key is called in \"keys list\"\n"
-    "  --approve            who joins with the key waits until \"members approve\" lets it in\n"
-    "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, or "
-    "with\n"
-    "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
-    "  --help               show this help message\n"
-    "  --version            show version information\n"
-    "\n"
-    "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
+struct Command {
+  std::string_view words, argument, help;
+};
+constexpr std::array kCommands = std::to_array<Command>({
+    {"status", "", "what eps-client and eps-server on this computer say of themselves"},
+    {"peers", "", "the other members as this client reaches them"},
+    {"members", "", "who is enrolled at this server"},
+    {"members remove", "NAME", "remove a member: its key is refused from then on, its address is free"},
+    {"members pending", "", "the computers that wait to be approved"},
+    {"members approve", "NAME", "let a waiting computer in"},
+    {"members deny", "NAME", "refuse a waiting computer: its key is refused from then on"},
+    {"key", "", "print this server's network key, the line that every client needs"},
+    {"keys list", "", "the join keys: the network key and those made with \"keys create\""},
+    {"keys create", "", "make a join key and print it; --uses, --expires, --name and --approve limit it"},
+    {"keys revoke", "ID", "a join key lets nobody in any more; members stay"},
+    {"keys rotate", "", "replace the network key; the old one lets nobody in any more, members stay"},
+    {"why", "NAME", "how a member is reached and why so: each way that was tried, and what came of it"},
+    {"ping", "NAME", "the round trip to a member through its conduit, beside the one outside of it, and loss"},
+    {"watch", "", "a table of peers or members every second, with rates"},
+    {"doctor", "", "what is wrong with the daemons here, and what to do"},
+    {"check client", "", "whether eps-client could start: configuration, privileges, routes, server's name"},
+    {"check server", "", "whether eps-server could start: configuration, key, ports, privileges, routes"},
+    {"graph", "", "the network as a picture: DOT for Graphviz, or with --png FILE or --svg FILE an image"},
+    {"reload", "", "let the daemons read their configuration files again"},
+    {"version", "", "show version information"},
+    {"help", "", "show this help message; with a command behind it what that one does"},
+});
+
+std::string line_of(const Command& command) {
+  return std::string(command.words) + (command.argument.empty() ? "" : " ") + std::string(command.argument);
+}
+
+std::string help_text() {
+  std::string out = "eps [OPTION]... COMMAND\n\nCommands:\n";
+  constexpr std::size_t kColumn = 19;
+  for (const Command& command : kCommands) {
+    std::string left = line_of(command);
+    left.resize(std::max(left.size(), kColumn), ' ');
+    out += "  " + left + "  " + std::string(command.help) + "\n";
+  }
+  return out +
+         "\n"
+         "A NAME is a member's name in any case, its address or its MAC.\n"
+         "\n"
+         "Options:\n"
+         "  --socket PATH        the daemon's socket (=/run/eps/client.sock, /run/eps/server.sock)\n"
+         "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
+         "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
+         "printing\n"
+         "  --count NUMBER       how often \"ping\" (=5) and \"watch\" do it\n"
+         "  --conf FILE          the configuration file of \"check\" (=/etc/eps.conf)\n"
+         "  --png FILE, --svg FILE\n"
+         "                       where \"graph\" draws its image; needs the package graphviz\n"
+         "  --uses NUMBER        computers that may join with a key (=any number)\n"
+         "  --expires TIME       how long a key is good: 90s, 15m, 24h or 7d (=for ever)\n"
+         "  --name NAME          what a key is called in \"keys list\"\n"
+         "  --approve            who joins with the key waits until \"members approve\" lets it in\n"
+         "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, "
+         "or "
+         "with\n"
+         "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
+         "  --help               show this help message\n"
+         "  --version            show version information\n"
+         "\n"
+         "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
+}
 
 Result<Request> parse(const std::vector<std::string>& arguments) {
   po::options_description known;
@@ -137,7 +158,8 @@ class Tool : private ToolBase {
 
   int run() {
     const std::vector<std::string>& words = request_.words;
-    if (request_.help || is({"help"})) return print(std::string(kHelp));
+    if (!words.empty() && words[0] == "help") return help({words.begin() + 1, words.end()});
+    if (request_.help) return help(words);
     if (request_.version || is({"version"})) {
       return request_.json ? print_json({{"version", version()}}) : print(version_line() + "\n");
     }
@@ -161,15 +183,48 @@ class Tool : private ToolBase {
     if (words.empty()) return usage("no command is given");
     if (is({"ping"}) || is({"why"}) || is({"members", "remove"})) return usage(joined(words) + " needs a NAME");
     if (words[0] == "check") return usage("it is check client or check server");
-    return usage("unknown command \"" + quotable(joined(words)) + "\"");
+    return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
   }
 
  private:
+  // Of the whole, or of the commands that begin with these words.
+  int help(const std::vector<std::string>& words) {
+    if (words.empty()) return print_folded(help_text());
+    std::string out;
+    for (const Command& command : kCommands) {
+      const std::string line = line_of(command);
+      if (line == joined(words) || line.starts_with(joined(words) + " ")) {
+        out += "eps " + line + "\n    " + std::string(command.help) + "\n";
+      }
+    }
+    if (out.empty()) return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
+    return print_folded(out + "eps --help lists the options, man eps tells more.\n");
+  }
+
+  // What may have been meant: a command whose letters differ little, or that begins so.
+  static std::string suggestion(const std::vector<std::string>& words) {
+    constexpr std::size_t kMostLetters = 2;
+    std::string_view best;
+    std::size_t least = kMostLetters + 1;
+    const std::string typed = lower(joined(words)), first = lower(words[0]);
+    for (const Command& command : kCommands) {
+      const std::string_view word = command.words.substr(0, command.words.find(' '));
+      // Arguments of the command are no letters of its name.
+      const std::size_t whole = edit_distance(typed, command.words), alone = edit_distance(first, word);
+      std::size_t distance = std::min(whole, command.words == word && first != word ? alone : whole);
+      if (first.size() >= 3 && word.starts_with(first) && first != word) distance = std::min<std::size_t>(distance, 1);
+      if (distance >= least || distance * 2 > typed.size()) continue;
+      least = distance;
+      best = command.words;
+    }
+    return best.empty() ? "" : "; did you mean \"" + std::string(best) + "\"?";
+  }
+
   int status() {
     if (request_.socket) {
       const auto answer = ask_status(*request_.socket, "status");
       if (!answer) return failed(answer.error(), "the daemon", *request_.socket);
-      return request_.json ? print_json(*answer) : print(report::status_text(*answer));
+      return request_.json ? print_json(*answer) : print_folded(report::status_text(*answer));
     }
     const auto client = ask_status(defaults_.client_socket, "status");
     const auto server = ask_status(defaults_.server_socket, "status");
@@ -190,19 +245,27 @@ class Tool : private ToolBase {
     if (request_.json) return print_json(both);
     std::string text = client ? report::status_text(*client) : "";
     if (client && server) text += "\n";
-    return print(text + (server ? report::status_text(*server) : ""));
+    return print_folded(text + (server ? report::status_text(*server) : ""));
   }
 
   int list(const std::string& what, const std::string& default_socket, const std::string& who,
-           std::string (*as_text)(const json&)) {
+           std::string (*as_text)(const json&, std::size_t width)) {
     const std::string socket = request_.socket.value_or(default_socket);
     const auto answer = ask_status(socket, what);
     if (!answer) return failed(answer.error(), who, socket);
-    return request_.json ? print_json(answer->value(what, json::array())) : print(as_text(*answer));
+    if (request_.json) return print_json(answer->value(what, json::array()));
+    const std::string table = as_text(*answer, width());
+    // Of a table that is longer than the screen the head stands below, too.
+    const bool long_one = height() != 0 && static_cast<std::size_t>(std::ranges::count(table, '\n')) >= height();
+    return print(table + (long_one ? table.substr(0, table.find('\n') + 1) : ""));
   }
 
-  int remove(const std::string& name) {
+  int remove(const std::string& wish) {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    // An older server knows names only.
+    const auto members = ask_status(socket, "members");
+    const json meant = members ? entry_of(members->value("members", json::array()), wish) : json();
+    const std::string name = meant.is_null() ? wish : meant.value("name", wish);
     const auto answer = ask(socket, {{"command", "remove"}, {"name", name}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     if (request_.json) return print_json(*answer);
@@ -211,12 +274,17 @@ class Tool : private ToolBase {
                  "network key, run: eps keys rotate\n");
   }
 
-  int why(const std::string& peer) {
+  int why(const std::string& wish) {
     const std::string socket = request_.socket.value_or(defaults_.client_socket);
+    const auto peers = ask_status(socket, "peers");
+    const json meant = peers ? entry_of(peers->value("peers", json::array()), wish) : json();
+    const std::string us = peers && meant.is_null() ? that_is_us(*peers, wish) : "";
+    if (!us.empty()) return fail(us);
+    const std::string peer = meant.is_null() ? wish : meant.value("name", wish);
     const auto answer = ask(socket, {{"command", "why"}, {"peer", peer}});
     if (!answer) return failed(answer.error(), "eps-client", socket);
     const json found = answer->value("why", json::object());
-    return request_.json ? print_json(found) : print(report::why_text(found));
+    return request_.json ? print_json(found) : print(report::why_text(found, width()));
   }
 
   int graph() {
@@ -287,7 +355,13 @@ class Tool : private ToolBase {
 
 int run_tool(const std::vector<std::string>& arguments, const ToolDefaults& defaults, std::ostream& out,
              std::ostream& err) {
-  auto request = parse(arguments);
+  std::vector<std::string> given = arguments;
+  for (std::string& argument : given) {
+    if (argument == "--") break;
+    if (argument == "-h") argument = "--help";
+    if (argument == "-V") argument = "--version";
+  }
+  auto request = parse(given);
   if (request) return Tool(std::move(*request), defaults, out, err).run();
   err << "eps: " << request.error().what << "; see eps --help\n";
   return kExitUsage;

@@ -2,6 +2,7 @@
 
 // The `eps` tool: asks the daemons of this computer.
 
+#include <cstddef>
 #include <iosfwd>
 #include <string>
 #include <vector>
@@ -15,7 +16,9 @@ struct ToolDefaults {
   std::string server_socket = "/run/eps/server.sock";
   std::string state = "/var/lib/eps";
   std::string conf = "/etc/eps.conf";
-  bool terminal = false;  // `out` is one: "watch" may clear it
+  bool terminal = false;    // `out` is one: "watch" may clear it
+  std::size_t columns = 0;  // of `out`; 0: the terminal is asked, and without one lines are as long as they come
+  bool systemd = false;     // it runs here, so that services are what is to be started
 };
 
 // Returns the exit status: 0, 1 the daemon or the system refuses, 2 wrong usage, 3 the daemon does not run.

@@ -36,6 +36,8 @@ ServerStatus server_status() {
   s.version = "0.1.0";
   ServerMemberStatus alice;
   alice.member.name = "alice";
+  alice.member.address = *parse_ip4("10.0.8.1");
+  alice.member.mac = *parse_mac("02:00:00:00:00:0a");
   s.members = {alice};
   return s;
 }
@@ -89,9 +91,11 @@ class EpsTool : public testing::Test {
 
 TEST_F(EpsTool, ShowsWhicheverRuns) {
   EXPECT_EQ(run({"status"}), 3);
-  EXPECT_EQ(err.str(), "eps: neither eps-client nor eps-server runs here (nobody answers at " + dir.path() +
-                           "/client.sock or " + dir.path() +
-                           "/server.sock). Start it, or name its socket with --socket.\n");
+  EXPECT_EQ(err.str(),
+            "eps: neither eps-client nor eps-server runs here (nobody answers at " + dir.path() + "/client.sock or " +
+                dir.path() +
+                "/server.sock). Start it: sudo eps-configure.sh, which asks what it needs; or name its socket with "
+                "--socket.\n");
   EXPECT_EQ(out.str(), "");
   const Daemon client(dir / "client.sock", client_answer);
   EXPECT_EQ(run({"status"}), 0);
@@ -202,6 +206,7 @@ TEST_F(EpsTool, NamesASocket) {
 TEST_F(EpsTool, PeersAndMembers) {
   EXPECT_EQ(run({"peers"}), 3);
   EXPECT_THAT(err.str(), HasSubstr("eps: eps-client does not run here"));
+  EXPECT_THAT(err.str(), HasSubstr("Start it: sudo eps-client --server HOST; or name"));
   EXPECT_EQ(run({"members"}), 3);
   EXPECT_THAT(err.str(), HasSubstr("eps: eps-server does not run here"));
   const Daemon client(dir / "client.sock", client_answer), server(dir / "server.sock", server_answer);
@@ -269,7 +274,11 @@ TEST_F(EpsTool, PutsTheKeyIntoAFile) {
 TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{}, "no command is given"},
-      {{"stat"}, "unknown command \"stat\""},
+      {{"stat"}, "unknown command \"stat\"; did you mean \"status\"?"},
+      {{"peesr"}, "unknown command \"peesr\"; did you mean \"peers\"?"},
+      {{"Doctor"}, "unknown command \"Doctor\"; did you mean \"doctor\"?"},
+      {{"pign", "b"}, "unknown command \"pign b\"; did you mean \"ping\"?"},
+      {{"xyz"}, "unknown command \"xyz\""},
       {{"status", "now"}, "unknown command \"status now\""},
       {{"members", "add", "x"}, "unknown command \"members add x\""},
       {{"members", "remove"}, "members remove needs a NAME"},
@@ -283,6 +292,37 @@ TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
     EXPECT_EQ(err.str(), "eps: " + sentence + "; see eps --help\n");
     EXPECT_EQ(out.str(), "");
   }
+}
+
+TEST_F(EpsTool, TakesNamesInAnyCaseAddressesAndMacs) {
+  const Daemon server(dir / "server.sock", server_answer);
+  for (const char* wish : {"Alice", "ALICE", "10.0.8.1", "02:00:00:00:00:0A"}) {
+    EXPECT_EQ(run({"members", "remove", wish}), 0) << wish;
+    EXPECT_EQ(out.str(), "alice is removed.\n");
+  }
+  EXPECT_EQ(run({"members", "remove", "-dash-"}), 1) << "a name, not an option";
+  EXPECT_EQ(err.str(), "eps: There is no member with that name.\n");
+  const Daemon client(dir / "client.sock", client_answer);
+  for (const char* command : {"why", "ping"}) {
+    EXPECT_EQ(run({command, "alice"}), 1);
+    EXPECT_THAT(err.str(), HasSubstr("\"alice\" is this computer itself"));
+  }
+}
+
+TEST_F(EpsTool, HelpFitsTheTerminal) {
+  for (const std::size_t columns : {80U, 40U}) {
+    std::ostringstream text;
+    ASSERT_EQ(run_tool({"-h"}, {.columns = columns}, text, err), 0);
+    std::istringstream lines(text.str());
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), columns) << line;
+    EXPECT_THAT(text.str(), HasSubstr("members remove NAME"));
+  }
+  EXPECT_EQ(run({"help", "ping"}), 0);
+  EXPECT_THAT(out.str(), testing::StartsWith("eps ping NAME\n    the round trip to a member"));
+  EXPECT_EQ(run({"members", "--help"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("eps members remove NAME\n"));
+  EXPECT_EQ(run({"help", "pign"}), 2);
+  EXPECT_THAT(err.str(), HasSubstr("did you mean \"ping\"?"));
 }
 
 TEST_F(EpsTool, HelpAndVersion) {

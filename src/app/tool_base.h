@@ -2,6 +2,9 @@
 
 // What the commands of `eps` share: the request, printing, exit codes, asking a daemon.
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
@@ -14,6 +17,7 @@
 #include "app/eps_tool.h"
 #include "app/options.h"
 #include "ops/status_socket.h"
+#include "report/text.h"
 
 namespace eps::app {
 
@@ -50,6 +54,11 @@ class ToolBase {
     return 0;
   }
   int print_json(const json& value) { return print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
+  // Of the terminal; 0 where there is none.
+  std::size_t width() const { return defaults_.columns != 0 ? defaults_.columns : size().ws_col; }
+  std::size_t height() const { return size().ws_row; }
+  // In lines that fit the terminal.
+  int print_folded(const std::string& text) { return print(report::folded(text, width())); }
   int usage(const std::string& sentence) {
     err_ << "eps: " << sentence << "; see eps --help\n";
     return kExitUsage;
@@ -59,9 +68,18 @@ class ToolBase {
     return kExitFailure;
   }
   int not_running(const std::string& sentence, const std::string& where) {
-    err_ << "eps: " << sentence << " (nobody answers at " << where << "). Start it, or name its socket with "
-         << "--socket.\n";
+    err_ << "eps: " << sentence << " (nobody answers at " << where << "). Start it: " << how_to_start(sentence)
+         << "; or name its socket with --socket.\n";
     return kExitNotRunning;
+  }
+  // `sentence` names whom.
+  std::string how_to_start(const std::string& sentence) const {
+    const bool client = sentence.find("eps-client") != std::string::npos;
+    const bool server = sentence.find("eps-server") != std::string::npos;
+    if (client == server) return "sudo eps-configure.sh, which asks what it needs";
+    const std::string program = client ? "eps-client" : "eps-server";
+    if (defaults_.systemd) return "sudo systemctl start " + program;
+    return "sudo " + program + (client ? " --server HOST" : "");
   }
   int failed(const Error& error, const std::string& who, const std::string& where) {
     return error.code == Errc::not_found ? not_running(who + " does not run here", where) : fail(error.what);
@@ -81,6 +99,39 @@ class ToolBase {
     auto answer = ask(socket, {{"command", command}});
     if (!answer) return answer;
     return Result<json>(boost::system::in_place_value, answer->value("status", json::object()));
+  }
+
+  winsize size() const {
+    winsize out{};
+    if (!defaults_.terminal || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &out) != 0) return {};
+    return out;
+  }
+  // The entry of a list of peers or members that is meant: by name, address or MAC, and where no other fits, by name in
+  // any case. Null if there is none, or several.
+  static json entry_of(const json& list, const std::string& wish) {
+    const std::string folded = lower(wish);
+    json found;
+    for (const json& entry : list) {
+      if (entry.value("name", "") == wish || entry.value("address", "") == wish) return entry;
+      if (lower(entry.value("mac", "")) == folded) return entry;
+      if (lower(entry.value("name", "")) != folded) continue;
+      if (!found.is_null()) return json();
+      found = entry;
+    }
+    return found;
+  }
+  static std::string lower(std::string text) {
+    for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    return text;
+  }
+  // "" unless `wish` names the computer whose status this is.
+  static std::string that_is_us(const json& status, const std::string& wish) {
+    const std::string address = status.value("address", json()).is_string() ? status.value("address", "") : "";
+    const json self = {{"name", status.value("name", "")},
+                       {"address", address.substr(0, address.find('/'))},
+                       {"mac", status.value("mac", json()).is_string() ? status.value("mac", "") : ""}};
+    if (wish.empty() || entry_of(json::array({self}), wish).is_null()) return "";
+    return "\"" + quotable(wish) + "\" is this computer itself; eps status tells of it, eps peers of the others";
   }
 
   Request request_;

@@ -158,7 +158,7 @@ int CheckCommand::run(Program program) {
   if (request_.json) {
     print_json(report::findings_json(findings_));
   } else {
-    print(report::findings_text(findings_));
+    print_folded(report::findings_text(findings_));
   }
   return report::worst(findings_) == Finding::Level::problem ? kExitFailure : 0;
 }
@@ -190,7 +190,7 @@ void CheckCommand::writable(const std::string& path, const std::string& what) {
 
 void CheckCommand::common(const runtime::CommonSettings& settings, const std::string& directory) {
   writable(settings.state + directory, "state directory");
-  writable(settings.log, "log");
+  if (settings.log != "-") writable(settings.log, "log");
   writable(settings.socket, "socket");
   if (settings.scorecard) writable(*settings.scorecard, "scorecard");
   if (runtime::unix_time() < kYear2024) {
@@ -309,7 +309,7 @@ int DoctorCommand::run() {
     return not_running("no daemon runs here; eps check client and eps check server tell what may keep it from starting",
                        sockets.front());
   }
-  request_.json ? print_json(all) : print(text);
+  request_.json ? print_json(all) : print_folded(text);
   return worst == Finding::Level::problem ? kExitFailure : 0;
 }
 

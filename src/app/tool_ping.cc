@@ -31,11 +31,9 @@ int PingCommand::run(const std::string& peer) {
   const auto look = [&]() -> Result<json> {
     const auto status = ask_status(socket, "peers");
     if (!status) return status.error();
-    for (const json& p : status->value("peers", json::array())) {
-      if (p.value("name", "") == peer || p.value("address", "") == peer) {
-        return Result<json>(boost::system::in_place_value, p);
-      }
-    }
+    json entry = entry_of(status->value("peers", json::array()), peer);
+    if (!entry.is_null()) return Result<json>(boost::system::in_place_value, std::move(entry));
+    if (const std::string us = that_is_us(*status, peer); !us.empty()) return make_error(Errc::invalid_argument, us);
     return make_error(Errc::invalid_argument, "there is no member \"" + quotable(peer) + "\"; see eps peers");
   };
   auto found = look();
@@ -118,7 +116,7 @@ int WatchCommand::run() {
       print(now->dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
     } else {
       constexpr const char* kClear = "\x1b[H\x1b[2J";
-      const std::string table = report::watch_text(*before, *now, seconds);
+      const std::string table = report::watch_text(*before, *now, seconds, width(), height());
       print(defaults_.terminal ? kClear + table : (i == 0 ? "" : "\n") + table);
     }
     if (!out_) return kExitFailure;

@@ -26,7 +26,11 @@ Error failed(const std::string& path, int error) {
     return make_error(Errc::not_found, "No daemon answers at " + path, error);
   }
   if (error == EACCES || error == EPERM) {
-    return make_error(Errc::permission, "Not allowed to ask the daemon at " + path + "; run with sudo.", error);
+    return make_error(Errc::permission,
+                      "Not allowed to ask the daemon at " + path +
+                          "; run with sudo, or become a member of the "
+                          "group eps, which may look: sudo adduser $USER eps",
+                      error);
   }
   if (error == ETIMEDOUT || error == EAGAIN) {
     return make_error(Errc::unavailable, "The daemon at " + path + " does not answer in time.", error);

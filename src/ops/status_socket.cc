@@ -1,8 +1,12 @@
 #include "ops/status_socket.h"
 
+#include <grp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
@@ -21,15 +25,32 @@ namespace {
 using boost::asio::local::stream_protocol;
 using ErrorCode = boost::system::error_code;
 
-constexpr mode_t kSocketMode = 0600;
+// The group may look; see allowed().
+constexpr mode_t kSocketMode = 0660;
+constexpr const char* kGroup = "eps";  // of the packages; where root runs the daemon, its members may look, too
+constexpr std::array<std::string_view, 5> kForLooking = {"status", "peers", "members", "why", "graph"};
+
+// Who asks: root and the daemon's own user may do everything, others who can open the socket may look.
+bool trusted(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid();
+}
+bool allowed(const nlohmann::json& request, bool trusted) {
+  const auto command = request.find("command");
+  if (trusted || command == request.end() || !command->is_string()) return trusted;
+  return std::ranges::find(kForLooking, command->get_ref<const std::string&>()) != kForLooking.end();
+}
 
 nlohmann::json refusal(const std::string& why) {
   return {{"ok", false}, {"error", why}};
 }
 
-nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view line) {
+nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view line, bool trusted) {
   const nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
   if (!request.is_object()) return refusal("the request is no JSON object");
+  if (!allowed(request, trusted)) return refusal("only root may do that; run it with sudo");
   try {
     return handler(request);
   } catch (const nlohmann::json::exception& e) {
@@ -64,7 +85,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!handler_) return;
     if (e == boost::asio::error::not_found) return answer(refusal("the request is too long"));
     if (e) return close();
-    answer(handle(*handler_, std::string_view(in_).substr(0, size - 1)));
+    answer(handle(*handler_, std::string_view(in_).substr(0, size - 1), trusted(socket_.native_handle())));
   }
   void answer(const nlohmann::json& json) {
     out_ = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -139,6 +160,11 @@ struct StatusSocket::Impl {
     if (e) return cannot_listen(path, e.value());
     struct stat info {};
     if (::lstat(path.c_str(), &info) == 0) file = {info.st_dev, info.st_ino};
+    if (const group* eps = ::geteuid() == 0 ? ::getgrnam(kGroup) : nullptr) {
+      (void)!::lchown(path.c_str(), static_cast<uid_t>(-1), eps->gr_gid);
+    }
+    // The umask took from it what the group needs.
+    if (::chmod(path.c_str(), kSocketMode) != 0) return cannot_listen(path, errno);
     acceptor.listen(static_cast<int>(kMaxStatusConnections), e);
     if (e) return cannot_listen(path, e.value());
     return {};

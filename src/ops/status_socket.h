@@ -26,8 +26,9 @@ class StatusSocket {
   // REQUIRES: `request` is a JSON object (anything else is refused before). Called from the event loop.
   using Handler = std::function<nlohmann::json(const nlohmann::json& request)>;
 
-  // Listens at `path`, readable by its owner only; makes the directory (0755) if it is missing and replaces what a
-  // crash left behind. Where another process answers there: Errc::in_use. `program` is for the error's text.
+  // Listens at `path`, open to its owner and to its group, who may look (status, peers, members, why, graph) and
+  // nothing more unless it is root; makes the directory (0755) if it is missing and replaces what a crash left behind.
+  // Where another process answers there: Errc::in_use. `program` is for the error's text.
   static Result<std::unique_ptr<StatusSocket>> open(boost::asio::io_context& io, const std::string& path,
                                                     const std::string& program, Handler handler);
   // Closes every connection and removes the socket's file. No handler is called any more.

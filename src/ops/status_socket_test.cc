@@ -99,11 +99,11 @@ TEST(StatusSocket, ALongAnswerArrivesWhole) {
   EXPECT_EQ((*answer)["text"].get<std::string>().size(), 3'000'000u);
 }
 
-TEST(StatusSocket, IsForItsOwnerOnlyAndMakesItsDirectory) {
+TEST(StatusSocket, IsForItsOwnerAndItsGroupAndMakesItsDirectory) {
   const TemporaryDirectory dir;
   Daemon daemon(dir / "run/eps/s.sock");
   ASSERT_FALSE(daemon.error) << daemon.error->what;
-  EXPECT_EQ(test::mode_of(dir / "run/eps/s.sock"), 0600u);
+  EXPECT_EQ(test::mode_of(dir / "run/eps/s.sock"), 0660u);
   EXPECT_EQ(test::mode_of(dir / "run/eps"), 0755u);
 }
 

@@ -371,7 +371,9 @@ class Picture {
       if (d->total.from.value != 0) out += direction_text(*d) + "\n";
     }
     out += edge.path() == PathKind::none ? "no session now" : name_of(edge.path());
-    if (const auto round_trip = edge.round_trip()) out += ", " + milliseconds(*round_trip);
+    // What was measured before the session ended is not so now.
+    if (const auto round_trip = edge.path() == PathKind::none ? std::nullopt : edge.round_trip())
+      out += ", " + milliseconds(*round_trip);
     if (const std::string why = reason(edge); !why.empty()) {
       out += with_reason ? "\n" + wrapped(why, kReasonWidth) : " " + mark(why);
     }

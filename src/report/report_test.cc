@@ -1,11 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "report/text.h"
+#include "report/watch.h"
 
 namespace eps::report {
 namespace {
@@ -68,11 +71,17 @@ ServerStatus server_status() {
   s.connections_established = 4;
   s.traffic.packets_forwarded = 3;
   s.traffic.bytes_forwarded = 4500;
-  ServerMemberStatus alice{
-      member(1, "alice", "10.0.8.1", true), parse_endpoint("192.0.2.5:4000"), parse_endpoint("192.0.2.5:4001"), {}, {}};
+  ServerMemberStatus alice{member(1, "alice", "10.0.8.1", true),
+                           parse_endpoint("192.0.2.5:4000"),
+                           parse_endpoint("192.0.2.5:4001"),
+                           {},
+                           {},
+                           {}};
   alice.relayed.bytes_forwarded = 4500;
   s.pairs = {{{1}, {2}, 100, 10000, 93, 9300, PathKind::relayed, std::chrono::microseconds(2500), "no way"}};
-  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}, {}}};
+  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}, {}, {}}};
+  s.unix_time = 1'700'086'400;
+  s.members[1].last_seen = 1'700'000'000;
   return s;
 }
 
@@ -128,7 +137,8 @@ TEST(StatusJson, FieldNamesAreStable) {
       "connections_established drops list_version members network offloads pairs port port_mappings program traffic "
       "uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
-            "address control_endpoint data_endpoint id mac name online over_tcp public_key relayed uptime_seconds "
+            "address control_endpoint data_endpoint id last_seen last_seen_seconds mac name online over_tcp public_key "
+            "relayed uptime_seconds "
             "version ");
   EXPECT_EQ(
       names(server["pairs"][0]),
@@ -262,11 +272,49 @@ TEST(Text, PeersAndMembers) {
             "carol  10.0.8.3  02:00:00:00:00:03  offline  -               -              -       0 B in 0 packets      "
             "0 B in 0 packets\n");
   EXPECT_EQ(members_text(to_json(server_status())),
-            "NAME   ADDRESS   MAC                ONLINE  FROM            UDP             RELAYED  VERSION\n"
-            "alice  10.0.8.1  02:00:00:00:00:01  yes     192.0.2.5:4000  192.0.2.5:4001  4.50 kB  0.1.0\n"
-            "bob    10.0.8.2  02:00:00:00:00:02  no      -               -               0 B      0.1.0\n");
+            "NAME   ADDRESS   MAC                ONLINE  LAST SEEN  FROM            UDP             RELAYED  VERSION\n"
+            "alice  10.0.8.1  02:00:00:00:00:01  yes     now        192.0.2.5:4000  192.0.2.5:4001  4.50 kB  0.1.0\n"
+            "bob    10.0.8.2  02:00:00:00:00:02  no      1 d ago    -               -               0 B      0.1.0\n");
   EXPECT_EQ(peers_text(json::object()), "No other member.\n");
   EXPECT_EQ(members_text(json::object()), "No member yet.\n");
+}
+
+TEST(Text, FitsTheTerminal) {
+  for (const std::size_t width : {80U, 40U, 20U}) {
+    for (const std::string& text :
+         {peers_text(to_json(client_status()), width), members_text(to_json(server_status()), width),
+          folded(status_text(to_json(client_status())), width)}) {
+      std::istringstream lines(text);
+      for (std::string line; std::getline(lines, line);) {
+        const auto characters = std::ranges::count_if(line, [](char c) { return (c & 0xc0) != 0x80; });
+        EXPECT_LE(characters, static_cast<std::ptrdiff_t>(std::max<std::size_t>(width, 36))) << line;
+      }
+    }
+  }
+  EXPECT_EQ(peers_text(to_json(client_status()), 40),
+            "NAME   ADDRESS   PATH     RTT\n"
+            "bob    10.0.8.2  direct   1.5 ms\n"
+            "carol  10.0.8.3  offline  -\n");
+  EXPECT_EQ(columns({{"a-long-name", "b"}}, 6, {1}), "a-lon\u2026\n");
+  EXPECT_EQ(folded("  watch   a table every second\n", 22), "  watch   a table\n          every second\n");
+  EXPECT_EQ(folded("one\n\nshort\n", 40), "one\n\nshort\n");
+}
+
+TEST(Watch, ShowsTheBusiestWhereThereIsRoomForFew) {
+  json before = to_json(client_status());
+  for (int i = 0; i < 30; ++i) {
+    json peer = before["peers"][0];
+    peer["name"] = "p" + std::to_string(i);
+    before["peers"].push_back(peer);
+  }
+  json now = before;
+  now["peers"][20]["traffic"]["bytes_sent"] = 5'001'000U;
+  const std::string text = watch_text(before, now, 1, 80, 10);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 9);
+  EXPECT_TRUE(text.starts_with("alice  out 0 B/s, in 0 B/s\n\nNAME ")) << text;
+  EXPECT_THAT(text, HasSubstr("\np18 ")) << "the one that sends";
+  EXPECT_TRUE(text.ends_with("\nand 27 more\n")) << text;
+  EXPECT_EQ(std::ranges::count(watch_text(before, now, 1), '\n'), 35) << "no terminal, no limit";
 }
 
 TEST(Text, BearsWhatItDoesNotKnow) {

@@ -145,6 +145,8 @@ std::vector<Figure> figures_of(const ServerStatus& s, const std::optional<Passed
     members[m.member.id] = &m.member;
     c.subject = m.member.name;
     c.add("member", "online", m.member.online ? 1 : 0);
+    if (m.last_seen)
+      c.add("member", "last_seen_seconds", static_cast<std::uint64_t>(std::max<std::int64_t>(*m.last_seen, 0)));
     if (m.uptime) c.add("member", "uptime_seconds", Collector::seconds(*m.uptime));
     c.add("member", "packets_relayed_from", m.relayed.packets_forwarded, true);
     c.add("member", "bytes_relayed_from", m.relayed.bytes_forwarded, true);

@@ -1,5 +1,6 @@
 #include "report/status_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace eps::report {
@@ -184,6 +185,8 @@ json to_json(const ServerStatus& s) {
     member["data_endpoint"] = or_null(m.data);
     member["over_tcp"] = m.over_tcp;
     member["uptime_seconds"] = m.uptime ? json(seconds(*m.uptime)) : json(nullptr);
+    member["last_seen"] = m.last_seen ? json(*m.last_seen) : json(nullptr);
+    member["last_seen_seconds"] = m.last_seen ? json(std::max<std::int64_t>(s.unix_time - *m.last_seen, 0)) : json();
     member["relayed"] = traffic_json(m.relayed);
     out["members"].push_back(std::move(member));
   }

@@ -11,9 +11,22 @@ namespace {
 using nlohmann::json;
 using Rows = std::vector<std::vector<std::string>>;
 
-std::size_t width(const std::string& text) {
+std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+// Cut to so many characters, the last one an ellipsis where something is missing.
+std::string shortened(std::string_view text, std::size_t width) {
+  if (width_of(text) <= width) return std::string(text);
+  std::string out;
+  std::size_t seen = 0;
+  for (const char c : text) {
+    seen += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
+    if (seen >= width) break;
+    out += c;
+  }
+  return out + "\u2026";
 }
 
 // What a field shows as; "-" if it is missing, null or empty.
@@ -45,6 +58,12 @@ bool flag(const json& object, const char* field) {
 std::string age(const json& object, const char* field) {
   const auto it = object.find(field);
   return it != object.end() && it->is_number() ? human_duration(number(object, field)) : "-";
+}
+
+std::string last_seen(const json& member) {
+  if (flag(member, "online")) return "now";
+  const std::string ago = age(member, "last_seen_seconds");
+  return ago == "-" ? ago : ago + " ago";
 }
 
 std::string amount(const json& traffic, const std::string& what) {
@@ -157,9 +176,10 @@ std::string status_text(const json& status) {
   return show(status, "program") == "eps-server" ? server_text(status) : client_text(status);
 }
 
-std::string peers_text(const json& status) {
+std::string peers_text(const json& status, std::size_t width) {
   const json peers = list(status, "peers");
   if (peers.empty()) return "No other member.\n";
+  constexpr std::size_t kMac = 2, kEndpoint = 4, kHandshake = 5, kRoundTrip = 6, kMtu = 7, kSent = 8, kReceived = 9;
   Rows rows = {{"NAME", "ADDRESS", "MAC", "PATH", "ENDPOINT", "HANDSHAKE", "RTT", "MTU", "SENT", "RECEIVED"}};
   for (const json& peer : peers) {
     const json traffic = part(peer, "traffic");
@@ -171,20 +191,21 @@ std::string peers_text(const json& status) {
                     rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
                     show(peer, "path_mtu"), amount(traffic, "sent"), amount(traffic, "received")});
   }
-  return columns(rows);
+  return columns(rows, width, {kMac, kHandshake, kReceived, kSent, kMtu, kEndpoint, kRoundTrip});
 }
 
-std::string members_text(const json& status) {
+std::string members_text(const json& status, std::size_t width) {
   const json members = list(status, "members");
   if (members.empty()) return "No member yet.\n";
-  Rows rows = {{"NAME", "ADDRESS", "MAC", "ONLINE", "FROM", "UDP", "RELAYED", "VERSION"}};
+  constexpr std::size_t kMac = 2, kLastSeen = 4, kFrom = 5, kUdp = 6, kRelayed = 7, kVersion = 8;
+  Rows rows = {{"NAME", "ADDRESS", "MAC", "ONLINE", "LAST SEEN", "FROM", "UDP", "RELAYED", "VERSION"}};
   for (const json& member : members) {
     rows.push_back({show(member, "name"), show(member, "address"), show(member, "mac"),
-                    flag(member, "online") ? "yes" : "no", show(member, "control_endpoint"),
+                    flag(member, "online") ? "yes" : "no", last_seen(member), show(member, "control_endpoint"),
                     flag(member, "over_tcp") ? "over TCP" : show(member, "data_endpoint"),
                     human_bytes(number(part(member, "relayed"), "bytes_forwarded")), show(member, "version")});
   }
-  return columns(rows);
+  return columns(rows, width, {kMac, kVersion, kUdp, kRelayed, kFrom, kLastSeen});
 }
 
 std::string decimals(double value, int digits) {
@@ -193,7 +214,7 @@ std::string decimals(double value, int digits) {
   return done.ec == std::errc{} ? std::string(text.data(), done.ptr) : "-";
 }
 
-std::string why_text(const json& why) {
+std::string why_text(const json& why, std::size_t width) {
   const json peer = part(why, "peer");
   const std::string path = show(peer, "path");
   const auto round_trip = [](const json& of) {
@@ -214,18 +235,20 @@ std::string why_text(const json& why) {
   const json nat = part(why, "nat");
   out += "\nNAT here: mapping " + show(nat, "mapping") + ", filtering " + show(nat, "filtering") + "; there: mapping " +
          show(peer, "nat") + "\n\n";
+  constexpr std::size_t kKnownAs = 2, kHeard = 6, kLastAnswer = 7;
   Rows rows = {{"", "WAY", "KNOWN AS", "RTT", "PINGS", "ANSWERED", "HEARD", "LAST ANSWER"}};
   for (const json& way : list(why, "ways")) {
     rows.push_back({flag(way, "in_use") ? "*" : "", show(way, "way"), show(way, "origin"), round_trip(way),
                     show(way, "pings"), show(way, "pongs"), show(way, "heard"), age(way, "since_answer_seconds")});
   }
-  out += columns(rows) + "\n";
+  out = folded(out, width) + columns(rows, width, {kKnownAs, kHeard, kLastAnswer}) + "\n";
+  std::string events;
   for (const json& event : list(why, "events")) {
     const auto ago = event.find("seconds_ago");
     const double seconds = ago != event.end() && ago->is_number() ? ago->get<double>() : 0;
-    out += decimals(seconds, 1) + " s ago: " + show(event, "what") + "\n";
+    events += decimals(seconds, 1) + " s ago: " + show(event, "what") + "\n";
   }
-  return out;
+  return out + folded(events, width);
 }
 
 std::string human_bytes(std::uint64_t bytes) {
@@ -265,13 +288,72 @@ std::string columns(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
   }
   std::string out;
   for (const auto& row : rows) {
     std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] - width(row[i]) + 2, ' ');
+    for (std::size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] - width_of(row[i]) + 2, ' ');
     out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return out;
+}
+
+std::string columns(std::vector<std::vector<std::string>> rows, std::size_t width,
+                    std::vector<std::size_t> dispensable) {
+  const auto longest = [](const std::string& table) {
+    std::size_t out = 0;
+    for (std::size_t at = 0; at < table.size();) {
+      const std::size_t end = std::min(table.find('\n', at), table.size());
+      out = std::max(out, width_of(std::string_view(table).substr(at, end - at)));
+      at = end + 1;
+    }
+    return out;
+  };
+  std::string out = columns(rows);
+  if (width == 0) return out;
+  for (std::size_t n = 0; n < dispensable.size() && longest(out) > width; ++n) {
+    const std::size_t column = dispensable[n];
+    for (auto& row : rows) {
+      if (column < row.size()) row.erase(row.begin() + static_cast<std::ptrdiff_t>(column));
+    }
+    // What stood behind it has moved up.
+    for (std::size_t& other : dispensable) other -= other > column ? 1 : 0;
+    out = columns(rows);
+  }
+  if (longest(out) <= width) return out;
+  std::string cut;
+  for (std::size_t at = 0; at < out.size();) {
+    const std::size_t end = std::min(out.find('\n', at), out.size());
+    cut += shortened(std::string_view(out).substr(at, end - at), width) + "\n";
+    at = end + 1;
+  }
+  return cut;
+}
+
+std::string folded(std::string_view text, std::size_t width) {
+  if (width == 0) return std::string(text);
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    std::string line(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    const std::size_t begin = std::min(line.find_first_not_of(' '), line.size());
+    const std::size_t gap = line.find("  ", begin);
+    std::size_t indent = gap == std::string_view::npos ? line.size() : line.find_first_not_of(' ', gap);
+    // A wide left column would leave no room for the right one.
+    if (indent == std::string_view::npos || indent * 2 > width) indent = std::min(begin + 2, width / 4);
+    while (width_of(line) > width) {
+      // The last blank that fits, but not one of the indentation.
+      std::size_t at = line.rfind(' ', width);
+      if (at == std::string_view::npos || at <= indent) at = line.find(' ', indent + 1);
+      if (at == std::string_view::npos) break;
+      const std::size_t last = line.find_last_not_of(' ', at);
+      out.append(line, 0, last + 1).append("\n");
+      const std::size_t next = line.find_first_not_of(' ', at);
+      line = next == std::string::npos ? "" : std::string(indent, ' ') + line.substr(next);
+    }
+    out.append(line).append("\n");
   }
   return out;
 }

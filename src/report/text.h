@@ -11,11 +11,12 @@
 
 namespace eps::report {
 
-std::string status_text(const nlohmann::json& status);   // of a client or a server
-std::string peers_text(const nlohmann::json& status);    // of a client
-std::string members_text(const nlohmann::json& status);  // of a server
+std::string status_text(const nlohmann::json& status);  // of a client or a server
+// `width`: characters of a line at most; 0: as wide as it comes. The least important columns are left out first.
+std::string peers_text(const nlohmann::json& status, std::size_t width = 0);    // of a client
+std::string members_text(const nlohmann::json& status, std::size_t width = 0);  // of a server
 // Of the answer to "why" (status_json.h): the verdict, what to do, each way with what was tried, the events.
-std::string why_text(const nlohmann::json& why);
+std::string why_text(const nlohmann::json& why, std::size_t width = 0);
 
 // SI units, three figures: "0 B", "999 B", "1.50 kB", "12.3 MB", "123 GB".
 std::string human_bytes(std::uint64_t bytes);
@@ -30,5 +31,11 @@ std::string decimals(double value, int digits);
 // Columns as wide as their widest cell, two blanks between, no blanks at a line's end. Widths are counted in UTF-8
 // characters.
 std::string columns(const std::vector<std::vector<std::string>>& rows);
+// The same in lines of `width` characters (0: any): without as many of the `dispensable` columns, the first one first,
+// as it takes, and cut where that is not enough.
+std::string columns(std::vector<std::vector<std::string>> rows, std::size_t width,
+                    std::vector<std::size_t> dispensable);
+// Lines longer than `width` (0: none is) go on in the next one, below what stands behind their first gap.
+std::string folded(std::string_view text, std::size_t width);
 
 }  // namespace eps::report

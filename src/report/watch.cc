@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "report/text.h"
@@ -38,14 +40,18 @@ std::map<std::string, json> by_name(const json& status, const char* field) {
 
 class Watch {
  public:
-  explicit Watch(double seconds) : seconds_(seconds) {}
+  Watch(double seconds, std::size_t width, std::size_t height) : seconds_(seconds), width_(width), height_(height) {}
 
-  std::string rate(const json& before, const json& now, const char* group, const char* field) const {
+  static std::uint64_t grown(const json& before, const json& now, const char* group, const char* field) {
     const std::uint64_t was = number(before, group, field), is = number(now, group, field);
-    return human_bytes(is > was ? static_cast<std::uint64_t>(static_cast<double>(is - was) / seconds_) : 0) + "/s";
+    return is - std::min(is, was);
+  }
+  std::string rate(const json& before, const json& now, const char* group, const char* field) const {
+    return human_bytes(static_cast<std::uint64_t>(static_cast<double>(grown(before, now, group, field)) / seconds_)) +
+           "/s";
   }
 
-  std::string client(const json& before, const json& now) const {
+  std::string client(const json& before, const json& now) {
     std::vector<std::vector<std::string>> rows = {{"NAME", "ADDRESS", "PATH", "RTT", "OUT", "IN", "ENDPOINT"}};
     const auto earlier = by_name(before, "peers");
     for (const auto& [name, peer] : by_name(now, "peers")) {
@@ -53,6 +59,7 @@ class Watch {
       const json& old = was == earlier.end() ? peer : was->second;
       const bool online = peer.value("online", json(false)) == json(true);
       const auto rtt = peer.find("round_trip_ms");
+      busy_.push_back(grown(old, peer, "traffic", "bytes_sent") + grown(old, peer, "traffic", "bytes_received"));
       rows.push_back({name, text(peer, "address"),
                       online || text(peer, "path") != "none" ? text(peer, "path") : "offline",
                       rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
@@ -60,30 +67,51 @@ class Watch {
                       text(peer, "endpoint")});
     }
     return text(now, "name") + "  out " + rate(before, now, "traffic", "bytes_sent") + ", in " +
-           rate(before, now, "traffic", "bytes_received") + "\n\n" + columns(rows);
+           rate(before, now, "traffic", "bytes_received") + "\n\n" + table(std::move(rows), {6, 3, 1});
   }
 
-  std::string server(const json& before, const json& now) const {
+  std::string server(const json& before, const json& now) {
     std::vector<std::vector<std::string>> rows = {{"NAME", "ADDRESS", "ONLINE", "RELAYED FROM", "RELAYED TO", "UDP"}};
     const auto earlier = by_name(before, "members");
     for (const auto& [name, member] : by_name(now, "members")) {
       const auto was = earlier.find(name);
       const json& old = was == earlier.end() ? member : was->second;
+      busy_.push_back(grown(old, member, "relayed", "bytes_forwarded") + grown(old, member, "relayed", "bytes_sent"));
       rows.push_back({name, text(member, "address"), member.value("online", json(false)) == json(true) ? "yes" : "no",
                       rate(old, member, "relayed", "bytes_forwarded"), rate(old, member, "relayed", "bytes_sent"),
                       text(member, "data_endpoint")});
     }
-    return "server  relayed " + rate(before, now, "traffic", "bytes_forwarded") + "\n\n" + columns(rows);
+    return "server  relayed " + rate(before, now, "traffic", "bytes_forwarded") + "\n\n" +
+           table(std::move(rows), {5, 1, 2});
   }
 
  private:
+  static constexpr std::size_t kAround = 5;  // lines: above the table, its head, below it, and the cursor's
+
+  std::string table(std::vector<std::vector<std::string>> rows, std::vector<std::size_t> dispensable) const {
+    const std::size_t room = height_ > kAround ? height_ - kAround : 1, all = rows.size() - 1;
+    std::string rest;
+    if (height_ != 0 && all > room) {
+      std::vector<std::size_t> order(all);
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      std::ranges::stable_sort(order, [this](std::size_t a, std::size_t b) { return busy_[a] > busy_[b]; });
+      std::vector<std::vector<std::string>> shown = {rows[0]};
+      for (std::size_t i = 0; i < room; ++i) shown.push_back(std::move(rows[order[i] + 1]));
+      rows = std::move(shown);
+      rest = "and " + std::to_string(all - room) + " more\n";
+    }
+    return columns(std::move(rows), width_, std::move(dispensable)) + rest;
+  }
+
   double seconds_;
+  std::size_t width_, height_;
+  std::vector<std::uint64_t> busy_;  // bytes of each row
 };
 
 }  // namespace
 
-std::string watch_text(const json& before, const json& now, double seconds) {
-  const Watch watch(seconds);
+std::string watch_text(const json& before, const json& now, double seconds, std::size_t width, std::size_t height) {
+  Watch watch(seconds, width, height);
   return text(now, "program") == "eps-server" ? watch.server(before, now) : watch.client(before, now);
 }
 

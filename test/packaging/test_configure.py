@@ -146,6 +146,8 @@ def test_a_new_network_has_addresses_that_nobody_has(conf, tmp_path):
     conf.write_text(f"state = {tmp_path}\n")
     configure(conf, "--server", "--port", "77")
     assert lines(conf) == [f"state = {tmp_path}", "[server]", "port = 77"], "there is a network: the default stays"
+
+
 def test_a_client_in_one_line(conf):
     configure(conf, "--client", "one", KEY)
     assert lines(conf) == [f"key = {KEY}", "[client]", "server = one"]

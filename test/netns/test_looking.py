@@ -1,0 +1,87 @@
+"""Who may look at a daemon, what fits on a terminal, and what a daemon bears.
+
+     [server] ──┐
+     [a] ───────┼── [lan]
+     [b] ───────┘
+"""
+
+import json
+import os
+import signal
+import subprocess
+
+import pexpect
+from eps import BIN
+from lab import wait_until
+
+NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"]
+
+
+def test_the_group_may_look_and_nothing_more(network):
+    server = network.server()
+    a = network.client("a")
+    os.chown(server.socket, -1, 12345)
+    for path in server.directory, network.directory:
+        path.chmod(0o711)
+
+    def of(*argv, group="12345"):
+        return subprocess.run([*NOBODY, f"--regid={group}", BIN / "eps", "--socket", server.socket, *argv],
+                              capture_output=True, text=True, check=False)
+
+    assert "\na " in of("members").stdout
+    removing = of("members", "remove", "a")
+    assert removing.returncode == 1 and "only root may do that" in removing.stderr
+    assert of("reload").returncode == 1
+    other = of("members", group="54321")
+    assert other.returncode == 1 and "become a member of the group eps" in other.stderr
+    assert a.status()["server"]["connected"]
+
+
+def test_tables_fit_the_terminal(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    a.wait_sees(b)
+    for columns in 80, 40:
+        for words in ["peers"], ["status"], ["doctor"], ["why", "b"], ["--help"], ["watch", "--count", "1"]:
+            child = pexpect.spawn(str(BIN / "eps"), ["--socket", str(a.socket), *words], dimensions=(24, columns),
+                                  encoding="utf-8", timeout=20)
+            child.expect(pexpect.EOF)
+            child.close()
+            for line in child.before.replace("\x1b[H\x1b[2J", "").splitlines():
+                assert len(line.rstrip("\r")) <= columns, (words, line)
+
+
+def test_when_a_member_was_last_seen_outlives_the_server(network):
+    server = network.server(http=9100)
+    a, b = network.clients("a", "b")
+    b.stop()
+    member = lambda: next(m for m in server.status()["members"] if m["name"] == "b")  # noqa: E731
+    wait_until(lambda: not member()["online"], "b has left")
+    seen = member()["last_seen"]
+    assert abs(seen - int(server.host.run("date", "+%s"))) < 60
+    assert f'eps_member_last_seen_seconds{{member="b"}} {seen}' in server.host.run("curl", "-s", "127.0.0.1:9100/metrics")
+    server.stop(signal.SIGTERM)
+    server.start().wait_ready()
+    assert member()["last_seen"] == seen
+    assert " s ago " in server.eps("members")
+    assert a.name == "a"
+
+
+def test_few_descriptors_are_a_sentence(network):
+    network.server()
+    client = network.client("a", start=False)
+    for daemon in client, network.server(network.host("other"), start=False):
+        daemon.launcher = ["prlimit", "--nofile=10:10"]
+        daemon.start()
+        code, said = daemon.failed()
+        assert code == 1 and "error - " in said and "terminate" not in said, said
+        assert "it needs more descriptors" in said or "Too many open files" in said
+
+
+def test_the_log_goes_to_standard_output_as_json(network):
+    server = network.server(start=False, log="-", log_format="json")
+    server.start()
+    wait_until(lambda: "Listening" in server.process.output(), "it listens")
+    entries = [json.loads(line) for line in server.process.output().splitlines()]
+    assert {"time", "level", "pid", "message"} == set(entries[0])
+    assert not (server.directory / "-").exists()
