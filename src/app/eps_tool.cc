@@ -43,6 +43,8 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members pending", "", "the computers that wait to be approved"},
     {"members approve", "NAME", "let a waiting computer in"},
     {"members deny", "NAME", "refuse a waiting computer: its key is refused from then on"},
+    {"members allow", "NAME RANGE", "let a member use further addresses: 192.168.43.50 or fd99::/64"},
+    {"members revoke", "NAME RANGE", "take them back"},
     {"key", "", "print this server's network key, the line that every client needs"},
     {"keys list", "", "the join keys: the network key and those made with \"keys create\""},
     {"keys create", "", "make a join key and print it; --uses, --expires, --name and --approve limit it"},
@@ -170,6 +172,9 @@ class Tool : private ToolBase {
     if (is_one_of("members", {"pending", "approve", "deny"})) {
       return KeysCommand(request_, defaults_, out_, err_).run_members();
     }
+    if (words.size() == 4 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
+      return grant(words[1], words[2], words[3]);
+    }
     if (is({"key"})) return key();
     if (!words.empty() && words[0] == "keys") return KeysCommand(request_, defaults_, out_, err_).run();
     if (is({"graph"})) return graph();
@@ -182,6 +187,10 @@ class Tool : private ToolBase {
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
     if (is({"ping"}) || is({"why"}) || is({"members", "remove"})) return usage(joined(words) + " needs a NAME");
+    if (words.size() >= 2 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
+      return usage("members " + words[1] + " needs a NAME and a RANGE, for example: eps members " + words[1] +
+                   " laptop 192.168.43.50");
+    }
     if (words[0] == "check") return usage("it is check client or check server");
     return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
   }
@@ -272,6 +281,14 @@ class Tool : private ToolBase {
     return print(quotable(name) +
                  " is removed. Whoever still holds a join key can join as a new member: to replace the "
                  "network key, run: eps keys rotate\n");
+  }
+
+  int grant(const std::string& command, const std::string& name, const std::string& range) {
+    const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const auto answer = ask(socket, {{"command", command}, {"name", name}, {"range", range}});
+    if (!answer) return failed(answer.error(), "eps-server", socket);
+    if (request_.json) return print_json(*answer);
+    return print(quotable(name) + (command == "allow" ? " may use " : " may no longer use ") + quotable(range) + ".\n");
   }
 
   int why(const std::string& wish) {

@@ -282,6 +282,8 @@ TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
       {{"status", "now"}, "unknown command \"status now\""},
       {{"members", "add", "x"}, "unknown command \"members add x\""},
       {{"members", "remove"}, "members remove needs a NAME"},
+      {{"members", "allow", "b"}, "members allow needs a NAME and a RANGE"},
+      {{"members", "revoke"}, "members revoke needs a NAME and a RANGE"},
       {{"why"}, "why needs a NAME"},
       {{"check"}, "it is check client or check server"},
       {{"status", "--jso"}, "unknown option \"--jso\""},

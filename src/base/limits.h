@@ -17,6 +17,7 @@ inline constexpr std::uint16_t kMaxMtu = 65500;    // a frame with two VLAN tags
 inline constexpr std::size_t kMaxMembers = 16384;   // of one network; the next join is refused
 inline constexpr std::size_t kMaxNameSize = 63;     // bytes of a member's name (RFC 1123 label)
 inline constexpr std::size_t kMaxCandidates = 16;   // that a member may announce; the rest is cut
+inline constexpr std::size_t kMaxGrants = 8;        // ranges of further addresses of one member; the next is refused
 inline constexpr std::size_t kMaxVersionSize = 64;  // bytes of a program version
 
 }  // namespace eps

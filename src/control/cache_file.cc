@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "registry/grants.h"
 #include "registry/list_digest.h"
 #include "wire/network_cache.h"
 
@@ -35,6 +36,11 @@ Result<NetworkCache> decode_cache_file(ByteView bytes) {
   if (!empty && !registry::is_signed(cache->signing_key, cache->network.id, cache->list, cache->signature)) {
     return make_error(Errc::corrupt, "its member list is not signed by the server");
   }
+  Delta members{.from = 0, .to = cache->list.version(), .full = true, .upserts = {}, .removed = {}};
+  for (const auto& [id, member] : cache->list.members()) members.upserts.push_back(member);
+  registry::keep_signed_grants(cache->signing_key, cache->network.id, members.upserts);
+  registry::keep_signed_grants(cache->signing_key, cache->network.id, {&cache->self, 1});
+  cache->list.apply(members);
   return cache;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "crypto/primitives.h"
+#include "registry/grants.h"
 #include "registry/list_digest.h"
 
 namespace eps::control {
@@ -110,6 +111,7 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     welcomed_ = true;
     network_ = welcome->network.id;
     signing_key_ = welcome->signing_key;
+    registry::keep_signed_grants(signing_key_, network_, {&welcome->self, 1});
     crypto::Key bind_key{std::span<const std::byte, 32>(welcome->bind_key)};
     crypto::wipe(welcome->bind_key);
     out.events.push_back(Welcomed{welcome->network, welcome->self, welcome->data_port, std::move(bind_key),
@@ -144,8 +146,9 @@ void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Ins
     std::copy(part.delta.removed.begin(), part.delta.removed.end(), std::back_inserter(partial_->removed));
   }
   if (!part.last) return;
-  const Delta delta = std::move(*partial_);
+  Delta delta = std::move(*partial_);
   partial_.reset();
+  registry::keep_signed_grants(signing_key_, network_, delta.upserts);
   on_whole_delta(delta, part, out, now);
 }
 

@@ -115,6 +115,16 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   return out;
 }
 
+Result<Server::Outputs> Server::grant(std::string_view name, const IpNetwork& range, bool given, Instant now) {
+  const auto member = given ? registry_.grant(name, range) : registry_.revoke_grant(name, range);
+  if (!member) return member.error();
+  Outputs out;
+  out.events.push_back({ServerEvent::Kind::changed,
+                        describe(*member) + (given ? " may use " : " may no longer use ") + to_string(range) + "."});
+  push(out, now);
+  return out;
+}
+
 Server::Outputs Server::on_closed(ConnId id, Instant now) {
   Outputs out;
   forget(id, out);

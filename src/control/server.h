@@ -94,6 +94,9 @@ class Server {
   // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
   Result<Outputs> remove(std::string_view name, Instant now);
 
+  // Gives a member further addresses or takes them back; everybody hears of it.
+  Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
+
   // Datagrams for a member in its control connection.
   Outputs relay(MemberId member, std::vector<Bytes> datagrams);
   // The connection of a member, and the other way round.

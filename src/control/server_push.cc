@@ -38,7 +38,7 @@ std::vector<Bytes> Server::encode_delta(std::uint64_t since) const {
   part.delta = {.from = delta.from, .to = delta.to, .full = delta.full, .upserts = {}, .removed = delta.removed};
   std::vector<Bytes> out;
   for (std::size_t at = 0; out.empty() || at < delta.upserts.size();) {
-    const std::size_t n = std::min(wire::kMaxMembersPerDelta, delta.upserts.size() - at);
+    const std::size_t n = std::min(wire::kMembersPerDelta, delta.upserts.size() - at);
     part.delta.upserts.assign(delta.upserts.begin() + static_cast<std::ptrdiff_t>(at),
                               delta.upserts.begin() + static_cast<std::ptrdiff_t>(at + n));
     at += n;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ip_network.h"
 #include "base/limits.h"
 #include "base/types.h"
 
@@ -39,6 +40,13 @@ struct Candidate {
   auto operator<=>(const Candidate&) const = default;
 };
 
+// Addresses that a member may use besides its own, as the server's administrator allows (registry/grants.h).
+struct Grants {
+  std::vector<IpNetwork> ranges;
+  std::array<std::byte, 64> signature{};  // of the server; zero without ranges
+  bool operator==(const Grants&) const = default;
+};
+
 struct Member {
   // Stable: kept by the server until the member is removed.
   MemberId id;
@@ -46,6 +54,7 @@ struct Member {
   std::string name;  // valid_name()
   Mac mac;           // assigned by the server, unicast, locally administered
   Ip4 address;
+  Grants grants;
   // Volatile: true only while the member is connected to the server.
   bool online = false;
   std::vector<Candidate> candidates;

@@ -56,6 +56,12 @@ Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
   return take(std::move(*removed), now);
 }
 
+Result<ServerOutputs> ServerNode::grant(std::string_view name, const IpNetwork& range, bool given, Instant now) {
+  auto changed = control_.grant(name, range, given, now);
+  if (!changed) return changed.error();
+  return take(std::move(*changed), now);
+}
+
 ServerOutputs ServerNode::take(control::Server::Outputs from, Instant now) {
   for (const auto& [id, bytes] : from.to_send) {
     ++own_.packets_sent;

@@ -61,6 +61,7 @@ class ServerNode {
   ServerOutputs request_reports(Instant now);
   // Evicts a member.
   Result<ServerOutputs> remove(std::string_view name, Instant now);
+  Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
 
   // Makes durable when each member was last here; every now and then, and before the end.
   Result<void> keep_last_seen(Instant now);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "registry/grants.h"
 #include "registry/list_digest.h"
 #include "registry/registry_internal.h"
 
@@ -16,6 +17,7 @@ constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
 constexpr const char* kLastSeen = "last_seen";
 constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
+constexpr const char* kGrantsOf = "grants.";  // and the member's number
 // Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
@@ -80,6 +82,16 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
   auto state = store.load();
   if (!state) return state.error();
   std::unique_ptr<Registry> registry(new Registry(store, config, rng));
+  for (Member& m : state->members) {
+    const auto kept = state->meta.find(kGrantsOf + std::to_string(m.id.value));
+    if (kept == state->meta.end()) continue;
+    auto ranges = decode_grants(kept->second);
+    if (!ranges) {
+      return make_error(Errc::corrupt, "The server's state holds addresses for " + m.name +
+                                           " that are none: restore the state directory from a backup.");
+    }
+    m.grants.ranges = std::move(*ranges);
+  }
   auto loaded = registry->load_or_create(*state);
   auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
   if (adopted) registry->load_last_seen(*state);
@@ -138,7 +150,8 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
                                            "remove some with: eps members remove NAME");
   }
   std::vector<Member> homeless;
-  const auto settle = [&](const Member& m) {
+  const auto settle = [&](Member m) {
+    sign_grants(m);
     members_.emplace(m.id, m);
     by_key_.emplace(m.key, m.id);
     by_address_.emplace(m.address, m.id);
@@ -147,8 +160,9 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
   };
   const auto usable = [&](Ip4 ip) {
     return network_.network.contains(ip) && ip != network_.network.base && ip != network_.network.broadcast() &&
-           !by_address_.contains(ip);
+           !by_address_.contains(ip) && granted(ip.value) == nullptr;
   };
+  for (const Member& m : members) granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
   for (Member& m : members) usable(m.address) ? settle(m) : homeless.push_back(std::move(m));
   ports::StoreChange change;
   for (Member& m : homeless) {
@@ -240,6 +254,7 @@ Result<Member> Registry::remove(std::string_view name) {
   ports::StoreChange change;
   change.remove_members.push_back(member.id);
   change.revoke.push_back(member.key);
+  if (!member.grants.ranges.empty()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
   if (auto stored = store_.commit(change); !stored) return stored.error();
   members_.erase(member.id);
   last_seen_.erase(member.id);
@@ -247,6 +262,7 @@ Result<Member> Registry::remove(std::string_view name) {
   by_key_.erase(member.key);
   by_address_.erase(member.address);
   revoked_.push_back(member.key);
+  if (!member.grants.ranges.empty()) gather_grants();
   tombstones_.emplace_back(++version_, member.id);
   if (tombstones_.size() > kMaxTombstones) {
     oldest_delta_ = tombstones_.front().first;
@@ -292,6 +308,79 @@ void Registry::load_last_seen(const ports::StoredState& state) {
     const MemberId id{load_be32(all.data() + at)};
     if (members_.contains(id)) last_seen_[id] = static_cast<std::int64_t>(load_be64(all.data() + at + 4));
   }
+}
+
+// The member whose own address lies in the range.
+std::optional<std::string> Registry::who_is_in(const IpNetwork& range) const {
+  for (const auto& [id, m] : members_) {
+    if (range.contains(IpAddress::from_v4(m.address))) return m.name + " (" + to_string(m.address) + ")";
+  }
+  return std::nullopt;
+}
+
+Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
+  const Member* member = find_name(name);
+  if (member == nullptr) {
+    return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
+  }
+  std::vector<IpNetwork> ranges = member->grants.ranges;
+  if (std::ranges::find(ranges, range) != ranges.end()) return *member;
+  if (ranges.size() >= kMaxGrants) {
+    return make_error(Errc::exhausted, member->name + " has " + std::to_string(kMaxGrants) +
+                                           " ranges of further addresses, the most of one member: allow one larger "
+                                           "range instead, or take one back with: eps members revoke " +
+                                           member->name + " RANGE");
+  }
+  if (const auto other = who_is_in(range)) {
+    return make_error(Errc::in_use, to_string(range) + " holds the address of " + *other +
+                                        ", which is that member's alone: allow a range without it");
+  }
+  ranges.push_back(range);
+  return set_grants(*member, std::move(ranges));
+}
+
+Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& range) {
+  const Member* member = find_name(name);
+  if (member == nullptr) {
+    return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
+  }
+  std::vector<IpNetwork> ranges = member->grants.ranges;
+  if (std::erase(ranges, range) == 0) {
+    return make_error(Errc::not_found,
+                      member->name + " was not allowed " + to_string(range) + "; see: eps members --json");
+  }
+  return set_grants(*member, std::move(ranges));
+}
+
+Result<Member> Registry::set_grants(const Member& member, std::vector<IpNetwork> ranges) {
+  ports::StoreChange change;
+  change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(ranges);
+  if (auto stored = store_.commit(change); !stored) return stored.error();
+  Member& changed = members_.at(member.id);
+  changed.grants.ranges = std::move(ranges);
+  sign_grants(changed);
+  gather_grants();
+  touch(changed.id);
+  return changed;
+}
+
+void Registry::sign_grants(Member& member) const {
+  member.grants.signature = {};
+  if (member.grants.ranges.empty()) return;
+  member.grants.signature = crypto::sign(identity_.signing_seed, signed_grants_message(network_.id, member));
+}
+
+void Registry::gather_grants() {
+  granted_.clear();
+  for (const auto& [id, m] : members_) {
+    granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
+  }
+}
+
+const IpNetwork* Registry::granted(std::uint32_t ip) const {
+  const auto found =
+      std::ranges::find_if(granted_, [&](const IpNetwork& range) { return range.contains(IpAddress::from_v4({ip})); });
+  return found == granted_.end() ? nullptr : &*found;
 }
 
 void Registry::set_online(MemberId id, bool online) {
@@ -341,19 +430,24 @@ std::optional<Ip4> Registry::free_address() const {
   if (!config_.sequential) {
     for (int i = 0; i < kDraws; ++i) {
       const Ip4 ip{first + static_cast<std::uint32_t>(rng_.below(count))};
-      if (!by_address_.contains(ip)) return ip;
+      if (!by_address_.contains(ip) && granted(ip.value) == nullptr) return ip;
     }
   }
   // The lowest free one, or the first free one from a random place on. The taken ones are sorted: walk the gaps.
   const std::uint32_t start = config_.sequential ? 0 : static_cast<std::uint32_t>(rng_.below(count));
-  std::uint32_t candidate = first + start;
-  for (auto it = by_address_.lower_bound({candidate}); it != by_address_.end() && it->first.value == candidate; ++it) {
-    ++candidate;
+  std::uint32_t candidate = next_free(first + start);
+  if (candidate >= first + count) candidate = next_free(first);
+  return candidate < first + count ? std::optional(Ip4{candidate}) : std::nullopt;
+}
+
+// The lowest address from there on that is no member's, neither its own nor a further one.
+std::uint32_t Registry::next_free(std::uint32_t from) const {
+  for (;;) {
+    for (auto it = by_address_.lower_bound({from}); it != by_address_.end() && it->first.value == from; ++it) ++from;
+    const IpNetwork* range = granted(from);
+    if (range == nullptr) return from;
+    from = (range->base.v4().value | (range->length == 128 ? 0 : ~std::uint32_t{0} >> (range->length - 96))) + 1;
   }
-  if (candidate < first + count) return Ip4{candidate};
-  candidate = first;
-  for (auto it = by_address_.begin(); it != by_address_.end() && it->first.value == candidate; ++it) ++candidate;
-  return Ip4{candidate};
 }
 
 Mac Registry::free_mac() const {

@@ -99,6 +99,11 @@ class Registry {
   // The member goes, its address is free, its key is refused from now on. Errc::not_found without such a name.
   Result<Member> remove(std::string_view name);
 
+  // Gives the member further addresses, or takes them back; durable, like a removal. Errc::not_found without such a
+  // member or grant, Errc::in_use for addresses that are another member's.
+  Result<Member> grant(std::string_view name, const IpNetwork& range);
+  Result<Member> revoke_grant(std::string_view name, const IpNetwork& range);
+
   // Volatile: a restarted server has forgotten these.
   void set_online(MemberId id, bool online);
   void set_candidates(MemberId id, std::vector<Candidate> candidates);
@@ -123,6 +128,12 @@ class Registry {
   Result<void> load_or_create(const ports::StoredState& state);
   Result<void> adopt_members(std::vector<Member> members);
   void load_last_seen(const ports::StoredState& state);
+  std::optional<std::string> who_is_in(const IpNetwork& range) const;
+  Result<Member> set_grants(const Member& member, std::vector<IpNetwork> ranges);
+  void sign_grants(Member& member) const;
+  void gather_grants();
+  const IpNetwork* granted(std::uint32_t ip) const;
+  std::uint32_t next_free(std::uint32_t from) const;
   std::optional<Ip4> free_address() const;
   Mac free_mac() const;
   std::optional<Refusal> no_room(bool has_address) const;
@@ -144,6 +155,7 @@ class Registry {
   std::map<MemberId, std::uint64_t> changed_at_;
   std::unordered_map<PublicKey, MemberId> by_key_;
   std::map<Ip4, MemberId> by_address_;
+  std::vector<IpNetwork> granted_;  // to any member: never given as a member's own
   std::vector<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;

@@ -41,9 +41,11 @@ json network_json(const NetworkInfo& n) {
 }
 
 json member_json(const Member& m) {
-  return {{"name", m.name},    {"address", to_string(m.address)},      {"mac", to_string(m.mac)},
-          {"id", m.id.value},  {"public_key", to_base32(m.key.bytes)}, {"version", m.version},
-          {"online", m.online}};
+  json allowed = json::array();
+  for (const IpNetwork& range : m.grants.ranges) allowed.push_back(to_string(range));
+  return {{"name", m.name},     {"address", to_string(m.address)},      {"mac", to_string(m.mac)},
+          {"id", m.id.value},   {"public_key", to_base32(m.key.bytes)}, {"version", m.version},
+          {"online", m.online}, {"allowed", std::move(allowed)}};
 }
 
 json milliseconds(const std::optional<Duration>& d) {

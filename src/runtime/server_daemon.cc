@@ -398,6 +398,19 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
     act(std::move(*removed));
     return {{"ok", true}};
   }
+  if (command == "allow" || command == "revoke") {
+    const std::string text = request.value("range", "");
+    const auto range = parse_ip_network(text);
+    if (!range) {
+      return {{"ok", false},
+              {"error",
+               "\"" + text + "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24 or fd99::/64"}};
+    }
+    auto changed = node_->grant(request.value("name", ""), *range, command == "allow", os::now());
+    if (!changed) return {{"ok", false}, {"error", changed.error().what}};
+    act(std::move(*changed));
+    return {{"ok", true}};
+  }
   const JoinAdmin admin{*registry_, unix_time, [this](const std::string& sentence) { log_.info(sentence); },
                         [this](const std::string& text) { return keep_network_key(text); }};
   if (auto done = answer_join_command(admin, request)) {

@@ -20,6 +20,7 @@ namespace eps::wire {
 
 inline constexpr std::size_t kMaxControlMessage = 65'000;  // encoded; a frame's length has 16 bits
 inline constexpr std::size_t kMaxMembersPerDelta = 64;     // of one part: 64 members with 16 candidates each fit
+inline constexpr std::size_t kMembersPerDelta = 48;        // that are sent: with all grants as well
 inline constexpr std::size_t kMaxRemovedPerDelta = 4096;   // of one part, besides its members
 inline constexpr std::size_t kMaxSentence = 1024;
 

@@ -21,6 +21,18 @@ bool take(const proto::Candidate& from, Candidate& to) {
   return known && from.port() >= 1 && from.port() <= 65535 && take(from.ip(), to.endpoint.ip.bytes);
 }
 
+bool take(const proto::Range& from, IpNetwork& to) {
+  to.length = static_cast<std::uint8_t>(from.length());
+  return from.length() <= 128 && take(from.base(), to.base.bytes) && valid(to);
+}
+
+bool take_grants(const proto::Member& from, Grants& to) {
+  if (from.grants_size() == 0) return true;
+  if (from.grants_size() > static_cast<int>(kMaxGrants) || !take(from.grants_signature(), to.signature)) return false;
+  return std::all_of(from.grants().begin(), from.grants().end(),
+                     [&](const proto::Range& r) { return take(r, to.ranges.emplace_back()); });
+}
+
 bool take(const proto::Member& from, Member& to) {
   to.id = {from.id()};
   to.name = from.name();
@@ -29,7 +41,8 @@ bool take(const proto::Member& from, Member& to) {
   to.relays = from.relays();
   to.version = from.version();
   return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
-         take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates);
+         take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates) &&
+         take_grants(from, to.grants);
 }
 
 void put(const Candidate& from, proto::Candidate& to) {
@@ -48,6 +61,12 @@ void put(const Member& from, proto::Member& to) {
   to.set_relays(from.relays);
   to.set_version(from.version);
   for (const Candidate& c : from.candidates) put(c, *to.add_candidates());
+  for (const IpNetwork& range : from.grants.ranges) {
+    proto::Range& r = *to.add_grants();
+    r.set_base(text_of(range.base.bytes));
+    r.set_length(range.length);
+  }
+  if (!from.grants.ranges.empty()) to.set_grants_signature(text_of(from.grants.signature));
 }
 
 }  // namespace eps::wire

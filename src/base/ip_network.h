@@ -1,0 +1,31 @@
+#pragma once
+
+// A prefix of either family: the addresses that somebody may use besides his own.
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/types.h"
+
+namespace eps {
+
+// In canonical form: the host bits are zero. IPv4 keeps its IPv4-mapped form and a length of 96 to 128, so that one
+// comparison serves both families and no IPv6 prefix takes IPv4 addresses in.
+struct IpNetwork {
+  IpAddress base;
+  std::uint8_t length = 0;  // 0 to 128
+  auto operator<=>(const IpNetwork&) const = default;
+  bool contains(const IpAddress& ip) const;
+  bool overlaps(const IpNetwork& o) const { return contains(o.base) || o.contains(base); }
+  static IpNetwork from_v4(const Ip4Network& network);
+};
+std::string to_string(const IpNetwork& network);  // "192.168.43.50/32", "fd99::/64"
+// Whether it is in canonical form, and IPv4 has a length of IPv4.
+bool valid(const IpNetwork& network);
+// A single address stands for itself, with all its bits. nullopt for host bits that are not zero, too.
+std::optional<IpNetwork> parse_ip_network(std::string_view text);
+
+}  // namespace eps

@@ -1,0 +1,94 @@
+#include "registry/grants.h"
+
+#include <gmock/gmock.h>
+
+#include "registry/registry_fixture.h"
+
+namespace eps::registry {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+IpNetwork range(std::string_view text) {
+  return *parse_ip_network(text);
+}
+
+class GrantsTest : public RegistryTest {
+ protected:
+  void SetUp() override {
+    config_.sequential = true;
+    open();
+  }
+};
+
+TEST_F(GrantsTest, AreSignedAndSurviveARestart) {
+  const Member a = join(1, "a");
+  ASSERT_TRUE(registry_->grant("a", range("192.168.43.50")));
+  ASSERT_TRUE(registry_->grant("a", range("fd99::/64")));
+  open();
+  Member kept = *registry_->find(a.id);
+  EXPECT_EQ(kept.grants.ranges, (std::vector{range("192.168.43.50/32"), range("fd99::/64")}));
+  keep_signed_grants(registry_->signing_key(), registry_->network().id, {&kept, 1});
+  EXPECT_EQ(kept.grants.ranges.size(), 2U);
+}
+
+TEST_F(GrantsTest, NotSignedByTheServerAreNone) {
+  const Member a = join(1, "a");
+  ASSERT_TRUE(registry_->grant("a", range("192.168.43.50")));
+  Member more = *registry_->find(a.id);
+  more.grants.ranges.push_back(range("192.168.43.51"));
+  Member other = *registry_->find(a.id);
+  other.id = {77};
+  for (Member* m : {&more, &other}) {
+    keep_signed_grants(registry_->signing_key(), registry_->network().id, {m, 1});
+    EXPECT_TRUE(m->grants.ranges.empty());
+  }
+}
+
+TEST_F(GrantsTest, AreNeverGivenAsAMembersOwnAddress) {
+  join(1, "a");
+  ASSERT_TRUE(registry_->grant("a", range("192.168.43.2/31")));
+  EXPECT_EQ(to_string(join(2, "b").address), "192.168.43.4");
+  ASSERT_TRUE(registry_->revoke_grant("a", range("192.168.43.2/31")));
+  EXPECT_EQ(to_string(join(3, "c").address), "192.168.43.2");
+}
+
+TEST_F(GrantsTest, HoldNoMembersOwnAddress) {
+  join(1, "a");
+  join(2, "b");
+  const auto refused = registry_->grant("a", range("192.168.43.0/29"));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().what, AllOf(HasSubstr("192.168.43.0/29 holds the address of a (192.168.43.1)"),
+                                          HasSubstr("allow a range without it")));
+}
+
+TEST_F(GrantsTest, MayBeSharedByMembersThatTakeTurns) {
+  join(1, "a");
+  join(2, "b");
+  EXPECT_TRUE(registry_->grant("a", range("192.168.43.50")));
+  EXPECT_TRUE(registry_->grant("b", range("192.168.43.50")));
+}
+
+TEST_F(GrantsTest, GoWithTheMember) {
+  join(1, "a");
+  ASSERT_TRUE(registry_->grant("a", range("192.168.43.1/32")).has_error());
+  ASSERT_TRUE(registry_->grant("a", range("192.168.43.2/32")));
+  ASSERT_TRUE(registry_->remove("a"));
+  EXPECT_EQ(to_string(join(2, "b").address), "192.168.43.1");
+  EXPECT_EQ(to_string(join(3, "c").address), "192.168.43.2");
+}
+
+TEST_F(GrantsTest, AreFewAndOnesThatWereGiven) {
+  join(1, "a");
+  for (std::size_t n = 0; n < kMaxGrants; ++n) {
+    ASSERT_TRUE(registry_->grant("a", range("10.0.0." + std::to_string(n))));
+  }
+  EXPECT_THAT(registry_->grant("a", range("10.0.1.0/24")).error().what, HasSubstr("eps members revoke a RANGE"));
+  EXPECT_THAT(registry_->revoke_grant("a", range("10.0.1.0/24")).error().what,
+              HasSubstr("was not allowed 10.0.1.0/24"));
+  EXPECT_EQ(registry_->grant("nobody", range("10.0.0.1")).error().code, Errc::not_found);
+}
+
+}  // namespace
+}  // namespace eps::registry
