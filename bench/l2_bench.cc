@@ -95,7 +95,7 @@ void receive(benchmark::State& state, bool carry_checksums, Offloads offloads, s
       if (i < flows || !offloads.tso) std::copy(heads[i].begin(), heads[i].end(), received[i].begin());
       Inner inner;
       EPS_CHECK(decode(received[i], kSender.peer, kSender.self, inner) == Drop::none);
-      EPS_CHECK(check_source(inner, kSender.self, kSenderIp) == Drop::none);
+      EPS_CHECK(check_source(inner, {kSender.self, kSenderIp}) == Drop::none);
       EPS_CHECK(coalescer.add(inner));
     }
     const auto out = coalescer.finish();
@@ -112,7 +112,7 @@ void parse(benchmark::State& state) {
   const ports::TapFrame frame = super.frame();
   for (auto _ : state) {
     const auto info = parse_frame(frame.bytes);
-    EPS_CHECK(info && check_source(frame.bytes, *info, kSender.self, kSenderIp) == Drop::none);
+    EPS_CHECK(info && check_source(frame.bytes, *info, {kSender.self, kSenderIp}) == Drop::none);
     benchmark::DoNotOptimize(info);
   }
   state.SetItemsProcessed(state.iterations());

@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "l2/inner.h"
+#include "l2/neighbour.h"
 #include "l2/source_guard.h"
 #include "wire/datagram.h"
 
 namespace eps::dataplane {
 namespace {
+// Of one kind, each a sentence for the log perhaps.
+constexpr Duration kTellPause = std::chrono::seconds(1);
 constexpr Duration kStrayPause = std::chrono::milliseconds(100);
 // A run of datagrams of this size is bulk traffic; what keeps a conduit up is smaller or comes alone.
 constexpr std::size_t kBulkSegment = 1000;
@@ -145,12 +148,12 @@ Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plai
     return kept ? Drop::none : Drop::congested;
   }
   if (plain[0] == static_cast<std::byte>(wire::Kind::fragment)) {
-    return take_fragment(table, peer, plain.subspan(1), now, frame);
+    return take_fragment(table, peer, plain.subspan(1), now, upcalls, frame);
   }
-  return take_frame(table, peer, plain, frame);
+  return take_frame(table, peer, plain, now, upcalls, frame);
 }
 
-Drop Inbound::take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now,
+Drop Inbound::take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, Upcalls& upcalls,
                             std::size_t& frame) {
   Reassembly::Taken taken = peer.activity->fragments.take(content, now);
   if (taken.lost > 0) {
@@ -159,22 +162,46 @@ Drop Inbound::take_fragment(const PeerTable& table, const Peer& peer, ByteView c
   }
   if (taken.joined.empty()) return taken.drop;
   joined_.push_back(std::move(taken.joined));
-  return take_frame(table, peer, ByteSpan(joined_.back()).subspan(wire::kDataHeaderSize), frame);
+  return take_frame(table, peer, ByteSpan(joined_.back()).subspan(wire::kDataHeaderSize), now, upcalls, frame);
 }
 
-Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::size_t& frame) {
+Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
+                         std::size_t& frame) {
   l2::Inner inner;
   if (const Drop malformed = l2::decode(plain, table.self_mac, peer.mac, inner); malformed != Drop::none) {
     return malformed;
   }
   if (!l2::for_us(inner, table.self_mac)) return Drop::wrong_destination;
-  const Drop drop = l2::check_source(inner, peer.mac, peer.address);
+  l2::Refusal why;
+  const Drop drop = l2::check_source(inner, {peer.mac, peer.address, peer.further}, &why);
+  if (drop == Drop::spoofed_source && now - told_refusal_ >= kTellPause) {
+    const Resident* owner = why.what == l2::Refusal::What::mac ? table.directory->by_mac(why.mac)
+                                                               : table.directory->by_address(why.address);
+    if (upcalls.add(FrameRefused{peer.id, why, owner == nullptr ? MemberId{} : owner->id})) told_refusal_ = now;
+  }
   if (drop != Drop::none) return drop;
+  if (inner.info.dst.is_group()) {
+    if (const Drop group = take_group(table, peer, inner, now, upcalls); group != Drop::none) return group;
+  }
   if (!coalescer_.add(inner)) {
     write_out();
     if (!coalescer_.add(inner)) return Drop::congested;
   }
   frame = inner.frame_size();
+  return Drop::none;
+}
+
+// For everybody: within the sender's limit, and no part of a loop that this computer gave way to.
+Drop Inbound::take_group(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now,
+                         Upcalls& upcalls) {
+  if (table.groups->blocked(now)) return Drop::bridge_loop;
+  if (!peer.activity->groups.take(now, kGroupPause, kGroupBurst)) {
+    if (now - told_limit_ >= kTellPause && upcalls.add(TooManyGroupFrames{peer.id})) told_limit_ = now;
+    return Drop::rate_limited;
+  }
+  if (l2::is_query(inner)) {
+    peer.activity->last_query.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  }
   return Drop::none;
 }
 

@@ -42,8 +42,11 @@ class Inbound {
   // `frame`: the bytes of the Ethernet frame that came of it, where one did.
   Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, std::uint32_t arrived,
                   Upcalls& upcalls, std::size_t& frame);
-  Drop take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, std::size_t& frame);
-  Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::size_t& frame);
+  Drop take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, Upcalls& upcalls,
+                     std::size_t& frame);
+  Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
+                  std::size_t& frame);
+  Drop take_group(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls);
   void write_out();
 
   ports::TapPort& tap_;
@@ -58,6 +61,8 @@ class Inbound {
   const PeerTable::Receiving* receiving_ = nullptr;
   Arrival arrival_;
   std::vector<Bytes> joined_;  // what was sent in pieces, until it is written
+  Instant told_refusal_{};
+  Instant told_limit_{};
 };
 
 }  // namespace eps::dataplane

@@ -1,5 +1,7 @@
 #include "dataplane/outbound.h"
 
+#include <algorithm>
+
 #include "l2/source_guard.h"
 #include "wire/datagram.h"
 
@@ -8,6 +10,10 @@ namespace {
 constexpr std::size_t kBatch = 64;
 // After this much silence towards a peer its timers may have gone to sleep.
 constexpr Duration kAsleepAfter = std::chrono::seconds(1);
+// Of one kind, each a sentence for the log perhaps.
+constexpr Duration kTellPause = std::chrono::seconds(1);
+// "Other querier present" of RFC 3376, section 8.5, with its defaults.
+constexpr Duration kQuerierFor = std::chrono::seconds(255);
 }  // namespace
 
 Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, std::uint16_t underlay_port)
@@ -18,6 +24,7 @@ std::size_t Outbound::pump(const PublishedPeers& published, PublishedPeers::View
   const Batch batch = Batch::read(tap_, frames);
   queue_.on_read(tap_.drained(), now);
   const PeerTable& table = published.after(batch, view);
+  announce(table);
   for (const ports::TapFrame& frame : std::span(frames).first(batch.size())) take(table, frame, now, upcalls);
   if (tap_.drained()) {
     sender_.flush();
@@ -31,12 +38,127 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   const auto info = l2::parse_frame(frame.bytes);
   if (!info) return counters_.drop(Drop::malformed);
   if (loops(table, frame.bytes, *info)) return counters_.drop(Drop::looped);
-  const Drop drop = l2::check_source(frame.bytes, *info, table.self_mac, table.self_address);
+  l2::Refusal why;
+  const Drop drop =
+      l2::check_source(frame.bytes, *info, {table.self_mac, table.self_address, table.self_further}, &why);
+  if (drop == Drop::spoofed_source) refused(table, *info, why, now, upcalls);
   if (drop != Drop::none) return counters_.drop(drop);
-  if (info->dst.is_group()) return to_all(table, frame, *info, now, upcalls);
+  if (answered(table, frame, *info, now, upcalls)) return;
+  if (info->dst.is_group()) {
+    if (may_pass(table, frame, now, upcalls)) to_all(table, frame, *info, now, upcalls);
+    return;
+  }
   const auto peer = table.by_mac.find(info->dst);
-  if (peer == table.by_mac.end()) return counters_.drop(Drop::no_peer);
-  to_one(table, table.peers[peer->second], frame, *info, now, upcalls);
+  if (peer != table.by_mac.end()) return to_one(table, table.peers[peer->second], frame, *info, now, upcalls);
+  const Resident* silent = table.directory->by_mac(info->dst);
+  if (silent == nullptr) return counters_.drop(Drop::no_peer);
+  to_member(table, *silent, frame, *info, now, upcalls);
+}
+
+bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                        Upcalls& upcalls) {
+  using Kind = l2::LinkMessage::Kind;
+  const l2::LinkMessage message = l2::read_link_message(frame.bytes, info);
+  switch (message.kind) {
+    case Kind::none:
+    case Kind::query:
+      return false;
+    case Kind::router_search:
+      return true;  // no member is a router
+    case Kind::membership:
+      to_queriers(table, frame, info, now, upcalls);
+      return true;
+    case Kind::announcement: {
+      // Its own addresses everybody knows from the list. Another one may have been another member's until now.
+      const bool own = message.about == IpAddress::from_v4(table.self_address) ||
+                       message.about == l2::eui64_link_local(table.self_mac);
+      return own;
+    }
+    case Kind::question:
+    case Kind::probe:
+      break;
+  }
+  if (const Resident* owner = table.directory->by_address(message.about)) {
+    // Of who is away nothing is said, so that programs hear at once that there is no route to it.
+    if (!owner->online && !table.by_mac.contains(owner->mac)) {
+      counters_.drop(Drop::no_peer);
+      return true;
+    }
+    l2::LinkFrame answer;
+    write(l2::write_answer(frame.bytes, info, message, owner->mac, answer));
+    return true;
+  }
+  // Which of those that may use the address does so now, they know themselves.
+  const std::vector<const Resident*> holders = table.directory->holders_of(message.about);
+  for (const Resident* holder : holders) to_member(table, *holder, frame, info, now, upcalls);
+  if (holders.empty() && message.kind == Kind::question) counters_.drop(Drop::no_peer);
+  return true;
+}
+
+void Outbound::to_member(const PeerTable& table, const Resident& member, const ports::TapFrame& frame,
+                         const l2::FrameInfo& info, Instant now, Upcalls& upcalls) {
+  const auto live = table.by_mac.find(member.mac);
+  if (live != table.by_mac.end()) return to_one(table, table.peers[live->second], frame, info, now, upcalls);
+  if (!member.online) return counters_.drop(Drop::no_peer);
+  if (!upcalls.add(NeedSession{member.id, Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta})) {
+    counters_.drop(Drop::not_ready);
+  }
+}
+
+// Who listens to what concerns multicast routers only (RFC 4541, section 2.1.1); one is who has asked lately.
+void Outbound::to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                           Upcalls& upcalls) {
+  for (const Peer& peer : table.peers) {
+    const Instant::rep at = peer.activity->last_query.load(std::memory_order_relaxed);
+    if (at != 0 && now - Instant(Duration(at)) < kQuerierFor) to_one(table, peer, frame, info, now, upcalls);
+  }
+}
+
+// A frame to a group: within the limit, and no part of a loop.
+bool Outbound::may_pass(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
+  GroupState& state = *table.groups;
+  if (state.blocked(now)) {
+    counters_.drop(Drop::bridge_loop);
+    return false;
+  }
+  if (loops_.goes_round(frame.bytes, state, table.self, now)) {
+    state.blocked_until.store((now + kBlockFor).time_since_epoch().count(), std::memory_order_relaxed);
+    const bool known = now - Instant(Duration(state.twin_at.load(std::memory_order_relaxed))) < kTwinSeen;
+    LoopSeen seen{{known ? state.twin.load(std::memory_order_relaxed) : 0}, {}};
+    std::copy_n(frame.bytes.begin(), seen.frame_to.bytes.size(), seen.frame_to.bytes.begin());
+    upcalls.add(seen);
+    counters_.drop(Drop::bridge_loop);
+    return false;
+  }
+  if (state.own.take(now, kGroupPause, kGroupBurst)) return true;
+  counters_.drop(Drop::rate_limited);
+  if (now - told_limit_ >= kTellPause && upcalls.add(TooManyGroupFrames{})) told_limit_ = now;
+  return false;
+}
+
+void Outbound::refused(const PeerTable& table, const l2::FrameInfo& info, const l2::Refusal& why, Instant now,
+                       Upcalls& upcalls) {
+  const Resident* owner =
+      why.what == l2::Refusal::What::mac ? table.directory->by_mac(why.mac) : table.directory->by_address(why.address);
+  if (owner != nullptr && why.what == l2::Refusal::What::mac && info.dst.is_group()) {
+    table.groups->twin.store(owner->id.value, std::memory_order_relaxed);
+    table.groups->twin_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  if (now - told_refusal_ < kTellPause) return;
+  if (upcalls.add(FrameRefused{{}, why, owner == nullptr ? MemberId{} : owner->id})) told_refusal_ = now;
+}
+
+// The kernel remembers where an address was: it is told when that has changed.
+void Outbound::announce(const PeerTable& table) {
+  for (const Binding& binding : table.directory->take_announcements()) {
+    l2::LinkFrame frame;
+    write(l2::write_announcement(binding.address, binding.mac, frame));
+  }
+}
+
+void Outbound::write(ByteView frame) {
+  const ports::TapWrite out{{&frame, 1}, {}};
+  if (tap_.write({&out, 1}) == 0) counters_.drop(Drop::congested);
 }
 
 // From this computer (a bridged machine may use the same port), by the port that nobody else can have here, and of a
@@ -68,21 +190,39 @@ void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, cons
   std::span<const l2::Segment> segments;
   const Drop drop = segmenter_.split(frame, info, nullptr, segments);
   if (drop != Drop::none) return counters_.drop(drop);
+  std::vector<MemberId> served;
+  served.reserve(table.peers.size());
   for (const Peer& peer : table.peers) {
-    if (ready(peer, frame, now, upcalls)) sender_.send_segments(peer, segments, now);
+    if (!sealing(peer, now)) continue;
+    wake(peer, now, upcalls);
+    sender_.send_segments(peer, segments, now);
+    served.push_back(peer.id);
+  }
+  if (served.size() >= table.directory->online()) return;
+  std::ranges::sort(served);
+  if (!upcalls.add(ForTheSilent{Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta, std::move(served)})) {
+    counters_.drop(Drop::not_ready);
+  }
+}
+
+bool Outbound::sealing(const Peer& peer, Instant now) {
+  return peer.ready() && peer.session->may_send(now);
+}
+
+void Outbound::wake(const Peer& peer, Instant now, Upcalls& upcalls) {
+  if (now - peer.activity->sent_at() > kAsleepAfter && !upcalls.add(PeerWoke{peer.id})) {
+    counters_.drop(Drop::congested);
   }
 }
 
 bool Outbound::ready(const Peer& peer, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
-  if (!peer.ready() || !peer.session->may_send(now)) {
+  if (!sealing(peer, now)) {
     if (!upcalls.add(NeedSession{peer.id, Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta})) {
       counters_.drop(Drop::not_ready);
     }
     return false;
   }
-  if (now - peer.activity->sent_at() > kAsleepAfter && !upcalls.add(PeerWoke{peer.id})) {
-    counters_.drop(Drop::congested);
-  }
+  wake(peer, now, upcalls);
   return true;
 }
 

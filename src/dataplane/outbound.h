@@ -3,19 +3,20 @@
 // From the TAP to the peers:
 //
 //   1. read a batch of frames
-//   2. the source must be this node's own (l2/source_guard); nothing that this node itself sent by UDP may be in a
-//   frame,
-//      or it would go round for ever
-//   3. destination: one peer by its MAC; every reachable peer for broadcast and multicast
-//   4. a peer without session or way: the frame becomes an upcall, node/ keeps it and shakes hands
-//   5. split super-frames into segments, seal them straight into the send buffer
-//   6. send in runs
+//   2. the source must be this node's own (l2/source_guard); nothing that this node itself sent by UDP may be in it, or
+//      it would go round for ever
+//   3. what the kernel asks its link is answered from the member list, and does not leave (l2/neighbour)
+//   4. destination: one peer by its MAC; for broadcast and multicast those with a session, the others are node/'s
+//   5. a peer without session or way: the frame becomes an upcall, node/ keeps it and shakes hands
+//   6. split super-frames into segments, seal them straight into the send buffer
+//   7. send in runs
 
 #include <array>
 
 #include "dataplane/frame_sender.h"
 #include "dataplane/standing_queue.h"
 #include "dataplane/upcall.h"
+#include "l2/neighbour.h"
 #include "l2/parse.h"
 #include "ports/tap.h"
 
@@ -36,6 +37,20 @@ class Outbound {
   void to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
               Upcalls& upcalls);
   bool loops(const PeerTable& table, ByteView frame, const l2::FrameInfo& info) const;
+  // True: the frame was a message to the link, and is dealt with.
+  bool answered(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                Upcalls& upcalls);
+  void to_member(const PeerTable& table, const Resident& member, const ports::TapFrame& frame,
+                 const l2::FrameInfo& info, Instant now, Upcalls& upcalls);
+  void to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                   Upcalls& upcalls);
+  bool may_pass(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
+  void refused(const PeerTable& table, const l2::FrameInfo& info, const l2::Refusal& why, Instant now,
+               Upcalls& upcalls);
+  void announce(const PeerTable& table);
+  void write(ByteView frame);
+  static bool sealing(const Peer& peer, Instant now);
+  void wake(const Peer& peer, Instant now, Upcalls& upcalls);
   bool ready(const Peer& peer, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
 
   ports::TapPort& tap_;
@@ -44,6 +59,9 @@ class Outbound {
   l2::Segmenter segmenter_;
   FrameSender sender_;
   StandingQueue queue_;  // the TAP's
+  LoopWatch loops_;
+  Instant told_refusal_{};
+  Instant told_limit_{};
 };
 
 }  // namespace eps::dataplane

@@ -15,7 +15,9 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "dataplane/batch.h"
+#include "dataplane/directory.h"
 #include "dataplane/fragments.h"
+#include "dataplane/group_guard.h"
 #include "dataplane/stream_port.h"
 #include "l2/segment.h"
 #include "model/counters.h"
@@ -40,6 +42,8 @@ struct PeerActivity {
   Reassembly fragments;                                // of what the peer sends in pieces
   std::atomic<std::uint32_t> opened_direct{0}, opened_relayed{0};  // datagrams, by how they came
   std::atomic<Instant::rep> last_stray{0};                         // of the last HeardElsewhere
+  std::atomic<Instant::rep> last_query{0};                         // of its last IGMP or MLD query: a multicast router
+  RateLimit groups;                                                // of what it sends to groups
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
   Instant large_at() const { return Instant(Duration(last_large.load(std::memory_order_relaxed))); }
@@ -53,6 +57,7 @@ struct Peer {
   MemberId id;
   Mac mac;
   Ip4 address;
+  std::vector<IpNetwork> further;             // addresses that it may use besides
   std::shared_ptr<session::Session> session;  // the one to seal with; null until there is one
   Endpoint to;                                // the peer's endpoint, or the relay's; !valid() while there is no way
   ports::SocketId socket = 0;                 // by which of our sockets
@@ -95,8 +100,12 @@ struct RelayTable {
 };
 
 struct PeerTable {
+  MemberId self;
   Mac self_mac;
   Ip4 self_address;
+  std::vector<IpNetwork> self_further;
+  std::shared_ptr<const Directory> directory = std::make_shared<const Directory>();
+  std::shared_ptr<GroupState> groups = std::make_shared<GroupState>();
   std::uint16_t mtu = 0;
   std::vector<RelayHop> relays;
   std::shared_ptr<const RelayTable> serves;  // what this node relays for others; null: it does not

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/types.h"
+#include "l2/source_guard.h"
 #include "model/way.h"
 #include "ports/tap.h"
 #include "ports/udp.h"
@@ -50,6 +51,31 @@ struct NeedSession {
   ports::FrameMeta meta;
 };
 
+// A frame for everybody, which those with a session have been sent. The others are node/'s: each costs a handshake.
+struct ForTheSilent {
+  Bytes frame;
+  ports::FrameMeta meta;
+  std::vector<MemberId> served;  // ascending
+};
+
+// A frame named a source that is not its sender's. Not more often than once a second and worker.
+struct FrameRefused {
+  MemberId from;  // value 0: this computer's interface
+  l2::Refusal refusal;
+  MemberId owner;  // of the MAC or address, where it is another member's
+};
+
+// What this computer sent came back to it, so that frames to groups are blocked for a while.
+struct LoopSeen {
+  MemberId twin;  // a member that bridges the same LAN; value 0: unknown
+  Mac frame_to;
+};
+
+// A member sends more to groups than it may. Not more often than once a second and worker.
+struct TooManyGroupFrames {
+  MemberId from;  // value 0: this computer
+};
+
 // The first datagram of this session opened: the peer has proved that it holds the keys.
 struct SessionConfirmed {
   MemberId peer;
@@ -78,7 +104,7 @@ struct RelayWanted {
 };
 
 using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
-                            HeardElsewhere, RelayWanted>;
+                            HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames>;
 
 // Bounded, each kind for itself, so that none takes the room of another. What finds no room is dropped and counted by
 // whoever adds it. SessionConfirmed and PeerWoke, which are not said again at once, have room for every member.
@@ -106,6 +132,10 @@ class Upcalls {
   static constexpr std::size_t room_for(const PeerWoke&) { return kMaxMembers; }
   static constexpr std::size_t room_for(const HeardElsewhere&) { return 256; }
   static constexpr std::size_t room_for(const RelayWanted&) { return 64; }
+  static constexpr std::size_t room_for(const ForTheSilent&) { return 64; }
+  static constexpr std::size_t room_for(const FrameRefused&) { return 16; }
+  static constexpr std::size_t room_for(const LoopSeen&) { return 4; }
+  static constexpr std::size_t room_for(const TooManyGroupFrames&) { return 16; }
 
   std::vector<Upcall> items_;
   std::array<std::size_t, std::variant_size_v<Upcall>> counts_{};
@@ -114,7 +144,8 @@ class Upcalls {
 // Only tells of something, which has been counted or is told again with the next datagram: no loss to count.
 inline bool is_hint(const Upcall& upcall) {
   return std::holds_alternative<UnknownSession>(upcall) || std::holds_alternative<HeardElsewhere>(upcall) ||
-         std::holds_alternative<RelayWanted>(upcall);
+         std::holds_alternative<RelayWanted>(upcall) || std::holds_alternative<FrameRefused>(upcall) ||
+         std::holds_alternative<LoopSeen>(upcall) || std::holds_alternative<TooManyGroupFrames>(upcall);
 }
 
 }  // namespace eps::dataplane

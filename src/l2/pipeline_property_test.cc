@@ -29,7 +29,7 @@ std::vector<Written> receive(Coalescer& coalescer, const std::vector<Bytes>& pla
   for (const Bytes& plain : plains) {
     Inner inner;
     EXPECT_EQ(buffers.emplace_back(plain).decode(inner), Drop::none);
-    EXPECT_EQ(check_source(inner, test::kSelf, test::kSelfIp), Drop::none);
+    EXPECT_EQ(check_source(inner, {test::kSelf, test::kSelfIp}), Drop::none);
     EXPECT_TRUE(for_us(inner, test::kPeer));
     EXPECT_TRUE(coalescer.add(inner));
   }
@@ -358,7 +358,7 @@ TEST(Pipeline, GarbageDoesNoHarm) {
       Inner inner;
       if (decode(exact.emplace_back(plain), test::kPeer, test::kSelf, inner) != Drop::none) continue;
       ++decoded;
-      (void)check_source(inner, test::kSelf, test::kSelfIp);
+      (void)check_source(inner, {test::kSelf, test::kSelfIp});
       ASSERT_TRUE(coalescer.add(inner));
     }
     for (const ports::TapWrite& write : coalescer.finish()) {
@@ -383,7 +383,7 @@ TEST(Pipeline, GarbageIsSplitOrRefused) {
     if (rng() % 4 == 0) meta.csum_start = static_cast<std::uint16_t>(rng() % 4096);
     if (rng() % 4 == 0) meta.csum_offset = static_cast<std::uint16_t>(rng() % 64);
     if (rng() % 4 == 0) meta.gso = static_cast<ports::Gso>(rng() % 4);
-    if (const auto info = parse_frame(frame)) (void)check_source(frame, *info, test::kSelf, test::kSelfIp);
+    if (const auto info = parse_frame(frame)) (void)check_source(frame, *info, {test::kSelf, test::kSelfIp});
     std::span<const Segment> out;
     if (segmenter.split({frame, meta}, &test::kMacs, out) != Drop::none) continue;
     // What leaves, the receiver can read.

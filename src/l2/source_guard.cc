@@ -15,36 +15,62 @@ constexpr std::uint8_t kRedirect = 137;
 constexpr std::uint8_t kSourceLinkLayer = 1;
 constexpr std::uint8_t kTargetLinkLayer = 2;
 
-struct Owner {
-  const Mac& mac;
-  Ip4 ip;
-};
+constexpr std::uint8_t kProtocolIgmp = 2;
+// Where DHCP clients and servers are, in the order of a client's datagram.
+constexpr std::uint32_t kDhcpPorts = 68U << 16 | 67U;
 
 std::uint8_t u8(const std::byte* p) {
   return std::to_integer<std::uint8_t>(*p);
 }
 
-Drop spoofed_unless(bool owned) {
-  return owned ? Drop::none : Drop::spoofed_source;
+// What is refused, and why.
+struct Check {
+  const Owner& owner;
+  Refusal* why;
+
+  Drop refuse(Refusal::What what, const IpAddress& address) const {
+    if (why != nullptr) {
+      why->what = what;
+      why->address = address;
+    }
+    return Drop::spoofed_source;
+  }
+  bool further(const IpAddress& address) const {
+    return std::ranges::any_of(owner.further, [&](const IpNetwork& range) { return range.contains(address); });
+  }
+  bool owns(Ip4 ip) const { return ip == owner.ip || (!owner.further.empty() && further(IpAddress::from_v4(ip))); }
+  bool owns(const IpAddress& ip6) const { return ip6 == eui64_link_local(owner.mac) || further(ip6); }
+};
+
+IpAddress read_ip6(const std::byte* p) {
+  IpAddress out;
+  std::memcpy(out.bytes.data(), p, 16);
+  return out;
 }
 
 bool is_mac(const std::byte* p, const Mac& mac) {
   return std::memcmp(p, mac.bytes.data(), 6) == 0;
 }
-bool is_ip6(const std::byte* p, const IpAddress& ip) {
-  return std::memcmp(p, ip.bytes.data(), 16) == 0;
-}
-bool is_unspecified(const std::byte* p) {
-  return std::all_of(p, p + 16, [](std::byte b) { return b == std::byte{0}; });
-}
 
 // RFC 826, for Ethernet (1) and IPv4.
-Drop check_arp(ByteView arp, const Owner& owner) {
+Drop check_arp(ByteView arp, const Check& check) {
   if (arp.size() < 28) return Drop::malformed;
   const std::byte* p = arp.data();
   if (load_be16(p) != 1 || load_be16(p + 2) != kEtherIp4 || u8(p + 4) != 6 || u8(p + 5) != 4) return Drop::malformed;
-  const std::uint32_t sender = load_be32(p + 14);
-  return spoofed_unless(is_mac(p + 8, owner.mac) && (sender == owner.ip.value || sender == 0));
+  const Ip4 sender{load_be32(p + 14)};
+  const bool owned = is_mac(p + 8, check.owner.mac) && (sender.value == 0 || check.owns(sender));
+  return owned ? Drop::none : check.refuse(Refusal::What::arp, IpAddress::from_v4(sender));
+}
+
+// `packet` begins with the IPv4 header, whose frame offset is info.l3_offset.
+Drop check_ip4(ByteView packet, const FrameInfo& info, const Check& check) {
+  const Ip4 source{load_be32(packet.data() + 12)};
+  if (check.owns(source)) return Drop::none;
+  const bool dhcp = info.protocol == kProtocolUdp && info.plain_transport() &&
+                    load_be32(packet.data() + (info.l4_offset - info.l3_offset)) == kDhcpPorts;
+  return source.value == 0 && (dhcp || info.protocol == kProtocolIgmp)
+             ? Drop::none
+             : check.refuse(Refusal::What::ip4, IpAddress::from_v4(source));
 }
 
 // Where the options of a neighbour discovery message begin; 0 for any other ICMPv6 type.
@@ -64,31 +90,32 @@ std::size_t options_offset(std::uint8_t type) {
   }
 }
 
-Drop check_link_layer_options(ByteView options, const Mac& mac) {
+Drop check_link_layer_options(ByteView options, const IpAddress& about, const Check& check) {
   while (!options.empty()) {
     if (options.size() < 8) return Drop::malformed;
     const std::size_t size = std::size_t{u8(options.data() + 1)} * 8;
     if (size == 0 || size > options.size()) return Drop::malformed;
     const std::uint8_t type = u8(options.data());
-    if ((type == kSourceLinkLayer || type == kTargetLinkLayer) && !is_mac(options.data() + 2, mac)) {
-      return Drop::spoofed_source;
+    if ((type == kSourceLinkLayer || type == kTargetLinkLayer) && !is_mac(options.data() + 2, check.owner.mac)) {
+      return check.refuse(Refusal::What::neighbour, about);
     }
     options = options.subspan(size);
   }
   return Drop::none;
 }
 
-Drop check_icmp6(ByteView message, const Owner& owner, const IpAddress& owner_ip6, bool from_unspecified) {
+Drop check_icmp6(ByteView message, const IpAddress& source, const Check& check) {
   if (message.empty()) return Drop::none;
   const std::uint8_t type = u8(message.data());
   // No member is the segment's router: an announcement would take over everybody's IPv6.
-  if (type == kRouterAdvertisement || type == kRedirect) return Drop::spoofed_source;
+  if (type == kRouterAdvertisement || type == kRedirect) return check.refuse(Refusal::What::router, source);
   const std::size_t options = options_offset(type);
   if (options == 0) return Drop::none;
   if (message.size() < options) return Drop::malformed;
-  const bool claims = type == kNeighbourAdvertisement || (type == kNeighbourSolicitation && from_unspecified);
-  if (claims && !is_ip6(message.data() + 8, owner_ip6)) return Drop::spoofed_source;
-  return check_link_layer_options(message.subspan(options), owner.mac);
+  const bool claims = type == kNeighbourAdvertisement || (type == kNeighbourSolicitation && source.is_unspecified());
+  const IpAddress about = options == 24 ? read_ip6(message.data() + 8) : source;
+  if (claims && !check.owns(about)) return check.refuse(Refusal::What::neighbour, about);
+  return check_link_layer_options(message.subspan(options), about, check);
 }
 
 // Whether a fragment begins a packet: the offset in the fragment header right before what it carries is zero.
@@ -97,28 +124,27 @@ bool first_fragment(const std::byte* behind_header) {
 }
 
 // `packet` begins with the IPv6 header, whose frame offset is info.l3_offset.
-Drop check_ip6(ByteView packet, const FrameInfo& info, const Owner& owner) {
-  const IpAddress owner_ip6 = eui64_link_local(owner.mac);
-  const std::byte* source = packet.data() + 8;
-  const bool from_unspecified = is_unspecified(source);
-  if (!from_unspecified && !is_ip6(source, owner_ip6)) return Drop::spoofed_source;
+Drop check_ip6(ByteView packet, const FrameInfo& info, const Check& check) {
+  const IpAddress source = read_ip6(packet.data() + 8);
+  if (!source.is_unspecified() && !check.owns(source)) return check.refuse(Refusal::What::ip6, source);
   if (info.protocol != kProtocolIcmp6) return Drop::none;
   const ByteView message = packet.subspan(info.l4_offset - info.l3_offset, info.ip_end - info.l4_offset);
-  if (!info.fragment) return check_icmp6(message, owner, owner_ip6, from_unspecified);
+  if (!info.fragment) return check_icmp6(message, source, check);
   const bool discovery = !message.empty() && first_fragment(message.data()) && options_offset(u8(message.data())) != 0;
   return discovery ? Drop::malformed : Drop::none;
 }
 
 // `packet` begins behind the Ethernet header and its tag.
-Drop check_packet(ByteView packet, const FrameInfo& info, const Owner& owner) {
-  if (info.src.is_group() || info.src != owner.mac) return Drop::spoofed_source;
+Drop check_packet(ByteView packet, const FrameInfo& info, const Check& check) {
+  if (check.why != nullptr) check.why->mac = info.src;
+  if (info.src.is_group() || info.src != check.owner.mac) return check.refuse(Refusal::What::mac, {});
   switch (info.ethertype) {
     case kEtherIp4:
-      return spoofed_unless(load_be32(packet.data() + 12) == owner.ip.value);
+      return check_ip4(packet, info, check);
     case kEtherIp6:
-      return check_ip6(packet, info, owner);
+      return check_ip6(packet, info, check);
     case kEtherArp:
-      return check_arp(packet, owner);
+      return check_arp(packet, check);
     case kEtherVlan:
     case kEtherServiceVlan:
       return Drop::malformed;
@@ -137,13 +163,12 @@ IpAddress eui64_link_local(const Mac& mac) {
            std::byte{0xff}, std::byte{0xfe}, m[3], m[4], m[5]}};
 }
 
-Drop check_source(ByteView frame, const FrameInfo& info, const Mac& owner_mac, Ip4 owner_ip) {
-  return check_packet(frame.subspan(info.l3_offset), info, {owner_mac, owner_ip});
+Drop check_source(ByteView frame, const FrameInfo& info, const Owner& owner, Refusal* why) {
+  return check_packet(frame.subspan(info.l3_offset), info, {owner, why});
 }
 
-Drop check_source(const Inner& inner, const Mac& owner_mac, Ip4 owner_ip) {
-  return check_packet(ByteView(inner.bytes).subspan(inner.info.l3_offset - inner.base()), inner.info,
-                      {owner_mac, owner_ip});
+Drop check_source(const Inner& inner, const Owner& owner, Refusal* why) {
+  return check_packet(ByteView(inner.bytes).subspan(inner.info.l3_offset - inner.base()), inner.info, {owner, why});
 }
 
 }  // namespace eps::l2

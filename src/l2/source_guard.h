@@ -3,7 +3,10 @@
 // The rule that no member speaks in another's name: every frame, before it is sealed and after it is opened, names its
 // owner wherever Ethernet, IP, ARP or neighbour discovery names a source.
 
+#include <span>
+
 #include "base/bytes.h"
+#include "base/ip_network.h"
 #include "base/types.h"
 #include "l2/parse.h"
 #include "model/counters.h"
@@ -12,21 +15,37 @@ namespace eps::l2 {
 
 struct Inner;
 
-// The link-local address that follows from a MAC (RFC 4291, appendix A): the only IPv6 address a member has.
+// The link-local address that follows from a MAC (RFC 4291, appendix A): the IPv6 address that every member has.
 IpAddress eui64_link_local(const Mac& mac);
 
-// Drop::none if the frame may come from the member who owns `owner_mac` and `owner_ip`.
+// Who a member is on the link.
+struct Owner {
+  Mac mac;
+  Ip4 ip;
+  std::span<const IpNetwork> further = {};  // that it may use besides
+};
+
+// What a refused frame claimed, for the sentence that says so.
+struct Refusal {
+  enum class What : std::uint8_t { mac, ip4, arp, ip6, neighbour, router };
+  What what = What::mac;
+  Mac mac;            // the source of the frame
+  IpAddress address;  // that was claimed; unspecified for a MAC
+};
+
+// Drop::none if the frame may come from this member.
 //   Ethernet   the source is the owner's MAC.
-//   IPv4       the source is the owner's address.
+//   IPv4       the source is an address of the owner, or 0.0.0.0 of a DHCP client (RFC 2131, section 4.1)
+//              and in IGMP (RFC 3376, section 4.2.13).
 //   ARP        Ethernet/IPv4 only; the sender is the owner, its protocol address may be 0.0.0.0 (a probe, RFC 5227).
-//   IPv6       the source is the owner's link-local address, or :: (RFC 4862, MLD).
+//   IPv6       the source is the owner's link-local address, a further one, or :: (RFC 4862, MLD).
 //   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold the owner's MAC; what is advertised, and
-//              what is asked for from :: (duplicate address detection), is the owner's address. Fragments of it are
-//              refused (RFC 6980).
+//              what is asked for from :: (duplicate address detection), is an address of the owner. Fragments of it are
+//              refused (RFC 6980). No member is a router.
 //   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.
-// Any other EtherType passes. The result is spoofed_source, or malformed for what cannot be read.
-Drop check_source(ByteView frame, const FrameInfo& info, const Mac& owner_mac, Ip4 owner_ip);
+// Any other EtherType passes. The result is spoofed_source, which fills `why`, or malformed for what cannot be read.
+Drop check_source(ByteView frame, const FrameInfo& info, const Owner& owner, Refusal* why = nullptr);
 // The same for what decode() gave.
-Drop check_source(const Inner& inner, const Mac& owner_mac, Ip4 owner_ip);
+Drop check_source(const Inner& inner, const Owner& owner, Refusal* why = nullptr);
 
 }  // namespace eps::l2

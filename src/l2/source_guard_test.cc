@@ -18,13 +18,13 @@ using test::Spec;
 Drop verdict(ByteView frame) {
   const auto info = parse_frame(frame);
   if (!info) return Drop::malformed;
-  const Drop drop = check_source(frame, *info, kSelf, kSelfIp);
+  const Drop drop = check_source(frame, *info, {kSelf, kSelfIp});
   Bytes plain{std::byte{static_cast<std::uint8_t>(wire::Kind::frame)}};
   plain.insert(plain.end(), frame.begin(), frame.end());
   test::Received received(plain);
   Inner inner;
   EXPECT_EQ(received.decode(inner), Drop::none);
-  EXPECT_EQ(check_source(inner, kSelf, kSelfIp), drop);
+  EXPECT_EQ(check_source(inner, {kSelf, kSelfIp}), drop);
   return drop;
 }
 
@@ -112,7 +112,7 @@ TEST(SourceGuard, AGroupIsNoSource) {
   Spec spec;
   spec.src = group;
   const Bytes frame = build(spec);
-  EXPECT_EQ(check_source(frame, *parse_frame(frame), group, kSelfIp), Drop::spoofed_source);
+  EXPECT_EQ(check_source(frame, *parse_frame(frame), {group, kSelfIp}), Drop::spoofed_source);
 }
 
 TEST(SourceGuard, TheIp4SourceIsTheOwner) {

@@ -36,6 +36,7 @@ enum class Drop : std::uint8_t {
   looped,
   interface_down,
   incomplete,
+  bridge_loop,
   kCount,
 };
 const char* name_of(Drop drop);

@@ -38,7 +38,8 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "or give --server the address that its answers come from.",
      often, 1},
     {Drop::rate_limited, "rate_limited",
-     "a handshake beyond those that this computer answers while it is flooded with them",
+     "a handshake beyond those that this computer answers while it is flooded with them, or a frame to a group beyond "
+     "1,000 a second of one member",
      "Many peers begin at once, or somebody floods: tcpdump -n udp port PORT."},
     {Drop::oversized, "oversized",
      "too large to be sent even in pieces, or to be relayed inside a member's control connection",
@@ -50,6 +51,8 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "ip link set eps0 up"},
     {Drop::incomplete, "incomplete", "a frame that was sent in pieces, of which some were lost on the way",
      "The path loses datagrams: eps ping NAME shows how many."},
+    {Drop::bridge_loop, "bridge_loop", "broadcast or multicast while a loop was there",
+     "Two bridges join the same LANs: take eps0 out of one of them."},
 });
 
 constexpr bool in_order() {

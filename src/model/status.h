@@ -92,6 +92,12 @@ struct PeerWhy {
   std::vector<PathEvent> events;  // oldest first
 };
 
+// Something of the LAN that was dropped, and what to do about it.
+struct LanFinding {
+  std::string what, mend;  // sentences
+  Duration ago{};          // when it was last met
+};
+
 struct ClientStatus {
   std::string name;
   std::string version;
@@ -114,6 +120,7 @@ struct ClientStatus {
   TrafficTotals traffic;
   std::uint64_t connections_established = 0;   // to the server, admitted
   std::map<std::string, std::uint64_t> drops;  // by reason, non-zero only
+  std::vector<LanFinding> findings;
   std::vector<PeerStatus> peers;
 };
 

@@ -29,7 +29,7 @@ ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng
       udp_(udp),
       out_(udp),
       peers_({params_.peers.self.clone(), params_.peers.aeads, params_.peers.first_handshake_number,
-              params_.peers.rekey_after_packets, params_.peers.relay_for_others},
+              params_.peers.rekey_after_packets, params_.peers.relay_for_others, params_.device},
              out_, rng),
       bind_(out_),
       admission_(rng) {}
@@ -291,6 +291,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.traffic = totals_of(peers_.counters());
   s.connections_established = connections_established_;
   s.drops = nonzero_drops(peers_.counters());
+  s.findings = peers_.findings(now);
   s.peers = peers_.status(now);
   for (PeerStatus& peer : s.peers) tell_stream(peer);
   return s;

@@ -20,11 +20,13 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   const bool same =
       network_ == network && self_.id == self.id && self_.mac == self.mac && self_.address == self.address;
   network_ = network;
+  if (self_.grants != self.grants) dirty_ = true;
   self_ = self;
   if (!same) {
     began_ = now;
     schedule_anchors(now);
     for (const auto& [id, peer] : live_) forget_sessions(*peer, now);
+    move_out(self);
     if (const auto own = peers_.find(self.id); own != peers_.end()) {
       forget(own->second, now);
       peers_.erase(own);
@@ -103,6 +105,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     const Member* member = list.find(it->first);
     if (member == nullptr || member->key != it->second.member.key) {
       drop_waiting(it->second, Drop::no_peer);
+      move_out(it->second.member);
       forget(it->second, now);
       it = peers_.erase(it);
       dirty_ = true;
@@ -122,6 +125,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     } else {
       relaying_.erase(id);
     }
+    move_in(member, added ? nullptr : &peer.member);
     const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
     if (moved) forget_sessions(peer, now);
     dirty_ = true;
@@ -146,6 +150,11 @@ void Peers::update_members(const MemberList& list, Instant now) {
     peer.path.set_relays(usable_relays(peer), now);
     if ((changed || came) && peer.handshake) peer.handshake->retry_at = now;
     if (left && peer.current && !peer.handshake) start_handshake(peer, now);
+  }
+  list_known_ = !list.members().empty();
+  if (const Member* self = list.find(self_.id); self != nullptr && self->grants != self_.grants) {
+    self_.grants = self->grants;
+    dirty_ = true;
   }
   take_early(now);
   on_deadline(now);

@@ -22,6 +22,8 @@
 #include "model/features.h"
 #include "model/ip_prefix.h"
 #include "model/status.h"
+#include "node/broadcasts.h"
+#include "node/lan_findings.h"
 #include "node/peer.h"
 #include "noise/cookie.h"
 
@@ -33,8 +35,14 @@ struct PeersParams {
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
   bool relay_for_others = false;
+  std::string device = "eps0";  // the interface's name, for sentences
   Features features = kOwnFeatures;
 };
+
+// Broadcasts for members without a session that are looked at: what is more is a stream, which would reach them late
+// and in pieces.
+inline constexpr Duration kSilentPause = std::chrono::milliseconds(50);
+inline constexpr Duration kSilentBurst = std::chrono::seconds(1);
 
 // By UDP once a bind request was answered, inside the control connection before that and where UDP does not pass.
 enum class ServerRelay { none, inside, udp };
@@ -61,7 +69,9 @@ class Peers {
 
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
-  Instant next_deadline() const { return std::min(anchors_at_, timers_.empty() ? kNever : timers_.begin()->first); }
+  Instant next_deadline() const {
+    return std::min({anchors_at_, timers_.empty() ? kNever : timers_.begin()->first, broadcasts_.next_deadline()});
+  }
   // Ends a step: sends what waited for the table that it leads to, and returns that; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
 
@@ -73,6 +83,8 @@ class Peers {
   const std::vector<Endpoint>& seen() const { return seen_; }
   // True once when nothing comes back through the server's relay any more: its bind is to be asked anew.
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
+  // What was dropped lately for a reason of the LAN.
+  std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
   // One sentence each, for the log; emptied by the call.
@@ -89,6 +101,15 @@ class Peers {
   void on(dataplane::PeerWoke& woke, Instant now);
   void on(dataplane::HeardElsewhere& heard, Instant now);
   void on(dataplane::RelayWanted& wanted, Instant now);
+  // The LAN (peers_lan.cc).
+  void on(dataplane::ForTheSilent& frame, Instant now);
+  void on(dataplane::FrameRefused& refused, Instant now);
+  void on(dataplane::LoopSeen& seen, Instant now);
+  void on(dataplane::TooManyGroupFrames& too_many, Instant now);
+  void move_in(const Member& member, const Member* before);
+  void move_out(const Member& member);
+  void serve_the_silent(Instant now);
+  void tell(std::string what, std::string mend, Instant now);
   // Path messages (peers_paths.cc).
   void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now);
   void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
@@ -218,6 +239,14 @@ class Peers {
   std::set<std::pair<Instant, MemberId>> timers_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use
   std::uint64_t next_number_;
+  dataplane::Directory directory_;
+  bool directory_changed_ = true;  // since it was published
+  std::shared_ptr<const dataplane::Directory> directory_published_;
+  bool list_known_ = false;  // the kernel may remember members
+  std::shared_ptr<dataplane::GroupState> groups_ = std::make_shared<dataplane::GroupState>();
+  Broadcasts broadcasts_;
+  dataplane::RateLimit silent_limit_;
+  LanFindings findings_;
   bool dirty_ = true;
   std::vector<std::string> notes_;
   std::optional<Instant> began_;  // when this node last became who it is

@@ -104,6 +104,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.id = peer.member.id;
   out.mac = peer.member.mac;
   out.address = peer.member.address;
+  out.further = peer.member.grants.ranges;
   out.session = peer.current;
   out.activity = peer.activity;
   const auto& path = peer.path.path();
@@ -124,11 +125,18 @@ dataplane::Peer Peers::route(const Peer& peer) const {
 
 std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   settle_timers();
-  if (!dirty_ || !network_) return nullptr;
+  if ((!dirty_ && !directory_changed_) || !network_) return nullptr;
   dirty_ = false;
+  if (std::exchange(directory_changed_, false)) {
+    directory_published_ = std::make_shared<const dataplane::Directory>(directory_);
+  }
   auto table = std::make_shared<dataplane::PeerTable>();
+  table->self = self_.id;
   table->self_mac = self_.mac;
   table->self_address = self_.address;
+  table->self_further = self_.grants.ranges;
+  table->directory = directory_published_;
+  table->groups = groups_;
   table->mtu = network_->mtu;
   if (server_.tag != 0) table->relays.insert(table->relays.end(), {server_, server_inside_});
   for (const auto& [id, peer] : offering_) {

@@ -53,6 +53,7 @@ void Peers::on_deadline(Instant now) {
     run_guess(peer, now);
     probe(peer, now);
   }
+  serve_the_silent(now);
 }
 
 void Peers::tick(Peer& peer, Instant now) {

@@ -16,7 +16,7 @@ constexpr const char* kEnrolment = "identity.enrolment";  // of networks made be
 constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
 constexpr const char* kLastSeen = "last_seen";
-constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
+constexpr std::size_t kSeenSize = 12;         // of a member: its number (4 bytes), Unix seconds (8)
 constexpr const char* kGrantsOf = "grants.";  // and the member's number
 // Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;

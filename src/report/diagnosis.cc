@@ -66,6 +66,8 @@ class Doctor {
     }
     peers();
     sizes();
+    const auto lan = objects(status_, "findings");
+    for (const json& f : lan) warning(text(f, "what"), text(f, "mend"));
     drops();
     return std::move(findings_);
   }

@@ -163,6 +163,10 @@ json to_json(const ClientStatus& s) {
     out["address"] = to_string(s.self->address) + prefix;
     out["mac"] = to_string(s.self->mac);
   }
+  out["findings"] = json::array();
+  for (const LanFinding& f : s.findings) {
+    out["findings"].push_back({{"what", f.what}, {"mend", f.mend}, {"seconds_ago", seconds(f.ago)}});
+  }
   for (const PeerStatus& peer : s.peers) out["peers"].push_back(peer_json(peer));
   return out;
 }

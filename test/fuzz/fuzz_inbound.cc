@@ -227,7 +227,7 @@ class Node {
     if (plain[0] == static_cast<std::byte>(wire::Kind::control)) return;
     l2::Inner inner;
     if (l2::decode(plain, kSelf, kPeer, inner) != Drop::none) return;
-    if (!l2::for_us(inner, kSelf) || l2::check_source(inner, kPeer, kPeerIp) != Drop::none) return;
+    if (!l2::for_us(inner, kSelf) || l2::check_source(inner, {kPeer, kPeerIp}) != Drop::none) return;
     Bytes packet = test::canonical(inner);
     expected_[test::flow_of(packet)].push_back(std::move(packet));
     ++delivered_;

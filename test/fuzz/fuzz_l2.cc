@@ -43,7 +43,7 @@ void receive(Reader in, l2::Offloads offloads) {
     const Bytes frame = test::frame_of(inner);
     const auto info = l2::parse_frame(frame);
     EPS_CHECK(info && info->payload_offset == inner.info.payload_offset && info->ip_end == inner.info.ip_end);
-    EPS_CHECK(l2::check_source(inner, kPeer, kPeerIp) == l2::check_source(frame, *info, kPeer, kPeerIp));
+    EPS_CHECK(l2::check_source(inner, {kPeer, kPeerIp}) == l2::check_source(frame, *info, kPeer, kPeerIp));
     const Bytes packet = test::canonical(inner);
     received[test::flow_of(packet)].push_back(packet);
     EPS_CHECK(coalescer.add(inner));
@@ -109,7 +109,7 @@ void send(Reader in, bool fitting, bool elide) {
     std::ranges::copy(kSelf.bytes, frame.bytes.begin() + 6);
   }
   frame.meta = read_meta(in, fitting, frame.bytes);
-  if (const auto info = l2::parse_frame(frame.bytes)) l2::check_source(frame.bytes, *info, kSelf, kSelfIp);
+  if (const auto info = l2::parse_frame(frame.bytes)) l2::check_source(frame.bytes, *info, {kSelf, kSelfIp});
   const l2::MacPair macs{kSelf, kPeer};
   l2::Segmenter carrying(true);
   l2::Segmenter completing(false);

@@ -466,6 +466,9 @@ bool World::delivered(std::uint64_t number, int to) const {
 }
 
 void World::on_frame(int c, const Bytes& frame) {
+  // What the directory says to the kernel is no member's.
+  const auto info = l2::parse_frame(frame);
+  if (info && l2::read_link_message(frame, *info).kind == l2::LinkMessage::Kind::announcement) return;
   const auto tag = read_udp_frame(frame);
   if (!tag) violated("a changed or foreign frame reached c" + std::to_string(c));
   const auto sent = sent_.find(tag->number);

@@ -1,0 +1,75 @@
+#pragma once
+
+// What keeps broadcast and multicast from flooding a network: a limit for each source, and a watch for loops. A loop is
+// there where what this computer has sent comes back to it out of its own interface, as when two members bridge one
+// LAN.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "base/time.h"
+#include "base/types.h"
+
+namespace eps::dataplane {
+
+// Frames to groups that one member may send: more than discovery, games or a video stream need, and little enough for
+// whoever only listens.
+inline constexpr Duration kGroupPause = std::chrono::milliseconds(1);    // 1,000 a second
+inline constexpr Duration kGroupBurst = std::chrono::milliseconds(500);  // 500 at once
+// A frame that comes by so often within a second may go round; so many of those are a loop. Of two members that bridge
+// one LAN, the one with the higher number gives way, and the other only where that did not help.
+inline constexpr std::uint32_t kSameFrames = 4;
+inline constexpr std::uint32_t kRepetitions = 64;
+inline constexpr std::uint32_t kRepetitionsOfTheOther = 256;
+inline constexpr Duration kTwinSeen = std::chrono::seconds(10);
+inline constexpr Duration kBlockFor = std::chrono::seconds(60);
+
+// A rate with a burst in one word (GCRA). Any thread.
+class RateLimit {
+ public:
+  // Whether one more may pass now.
+  bool take(Instant now, Duration pause, Duration burst) {
+    const Instant::rep at = now.time_since_epoch().count();
+    Instant::rep due = due_.load(std::memory_order_relaxed);
+    for (;;) {
+      const Instant::rep from = due < at ? at : due;
+      if (from - at > burst.count()) return false;
+      if (due_.compare_exchange_weak(due, from + pause.count(), std::memory_order_relaxed)) return true;
+    }
+  }
+
+ private:
+  std::atomic<Instant::rep> due_{0};
+};
+
+// What all workers share. Any thread.
+struct GroupState {
+  RateLimit own;                               // what this computer sends to groups
+  std::atomic<Instant::rep> blocked_until{0};  // no frame to a group passes the interface, either way
+  std::atomic<std::uint32_t> twin{0};          // the member whose frames came out of this computer's interface
+  std::atomic<Instant::rep> twin_at{0};
+  bool blocked(Instant now) const {
+    return now.time_since_epoch().count() < blocked_until.load(std::memory_order_relaxed);
+  }
+};
+
+// Sees each frame to a group that this computer is about to send. Thread rules: one thread.
+class LoopWatch {
+ public:
+  // True when the frame is one that goes round and this computer has to give way: the caller blocks.
+  bool goes_round(ByteView frame, const GroupState& state, MemberId self, Instant now);
+
+ private:
+  struct Seen {
+    std::uint64_t hash = 0;
+    Instant since{};
+    std::uint32_t count = 0;
+  };
+  std::array<Seen, 64> seen_{};
+  std::uint32_t repetitions_ = 0;  // since
+  Instant since_{};
+};
+
+}  // namespace eps::dataplane

@@ -1,0 +1,51 @@
+#pragma once
+
+// What a computer says to its link rather than to a program elsewhere: who has which address (ARP, neighbour
+// discovery), which groups it listens to (IGMP, MLD), whether there is a router. The member list knows the first, so it
+// is answered where it was asked.
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include "base/bytes.h"
+#include "base/types.h"
+#include "l2/inner.h"
+#include "l2/parse.h"
+
+namespace eps::l2 {
+
+struct LinkMessage {
+  enum class Kind {
+    none,          // an ordinary frame
+    question,      // who has `about`? (RFC 826; neighbour solicitation, RFC 4861, also the unicast one that asks again)
+    probe,         // has anybody `about`? I am about to use it (RFC 5227; RFC 4862, section 5.4)
+    announcement,  // I have `about` (gratuitous ARP; a neighbour advertisement to all)
+    router_search,  // router solicitation
+    membership,     // groups joined or left (IGMP and MLD reports)
+    query,          // by a multicast router: who listens to what?
+  };
+  Kind kind = Kind::none;
+  IpAddress about;  // of the first three
+  IpAddress asker;  // the address that an answer goes to; unspecified in a probe
+};
+
+// Reads a frame that check_source() has let pass; kind none for all that is no whole message of these.
+LinkMessage read_link_message(ByteView frame, const FrameInfo& info);
+
+// Whether a received frame is a query of a multicast router (IGMP, MLD).
+bool is_query(const Inner& inner);
+
+// A frame of this kind: with one VLAN tag, the largest of them is a neighbour advertisement.
+inline constexpr std::size_t kMaxLinkFrame = kEthernetSize + kVlanTagSize + kIp6Size + 32;
+using LinkFrame = std::array<std::byte, kMaxLinkFrame>;
+
+// The owner's answer to a question or probe, as if it had come from the owner itself, in the VLAN of the question.
+// REQUIRES: `message` was read from `question`, and is one of both.
+ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessage& message, const Mac& owner,
+                      LinkFrame& out);
+// Says to all on the link that `owner` has `address` now: a gratuitous ARP request, or an unsolicited advertisement
+// that overrides. It corrects what a computer remembers; what it does not remember it does not learn.
+ByteView write_announcement(const IpAddress& address, const Mac& owner, LinkFrame& out);
+
+}  // namespace eps::l2

@@ -1,0 +1,152 @@
+#include "l2/neighbour.h"
+
+#include <gtest/gtest.h>
+
+#include "l2/checksum.h"
+#include "l2/frames_fixture.h"
+
+namespace eps::l2::test {
+namespace {
+
+using Kind = LinkMessage::Kind;
+
+const IpAddress kAsker = IpAddress::from_v4(kSelfIp);
+const IpAddress kAsked = IpAddress::from_v4(kPeerIp);
+constexpr Mac kAll{
+    {std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}}};
+
+Bytes ethernet(const Mac& dst, const Mac& src, std::uint16_t type, bool vlan = false) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(dst.bytes);
+  w.bytes(src.bytes);
+  if (vlan) {
+    w.u16(kEtherVlan);
+    w.u16(7);
+  }
+  w.u16(type);
+  return out;
+}
+
+Bytes arp(std::uint16_t operation, Ip4 sender, Ip4 target, bool vlan = false) {
+  Bytes out = ethernet(kAll, kSelf, kEtherArp, vlan);
+  Writer w(out);
+  w.u16(1);
+  w.u16(kEtherIp4);
+  w.u8(6);
+  w.u8(4);
+  w.u16(operation);
+  w.bytes(kSelf.bytes);
+  w.u32(sender.value);
+  w.bytes(Mac{}.bytes);
+  w.u32(target.value);
+  return out;
+}
+
+Bytes icmp6(const IpAddress& source, Bytes message, bool hop_by_hop = false) {
+  Bytes out = ethernet(kAll, kSelf, kEtherIp6);
+  Writer w(out);
+  w.u32(0x60000000);
+  w.u16(static_cast<std::uint16_t>(message.size() + (hop_by_hop ? 8 : 0)));
+  w.u8(hop_by_hop ? 0 : kProtocolIcmp6);
+  w.u8(255);
+  w.bytes(source.bytes);
+  w.bytes(parse_ip("ff02::1")->bytes);
+  if (hop_by_hop) {  // router alert (RFC 2711), as MLD has it
+    w.u8(kProtocolIcmp6);
+    w.u8(0);
+    w.u32(0x05020000);
+    w.u16(0x0100);
+  }
+  w.bytes(message);
+  return out;
+}
+
+Bytes solicitation(const IpAddress& target) {
+  Bytes out;
+  Writer w(out);
+  w.u8(135);
+  w.u8(0);
+  w.u16(0);
+  w.u32(0);
+  w.bytes(target.bytes);
+  return out;
+}
+
+LinkMessage read(const Bytes& frame) {
+  return read_link_message(frame, *parse_frame(frame));
+}
+
+TEST(Neighbour, ReadsQuestionsProbesAndAnnouncements) {
+  EXPECT_EQ(read(arp(1, kSelfIp, kPeerIp)).kind, Kind::question);
+  EXPECT_EQ(read(arp(1, kSelfIp, kPeerIp)).about, kAsked);
+  EXPECT_EQ(read(arp(1, {}, kPeerIp)).kind, Kind::probe);
+  EXPECT_EQ(read(arp(1, kSelfIp, kSelfIp)).kind, Kind::announcement);
+  EXPECT_EQ(read(arp(2, kSelfIp, kSelfIp)).kind, Kind::announcement);
+  EXPECT_EQ(read(arp(2, kSelfIp, kPeerIp)).kind, Kind::none);
+  const IpAddress own = eui64_link_local(kSelf), other = eui64_link_local(kPeer);
+  EXPECT_EQ(read(icmp6(own, solicitation(other))).kind, Kind::question);
+  EXPECT_EQ(read(icmp6(own, solicitation(other))).about, other);
+  EXPECT_EQ(read(icmp6({}, solicitation(own))).kind, Kind::probe);
+}
+
+TEST(Neighbour, ReadsWhatTheKernelSaysOfItself) {
+  const auto kind_of = [](std::uint8_t type) {
+    return read(icmp6(eui64_link_local(kSelf), Bytes(24, static_cast<std::byte>(type)), true)).kind;
+  };
+  EXPECT_EQ(kind_of(133), Kind::router_search);
+  EXPECT_EQ(kind_of(143), Kind::membership);
+  EXPECT_EQ(kind_of(131), Kind::membership);
+  EXPECT_EQ(kind_of(132), Kind::membership);
+  EXPECT_EQ(kind_of(130), Kind::query);
+  EXPECT_EQ(kind_of(128), Kind::none);  // a ping
+}
+
+TEST(Neighbour, AnswersArpAsTheOwnerWould) {
+  for (const bool vlan : {false, true}) {
+    const Bytes question = arp(1, kSelfIp, kPeerIp, vlan);
+    LinkFrame room;
+    const ByteView answer = write_answer(question, *parse_frame(question), read(question), kPeer, room);
+    const auto info = parse_frame(answer);
+    ASSERT_TRUE(info);
+    EXPECT_EQ(info->dst, kSelf);
+    EXPECT_EQ(info->vlan, vlan);
+    EXPECT_EQ(check_source(answer, *info, {kPeer, kPeerIp}), Drop::none);
+    const std::byte* p = answer.data() + info->l3_offset;
+    EXPECT_EQ(load_be16(p + 6), 2);
+    EXPECT_EQ(load_be32(p + 14), kPeerIp.value);
+    EXPECT_EQ(load_be32(p + 24), kSelfIp.value);
+  }
+}
+
+TEST(Neighbour, AnswersASolicitationAsTheOwnerWould) {
+  const IpAddress own = eui64_link_local(kSelf), other = eui64_link_local(kPeer);
+  for (const IpAddress& asker : {own, IpAddress{}}) {
+    const Bytes question = icmp6(asker, solicitation(other));
+    LinkFrame room;
+    const ByteView answer = write_answer(question, *parse_frame(question), read(question), kPeer, room);
+    const auto info = parse_frame(answer);
+    ASSERT_TRUE(info);
+    EXPECT_EQ(check_source(answer, *info, {kPeer, kPeerIp}), Drop::none);
+    const std::byte* ip = answer.data() + info->l3_offset;
+    EXPECT_TRUE(verifies(add_bytes(pseudo_header_sum(6, ip, kProtocolIcmp6, 32), answer.subspan(info->l4_offset))));
+    EXPECT_EQ(load_be32(ip + kIp6Size + 4), asker.is_unspecified() ? 0x20000000U : 0x60000000U);
+  }
+}
+
+TEST(Neighbour, AnnouncesAnAddress) {
+  LinkFrame room;
+  for (const IpAddress& address : {kAsked, eui64_link_local(kPeer)}) {
+    const ByteView said = write_announcement(address, kPeer, room);
+    const auto info = parse_frame(said);
+    ASSERT_TRUE(info);
+    EXPECT_TRUE(info->dst.is_group());
+    EXPECT_EQ(check_source(said, *info, {kPeer, kPeerIp}), Drop::none);
+    const LinkMessage message = read_link_message(said, *info);
+    EXPECT_EQ(message.kind, Kind::announcement);
+    EXPECT_EQ(message.about, address);
+  }
+}
+
+}  // namespace
+}  // namespace eps::l2::test

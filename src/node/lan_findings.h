@@ -1,0 +1,34 @@
+#pragma once
+
+// What was dropped for a reason of the LAN, as a sentence with its remedy: each at most once a minute in the log, and
+// for ten minutes in the status.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "model/status.h"
+
+namespace eps::node {
+
+inline constexpr Duration kTellAgain = std::chrono::minutes(1);
+inline constexpr Duration kFindingLife = std::chrono::minutes(10);
+inline constexpr std::size_t kMaxFindings = 32;  // the one not met for the longest time gives way
+
+class LanFindings {
+ public:
+  // The line for the log, unless it was told within the last minute.
+  std::optional<std::string> note(std::string what, std::string mend, Instant now);
+  std::vector<LanFinding> list(Instant now) const;
+
+ private:
+  struct Kept {
+    std::string what, mend;
+    Instant met{};
+    Instant told{};
+  };
+  std::vector<Kept> kept_;
+};
+
+}  // namespace eps::node

@@ -1,0 +1,158 @@
+"""eps0 is a LAN without the storm: neighbours are known, chatter stays at home, what is broadcast arrives, a loop ends.
+
+     [server] ──┐
+     [a] ───────┤
+     [b] ───────┼── [lan]
+     [c] ───────┘
+"""
+
+import re
+import shutil
+import socket
+import time
+
+import pytest
+from eps import SANITIZED
+from lab import FIGURES, wait_until
+from wire import Sniffer, received, udp_receiver
+
+CROWD = 6 if SANITIZED else 20
+
+
+def neighbour(client, other):
+    return client.host.ip("neigh", "show", other.address, "dev", "eps0")
+
+
+def test_a_crowd_that_only_starts_stays_apart(network):
+    network.server()
+    with Sniffer(network) as sniffer:
+        crowd = network.clients(*(f"m{n}" for n in range(CROWD)))
+        for client in crowd:
+            client.link_local()  # duplicate address detection is over
+        began, frames = time.monotonic(), len(sniffer.frames)
+        wait_until(lambda: time.monotonic() - began > 5, "the kernel's own chatter: 1 and 4 s after", 10)
+        quiet = len(sniffer.frames) - frames
+        servers = network.the_server.host.address
+        between = [d for d in sniffer.datagrams() if servers not in (d.source[0], d.target[0])]
+    FIGURES.append(f"{CROWD} members start: {frames} frames until all know of each other, then {quiet} in 5 s")
+    assert not between, "members that only started sent to each other"
+    assert not any(p["path"] not in (None, "none") for c in crowd for p in c.peers().values())
+    assert len(sniffer.frames) <= 90 * CROWD  # most of it the TCP connections to the server
+
+
+def test_neighbours_are_known_without_asking_them(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    a.host.drop("oifname eth0")
+    assert a.ping(b, 1) == 0
+    wait_until(lambda: b.mac in neighbour(a, b), "a knows b's MAC though nothing passes", 3)
+    six = b.link_local()
+    a.host.run("ping", "-6", "-c1", "-W1", f"{six}%eps0", check=False)
+    assert b.mac in a.host.ip("neigh", "show", six, "dev", "eps0")
+
+
+def test_an_address_given_anew_is_reached_at_once(network):
+    network.server(sequential=True)
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    assert b.mac in neighbour(a, b)
+    network.the_server.eps("members", "remove", "b")
+    b.process.wait(10)
+    c = network.client("c")
+    assert c.address == b.address
+    a.wait_sees(c)
+    began = time.monotonic()
+    wait_until(lambda: a.ping(c, 1) == 1, "a reaches c at b's address", 10)
+    took = time.monotonic() - began
+    FIGURES.append(f"an address given anew is reached after {took:.2f} s")
+    assert took < 3, neighbour(a, c)
+    assert c.mac in neighbour(a, c)
+
+
+def test_a_broadcast_reaches_everybody(network):
+    network.server()
+    a, b, c = network.clients("a", "b", "c")
+    receivers = [udp_receiver(x.host) for x in (b, c)]
+    with a.host.socket(kind=socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        s.sendto(b"who plays?", (re.sub(r"\d+$", "255", a.address), 5002))
+    for receiver in receivers:
+        assert received(receiver, 5) == [b"who plays?"]
+
+
+def test_what_is_refused_is_told_with_its_remedy(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    a.host.ip("addr", "add", "fd99::1/64", "dev", "eps0", "nodad")
+    a.host.run("ping", "-6", "-c1", "-W1", "fd99::2", check=False)
+    a.wait_log(r"Dropped on eps0: packets from fd99::1, which this computer does not own\. .*members allow a fd99::1")
+    assert "members allow a fd99::1" in a.eps("doctor", check=False)
+    network.the_server.eps("members", "allow", "a", "fd99::1")
+    network.the_server.eps("members", "allow", "b", "fd99::2")
+    b.host.ip("addr", "add", "fd99::2/64", "dev", "eps0", "nodad")
+    wait_until(lambda: "1 received" in a.host.run("ping", "-6", "-c1", "-W1", "fd99::2", check=False), "it passes", 10)
+
+
+def test_two_bridges_into_one_lan_do_not_storm(network):
+    network.server()
+    a, b, c = network.clients("a", "b", "c")
+    # One LAN between both, by a cable from bridge to bridge.
+    b.host.ip("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", c.host.namespace)
+    for client in (b, c):
+        run = client.host.ip
+        run("link", "add", "br0", "address", client.mac, "type", "bridge")
+        for device in ("br0", "cable"):
+            run("link", "set", device, "up")
+        run("link", "set", "cable", "master", "br0")
+        run("link", "set", "eps0", "master", "br0")
+    with b.host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+        s.bind(("br0", 0))
+        wait_until(lambda: "forwarding" in b.host.ip("-d", "link", "show", "eps0"), "the bridge forwards")
+        came = int(a.host.run("cat", "/sys/class/net/eps0/statistics/rx_packets"))
+        for n in range(10):
+            s.send(b"\xff" * 6 + bytes.fromhex(b.mac.replace(":", "")) + b"\x81\x37" + bytes([n]) * 46)
+        wait_until(lambda: any("A loop:" in x.log() for x in (b, c)), "the loop is told", 5)
+        came = int(a.host.run("cat", "/sys/class/net/eps0/statistics/rx_packets")) - came
+    FIGURES.append(f"two bridged members: {came} frames at a bystander until the loop was blocked")
+    assert came < 3000
+    told = [x for x in (b, c) if "A loop:" in x.log()]
+    assert "A loop:" in told[0].eps("doctor", check=False)
+
+
+def test_an_address_moves_between_two_members(network):
+    if not shutil.which("keepalived"):
+        pytest.skip("keepalived is not installed")
+    network.server()
+    a, b, c = network.clients("a", "b", "c")
+    shared = re.sub(r"\d+$", "250" if not any(x.address.endswith(".250") for x in (a, b, c)) else "251", a.address)
+    for name in "bc":
+        network.the_server.eps("members", "allow", name, shared)
+    keepers = {}
+    for client, state, priority in ((b, "MASTER", 150), (c, "BACKUP", 100)):
+        other = c if client is b else b
+        conf = client.directory / "keepalived.conf"
+        conf.write_text(f"""
+            vrrp_instance v {{
+              state {state}
+              interface eps0
+              virtual_router_id 7
+              priority {priority}
+              advert_int 0.3
+              version 3
+              unicast_src_ip {client.address}
+              unicast_peer {{ {other.address} }}
+              virtual_ipaddress {{ {shared}/24 dev eps0 }}
+            }}""")
+        keepers[client] = client.host.spawn("keepalived", "-n", "-l", "-P", "-f", conf, "-p", client.directory / "k.pid",
+                                            "-r", client.directory / "v.pid")
+    holds = lambda x: shared in x.host.ip("-4", "addr", "show", "dev", "eps0")
+    wait_until(lambda: holds(b) and not holds(c), "b is the master", 15)
+    wait_until(lambda: a.host.ping(shared, 1) == 1, "a reaches it at b", 5)
+    keepers[b].kill()
+    b.host.ip("addr", "flush", "to", shared, "dev", "eps0")
+    began = time.monotonic()
+    wait_until(lambda: a.host.ping(shared, 1) == 1, "a reaches it at c", 10, pause=0)
+    took = time.monotonic() - began
+    FIGURES.append(f"a shared address is reached at the other member after {took:.2f} s")
+    assert holds(c)
+    assert took < 3
