@@ -87,8 +87,7 @@ void relay_members(benchmark::State& state) {
   const auto members = static_cast<std::uint32_t>(state.range(0));
   RelayTable table;
   for (std::uint32_t i = 0; i < members; ++i) {
-    table.by_tag[index_of(i)] = {{i}, index_of(i), endpoint_of(i), 0, nullptr};
-    table.tag_of[{i}] = index_of(i);
+    table.put({{i}, index_of(i), endpoint_of(i), 0, nullptr});
   }
   const std::vector<std::uint32_t> wanted = looks(members);
   std::size_t i = 0;
@@ -96,11 +95,11 @@ void relay_members(benchmark::State& state) {
     const std::uint32_t from = wanted[i % kLooks];
     const MemberId to{wanted[(i + 1) % kLooks]};
     ++i;
-    const auto sender = table.by_tag.find(index_of(from));
-    EPS_CHECK(sender != table.by_tag.end() && sender->second.endpoint == endpoint_of(from));
-    const auto tag = table.tag_of.find(to);
-    EPS_CHECK(tag != table.tag_of.end());
-    benchmark::DoNotOptimize(table.by_tag.at(tag->second).endpoint.port);
+    const RelayMember* const sender = table.by_tag(index_of(from));
+    EPS_CHECK(sender != nullptr && sender->endpoint == endpoint_of(from));
+    const RelayMember* const destination = table.by_id(to);
+    EPS_CHECK(destination != nullptr);
+    benchmark::DoNotOptimize(destination->endpoint.port);
   }
 }
 BENCHMARK(relay_members)->ArgName("members")->Arg(2)->Arg(50)->Arg(1000)->Arg(10000);

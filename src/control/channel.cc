@@ -8,8 +8,22 @@
 namespace eps::control {
 namespace {
 constexpr std::size_t kLengthSize = 2;
+constexpr std::string_view kBusy = "eps busy";
 static_assert(wire::kMaxControlMessage + crypto::kTagSize <= Channel::kMaxFrame);
 }  // namespace
+
+Bytes make_busy(Duration pause) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(as_view(kBusy));
+  w.u32(static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::milliseconds>(pause).count()));
+  return out;
+}
+
+std::optional<Duration> parse_busy(ByteView frame) {
+  if (frame.size() != kBusy.size() + 4 || as_text(frame.first(kBusy.size())) != kBusy) return std::nullopt;
+  return std::min<Duration>(std::chrono::milliseconds(load_be32(frame.data() + kBusy.size())), kMaxBusyPause);
+}
 
 std::optional<Bytes> Channel::next_frame(ByteView& received) {
   const auto take = [&](std::size_t until) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/time.h"
 #include "crypto/aead.h"
 #include "noise/handshake.h"
 
@@ -18,6 +19,15 @@ inline constexpr std::uint8_t kVersion = 1;
 
 // What a client asks for in its first message; selects the pre-shared key.
 enum class Purpose : std::uint8_t { first_join = 1, member = 2 };
+
+// What a server that has too much to do answers in the place of the handshake's second message: come back after this
+// pause. Sent only to whose first message has a third byte of payload, kMayWait. Nobody vouches for it, so it is worth
+// no more than a connection that is refused.
+inline constexpr std::byte kMayWait{1};
+inline constexpr std::size_t kWaitingPayload = 3;  // bytes of payload: version, purpose, kMayWait
+Bytes make_busy(Duration pause);
+std::optional<Duration> parse_busy(ByteView frame);
+inline constexpr Duration kMaxBusyPause = std::chrono::seconds(60);
 
 class Channel {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "crypto/primitives.h"
@@ -25,6 +26,7 @@ ClientConnection::Outputs ClientConnection::start(Instant now) {
   const auto purpose = params_.enrolled ? Purpose::member : Purpose::first_join;
   Bytes payload = {std::byte{kVersion}, static_cast<std::byte>(purpose)};
   if (purpose == Purpose::first_join && params_.key.join_key != 0) Writer(payload).u32(params_.key.join_key);
+  payload.push_back(kMayWait);
   Bytes message;
   if (!handshake_->write_initiation(payload, message)) {
     refuse({"The network key holds no usable server key. Copy it again from the server (eps key).", false}, out);
@@ -63,6 +65,11 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
 }
 
 void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now) {
+  if (const auto pause = parse_busy(frame)) {
+    Refused busy{"the server is busy, and asked this computer to come back a little later"};
+    busy.come_back = *pause;
+    return refuse(std::move(busy), out);
+  }
   const crypto::Key psk = params_.enrolled ? crypto::Key() : enrolment_psk(params_.key.enrolment.view());
   const auto done = handshake_->read_response(frame, psk);
   if (!done) return refuse_stranger("gave another answer", true, out);
@@ -77,7 +84,10 @@ ClientConnection::Outputs ClientConnection::say_hello(const MemberList& held, In
   if (ended_) return out;
   members_ = held;
   const std::string version = params_.version.substr(0, kMaxVersionSize);
-  send(wire::Hello{make_valid_name(params_.name), version, members_.version(), params_.relays, kOwnFeatures}, out, now);
+  wire::Hello hello{make_valid_name(params_.name), version, members_.version(), params_.relays, params_.features};
+  tree_.emplace(members_.members());
+  hello.root = tree_->root();
+  send(hello, out, now);
   return out;
 }
 
@@ -118,6 +128,10 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
                                   welcome->relay_tag, welcome->version, signing_key_, welcome->also_port});
   } else if (const auto* delta = std::get_if<wire::MemberDelta>(&message)) {
     on_delta(*delta, out, now);
+  } else if (auto* records = std::get_if<wire::Records>(&message)) {
+    on_records(*records, out, now);
+  } else if (const auto* states = std::get_if<wire::States>(&message)) {
+    on_states(*states, out, now);
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     using enum wire::RefusalCode;
     const bool unknown = refused->code == unknown_key;
@@ -154,17 +168,7 @@ void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Ins
 
 void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now) {
   // What crossed our wish for the whole list on its way applies to nothing that we hold.
-  if (resync_ && !delta.full) return;
-  if (delta.to < members_.version()) {
-    resync_ = false;
-    if (std::exchange(behind_, true)) return;
-    out.events.push_back(ListRefused{"The server's member list " + list_version_text(delta.to) +
-                                     " is older than the list " + list_version_text(members_.version()) +
-                                     " that this computer holds, as when the server was restored from a backup while "
-                                     "its clock was wrong. The newer one holds. To take the server's, " +
-                                     kForgetNetwork + "."});
-    return;
-  }
+  if ((resync_ && !delta.full) || is_behind(delta.to, out)) return;
   MemberList next = members_;
   const bool applied = next.apply(delta);
   if (applied && !crypto::verify(signing_key_, registry::signed_list_message(network_, next.version(), last.digest),
@@ -178,8 +182,135 @@ void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelt
   }
   resync_ = false;
   members_ = std::move(next);
+  tree_.reset();
   list_signature_ = last.signature;
-  out.events.push_back(ListChanged{});
+  changed(delta, true, false, out);
+}
+
+bool ClientConnection::is_behind(std::uint64_t version, Outputs& out) {
+  if (version >= members_.version()) return false;
+  resync_ = false;
+  if (std::exchange(behind_, true)) return true;
+  out.events.push_back(ListRefused{"The server's member list " + list_version_text(version) +
+                                   " is older than the list " + list_version_text(members_.version()) +
+                                   " that this computer holds, as when the server was restored from a backup while "
+                                   "its clock was wrong. The newer one holds. To take the server's, " +
+                                   kForgetNetwork + "."});
+  return true;
+}
+
+void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now) {
+  if (!partial_) partial_.emplace();
+  auto& [from, to, full, upserts, removed] = *partial_;
+  std::move(part.delta.upserts.begin(), part.delta.upserts.end(), std::back_inserter(upserts));
+  removed.insert(removed.end(), part.delta.removed.begin(), part.delta.removed.end());
+  if (upserts.size() > kMaxMembers || removed.size() > kMaxMembers) {
+    return refuse({"a change of the member list is larger than any list"}, out);
+  }
+  if (!part.last) return;
+  from = part.delta.from;
+  to = part.delta.to;
+  full = part.delta.full;
+  Delta delta = std::move(*partial_);
+  partial_.reset();
+  registry::keep_signed_grants(signing_key_, network_, delta.upserts);
+  on_whole_records(std::move(delta), part, out, now);
+}
+
+// Only the tree is changed before it is known that the server signed what comes of it.
+void ClientConnection::on_whole_records(Delta delta, const wire::Records& last, Outputs& out, Instant now) {
+  if ((resync_ && !delta.full) || is_behind(delta.to, out)) return;
+  if (!crypto::verify(signing_key_, registry::signed_records_message(network_, delta.to, last.root), last.signature)) {
+    return refuse({"the member list is not signed by the server"}, out);
+  }
+  if (!tree_) tree_.emplace(members_.members());
+  bool right = delta.full || delta.from == members_.version();
+  if (delta.full) {
+    registry::MerkleTree whole;
+    for (const Member& m : delta.upserts) whole.put(m.id, registry::record_hash(m));
+    right = whole.root() == last.root;
+    if (!right) return refuse({"the member list contradicts its signature"}, out);
+    tree_ = std::move(whole);
+  } else if (right) {
+    for (const MemberId id : delta.removed) tree_->erase(id);
+    for (const Member& m : delta.upserts) tree_->put(m.id, registry::record_hash(m));
+    right = tree_->root() == last.root;
+  }
+  if (!right) {
+    tree_.reset();
+    resync_ = true;
+    return send(wire::Resync{}, out, now);
+  }
+  resync_ = false;
+  for (Member& m : delta.upserts) {
+    const Member* old = members_.find(m.id);
+    if (old == nullptr || old->key != m.key) continue;
+    m.online = old->online;
+    m.candidates = old->candidates;
+    m.version = old->version;
+    m.relays = old->relays;
+  }
+  members_.apply(delta);
+  list_signature_ = last.signature;
+  changed(std::move(delta), true, last.more, out);
+}
+
+void ClientConnection::on_states(const wire::States& states, Outputs& out, Instant now) {
+  Delta delta{.from = members_.version(), .to = members_.version(), .full = false, .upserts = {}, .removed = {}};
+  const auto become = [&](Member next) {
+    const Member* old = members_.find(next.id);
+    if (next == *old) return;
+    delta.upserts.push_back(std::move(next));
+  };
+  const auto presence = [&](MemberId id, bool online) {
+    const Member* old = members_.find(id);
+    if (old == nullptr || old->online == online) return;
+    delta.upserts.push_back(*old);
+    delta.upserts.back().online = online;
+    if (!online) delta.upserts.back().candidates.clear();
+  };
+  if (states.all) {
+    std::set<MemberId> named(states.online.begin(), states.online.end());
+    for (const wire::MemberState& s : states.states) named.insert(s.id);
+    for (const auto& [id, member] : members_.members()) {
+      if (!named.contains(id)) presence(id, false);
+    }
+  }
+  for (const MemberId id : states.online) presence(id, true);
+  for (const MemberId id : states.offline) presence(id, false);
+  for (const wire::MemberState& s : states.states) {
+    const Member* old = members_.find(s.id);
+    if (old == nullptr) continue;
+    Member next = *old;
+    next.online = s.online;
+    next.version = s.version;
+    next.relays = s.relays;
+    next.candidates = s.candidates;
+    become(std::move(next));
+  }
+  members_.apply(delta);
+  if (states.on_demand && !on_demand_ && !wanted_.empty()) send(wire::Want{wanted_}, out, now);
+  on_demand_ = states.on_demand;
+  changed(std::move(delta), false, states.more, out);
+}
+
+// Parts of one change are seen together.
+void ClientConnection::changed(Delta delta, bool records, bool more, Outputs& out) {
+  if (!unseen_) {
+    unseen_.emplace(ListChanged{std::move(delta), records});
+  } else if (!unseen_->delta.full) {
+    Delta& all = unseen_->delta;
+    std::move(delta.upserts.begin(), delta.upserts.end(), std::back_inserter(all.upserts));
+    all.removed.insert(all.removed.end(), delta.removed.begin(), delta.removed.end());
+    all.to = delta.to;
+    all.full = delta.full;
+    unseen_->records |= records;
+  }
+  if (more) return;
+  ListChanged whole = std::move(*unseen_);
+  unseen_.reset();
+  const bool nothing = !whole.records && whole.delta.upserts.empty() && !whole.delta.full;
+  if (!nothing) out.events.push_back(std::move(whole));
 }
 
 ClientConnection::Outputs ClientConnection::on_closed(Instant) {
@@ -205,6 +336,21 @@ ClientConnection::Outputs ClientConnection::announce(std::vector<Candidate> cand
 ClientConnection::Outputs ClientConnection::relay_here(bool here, Instant now) {
   Outputs out;
   if (welcomed_ && !ended_) send(wire::RelayHere{here}, out, now);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::want(std::span<const MemberId> members) {
+  Outputs out;
+  std::vector<MemberId> added;
+  for (const MemberId id : members) {
+    if (std::ranges::find(wanted_, id) != wanted_.end()) continue;
+    wanted_.push_back(id);
+    added.push_back(id);
+  }
+  for (auto* ids : {&wanted_, &added}) {
+    if (ids->size() > wire::kMaxWanted) ids->erase(ids->begin(), ids->end() - wire::kMaxWanted);
+  }
+  if (welcomed_ && !ended_ && on_demand_ && !added.empty()) send(wire::Want{std::move(added)}, out, last_sent_);
   return out;
 }
 

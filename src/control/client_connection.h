@@ -6,6 +6,7 @@
 // handshake, which costs it nothing but the answer; say_hello() then asks for admission, in one connection at a time.
 
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "control/channel.h"
 #include "control/network_key.h"
 #include "model/network.h"
+#include "registry/merkle_tree.h"
 #include "wire/control_messages.h"
 
 namespace eps::control {
@@ -40,6 +42,7 @@ struct ClientParams {
   bool enrolled = false;                                // the server has admitted this key before
   bool relays = false;                                  // for other members
   std::optional<PublicKey> signing_key = std::nullopt;  // that it showed at the first join
+  Features features = kOwnFeatures;
 };
 
 struct Welcomed {
@@ -52,10 +55,14 @@ struct Welcomed {
   PublicKey signing_key;
   std::uint16_t also_port = 0;
 };
-struct Proved {};           // the other end is the server: say_hello() may follow
-struct Silent {};           // the server has not answered a ping in time; the connection goes on
-struct Heard {};            // the server answered after all
-struct ListChanged {};      // see ClientConnection::members()
+struct Proved {};  // the other end is the server: say_hello() may follow
+struct Silent {};  // the server has not answered a ping in time; the connection goes on
+struct Heard {};   // the server answered after all
+// See ClientConnection::members(). `delta` leads there from what they were before, unless it is full.
+struct ListChanged {
+  Delta delta;
+  bool records = true;  // a stable field changed, or the signed version did
+};
 struct ReportRequested {};  // answer with report()
 // The server's list is older than the one held, which stays; the connection goes on.
 struct ListRefused {
@@ -69,6 +76,7 @@ struct Refused {
   bool wrong_answer = false;      // to the handshake: it is not the server, or has another enrolment secret
   bool removed = false;           // from the network, by its administrator
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
+  std::optional<Duration> come_back = std::nullopt;  // the server is busy, and says when to try again
 };
 // Datagrams that the server relayed in this connection.
 struct Relayed {
@@ -103,6 +111,9 @@ class ClientConnection {
   // Whether what is relayed to us shall come in this connection, and what we want relayed. Nothing before Welcomed.
   Outputs relay_here(bool here, Instant now);
   Outputs relay(std::vector<Bytes> datagrams, Instant now);
+  // This node talks with these members: a server of a large network tells the states of those alone. Ask as soon as
+  // there is anything to say to one; what was asked before in this connection holds on.
+  Outputs want(std::span<const MemberId> members);
   // Answers ReportRequested. Nothing without a connection.
   Outputs report(TrafficReport report, Instant now);
 
@@ -115,6 +126,11 @@ class ClientConnection {
   void on_message(wire::ControlMessage message, Outputs& out, Instant now);
   void on_delta(const wire::MemberDelta& part, Outputs& out, Instant now);
   void on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now);
+  void on_records(wire::Records& part, Outputs& out, Instant now);
+  void on_whole_records(Delta delta, const wire::Records& last, Outputs& out, Instant now);
+  void on_states(const wire::States& states, Outputs& out, Instant now);
+  bool is_behind(std::uint64_t version, Outputs& out);
+  void changed(Delta delta, bool records, bool more, Outputs& out);
   void send(const wire::ControlMessage& message, Outputs& out, Instant now);
   void refuse(Refused why, Outputs& out);
   void refuse_stranger(const std::string& what, bool answered, Outputs& out);
@@ -127,9 +143,13 @@ class ClientConnection {
   Rng& rng_;
   Channel channel_;
   std::optional<noise::Initiator> handshake_;
-  std::optional<Delta> partial_;  // parts of a delta so far
-  bool resync_ = false;           // the whole list was asked for and is on its way
-  bool behind_ = false;           // the server's list is older than ours
+  std::optional<Delta> partial_;              // parts of a delta so far
+  std::optional<registry::MerkleTree> tree_;  // over members_
+  std::optional<ListChanged> unseen_;         // parts of a change so far
+  std::vector<MemberId> wanted_;
+  bool on_demand_ = false;  // the server tells the states of wanted_ only
+  bool resync_ = false;     // the whole list was asked for and is on its way
+  bool behind_ = false;     // the server's list is older than ours
   PublicKey signing_key_;
   crypto::Signature list_signature_{};
   NetworkId network_;

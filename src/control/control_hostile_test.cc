@@ -208,6 +208,7 @@ TEST_F(ControlHostile, AfterHelloWhatBreaksALimitEndsTheConnection) {
     channel.seal(hello, frames);
     channel.seal(plain, frames);
     send(id, frames);
+    advance(kGatherJoins);
     EXPECT_EQ(was_closed(id), ends) << to_hex(plain);
   }
 }

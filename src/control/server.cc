@@ -5,10 +5,11 @@
 namespace eps::control {
 namespace {
 
-// Whether both share an address, or a /64 of IPv6: one subscriber has so much to himself.
-bool same_source(const IpAddress& a, const IpAddress& b) {
-  const std::size_t significant = a.is_v4() || b.is_v4() ? 16 : 8;
-  return equal(ByteView(a.bytes).first(significant), ByteView(b.bytes).first(significant));
+// The address, or its /64 of IPv6: one subscriber has so much to himself.
+IpAddress source_of(const IpAddress& ip) {
+  IpAddress out = ip;
+  if (!ip.is_v4()) std::fill(out.bytes.begin() + 8, out.bytes.end(), std::byte{0});
+  return out;
 }
 
 std::string describe(const Member& m) {
@@ -30,22 +31,31 @@ Server::Server(registry::Registry& registry, ServerConfig config, Rng& rng)
 
 Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
   Outputs out;
-  const auto stranger_from_there = [&](ConnId other) {
-    const Connection& c = connections_.at(other);
-    return !c.channel.transport() && same_source(c.from.ip, from.ip);
-  };
-  const auto n = std::count_if(unauthenticated_.begin(), unauthenticated_.end(), stranger_from_there);
-  if (static_cast<std::size_t>(n) >= kMaxStrangersPerSource) {
+  std::size_t& strangers = strangers_[source_of(from.ip)];
+  if (strangers >= kMaxStrangersPerSource) {
     out.to_close.push_back(id);
     return out;
   }
+  ++strangers;
   if (unauthenticated_.size() >= kMaxUnauthenticated) make_room(out, now);
   Connection& c = connections_[id];
   c.from = from;
   c.opened = c.last_received = now;
   unauthenticated_.insert(id);
-  check_at_ = std::min(check_at_, c.deadline());
+  check_later(id, c);
   return out;
+}
+
+void Server::check_later(ConnId id, Connection& c) {
+  checks_.erase({c.check_at, id});
+  c.check_at = c.deadline();
+  checks_.emplace(c.check_at, id);
+}
+
+void Server::no_stranger(Connection& c) {
+  if (!std::exchange(c.stranger, false)) return;
+  const auto it = strangers_.find(source_of(c.from.ip));
+  if (--it->second == 0) strangers_.erase(it);
 }
 
 void Server::make_room(Outputs& out, Instant now) {
@@ -73,12 +83,21 @@ Server::Outputs Server::on_bytes(ConnId id, ByteView bytes, Instant now) {
     on_frames(id, c, bytes, out, now);
   }
   if (c.ending) forget(id, out);
+  forget_ended(out);
   push(out, now);
   return out;
 }
 
+void Server::forget_ended(Outputs& out) {
+  for (const ConnId id : std::exchange(ended_, {})) forget(id, out);
+}
+
 void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, Instant now) {
   while (!c.ending) {
+    if (c.joining) {
+      c.early.insert(c.early.end(), bytes.begin(), bytes.end());
+      return;
+    }
     const auto frame = c.channel.next_frame(bytes);
     if (!frame) return;
     if (!c.channel.transport()) {
@@ -136,35 +155,42 @@ Server::Outputs Server::on_closed(ConnId id, Instant now) {
 void Server::forget(ConnId id, Outputs& out) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
-  const MemberId member = it->second.member;
+  Connection& c = it->second;
+  const MemberId member = c.member;
+  no_stranger(c);
+  forget_wishes(id, c);
+  checks_.erase({c.check_at, id});
+  if (c.authenticated()) {
+    tags_.erase(c.credentials.relay_tag);
+    if (!c.by_records()) --by_old_form_;
+  }
   connections_.erase(it);
   unauthenticated_.erase(id);
   const auto current = by_member_.find(member);
   if (current == by_member_.end() || current->second != id) return;
   by_member_.erase(current);
+  out.gone.push_back(member);
   registry_.set_online(member, false);
+  state_changed(member);
+  count_members();
   if (const Member* m = registry_.find(member))
     out.events.push_back({ServerEvent::Kind::left, describe(*m) + " left."});
 }
 
 Server::Outputs Server::on_deadline(Instant now) {
   Outputs out;
-  if (now >= check_at_) {
-    std::vector<ConnId> gone;
-    check_at_ = kNever;
-    for (const auto& [id, c] : connections_) {
-      if (now >= c.deadline()) {
-        gone.push_back(id);
-      } else {
-        check_at_ = std::min(check_at_, c.deadline());
-      }
+  while (!checks_.empty() && checks_.begin()->first <= now) {
+    const ConnId id = checks_.begin()->second;
+    Connection& c = connections_.at(id);
+    if (now < c.deadline()) {
+      check_later(id, c);
+      continue;
     }
-    for (const ConnId id : gone) {
-      Connection& c = connections_.at(id);
-      c.authenticated() ? end(id, c, out) : reject(id, c, "did not authenticate within 5 seconds", out, now);
-      forget(id, out);
-    }
+    c.authenticated() ? end(id, c, out) : reject(id, c, "did not authenticate within 5 seconds", out, now);
+    forget(id, out);
   }
+  if (now >= join_at_) finish_joins(out, now);
+  forget_ended(out);
   tell_rejections(out, now);
   push(out, now);
   return out;
@@ -172,7 +198,7 @@ Server::Outputs Server::on_deadline(Instant now) {
 
 Instant Server::next_deadline() const {
   const Instant tell_at = rejections_.untold > 0 ? rejections_.since + kRejectionPeriod : kNever;
-  return std::min({check_at_, push_at_, tell_at});
+  return std::min({checks_.empty() ? kNever : checks_.begin()->first, push_at_, tell_at, join_at_});
 }
 
 Server::Outputs Server::relay(MemberId member, std::vector<Bytes> datagrams) {

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -32,7 +33,21 @@ inline constexpr Duration kAuthenticateWithin = std::chrono::seconds(5);
 inline constexpr std::size_t kMaxUnauthenticated = 1024;
 // Of one source, connections that have not shown that they know the server's key; the next one is closed at once.
 inline constexpr std::size_t kMaxStrangersPerSource = 32;
-inline constexpr Duration kPushPause = std::chrono::milliseconds(20);  // between two deltas to one member
+// Between two rounds that tell everybody what changed. Longer where a round costs more, so that changes gather: by its
+// members, and by its bytes.
+inline constexpr Duration kPushPause = std::chrono::milliseconds(20);
+inline constexpr Duration kPushPausePerMember = std::chrono::microseconds(50);
+inline constexpr Duration kPushPausePerMegabyte = std::chrono::milliseconds(60);
+inline constexpr Duration kMaxPushPause = std::chrono::seconds(5);
+inline constexpr std::size_t kPushStep = 128;  // members that are told before anything else gets its turn
+// Of so many connected members everybody is told all that is known; of more, the states of those that it asks for, and
+// who is online. Of three quarters it is all again.
+inline constexpr std::size_t kTellAll = 256;
+// Admissions are the server's most costly work. Who comes when so many are spent is told when to come back.
+inline constexpr Duration kPerAdmission = std::chrono::milliseconds(2);
+inline constexpr int kAdmissionsAtOnce = 1000;
+// First joins within so long after another are written to the store together.
+inline constexpr Duration kGatherJoins = std::chrono::milliseconds(10);
 inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);
 // Sentences about rejected connections: beyond so many in so long, only their number is told.
 inline constexpr std::size_t kMaxRejectionsTold = 20;
@@ -43,6 +58,8 @@ struct ServerConfig {
   std::uint16_t data_port = kDefaultPort;
   std::uint16_t also_port = 0;  // where it listens for control connections as well; 0: nowhere
   std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970
+  std::size_t tell_all = kTellAll;
+  int admissions_at_once = kAdmissionsAtOnce;
 };
 
 // The line that a client needs to join with this key, or with the network's own.
@@ -78,6 +95,7 @@ class Server {
     std::vector<ConnId> to_close;  // after what is to be sent
     std::vector<ServerEvent> events;
     std::vector<std::pair<MemberId, TrafficReport>> reports;
+    std::vector<MemberId> gone;                                    // their credentials are over; before who joined
     std::vector<std::pair<MemberId, bool>> relay_here;             // see wire::RelayHere
     std::vector<std::pair<MemberId, std::vector<Bytes>>> relayed;  // datagrams that came in a control connection
   };
@@ -111,20 +129,30 @@ class Server {
     Endpoint from;
     Channel channel;
     Instant opened{};
-    Instant last_received{};  // a whole message that opened
-    Instant last_push{};
+    Instant last_received{};      // a whole message that opened
+    Instant check_at = kNever;    // its entry in checks_
+    bool stranger = true;         // it has not shown that it knows the server's key
+    bool joining = false;         // its hello waits in joining_
+    Bytes early;                  // what came behind that meanwhile
     std::size_t early_bytes = 0;  // received before it was authenticated
     PublicKey key;                // of the initiator, once its first message was read
     Purpose purpose = Purpose::member;
     std::uint32_t join_key = 0;  // with Purpose::first_join
     MemberId member;             // value 0: not admitted yet
+    // What it was told last. In the form of version 0.1: of everything; otherwise of the records, and of the states.
     std::uint64_t list_version = 0;
-    Features features;  // of the client's program
+    std::uint64_t held_version = 0;    // of the records, as it knows it
+    std::uint64_t states_version = 0;  // 0: nothing
+    bool on_demand = false;            // it was told so
     bool push_whole = false;
+    Features features;             // of the client's program
+    std::vector<MemberId> wanted;  // whose states it asked for
+    std::vector<MemberId> due;     // those of them that it is to be told
     bool ending = false;
     bool report_awaited = false;
     Credentials credentials;
     bool authenticated() const { return member.value != 0; }
+    bool by_records() const { return features.has(Feature::records); }
     Instant deadline() const {
       return authenticated() ? last_received + kServerDeadAfter : opened + kAuthenticateWithin;
     }
@@ -138,24 +166,48 @@ class Server {
 
   // server.cc: the life of a connection.
   void make_room(Outputs& out, Instant now);
+  void check_later(ConnId id, Connection& c);
+  void no_stranger(Connection& c);
   void on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, Instant now);
   void reject(ConnId id, Connection& c, const std::string& why, Outputs& out, Instant now);
   void end(ConnId id, Connection& c, Outputs& out);
   void forget(ConnId id, Outputs& out);
+  void forget_ended(Outputs& out);
   void tell_rejections(Outputs& out, Instant now);
   void send(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out);
 
   // server_messages.cc: what a client says.
   void on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out, Instant now);
   void on_message(ConnId id, Connection& c, wire::ControlMessage message, Outputs& out, Instant now);
-  void on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now);
+  void on_hello(ConnId id, Connection& c, wire::Hello hello, Outputs& out, Instant now);
+  bool must_wait(ConnId id, Connection& c, const Bytes& initiation, Outputs& out, Instant now);
+  void finish_joins(Outputs& out, Instant now);
+  void on_joined(ConnId id, Connection& c, const wire::Hello& hello, const std::string& old_name,
+                 const registry::Registry::Joined& joined, Outputs& out, Instant now);
   void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
+  void on_want(ConnId id, Connection& c, const wire::Want& want);
   void on_candidates(Connection& c, const wire::Candidates& message);
   std::uint32_t new_relay_tag();
 
-  // server_push.cc: what the members are told. Sends what changed to everyone who was not sent something a moment ago.
+  // server_push.cc: what the members are told. Everybody in rounds, a part of the members in each step; who is new, who
+  // asked for something, and who talks with a member whose state changed, at once.
   void push(Outputs& out, Instant now);
-  std::vector<Bytes> encode_delta(std::uint64_t since) const;
+  std::uint64_t news() const;
+  bool lacks_records(const Connection& c) const;
+  bool lacks_states(const Connection& c) const;
+  void step_round(Outputs& out, Instant now);
+  void serve_urgent(Outputs& out, Instant now);
+  void tell(ConnId id, Connection& c, Outputs& out);
+  void state_changed(MemberId member);
+  void count_members();
+  void forget_wishes(ConnId id, const Connection& c);
+  const std::vector<Bytes>& old_delta(std::uint64_t since);
+  void put_records(Connection& c, bool more, Bytes& to);
+  void put_all_records(Connection& c, Bytes& to);
+  static std::vector<Bytes> record_parts(const Delta& delta);
+  const std::vector<Bytes>& states_since(std::uint64_t since);
+  static wire::MemberState state_of(const Member& member);
+  void refresh_news();
 
   registry::Registry& registry_;
   ServerConfig config_;
@@ -165,9 +217,37 @@ class Server {
   std::unordered_map<MemberId, ConnId> by_member_;
   Rejections rejections_;
   JoinLimit join_limit_;
-  Instant check_at_ = kNever;         // no connection is late or dead before
-  Instant push_at_ = kNever;          // when somebody who is behind may be sent more
-  std::uint64_t pushed_version_ = 0;  // everybody has this version, unless push_at_ says otherwise
+  std::set<std::pair<Instant, ConnId>> checks_;  // no connection is late or dead before
+  std::map<IpAddress, std::size_t> strangers_;   // of each source
+  std::unordered_set<std::uint32_t> tags_;
+  std::size_t by_old_form_ = 0;  // connections of clients of version 0.1
+
+  // Admission.
+  std::vector<std::pair<ConnId, wire::Hello>> joining_;
+  Instant join_at_ = kNever;
+  Instant joined_at_{};        // the last write
+  std::vector<ConnId> ended_;  // connections of a batch that are to be forgotten when the step ends
+  Instant admitted_until_{};
+  Instant next_turn_{};
+
+  // Telling.
+  Instant push_at_ = kNever;
+  std::uint64_t told_ = 0;       // what a round told everybody, or tells now
+  std::optional<ConnId> round_;  // goes on with this connection
+  std::size_t round_bytes_ = 0;
+  Instant round_at_{};  // no round begins before
+  std::set<ConnId> urgent_;
+  Instant urgent_at_{};
+  bool on_demand_ = false;
+  std::unordered_map<MemberId, std::set<ConnId>> wanted_by_;
+  // What was put together for one, most others need as well; of the registry's version encoded_at_.
+  std::uint64_t encoded_at_ = 0;
+  std::map<std::uint64_t, std::vector<Bytes>> old_deltas_;
+  std::map<std::uint64_t, std::vector<Bytes>> records_;
+  std::map<std::uint64_t, std::vector<Bytes>> states_;
+  // All records by 64 ids, as they were at chunks_at_.
+  std::map<std::uint32_t, Bytes> chunks_;
+  std::uint64_t chunks_at_ = 0;
 };
 
 }  // namespace eps::control

@@ -36,7 +36,23 @@ bool useless(const IpAddress& ip) {
 
 }  // namespace
 
+// Whether a client that can be told so is to come back later. That costs us no more than the connection: the length of
+// the first message says that it can.
+bool Server::must_wait(ConnId id, Connection& c, const Bytes& initiation, Outputs& out, Instant now) {
+  const std::size_t payload = initiation.size() - std::min(initiation.size(), noise::kInitiationOverhead);
+  const bool can = payload == kWaitingPayload || payload == kWaitingPayload + 4;  // with the number of a join key
+  if (admitted_until_ <= now || !can) return false;
+  // Each gets a turn of its own, and comes at once when that is too far.
+  next_turn_ = std::max(next_turn_, now) + kPerAdmission;
+  Bytes bytes;
+  Channel::put_frame(make_busy(std::min<Duration>(next_turn_ - now, kMaxBusyPause)), bytes);
+  out.to_send.emplace_back(id, std::move(bytes));
+  end(id, c, out);
+  return true;
+}
+
 void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out, Instant now) {
+  if (must_wait(id, c, frame, out, now)) return;
   noise::Responder responder(registry_.identity().keys, as_view(kPrologue), rng_);
   const auto request = responder.read_initiation(frame);
   // Nothing is answered to whoever does not know the server's key.
@@ -65,6 +81,9 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
   Channel::put_frame(message, bytes);
   out.to_send.emplace_back(id, std::move(bytes));
   c.channel.begin_transport(*keys, false);
+  no_stranger(c);
+  // Only who knows our key takes a turn from the others.
+  admitted_until_ = std::max(admitted_until_, now - config_.admissions_at_once * kPerAdmission) + kPerAdmission;
   if (version == kVersion) return;
   // It holds our key, so it shall know why it is not admitted.
   const std::string versions =
@@ -77,7 +96,7 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
 }
 
 void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, Outputs& out, Instant now) {
-  if (const auto* hello = std::get_if<wire::Hello>(&message)) return on_hello(id, c, *hello, out, now);
+  if (auto* hello = std::get_if<wire::Hello>(&message)) return on_hello(id, c, std::move(*hello), out, now);
   if (!c.authenticated()) return reject(id, c, "did not say hello", out, now);
   if (const auto* candidates = std::get_if<wire::Candidates>(&message)) return on_candidates(c, *candidates);
   if (std::holds_alternative<wire::Ping>(message)) return send(id, c, wire::Pong{}, out);
@@ -88,18 +107,17 @@ void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, 
     if (std::exchange(c.report_awaited, false)) out.reports.emplace_back(c.member, *report);
     return;
   }
+  if (const auto* want = std::get_if<wire::Want>(&message)) on_want(id, c, *want);
   if (std::holds_alternative<wire::Resync>(message)) {
     c.push_whole = true;
-    pushed_version_ = 0;
+    urgent_.insert(id);
   }
 }
 
-void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Outputs& out, Instant now) {
-  if (c.authenticated()) return reject(id, c, "said hello twice", out, now);
-  const Member* known = registry_.find_key(c.key);
-  const std::string old_name = known != nullptr ? known->name : "";
-  if (known == nullptr && c.purpose == Purpose::first_join && !registry_.waits(c.key) &&
-      !join_limit_.take(c.from.ip, now)) {
+void Server::on_hello(ConnId id, Connection& c, wire::Hello hello, Outputs& out, Instant now) {
+  if (c.authenticated() || c.joining) return reject(id, c, "said hello twice", out, now);
+  const bool stranger = registry_.find_key(c.key) == nullptr && c.purpose == Purpose::first_join;
+  if (stranger && !registry_.waits(c.key) && !join_limit_.take(c.from.ip, now)) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(join_limit_.wait_for(c.from.ip, now)).count();
     send(id, c,
          wire::Refused{wire::RefusalCode::other, "Too many new computers have joined from " + to_string(c.from.ip) +
@@ -107,18 +125,56 @@ void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Output
          out);
     return reject(id, c, "is not let in yet: too many new computers have joined from this address", out, now);
   }
-  registry::JoinRequest request{c.key, hello.name, hello.version};
-  if (c.purpose == Purpose::first_join) request.join_key = c.join_key;
-  request.relays = hello.relays;
-  request.from = c.from.ip;
-  request.unix_time = config_.unix_time();
-  const auto joined = registry_.join(request);
+  c.joining = true;
+  const bool writes = registry_.join_writes(c.key, hello.name);
+  joining_.emplace_back(id, std::move(hello));
+  // What writes nothing waits for nothing, but keeps its place behind what was there before.
+  if (joining_.size() == 1 && (!writes || now >= joined_at_ + kGatherJoins)) return finish_joins(out, now);
+  join_at_ = std::min(join_at_, writes ? joined_at_ + kGatherJoins : now);
+}
+
+void Server::finish_joins(Outputs& out, Instant now) {
+  join_at_ = kNever;
+  const auto all = std::exchange(joining_, {});
+  std::vector<registry::JoinRequest> requests;
+  std::vector<std::pair<ConnId, const wire::Hello*>> who;
+  std::vector<std::string> old_names;
+  for (const auto& [id, hello] : all) {
+    const auto it = connections_.find(id);
+    if (it == connections_.end() || it->second.ending) continue;
+    const Connection& c = it->second;
+    const Member* known = registry_.find_key(c.key);
+    if (registry_.join_writes(c.key, hello.name)) joined_at_ = now;
+    old_names.push_back(known != nullptr ? known->name : "");
+    registry::JoinRequest request{c.key, hello.name, hello.version};
+    if (c.purpose == Purpose::first_join) request.join_key = c.join_key;
+    request.relays = hello.relays;
+    request.from = c.from.ip;
+    request.unix_time = config_.unix_time();
+    requests.push_back(std::move(request));
+    who.emplace_back(id, &hello);
+  }
+  const auto joined = registry_.join_all(requests);
+  for (std::size_t i = 0; i < who.size(); ++i) {
+    const auto it = connections_.find(who[i].first);
+    if (it == connections_.end()) continue;  // another of the same key took its place just now
+    Connection& c = it->second;
+    on_joined(it->first, c, *who[i].second, old_names[i], joined[i], out, now);
+    if (const Bytes early = std::exchange(c.early, {}); !early.empty()) on_frames(it->first, c, early, out, now);
+    if (c.ending) ended_.push_back(it->first);
+  }
+}
+
+void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const std::string& old_name,
+                       const registry::Registry::Joined& joined, Outputs& out, Instant now) {
+  c.joining = false;
   if (const auto* refusal = std::get_if<registry::Refusal>(&joined)) {
     send(id, c, wire::Refused{code_of(refusal->code), refusal->sentence}, out);
-    return reject(id, c, "was refused: " + refusal->sentence, out, now);
+    reject(id, c, "was refused: " + refusal->sentence, out, now);
+    return;
   }
   const Member member = std::get<Member>(joined);
-  if (known != nullptr && member.name != old_name) {
+  if (!old_name.empty() && member.name != old_name) {
     out.events.push_back({ServerEvent::Kind::changed, old_name + " is now called " + member.name + "."});
   }
   if (const auto older = by_member_.find(member.id); older != by_member_.end()) {
@@ -133,10 +189,17 @@ void Server::on_hello(ConnId id, Connection& c, const wire::Hello& hello, Output
     end(replaced, old, out);
     forget(replaced, out);
   }
-  c.list_version = hello.list_version;
   c.features = hello.features;
-  c.last_push = now - kPushPause;
+  c.list_version = c.held_version = hello.list_version;
+  if (c.by_records()) {
+    const bool ahead = hello.list_version > registry_.records_version() && hello.list_version <= registry_.version();
+    if (ahead) registry_.raise_records_version();
+    c.list_version = hello.root ? registry_.resume(hello.list_version, *hello.root) : 0;
+  } else {
+    ++by_old_form_;
+  }
   admit(id, c, member, out);
+  tell(id, c, out);
   const std::string wish = make_valid_name(hello.name);
   out.events.push_back({ServerEvent::Kind::joined,
                         member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
@@ -151,6 +214,8 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
   rng_.fill(c.credentials.bind_key.writable());
   c.credentials.relay_tag = new_relay_tag();
   registry_.set_online(member.id, true);
+  state_changed(member.id);
+  count_members();
 
   wire::Welcome welcome;
   welcome.network = registry_.network();
@@ -191,6 +256,22 @@ void Server::on_candidates(Connection& c, const wire::Candidates& message) {
     all.push_back({Candidate::Kind::seen, {c.from.ip, local->endpoint.port}});
   }
   registry_.set_candidates(c.member, std::move(all));
+  state_changed(c.member);
+}
+
+void Server::on_want(ConnId id, Connection& c, const wire::Want& want) {
+  for (const MemberId member : want.members) {
+    // Whoever is asked for again is told again.
+    c.due.push_back(member);
+    if (!wanted_by_[member].insert(id).second) continue;
+    c.wanted.push_back(member);
+    if (c.wanted.size() <= wire::kMaxWanted) continue;
+    const auto oldest = wanted_by_.find(c.wanted.front());
+    oldest->second.erase(id);
+    if (oldest->second.empty()) wanted_by_.erase(oldest);
+    c.wanted.erase(c.wanted.begin());
+  }
+  urgent_.insert(id);
 }
 
 Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Instant now) {
@@ -212,6 +293,7 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
   if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});
   registry_.set_candidates(id, std::move(all));
+  state_changed(id);
   push(out, now);
   return out;
 }
@@ -229,8 +311,7 @@ Server::Outputs Server::request_reports() {
 std::uint32_t Server::new_relay_tag() {
   for (;;) {
     const std::uint32_t tag = rng_.u32();
-    const auto same = [&](const auto& c) { return c.second.credentials.relay_tag == tag; };
-    if (tag != 0 && std::none_of(connections_.begin(), connections_.end(), same)) return tag;
+    if (tag != 0 && tags_.insert(tag).second) return tag;
   }
 }
 

@@ -18,6 +18,7 @@
 #include "dataplane/directory.h"
 #include "dataplane/fragments.h"
 #include "dataplane/group_guard.h"
+#include "dataplane/relay_table.h"
 #include "dataplane/stream_port.h"
 #include "l2/segment.h"
 #include "model/counters.h"
@@ -79,24 +80,6 @@ struct RelayHop {
   ports::SocketId socket = 0;
   std::uint32_t tag = 0;
   bool operator==(const RelayHop&) const = default;
-};
-
-// Whom a relay serves.
-struct RelayMember {
-  MemberId id;
-  std::uint32_t tag = 0;
-  Endpoint endpoint;                   // bound by an authenticated request, or the member's direct path; or none yet
-  ports::SocketId socket = 0;          // of the relay
-  std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
-  bool inside = false;                 // it gets what is for it in its control connection
-  Endpoint to() const { return inside ? stream_endpoint(id) : endpoint; }
-  // By either way: it sends by the new one before the relay has heard that it changed.
-  bool sends_from(const Endpoint& from) const { return from == endpoint || from == stream_endpoint(id); }
-};
-
-struct RelayTable {
-  std::unordered_map<std::uint32_t, RelayMember> by_tag;
-  std::unordered_map<MemberId, std::uint32_t> tag_of;
 };
 
 struct PeerTable {

@@ -41,21 +41,21 @@ void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Inst
 Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now) {
   const auto header = wire::parse_relay_header(datagram);
   if (!header) return Drop::malformed;
-  const auto sender = table.by_tag.find(header->tag);
-  if (sender == table.by_tag.end() || !sender->second.sends_from(run.from)) return Drop::unauthorised;
-  const auto tag = table.tag_of.find(header->member);
-  if (tag == table.tag_of.end()) return Drop::no_peer;
-  const RelayMember& destination = table.by_tag.at(tag->second);
+  const RelayMember* const sender = table.by_tag(header->tag);
+  if (sender == nullptr || !sender->sends_from(run.from)) return Drop::unauthorised;
+  const RelayMember* const found = table.by_id(header->member);
+  if (found == nullptr) return Drop::no_peer;
+  const RelayMember& destination = *found;
   // Else its loss would pass for congestion, and hold up the others.
   if (destination.inside && datagram.size() > StreamPort::kMaxDatagram) return Drop::oversized;
   FairShare& share = share_of(destination.to());
-  if (!share.admit(sender->second.id, datagram.size(), now)) return Drop::congested;
-  wire::put_relay_header(datagram.data(), {sender->second.id, destination.tag});
-  sender->second.counters->forwarded(1, datagram.size());
+  if (!share.admit(sender->id, datagram.size(), now)) return Drop::congested;
+  wire::put_relay_header(datagram.data(), {sender->id, destination.tag});
+  sender->counters->forwarded(1, datagram.size());
   destination.counters->sent(1, datagram.size());
   counters_.received(1, datagram.size());
   counters_.forwarded(1, datagram.size());
-  queue(destination, datagram, share.admitted(sender->second.id));
+  queue(destination, datagram, share.admitted(sender->id));
   return Drop::none;
 }
 

@@ -40,8 +40,7 @@ class RelayTest : public testing::Test {
  protected:
   RelayTest() {
     for (std::uint32_t id = 1; id <= 5; ++id) {
-      table_.by_tag[id] = {{id}, id, endpoint(id), 0, std::make_shared<Counters>()};
-      table_.tag_of[{id}] = id;
+      table_.put({{id}, id, endpoint(id), 0, std::make_shared<Counters>()});
     }
   }
   static Endpoint endpoint(std::uint32_t id) { return {IpAddress::from_v4({0x0a000000U + id}), 7000}; }
@@ -63,6 +62,11 @@ class RelayTest : public testing::Test {
   SlowUdp udp_;
   Counters counters_;
   Forwarder forwarder_{udp_, counters_};
+  void put_inside(std::uint32_t id) {
+    RelayMember member = *table_.by_id({id});
+    member.inside = true;
+    table_.put(member);
+  }
   RelayTable table_;
   std::deque<Bytes> datagrams_;
   Instant now_{std::chrono::hours(1)};
@@ -113,7 +117,7 @@ TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
   };
   EXPECT_EQ(forward(endpoint(1)), Drop::none);
   EXPECT_EQ(forward(stream_endpoint({1})), Drop::none);
-  table_.by_tag[1].inside = true;
+  put_inside(1);
   EXPECT_EQ(forward(endpoint(1)), Drop::none) << "which is back on UDP and has not been heard to say so";
   EXPECT_EQ(forward(endpoint(2)), Drop::unauthorised);
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
@@ -143,7 +147,7 @@ TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
   StreamPort port(
       udp_, [] {}, [] {});
   port.open({4});
-  table_.by_tag[4].inside = true;
+  put_inside(4);
   Forwarder forwarder(port, counters_);
   std::size_t to_stream = 0;
   for (int ms = 0; ms < 2000; ++ms) {
@@ -174,7 +178,7 @@ TEST_F(RelayTest, WhatNoStreamTakesIsNoCongestion) {
   StreamPort port(
       udp_, [] {}, [] {});
   port.open({4});
-  table_.by_tag[4].inside = true;
+  put_inside(4);
   Forwarder forwarder(port, counters_);
   std::deque<Bytes> datagrams;
   const auto forward = [&](std::size_t size) {

@@ -93,6 +93,7 @@ std::size_t StreamPort::enqueue(const ports::TxDatagram& run) {
       stream.queued += datagram.size();
       stream.queue.push_back({Bytes(datagram.begin(), datagram.end())});
     }
+    if (!stream.queue.empty()) waiting_.insert(member);
     tell = !stream.queue.empty() && !std::exchange(told_, true);
   }
   if (tell) on_queued_();
@@ -106,6 +107,7 @@ void StreamPort::open(MemberId member) {
 
 std::size_t StreamPort::close(MemberId member) {
   const std::lock_guard lock(mutex_);
+  waiting_.erase(member);
   const auto closed = streams_.extract(member);
   return closed ? closed.mapped().queue.size() : 0;
 }
@@ -118,12 +120,13 @@ void StreamPort::Stream::look(Instant now) {
 std::vector<MemberId> StreamPort::take_waiting(Instant now) {
   const std::lock_guard lock(mutex_);
   told_ = false;
-  std::vector<MemberId> out;
-  for (auto& [member, stream] : streams_) {
-    stream.look(now);
-    if (!stream.queue.empty()) out.push_back(member);
-  }
-  return out;
+  for (const MemberId member : waiting_) streams_.at(member).look(now);
+  return {waiting_.begin(), waiting_.end()};
+}
+
+bool StreamPort::waits(MemberId member) const {
+  const std::lock_guard lock(mutex_);
+  return waiting_.contains(member);
 }
 
 std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant now, std::size_t& too_old) {
@@ -149,6 +152,7 @@ std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant n
     stream.queued -= size;
     stream.queue.pop_front();
   }
+  if (stream.queue.empty()) waiting_.erase(member);
   return out;
 }
 

@@ -12,9 +12,11 @@
 #include <atomic>
 #include <deque>
 #include <functional>
-#include <map>
+#include <list>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "base/time.h"
@@ -74,6 +76,8 @@ class StreamPort final : public ports::UdpPort {
   std::size_t close(MemberId member);
   // The streams for which something waits. What came since the last look begins to age, so look also without room.
   std::vector<MemberId> take_waiting(Instant now);
+  // Whether something waits for this one.
+  bool waits(MemberId member) const;
   // Takes at most `room` bytes off a queue, oldest first, or one datagram that is larger; and no more than one message
   // may hold: ask again when that has left. `too_old` counts what was dropped instead.
   std::vector<Bytes> take(MemberId member, std::size_t room, Instant now, std::size_t& too_old);
@@ -87,7 +91,7 @@ class StreamPort final : public ports::UdpPort {
   };
   struct Stream {
     void look(Instant now);
-    std::deque<Queued> queue;
+    std::list<Queued> queue;  // a deque holds 600 bytes when it is empty
     std::size_t queued = 0;   // bytes
     std::size_t arrived = 0;  // bytes in arrived_
   };
@@ -102,12 +106,13 @@ class StreamPort final : public ports::UdpPort {
   ports::UdpPort& udp_;
   std::function<void()> on_queued_;
   std::function<void()> on_arrived_;
-  std::mutex mutex_;
-  std::map<MemberId, Stream> streams_;         // open ones; guarded by mutex_
-  std::deque<Arrived> arrived_;                // guarded by mutex_
-  bool told_ = false;                          // on_queued was called; guarded by mutex_
-  std::atomic<std::size_t> arrived_count_{0};  // spares the receiver the lock
-  std::vector<Arrived> lent_;                  // what the last receive() handed out; the receiver's
+  mutable std::mutex mutex_;
+  std::unordered_map<MemberId, Stream> streams_;  // open ones; guarded by mutex_
+  std::set<MemberId> waiting_;                    // those with something in their queue; guarded by mutex_
+  std::deque<Arrived> arrived_;                   // guarded by mutex_
+  bool told_ = false;                             // on_queued was called; guarded by mutex_
+  std::atomic<std::size_t> arrived_count_{0};     // spares the receiver the lock
+  std::vector<Arrived> lent_;                     // what the last receive() handed out; the receiver's
 };
 
 }  // namespace eps::dataplane

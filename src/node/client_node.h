@@ -174,6 +174,7 @@ class ClientNode {
   std::uint64_t connections_established_ = 0;
   Instant admitted_at_{};
   int failures_ = 0;
+  std::optional<Duration> come_back_;  // as the server asked when it was busy
   Instant connect_at_ = kNever;
   Instant started_{};
 };

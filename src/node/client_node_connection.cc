@@ -171,12 +171,23 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   bind_awaited_since_ = now;
   if (here) relay_here(true, out, now);
   announce(out, now);
+  out.merge(take(connection_->want(peers_.in_touch()), now));
 }
 
-void ClientNode::on_event(const control::ListChanged&, ClientOutputs& out, Instant now) {
-  MemberList before = std::exchange(members_, connection_->members());
+void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& out, Instant now) {
+  Delta delta = changed.delta;
+  if (delta.full || delta.from != members_.version()) {
+    const MemberList before = std::exchange(members_, connection_->members());
+    members_.keep_candidates(before);
+  } else {
+    for (Member& m : delta.upserts) {
+      if (const Member* old = members_.find(m.id); m.candidates.empty() && old != nullptr && old->key == m.key) {
+        m.candidates = old->candidates;
+      }
+    }
+    members_.apply(delta);
+  }
   list_signature_ = connection_->list_signature();
-  members_.keep_candidates(before);
   keep_at_ = std::min(keep_at_, now + kKeepNetworkAfter);
   peers_.update_members(members_, now);
   out.members_changed = true;
@@ -216,6 +227,7 @@ void ClientNode::on_event(const control::ListRefused& refused, ClientOutputs& ou
 void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, Instant now) {
   (void)now;
   server_note_ = refused.sentence;
+  come_back_ = refused.come_back;
   if (refused.forget_enrolment) params_.enrolled = false;
   if (!refused.retry) out.fatal = refused.sentence;
   if (refused.removed) {
@@ -242,8 +254,12 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
 }
 
 void ClientNode::search_later(Instant now) {
-  const auto pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
-  ++failures_;
+  Duration pause = kReconnect[std::min<std::size_t>(static_cast<std::size_t>(failures_), kReconnect.size() - 1)];
+  if (const auto asked = std::exchange(come_back_, std::nullopt)) {
+    pause = *asked;
+  } else {
+    ++failures_;
+  }
   connect_at_ =
       now + pause + Duration(static_cast<Duration::rep>(rng_.below(static_cast<std::uint64_t>(pause.count() / 2))));
 }

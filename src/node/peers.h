@@ -81,6 +81,9 @@ class Peers {
   // What the peers saw this node's data socket send from, other than its known candidates; true once after a change.
   bool take_seen_changed() { return std::exchange(seen_changed_, false); }
   const std::vector<Endpoint>& seen() const { return seen_; }
+  // Whom this node has sessions or handshakes with, and with whom it began to since the last call.
+  std::vector<MemberId> in_touch() const;
+  std::vector<MemberId> take_wanted() { return std::exchange(wanted_, {}); }
   // True once when nothing comes back through the server's relay any more: its bind is to be asked anew.
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
   // What was dropped lately for a reason of the LAN.
@@ -229,6 +232,7 @@ class Peers {
   bool seen_changed_ = false;
   bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;
+  std::vector<MemberId> wanted_;
   // All other members. What happens to one costs nothing for the others: most are silent, and no event goes over all.
   std::map<MemberId, Peer> peers_;
   std::unordered_map<PublicKey, MemberId> by_key_;

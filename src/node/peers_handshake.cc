@@ -25,6 +25,7 @@ constexpr std::size_t kMaxEarly = 16;
 
 void Peers::start_handshake(Peer& peer, Instant now) {
   if (!network_ || self_.id.value == 0) return;
+  wanted_.push_back(peer.member.id);
   send_initiation(peer, 0, now);
 }
 
@@ -243,6 +244,7 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
     }
   }
   const bool first = peer.retired.empty();
+  if (first) wanted_.push_back(peer.member.id);
   peer.current = std::move(session);
   peer.control_elsewhere = 0;
   peer.given_up = false;

@@ -91,9 +91,7 @@ std::shared_ptr<const dataplane::RelayTable> Peers::serves() const {
     const Peer& peer = *at;
     if (peer.tag_for_peer == 0 || !peer.current || !peer.path.direct()) continue;
     const Way& way = *peer.path.path();
-    table->by_tag.emplace(peer.tag_for_peer,
-                          dataplane::RelayMember{id, peer.tag_for_peer, way.to, way.socket, peer.relayed});
-    table->tag_of.emplace(id, peer.tag_for_peer);
+    table->put({id, peer.tag_for_peer, way.to, way.socket, peer.relayed});
   }
   return table;
 }

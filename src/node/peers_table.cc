@@ -45,6 +45,14 @@ std::uint32_t Peers::new_index(MemberId peer) {
   }
 }
 
+std::vector<MemberId> Peers::in_touch() const {
+  std::vector<MemberId> out;
+  for (const auto& [id, peer] : live_) {
+    if (peer->current || peer->handshake) out.push_back(id);
+  }
+  return out;
+}
+
 Peer* Peers::find(MemberId id) {
   const auto it = peers_.find(id);
   if (it == peers_.end()) return nullptr;

@@ -85,16 +85,9 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
     std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });
     reports_.take(member, report, now);
   }
-  // Credentials change only with a connection, so what was bound under older ones ends here.
-  const auto ended = std::erase_if(bound_, [&](const auto& entry) {
-    const control::Credentials* now_valid = control_.credentials(entry.first);
-    const bool over = now_valid == nullptr || now_valid->relay_tag != entry.second.tag;
-    if (over) counters_.drop(Drop::congested, udp_.close(entry.first));
-    if (over) registry_.saw(entry.first, params_.unix_time());
-    return over;
-  });
+  for (const MemberId member : from.gone) on_gone(member);
   for (const MemberId member : joined) on_joined(member);
-  if (ended > 0 || !joined.empty()) publish();
+  if (!from.gone.empty() || !joined.empty()) publish();
   for (const auto& [member, here] : from.relay_here) on_relay_here(member, here);
   for (auto& [member, datagrams] : from.relayed) {
     const std::size_t all = datagrams.size();
@@ -120,12 +113,22 @@ void ServerNode::on_joined(MemberId member) {
   if (credentials == nullptr) return;  // gone again in the same step
   bound_[member].tag = credentials->relay_tag;
   udp_.open(member);
+  changed(member);
+}
+
+// What was bound under the credentials of a connection ends with it.
+void ServerNode::on_gone(MemberId member) {
+  if (bound_.erase(member) == 0) return;
+  registry_.saw(member, params_.unix_time());
+  relay_table_.erase(member);
+  counters_.drop(Drop::congested, udp_.close(member));
 }
 
 void ServerNode::on_relay_here(MemberId member, bool here) {
   const auto it = bound_.find(member);
   if (it == bound_.end() || it->second.here == here) return;
   it->second.here = here;
+  changed(member);
   publish();
 }
 
@@ -174,7 +177,10 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   const auto reply_mac =
       crypto::mac16(credentials->bind_key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
   std::copy(reply_mac.begin(), reply_mac.end(), reply.end() - wire::kMacSize);
-  if (moved) publish();  // before the reply: the member may relay as soon as it has it
+  if (moved) {  // before the reply: the member may relay as soon as it has it
+    changed(request->member);
+    publish();
+  }
   std::vector<ports::TxDatagram> tx = {{from, reply, 0, arrival.socket}};
   if (request->twice && second_ && arrival.socket == 0) tx.push_back({from, reply, 0, second_->socket});
   const std::size_t sent = udp_.send(tx);
@@ -184,14 +190,14 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   }
 }
 
+void ServerNode::changed(MemberId member) {
+  const Bound& bound = bound_.at(member);
+  const bool inside = bound.here || !bound.endpoint.valid();
+  relay_table_.put({member, bound.tag, bound.endpoint, 0, bound.counters, inside});
+}
+
 void ServerNode::publish() {
-  auto table = std::make_shared<dataplane::RelayTable>();
-  for (const auto& [id, bound] : bound_) {
-    const bool inside = bound.here || !bound.endpoint.valid();
-    table->by_tag.emplace(bound.tag, dataplane::RelayMember{id, bound.tag, bound.endpoint, 0, bound.counters, inside});
-    table->tag_of.emplace(id, bound.tag);
-  }
-  published_.publish(std::move(table));
+  published_.publish(std::make_shared<dataplane::RelayTable>(relay_table_));
 }
 
 Result<void> ServerNode::keep_last_seen(Instant now) {
@@ -206,7 +212,7 @@ ServerStatus ServerNode::status(Instant now) const {
   s.network = registry_.network();
   s.port = params_.port;
   s.offloads = params_.offloads;
-  s.list_version = registry_.version();
+  s.list_version = registry_.records_version();
   s.uptime = now - started_;
   s.traffic = totals_of(counters_);
   s.traffic.packets_sent += own_.packets_sent;

@@ -36,7 +36,7 @@ struct ServerParams {
 struct ServerOutputs {
   std::vector<std::pair<control::ConnId, Bytes>> to_send;
   std::vector<control::ConnId> to_close;
-  bool members_changed = false;    // log the list of members
+  bool members_changed = false;    // somebody came, went, was removed or has another name
   std::vector<std::string> notes;  // sentences for the log
 
   void merge(ServerOutputs&& other);
@@ -54,6 +54,8 @@ class ServerNode {
   ServerOutputs on_deadline(Instant now);
   // The control connections for which relayed datagrams wait, when the port says that some do. They age from then on.
   std::vector<control::ConnId> streams_waiting(Instant now);
+  // Whether any do for this one.
+  bool stream_waits(control::ConnId id) const { return udp_.waits(control_.member_of(id)); }
   // This connection has room for about so many bytes of them.
   ServerOutputs on_stream_room(control::ConnId id, std::size_t room, Instant now);
   Instant next_deadline() const { return control_.next_deadline(); }
@@ -82,8 +84,11 @@ class ServerNode {
   // take() without counting what is sent as the server's own.
   ServerOutputs carry(control::Server::Outputs from, Instant now);
   void on_joined(MemberId member);
+  void on_gone(MemberId member);
   void on_relay_here(MemberId member, bool here);
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
+  // What is bound of the member changed: to be published.
+  void changed(MemberId member);
   void publish();
 
   registry::Registry& registry_;
@@ -91,7 +96,8 @@ class ServerNode {
   dataplane::StreamPort& udp_;
   dataplane::PublishedRelay& published_;
   control::Server control_;
-  std::map<MemberId, Bound> bound_;  // of each member that is connected
+  std::map<MemberId, Bound> bound_;    // of each member that is connected
+  dataplane::RelayTable relay_table_;  // of the same
   Counters counters_;
   // On the control connections: our own messages, and how much of what was received is relayed traffic.
   TrafficTotals own_;

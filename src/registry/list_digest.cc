@@ -1,5 +1,7 @@
 #include "registry/list_digest.h"
 
+#include "registry/merkle_tree.h"
+
 namespace eps::registry {
 
 crypto::Hash list_digest(const std::map<MemberId, Member>& members) {
@@ -16,18 +18,31 @@ crypto::Hash list_digest(const std::map<MemberId, Member>& members) {
   return crypto::blake2s({as_view("eps list digest"), all});
 }
 
-Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest) {
+namespace {
+Bytes signed_message(std::string_view title, const NetworkId& network, std::uint64_t version,
+                     const crypto::Hash& hash) {
   Bytes out;
   Writer w(out);
-  w.bytes(as_view("eps member list"));
+  w.bytes(as_view(title));
   w.bytes(network.bytes);
   w.u64(version);
-  w.bytes(digest);
+  w.bytes(hash);
   return out;
+}
+}  // namespace
+
+Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest) {
+  return signed_message("eps member list", network, version, digest);
+}
+
+Bytes signed_records_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& root) {
+  return signed_message("eps member records", network, version, root);
 }
 
 bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
                const crypto::Signature& signature) {
+  const Bytes records = signed_records_message(network, list.version(), MerkleTree(list.members()).root());
+  if (crypto::verify(signing_key, records, signature)) return true;
   return crypto::verify(signing_key, signed_list_message(network, list.version(), list_digest(list.members())),
                         signature);
 }

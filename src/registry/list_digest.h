@@ -1,7 +1,7 @@
 #pragma once
 
-// What a member list is bound to: a digest over the stable fields of all members, and the message that the server
-// signs. The server computes it when it changes a member, a client after every delta.
+// What binds a member list to its server: a message over the stable fields of all members, which the server signs. The
+// message of version 0.1 has a digest over the whole list; later ones have the root of a Merkle tree.
 
 #include <map>
 
@@ -14,7 +14,9 @@ namespace eps::registry {
 crypto::Hash list_digest(const std::map<MemberId, Member>& members);
 // "eps member list" | network id | version 64 | digest
 Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest);
-// Whether the server signed exactly these members at this version.
+// "eps member records" | network id | version 64 | root of the Merkle tree (registry/merkle_tree.h)
+Bytes signed_records_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& root);
+// Whether the server signed exactly these members at this version, in the one form or the other.
 bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
                const crypto::Signature& signature);
 

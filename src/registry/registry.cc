@@ -18,7 +18,7 @@ constexpr const char* kEpoch = "epoch";
 constexpr const char* kLastSeen = "last_seen";
 constexpr std::size_t kSeenSize = 12;         // of a member: its number (4 bytes), Unix seconds (8)
 constexpr const char* kGrantsOf = "grants.";  // and the member's number
-// Random draws before a full search: at half of the pool taken, ten draws fail once in a thousand joins.
+// Random draws before the next free one is taken: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
 
@@ -129,11 +129,13 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
   }
   epoch = std::max<std::uint64_t>(epoch, config_.epoch_floor);
   signing_key_ = crypto::signing_public_key(identity_.signing_seed);
-  revoked_ = state.revoked;
+  revoked_ = {state.revoked.begin(), state.revoked.end()};
   for (const JoinKey& key : state.join_keys) join_keys_.put(key);
   for (const JoinKey& key : change.put_join_keys) join_keys_.put(key);
   change.put_meta[kEpoch] = u64_bytes(epoch);
   version_ = oldest_delta_ = epoch << 32;
+  for (ChangeLog* log : {&changes_, &records_, &states_, &presence_}) log->begin_at(version_);
+  free_ = FreeAddresses(network_.network);
   auto stored = store_.commit(change);
   for (auto& [name, value] : change.put_meta) crypto::wipe(value);
   return stored;
@@ -152,30 +154,50 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
   std::vector<Member> homeless;
   const auto settle = [&](Member m) {
     sign_grants(m);
-    members_.emplace(m.id, m);
-    by_key_.emplace(m.key, m.id);
-    by_address_.emplace(m.address, m.id);
-    changed_at_[m.id] = version_;
+    put(m);
+    tree_.put(m.id, record_hash(m));
     next_id_ = std::max(next_id_, m.id.value + 1);  // an id is never given twice, whatever the stored number says
   };
-  const auto usable = [&](Ip4 ip) {
-    return network_.network.contains(ip) && ip != network_.network.base && ip != network_.network.broadcast() &&
-           !by_address_.contains(ip) && granted(ip.value) == nullptr;
-  };
+  const auto usable = [&](Ip4 ip) { return free_.contains(ip) && granted(ip.value) == nullptr; };
   for (const Member& m : members) granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
   for (Member& m : members) usable(m.address) ? settle(m) : homeless.push_back(std::move(m));
   ports::StoreChange change;
   for (Member& m : homeless) {
     const Ip4 same_host{network_.network.base.value | (m.address.value & ~network_.network.mask())};
-    const auto address = usable(same_host) ? same_host : free_address();
+    const auto address = free_.contains(same_host) ? same_host : free_address();
     EPS_CHECK(address.has_value());  // there are no more members than addresses
     m.address = *address;
     settle(m);
     change.put_members.push_back(m);
   }
-  stable_fields_changed();
+  root_at_start_ = tree_.root();
   if (change.put_members.empty()) return {};
   return store_.commit(change);
+}
+
+void Registry::put(const Member& member) {
+  members_[member.id] = member;
+  by_key_[member.key] = member.id;
+  by_name_.emplace(member.name, member.id);
+  macs_.insert(member.mac);
+  free_.take(member.address);
+}
+
+void Registry::erase(const Member& member) {
+  by_key_.erase(member.key);
+  if (const auto it = by_name_.find(member.name); it != by_name_.end() && it->second == member.id) by_name_.erase(it);
+  next_number_.clear();  // one of them may be free again
+  macs_.erase(member.mac);
+  free_.release(member.address);
+  for (ChangeLog* log : {&changes_, &records_, &states_, &presence_}) log->erase(member.id);
+  members_.erase(member.id);
+}
+
+void Registry::rename(Member& member, const std::string& name) {
+  if (const auto it = by_name_.find(member.name); it != by_name_.end() && it->second == member.id) by_name_.erase(it);
+  next_number_.clear();
+  member.name = name;
+  by_name_.emplace(name, member.id);
 }
 
 const Member* Registry::find(MemberId id) const {
@@ -184,8 +206,8 @@ const Member* Registry::find(MemberId id) const {
 }
 
 const Member* Registry::find_name(std::string_view name) const {
-  const auto it = std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.name == name; });
-  return it == members_.end() ? nullptr : &it->second;
+  const auto it = by_name_.find(std::string(name));
+  return it == by_name_.end() ? nullptr : find(it->second);
 }
 
 const Member* Registry::find_key(const PublicKey& key) const {
@@ -194,35 +216,93 @@ const Member* Registry::find_key(const PublicKey& key) const {
 }
 
 bool Registry::is_revoked(const PublicKey& key) const {
-  return std::find(revoked_.begin(), revoked_.end(), key) != revoked_.end();
+  return revoked_.contains(key);
 }
 
-std::variant<Member, Refusal> Registry::join(const JoinRequest& request) {
+bool Registry::join_writes(const PublicKey& key, std::string_view name) const {
+  const Member* known = find_key(key);
+  const std::string wish = make_valid_name(name);
+  return known == nullptr || (known->name != wish && !is_numbered(known->name, wish));
+}
+
+std::vector<Registry::Joined> Registry::join_all(std::span<const JoinRequest> requests) {
+  std::vector<Staged> staged;
+  ports::StoreChange change;
+  for (const JoinRequest& request : requests) staged.push_back(stage(request, change));
+  return finish(std::move(staged), std::move(change));
+}
+
+// Makes durable what was staged, or takes it back.
+std::vector<Registry::Joined> Registry::finish(std::vector<Staged> staged, ports::StoreChange change) {
+  const bool added = std::ranges::any_of(staged, &Staged::added);
+  if (added) change.put_meta[kNextId] = u64_bytes(next_id_);
+  std::optional<Refusal> failed;
+  if (!change.put_members.empty()) {
+    if (auto stored = store_.commit(change); !stored) {
+      failed = cannot_save(stored.error());
+      for (auto s = staged.rbegin(); s != staged.rend(); ++s) unstage(*s);
+    }
+  }
+  std::vector<Joined> out;
+  for (const Staged& s : staged) {
+    const Member* joined = std::get_if<Member>(&s.result);
+    const bool stored = s.added || !s.old_name.empty();
+    const auto it = joined == nullptr ? members_.end() : members_.find(joined->id);
+    if (joined == nullptr) {
+      out.push_back(s.result);
+    } else if (failed && (stored || it == members_.end())) {
+      out.push_back(*failed);
+    } else {
+      it->second.version = joined->version;
+      it->second.relays = joined->relays;
+      touch(joined->id);
+      states_.touch(joined->id, version_);
+      if (stored) stable_fields_changed(it->second);
+      out.push_back(it->second);
+    }
+  }
+  return out;
+}
+
+Registry::Staged Registry::stage(const JoinRequest& request, ports::StoreChange& change) {
   if (is_revoked(request.key)) {
-    return Refusal{Refusal::Code::revoked,
-                   "This computer was removed from the network by its administrator. To join again as a new member, "
-                   "move its state directory away and start eps-client."};
+    return {Refusal{Refusal::Code::revoked,
+                    "This computer was removed from the network by its administrator. To join again as a new member, "
+                    "move its state directory away and start eps-client."}};
   }
   const auto known = by_key_.find(request.key);
   if (known == by_key_.end()) {
-    if (auto refusal = may_not_join(request)) return *refusal;
-    return enrol(request);
+    if (auto refusal = may_not_join(request)) return {std::move(*refusal)};
+    return stage_new(request, change);
   }
-  Member& member = members_.at(known->second);
+  Staged out;
+  Member member = members_.at(known->second);
   // A client that goes by the name it gave before keeps the one that was made of it.
   const std::string name = unique_name(make_valid_name(request.name), member.id);
   if (name != member.name) {
-    ports::StoreChange change;
-    change.put_members.push_back(member);
-    change.put_members.back().name = name;
-    if (auto stored = store_.commit(change); !stored) return cannot_save(stored.error());
+    out.old_name = member.name;
+    rename(members_.at(member.id), name);
     member.name = name;
-    stable_fields_changed();
+    // One that is in the batch twice is written as it is at the end.
+    std::erase_if(change.put_members, [&](const Member& m) { return m.id == member.id; });
+    change.put_members.push_back(member);
   }
   member.version = request.version.substr(0, kMaxVersionSize);
   member.relays = request.relays;
-  touch(member.id);
-  return member;
+  out.result = std::move(member);
+  return out;
+}
+
+void Registry::unstage(const Staged& staged) {
+  const Member* member = std::get_if<Member>(&staged.result);
+  if (member == nullptr) return;
+  if (staged.used_key) join_keys_.put(*staged.used_key);
+  if (staged.added) {
+    erase(*member);
+    --next_id_;
+  } else if (!staged.old_name.empty()) {
+    rename(members_.at(member->id), staged.old_name);
+  }
 }
 
 std::optional<Refusal> Registry::no_room(bool has_address) const {
@@ -256,19 +336,18 @@ Result<Member> Registry::remove(std::string_view name) {
   change.revoke.push_back(member.key);
   if (!member.grants.ranges.empty()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
   if (auto stored = store_.commit(change); !stored) return stored.error();
-  members_.erase(member.id);
+  erase(member);
+  tree_.erase(member.id);
   last_seen_.erase(member.id);
-  changed_at_.erase(member.id);
-  by_key_.erase(member.key);
-  by_address_.erase(member.address);
-  revoked_.push_back(member.key);
+  revoked_.insert(member.key);
   if (!member.grants.ranges.empty()) gather_grants();
   tombstones_.emplace_back(++version_, member.id);
+  digest_.reset();
+  records_.begin_at(version_);
   if (tombstones_.size() > kMaxTombstones) {
     oldest_delta_ = tombstones_.front().first;
     tombstones_.pop_front();
   }
-  stable_fields_changed();
   return member;
 }
 
@@ -361,6 +440,7 @@ Result<Member> Registry::set_grants(const Member& member, std::vector<IpNetwork>
   sign_grants(changed);
   gather_grants();
   touch(changed.id);
+  stable_fields_changed(changed);
   return changed;
 }
 
@@ -389,6 +469,8 @@ void Registry::set_online(MemberId id, bool online) {
   it->second.online = online;
   if (!online) it->second.candidates.clear();
   touch(id);
+  states_.touch(id, version_);
+  presence_.touch(id, version_);
 }
 
 void Registry::set_candidates(MemberId id, std::vector<Candidate> candidates) {
@@ -397,57 +479,82 @@ void Registry::set_candidates(MemberId id, std::vector<Candidate> candidates) {
   if (it == members_.end() || it->second.candidates == candidates) return;
   it->second.candidates = std::move(candidates);
   touch(id);
+  states_.touch(id, version_);
 }
 
 Delta Registry::delta_since(std::uint64_t version) const {
-  Delta delta{.from = version, .to = version_, .full = false, .upserts = {}, .removed = {}};
-  delta.full = version < oldest_delta_ || version > version_ || version >> 32 != version_ >> 32;
-  for (const auto& [id, member] : members_) {
-    if (delta.full || changed_at_.at(id) > version) delta.upserts.push_back(member);
-  }
+  return since(changes_, version, version_);
+}
+
+Delta Registry::records_since(std::uint64_t version) const {
+  return since(records_, version, records_version());
+}
+
+Delta Registry::since(const ChangeLog& changes, std::uint64_t version, std::uint64_t now) const {
+  Delta delta{.from = version, .to = now, .full = false, .upserts = {}, .removed = {}};
+  delta.full = version < oldest_delta_ || version > now || version >> 32 != now >> 32;
   if (delta.full) {
     delta.from = 0;
+    for (const auto& [id, member] : members_) delta.upserts.push_back(member);
     return delta;
   }
-  for (const auto& [at, id] : tombstones_) {
-    if (at > version) delta.removed.push_back(id);
-  }
+  changes.since(version, [&](MemberId id) { delta.upserts.push_back(members_.at(id)); });
+  const auto first = std::ranges::upper_bound(tombstones_, version, {}, [](const auto& t) { return t.first; });
+  for (auto t = first; t != tombstones_.end(); ++t) delta.removed.push_back(t->second);
   return delta;
+}
+
+std::uint64_t Registry::resume(std::uint64_t version, const crypto::Hash& root) const {
+  if (version == 0) return 0;
+  if (root == tree_.root()) return records_version();
+  const bool ours = version >= oldest_delta_ && version <= records_version();
+  if (ours) return version;
+  // Nothing was removed out of the list since the start that the tombstones do not tell of.
+  const std::uint64_t start = version_ >> 32 << 32;
+  return root == root_at_start_ && oldest_delta_ <= start ? start : 0;
+}
+
+const crypto::Hash& Registry::digest() const {
+  if (!digest_) digest_ = list_digest(members_);
+  return *digest_;
 }
 
 const crypto::Signature& Registry::signature() const {
   if (signed_version_ != version_) {
-    signature_ = crypto::sign(identity_.signing_seed, signed_list_message(network_.id, version_, digest_));
+    signature_ = crypto::sign(identity_.signing_seed, signed_list_message(network_.id, version_, digest()));
     signed_version_ = version_;
   }
   return signature_;
 }
 
-std::optional<Ip4> Registry::free_address() const {
-  const std::uint32_t count = network_.network.host_count();
-  if (by_address_.size() >= count) return std::nullopt;
-  const std::uint32_t first = network_.network.base.value + 1;
-  if (!config_.sequential) {
-    for (int i = 0; i < kDraws; ++i) {
-      const Ip4 ip{first + static_cast<std::uint32_t>(rng_.below(count))};
-      if (!by_address_.contains(ip) && granted(ip.value) == nullptr) return ip;
-    }
+const crypto::Signature& Registry::records_signature() const {
+  if (signed_records_ != records_version()) {
+    records_signature_ =
+        crypto::sign(identity_.signing_seed, signed_records_message(network_.id, records_version(), root()));
+    signed_records_ = records_version();
   }
-  // The lowest free one, or the first free one from a random place on. The taken ones are sorted: walk the gaps.
-  const std::uint32_t start = config_.sequential ? 0 : static_cast<std::uint32_t>(rng_.below(count));
-  std::uint32_t candidate = next_free(first + start);
-  if (candidate >= first + count) candidate = next_free(first);
-  return candidate < first + count ? std::optional(Ip4{candidate}) : std::nullopt;
+  return records_signature_;
 }
 
-// The lowest address from there on that is no member's, neither its own nor a further one.
-std::uint32_t Registry::next_free(std::uint32_t from) const {
-  for (;;) {
-    for (auto it = by_address_.lower_bound({from}); it != by_address_.end() && it->first.value == from; ++it) ++from;
-    const IpNetwork* range = granted(from);
-    if (range == nullptr) return from;
-    from = (range->base.v4().value | (range->length == 128 ? 0 : ~std::uint32_t{0} >> (range->length - 96))) + 1;
+std::optional<Ip4> Registry::free_address() const {
+  if (config_.sequential) return not_granted(free_.lowest());
+  const std::uint32_t first = network_.network.base.value + 1;
+  const auto draw = [&] { return Ip4{first + static_cast<std::uint32_t>(rng_.below(network_.network.host_count()))}; };
+  for (int i = 0; i < kDraws; ++i) {
+    if (const Ip4 ip = draw(); free_.contains(ip) && granted(ip.value) == nullptr) return ip;
   }
+  return not_granted(free_.from(draw()));
+}
+
+// That address, or the next free one behind the ranges that are somebody's further addresses.
+std::optional<Ip4> Registry::not_granted(std::optional<Ip4> ip) const {
+  for (std::size_t i = 0; ip && i <= granted_.size(); ++i) {
+    const IpNetwork* range = granted(ip->value);
+    if (range == nullptr) return ip;
+    const std::uint32_t rest = range->length == 128 ? 0 : ~std::uint32_t{0} >> (range->length - 96);
+    ip = free_.from({(range->base.v4().value | rest) + 1});
+  }
+  return std::nullopt;
 }
 
 Mac Registry::free_mac() const {
@@ -455,25 +562,26 @@ Mac Registry::free_mac() const {
     Mac mac;
     rng_.fill(mac.bytes);
     mac.bytes[0] = std::byte{0x02};  // locally administered, unicast (IEEE 802, section 8.4)
-    const auto same = [&](const auto& m) { return m.second.mac == mac; };
-    if (std::none_of(members_.begin(), members_.end(), same)) return mac;
+    if (!macs_.contains(mac)) return mac;
   }
 }
 
-std::string Registry::unique_name(std::string_view wish, MemberId owner) const {
+std::string Registry::unique_name(std::string_view wish, MemberId owner) {
   // A number once given stays, also when the plain name has become free: names are what people and scripts go by.
   if (const Member* m = find(owner); m != nullptr && (m->name == wish || is_numbered(m->name, wish))) return m->name;
   std::string name(wish);
-  for (int n = 2; find_name(name) != nullptr; ++n) name = numbered(wish, std::to_string(n));
-  return name;
+  if (!by_name_.contains(name)) return name;
+  int& n = next_number_.try_emplace(name, 2).first->second;
+  for (;; ++n) {
+    std::string next = numbered(wish, std::to_string(n));
+    if (!by_name_.contains(next)) return next;
+  }
 }
 
-void Registry::touch(MemberId id) {
-  changed_at_[id] = ++version_;
-}
-
-void Registry::stable_fields_changed() {
-  digest_ = list_digest(members_);
+void Registry::stable_fields_changed(const Member& member) {
+  records_.touch(member.id, version_);
+  tree_.put(member.id, record_hash(member));
+  digest_.reset();
 }
 
 }  // namespace eps::registry

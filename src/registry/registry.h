@@ -7,9 +7,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -18,7 +20,10 @@
 #include "crypto/primitives.h"
 #include "model/network.h"
 #include "ports/store.h"
+#include "registry/change_log.h"
+#include "registry/free_addresses.h"
 #include "registry/join_keys.h"
+#include "registry/merkle_tree.h"
 
 namespace eps::registry {
 
@@ -77,7 +82,12 @@ class Registry {
   const Member* find_name(std::string_view name) const;
 
   // A member that is known by its key keeps its id, MAC and address. The member is not online yet.
-  std::variant<Member, Refusal> join(const JoinRequest& request);
+  using Joined = std::variant<Member, Refusal>;
+  Joined join(const JoinRequest& request) { return join_all({&request, 1}).front(); }
+  // All of them in one write to the store: either all that is new about them is durable, or those are refused.
+  std::vector<Joined> join_all(std::span<const JoinRequest> requests);
+  // Whether this join writes to the store.
+  bool join_writes(const PublicKey& key, std::string_view name) const;
   // Computers that wait for an administrator, oldest first.
   const std::vector<PendingJoin>& pending() const { return pending_; }
   bool waits(const PublicKey& key) const;
@@ -119,9 +129,26 @@ class Registry {
   std::uint64_t version() const { return version_; }
   // From another epoch, or further back than the tombstones reach: the whole list.
   Delta delta_since(std::uint64_t version) const;
-  // Of the stable fields of all members (registry/list_digest.h), and the signature over it for this version.
-  const crypto::Hash& digest() const { return digest_; }
+  // For clients of version 0.1: of the stable fields of all members (registry/list_digest.h), and the signature over it
+  // for this version. Costs the whole list whenever a stable field has changed.
+  const crypto::Hash& digest() const;
   const crypto::Signature& signature() const;
+
+  // The same for the stable fields alone: their version is that of the last change of one of them.
+  std::uint64_t records_version() const { return records_.newest(); }
+  // From where a client goes on that holds these records; 0: from nothing. That the root is known counts, so a restart
+  // of this server does not.
+  std::uint64_t resume(std::uint64_t version, const crypto::Hash& root) const;
+  // Stable fields of those that changed since; what is volatile in these members is to be ignored.
+  Delta records_since(std::uint64_t version) const;
+  const crypto::Hash& root() const { return tree_.root(); }
+  const crypto::Signature& records_signature() const;
+  // A client holds a version of this epoch that is newer than the records: one that it was given in the old form.
+  void raise_records_version() { records_.begin_at(++version_); }
+
+  // And for the volatile fields: who changed in any of them, and who went online or offline.
+  const ChangeLog& states() const { return states_; }
+  const ChangeLog& presence() const { return presence_; }
 
  private:
   Registry(ports::Store& store, const RegistryConfig& config, Rng& rng);
@@ -133,17 +160,33 @@ class Registry {
   void sign_grants(Member& member) const;
   void gather_grants();
   const IpNetwork* granted(std::uint32_t ip) const;
-  std::uint32_t next_free(std::uint32_t from) const;
+  std::optional<Ip4> not_granted(std::optional<Ip4> ip) const;
   std::optional<Ip4> free_address() const;
   Mac free_mac() const;
   std::optional<Refusal> no_room(bool has_address) const;
   std::optional<Refusal> may_not_join(const JoinRequest& request);
-  std::variant<Member, Refusal> enrol(const JoinRequest& request);
+  Joined enrol(const JoinRequest& request);
   Refusal wait_for_approval(const JoinRequest& request);
   std::vector<PendingJoin>::iterator find_pending(std::string_view name);
-  std::string unique_name(std::string_view wish, MemberId owner) const;
-  void touch(MemberId id);
-  void stable_fields_changed();
+  std::string unique_name(std::string_view wish, MemberId owner);
+  Delta since(const ChangeLog& changes, std::uint64_t version, std::uint64_t now) const;
+  // A join that is done in memory, and not yet in the store.
+  struct Staged {
+    Joined result;
+    bool added = false;
+    std::string old_name = {};             // of one that has another now
+    std::optional<JoinKey> used_key = {};  // as it was before
+  };
+  Staged stage(const JoinRequest& request, ports::StoreChange& change);
+  Staged stage_new(const JoinRequest& request, ports::StoreChange& change);
+  std::vector<Joined> finish(std::vector<Staged> staged, ports::StoreChange change);
+  void unstage(const Staged& staged);
+  void put(const Member& member);
+  void erase(const Member& member);
+  void rename(Member& member, const std::string& name);
+  void touch(MemberId id) { changes_.touch(id, ++version_); }
+  // REQUIRES: touch() before.
+  void stable_fields_changed(const Member& member);
 
   ports::Store& store_;
   RegistryConfig config_;
@@ -152,23 +195,34 @@ class Registry {
   PublicKey signing_key_;
   NetworkInfo network_;
   std::map<MemberId, Member> members_;
-  std::map<MemberId, std::uint64_t> changed_at_;
   std::unordered_map<PublicKey, MemberId> by_key_;
-  std::map<Ip4, MemberId> by_address_;
+  std::unordered_map<std::string, MemberId> by_name_;
+  // Of a wish that others had before: no number below is free.
+  std::unordered_map<std::string, int> next_number_;
+  std::unordered_set<Mac> macs_;
+  FreeAddresses free_;
   std::vector<IpNetwork> granted_;  // to any member: never given as a member's own
-  std::vector<PublicKey> revoked_;
+  std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;
   std::map<MemberId, std::int64_t> last_seen_;
   bool last_seen_changed_ = false;
+  ChangeLog changes_;   // of any field
+  ChangeLog records_;   // of the stable ones
+  ChangeLog states_;    // of the volatile ones
+  ChangeLog presence_;  // of `online`
+  MerkleTree tree_;
+  crypto::Hash root_at_start_{};
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
   std::uint32_t next_id_ = 1;
   std::uint64_t version_ = 0;
-  crypto::Hash digest_{};
-  // Made when asked for, once a version.
+  // Made when asked for, once a change or a version.
+  mutable std::optional<crypto::Hash> digest_;
   mutable crypto::Signature signature_{};
   mutable std::uint64_t signed_version_ = 0;
+  mutable crypto::Signature records_signature_{};
+  mutable std::uint64_t signed_records_ = 0;
 };
 
 }  // namespace eps::registry

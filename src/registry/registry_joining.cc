@@ -72,41 +72,47 @@ Result<void> Registry::deny(std::string_view name) {
   ports::StoreChange change;
   change.revoke.push_back(at->request.key);
   if (auto stored = store_.commit(change); !stored) return stored.error();
-  revoked_.push_back(at->request.key);
+  revoked_.insert(at->request.key);
   pending_.erase(at);
   return {};
 }
 
+Registry::Joined Registry::enrol(const JoinRequest& request) {
+  ports::StoreChange change;
+  std::vector<Staged> staged;
+  staged.push_back(stage_new(request, change));
+  return finish(std::move(staged), std::move(change)).front();
+}
+
 // A new member. The use of its join key and the member become durable in one transaction.
-std::variant<Member, Refusal> Registry::enrol(const JoinRequest& request) {
+Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreChange& change) {
   const auto address = free_address();
-  if (auto full = no_room(address.has_value())) return *full;
+  if (auto full = no_room(address.has_value())) return {std::move(*full)};
+  Staged out;
   Member member;
   member.id = {next_id_};
   member.key = request.key;
   member.mac = free_mac();
   member.address = *address;
   member.name = unique_name(make_valid_name(request.name), member.id);
-  member.version = request.version.substr(0, kMaxVersionSize);
-  member.relays = request.relays;
-  ports::StoreChange change;
-  change.put_members.push_back(member);
-  change.put_meta[kNextId] = u64_bytes(next_id_ + 1);
   if (request.join_key) {
     const JoinKey* key = join_keys_.find(*request.join_key);
     EPS_CHECK(key != nullptr);
-    change.put_join_keys.push_back(*key);
-    ++change.put_join_keys.back().used;
+    out.used_key = *key;
+    JoinKey used = *key;
+    ++used.used;
+    join_keys_.put(used);
+    std::erase_if(change.put_join_keys, [&](const JoinKey& k) { return k.id == used.id; });
+    change.put_join_keys.push_back(std::move(used));
   }
-  if (auto stored = store_.commit(change); !stored) return cannot_save(stored.error());
-  for (const JoinKey& key : change.put_join_keys) join_keys_.put(key);
   ++next_id_;
-  members_[member.id] = member;
-  by_key_[member.key] = member.id;
-  by_address_[member.address] = member.id;
-  touch(member.id);
-  stable_fields_changed();
-  return member;
+  put(member);
+  change.put_members.push_back(member);
+  member.version = request.version.substr(0, kMaxVersionSize);
+  member.relays = request.relays;
+  out.added = true;
+  out.result = std::move(member);
+  return out;
 }
 
 Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t now) {

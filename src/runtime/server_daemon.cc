@@ -336,7 +336,7 @@ void ServerDaemon::relay_streams() {
 
 void ServerDaemon::relay_stream(control::ConnId id) {
   const auto it = streams_.find(id);
-  if (it == streams_.end() || it->second->backlog() >= kStreamRoom) return;
+  if (it == streams_.end() || it->second->backlog() >= kStreamRoom || !node_->stream_waits(id)) return;
   act(node_->on_stream_room(id, kStreamRoom - it->second->backlog(), os::now()));
 }
 

@@ -30,6 +30,7 @@ TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog)
     : socket_(std::move(socket)), linger_(socket_.get_executor()), max_backlog_(max_backlog) {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
   // What waits, waits with us: there control messages overtake what is relayed.
   socket_.set_option(NotSentLowWater(kUnsent), ignored);
 }
@@ -39,14 +40,18 @@ void TcpStream::start(Handlers handlers) {
   read();
 }
 
+// Waits without a buffer: thousands of connections are silent most of the time.
 void TcpStream::read() {
-  socket_.async_read_some(asio::buffer(buffer_),
-                          [self = shared_from_this()](boost::system::error_code e, std::size_t n) {
-                            if (self->closing_) return;
-                            if (e) return self->fail(e == asio::error::eof ? "" : e.message());
-                            self->handlers_.on_bytes(ByteView(self->buffer_).first(n));
-                            if (!self->closing_) self->read();
-                          });
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](boost::system::error_code e) {
+    if (self->closing_) return;
+    static thread_local std::array<std::byte, 64 * 1024> buffer;
+    std::size_t n = 0;
+    if (!e) n = self->socket_.read_some(asio::buffer(buffer), e);
+    if (e == asio::error::would_block || e == asio::error::interrupted) return self->read();
+    if (e) return self->fail(e == asio::error::eof ? "" : e.message());
+    self->handlers_.on_bytes(ByteView(buffer).first(n));
+    if (!self->closing_) self->read();
+  });
 }
 
 void TcpStream::send(Bytes bytes) {

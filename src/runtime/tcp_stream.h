@@ -4,8 +4,8 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <string>
 
@@ -44,9 +44,8 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer linger_;
   std::size_t max_backlog_;
-  Handlers handlers_;  // stay as they are until the end: close() may be called from inside one
-  std::array<std::byte, 16 * 1024> buffer_;
-  std::deque<Bytes> queue_;
+  Handlers handlers_;       // stay as they are until the end: close() may be called from inside one
+  std::list<Bytes> queue_;  // a deque holds 600 bytes when it is empty
   std::size_t backlog_ = 0;
   bool writing_ = false;
   bool closing_ = false;

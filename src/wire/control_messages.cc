@@ -14,7 +14,9 @@ using wire::take;
 std::optional<ControlMessage> take(const proto::Hello& from) {
   // The name is what a client calls itself; the registry makes a valid one of it.
   if (from.name().size() > kMaxNameSize || !valid_version(from.version())) return std::nullopt;
-  return Hello{from.name(), from.version(), from.list_version(), from.relays(), Features(from.features())};
+  Hello out{from.name(), from.version(), from.list_version(), from.relays(), Features(from.features())};
+  if (!from.root().empty() && !take(from.root(), out.root.emplace())) return std::nullopt;
+  return out;
 }
 
 std::optional<ControlMessage> take(const proto::Candidates& from) {
@@ -59,6 +61,69 @@ std::optional<ControlMessage> take(const proto::MemberDelta& from) {
   return out;
 }
 
+bool take_ids(const google::protobuf::RepeatedField<std::uint32_t>& from, std::vector<MemberId>& to) {
+  for (const std::uint32_t id : from) {
+    if (!valid_id(id)) return false;
+    to.push_back({id});
+  }
+  return true;
+}
+
+std::optional<ControlMessage> take(const proto::Records& from) {
+  Records out;
+  out.last = from.last();
+  out.delta.from = from.from();
+  out.delta.to = from.to();
+  out.delta.full = from.full();
+  out.more = from.more();
+  if (from.upserts_size() > static_cast<int>(kMaxMembersPerDelta)) return std::nullopt;
+  for (const auto& m : from.upserts()) {
+    if (!take(m, out.delta.upserts.emplace_back())) return std::nullopt;
+  }
+  if (from.removed_size() > static_cast<int>(kMaxRemovedPerDelta) || !take_ids(from.removed(), out.delta.removed)) {
+    return std::nullopt;
+  }
+  if (out.last && (!take(from.root(), out.root) || !take(from.signature(), out.signature))) return std::nullopt;
+  return out;
+}
+
+// Ids as the lengths of gaps and runs by turns.
+bool take_runs(const google::protobuf::RepeatedField<std::uint32_t>& from, std::vector<MemberId>& to) {
+  if (from.size() % 2 != 0) return false;
+  std::uint64_t at = 0;
+  for (int i = 0; i < from.size(); i += 2) {
+    at += from[i];
+    const std::uint64_t end = at + from[i + 1];
+    if (from[i + 1] > kMaxMembers || to.size() + from[i + 1] > kMaxMembers || end > 0x1000000) return false;
+    for (; at < end; ++at) {
+      if (!valid_id(static_cast<std::uint32_t>(at))) return false;
+      to.push_back({static_cast<std::uint32_t>(at)});
+    }
+  }
+  return true;
+}
+
+std::optional<ControlMessage> take(const proto::States& from) {
+  States out{from.all(), from.on_demand(), {}, {}, {}, from.more()};
+  if (from.states_size() > static_cast<int>(kMaxMembersPerDelta)) return std::nullopt;
+  for (const auto& s : from.states()) {
+    MemberState& to = out.states.emplace_back(MemberState{{s.id()}, s.online(), s.version(), s.relays(), {}});
+    if (!valid_id(s.id()) || !valid_version(to.version) || !take_candidates(s.candidates(), to.candidates)) {
+      return std::nullopt;
+    }
+  }
+  if (!take_runs(from.online(), out.online) || !take_runs(from.offline(), out.offline)) return std::nullopt;
+  return out;
+}
+
+std::optional<ControlMessage> take(const proto::Want& from) {
+  Want out;
+  if (from.members_size() > static_cast<int>(kMaxWanted) || !take_ids(from.members(), out.members)) {
+    return std::nullopt;
+  }
+  return out;
+}
+
 std::optional<ControlMessage> take(const proto::Relay& from) {
   Relay out;
   for (const std::string& datagram : from.datagrams()) {
@@ -88,6 +153,7 @@ void put(const Hello& from, proto::Envelope& out) {
   to.set_list_version(from.list_version);
   to.set_relays(from.relays);
   to.set_features(from.features.bits());
+  if (from.root) to.set_root(text_of(*from.root));
 }
 void put(const Candidates& from, proto::Envelope& out) {
   auto& to = *out.mutable_candidates();
@@ -117,6 +183,50 @@ void put(const MemberDelta& from, proto::Envelope& out) {
     to.set_digest(text_of(from.digest));
     to.set_signature(text_of(from.signature));
   }
+}
+void put(const Records& from, proto::Envelope& out) {
+  auto& to = *out.mutable_records();
+  for (const Member& m : from.delta.upserts) put_stable(m, *to.add_upserts());
+  for (const MemberId id : from.delta.removed) to.add_removed(id.value);
+  to.set_last(from.last);
+  if (!from.last) return;
+  to.set_from(from.delta.from);
+  to.set_to(from.delta.to);
+  to.set_full(from.delta.full);
+  to.set_root(text_of(from.root));
+  to.set_more(from.more);
+  to.set_signature(text_of(from.signature));
+}
+template <class Repeated>
+void put_runs(const std::vector<MemberId>& from, Repeated& to) {
+  std::uint32_t end = 0;
+  for (std::size_t i = 0; i < from.size();) {
+    std::size_t next = i + 1;
+    while (next < from.size() && from[next].value == from[next - 1].value + 1) ++next;
+    to.Add(from[i].value - end);
+    to.Add(static_cast<std::uint32_t>(next - i));
+    end = from[next - 1].value + 1;
+    i = next;
+  }
+}
+void put(const States& from, proto::Envelope& out) {
+  auto& to = *out.mutable_states();
+  to.set_all(from.all);
+  to.set_on_demand(from.on_demand);
+  to.set_more(from.more);
+  for (const MemberState& s : from.states) {
+    auto& state = *to.add_states();
+    state.set_id(s.id.value);
+    state.set_online(s.online);
+    state.set_version(s.version);
+    state.set_relays(s.relays);
+    for (const Candidate& c : s.candidates) put(c, *state.add_candidates());
+  }
+  put_runs(from.online, *to.mutable_online());
+  put_runs(from.offline, *to.mutable_offline());
+}
+void put(const Want& from, proto::Envelope& out) {
+  for (const MemberId id : from.members) out.mutable_want()->add_members(id.value);
 }
 void put(const Refused& from, proto::Envelope& out) {
   out.mutable_refused()->set_code(static_cast<std::uint32_t>(from.code));
@@ -198,6 +308,15 @@ Result<ControlMessage> decode(ByteView bytes) {
       break;
     case proto::Envelope::kReport:
       if (TrafficReport report; wire::take(envelope.report(), report)) out = std::move(report);
+      break;
+    case proto::Envelope::kRecords:
+      out = take(envelope.records());
+      break;
+    case proto::Envelope::kStates:
+      out = take(envelope.states());
+      break;
+    case proto::Envelope::kWant:
+      out = take(envelope.want());
       break;
     case proto::Envelope::MESSAGE_NOT_SET:
       if (envelope.mandatory()) {

@@ -23,13 +23,15 @@ inline constexpr std::size_t kMaxMembersPerDelta = 64;     // of one part: 64 me
 inline constexpr std::size_t kMembersPerDelta = 48;        // that are sent: with all grants as well
 inline constexpr std::size_t kMaxRemovedPerDelta = 4096;   // of one part, besides its members
 inline constexpr std::size_t kMaxSentence = 1024;
+inline constexpr std::size_t kMaxWanted = 512;  // members that one client may ask for; the oldest wish goes first
 
 struct Hello {
   std::string name;
   std::string version;
   std::uint64_t list_version = 0;
-  bool relays = false;  // it relays for other members
-  Features features{};  // of the client's program
+  bool relays = false;                                 // it relays for other members
+  Features features{};                                 // of the client's program
+  std::optional<std::array<std::byte, 32>> root = {};  // of the records that it holds
 };
 
 struct Candidates {
@@ -56,6 +58,35 @@ struct MemberDelta {
   std::array<std::byte, 64> signature{};  // with the last part
 };
 
+// One part of a change of the members' stable fields. What is volatile in them is left out.
+struct Records {
+  Delta delta;  // `from`, `to` and `full` stand in the last part
+  bool last = true;
+  std::array<std::byte, 32> root{};       // with the last part
+  std::array<std::byte, 64> signature{};  // with the last part
+  bool more = false;                      // with the last part: States follow that belong to the same change
+};
+
+// What is volatile of one member.
+struct MemberState {
+  MemberId id;
+  bool online = false;
+  std::string version;
+  bool relays = false;
+  std::vector<Candidate> candidates;
+};
+struct States {
+  bool all = false;        // whoever is not named is offline
+  bool on_demand = false;  // see Want
+  std::vector<MemberState> states;
+  std::vector<MemberId> online, offline;  // and nothing else is said of these; in order
+  bool more = false;                      // another part of the same change follows
+};
+// The client talks with these: it wants their states now, and whenever they change.
+struct Want {
+  std::vector<MemberId> members;
+};
+
 enum class RefusalCode : std::uint8_t { other = 0, unknown_key = 1, removed = 2, full = 3 };
 struct Refused {
   RefusalCode code = RefusalCode::other;
@@ -77,7 +108,7 @@ struct ReportRequest {};   // the server asks for a TrafficReport
 struct UnknownMessage {};  // of a newer version and not mandatory: to be skipped
 
 using ControlMessage = std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest,
-                                    TrafficReport, Relay, RelayHere, UnknownMessage>;
+                                    TrafficReport, Relay, RelayHere, Records, States, Want, UnknownMessage>;
 
 // REQUIRES: the limits are kept; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);

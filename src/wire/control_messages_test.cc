@@ -217,5 +217,50 @@ TEST(ControlMessages, GarbageNeverCrashes) {
   }
 }
 
+TEST(ControlMessages, RecordsCarryStableFieldsOnly) {
+  Records records;
+  records.delta = {.from = 7, .to = 9, .full = true, .upserts = {member(1), member(2)}, .removed = {{5}}};
+  records.root.fill(std::byte{3});
+  records.signature.fill(std::byte{4});
+  records.more = true;
+  const Records back = round_trip(records);
+  for (Member& m : records.delta.upserts) {
+    m.online = false;
+    m.candidates.clear();
+    m.version.clear();
+  }
+  EXPECT_EQ(back.delta, records.delta);
+  EXPECT_EQ(back.root, records.root);
+  EXPECT_EQ(back.signature, records.signature);
+  EXPECT_TRUE(back.last && back.more);
+  Hello hello{"a", "1", 7};
+  EXPECT_EQ(round_trip(hello).root, std::nullopt);
+  hello.root = records.root;
+  EXPECT_EQ(round_trip(hello).root, hello.root);
+}
+
+TEST(ControlMessages, WhoIsOnlineIsToldInRuns) {
+  States states;
+  for (std::uint32_t id = 1; id <= 10'000; ++id) states.online.push_back({id});
+  states.offline = {{1}, {2}, {77}, {0xffffff}};
+  states.states = {{{9}, true, "0.2.0", true, member(9).candidates}};
+  states.all = states.on_demand = states.more = true;
+  const States back = round_trip(states);
+  EXPECT_EQ(back.online, states.online);
+  EXPECT_EQ(back.offline, states.offline);
+  ASSERT_EQ(back.states.size(), 1U);
+  EXPECT_EQ(back.states[0].candidates, states.states[0].candidates);
+  EXPECT_TRUE(back.all && back.on_demand && back.more && back.states[0].online && back.states[0].relays);
+  EXPECT_LT(encode(states).size(), 200U) << "one run";
+  EXPECT_EQ(round_trip(Want{{{3}, {1}}}).members, (std::vector<MemberId>{{3}, {1}}));
+  // No list of members is that long, and no id that large.
+  EXPECT_FALSE(decode(*from_hex("fa010622040180f4bf03")));
+  EXPECT_FALSE(decode(*from_hex("fa01062204ffffff0702")));
+  EXPECT_FALSE(
+      decode(*from_hex("fa01032201"
+                       "01")))
+      << "a gap without a run";
+}
+
 }  // namespace
 }  // namespace eps::wire

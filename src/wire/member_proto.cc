@@ -51,12 +51,16 @@ void put(const Candidate& from, proto::Candidate& to) {
   to.set_port(from.endpoint.port);
 }
 
-void put(const Member& from, proto::Member& to) {
+void put_stable(const Member& from, proto::Member& to) {
   to.set_id(from.id.value);
   to.set_key(text_of(from.key.bytes));
   to.set_name(from.name);
   to.set_mac(text_of(from.mac.bytes));
   to.set_address(from.address.value);
+}
+
+void put(const Member& from, proto::Member& to) {
+  put_stable(from, to);
   to.set_online(from.online);
   to.set_relays(from.relays);
   to.set_version(from.version);

@@ -45,6 +45,8 @@ inline std::string text_of(ByteView bytes) {
 }
 void put(const Candidate& from, proto::Candidate& to);
 void put(const Member& from, proto::Member& to);
+// Without what is volatile.
+void put_stable(const Member& from, proto::Member& to);
 template <class Message>
 void put_network(const NetworkInfo& from, Message& to) {
   to.set_network_id(text_of(from.id.bytes));

@@ -146,8 +146,7 @@ class Node {
     table->relays = {{kServerRelay, kRelay, 0, kOwnTag}};
     auto serves = std::make_shared<dataplane::RelayTable>();
     for (const auto& [id, tag, endpoint] : {std::tuple(8U, kTagA, kMemberA), std::tuple(9U, kTagB, kMemberB)}) {
-      serves->by_tag[tag] = {{id}, tag, endpoint, 0, std::make_shared<Counters>()};
-      serves->tag_of[{id}] = tag;
+      serves->put({{id}, tag, endpoint, 0, std::make_shared<Counters>()});
     }
     table->serves = std::move(serves);
     auto activity = std::make_shared<dataplane::PeerActivity>();

@@ -531,7 +531,19 @@ bool World::all_admitted() const {
     if (!k.life) return true;
     const ClientStatus status = k.life->node->status(clock_.now());
     return status.connected && (status.observed || status.relay_over_tcp) &&
-           status.list_version == server_.life->registry->version();
+           status.list_version == server_.life->registry->records_version() && knows_states(*k.life->node);
+  });
+}
+
+// It sees who is there, and in a small network everybody's candidates.
+bool World::knows_states(const node::ClientNode& node) const {
+  const auto& members = server_.life->registry->members();
+  const bool all = std::ranges::count_if(members, [](const auto& m) { return m.second.online; }) <=
+                   static_cast<std::ptrdiff_t>(control::kTellAll * 3 / 4);
+  return std::ranges::all_of(members, [&](const auto& entry) {
+    const Member* held = node.members().find(entry.first);
+    if (held == nullptr || held->online != entry.second.online) return false;
+    return !all || !held->online || entry.second.candidates.empty() || held->candidates == entry.second.candidates;
   });
 }
 

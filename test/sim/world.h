@@ -133,6 +133,7 @@ class World {
   const std::vector<Sniffed>& sniffed() const { return sniffed_; }
 
  private:
+  bool knows_states(const node::ClientNode& node) const;
   // What every daemon has while it runs. A thread that is inside a call when its program is killed comes back to it,
   // and then does nothing more.
   struct Daemon {

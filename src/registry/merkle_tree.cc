@@ -1,0 +1,72 @@
+#include "registry/merkle_tree.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+
+namespace eps::registry {
+
+crypto::Hash record_hash(const Member& m) {
+  Bytes record;
+  Writer w(record);
+  w.u32(m.id.value);
+  w.bytes(m.key.bytes);
+  w.bytes(m.mac.bytes);
+  w.u32(m.address.value);
+  w.u8(static_cast<std::uint8_t>(m.name.size()));
+  w.bytes(as_view(m.name));
+  for (const IpNetwork& range : m.grants.ranges) {
+    w.bytes(range.base.bytes);
+    w.u8(range.length);
+  }
+  return crypto::blake2s({as_view("eps record"), record});
+}
+
+MerkleTree::MerkleTree(const std::map<MemberId, Member>& members) {
+  for (const auto& [id, member] : members) put(id, record_hash(member));
+}
+
+void MerkleTree::put(MemberId id, const crypto::Hash& hash) {
+  members_[id.value] = hash;
+  mark(id.value);
+}
+
+void MerkleTree::erase(MemberId id) {
+  if (members_.erase(id.value) > 0) mark(id.value);
+}
+
+void MerkleTree::mark(std::uint32_t id) {
+  const std::uint32_t place = id >> kBits;
+  if (changed_.empty() || changed_.back() != place) changed_.push_back(place);
+}
+
+const crypto::Hash& MerkleTree::root() const {
+  const std::map<std::uint32_t, crypto::Hash>* below = &members_;
+  for (auto& level : nodes_) {
+    std::ranges::sort(changed_);
+    const auto repeated = std::ranges::unique(changed_);
+    changed_.erase(repeated.begin(), repeated.end());
+    for (const std::uint32_t place : changed_) {
+      Bytes children;
+      Writer w(children);
+      const std::uint32_t first = place << kBits;
+      for (auto it = below->lower_bound(first); it != below->end() && it->first >> kBits == place; ++it) {
+        w.u8(static_cast<std::uint8_t>(it->first - first));
+        w.bytes(it->second);
+      }
+      if (children.empty()) {
+        level.erase(place);
+      } else {
+        level[place] = crypto::blake2s({as_view("eps records"), children});
+        ++hashed_;
+      }
+    }
+    for (std::uint32_t& place : changed_) place >>= kBits;
+    below = &level;
+  }
+  if (!changed_.empty()) root_ = nodes_.back().empty() ? crypto::Hash{} : nodes_.back().begin()->second;
+  changed_.clear();
+  return root_;
+}
+
+}  // namespace eps::registry

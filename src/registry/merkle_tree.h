@@ -1,0 +1,46 @@
+#pragma once
+
+// A hash over the records of all members that changes with one of them at the cost of that one, however many there are.
+//
+// A Merkle tree of degree 16 over the ids' 24 bits: 6 levels, the members at the lowest. A node is BLAKE2s over its
+// children in order, each as its place (8) and its hash (256); a node without children is not there, so the same
+// members give the same root whatever came and went before. The root of no members is all zeros.
+
+#include <map>
+#include <vector>
+
+#include "crypto/primitives.h"
+#include "model/network.h"
+
+namespace eps::registry {
+
+// Of a member's stable fields: BLAKE2s over id 32, key 256, MAC 48, address 32, name.
+crypto::Hash record_hash(const Member& member);
+
+// Thread rules: one thread at a time, root() as well.
+class MerkleTree {
+ public:
+  MerkleTree() = default;
+  explicit MerkleTree(const std::map<MemberId, Member>& members);
+
+  void put(MemberId id, const crypto::Hash& hash);
+  void erase(MemberId id);
+  // Hashes what changed since the last call, once each.
+  const crypto::Hash& root() const;
+  // How many nodes were ever hashed: what a change costs.
+  std::uint64_t hashed() const { return hashed_; }
+
+ private:
+  static constexpr unsigned kBits = 4;    // of a level
+  static constexpr unsigned kLevels = 6;  // above the members
+  void mark(std::uint32_t id);
+
+  std::map<std::uint32_t, crypto::Hash> members_;
+  // By id without the bits of the levels below; the root's is 0.
+  mutable std::array<std::map<std::uint32_t, crypto::Hash>, kLevels> nodes_;
+  mutable std::vector<std::uint32_t> changed_;  // places in the lowest level of nodes
+  mutable crypto::Hash root_{};
+  mutable std::uint64_t hashed_ = 0;
+};
+
+}  // namespace eps::registry
