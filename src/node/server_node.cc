@@ -200,7 +200,7 @@ void ServerNode::publish() {
   published_.publish(std::make_shared<dataplane::RelayTable>(relay_table_));
 }
 
-Result<void> ServerNode::keep_last_seen(Instant now) {
+Result<void> ServerNode::keep_last_seen() {
   for (const auto& [id, bound] : bound_) registry_.saw(id, params_.unix_time());
   return registry_.keep_last_seen();
 }

@@ -66,7 +66,7 @@ class ServerNode {
   Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
 
   // Makes durable when each member was last here; every now and then, and before the end.
-  Result<void> keep_last_seen(Instant now);
+  Result<void> keep_last_seen();
 
   ServerStatus status(Instant now) const;
   Counters& counters() { return counters_; }
