@@ -300,7 +300,7 @@ TEST_F(EpsTool, TakesNamesInAnyCaseAddressesAndMacs) {
   const Daemon server(dir / "server.sock", server_answer);
   for (const char* wish : {"Alice", "ALICE", "10.0.8.1", "02:00:00:00:00:0A"}) {
     EXPECT_EQ(run({"members", "remove", wish}), 0) << wish;
-    EXPECT_EQ(out.str(), "alice is removed.\n");
+    EXPECT_THAT(out.str(), testing::StartsWith("alice is removed."));
   }
   EXPECT_EQ(run({"members", "remove", "-dash-"}), 1) << "a name, not an option";
   EXPECT_EQ(err.str(), "eps: There is no member with that name.\n");
