@@ -261,8 +261,8 @@ Instant ClientNode::next_deadline() const {
 // Ends each step that the caller sees.
 ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
   if (const auto wanted = peers_.take_wanted(); !wanted.empty() && connection_) {
-    const auto asked = connection_->want(wanted);
-    out.to_server.insert(out.to_server.end(), asked.to_send.begin(), asked.to_send.end());
+    auto asked = connection_->want(wanted);
+    if (!asked.to_send.empty()) out.to_server.emplace_back(link_, std::move(asked.to_send));
   }
   auto notes = peers_.take_notes();
   std::move(notes.begin(), notes.end(), std::back_inserter(out.notes));

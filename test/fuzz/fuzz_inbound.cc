@@ -150,7 +150,13 @@ class Node {
     }
     table->serves = std::move(serves);
     auto activity = std::make_shared<dataplane::PeerActivity>();
-    table->peers = {{{7}, kPeer, kPeerIp, session_of(aead, false), kDirect, 0, false, {}, std::move(activity)}};
+    dataplane::Peer& peer = table->peers.emplace_back();
+    peer.id = {7};
+    peer.mac = kPeer;
+    peer.address = kPeerIp;
+    peer.session = session_of(aead, false);
+    peer.to = kDirect;
+    peer.activity = std::move(activity);
     table->by_mac[kPeer] = 0;
     table->by_index[kIndex] = {table->peers[0].session, 0};
     published_.publish(std::move(table));

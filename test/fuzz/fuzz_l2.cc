@@ -43,7 +43,7 @@ void receive(Reader in, l2::Offloads offloads) {
     const Bytes frame = test::frame_of(inner);
     const auto info = l2::parse_frame(frame);
     EPS_CHECK(info && info->payload_offset == inner.info.payload_offset && info->ip_end == inner.info.ip_end);
-    EPS_CHECK(l2::check_source(inner, {kPeer, kPeerIp}) == l2::check_source(frame, *info, kPeer, kPeerIp));
+    EPS_CHECK(l2::check_source(inner, {kPeer, kPeerIp}) == l2::check_source(frame, *info, {kPeer, kPeerIp}));
     const Bytes packet = test::canonical(inner);
     received[test::flow_of(packet)].push_back(packet);
     EPS_CHECK(coalescer.add(inner));
