@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
   const auto arguments = app::take_arguments(argc, argv);
   const auto here = app::surroundings();
   const auto parsed = app::client_settings(arguments, here);
-  if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(*stop);
+  if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(app::Program::client, *stop);
   const auto& settings = std::get<runtime::ClientSettings>(parsed);
   ops::Log log(app::log_options(settings));
   app::log_start(log, app::Program::client, settings);

@@ -5,5 +5,6 @@
 #include "app/server_conf.h"
 
 int main() {
-  std::cout << eps::app::conf_template("");
+  std::cout << eps::app::conf_template("") << std::flush;
+  return std::cout ? 0 : 1;
 }

@@ -9,7 +9,7 @@ int main(int argc, char** argv) {
   const app::Surroundings here = app::surroundings();
   const auto arguments = app::take_arguments(argc, argv);
   const auto parsed = app::server_settings(arguments, here);
-  if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(*stop);
+  if (const auto* stop = std::get_if<app::Stop>(&parsed)) return app::tell(app::Program::server, *stop);
   const auto& settings = std::get<runtime::ServerSettings>(parsed);
   ops::Log log(app::log_options(settings));
   app::log_start(log, app::Program::server, settings);

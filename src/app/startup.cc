@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -38,9 +39,18 @@ Surroundings surroundings() {
   return here;
 }
 
-int tell(const Stop& stop) {
+int finish_output(const std::string& program, int status) {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout || status != 0) return status;
+  std::cerr << program << ": cannot write to standard output"
+            << (errno == 0 ? "" : std::string(": ") + std::strerror(errno)) << "\n";
+  return 1;
+}
+
+int tell(Program program, const Stop& stop) {
   (stop.status == 0 ? std::cout : std::cerr) << stop.text << std::flush;
-  return stop.status;
+  return finish_output(name_of(program), stop.status);
 }
 
 namespace {

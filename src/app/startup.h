@@ -15,7 +15,10 @@ namespace eps::app {
 std::vector<std::string> take_arguments(int argc, char** argv);
 Surroundings surroundings();
 // Prints and returns the exit status.
-int tell(const Stop& stop);
+int tell(Program program, const Stop& stop);
+// Writes out what standard output still holds. A full disk or a closed pipe is an error, told on standard error, of a
+// program that would have ended well.
+int finish_output(const std::string& program, int status);
 
 // The log file, and the terminal if there is one.
 ops::LogOptions log_options(const runtime::CommonSettings& settings);

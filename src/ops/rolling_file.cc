@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "os/output_file.h"
+
 namespace eps::ops {
 namespace {
 
@@ -21,14 +23,16 @@ std::string_view base_name(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-bool is_special_file(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
-}
-
 bool is_regular_file(const std::string& path) {
   struct stat info {};
   return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+// A link to a name in the same directory, as the path of every log of ours is.
+bool is_own_link(const std::string& path) {
+  std::array<char, 512> text{};
+  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
+  return size > 0 && std::string_view(text.data(), static_cast<std::size_t>(size)).find('/') == std::string_view::npos;
 }
 
 bool points_to(const std::string& link, std::string_view target) {
@@ -54,15 +58,6 @@ std::string directory_of(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
 }
 
-// Where the name is a link into another directory, as the packages make it in /var/log, the log lies there.
-std::string followed(const std::string& path) {
-  std::array<char, PATH_MAX> text{};
-  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
-  const std::string target(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  if (target.find('/') == std::string::npos) return path;
-  return target.front() == '/' ? target : directory_of(path) + "/" + target;
-}
-
 // A new file that root makes in the directory of the daemon's user is that user's, who goes on with it.
 void give_to_owner_of(const std::string& directory, int fd) {
   struct stat parent {
@@ -72,10 +67,22 @@ void give_to_owner_of(const std::string& directory, int fd) {
   (void)!::fchown(fd, parent.st_uid, parent.st_gid);
 }
 
+constexpr const char* kInstead = "; the log goes to standard error. Choose another file with --log";
+
+Error refused(const Error& error) {
+  return make_error(error.code, "Refused: " + error.what + kInstead + ".", error.sys);
+}
+
+// It would be theirs to read, and to put in the place of another.
+Error foreign(const std::string& path) {
+  return make_error(Errc::permission, "Cannot write the log file " + path +
+                                          ": another user has put it there, in a directory that others may write to" +
+                                          kInstead + " or remove it.");
+}
+
 Error cannot_write(const std::string& path, int error) {
   return make_error(error == EACCES || error == EPERM ? Errc::permission : Errc::unavailable,
-                    "Cannot write the log file " + path + ": " + std::strerror(error) +
-                        "; the log goes to standard error. Choose another file with --log or run with sudo.",
+                    "Cannot write the log file " + path + ": " + std::strerror(error) + kInstead + " or run with sudo.",
                     error);
 }
 
@@ -104,16 +111,28 @@ RollingFile::~RollingFile() {
 }
 
 Result<RollingFile> RollingFile::open(const std::string& given, std::size_t max_size, std::size_t max_files) {
-  const std::string path = followed(given);
+  // A link to a name beside it is ours. Another leads to where the log is, as the packages make it in /var/log.
+  std::string path = given;
+  bool special = false;
+  if (!is_own_link(given)) {
+    const auto place = os::find_output(given);
+    if (!place) return refused(place.error());
+    path = place->path;
+    special = place->special;
+  }
   RollingFile file(path, max_size, max_files);
-  if (is_special_file(path)) {
+  if (special) {
     file.plain_ = true;
-    file.fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    file.fd_ = os::open_special(path);
     if (file.fd_ < 0) return cannot_write(path, errno);
     return file;
   }
   // A plain file under the name of our link is from another program or version: it becomes the newest of the old ones.
   if (is_regular_file(path)) {
+    const int old = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const bool own = old >= 0 && os::is_own_file(old, path);
+    if (old >= 0) ::close(old);
+    if (!own) return foreign(path);
     file.roll();
     if (::rename(path.c_str(), file.numbered(0).c_str()) != 0) return cannot_write(path, errno);
   }
@@ -128,8 +147,13 @@ std::string RollingFile::numbered(std::size_t number) const {
 
 Result<void> RollingFile::open_active() {
   const std::string active = numbered(0);
-  const int fd = ::open(active.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kLogMode);
+  // Not to wait where somebody has put a FIFO.
+  const int fd = ::open(active.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kLogMode);
   if (fd < 0) return cannot_write(active, errno);
+  if (!os::is_own_file(fd, active)) {
+    ::close(fd);
+    return foreign(active);
+  }
   give_to_owner_of(directory_of(active), fd);
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
@@ -150,6 +174,11 @@ void RollingFile::follow(std::size_t entry_size) {
   const bool same = ::stat(numbered(0).c_str(), &at_path) == 0 && ::fstat(fd_, &ours) == 0 &&
                     at_path.st_ino == ours.st_ino && at_path.st_dev == ours.st_dev;
   const auto size = static_cast<std::size_t>(at_path.st_size);
+  // The name was moved away, or an empty file put in its place, as logrotate does: it comes back.
+  struct stat name {};
+  if (::lstat(path_.c_str(), &name) != 0 ? errno == ENOENT : S_ISREG(name.st_mode) && name.st_size == 0) {
+    (void)make_link(path_, std::string(base_name(numbered(0))));
+  }
   if (same && (size == 0 || size + entry_size <= max_size_)) return;
   if (same) roll();
   // Where the new file cannot be opened, the entries still go to the old one.

@@ -1,10 +1,12 @@
 #include "os/files.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -20,6 +22,10 @@ std::string parent_of(const std::string& path) {
   const std::size_t slash = path.find_last_of('/', end);
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool is_no_write(int error) {
+  return error == EROFS || error == ENOSPC || error == EDQUOT;
 }
 
 // 0 or the errno.
@@ -42,18 +48,34 @@ int fill_new_file(int fd, std::string_view content, mode_t mode) {
   return ::fsync(fd) == 0 ? 0 : errno;
 }
 
+// True where there is something to read, the end or an error, as always in a regular file.
+bool wait_readable(int fd, std::chrono::steady_clock::time_point until) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    pollfd waited{fd, POLLIN, 0};
+    const int ready = ::poll(&waited, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+    if (ready > 0) return true;
+    if (ready == 0 || errno != EINTR) return false;
+  }
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t max) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Without waiting for somebody who writes into a FIFO.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fd) return sys_error("cannot read " + path, errno);
+  const auto give_up_at = std::chrono::steady_clock::now() + kFifoPatience;
   std::string content;
   // Reserved at once, so that a secret read through here is not left behind by a growing string.
   content.resize(max + 1);
   std::size_t size = 0;
   while (size < content.size()) {
+    if (!wait_readable(fd.get(), give_up_at)) {
+      return make_error(Errc::unavailable, "cannot read " + path + ": nothing came through it within a second");
+    }
     const ssize_t got = ::read(fd.get(), content.data() + size, content.size() - size);
-    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got < 0) return sys_error("cannot read " + path, errno);
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
@@ -63,6 +85,10 @@ Result<std::string> read_file(const std::string& path, std::size_t max) {
   }
   content.resize(size);
   return content;
+}
+
+bool is_unwritable(const Error& error) {
+  return is_no_write(error.sys);
 }
 
 Result<void> sync_directory(const std::string& path) {
@@ -104,7 +130,10 @@ Result<void> create_private_directory(const std::string& path) {
 
 Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::string_view remedy) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return sys_error("cannot open the lock " + path, errno);
+  const int error = fd ? 0 : errno;
+  if (!fd && is_no_write(error)) fd = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd && is_no_write(error)) fd = UniqueFd(::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return sys_error("cannot open the lock " + path, error);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return sys_error("cannot lock " + path, errno);
     // The holder wrote its id into the file.

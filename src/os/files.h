@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -12,7 +13,9 @@
 
 namespace eps::os {
 
-// The whole file; Errc::not_found where there is none, Errc::exhausted where it is longer than `max` bytes.
+// The whole file; Errc::not_found where there is none, Errc::exhausted where it is longer than `max` bytes. What comes
+// through a FIFO is waited for, but not for ever: Errc::unavailable after kFifoPatience.
+inline constexpr std::chrono::milliseconds kFifoPatience{1000};
 Result<std::string> read_file(const std::string& path, std::size_t max);
 
 // Replaces the file: after success it holds `content` even if the power fails; after an error or a crash it holds what
@@ -25,8 +28,12 @@ Result<void> create_private_directory(const std::string& path);
 // Makes new or removed names in the directory durable.
 Result<void> sync_directory(const std::string& path);
 
+// Whether a write failed because there is no room, or none may be written to: what was written before is still there.
+bool is_unwritable(const Error& error);
+
 // Takes an exclusive lock that ends with the descriptor or the process. Where another process holds it: Errc::in_use,
-// worded "<who> ... <remedy>" with that process's id.
+// worded "<who> ... <remedy>" with that process's id. Where the file system takes no writes, the file is locked as it
+// is, or its directory.
 Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::string_view remedy);
 
 }  // namespace eps::os

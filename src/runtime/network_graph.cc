@@ -1,6 +1,6 @@
 #include "runtime/network_graph.h"
 
-#include "os/files.h"
+#include "os/output_file.h"
 #include "runtime/unix_time.h"
 
 namespace eps::runtime {
@@ -39,7 +39,7 @@ std::string NetworkGraph::text() {
 
 void NetworkGraph::write() {
   timer_.arm(os::now() + interval_);
-  const auto written = os::write_file_atomic(*file_, text(), kGraphMode);
+  const auto written = os::write_output(*file_, text(), kGraphMode);
   const std::string failure = written ? "" : written.error().what;
   if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no diagram until that is mended.");
   failure_ = failure;

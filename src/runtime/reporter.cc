@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "os/files.h"
+#include "os/output_file.h"
 #include "runtime/unix_time.h"
 
 namespace eps::runtime {
@@ -52,7 +52,7 @@ void Reporter::report() {
 
 void Reporter::write_scorecard(const report::Passed& passed) {
   const std::string text = report::scorecard_text(sources_.figures(passed, unix_time()), format_);
-  const auto written = os::write_file_atomic(*scorecard_, text, kScorecardMode);
+  const auto written = os::write_output(*scorecard_, text, kScorecardMode);
   const std::string failure = written ? "" : written.error().what;
   if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is mended.");
   failure_ = failure;

@@ -17,7 +17,7 @@ ROWS = [
 # Rooms that see less than their row would allow.
 ONLY = {
     "os": {"ports", "model", "base"},  # Linux behind the interfaces; what is done with them is none of its business
-    "ops": {"model", "base"},  # log files and the status socket: what they carry is text
+    "ops": {"os", "model", "base"},  # log files and the status socket: what they carry is text
 }
 
 # Pairs of one row where the first may include the second.
