@@ -276,16 +276,29 @@ TEST_F(ControlHostile, FiveSecondsBeforeAuthenticationAreAllHoweverBusy) {
   EXPECT_THAT(last_event(), HasSubstr("within 5 seconds"));
 }
 
-TEST_F(ControlHostile, StrangersOfOneSourceAreLimited) {
+TEST_F(ControlHostile, StrangersOfOneSourceGiveWayToWhoComesLater) {
   const auto of_subnet = [](int n) { return *parse_endpoint("[2001:db8:1:1::" + std::to_string(n) + "]:9"); };
+  std::vector<ConnId> v4, v6;
   for (std::size_t i = 0; i < kMaxStrangersPerSource; ++i) {
-    EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.1:" + std::to_string(i + 1)))));
-    EXPECT_FALSE(was_closed(stranger(of_subnet(static_cast<int>(i + 1))))) << "a /64 is one source";
+    v4.push_back(stranger(parse_endpoint("198.51.100.1:" + std::to_string(i + 1))));
+    v6.push_back(stranger(of_subnet(static_cast<int>(i + 1))));
   }
-  EXPECT_TRUE(was_closed(stranger(parse_endpoint("198.51.100.1:999"))));
-  EXPECT_TRUE(was_closed(stranger(of_subnet(9999))));
+  EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.1:999"))));
+  EXPECT_FALSE(was_closed(v4[0])) << "it has had no time to say something";
+  now_ += kProveWithin;
   EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.2:1"))));
   EXPECT_FALSE(was_closed(stranger(parse_endpoint("[2001:db8:1:2::1]:1"))));
+  EXPECT_FALSE(was_closed(v4[0])) << "others are no reason";
+  EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.1:1000"))));
+  EXPECT_TRUE(was_closed(v4[0]));
+  EXPECT_FALSE(was_closed(v4[1]));
+  EXPECT_THAT(last_event(), HasSubstr("33 from there have not shown the network key"));
+  EXPECT_FALSE(was_closed(stranger(of_subnet(9999))));
+  EXPECT_TRUE(was_closed(v6[0])) << "a /64 is one source";
+  // In a hurry, the oldest goes at once.
+  for (std::size_t i = 0; i < 2 * kMaxStrangersAtOnce; ++i) {
+    EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.3:" + std::to_string(i + 1)))));
+  }
   // Who knows the server's key does not stand in the way of others behind the same address.
   for (std::size_t i = 0; i < 3 * kMaxStrangersPerSource; ++i) {
     const ConnId id = stranger(parse_endpoint("198.51.100.7:" + std::to_string(i + 1)));

@@ -31,12 +31,24 @@ Server::Server(registry::Registry& registry, ServerConfig config, Rng& rng)
 
 Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
   Outputs out;
-  std::size_t& strangers = strangers_[source_of(from.ip)];
-  if (strangers >= kMaxStrangersPerSource) {
-    out.to_close.push_back(id);
-    return out;
+  const IpAddress source = source_of(from.ip);
+  if (const auto known = strangers_.find(source);
+      known != strangers_.end() && known->second >= kMaxStrangersPerSource) {
+    const std::size_t n = known->second;
+    const auto stranger_from_there = [&](ConnId other) {
+      const Connection& c = connections_.at(other);
+      return c.stranger && source_of(c.from.ip) == source;
+    };
+    const auto oldest = std::find_if(unauthenticated_.begin(), unauthenticated_.end(), stranger_from_there);
+    if (oldest != unauthenticated_.end() &&
+        (n >= kMaxStrangersAtOnce || now >= connections_.at(*oldest).opened + kProveWithin)) {
+      const ConnId silent = *oldest;
+      reject(silent, connections_.at(silent),
+             "gave way to a newer one: " + std::to_string(n) + " from there have not shown the network key", out, now);
+      forget(silent, out);
+    }
   }
-  ++strangers;
+  ++strangers_[source];
   if (unauthenticated_.size() >= kMaxUnauthenticated) make_room(out, now);
   Connection& c = connections_[id];
   c.from = from;

@@ -31,8 +31,12 @@ inline constexpr Duration kAuthenticateWithin = std::chrono::seconds(5);
 // Connections that have not authenticated: beyond this the oldest goes, first one that has not even shown that it knows
 // the server's key. So neither a flood nor a thousand members that return at once keep the others out.
 inline constexpr std::size_t kMaxUnauthenticated = 1024;
-// Of one source, connections that have not shown that they know the server's key; the next one is closed at once.
+// Of one source, connections that have not shown that they know the server's key. Beyond this the oldest gives way to
+// the next, once it has had the time in which a client shows it; beyond the second limit also before. So nobody behind
+// a NAT keeps the others there out.
 inline constexpr std::size_t kMaxStrangersPerSource = 32;
+inline constexpr std::size_t kMaxStrangersAtOnce = 128;
+inline constexpr Duration kProveWithin = std::chrono::seconds(1);
 // Between two rounds that tell everybody what changed. Longer where a round costs more, so that changes gather: by its
 // members, and by its bytes.
 inline constexpr Duration kPushPause = std::chrono::milliseconds(20);
