@@ -68,7 +68,9 @@ class ConfReader {
       }
       // What is for the other program is the other program's to check.
       const bool ours = line.section.empty() || line.section == section_of(program_);
-      if (!ours || !spec->is_of(program_)) continue;
+      // The server looks whether there is a network key, and not at which.
+      const bool key = line.name == "key" && line.section.empty() && program_ == Program::server;
+      if (!ours || (!spec->is_of(program_) && !key)) continue;
       auto given = to_given(line, *spec, where);
       if (!given) return given.error();
       (line.section.empty() ? general : own).push_back(std::move(*given));
@@ -187,6 +189,7 @@ void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
   from.into("sequential", to.sequential, switch_value);
   from.number("mtu", to.mtu, kMinMtu, kMaxMtu);
   from.into("graphviz", to.graphviz, path_value);
+  from.into("key", to.configured_key, [](std::string_view text) { return Result<std::string>(std::string(text)); });
   from.number("graphviz-interval", to.graphviz_interval, 1, kMaxInterval);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -77,7 +78,15 @@ Result<ClientState> ClientState::open(const std::string& directory) {
 
 Result<std::optional<ClientState::SecretBytes>> ClientState::load_identity() const {
   const std::string path = directory_ + "/identity";
-  return load_key(path, "restore it from a backup, or remove " + directory_ + " to enrol anew as another client");
+  const std::string remedy = "restore it from a backup, or remove " + directory_ + " to enrol anew as another client";
+  auto key = load_key(path, remedy);
+  if (!key || *key) return key;
+  for (const char* other : {"/enrolled", "/counter", "/network"}) {
+    if (::access((directory_ + other).c_str(), F_OK) != 0) continue;
+    return make_error(Errc::corrupt, path + " is gone, but " + directory_ + other +
+                                         " shows that this client had an identity; " + remedy);
+  }
+  return key;
 }
 
 Result<void> ClientState::save_identity(std::span<const std::byte, 32> secret) {
@@ -85,33 +94,39 @@ Result<void> ClientState::save_identity(std::span<const std::byte, 32> secret) {
                   "# The secret key of this EPS client: whoever has it can join as this client.\n", secret);
 }
 
-Result<std::uint64_t> ClientState::reserve_handshake_numbers(std::uint64_t count) {
+Result<ClientState::Numbers> ClientState::reserve_handshake_numbers(std::uint64_t count, std::uint64_t floor) {
   const std::string path = directory_ + "/counter";
   std::uint64_t first = 1;
-  if (Result<std::string> text = read_file(path, kMaxFile); text) {
+  Result<std::string> text = read_file(path, kMaxFile);
+  if (text && (floor == 0 || text->find_first_not_of(std::string_view("\0\n ", 3)) != std::string::npos)) {
     const std::string_view line = only_line(*text);
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), first);
     if (error != std::errc() || end != line.data() + line.size() || first == 0) {
       return make_error(Errc::corrupt, path + " does not hold a number; restore it from a backup, or remove " +
                                            directory_ + " to enrol anew as another client");
     }
-  } else if (text.error().code != Errc::not_found) {
+  } else if (!text && text.error().code != Errc::not_found) {
     return text.error();
   }
+  first = std::max(first, floor);
   if (count > std::numeric_limits<std::uint64_t>::max() - first) {
     return make_error(Errc::exhausted, "the handshake numbers in " + path + " are used up; remove " + directory_ +
                                            " to enrol anew as another client");
   }
-  const std::string text = "# The next handshake number of this EPS client; peers refuse a lower one.\n" +
+  const std::string next = "# The next handshake number of this EPS client; peers refuse a lower one.\n" +
                            std::to_string(first + count) + "\n";
   // Durable before the first is used: after a crash the rest of the block is skipped, never used twice.
-  if (Result<void> saved = write_file_atomic(path, text, 0600); !saved) return saved.error();
-  return first;
+  if (Result<void> saved = write_file_atomic(path, next, 0600); !saved) {
+    if (!is_unwritable(saved.error()) || floor == 0) return saved.error();
+    return Numbers{first, saved.error()};
+  }
+  return Numbers{first, std::nullopt};
 }
 
 Result<std::optional<PublicKey>> ClientState::load_enrolment() const {
   const std::string path = directory_ + "/enrolled";
   Result<std::optional<SecretBytes>> key = load_key(path, "remove it to enrol anew");
+  if (!key && key.error().code == Errc::corrupt) return std::optional<PublicKey>();
   if (!key) return key.error();
   if (!*key) return std::optional<PublicKey>();
   return std::optional<PublicKey>(PublicKey{**key});

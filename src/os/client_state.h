@@ -29,15 +29,25 @@ class ClientState {
   // Makes the directory (0700) where it is missing and locks it: Errc::in_use while another client uses it.
   static Result<ClientState> open(const std::string& directory);
 
-  // The secret key; nullopt before save_identity(). Errc::corrupt for a file that does not hold one: a new identity in
-  // its place would lose the enrolment, so that is for the user to decide.
+  // The secret key; nullopt before save_identity(). Errc::corrupt for a file that does not hold one, or that is gone
+  // while others show that there was one: a new identity in its place would lose the enrolment, so that is for the user
+  // to decide.
   Result<std::optional<SecretBytes>> load_identity() const;
   Result<void> save_identity(std::span<const std::byte, 32> secret);
 
-  // The first of `count` consecutive numbers that no call ever returned before, crash or not. Starts at 1.
-  Result<std::uint64_t> reserve_handshake_numbers(std::uint64_t count);
+  // The first of `count` consecutive numbers that no call ever returned before, crash or not. Starts at 1, or at
+  // `floor` where that is greater: a number by the clock is new even where what was written down is lost, empty or of
+  // an old backup. Where nothing can be written the numbers are new by the clock alone, and `unkept` says why: within
+  // one block's time, or while the clock stands behind what is stored, they are the last start's again, and peers
+  // refuse them until a higher one comes.
+  struct Numbers {
+    std::uint64_t first = 1;
+    std::optional<Error> unkept;
+  };
+  Result<Numbers> reserve_handshake_numbers(std::uint64_t count, std::uint64_t floor = 0);
 
-  // The server with which this client is enrolled.
+  // The server with which this client is enrolled; nullopt also where the file holds nothing, as after a power cut: the
+  // server knows us by our key.
   Result<std::optional<PublicKey>> load_enrolment() const;
   Result<void> save_enrolment(const PublicKey& server);
 

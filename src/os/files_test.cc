@@ -135,10 +135,47 @@ TEST(ClientStateTest, ADamagedFileIsNotTakenForANewClient) {
     ASSERT_TRUE(write_file_atomic(dir.path() + "/identity", text, 0600));
     EXPECT_EQ(state->load_identity().error().code, Errc::corrupt) << text;
   }
-  for (const char* text : {"", "0", "-3", "12x", "99999999999999999999"}) {
+  for (const char* text : {"0", "-3", "12x", "99999999999999999999"}) {
     ASSERT_TRUE(write_file_atomic(dir.path() + "/counter", text, 0600));
-    EXPECT_EQ(state->reserve_handshake_numbers(10).error().code, Errc::corrupt) << text;
+    EXPECT_EQ(state->reserve_handshake_numbers(10, 5000).error().code, Errc::corrupt) << text;
   }
+}
+
+TEST(ClientStateTest, WhatAPowerCutLeftEmptyNeedsNobody) {
+  const TemporaryDirectory dir;
+  Result<ClientState> state = ClientState::open(dir.path());
+  ASSERT_TRUE(state);
+  for (const std::string& text : {std::string(), std::string("\n"), std::string(20, '\0')}) {
+    ASSERT_TRUE(write_file_atomic(dir.path() + "/counter", text, 0600));
+    EXPECT_EQ(state->reserve_handshake_numbers(10, 5000)->first, 5000U);
+    ASSERT_TRUE(write_file_atomic(dir.path() + "/enrolled", text, 0600));
+    EXPECT_EQ(*state->load_enrolment(), std::nullopt);
+  }
+  EXPECT_EQ(state->reserve_handshake_numbers(10, 4000)->first, 5010U) << "a clock that was set back";
+}
+
+TEST(ClientStateTest, ALostIdentityIsNotReplacedInSilence) {
+  const TemporaryDirectory dir;
+  Result<ClientState> state = ClientState::open(dir.path());
+  ASSERT_TRUE(state);
+  EXPECT_EQ(*state->load_identity(), std::nullopt);
+  ASSERT_TRUE(state->save_enrolment({}));
+  const auto lost = state->load_identity();
+  EXPECT_EQ(lost.error().code, Errc::corrupt);
+  EXPECT_THAT(lost.error().what, HasSubstr("to enrol anew as another client"));
+}
+
+TEST(Files, AFifoThatNobodyWritesIntoIsNotWaitedForForEver) {
+  const TemporaryDirectory dir;
+  const std::string path = dir.path() + "/fifo";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(read_file(path, 10).error().code, Errc::unavailable);
+  std::thread writer([&] {
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    EXPECT_EQ(::write(fd.get(), "text", 4), 4);
+  });
+  EXPECT_EQ(*read_file(path, 10), "text");
+  writer.join();
 }
 
 TEST(ClientStateTest, HandshakeNumbersAreNeverGivenTwice) {
@@ -147,12 +184,12 @@ TEST(ClientStateTest, HandshakeNumbersAreNeverGivenTwice) {
   for (std::uint64_t run = 0; run < 3; ++run) {
     Result<ClientState> state = ClientState::open(dir.path());
     ASSERT_TRUE(state);
-    EXPECT_EQ(*state->reserve_handshake_numbers(kBlock), 1 + 2 * run * kBlock);
-    EXPECT_EQ(*state->reserve_handshake_numbers(kBlock), 1 + (2 * run + 1) * kBlock);
+    EXPECT_EQ(state->reserve_handshake_numbers(kBlock)->first, 1 + 2 * run * kBlock);
+    EXPECT_EQ(state->reserve_handshake_numbers(kBlock)->first, 1 + (2 * run + 1) * kBlock);
   }
   Result<ClientState> state = ClientState::open(dir.path());
   EXPECT_EQ(state->reserve_handshake_numbers(~std::uint64_t{0}).error().code, Errc::exhausted);
-  EXPECT_EQ(*state->reserve_handshake_numbers(1), 1 + 6 * kBlock);
+  EXPECT_EQ(state->reserve_handshake_numbers(1)->first, 1 + 6 * kBlock);
 }
 
 TEST(Clock, GoesForward) {

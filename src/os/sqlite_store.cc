@@ -2,11 +2,15 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <utility>
 
 #include "os/files.h"
 #include "os/sys_error.h"
@@ -14,7 +18,8 @@
 namespace eps::os {
 namespace {
 
-constexpr int kBusyMilliseconds = 5000;  // while a backup (sqlite3 server.db .backup) reads
+constexpr off_t kMaxCopied = 256 * 1024 * 1024;  // 16,384 members are 3 MB
+constexpr int kBusyMilliseconds = 5000;          // while a backup (sqlite3 server.db .backup) reads
 
 constexpr const char* kPragmas =
     "PRAGMA journal_mode = WAL;"
@@ -126,26 +131,65 @@ SqliteStore::SqliteStore(UniqueFd lock, std::string path) : lock_(std::move(lock
 
 SqliteStore::~SqliteStore() = default;
 
-Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& directory) {
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& directory, bool may_create) {
   if (Result<void> made = create_private_directory(directory); !made) return made.error();
   Result<UniqueFd> lock = lock_file(directory + "/lock", "another eps-server uses the state directory " + directory,
                                     "stop it, or give this one a directory of its own with --state");
   if (!lock) return lock.error();
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(*lock), directory + "/server.db"));
-  if (Result<void> r = store->open_database(); !r) return r.error();
-  if (Result<void> r = store->migrate(); !r) return r.error();
-  if (Result<void> r = sync_directory(directory); !r) return r.error();
+  struct stat info {};
+  const bool there = ::stat(store->path_.c_str(), &info) == 0 && info.st_size > 0;
+  if (!there && !may_create) {
+    return make_error(Errc::not_found, store->path_ + (errno == ENOENT ? " is gone" : " is empty"));
+  }
+  Result<void> opened = store->open_database(store->path_);
+  if (opened) opened = store->migrate();
+  if (opened) opened = sync_directory(directory);
+  if (!opened && there && is_unwritable(opened.error())) opened = store->read_copy();
+  if (!opened) return opened.error();
   return store;
 }
 
-Result<void> SqliteStore::open_database() {
+// SQLite reads a database whose log (WAL) was not written back only where it may write beside it: in a copy, which lies
+// in memory and is gone when this returns.
+Result<void> SqliteStore::read_copy() {
+  db_.reset();
+  std::string directory = "/dev/shm/eps-XXXXXX";
+  if (::mkdtemp(directory.data()) == nullptr) {
+    directory = "/tmp/eps-XXXXXX";
+    if (::mkdtemp(directory.data()) == nullptr) return sys_error("cannot read " + path_ + " by a copy of it", errno);
+  }
+  const std::string copy = directory + "/server.db";
+  Result<void> done;
+  for (const char* part : {"", "-wal"}) {
+    struct stat info {};
+    const bool sized = ::stat((path_ + part).c_str(), &info) == 0 && info.st_size <= kMaxCopied;
+    const auto content = read_file(path_ + part, sized ? static_cast<std::size_t>(info.st_size) : 0);
+    if (!content && *part != '\0' && content.error().code == Errc::not_found) continue;
+    done = content ? write_file_atomic(copy + part, *content, 0600) : Result<void>(content.error());
+    if (!done) break;
+  }
+  if (done) done = open_database(copy);
+  if (done) done = migrate();
+  if (done) {
+    auto state = load_open();
+    if (state) read_ = std::move(*state);
+    if (!state) done = state.error();
+  }
+  db_.reset();
+  for (const char* part : {"", "-wal", "-shm"}) ::unlink((copy + part).c_str());
+  ::rmdir(directory.c_str());
+  return done;
+}
+
+Result<void> SqliteStore::open_database(const std::string& path) {
   {
     // Made here, as SQLite would make it readable for all; its -wal and -shm files take the mode of this one.
-    UniqueFd fd(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd) return sys_error("cannot open " + path_, errno, "run eps-server as the user who owns its state directory");
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return sys_error("cannot open " + path, errno, "run eps-server as the user who owns its state directory");
   }
   sqlite3* db = nullptr;
-  const int opened = sqlite3_open_v2(path_.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
+  const int opened = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
   db_.reset(db);
   if (opened != SQLITE_OK) return error("open");
   sqlite3_extended_result_codes(db, 1);
@@ -182,6 +226,11 @@ Result<void> SqliteStore::migrate() {
 }
 
 Result<ports::StoredState> SqliteStore::load() {
+  if (read_) return std::move(*std::exchange(read_, std::nullopt));
+  return load_open();
+}
+
+Result<ports::StoredState> SqliteStore::load_open() {
   ports::StoredState state;
   bool valid = true;
   int step;
@@ -226,6 +275,14 @@ Result<ports::StoredState> SqliteStore::load() {
 }
 
 Result<void> SqliteStore::commit(const ports::StoreChange& change) {
+  if (!db_) {
+    Result<void> opened = open_database(path_);
+    if (opened) opened = migrate();
+    if (!opened) {
+      db_.reset();
+      return opened.error();
+    }
+  }
   if (run(db_.get(), "BEGIN IMMEDIATE") && apply(change) && run(db_.get(), "COMMIT")) return {};
   Error failed = error("write");
   run(db_.get(), "ROLLBACK");  // fails where SQLite has rolled back itself
@@ -279,7 +336,8 @@ bool SqliteStore::apply(const ports::StoreChange& change) {
 // What the connection says about its last call, which failed.
 Error SqliteStore::error(const char* tried) const {
   const int code = sqlite3_extended_errcode(db_.get());
-  const int sys = sqlite3_system_errno(db_.get());
+  int sys = sqlite3_system_errno(db_.get());
+  if ((code & 0xff) == SQLITE_FULL && sys == 0) sys = ENOSPC;
   const std::string what =
       std::string("cannot ") + tried + " " + path_ + ": " + (db_ ? sqlite3_errmsg(db_.get()) : "out of memory");
   switch (code & 0xff) {

@@ -4,6 +4,7 @@
 // its owner only.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "os/unique_fd.h"
@@ -15,11 +16,14 @@ namespace eps::os {
 
 class SqliteStore final : public ports::Store {
  public:
-  // Makes the directory (0700) and the database (0600) where they are missing. Errc::in_use while another server has
-  // it open, Errc::corrupt for a damaged file, Errc::unsupported for one that a newer program wrote.
-  static Result<std::unique_ptr<SqliteStore>> open(const std::string& directory);
+  // Makes the directory (0700) and the database (0600) where they are missing, the database only if `may_create`:
+  // Errc::not_found else, where it is missing or empty. Errc::in_use while another server has it open, Errc::corrupt
+  // for a damaged file, Errc::unsupported for one that a newer program wrote. Where the disk is full or takes no
+  // writes, what is there is read all the same, and commit() fails until it can be written.
+  static Result<std::unique_ptr<SqliteStore>> open(const std::string& directory, bool may_create = true);
   ~SqliteStore() override;
 
+  // REQUIRES: called once.
   Result<ports::StoredState> load() override;
   // After an error the change is not there, unless the disk failed: then a restart tells.
   Result<void> commit(const ports::StoreChange& change) override;
@@ -29,14 +33,17 @@ class SqliteStore final : public ports::Store {
     void operator()(sqlite3* db) const;
   };
   SqliteStore(UniqueFd lock, std::string path);
-  Result<void> open_database();
+  Result<void> open_database(const std::string& path);
   Result<void> migrate();
+  Result<void> read_copy();
+  Result<ports::StoredState> load_open();
   bool apply(const ports::StoreChange& change);
   Error error(const char* tried) const;
 
   UniqueFd lock_;  // outlives the database
   const std::string path_;
-  std::unique_ptr<sqlite3, Close> db_;
+  std::unique_ptr<sqlite3, Close> db_;      // null: it cannot be written
+  std::optional<ports::StoredState> read_;  // what was read where it cannot
 };
 
 }  // namespace eps::os

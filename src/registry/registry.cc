@@ -20,6 +20,11 @@ constexpr std::size_t kSeenSize = 12;         // of a member: its number (4 byte
 constexpr const char* kGrantsOf = "grants.";  // and the member's number
 // Random draws before the next free one is taken: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
+constexpr std::uint64_t kLastEpoch = 0xffff'ffff;
+// Seconds since 1970 that a clock may show: 2020 to 2097, and no more than ten years after the last start.
+constexpr std::uint64_t kEarliestClock = 1'577'836'800;
+constexpr std::uint64_t kLatestClock = 0xf000'0000;
+constexpr std::uint64_t kLongestPause = 10ULL * 365 * 24 * 3600;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
 
 // Reads named values of fixed size; remembers the first that is missing or of another size.
@@ -102,7 +107,7 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
 
 Result<void> Registry::load_or_create(const ports::StoredState& state) {
   ports::StoreChange change;
-  std::uint64_t epoch = 1;
+  std::uint64_t epoch = 0;
   network_.network = config_.network;
   network_.mtu = config_.mtu;
   if (state.meta.contains(kStaticKey)) {
@@ -110,13 +115,18 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     identity_.keys = crypto::key_pair_from_secret(meta.secret<32>(kStaticKey));
     identity_.signing_seed = meta.secret<32>(kSigningSeed);
     network_.id.bytes = meta.array<16>(kNetworkId);
-    epoch = meta.number(kEpoch) + 1;
+    epoch = meta.number(kEpoch);
     next_id_ = static_cast<std::uint32_t>(meta.number(kNextId));
     if (state.join_keys.empty()) {
       // From before there were join keys: the one secret that the network had.
       change.put_join_keys.emplace_back().secret = meta.array<16>(kEnrolment);
     }
     if (auto ok = meta.check(); !ok) return ok;
+  } else if (config_.had_network || !state.meta.empty() || !state.members.empty() || !state.revoked.empty()) {
+    return make_error(Errc::corrupt,
+                      "The network is lost: the server's state holds no identity, but " +
+                          config_.had_network.value_or("it holds what belongs to one: move the state directory away") +
+                          ".");
   } else {
     identity_.keys = crypto::generate_key_pair(rng_);
     rng_.fill(identity_.signing_seed.writable());
@@ -127,17 +137,41 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     change.put_meta[kNetworkId] = Bytes(network_.id.bytes.begin(), network_.id.bytes.end());
     change.put_meta[kNextId] = u64_bytes(next_id_);
   }
-  epoch = std::max<std::uint64_t>(epoch, config_.epoch_floor);
   signing_key_ = crypto::signing_public_key(identity_.signing_seed);
   revoked_ = {state.revoked.begin(), state.revoked.end()};
   for (const JoinKey& key : state.join_keys) join_keys_.put(key);
   for (const JoinKey& key : change.put_join_keys) join_keys_.put(key);
-  change.put_meta[kEpoch] = u64_bytes(epoch);
-  version_ = oldest_delta_ = epoch << 32;
+  version_ = oldest_delta_ = first_version(epoch);
+  change.put_meta[kEpoch] = u64_bytes(version_ >> 32);
   for (ChangeLog* log : {&changes_, &records_, &states_, &presence_}) log->begin_at(version_);
   free_ = FreeAddresses(network_.network);
   auto stored = store_.commit(change);
+  if (!stored && change.put_meta.size() == 1) {
+    // Nothing but the start itself is lost, and the next change carries it.
+    unsaved_why_ = stored.error();
+    unsaved_ = std::move(change);
+    return {};
+  }
   for (auto& [name, value] : change.put_meta) crypto::wipe(value);
+  return stored;
+}
+
+std::uint64_t Registry::first_version(std::uint64_t stored_epoch) const {
+  // After a wrong clock in an older version of this program the epoch may be the last one, or beyond it. Its changes
+  // are counted from the clock on, as those of no earlier start were.
+  if (stored_epoch >= kLastEpoch) return kLastEpoch << 32 | config_.epoch_floor;
+  const std::uint64_t floor = config_.epoch_floor;
+  const bool plausible =
+      floor <= kLatestClock && (stored_epoch < kEarliestClock || floor <= stored_epoch + kLongestPause);
+  return std::max(stored_epoch + 1, plausible ? floor : 0) << 32;
+}
+
+Result<void> Registry::commit(ports::StoreChange change) {
+  for (const auto& [name, value] : unsaved_.put_meta) change.put_meta.emplace(name, value);
+  change.put_join_keys.insert(change.put_join_keys.begin(), unsaved_.put_join_keys.begin(),
+                              unsaved_.put_join_keys.end());
+  auto stored = store_.commit(change);
+  if (stored) unsaved_ = {};
   return stored;
 }
 
@@ -172,7 +206,7 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
   }
   root_at_start_ = tree_.root();
   if (change.put_members.empty()) return {};
-  return store_.commit(change);
+  return commit(std::move(change));
 }
 
 void Registry::put(const Member& member) {
@@ -238,7 +272,7 @@ std::vector<Registry::Joined> Registry::finish(std::vector<Staged> staged, ports
   if (added) change.put_meta[kNextId] = u64_bytes(next_id_);
   std::optional<Refusal> failed;
   if (!change.put_members.empty()) {
-    if (auto stored = store_.commit(change); !stored) {
+    if (auto stored = commit(change); !stored) {
       failed = cannot_save(stored.error());
       for (auto s = staged.rbegin(); s != staged.rend(); ++s) unstage(*s);
     }
@@ -250,7 +284,7 @@ std::vector<Registry::Joined> Registry::finish(std::vector<Staged> staged, ports
     const auto it = joined == nullptr ? members_.end() : members_.find(joined->id);
     if (joined == nullptr) {
       out.push_back(s.result);
-    } else if (failed && (stored || it == members_.end())) {
+    } else if (failed && (s.added || it == members_.end())) {
       out.push_back(*failed);
     } else {
       it->second.version = joined->version;
@@ -335,7 +369,7 @@ Result<Member> Registry::remove(std::string_view name) {
   change.remove_members.push_back(member.id);
   change.revoke.push_back(member.key);
   if (!member.grants.ranges.empty()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
-  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (auto stored = commit(std::move(change)); !stored) return stored.error();
   erase(member);
   tree_.erase(member.id);
   last_seen_.erase(member.id);
@@ -434,7 +468,7 @@ Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& ra
 Result<Member> Registry::set_grants(const Member& member, std::vector<IpNetwork> ranges) {
   ports::StoreChange change;
   change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(ranges);
-  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (auto stored = commit(std::move(change)); !stored) return stored.error();
   Member& changed = members_.at(member.id);
   changed.grants.ranges = std::move(ranges);
   sign_grants(changed);

@@ -32,6 +32,9 @@ struct RegistryConfig {
   bool sequential = false;  // the lowest free address instead of a random one
   std::uint16_t mtu = kDefaultMtu;
   std::uint32_t epoch_floor = 0;  // seconds since 1970: see version()
+  // What shows that there was a network, if something does, and how to begin another: a state without one is then an
+  // error.
+  std::optional<std::string> had_network = std::nullopt;
 };
 
 // The server's own keys, made at its first start.
@@ -72,8 +75,10 @@ class Registry {
  public:
   // Loads the state, or makes identity and network id at the first start. Members whose addresses lie outside the
   // configured network get new ones. REQUIRES: store and rng outlive the registry.
+  // Where the store can only be read the registry goes on with what is there; `unsaved` says what failed.
   static Result<std::unique_ptr<Registry>> open(ports::Store& store, const RegistryConfig& config, Rng& rng);
 
+  const std::optional<Error>& unsaved() const { return unsaved_why_; }
   const Identity& identity() const { return identity_; }
   const NetworkInfo& network() const { return network_; }
   PublicKey signing_key() const { return signing_key_; }
@@ -125,7 +130,8 @@ class Registry {
   Result<void> keep_last_seen();
 
   // epoch << 32 | number of changes: never goes back. The epoch is the configured floor, or one more than at the last
-  // start if that is greater: a server that was restored from a backup is ahead of all that it said before.
+  // start if that is greater: a server that was restored from a backup is ahead of all that it said before. A floor far
+  // ahead of the last start is a clock that is wrong, and does not count.
   std::uint64_t version() const { return version_; }
   // From another epoch, or further back than the tombstones reach: the whole list.
   Delta delta_since(std::uint64_t version) const;
@@ -184,11 +190,14 @@ class Registry {
   void put(const Member& member);
   void erase(const Member& member);
   void rename(Member& member, const std::string& name);
+  std::uint64_t first_version(std::uint64_t stored_epoch) const;
+  Result<void> commit(ports::StoreChange change);
   void touch(MemberId id) { changes_.touch(id, ++version_); }
   // REQUIRES: touch() before.
   void stable_fields_changed(const Member& member);
 
   ports::Store& store_;
+  ports::StoreChange unsaved_;  // goes with the next change
   RegistryConfig config_;
   Rng& rng_;
   Identity identity_;
@@ -215,6 +224,7 @@ class Registry {
   crypto::Hash root_at_start_{};
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
+  std::optional<Error> unsaved_why_;                           // of the start
   std::uint32_t next_id_ = 1;
   std::uint64_t version_ = 0;
   // Made when asked for, once a change or a version.

@@ -71,7 +71,7 @@ Result<void> Registry::deny(std::string_view name) {
   if (at == pending_.end()) return nobody_waits(name);
   ports::StoreChange change;
   change.revoke.push_back(at->request.key);
-  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (auto stored = commit(change); !stored) return stored.error();
   revoked_.insert(at->request.key);
   pending_.erase(at);
   return {};
@@ -122,7 +122,7 @@ Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t 
   change.put_join_keys.push_back(*key);
   const auto old = join_keys_.to_give_way(now);
   if (old) change.remove_join_keys.push_back(*old);
-  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (auto stored = commit(change); !stored) return stored.error();
   if (old) join_keys_.erase(*old);
   join_keys_.put(*key);
   return key;
@@ -147,7 +147,7 @@ Result<JoinKey> Registry::revoke_join_key(std::string_view which) {
   found->revoked = true;
   ports::StoreChange change;
   change.put_join_keys.push_back(*found);
-  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (auto stored = commit(change); !stored) return stored.error();
   join_keys_.put(*found);
   return *found;
 }
@@ -156,7 +156,7 @@ Result<JoinKey> Registry::rotate_network_key(const JoinKeyWish& wish, std::int64
   const JoinKey key = join_keys_.redraw_network_key(wish, now, rng_);
   ports::StoreChange change;
   change.put_join_keys.push_back(key);
-  if (auto stored = store_.commit(change); !stored) return stored.error();
+  if (auto stored = commit(change); !stored) return stored.error();
   join_keys_.put(key);
   return key;
 }

@@ -249,14 +249,13 @@ TEST_F(RegistryTest, NothingHappensThatTheStoreDidNotTake) {
   const Refusal why = refusal(2, "new");
   EXPECT_EQ(why.code, Refusal::Code::store_failed);
   EXPECT_THAT(why.sentence, AllOf(HasSubstr("disk is full"), HasSubstr("on the server")));
-  EXPECT_EQ(refusal(1, "renamed").code, Refusal::Code::store_failed);
   EXPECT_FALSE(registry_->remove("known"));
   EXPECT_EQ(registry_->members().size(), 1U);
   EXPECT_EQ(registry_->find(known.id)->name, "known");
   EXPECT_FALSE(registry_->is_revoked(key(1)));
   EXPECT_EQ(registry_->version(), version);
   EXPECT_EQ(registry_->digest(), digest);
-  EXPECT_TRUE(std::holds_alternative<Member>(try_join(1, "known"))) << "needs no write";
+  EXPECT_EQ(join(1, "renamed").name, "known") << "who is a member stays one, under the name that is kept";
   store_.fail = false;
   EXPECT_EQ(join(2, "new").id.value, known.id.value + 1) << "the failed join used nothing up";
 }
@@ -299,6 +298,68 @@ TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfAllThatItSaid) {
   auto opened = Registry::open(restored, config_, rng_);
   ASSERT_TRUE(opened);
   EXPECT_GT((*opened)->version(), last);
+}
+
+TEST_F(RegistryTest, NoClockDrivesTheEpochAway) {
+  config_.epoch_floor = 1'800'000'000;
+  open();
+  for (const std::uint32_t wrong : {0xffff'ffffU, 0xf000'0001U, 2'200'000'000U}) {
+    config_.epoch_floor = wrong;
+    const std::uint64_t before = registry_->version();
+    open();
+    EXPECT_EQ(registry_->version() >> 32, (before >> 32) + 1) << wrong;
+  }
+  config_.epoch_floor = 1'800'000'100;
+  open();
+  EXPECT_EQ(registry_->version() >> 32, 1'800'000'100U) << "the clock is right again";
+}
+
+TEST_F(RegistryTest, AnEpochThatAnOlderVersionDroveToTheEndGoesOnWithinIt) {
+  open();
+  for (const std::uint64_t epoch : {0xffff'ffffULL, 0x1'0000'0000ULL}) {
+    Bytes stored;
+    Writer(stored).u64(epoch);
+    ports::StoreChange change;
+    change.put_meta["epoch"] = stored;
+    ASSERT_TRUE(store_.commit(change));
+    config_.epoch_floor = 1'800'000'000;
+    open();
+    EXPECT_EQ(registry_->version(), 0xffff'ffffULL << 32 | 1'800'000'000);
+    const std::uint64_t before = registry_->version();
+    join(static_cast<std::uint32_t>(epoch % 7 + 1), "a");
+    config_.epoch_floor += 100;
+    open();
+    EXPECT_GT(registry_->version(), before);
+  }
+}
+
+TEST_F(RegistryTest, AStoreThatTakesNoWritesServesWhoIsThere) {
+  open();
+  join(1, "a");
+  const std::uint64_t before = registry_->version();
+  store_.fail = true;
+  open();
+  ASSERT_TRUE(registry_->unsaved());
+  EXPECT_GT(registry_->version(), before);
+  EXPECT_EQ(join(1, "another name").name, "a") << "what cannot be kept does not change";
+  EXPECT_FALSE(registry_->remove("a"));
+  store_.fail = false;
+  const std::uint64_t unsaved = registry_->version() >> 32;
+  join(2, "b");
+  open();
+  EXPECT_GT(registry_->version() >> 32, unsaved) << "the epoch went with the first change";
+}
+
+TEST_F(RegistryTest, ANetworkThatIsLostIsNotReplacedInSilence) {
+  config_.had_network = "the key shows that there was one";
+  auto opened = Registry::open(store_, config_, rng_);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().what.find("the key shows"), std::string::npos);
+  config_.had_network.reset();
+  ports::StoreChange change;
+  change.put_members.push_back(Member{});
+  ASSERT_TRUE(store_.commit(change));
+  EXPECT_FALSE(Registry::open(store_, config_, rng_)) << "members without an identity";
 }
 
 TEST_F(RegistryTest, AnotherNetworkKeepsTheHostPartWhereItCan) {

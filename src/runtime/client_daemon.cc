@@ -158,7 +158,7 @@ Result<node::ClientParams> ClientDaemon::load_state() {
   auto state = os::ClientState::open(settings_.state + "/client");
   if (!state) return state.error();
   state_ = std::move(*state);
-  return load_params(settings_, std::move(*key), *state_, rng_);
+  return load_params(settings_, std::move(*key), *state_, rng_, log_);
 }
 
 Result<void> ClientDaemon::open_status() {

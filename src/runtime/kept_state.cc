@@ -1,13 +1,18 @@
 #include "runtime/kept_state.h"
 
+#include <algorithm>
+
 #include "control/cache_file.h"
 #include "crypto/aead.h"
+#include "runtime/unix_time.h"
 
 namespace eps::runtime {
 namespace {
 
 // One start reserves all the handshake numbers that it can ever use, with a single durable write.
 constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
+// In 2097: a clock that is wrong leaves room for all starts to come.
+constexpr std::int64_t kLatestClock = 0xf000'0000;
 
 std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
   if (const auto kind = crypto::parse_aead_kind(choice)) return {*kind};
@@ -30,11 +35,16 @@ Result<crypto::KeyPair> load_identity(os::ClientState& state, Rng& rng) {
 }  // namespace
 
 Result<node::ClientParams> load_params(const ClientSettings& settings, control::NetworkKey key, os::ClientState& state,
-                                       Rng& rng) {
+                                       Rng& rng, ops::Log& log) {
   auto identity = load_identity(state, rng);
   if (!identity) return identity.error();
-  auto numbers = state.reserve_handshake_numbers(kHandshakeNumbers);
+  // A second is enough for a start, and for all the numbers of one.
+  const auto seconds = std::clamp<std::int64_t>(unix_time(), 0, kLatestClock);
+  auto numbers = state.reserve_handshake_numbers(kHandshakeNumbers, static_cast<std::uint64_t>(seconds) << 32);
   if (!numbers) return numbers.error();
+  if (numbers->unkept) {
+    log.warn(numbers->unkept->what + "; this client starts from what is there, and nothing new is kept.");
+  }
   auto enrolment = state.load_enrolment();
   if (!enrolment) return enrolment.error();
 
@@ -42,7 +52,7 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
   params.peers.self = std::move(*identity);
   params.peers.aeads = offered_aeads(settings.aead);
   params.peers.relay_for_others = settings.relay;
-  params.peers.first_handshake_number = *numbers;
+  params.peers.first_handshake_number = numbers->first;
   params.key = std::move(key);
   params.name = settings.name;
   params.version = settings.version;

@@ -15,7 +15,7 @@ namespace eps::runtime {
 
 // All that the node is told but for the network and for what the ports say of themselves.
 Result<node::ClientParams> load_params(const ClientSettings& settings, control::NetworkKey key, os::ClientState& state,
-                                       Rng& rng);
+                                       Rng& rng, ops::Log& log);
 
 // What an earlier run kept. It only helps: no trouble with it stops the start.
 std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log);

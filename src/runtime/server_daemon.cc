@@ -1,6 +1,7 @@
 // The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Workers: the relay.
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
@@ -149,21 +150,55 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// What shows that this server had a network, and how to begin another; nullopt for a first start.
+std::optional<std::string> find_earlier_network(const ServerSettings& settings) {
+  const std::string directory = settings.state + "/server";
+  const std::string file = directory + "/network.key";
+  std::string shows, remedy;
+  if (::access(file.c_str(), F_OK) == 0) {
+    shows = file;
+    remedy = "remove " + file;
+  }
+  if (!settings.configured_key.empty()) {
+    const std::string line = "the line \"key = ...\" in " + settings.conf;
+    shows += (shows.empty() ? "" : " and ") + line;
+    remedy += (remedy.empty() ? "" : " and ") + ("remove " + line);
+  }
+  if (shows.empty()) return std::nullopt;
+  return shows + " shows that there was one. Restore " + directory +
+         "/server.db from a backup and start again. To begin another network instead, which every client must join "
+         "anew with another key, " +
+         remedy;
+}
+
 Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>& on_key) {
   raise_descriptor_limit();
   const std::string directory = settings_.state + "/server";
-  auto store = os::SqliteStore::open(directory);
+  const auto had_network = find_earlier_network(settings_);
+  auto store = os::SqliteStore::open(directory, !had_network);
+  if (!store && store.error().code == Errc::not_found) {
+    return make_error(Errc::corrupt, "The network is lost: " + store.error().what + ", but " + *had_network + ".");
+  }
   if (!store) return store.error();
   store_ = std::move(*store);
   registry::RegistryConfig config{settings_.network, settings_.sequential, settings_.mtu};
+  config.had_network = had_network;
   const auto wall_clock = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
   config.epoch_floor = static_cast<std::uint32_t>(std::clamp<std::int64_t>(wall_clock.count(), 0, 0xffffffff));
   auto registry = registry::Registry::open(*store_, config, rng_);
   if (!registry) return registry.error();
   registry_ = std::move(*registry);
+  if (const auto& unsaved = registry_->unsaved()) {
+    log_.warn(unsaved->what +
+              "; the server starts from what is there. Nobody new can join, and nobody can be removed, "
+              "before that is mended.");
+  }
 
   const std::string key = control::to_text(control::network_key_of(*registry_));
-  if (auto saved = keep_network_key(key); !saved) return saved;
+  if (auto saved = keep_network_key(key); !saved) {
+    if (!os::is_unwritable(saved.error())) return saved;
+    log_.warn(saved.error().what);
+  }
 
   auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-server",
                                         [this](const nlohmann::json& request) { return answer(request); });
@@ -203,7 +238,10 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
 }
 
 Result<void> ServerDaemon::keep_network_key(const std::string& text) const {
-  return os::write_file_atomic(settings_.state + "/server/network.key", text + "\n", 0600);
+  const std::string path = settings_.state + "/server/network.key";
+  const auto kept = os::read_file(path, text.size() + 1);
+  if (kept && *kept == text + "\n") return {};
+  return os::write_file_atomic(path, text + "\n", 0600);
 }
 
 Result<void> ServerDaemon::listen() {

@@ -49,6 +49,7 @@ struct ServerSettings : CommonSettings {
   Ip4Network network{{0xc0a82b00}, 24};
   bool sequential = false;
   std::uint16_t mtu = kDefaultMtu;
+  std::string configured_key;  // the line that is there for the clients, if there is one; secret
   std::optional<std::string> graphviz;
   std::chrono::seconds graphviz_interval{300};
 };

@@ -1,0 +1,111 @@
+"""What is kept on disk, where the disk gives nothing back or takes nothing.
+
+     [server] ──┐
+     [a], [b] ──┴── [lan]
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+from eps import BIN
+from lab import sh, wait_until
+
+
+@contextlib.contextmanager
+def read_only(path):
+    """The directory takes no writes."""
+    sh("mount", "--bind", path, path)
+    try:
+        sh("mount", "-o", "remount,ro,bind", path)
+        yield lambda: sh("mount", "-o", "remount,rw,bind", path)
+    finally:
+        sh("umount", "-l", path)
+
+
+@pytest.mark.parametrize("lost", ["the database is empty", "the database is gone", "the directory is gone"])
+def test_a_lost_network_is_not_replaced_in_silence(network, lost):
+    server = network.server()
+    network.client("a")
+    key = server.key()
+    assert server.stop() == 0
+    saved = server.directory / "saved"
+    shutil.copytree(server.state, saved)
+    database = server.state / "server/server.db"
+    if lost == "the database is empty":
+        database.write_bytes(b"")
+    elif lost == "the database is gone":
+        database.unlink()
+    else:
+        shutil.rmtree(server.state)
+    code, said = server.start().failed()
+    assert code == 1
+    assert "The network is lost" in said and "Restore" in said and f'"key = ..." in {server.conf}' in said
+    shutil.rmtree(server.state, ignore_errors=True)
+    shutil.copytree(saved, server.state)
+    server.restart()
+    assert server.key() == key and set(server.members()) == {"a"}
+    # To begin another is what it says.
+    assert server.stop() == 0
+    shutil.rmtree(server.state)
+    server.conf.write_text("")
+    server.restart()
+    assert server.key() != key
+
+
+def test_both_programs_start_where_nothing_can_be_written(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    a.stop()
+    server.stop()
+    with read_only(a.state), read_only(server.state) as make_writable:
+        server.restart()
+        assert re_search(server, "starts from what is there")
+        a.start()
+        a.wait_joined(30)
+        assert "starts from what is there" in a.log()
+        b.wait_status(lambda s: s["server"]["connected"], "is back", 30)
+        a.wait_sees(b)
+        assert a.ping(b) == 3
+        server.eps("members", "remove", "b", check=False)
+        assert set(server.members()) == {"a", "b"}, "who cannot be removed durably is not removed"
+        c = network.client("c", join=False)
+        c.wait_log("cannot save the new member")
+        # A running daemon has the mounts of its start: `ip netns exec` gives it a mount namespace of its own.
+        assert server.stop() == 0
+        make_writable()
+        server.restart()
+        c.wait_joined(30)
+        assert set(server.members()) == {"a", "b", "c"}
+        server.stop()
+        a.stop()
+
+
+def re_search(daemon, text):
+    return wait_until(lambda: text in daemon.log(), f"{text!r} in the log")
+
+
+def test_a_fifo_as_the_configuration_hangs_nobody(network):
+    network.server()
+    a = network.client("a", join=False, start=False)
+    text = a.conf.read_text() if a.conf.exists() else ""
+    a.conf.unlink(missing_ok=True)
+    os.mkfifo(a.conf)
+    with subprocess.Popen(["sh", "-c", 'printf %s "$1" > "$2"', "sh", text, a.conf]):
+        a.start()
+    a.wait_joined()
+    a.process.popen.send_signal(signal.SIGHUP)
+    a.wait_log("The configuration is not read again.*nothing came through it")
+    assert a.stop() == 0
+
+
+def test_output_that_cannot_be_written_is_an_error(network):
+    server = network.server()
+    for arguments in (["--socket", server.socket, "status"], ["--state", server.state, "key"], ["--help"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([BIN / "eps", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1 and "cannot write to standard output" in done.stderr, arguments
