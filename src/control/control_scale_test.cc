@@ -120,6 +120,7 @@ TEST_F(ControlScale, InALargeNetworkStatesComeToWhoAsks) {
 TEST_F(ControlScale, JoinsThatComeTogetherAreWrittenTogether) {
   std::vector<TestClient*> all;
   server_config_.admissions_at_once = kAdmissionsAtOnce;
+  server_config_.tell_all = kTellAll;
   start_server();
   for (int n = 0; n < 50; ++n) all.push_back(&add("h"));
   const int before = store_.commits;
@@ -134,7 +135,7 @@ TEST_F(ControlScale, JoinsThatComeTogetherAreWrittenTogether) {
 
 TEST_F(ControlScale, WhoComesWhenThereIsTooMuchToDoIsToldWhenToComeBack) {
   TestClient& a = join("a");
-  for (int n = 0; n < 5; ++n) connect(a);
+  for (int n = 0; n < 6; ++n) connect(a);
   ASSERT_TRUE(a.refused && a.refused->come_back);
   const Duration pause = *a.refused->come_back;
   EXPECT_GT(pause, Duration::zero());

@@ -81,7 +81,7 @@ TEST_F(ControlTest, AJoinKeyLetsInAndTheNetworkKeyThatWasRotatedDoesNot) {
   // Two at once with a key for one: both handshakes pass, one joins.
   open(phone);
   open(second);
-  run();
+  advance(kGatherJoins);
   EXPECT_NE(phone.connected(), second.connected());
   EXPECT_THAT((phone.connected() ? second : phone).refused->sentence, HasSubstr("good for 1 computer"));
   connect(late);

@@ -50,6 +50,8 @@ inline constexpr std::size_t kTellAll = 256;
 // Admissions are the server's most costly work. Who comes when so many are spent is told when to come back.
 inline constexpr Duration kPerAdmission = std::chrono::milliseconds(2);
 inline constexpr int kAdmissionsAtOnce = 1000;
+// And whoever comes while more than so many are on their way in: this computer is slower than that.
+inline constexpr std::size_t kMaxHandshakes = 256;
 // First joins within so long after another are written to the store together.
 inline constexpr Duration kGatherJoins = std::chrono::milliseconds(10);
 inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);

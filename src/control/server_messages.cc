@@ -41,7 +41,8 @@ bool useless(const IpAddress& ip) {
 bool Server::must_wait(ConnId id, Connection& c, const Bytes& initiation, Outputs& out, Instant now) {
   const std::size_t payload = initiation.size() - std::min(initiation.size(), noise::kInitiationOverhead);
   const bool can = payload == kWaitingPayload || payload == kWaitingPayload + 4;  // with the number of a join key
-  if (admitted_until_ <= now || !can) return false;
+  const bool busy = admitted_until_ > now || unauthenticated_.size() > kMaxHandshakes;
+  if (!busy || !can) return false;
   // Each gets a turn of its own, and comes at once when that is too far.
   next_turn_ = std::max(next_turn_, now) + kPerAdmission;
   Bytes bytes;
