@@ -38,7 +38,7 @@ class PortGuess {
   static constexpr std::size_t kNear = 32;               // guesses next to the known port
   static constexpr Duration kFor = std::chrono::seconds(6);
   static constexpr Duration kStep = std::chrono::milliseconds(10);
-  static constexpr std::size_t kPerStep = 8;
+  static constexpr std::size_t kPerStep = 5;
   static constexpr Duration kAgain = std::chrono::seconds(1);  // `many` sends once more, against loss
 
   // What a node has to do for a peer; `in_vain`: plain probes have been tried long enough.

@@ -52,12 +52,15 @@ void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
   };
   if (std::ranges::any_of(own_candidates_, same_router)) return;
   if (!guess_budget_.allows(role, endpoint->ip, now)) return;
-  peer.guess.emplace(role, endpoint->port, rng_, now);
+  // The other end opens its sockets when it has heard of the burst: what arrives before hits nothing.
+  const bool wait = !follow && role != mesh::PortGuess::Role::many;
+  const Duration delay = wait ? peer.path.round_trip().value_or(Duration::zero()) * 3 / 4 : Duration::zero();
+  peer.guess.emplace(role, endpoint->port, rng_, now + delay);
   peer.guessed_at = now;
   ++peer.guessed;
-  // Twice, against loss.
+  // More than once, against loss.
   const mesh::CallMessage message{false, true, own_nat_.mapping, own_candidates_};
-  for (int i = 0; !follow && i < 2; ++i) send_control(peer, message, now);
+  for (int i = 0; !follow && i < 4; ++i) send_control(peer, message, now);
   for (std::size_t i = 0; peer.guess->needs_sockets() && i < mesh::PortGuess::kSockets; ++i) {
     const auto side = out_.open_side();
     if (!side) break;
