@@ -52,7 +52,7 @@ TEST(PathMessage, WhatIsCutTooLongOrUnknownIsRefused) {
     bytes.push_back(std::byte{0});
     EXPECT_FALSE(decode_path_message(bytes));
   }
-  for (const int op : {0, 7, 255}) {
+  for (const int op : {0, 9, 255}) {
     Bytes bytes = encode(PingMessage{1});
     bytes[0] = static_cast<std::byte>(op);
     EXPECT_FALSE(decode_path_message(bytes));

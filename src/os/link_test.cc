@@ -116,7 +116,7 @@ TEST_F(LinkTest, AnMtuTooSmallForIpv6IsNoObstacle) {
   EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("mtu 576"));
   wanted.mtu = kMaxMtu;
   must(link_->configure(wanted));
-  EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("mtu 9000"));
+  EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("mtu " + std::to_string(kMaxMtu)));
 }
 
 TEST_F(LinkTest, TheSameConfigurationAgainChangesNothing) {

@@ -16,8 +16,7 @@ constexpr const char* kEnrolment = "identity.enrolment";  // of networks made be
 constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
 constexpr const char* kLastSeen = "last_seen";
-constexpr std::size_t kSeenSize = 12;         // of a member: its number (4 bytes), Unix seconds (8)
-constexpr const char* kGrantsOf = "grants.";  // and the member's number
+constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
 // Random draws before the next free one is taken: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
 constexpr std::uint64_t kLastEpoch = 0xffff'ffff;
@@ -421,80 +420,6 @@ void Registry::load_last_seen(const ports::StoredState& state) {
     const MemberId id{load_be32(all.data() + at)};
     if (members_.contains(id)) last_seen_[id] = static_cast<std::int64_t>(load_be64(all.data() + at + 4));
   }
-}
-
-// The member whose own address lies in the range.
-std::optional<std::string> Registry::who_is_in(const IpNetwork& range) const {
-  for (const auto& [id, m] : members_) {
-    if (range.contains(IpAddress::from_v4(m.address))) return m.name + " (" + to_string(m.address) + ")";
-  }
-  return std::nullopt;
-}
-
-Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
-  const Member* member = find_name(name);
-  if (member == nullptr) {
-    return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
-  }
-  std::vector<IpNetwork> ranges = member->grants.ranges;
-  if (std::ranges::find(ranges, range) != ranges.end()) return *member;
-  if (ranges.size() >= kMaxGrants) {
-    return make_error(Errc::exhausted, member->name + " has " + std::to_string(kMaxGrants) +
-                                           " ranges of further addresses, the most of one member: allow one larger "
-                                           "range instead, or take one back with: eps members revoke " +
-                                           member->name + " RANGE");
-  }
-  if (const auto other = who_is_in(range)) {
-    return make_error(Errc::in_use, to_string(range) + " holds the address of " + *other +
-                                        ", which is that member's alone: allow a range without it");
-  }
-  ranges.push_back(range);
-  return set_grants(*member, std::move(ranges));
-}
-
-Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& range) {
-  const Member* member = find_name(name);
-  if (member == nullptr) {
-    return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
-  }
-  std::vector<IpNetwork> ranges = member->grants.ranges;
-  if (std::erase(ranges, range) == 0) {
-    return make_error(Errc::not_found,
-                      member->name + " was not allowed " + to_string(range) + "; see: eps members --json");
-  }
-  return set_grants(*member, std::move(ranges));
-}
-
-Result<Member> Registry::set_grants(const Member& member, std::vector<IpNetwork> ranges) {
-  ports::StoreChange change;
-  change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(ranges);
-  if (auto stored = commit(std::move(change)); !stored) return stored.error();
-  Member& changed = members_.at(member.id);
-  changed.grants.ranges = std::move(ranges);
-  sign_grants(changed);
-  gather_grants();
-  touch(changed.id);
-  stable_fields_changed(changed);
-  return changed;
-}
-
-void Registry::sign_grants(Member& member) const {
-  member.grants.signature = {};
-  if (member.grants.ranges.empty()) return;
-  member.grants.signature = crypto::sign(identity_.signing_seed, signed_grants_message(network_.id, member));
-}
-
-void Registry::gather_grants() {
-  granted_.clear();
-  for (const auto& [id, m] : members_) {
-    granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
-  }
-}
-
-const IpNetwork* Registry::granted(std::uint32_t ip) const {
-  const auto found =
-      std::ranges::find_if(granted_, [&](const IpNetwork& range) { return range.contains(IpAddress::from_v4({ip})); });
-  return found == granted_.end() ? nullptr : &*found;
 }
 
 void Registry::set_online(MemberId id, bool online) {

@@ -11,6 +11,7 @@
 namespace eps::registry {
 
 inline constexpr const char* kNextId = "next_id";
+inline constexpr const char* kGrantsOf = "grants.";  // and the member's number
 
 inline Bytes u64_bytes(std::uint64_t value) {
   Bytes out;

@@ -138,7 +138,7 @@ TEST(Diagnosis, AdviceFitsTheRouterAndTheMtu) {
   status["port_mappings"] = {{{"external_endpoint", "203.0.113.7:4000"}, {"method", "UPnP"}}};
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "the router forwards already";
   status["network"] = {{"address", "10.0.8.0/24"}, {"mtu", 1279}};
-  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("no IPv6 on the members' interfaces"));
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("no IPv6 inside the network"));
 }
 
 TEST(Diagnosis, ANetworkThatIsNearlyFull) {

@@ -122,22 +122,24 @@ TEST(StatusJson, FieldNamesAreStable) {
     return out;
   };
   const json client = to_json(client_status()), server = to_json(server_status());
-  EXPECT_EQ(
-      names(client),
-      "address connections_established data_port device drops list_version mac name nat network observed_endpoint "
-      "offloads peers port_mappings program "
-      "public_key relay_over_tcp server traffic uptime_seconds version ");
+  EXPECT_EQ(names(client),
+            "address connections_established data_port device drops findings list_version mac name nat network "
+            "observed_endpoint "
+            "offloads peers port_mappings program "
+            "public_key relay_over_tcp server traffic uptime_seconds version ");
   EXPECT_EQ(names(client["peers"][0]),
-            "address aead aead_library endpoint how_to_mend id last_handshake_seconds last_heard_seconds mac name nat "
+            "address aead aead_library allowed endpoint how_to_mend id last_handshake_seconds last_heard_seconds mac "
+            "name nat "
             "online over_tcp "
-            "path public_key "
+            "path path_mtu public_key "
             "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(
       names(server),
       "connections_established drops list_version members network offloads pairs port port_mappings program traffic "
       "uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
-            "address control_endpoint data_endpoint id last_seen last_seen_seconds mac name online over_tcp public_key "
+            "address allowed control_endpoint data_endpoint id last_seen last_seen_seconds mac name online over_tcp "
+            "public_key "
             "relayed uptime_seconds "
             "version ");
   EXPECT_EQ(
@@ -264,13 +266,14 @@ TEST(Text, StatusOfAServer) {
 }
 
 TEST(Text, PeersAndMembers) {
-  EXPECT_EQ(peers_text(to_json(client_status())),
-            "NAME   ADDRESS   MAC                PATH     ENDPOINT        HANDSHAKE      RTT     SENT                  "
-            "RECEIVED\n"
-            "bob    10.0.8.2  02:00:00:00:00:02  direct   192.0.2.7:1234  1 min 1 s ago  1.5 ms  1.00 kB in 7 packets  "
-            "2.00 kB in 8 packets\n"
-            "carol  10.0.8.3  02:00:00:00:00:03  offline  -               -              -       0 B in 0 packets      "
-            "0 B in 0 packets\n");
+  EXPECT_EQ(
+      peers_text(to_json(client_status())),
+      "NAME   ADDRESS   MAC                PATH     ENDPOINT        HANDSHAKE      RTT     MTU  SENT                  "
+      "RECEIVED\n"
+      "bob    10.0.8.2  02:00:00:00:00:02  direct   192.0.2.7:1234  1 min 1 s ago  1.5 ms  -    1.00 kB in 7 packets  "
+      "2.00 kB in 8 packets\n"
+      "carol  10.0.8.3  02:00:00:00:00:03  offline  -               -              -       -    0 B in 0 packets      "
+      "0 B in 0 packets\n");
   EXPECT_EQ(members_text(to_json(server_status())),
             "NAME   ADDRESS   MAC                ONLINE  LAST SEEN  FROM            UDP             RELAYED  VERSION\n"
             "alice  10.0.8.1  02:00:00:00:00:01  yes     now        192.0.2.5:4000  192.0.2.5:4001  4.50 kB  0.1.0\n"
