@@ -130,8 +130,8 @@ void Peers::expire(Peer& peer, Instant now) {
 
 Instant Peers::deadline_of(const Peer& peer) const {
   Instant at = peer.tick_at;
-  if (peer.current)
-    at = std::min({at, peer.path.next_deadline(), peer.mtu.next_deadline()});  // there is nothing to probe with before
+  if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
+  if (sized(peer) && route(peer).ready()) at = std::min(at, peer.mtu.next_deadline());
   if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
   if (peer.guess) at = std::min(at, peer.guess->next_deadline());
   if (peer.current) at = std::min(at, peer.current->established_at() + session::kSendUntil);
