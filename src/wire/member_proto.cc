@@ -57,6 +57,12 @@ void put_stable(const Member& from, proto::Member& to) {
   to.set_name(from.name);
   to.set_mac(text_of(from.mac.bytes));
   to.set_address(from.address.value);
+  for (const IpNetwork& range : from.grants.ranges) {
+    proto::Range& r = *to.add_grants();
+    r.set_base(text_of(range.base.bytes));
+    r.set_length(range.length);
+  }
+  if (!from.grants.ranges.empty()) to.set_grants_signature(text_of(from.grants.signature));
 }
 
 void put(const Member& from, proto::Member& to) {
@@ -65,12 +71,6 @@ void put(const Member& from, proto::Member& to) {
   to.set_relays(from.relays);
   to.set_version(from.version);
   for (const Candidate& c : from.candidates) put(c, *to.add_candidates());
-  for (const IpNetwork& range : from.grants.ranges) {
-    proto::Range& r = *to.add_grants();
-    r.set_base(text_of(range.base.bytes));
-    r.set_length(range.length);
-  }
-  if (!from.grants.ranges.empty()) to.set_grants_signature(text_of(from.grants.signature));
 }
 
 }  // namespace eps::wire
