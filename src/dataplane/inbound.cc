@@ -101,9 +101,13 @@ void Inbound::open_batch(const PeerTable& table, Instant now, Upcalls& upcalls) 
   const std::span<session::Open> opens = std::span(opens_).first(open_count_);
   open_count_ = 0;
   const Peer& peer = table.peers[receiving_->peer];
-  if (receiving_->session->open(opens, now) &&
-      !upcalls.add(SessionConfirmed{peer.id, receiving_->session->local_index()})) {
-    counters_.drop(Drop::congested);
+  if (receiving_->session->open(opens, now)) {
+    const bool frame = std::ranges::any_of(opens, [](const session::Open& open) {
+      return open.drop == Drop::none && open.plain[0] != static_cast<std::byte>(wire::Kind::control);
+    });
+    if (!upcalls.add(SessionConfirmed{peer.id, receiving_->session->local_index(), arrival_, frame})) {
+      counters_.drop(Drop::congested);
+    }
   }
   std::size_t packets = 0;
   std::size_t bytes = 0;

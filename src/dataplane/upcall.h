@@ -80,6 +80,8 @@ struct TooManyGroupFrames {
 struct SessionConfirmed {
   MemberId peer;
   std::uint32_t local_index = 0;
+  Arrival arrival = {};   // of that datagram
+  bool by_frame = false;  // it was a frame, not a path message
 };
 
 // A data datagram for a session that we do not have, as when we restarted and the peer has not noticed.

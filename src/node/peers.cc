@@ -218,7 +218,16 @@ void Peers::on(dataplane::NeedSession& need, Instant now) {
 }
 
 void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
-  if (Peer* peer = find(confirmed.peer)) confirm(*peer, confirmed.local_index, now);
+  Peer* peer = find(confirmed.peer);
+  if (peer == nullptr) return;
+  confirm(*peer, confirmed.local_index, now);
+  // The initiator sends frames directly only by a way that brought it our response or a pong: that one goes both ways.
+  // The relay, which would be taken until a ping is answered, may be gone.
+  if (confirmed.by_frame && !confirmed.arrival.relayed() && peer->current &&
+      peer->current->local_index() == confirmed.local_index && !peer->path.direct() &&
+      peer->path.adopt(confirmed.arrival.way(), std::nullopt, now)) {
+    dirty_ = true;
+  }
 }
 
 // Its sender seals for a session that we lost when this program was started anew. An initiation repairs that in one

@@ -152,7 +152,10 @@ TEST_P(Crowd, StartsAnewAllAtOnce) {
   world.stop_server();
   world.run_for(minutes(1));
   world.start_server();
-  expect_within(minute(), 0);
+  // While the server was away everybody kept sessions with the same three anchors (mesh/anchors.h), which so send most.
+  const auto sent = minute();
+  EXPECT_LE(sent.mean, bound(3));
+  EXPECT_LE(sent.most, bound(static_cast<std::uint64_t>(clients)));
   EXPECT_TRUE(world.all_admitted());
 }
 
