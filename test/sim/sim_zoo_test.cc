@@ -208,8 +208,8 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
       }
     }
   }
-  // Where datagrams are lost, one pair of twenty may miss three bursts of guesses.
-  EXPECT_LE(missed.size(), 1 + guessed / 20) << (missed.empty() ? "" : missed.front());
+  // Where datagrams are lost, one pair of six may miss what the hour's budget of guesses allows.
+  EXPECT_LE(missed.size(), 2 + guessed / 6) << (missed.empty() ? "" : missed.front());
   const bool all = climate.weather.loss == 0;
   plain.expect_within(climate.direct_within, all ? 1 : 0.95, "direct");
   by_guessing.expect_within(climate.guessed_within, all ? 0.95 : 0.85, "direct by guessing");
