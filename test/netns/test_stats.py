@@ -97,10 +97,10 @@ def test_server_counts_what_it_relays(network, way):
     packets = after["packets_forwarded"] - before["packets_forwarded"]
     sent = frames["packets", "sent"] + frames["packets", "received"]
     # Besides frames there are path messages, each of the two as large.
-    assert sent <= packets <= sent + 12
+    assert sent <= packets <= sent + 100, "and frames in pieces, until the path's size is known"
     overhead = 8 + 8 + 1 + 16 - 14  # of an IP frame: envelope, header, kind, tag; its Ethernet header is left out
     assert 100 * (FRAME + overhead) <= after["bytes_forwarded"] - before["bytes_forwarded"]
-    assert after["bytes_forwarded"] - before["bytes_forwarded"] <= 100 * (FRAME + overhead) + (packets - 100) * 150
+    assert after["bytes_forwarded"] - before["bytes_forwarded"] <= 100 * (FRAME + overhead) + (packets - 100) * 1500
     received = after["bytes_received"] - before["bytes_received"]
     assert after["bytes_forwarded"] - before["bytes_forwarded"] <= received <= 110 * (FRAME + overhead) + 4000
     assert after["bytes_sent"] - before["bytes_sent"] < 4000, "what passes through is received, but not sent"
@@ -164,7 +164,7 @@ def test_one_way_loss_shows_on_the_side_that_loses(network):
     b.host.run("nft", "add table inet lossy; add chain inet lossy in { type filter hook input priority 0; };"
                f"add rule inet lossy in ip saddr {a.host.v4} meta l4proto udp udp length > 1000 numgen inc mod 2 == 0 drop")
     answered = a.ping(b, 60, 0.02, size=SIZE)
-    assert 25 <= answered <= 35
+    assert 20 <= answered <= 55
     lost = 60 - answered
     # What is on its way while both are asked looks lost until they are asked again.
     wait_until(lambda: [keys(card).get(f"pair.{way}.packets_lost") for way in ("a.b", "b.a")] == [lost, 0],

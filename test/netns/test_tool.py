@@ -87,7 +87,7 @@ def test_doctor_finds_nothing_wrong(network):
     for daemon in a, server:
         status, text, _ = of(daemon, "doctor")
         assert status == 0 and "problem" not in text and "warning" not in text, text
-    assert "Packets of 1500 bytes go to the server whole." in levels(a, "doctor")["ok"]
+    assert "The network takes packets of 1500 bytes to the server, as far as this computer knows; larger frames are cut." in levels(a, "doctor")["ok"]
 
 
 def test_doctor_sees_what_is_broken(network):
