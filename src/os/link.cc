@@ -95,7 +95,9 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
 // All but the addresses. The interface may be down after it, and `own` says so.
 Result<void> NetlinkLink::configure_link(const ports::LinkConfig& config, Interface& own) {
   const bool first = !set_;
-  const bool new_mac = own.mac != config.mac;
+  // A bridge keeps for itself what is for the MAC of a port: who gives the port another one has a machine with the
+  // member's MAC behind it.
+  const bool new_mac = own.mac != config.mac && (first || own.master == 0 || set_->mac != config.mac);
   const bool new_mtu = own.mtu != config.mtu && (first || set_->mtu != config.mtu);
   const bool set_mode = (first || new_mtu) && own.addr_gen_mode > kEui64 && config.mtu >= kMinIp6Mtu;
   // The link-local IPv6 address is derived when the interface comes up.
@@ -171,7 +173,8 @@ Result<void> NetlinkLink::clean_address(const KernelView& kernel, const ports::L
     removed = true;
   }
   // After a removal even one that was found may have gone with its primary; setting it again changes nothing.
-  if (withheld_ || (elsewhere && !found) || (found && !removed)) return {};
+  const bool taken_off = set_ && set_->address == config.address && own.master != 0 && !removed;
+  if (withheld_ || taken_off || (elsewhere && !found) || (found && !removed)) return {};
   return change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, config.address, config.network.prefix, own.index);
 }
 
@@ -356,7 +359,7 @@ void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report&
 
 void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now) {
   if (own.group != kEpsGroup) done(set_group(own.index, kEpsGroup), report);
-  if (own.mac != set_->mac && may_repair("its MAC address was " + to_string(own.mac), report, now)) {
+  if (own.mac != set_->mac && own.master == 0 && may_repair("its MAC address was " + to_string(own.mac), report, now)) {
     NetlinkMessage request(RTM_NEWLINK, 0);
     request.family<ifinfomsg>().ifi_index = own.index;
     request.put(IFLA_ADDRESS, set_->mac.bytes.data(), set_->mac.bytes.size());
@@ -408,7 +411,8 @@ void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own,
           report);
     }
   }
-  if (withheld_ || found || elsewhere) return;
+  // A port of a bridge needs no address, and the kernel would answer by it for a machine behind the bridge.
+  if (withheld_ || found || elsewhere || own.master != 0) return;
   const std::string text = to_string(set_->address) + "/" + std::to_string(set_->network.prefix);
   if (may_repair("the address " + text + " was gone", report, now)) {
     done(change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, own.index),

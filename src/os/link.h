@@ -6,7 +6,8 @@
 //   ours      MAC address, link up, ARP on, group, the EPS address, the route to the network (to each member where
 //             another interface has addresses of the network), the rules of os/underlay_routes.h
 //   set once  MTU (again when the network's changes), queue length, how the link-local IPv6 address is made
-//   not ours  everything else: further addresses and routes, which bridge it is a port of
+//   not ours  everything else: further addresses and routes, which bridge it is a port of, and a port's MAC and EPS
+//             address once somebody else has changed them
 
 #include <deque>
 #include <map>
