@@ -226,7 +226,8 @@ void put(const States& from, proto::Envelope& out) {
   put_runs(from.offline, *to.mutable_offline());
 }
 void put(const Want& from, proto::Envelope& out) {
-  for (const MemberId id : from.members) out.mutable_want()->add_members(id.value);
+  auto& to = *out.mutable_want();
+  for (const MemberId id : from.members) to.add_members(id.value);
 }
 void put(const Refused& from, proto::Envelope& out) {
   out.mutable_refused()->set_code(static_cast<std::uint32_t>(from.code));

@@ -253,6 +253,7 @@ TEST(ControlMessages, WhoIsOnlineIsToldInRuns) {
   EXPECT_TRUE(back.all && back.on_demand && back.more && back.states[0].online && back.states[0].relays);
   EXPECT_LT(encode(states).size(), 200U) << "one run";
   EXPECT_EQ(round_trip(Want{{{3}, {1}}}).members, (std::vector<MemberId>{{3}, {1}}));
+  EXPECT_TRUE(round_trip(Want{}).members.empty());
   // No list of members is that long, and no id that large.
   EXPECT_FALSE(decode(*from_hex("fa010622040180f4bf03")));
   EXPECT_FALSE(decode(*from_hex("fa01062204ffffff0702")));
