@@ -8,6 +8,10 @@ endif()
 
 # -O3 compiles longer, makes the programs larger and them no faster.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+if(EPS_SANITIZE)
+  # Half the time to compile of -O2 -g; backtraces keep their functions and lines.
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
+endif()
 
 add_library(eps_flags INTERFACE)
 target_include_directories(eps_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
