@@ -43,6 +43,8 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   if (!header) return Drop::malformed;
   const RelayMember* const sender = table.by_tag(header->tag);
   if (sender == nullptr || !sender->sends_from(run.from)) return Drop::unauthorised;
+  // Nobody has to send to itself by a relay: it would take twice the line.
+  if (header->member == sender->id) return Drop::unauthorised;
   const RelayMember* const found = table.by_id(header->member);
   if (found == nullptr) return Drop::no_peer;
   const RelayMember& destination = *found;

@@ -72,6 +72,15 @@ class RelayTest : public testing::Test {
   Instant now_{std::chrono::hours(1)};
 };
 
+TEST_F(RelayTest, NobodyIsRelayedToItself) {
+  udp_.rate = 10'000;
+  udp_.tick();
+  send(1, 1, 1000, 3);
+  send(1, 2, 1000, 3);
+  step();
+  EXPECT_EQ(udp_.bytes, 3000U);
+}
+
 TEST_F(RelayTest, AFloodDoesNotStarveAModestSender) {
   udp_.rate = 10'000;
   for (int ms = 0; ms < 3000; ++ms) {

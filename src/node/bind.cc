@@ -15,7 +15,7 @@ void Bind::begin(MemberId self, crypto::Key key, const Endpoint& server, std::op
   main_.to = server;
   other_.to = other.value_or(Endpoint{});
   number_ = bind_since_ = 0;
-  main_.answered = other_.answered = 0;
+  for (Target* target : {&main_, &other_}) target->answered = target->echo = target->echoed_since = 0;
   refresh(now);
 }
 
@@ -80,7 +80,7 @@ bool Bind::take_other_family(Instant now) {
 void Bind::ask(Target& target, bool observe_only) {
   target.number = ++number_;
   const bool twice = &target == &nat_target() && second_since_ == 0;  // nothing is known of the NAT yet
-  auto request = wire::make_bind_request({self_, target.number, observe_only, twice});
+  auto request = wire::make_bind_request({self_, target.number, observe_only, twice, true, target.echo});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
   std::copy(mac.begin(), mac.end(), request.end() - wire::kMacSize);
   out_.send({target.to, request, 0, &target == &main_ && by_spare_ ? *spare_ : target.socket});
@@ -142,8 +142,15 @@ bool Bind::on_reply(const Endpoint& from, ports::SocketId socket, ByteView datag
     second_.socket = target.socket;
     second_.next = now + kNatTestAfter;
   }
-  if (by_other || reply->number < bind_since_) return true;
-  if (socket != main_.socket && spare_ == socket) use_socket(socket);
+  const bool binds = !by_other && reply->number >= bind_since_;
+  if (binds && socket != main_.socket && spare_ == socket) use_socket(socket);
+  if (reply->echo && *reply->echo != 0 && *reply->echo != target.echo) {
+    target.echo = *reply->echo;
+    target.echoed_since = number_ + 1;
+    by_other ? ask_other(now) : ask_main(now);
+    return true;
+  }
+  if (!binds || reply->number < target.echoed_since) return true;
   bound_ = true;
   answered_at_ = now;
   return true;

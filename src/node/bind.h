@@ -3,6 +3,9 @@
 // Proves this node's data socket to the server and learns how the server sees it (wire/datagram.h, bind request). Asked
 // again often enough to keep a NAT's mapping to the server open: it is the way of everything that is relayed.
 //
+// The server takes no endpoint that has not answered it, or a datagram with a forged source would aim at a stranger
+// what it relays: where it wants that, a reply holds a number that the next request echoes, at once.
+//
 // When the server does not answer, the ways to it are tried in turn: the other address family, where it answers there
 // (a firewall may drop UDP in one of them only), and another socket of ours (there are firewalls that end a flow of UDP
 // after a minute for good, and let a new one pass).
@@ -72,8 +75,10 @@ class Bind {
     Endpoint to;  // !valid(): none
     ports::SocketId socket = 0;
     std::optional<Endpoint> observed;
-    std::uint64_t number = 0;    // of the last request
-    std::uint64_t answered = 0;  // of the last reply taken
+    std::uint64_t number = 0;        // of the last request
+    std::uint64_t answered = 0;      // of the last reply taken
+    std::uint64_t echo = 0;          // what the server wants to hear from our side of it
+    std::uint64_t echoed_since = 0;  // the first request that said so
     int unanswered = 0;
     Instant next = kNever;
   };

@@ -61,7 +61,9 @@ class BindTest : public testing::Test {
     const bool v4 = r.to.ip.is_v4();
     const Endpoint observed{*parse_ip(v4 ? "198.51.100.7" : "2001:db8::7"),
                             static_cast<std::uint16_t>(5000 + r.socket)};
-    auto reply = wire::make_bind_reply({r.request.member, r.request.number, observed, 0});
+    wire::BindReply answer{r.request.member, r.request.number, observed, 0};
+    if (wants_echo) answer.echo = 1000 + r.socket;
+    auto reply = wire::make_bind_reply(answer);
     const auto mac = crypto::mac16(key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
     std::ranges::copy(mac, reply.end() - wire::kMacSize);
     EXPECT_TRUE(bind.on_reply(r.to, r.socket, reply, now));
@@ -81,6 +83,7 @@ class BindTest : public testing::Test {
   crypto::Key key;
   Instant now{seconds(100)};
   std::pair<Endpoint, ports::SocketId> bound_at;
+  bool wants_echo = false;
 };
 
 TEST_F(BindTest, IsBoundInTheOtherFamilyWhenUdpDoesNotPassInTheOneOfTheConnection) {
@@ -126,6 +129,26 @@ TEST_F(BindTest, AServerThatIsGoneIsAskedByTwoSocketsInTurnAndNotByMore) {
   lab.barred = [](const ports::TxDatagram&) { return false; };
   run(seconds(4));
   EXPECT_TRUE(bind.bound());
+}
+
+TEST_F(BindTest, IsBoundOnlyWhenTheServerHasHeardItsEchoFromThatSocket) {
+  wants_echo = true;
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  execute();
+  ASSERT_EQ(lab.requests.size(), 1U);
+  answer(lab.requests.back());
+  EXPECT_FALSE(bind.bound());
+  execute();
+  ASSERT_EQ(lab.requests.size(), 2U) << "at once";
+  EXPECT_EQ(lab.requests.back().request.echo, 1000U);
+  answer(lab.requests.back());
+  EXPECT_TRUE(bind.bound());
+  lab.requests.clear();
+  lab.barred = [](const ports::TxDatagram& d) { return d.socket == 0; };
+  bind.verify(now + kBindVerifyPause);
+  run(kBindVerifyPause + seconds(3));
+  EXPECT_TRUE(bind.bound());
+  EXPECT_EQ(bind.socket(), 1);
 }
 
 }  // namespace

@@ -24,7 +24,9 @@ ServerNode::ServerNode(registry::Registry& registry, ServerParams params, datapl
       control_(registry, {params_.version, params_.port, params_.also_port, params_.unix_time}, rng),
       reports_(now),
       started_(now),
-      second_(udp.open_side()) {}
+      second_(udp.open_side()) {
+  rng.fill(echo_secret_.writable());
+}
 
 ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Instant now) {
   return take(control_.on_open(id, from, now), now);
@@ -148,6 +150,23 @@ ServerOutputs ServerNode::on_stream_room(control::ConnId id, std::size_t room, I
   return carry(control_.relay(member, std::move(datagrams)), now);
 }
 
+std::uint64_t ServerNode::echo_for(MemberId member, const Endpoint& endpoint) const {
+  std::array<std::byte, 4 + 4 + 2> rest;
+  store_be32(rest.data(), member.value);
+  store_be32(rest.data() + 4, bound_.at(member).tag);
+  store_be16(rest.data() + 8, endpoint.port);
+  const auto mac = crypto::mac16(echo_secret_.view(), {endpoint.ip.bytes, rest});
+  return load_be64(mac.data()) | 1;
+}
+
+// Where the control connection comes from there is somebody who answers: TCP has shown that. It is all that a client of
+// version 0.1 can show; for what comes from elsewhere it gets its datagrams in the control connection.
+bool ServerNode::proved(MemberId member, const Endpoint& from, const wire::BindRequest& request) const {
+  const auto connected = control_.connected_from(member);
+  if ((connected && connected->ip == from.ip) || bound_.at(member).endpoint == from) return true;
+  return request.can_echo && request.echo == echo_for(member, from);
+}
+
 void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now) {
   counters_.received(1, datagram.bytes.size());
   const auto request = wire::parse_bind_request(datagram.bytes);
@@ -162,18 +181,20 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   Bound& bound = bound_.at(request->member);
   const dataplane::Arrival& arrival = datagram.arrival;
   const Endpoint& from = arrival.from;
+  const bool proof = proved(request->member, from, *request);
   bool moved = false;
   if (arrival.socket == 0) {
     // A replayed request from elsewhere must not move the member's endpoint.
     std::uint64_t& last = request->observe_only ? bound.last_observed_number : bound.last_number;
     if (request->number <= last) return counters_.drop(Drop::replayed);
     last = request->number;
-    moved = !request->observe_only && bound.endpoint != from;
+    moved = proof && !request->observe_only && bound.endpoint != from;
     if (moved) bound.endpoint = from;
   }
 
-  auto reply =
-      wire::make_bind_reply({request->member, request->number, from, second_ ? second_->port : std::uint16_t{0}});
+  wire::BindReply answer{request->member, request->number, from, second_ ? second_->port : std::uint16_t{0}};
+  if (request->can_echo) answer.echo = proof ? request->echo : echo_for(request->member, from);
+  Bytes reply = wire::make_bind_reply(answer);
   const auto reply_mac =
       crypto::mac16(credentials->bind_key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
   std::copy(reply_mac.begin(), reply_mac.end(), reply.end() - wire::kMacSize);
@@ -182,10 +203,11 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
     publish();
   }
   std::vector<ports::TxDatagram> tx = {{from, reply, 0, arrival.socket}};
-  if (request->twice && second_ && arrival.socket == 0) tx.push_back({from, reply, 0, second_->socket});
+  // To an endpoint without proof goes no more than came from there.
+  if (proof && request->twice && second_ && arrival.socket == 0) tx.push_back({from, reply, 0, second_->socket});
   const std::size_t sent = udp_.send(tx);
   counters_.sent(sent, sent * reply.size());
-  if (moved || (request->observe_only && arrival.socket == 0)) {
+  if (moved || (proof && request->observe_only && arrival.socket == 0)) {
     out.merge(take(control_.on_observed(request->member, from, now), now));
   }
 }

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "control/server.h"
+#include "crypto/secret.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/relay.h"
 #include "dataplane/stream_port.h"
@@ -21,6 +22,7 @@
 #include "node/bind.h"
 #include "node/traffic_reports.h"
 #include "registry/registry.h"
+#include "wire/datagram.h"
 
 namespace eps::node {
 
@@ -86,6 +88,9 @@ class ServerNode {
   void on_joined(MemberId member);
   void on_gone(MemberId member);
   void on_relay_here(MemberId member, bool here);
+  // Whether what is sent to this endpoint reaches the member, and not a stranger whose address somebody forged.
+  bool proved(MemberId member, const Endpoint& from, const wire::BindRequest& request) const;
+  std::uint64_t echo_for(MemberId member, const Endpoint& endpoint) const;
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
   // What is bound of the member changed: to be published.
   void changed(MemberId member);
@@ -105,6 +110,7 @@ class ServerNode {
   TrafficReports reports_;
   std::uint64_t connections_established_ = 0;
   Instant started_;
+  crypto::Key echo_secret_;
   std::optional<ports::UdpPort::Side> second_;  // a second port, with which members find out how their NAT behaves
 };
 

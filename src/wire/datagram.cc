@@ -128,10 +128,12 @@ namespace {
 constexpr std::size_t kBindFlagsAt = 12;
 constexpr std::uint8_t kObserveOnly = 1;
 constexpr std::uint8_t kTwice = 2;
+constexpr std::uint8_t kCanEcho = 4;
+constexpr std::size_t kRequestEchoAt = 13;
 }  // namespace
 
 // A reply to an address that somebody else wrote into a request must not be larger than the request.
-static_assert(kBindReplySize <= kBindRequestSize);
+static_assert(kBindReplySize + kBindEchoSize <= kBindRequestSize);
 
 std::optional<BindRequest> parse_bind_request(ByteView datagram) {
   if (datagram.size() != kBindRequestSize || !is(datagram, Type::bind_request)) return std::nullopt;
@@ -139,11 +141,14 @@ std::optional<BindRequest> parse_bind_request(ByteView datagram) {
   return BindRequest{.member = {load_be24(datagram.data() + 1)},
                      .number = load_be64(datagram.data() + 4),
                      .observe_only = (flags & kObserveOnly) != 0,
-                     .twice = (flags & kTwice) != 0};
+                     .twice = (flags & kTwice) != 0,
+                     .can_echo = (flags & kCanEcho) != 0,
+                     .echo = load_be64(datagram.data() + kRequestEchoAt)};
 }
 
 std::optional<BindReply> parse_bind_reply(ByteView datagram) {
-  if (datagram.size() != kBindReplySize || !is(datagram, Type::bind_reply)) return std::nullopt;
+  const bool echo = datagram.size() == kBindReplySize + kBindEchoSize;
+  if ((!echo && datagram.size() != kBindReplySize) || !is(datagram, Type::bind_reply)) return std::nullopt;
   Reader reader(datagram.subspan(1));
   BindReply reply;
   reply.member = {reader.u24()};
@@ -151,6 +156,7 @@ std::optional<BindReply> parse_bind_reply(ByteView datagram) {
   reply.observed.ip.bytes = reader.array<16>();
   reply.observed.port = reader.u16();
   reply.second_port = reader.u16();
+  if (echo) reply.echo = reader.u64();
   return reply;
 }
 
@@ -158,17 +164,20 @@ std::array<std::byte, kBindRequestSize> make_bind_request(const BindRequest& req
   std::array<std::byte, kBindRequestSize> out{};
   put_type_and_index(out.data(), Type::bind_request, request.member.value);
   store_be64(out.data() + 4, request.number);
-  out[kBindFlagsAt] = static_cast<std::byte>((request.observe_only ? kObserveOnly : 0) | (request.twice ? kTwice : 0));
+  out[kBindFlagsAt] = static_cast<std::byte>((request.observe_only ? kObserveOnly : 0) | (request.twice ? kTwice : 0) |
+                                             (request.can_echo ? kCanEcho : 0));
+  store_be64(out.data() + kRequestEchoAt, request.echo);
   return out;
 }
 
-std::array<std::byte, kBindReplySize> make_bind_reply(const BindReply& reply) {
-  std::array<std::byte, kBindReplySize> out{};
+Bytes make_bind_reply(const BindReply& reply) {
+  Bytes out(kBindReplySize + (reply.echo ? kBindEchoSize : 0));
   put_type_and_index(out.data(), Type::bind_reply, reply.member.value);
   store_be64(out.data() + 4, reply.number);
   std::copy(reply.observed.ip.bytes.begin(), reply.observed.ip.bytes.end(), out.begin() + 12);
   store_be16(out.data() + 28, reply.observed.port);
   store_be16(out.data() + 30, reply.second_port);
+  if (reply.echo) store_be64(out.data() + 32, *reply.echo);
   return out;
 }
 

@@ -19,8 +19,9 @@
 //   response        | type 2 | sender index 24 | receiver index 24 | e 256 | payload ... tag | mac1 128 | mac2 128 |
 //   cookie reply    | type 3 | receiver index 24 | nonce 96 | sealed cookie 128 + tag 128 |
 //   number reply    | type 8 | receiver index 24 | nonce 96 | sealed number 64 + tag 128 |   (noise/number_reply.h)
-//   bind request    | type 6 | member 24 | number 64 | flags 8 | zeros ... | mac 128 |   (64 bytes)
+//   bind request    | type 6 | member 24 | number 64 | flags 8 | echo 64 | zeros ... | mac 128 |   (64 bytes)
 //   bind reply      | type 7 | member 24 | number 64 | observed ip 128, port 16 | second port 16 | mac 128 |
+//                   and before the MAC, to who can echo it: | echo 64 |
 //
 // The sum behind kOldMtu, on an underlay of 1500 bytes:
 //   IPv6 40 + UDP 8 + relay envelope 8 + data header 8 + kind 1 + Ethernet 14 + VLAN tag 4 + MTU 1400 + tag 16 = 1499.
@@ -128,12 +129,17 @@ struct BindRequest {
   std::uint64_t number = 0;
   bool observe_only = false;  // flag 1: tell me how you see me, but relay to where I was bound before
   bool twice = false;         // flag 2: answer from your second port as well
+  bool can_echo = false;      // flag 4: tell me what to echo from here
+  std::uint64_t echo = 0;     // what the last reply to this socket said; 0: none came yet
 };
 struct BindReply {
   MemberId member;
   std::uint64_t number = 0;
   Endpoint observed;
   std::uint16_t second_port = 0;  // of the server, for finding out how a NAT behaves; 0: it has none
+  // Only who receives at `observed` can know it, and the server takes no endpoint of which it has not been told it. 0:
+  // the endpoint needs no proof. nullopt: a request without can_echo, or a server of version 0.1.
+  std::optional<std::uint64_t> echo = std::nullopt;
 };
 // Without checking the MAC, so that the server can find the key first.
 std::optional<BindRequest> parse_bind_request(ByteView datagram);
@@ -141,6 +147,7 @@ std::optional<BindReply> parse_bind_reply(ByteView datagram);
 // Everything but the MAC, whose place is the last 16 bytes, left zero.
 std::array<std::byte, kBindRequestSize> make_bind_request(const BindRequest& request);
 inline constexpr std::size_t kBindReplySize = 4 + 8 + 16 + 2 + 2 + kMacSize;
-std::array<std::byte, kBindReplySize> make_bind_reply(const BindReply& reply);
+inline constexpr std::size_t kBindEchoSize = 8;
+Bytes make_bind_reply(const BindReply& reply);
 
 }  // namespace eps::wire

@@ -115,13 +115,18 @@ TEST(DatagramDeathTest, MakingWhatNoPeerWouldParseIsABug) {
 }
 
 TEST(Datagram, BindRequestRoundTrip) {
-  const auto datagram = make_bind_request({.member = {0x00a0b0}, .number = 0x0102030405060708, .twice = true});
-  EXPECT_EQ(to_hex(datagram), "0600a0b0010203040506070802" + std::string(2 * 51, '0'));
+  const auto datagram = make_bind_request({.member = {0x00a0b0},
+                                           .number = 0x0102030405060708,
+                                           .twice = true,
+                                           .can_echo = true,
+                                           .echo = 0x1112131415161718});
+  EXPECT_EQ(to_hex(datagram), "0600a0b00102030405060708061112131415161718" + std::string(2 * 43, '0'));
   const auto parsed = parse_bind_request(datagram);
   ASSERT_TRUE(parsed);
   EXPECT_EQ(parsed->member, MemberId{0x00a0b0});
   EXPECT_EQ(parsed->number, 0x0102030405060708U);
-  EXPECT_TRUE(parsed->twice && !parsed->observe_only);
+  EXPECT_TRUE(parsed->twice && parsed->can_echo && !parsed->observe_only);
+  EXPECT_EQ(parsed->echo, 0x1112131415161718U);
   EXPECT_TRUE(parse_bind_request(make_bind_request({.member = {1}, .observe_only = true}))->observe_only);
   expect_accepts_only(parse_bind_request, Type::bind_request, kBindRequestSize, kBindRequestSize);
 }
@@ -139,8 +144,16 @@ TEST(Datagram, BindReplyRoundTrip) {
     EXPECT_EQ(parsed->number, reply.number);
     EXPECT_EQ(parsed->observed, reply.observed);
     EXPECT_EQ(parsed->second_port, 0xabcd);
+    EXPECT_EQ(parsed->echo, std::nullopt);
+    Bytes longer = datagram;
+    for (std::size_t n = 1; n < kBindEchoSize; ++n) {
+      longer.push_back(std::byte{0});
+      EXPECT_FALSE(parse_bind_reply(longer));
+    }
   }
-  expect_accepts_only(parse_bind_reply, Type::bind_reply, kBindReplySize, kBindReplySize);
+  const auto datagram = make_bind_reply({{7}, 1, {}, 0, 0x1112131415161718});
+  EXPECT_EQ(datagram.size(), kBindReplySize + kBindEchoSize);
+  EXPECT_EQ(parse_bind_reply(datagram)->echo, 0x1112131415161718U);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "sim/conversation.h"
 #include "sim/sim_fixture.h"
+#include "wire/datagram.h"
 
 namespace eps::sim {
 namespace {
@@ -41,6 +42,38 @@ TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
   for (const PeerStatus& peer : world.client(0).status(world.clock().now()).peers) {
     EXPECT_EQ(peer.path, peer.member.name == "c1" ? PathKind::relayed : PathKind::direct) << peer.member.name;
   }
+}
+
+// A bind with a forged source, and then everything that others send the member: none of it goes to the stranger.
+TEST_P(Sim, TheServerSendsNothingToAnAddressThatNeverAnswered) {
+  World world(options(2));
+  world.block_udp(kServer, 1, true);
+  world.block_udp(0, 1, true);
+  join(world, 2);
+  const Endpoint stranger{world.network().new_ip4(kInternet), 53};
+  world.network().add_host(kInternet, {stranger.ip});
+  const Endpoint server{world.address(kServer), kDefaultPort};
+  std::size_t injected = 0;
+  for (int n = 0; n < 20; ++n) {
+    const auto sent = world.sniffed();
+    const auto last = std::find_if(sent.rbegin(), sent.rend(), [&](const auto& s) {
+      return s.from.ip == world.address(1) && s.to == server && wire::parse_bind_request(s.bytes);
+    });
+    ASSERT_NE(last, sent.rend());
+    world.inject(stranger, server, last->bytes);
+    injected += last->bytes.size();
+    world.send_frame(0, 1, 1000);
+    world.run_for(milliseconds(500));
+  }
+  std::size_t got = 0;
+  for (const auto& s : world.sniffed()) got += s.to == stranger ? s.bytes.size() : 0;
+  EXPECT_GT(got, 0U) << "replies to the binds";
+  for (const auto& m : world.server().status(world.clock().now()).members) EXPECT_NE(m.data, stranger);
+  for (const auto& [id, m] : world.registry().members()) {
+    EXPECT_FALSE(std::ranges::any_of(m.candidates, [&](const Candidate& c) { return c.endpoint == stranger; }));
+  }
+  EXPECT_LE(got, injected);
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
 // Frames of 1,400 bytes, over paths that lose what is larger than this, directly and through the server; and when such

@@ -488,8 +488,10 @@ void World::on_wire(HostId sender, const Endpoint& from, const Endpoint& to, Byt
   if (const auto header = wire::parse_data_header(inner); header && sender != server_.host) {
     const std::size_t body = hash_bytes(inner);
     const std::uint64_t key = std::uint64_t{sender} << 56 | std::uint64_t{header->receiver} << 32 | header->counter;
-    const auto [it, fresh] = counters_seen_.try_emplace(key, body);
-    if (!fresh && it->second != body) violated("a counter was used for two datagrams");
+    const auto [it, fresh] = counters_seen_.try_emplace(key, body, clock_.now());
+    // Long after a session another one may draw its index.
+    if (!fresh && clock_.now() - it->second.second > session::kReceiveUntil) it->second = {body, clock_.now()};
+    if (!fresh && it->second.first != body) violated("a counter was used for two datagrams");
   }
   if (sniffed_.size() >= kKeptSniffed) sniffed_.erase(sniffed_.begin(), sniffed_.begin() + kKeptSniffed / 2);
   sniffed_.push_back({from, to, Bytes(bytes.begin(), bytes.end())});

@@ -241,8 +241,8 @@ class World {
   std::uint64_t next_frame_ = 1;
   std::set<std::pair<std::uint64_t, int>> delivered_;
   std::map<std::uint64_t, std::pair<int, int>> sent_;  // number -> from, to
-  std::unordered_map<std::uint64_t, std::size_t>
-      counters_seen_;  // sender, receiver's index, counter -> the bytes' hash
+  // Sender, receiver's index, counter -> the bytes' hash, and when they were sent.
+  std::unordered_map<std::uint64_t, std::pair<std::size_t, Instant>> counters_seen_;
   std::vector<Sniffed> sniffed_;
 };
 
