@@ -47,6 +47,10 @@ void MemberList::keep_candidates(const MemberList& older) {
   }
 }
 
+std::uint64_t list_version_number(std::uint64_t version) {
+  return ((version >> 32) << kListVersionBits) + (version & 0xffffffff);
+}
+
 std::string list_version_text(std::uint64_t version) {
   return std::to_string(version >> 32) + "." + std::to_string(version & 0xffffffff);
 }

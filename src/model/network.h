@@ -99,6 +99,10 @@ class MemberList {
 
 // A version as people see it: the server's epoch and the number of changes in it.
 std::string list_version_text(std::uint64_t version);
+// And as programs do: one number that every reader of JSON holds exactly, being below 2^53. The epochs are the seconds
+// of starts, so it grows with the version while there is no more than a million changes a second.
+inline constexpr int kListVersionBits = 20;
+std::uint64_t list_version_number(std::uint64_t version);
 
 // What a client keeps of its network, to go on without the server.
 struct NetworkCache {
