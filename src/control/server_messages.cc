@@ -156,6 +156,13 @@ void Server::finish_joins(Outputs& out, Instant now) {
     who.emplace_back(id, &hello);
   }
   const auto joined = registry_.join_all(requests);
+  for (const auto& [member, since, away] : registry_.take_reclaimed()) {
+    const std::string ago = away < 2 * 3600 ? std::to_string(away / 60) + " min" : std::to_string(away / 3600) + " h";
+    out.events.push_back({ServerEvent::Kind::removed, member.name + " (" + to_string(member.address) +
+                                                          ") gave its place to a new member: no address " +
+                                                          "was free, and it has been away longest (" +
+                                                          (away < 120 ? std::to_string(away) + " s" : ago) + ")."});
+  }
   for (std::size_t i = 0; i < who.size(); ++i) {
     const auto it = connections_.find(who[i].first);
     if (it == connections_.end()) continue;  // another of the same key took its place just now

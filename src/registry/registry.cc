@@ -15,8 +15,6 @@ constexpr const char* kSigningSeed = "identity.ed25519";
 constexpr const char* kEnrolment = "identity.enrolment";  // of networks made before there were join keys
 constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
-constexpr const char* kLastSeen = "last_seen";
-constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
 // Random draws before the next free one is taken: at half of the pool taken, ten draws fail once in a thousand joins.
 constexpr int kDraws = 10;
 constexpr std::uint64_t kLastEpoch = 0xffff'ffff;
@@ -261,7 +259,12 @@ bool Registry::join_writes(const PublicKey& key, std::string_view name) const {
 std::vector<Registry::Joined> Registry::join_all(std::span<const JoinRequest> requests) {
   std::vector<Staged> staged;
   ports::StoreChange change;
+  for (const JoinRequest& request : requests) {
+    // Nobody of the batch gives way to another of it.
+    if (const auto known = by_key_.find(request.key); known != by_key_.end()) returning_.insert(known->second);
+  }
   for (const JoinRequest& request : requests) staged.push_back(stage(request, change));
+  returning_.clear();
   return finish(std::move(staged), std::move(change));
 }
 
@@ -288,6 +291,10 @@ std::vector<Registry::Joined> Registry::finish(std::vector<Staged> staged, ports
     } else {
       it->second.version = joined->version;
       it->second.relays = joined->relays;
+      if (s.gave_way) {
+        tell_removed(s.gave_way->member.id);
+        reclaimed_.push_back(*s.gave_way);
+      }
       touch(joined->id);
       states_.touch(joined->id, version_);
       if (stored) stable_fields_changed(it->second);
@@ -332,7 +339,13 @@ void Registry::unstage(const Staged& staged) {
   if (staged.used_key) join_keys_.put(*staged.used_key);
   if (staged.added) {
     erase(*member);
+    presence_kept_.erase(member->id);
     --next_id_;
+    if (staged.gave_way) {
+      put(staged.gave_way->member);
+      touch(staged.gave_way->member.id);
+      stable_fields_changed(staged.gave_way->member);
+    }
   } else if (!staged.old_name.empty()) {
     rename(members_.at(member->id), staged.old_name);
   }
@@ -342,7 +355,8 @@ std::optional<Refusal> Registry::no_room(bool has_address) const {
   const std::string network = "The network " + to_string(network_.network);
   if (!has_address) {
     return Refusal{Refusal::Code::full, network + " is full: all " + std::to_string(network_.network.host_count()) +
-                                            " addresses are taken. On the server, free one with: eps members remove "
+                                            " addresses are taken, none by a computer that has been away for long. On "
+                                            "the server, free one with: eps members remove "
                                             "NAME, or start eps-server with a larger --network."};
   }
   if (members_.size() >= kMaxMembers) {
@@ -370,55 +384,22 @@ Result<Member> Registry::remove(std::string_view name) {
   if (!member.grants.ranges.empty()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   erase(member);
-  tree_.erase(member.id);
-  last_seen_.erase(member.id);
   revoked_.insert(member.key);
   if (!member.grants.ranges.empty()) gather_grants();
-  tombstones_.emplace_back(++version_, member.id);
+  tell_removed(member.id);
+  return member;
+}
+
+// Everybody is to hear that the member is gone. REQUIRES: erase() before.
+void Registry::tell_removed(MemberId id) {
+  tree_.erase(id);
+  presence_kept_.erase(id);
+  tombstones_.emplace_back(++version_, id);
   digest_.reset();
   records_.begin_at(version_);
   if (tombstones_.size() > kMaxTombstones) {
     oldest_delta_ = tombstones_.front().first;
     tombstones_.pop_front();
-  }
-  return member;
-}
-
-void Registry::saw(MemberId id, std::int64_t unix_time) {
-  if (!members_.contains(id)) return;
-  std::int64_t& at = last_seen_[id];
-  last_seen_changed_ |= at != unix_time;
-  at = unix_time;
-}
-
-std::optional<std::int64_t> Registry::last_seen(MemberId id) const {
-  const auto it = last_seen_.find(id);
-  return it == last_seen_.end() ? std::nullopt : std::optional(it->second);
-}
-
-Result<void> Registry::keep_last_seen() {
-  if (!last_seen_changed_) return {};
-  Bytes all;
-  Writer out(all);
-  for (const auto& [id, at] : last_seen_) {
-    out.u32(id.value);
-    out.u64(static_cast<std::uint64_t>(at));
-  }
-  ports::StoreChange change;
-  change.put_meta[kLastSeen] = std::move(all);
-  if (auto kept = store_.commit(change); !kept) return kept;
-  last_seen_changed_ = false;
-  return {};
-}
-
-// What an older server has not written, or a damaged one, is not worth a refusal.
-void Registry::load_last_seen(const ports::StoredState& state) {
-  const auto it = state.meta.find(kLastSeen);
-  if (it == state.meta.end()) return;
-  const Bytes& all = it->second;
-  for (std::size_t at = 0; at + kSeenSize <= all.size(); at += kSeenSize) {
-    const MemberId id{load_be32(all.data() + at)};
-    if (members_.contains(id)) last_seen_[id] = static_cast<std::int64_t>(load_be64(all.data() + at + 4));
   }
 }
 

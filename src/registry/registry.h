@@ -7,11 +7,13 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -67,6 +69,13 @@ struct PendingJoin {
 };
 // Beyond so many the next one is refused. Whoever waits asks again, so a restarted server forgets them without harm.
 inline constexpr std::size_t kMaxPendingJoins = 256;
+
+// In a network without a free address a new member takes the place of the one that has been away longest. Nobody gives
+// way who was away for less time than it had been a member before, within these limits: a container that lived for a
+// minute holds its address for another, a computer of long standing for a week. The lower is what a member may take to
+// come back from a change of its network.
+inline constexpr std::int64_t kKeepPlaceAtLeast = 3;  // seconds
+inline constexpr std::int64_t kKeepPlaceAtMost = 7 * 24 * 3600;
 
 // How many removed members a delta can still tell of; a client that is further behind gets the whole list.
 inline constexpr std::size_t kMaxTombstones = 4096;
@@ -129,6 +138,14 @@ class Registry {
   std::optional<std::int64_t> last_seen(MemberId id) const;
   Result<void> keep_last_seen();
 
+  // Members whose place a new one took since the last call (registry_seen.cc).
+  struct Reclaimed {
+    Member member;
+    std::int64_t unseen_since = 0;  // Unix seconds
+    std::int64_t away = 0;          // seconds, when it gave way
+  };
+  std::vector<Reclaimed> take_reclaimed() { return std::exchange(reclaimed_, {}); }
+
   // epoch << 32 | number of changes: never goes back. The epoch is the configured floor, or one more than at the last
   // start if that is greater: a server that was restored from a backup is ahead of all that it said before. A floor far
   // ahead of the last start is a clock that is wrong, and does not count.
@@ -182,11 +199,14 @@ class Registry {
     bool added = false;
     std::string old_name = {};             // of one that has another now
     std::optional<JoinKey> used_key = {};  // as it was before
+    std::optional<Reclaimed> gave_way = {};
   };
   Staged stage(const JoinRequest& request, ports::StoreChange& change);
   Staged stage_new(const JoinRequest& request, ports::StoreChange& change);
   std::vector<Joined> finish(std::vector<Staged> staged, ports::StoreChange change);
   void unstage(const Staged& staged);
+  std::optional<Reclaimed> make_room(std::int64_t now) const;
+  void tell_removed(MemberId id);
   void put(const Member& member);
   void erase(const Member& member);
   void rename(Member& member, const std::string& name);
@@ -214,8 +234,15 @@ class Registry {
   std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;
-  std::map<MemberId, std::int64_t> last_seen_;
+  // When a member was here, in Unix seconds; 0: not known.
+  struct Presence {
+    std::int64_t joined = 0, last_seen = 0;
+    std::int64_t since = 0;  // it has been away since then for all that is known
+  };
+  std::map<MemberId, Presence> presence_kept_;
   bool last_seen_changed_ = false;
+  std::set<MemberId> returning_;  // in the batch of joins under way
+  std::vector<Reclaimed> reclaimed_;
   ChangeLog changes_;   // of any field
   ChangeLog records_;   // of the stable ones
   ChangeLog states_;    // of the volatile ones

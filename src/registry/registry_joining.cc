@@ -86,9 +86,19 @@ Registry::Joined Registry::enrol(const JoinRequest& request) {
 
 // A new member. The use of its join key and the member become durable in one transaction.
 Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreChange& change) {
-  const auto address = free_address();
-  if (auto full = no_room(address.has_value())) return {std::move(*full)};
   Staged out;
+  auto address = free_address();
+  const bool crowded = !address || members_.size() >= kMaxMembers;
+  if (crowded) out.gave_way = make_room(request.unix_time);
+  if (out.gave_way) {
+    if (!address) address = out.gave_way->member.address;
+  } else if (auto full = no_room(address.has_value())) {
+    return {std::move(*full)};
+  }
+  if (out.gave_way) {
+    erase(out.gave_way->member);
+    change.remove_members.push_back(out.gave_way->member.id);
+  }
   Member member;
   member.id = {next_id_};
   member.key = request.key;
@@ -107,6 +117,8 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
   }
   ++next_id_;
   put(member);
+  presence_kept_[member.id] = {.joined = request.unix_time, .since = request.unix_time};
+  last_seen_changed_ = true;
   change.put_members.push_back(member);
   member.version = request.version.substr(0, kMaxVersionSize);
   member.relays = request.relays;

@@ -205,7 +205,8 @@ class Doctor {
     const std::string mend =
         "Remove who is gone for good: eps members tells when each was last seen, eps members remove "
         "NAME frees its address; or start eps-server with a larger --network.";
-    members.size() >= places ? problem(full + " Nobody else can join.", mend) : warning(full, mend);
+    const char* only = " A new computer joins only in the place of one that has been away for long.";
+    members.size() >= places ? problem(full + only, mend) : warning(full, mend);
   }
 
   void drops() {

@@ -152,8 +152,8 @@ TEST(Diagnosis, ANetworkThatIsNearlyFull) {
   }
   EXPECT_THAT(
       findings_text(diagnose(status, "0.1.0")),
-      HasSubstr("problem  6 of the 6 addresses of 10.5.0.0/29 are given away. ci-1 was last seen 6 d ago. Nobody "
-                "else can join.\n"));
+      HasSubstr("problem  6 of the 6 addresses of 10.5.0.0/29 are given away. ci-1 was last seen 6 d ago. A new "
+                "computer joins only in the place of one that has been away for long.\n"));
   status["members"].erase(1);
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "one place is left of six";
 }

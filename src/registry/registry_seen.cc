@@ -1,0 +1,83 @@
+// When members were here, and who gives way when a new one finds no place.
+
+#include <algorithm>
+
+#include "registry/registry.h"
+#include "registry/registry_internal.h"
+
+namespace eps::registry {
+namespace {
+
+constexpr const char* kLastSeen = "last_seen";
+constexpr const char* kJoined = "joined";
+constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
+
+}  // namespace
+
+void Registry::saw(MemberId id, std::int64_t unix_time) {
+  if (!members_.contains(id)) return;
+  Presence& p = presence_kept_[id];
+  last_seen_changed_ |= p.last_seen != unix_time;
+  p.last_seen = p.since = unix_time;
+}
+
+std::optional<std::int64_t> Registry::last_seen(MemberId id) const {
+  const auto it = presence_kept_.find(id);
+  return it == presence_kept_.end() || it->second.last_seen == 0 ? std::nullopt : std::optional(it->second.last_seen);
+}
+
+Result<void> Registry::keep_last_seen() {
+  if (!last_seen_changed_) return {};
+  ports::StoreChange change;
+  const auto keep = [&](const char* name, std::int64_t Presence::*time) {
+    Writer out(change.put_meta[name]);
+    for (const auto& [id, presence] : presence_kept_) {
+      if (presence.*time == 0) continue;
+      out.u32(id.value);
+      out.u64(static_cast<std::uint64_t>(presence.*time));
+    }
+  };
+  keep(kLastSeen, &Presence::last_seen);
+  keep(kJoined, &Presence::joined);
+  if (auto kept = store_.commit(change); !kept) return kept;
+  last_seen_changed_ = false;
+  return {};
+}
+
+// What an older server has not written, or a damaged one, is not worth a refusal.
+void Registry::load_last_seen(const ports::StoredState& state) {
+  // Of whom nothing is known, it is known from now on.
+  for (const auto& [id, member] : members_) presence_kept_[id].since = config_.epoch_floor;
+  const auto load = [&](const char* name, auto&& take) {
+    const auto it = state.meta.find(name);
+    if (it == state.meta.end()) return;
+    const Bytes& all = it->second;
+    for (std::size_t at = 0; at + kSeenSize <= all.size(); at += kSeenSize) {
+      const auto found = presence_kept_.find(MemberId{load_be32(all.data() + at)});
+      if (found != presence_kept_.end()) {
+        take(found->second, static_cast<std::int64_t>(load_be64(all.data() + at + 4)));
+      }
+    }
+  };
+  load(kLastSeen, [](Presence& p, std::int64_t time) { p.last_seen = p.since = time; });
+  load(kJoined, [](Presence& p, std::int64_t time) { p.joined = time; });
+}
+
+// Who gives its place to a new member, if anybody does. Whoever has further addresses was given them by a person, who
+// may take them back.
+std::optional<Registry::Reclaimed> Registry::make_room(std::int64_t now) const {
+  std::optional<Reclaimed> longest;
+  for (const auto& [id, member] : members_) {
+    if (member.online || returning_.contains(id) || !member.grants.ranges.empty()) continue;
+    const auto it = presence_kept_.find(id);
+    if (it == presence_kept_.end()) continue;
+    const Presence& p = it->second;
+    std::int64_t keep = kKeepPlaceAtMost;
+    if (p.joined != 0 && p.last_seen != 0) keep = std::clamp(p.last_seen - p.joined, kKeepPlaceAtLeast, keep);
+    if (now - p.since < keep || (longest && p.since >= longest->unseen_since)) continue;
+    longest = Reclaimed{member, p.since, now - p.since};
+  }
+  return longest;
+}
+
+}  // namespace eps::registry

@@ -1,0 +1,113 @@
+// Who gives way when a new member finds no place.
+
+#include <gmock/gmock.h>
+
+#include "registry/registry_fixture.h"
+
+namespace eps::registry {
+namespace {
+
+constexpr std::int64_t kNow = 1'800'000'000;
+
+class PlaceTest : public RegistryTest {
+ protected:
+  PlaceTest() {
+    config_.network = *parse_ip4_network("10.5.0.0/29");  // six places
+    config_.epoch_floor = kNow;
+  }
+
+  std::variant<Member, Refusal> try_at(std::int64_t time, std::uint32_t n) {
+    JoinRequest request{key(n), "m" + std::to_string(n), "0.2.0"};
+    request.join_key = kNetworkKeyId;
+    request.unix_time = time;
+    return registry_->join(request);
+  }
+  // Joins, is there for `stay` seconds, and leaves.
+  Member live(std::int64_t time, std::uint32_t n, std::int64_t stay) {
+    auto joined = try_at(time, n);
+    if (const auto* refused = std::get_if<Refusal>(&joined)) {
+      ADD_FAILURE() << refused->sentence;
+      return {};
+    }
+    const Member member = std::get<Member>(joined);
+    registry_->set_online(member.id, true);
+    registry_->set_online(member.id, false);
+    registry_->saw(member.id, time + stay);
+    return member;
+  }
+  bool refused_at(std::int64_t time, std::uint32_t n) { return std::holds_alternative<Refusal>(try_at(time, n)); }
+};
+
+TEST_F(PlaceTest, TheMemberThatWasAwayLongestGivesWayAndEverybodyHearsOfIt) {
+  open();
+  const Member first = live(kNow, 1, 10);
+  for (std::uint32_t n = 2; n <= 6; ++n) live(kNow + n, n, 20);
+  const std::uint64_t before = registry_->records_version();
+  const Member newcomer = live(kNow + 60, 7, 10);
+  EXPECT_EQ(newcomer.address, first.address);
+  EXPECT_NE(newcomer.id, first.id);
+  EXPECT_EQ(registry_->find(first.id), nullptr);
+  const Delta delta = registry_->records_since(before);
+  EXPECT_THAT(delta.removed, testing::ElementsAre(first.id));
+  const auto told = registry_->take_reclaimed();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].member.name, "m1");
+  EXPECT_EQ(told[0].away, 50);
+  EXPECT_FALSE(registry_->is_revoked(key(1))) << "it may come back as a new member";
+  open();
+  EXPECT_EQ(registry_->members().size(), 6U);
+  EXPECT_NE(registry_->find_name("m7"), nullptr);
+}
+
+TEST_F(PlaceTest, NobodyGivesWayWhoIsOnlineOrWasAwayForLessThanItHadBeenThere) {
+  open();
+  for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 1000);
+  const Member* online = registry_->find_name("m3");
+  registry_->set_online(online->id, true);
+  EXPECT_TRUE(refused_at(kNow + 1999, 7));
+  for (std::uint32_t n = 11; n <= 15; ++n) live(kNow + 2001, n, 1000);
+  EXPECT_NE(registry_->find_name("m3"), nullptr);
+  EXPECT_TRUE(refused_at(kNow + 3500, 8)) << "the five came 1,500 s ago and left 500 s ago";
+}
+
+TEST_F(PlaceTest, AMemberOfLongStandingKeepsItsPlaceForAWeekAlsoWhenTheServerIsRestarted) {
+  open();
+  for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 30 * 24 * 3600);
+  const std::int64_t left = kNow + 30 * 24 * 3600;
+  ASSERT_TRUE(registry_->keep_last_seen());
+  open();
+  EXPECT_TRUE(refused_at(left + kKeepPlaceAtMost - 1, 7));
+  EXPECT_FALSE(refused_at(left + kKeepPlaceAtMost, 7));
+}
+
+TEST_F(PlaceTest, WhoIsNotKnownToHaveBeenHereCountsFromTheServersStart) {
+  open();
+  for (std::uint32_t n = 1; n <= 6; ++n) join(n, "m" + std::to_string(n));
+  open();  // nothing was kept of when they were here, as by an older server
+  EXPECT_TRUE(refused_at(kNow + kKeepPlaceAtMost - 1, 7));
+  EXPECT_FALSE(refused_at(kNow + kKeepPlaceAtMost, 7));
+}
+
+TEST_F(PlaceTest, AMemberWithFurtherAddressesStays) {
+  open();
+  for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 1);
+  for (std::uint32_t n = 1; n <= 6; ++n) {
+    ASSERT_TRUE(registry_->grant("m" + std::to_string(n), *parse_ip_network("10.6." + std::to_string(n) + ".0/24")));
+  }
+  EXPECT_TRUE(refused_at(kNow + 1000, 7));
+}
+
+TEST_F(PlaceTest, WhatCannotBeStoredLeavesTheOldMemberWhereItWas) {
+  open();
+  for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 1);
+  store_.fail = true;
+  EXPECT_TRUE(refused_at(kNow + 1000, 7));
+  store_.fail = false;
+  EXPECT_EQ(registry_->members().size(), 6U);
+  ASSERT_NE(registry_->find_name("m1"), nullptr);
+  EXPECT_TRUE(registry_->take_reclaimed().empty());
+  EXPECT_FALSE(refused_at(kNow + 1000, 7));
+}
+
+}  // namespace
+}  // namespace eps::registry
