@@ -7,6 +7,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,8 @@ import sys
 import pytest
 from eps import BIN
 from lab import wait_until
+
+MONITORING = pathlib.Path(__file__).parents[2] / "packaging/monitoring"
 
 # What runs a program under a host name of its own, and as on a kernel without IPv6.
 NAMED = ("import ctypes,os,sys;name=os.fsencode(sys.argv[1]);libc=ctypes.CDLL(None);"
@@ -87,6 +90,24 @@ def test_the_log_has_a_line_for_each_change_and_the_table_for_who_asks(network):
     assert a.status()["name"] == "a", "neither signal ends it"
 
 
+def pages_of(*daemons):
+    return [daemon.host.run("curl", "-s", "http://127.0.0.1:9100/metrics") for daemon in daemons]
+
+
+def test_dashboard_and_alerts_name_what_there_is(network):
+    server = network.server(http=9100, interval=1)
+    a, b = (network.client(n, http=9100) for n in "ab")
+    a.wait_sees(b)
+    assert a.ping(b) == 3
+    wait_until(lambda: server.status()["pairs"], "pairs")
+    pages = pages_of(server, a)
+    b.stop()
+    wait_until(lambda: [m["online"] for m in server.status()["members"] if m["name"] == "b"] == [False], "b has left")
+    there = set(re.findall(r"^(eps_\w+)", "\n".join(pages + pages_of(server)), re.M))
+    for name in "alerts.yml", "dashboard.json":
+        assert set(re.findall(r"\beps_[a-z_]+", (MONITORING / name).read_text())) - there == set(), name
+
+
 @pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
 def test_promtool_finds_nothing_to_say(network):
     server = network.server(http=9100, interval=1)
@@ -94,7 +115,6 @@ def test_promtool_finds_nothing_to_say(network):
     a.wait_sees(b)
     assert a.ping(b) == 3
     wait_until(lambda: server.status()["pairs"], "pairs")
-    for daemon in server, a:
-        page = daemon.host.run("curl", "-s", "http://127.0.0.1:9100/metrics")
+    for page in pages_of(server, a):
         checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -139,3 +140,11 @@ def test_completion_of_commands():
     assert complete(BIN / "eps", "--json", "mem") == {"members"}
     assert "remove" in complete(BIN / "eps", "--socket", "/none", "members", "")
     assert complete(BIN / "eps", "--") == options_of_help(BIN / "eps").keys()
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
+def test_alerts_fire_when_they_should():
+    monitoring = PACKAGING / "monitoring"
+    run = subprocess.run(["promtool", "test", "rules", "alerts_test.yml"], cwd=monitoring, capture_output=True, text=True,
+                         check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
