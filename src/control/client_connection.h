@@ -118,8 +118,8 @@ class ClientConnection {
   Outputs report(TrafficReport report, Instant now);
 
   const MemberList& members() const { return members_; }
-  // Of the server over members(), once a ListChanged came.
-  const crypto::Signature& list_signature() const { return list_signature_; }
+  // Of the server over members(); none while the list that was held still is the server's.
+  const std::optional<crypto::Signature>& list_signature() const { return list_signature_; }
 
  private:
   void on_response(const Bytes& frame, Outputs& out, Instant now);
@@ -151,7 +151,7 @@ class ClientConnection {
   bool resync_ = false;     // the whole list was asked for and is on its way
   bool behind_ = false;     // the server's list is older than ours
   PublicKey signing_key_;
-  crypto::Signature list_signature_{};
+  std::optional<crypto::Signature> list_signature_;
   NetworkId network_;
   bool welcomed_ = false;
   bool ended_ = false;

@@ -187,7 +187,7 @@ void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& ou
     }
     members_.apply(delta);
   }
-  list_signature_ = connection_->list_signature();
+  list_signature_ = connection_->list_signature().value_or(list_signature_);
   keep_at_ = std::min(keep_at_, now + kKeepNetworkAfter);
   peers_.update_members(members_, now);
   out.members_changed = true;

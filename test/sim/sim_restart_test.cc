@@ -139,6 +139,22 @@ TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
+// The server has nothing new to say of the members when the client is back, but of who is online.
+TEST_P(Sim, WhatARestartedClientKeepsIsGoodForTheNextRestart) {
+  World world(options(2));
+  ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
+  for (int life = 0; life < 3; ++life) {
+    world.stop_client(0);
+    world.start_client(0);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(5)));
+    world.run_for(seconds(6));
+  }
+  world.stop_server();
+  world.stop_client(0);
+  world.start_client(0);
+  EXPECT_TRUE(world.everybody_talks(seconds(3)));
+}
+
 TEST_P(Sim, WhoeverWasRemovedMeanwhileIsOutWhenTheListComes) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_until_kept(world));

@@ -262,7 +262,11 @@ void World::start_client(int c) {
   params.version = "sim";
   params.data_port = kClientPort;
   params.enrolled = k.enrolled;
-  if (auto cache = control::decode_cache_file(k.kept_network)) params.cache = std::move(*cache);
+  if (!k.kept_network.empty()) {
+    auto cache = control::decode_cache_file(k.kept_network);
+    EPS_CHECK(cache);
+    params.cache = std::move(*cache);
+  }
   life.node = std::make_unique<node::ClientNode>(std::move(params), *life.port, rng_);
   add_workers(k.life);
   k.fatal.clear();
