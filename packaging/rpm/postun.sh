@@ -2,7 +2,7 @@
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload || :
   # An upgrade: those that run go on with the new program.
-  [ "$1" = 0 ] || systemctl try-restart eps-server.service eps-client.service || :
+  [ "$1" = 0 ] || systemctl try-restart eps-server.service eps-client.service 'eps-client@*.service' || :
 fi
 if [ "$1" = 0 ]; then
   rm -rf /run/eps

@@ -84,7 +84,7 @@ std::string help_text() {
          "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
          "printing\n"
          "  --count NUMBER       how often \"ping\" (=5) and \"watch\" do it\n"
-         "  --conf FILE          the configuration file of \"check\" (=/etc/eps.conf)\n"
+         "  --conf FILE          the configuration file of \"check\" and \"reload\" (=/etc/eps.conf)\n"
          "  --png FILE, --svg FILE\n"
          "                       where \"graph\" draws its image; needs the package graphviz\n"
          "  --uses NUMBER        computers that may join with a key (=any number)\n"
@@ -323,12 +323,14 @@ class Tool : private ToolBase {
   int reload() {
     std::vector<std::string> sockets = {defaults_.client_socket, defaults_.server_socket};
     if (request_.socket) sockets = {*request_.socket};
+    json request = {{"command", "reload"}};
+    // For a daemon that may not read it; root may.
+    const auto conf = os::read_file(request_.conf.value_or(defaults_.conf), kMaxConfSize);
+    if (conf) request["conf"] = *conf;
+    if (!conf && request_.conf) return fail(conf.error().what);
     json results = json::object();
     std::optional<Error> problem;
     for (const std::string& socket : sockets) {
-      json request = {{"command", "reload"}};
-      // For a daemon that may not read it; root may.
-      if (const auto conf = os::read_file(defaults_.conf, kMaxConfSize)) request["conf"] = *conf;
       const auto answer = ask(socket, request);
       if (answer) {
         results[answer->value("program", socket)] = answer->value("note", "");

@@ -195,6 +195,17 @@ TEST_F(EpsTool, ReloadsWhateverRuns) {
   EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n") << "the other one is asked all the same";
 }
 
+TEST_F(EpsTool, HandsADaemonTheFileThatIsNamed) {
+  const Daemon client(dir / "client.sock", [](const json& request) -> json {
+    return {{"ok", true}, {"program", "eps-client"}, {"note", request.value("conf", "none")}};
+  });
+  std::ofstream(dir / "lab.conf") << "server = lab";
+  EXPECT_EQ(run({"reload", "--conf", dir / "lab.conf"}), 0);
+  EXPECT_EQ(out.str(), "eps-client: server = lab\n");
+  EXPECT_EQ(run({"reload", "--conf", dir / "none.conf"}), 1);
+  EXPECT_THAT(err.str(), HasSubstr("none.conf"));
+}
+
 TEST_F(EpsTool, NamesASocket) {
   const Daemon other(dir / "other.sock", client_answer);
   EXPECT_EQ(run({"status", "--socket", dir / "other.sock"}), 0);

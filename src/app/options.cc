@@ -1,5 +1,7 @@
 #include "app/options.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -12,6 +14,13 @@
 #include "os/files.h"
 
 namespace eps::app {
+
+std::string copy_of_conf(const Surroundings& here, const std::string& path) {
+  if (here.credentials.empty()) return {};
+  std::string copy = here.credentials + "/" + path.substr(path.rfind('/') + 1);
+  return ::access(copy.c_str(), F_OK) == 0 ? copy : std::string();
+}
+
 namespace {
 
 constexpr std::uint64_t kMaxInterval = 86400;  // seconds: a day
@@ -225,8 +234,8 @@ Stop usage(const std::string& sentence) {
 // What the configuration file says, read from its copy if there is one. No values if the file may be missing and is.
 Result<Values> read_conf(Program program, const std::string& path, const Surroundings& here, bool may_be_missing) {
   if (here.conf_text) return ConfReader(program, path).read(*here.conf_text);
-  const bool is_copied = path == here.default_conf && !here.conf_credential.empty();
-  const auto text = os::read_file(is_copied ? here.conf_credential : path, kMaxConfSize);
+  const std::string copy = copy_of_conf(here, path);
+  const auto text = os::read_file(copy.empty() ? path : copy, kMaxConfSize);
   if (text) return ConfReader(program, path).read(*text);
   if (text.error().code == Errc::not_found) {
     if (may_be_missing) return Values();

@@ -29,11 +29,14 @@ using Parsed = std::variant<Settings, Stop>;
 struct Surroundings {
   std::string hostname;
   std::string default_conf = "/etc/eps.conf";
-  // The copy of it that systemd made for a daemon that may not read the file itself, if any.
-  std::string conf_credential = {};
+  // Where systemd put copies of files that the daemon may not read itself, under their last names; empty: nowhere.
+  std::string credentials = {};
   // What the file says, from one who has read it.
   std::optional<std::string> conf_text = std::nullopt;
 };
+
+// The copy that the service manager made of this configuration file; empty if it made none.
+std::string copy_of_conf(const Surroundings& here, const std::string& path);
 
 Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here);
 Parsed<runtime::ServerSettings> server_settings(const std::vector<std::string>& arguments, const Surroundings& here);

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   const auto again = app::read_again(app::server_settings, arguments, here, settings);
   return runtime::run_server(settings, log, again, [&](const std::string& key) {
     // The unit writes it, with "eps key --into": this process may not.
-    if (!here.conf_credential.empty()) return;
+    if (!app::copy_of_conf(here, settings.conf).empty()) return;
     const auto note = app::note_of(app::ensure_conf_key(settings.conf, key), settings.conf, settings.state);
     log.write(note.warning ? ops::LogLevel::warn : ops::LogLevel::info, note.text);
   });

@@ -31,11 +31,8 @@ Surroundings surroundings() {
   // With its terminator: a name of HOST_NAME_MAX characters is a valid one.
   std::array<char, HOST_NAME_MAX + 1> name{};
   if (::gethostname(name.data(), name.size()) == 0) here.hostname = name.data();
-  // LoadCredential=eps.conf in the units.
-  if (const char* directory = std::getenv("CREDENTIALS_DIRECTORY")) {
-    const std::string copy = std::string(directory) + "/eps.conf";
-    if (::access(copy.c_str(), F_OK) == 0) here.conf_credential = copy;
-  }
+  // LoadCredential= in the units.
+  if (const char* directory = std::getenv("CREDENTIALS_DIRECTORY")) here.credentials = directory;
   return here;
 }
 

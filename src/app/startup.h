@@ -40,7 +40,7 @@ runtime::ReadSettings<Settings> read_again(Parsed<Settings> (*parse)(const std::
                                            std::vector<std::string> arguments, Surroundings here, Settings running) {
   return [=](const runtime::ConfText& conf) -> Result<runtime::Reloaded<Settings>> {
     Surroundings now = here;
-    if (running.conf == here.default_conf && !here.conf_credential.empty()) {
+    if (!copy_of_conf(here, running.conf).empty()) {
       // The copy is as old as the daemon.
       if (!conf) {
         return make_error(Errc::permission, "this daemon may not read " + running.conf +

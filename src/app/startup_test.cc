@@ -50,13 +50,14 @@ TEST_F(Options, TheKeyIsOverwrittenInTheArguments) {
   EXPECT_TRUE(take_arguments(0, no_value.data() + 2).empty());
 }
 
-TEST_F(Options, TheServiceManagersCopyIsReadForTheDefaultFile) {
+TEST_F(Options, TheServiceManagersCopyIsReadForTheFileOfItsName) {
   ::setenv("CREDENTIALS_DIRECTORY", dir.path().c_str(), 1);
-  EXPECT_EQ(surroundings().conf_credential, "");
-  dir.write("eps.conf", "port = 5\n");
-  EXPECT_EQ(surroundings().conf_credential, dir / "eps.conf");
   const Surroundings here = {
-      .hostname = "h", .default_conf = "/none/eps.conf", .conf_credential = surroundings().conf_credential};
+      .hostname = "h", .default_conf = "/none/eps.conf", .credentials = surroundings().credentials};
+  EXPECT_EQ(copy_of_conf(here, "/none/eps.conf"), "");
+  dir.write("eps.conf", "port = 5\n");
+  EXPECT_EQ(copy_of_conf(here, "/none/eps.conf"), dir / "eps.conf");
+  EXPECT_EQ(copy_of_conf({}, "/none/eps.conf"), "");
   ::unsetenv("CREDENTIALS_DIRECTORY");
   const auto settings = good(server_settings({}, here));
   EXPECT_EQ(settings.port, 5);
@@ -71,6 +72,8 @@ TEST_F(Options, TheServiceManagersCopyIsReadForTheDefaultFile) {
   EXPECT_THAT(again("stat\n").error().what, HasSubstr("/none/eps.conf:1: unknown option"));
   dir.write("eps.conf", "prot = 5\n");
   EXPECT_THAT(refusal(server_settings({}, here)), testing::StartsWith("/none/eps.conf:1: unknown option"));
+  dir.write("lab.conf", "port = 7\n");
+  EXPECT_EQ(good(server_settings({"--conf", "/none/lab.conf"}, here)).port, 7);
   dir.write("other.conf", "port = 6\n");
   EXPECT_EQ(good(server_settings({"--conf", dir / "other.conf"}, here)).port, 6);
 }
