@@ -246,7 +246,7 @@ def test_a_client_of_another_network_has_a_unit_and_a_file_of_its_own(machine):
     machine.start("eps-client@lab")
     assert machine.show("eps-client@lab", "StatusText").startswith("eps-lab is up with the address 10.99.8.")
     wait_until(lambda: "lab" in machine.run("eps", "members"), "the server knows it")
-    assert " lab " in machine.run("eps", "--socket", "/run/eps/lab.sock", "status")
+    assert "on eps-lab" in machine.run("eps", "--socket", "/run/eps/lab.sock", "status")
     conf.write_text("stats\n" + conf.read_text())
     machine.run("systemctl", "reload", "eps-client@lab")
     assert "is read again" in machine.run("cat", "/var/log/eps/eps_client_lab.log")
