@@ -314,20 +314,26 @@ class Lab:
         return port
 
     def close(self):
+        if not self.keep:
+            # Whatever fails in one step, or interrupts it, the others are done.
+            try:
+                self._end_processes()
+            finally:
+                while self.namespaces:
+                    sh("ip", "netns", "del", self.namespaces[-1], check=False)
+                    self.namespaces.pop()
+                shutil.rmtree(self.directory, ignore_errors=True)
         atexit.unregister(self.close)
-        if self.keep:
-            return
+
+    def _end_processes(self):
         for process in reversed(self.processes):
             process.send(signal.SIGTERM)
-        for process in reversed(self.processes):
+        while self.processes:
             try:
-                process.wait(5)
+                self.processes[-1].wait(5)
             except subprocess.TimeoutExpired:
-                process.kill()
-        for namespace in reversed(self.namespaces):
-            sh("ip", "netns", "del", namespace, check=False)
-        self.processes, self.namespaces = [], []
-        shutil.rmtree(self.directory, ignore_errors=True)
+                self.processes[-1].kill()
+            self.processes.pop()
 
 
 def take_down(prefix):

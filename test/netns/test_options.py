@@ -5,6 +5,7 @@
      [a] ───────┘
 """
 
+import os
 import re
 
 import pytest
@@ -75,6 +76,9 @@ class PrivateFiles:
     def __init__(self, host, program, *arguments, conf=""):
         self.process = host.spawn("env", f"CONF={conf}", "unshare", "-m", "sh", "-c", self.SETUP, "sh", BIN / program,
                                   *arguments)
+        # Until then its /etc is this computer's.
+        wait_until(lambda: not self.process.running() or
+                   os.path.basename(os.readlink(f"/proc/{self.process.pid}/exe")) == program, "the program runs")
 
     def path(self, path):
         return f"/proc/{self.process.pid}/root{path}"
