@@ -7,6 +7,7 @@
 
 #include "os/clock.h"
 #include "os/gateway_device.h"
+#include "os/underlay_mark.h"
 
 namespace eps::os {
 namespace {
@@ -71,6 +72,7 @@ class NatPmp final : public GatewayDevice {
       return failed("cannot reach the router", e);
     }
     const std::unique_ptr<natpmp_t, int (*)(natpmp_t*)> closer(&session, closenatpmp);
+    mark_underlay(session.s);
     if (const int e = send(&session); e < 0) return failed("cannot ask the router", e);
     const Instant end = now() + timeout_;
     for (;;) {
