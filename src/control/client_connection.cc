@@ -87,6 +87,7 @@ ClientConnection::Outputs ClientConnection::say_hello(const MemberList& held, In
   wire::Hello hello{make_valid_name(params_.name), version, members_.version(), params_.relays, params_.features};
   tree_.emplace(members_.members());
   hello.root = tree_->root();
+  hello.run = params_.run;
   send(hello, out, now);
   return out;
 }

@@ -43,6 +43,7 @@ struct ClientParams {
   bool relays = false;                                  // for other members
   std::optional<PublicKey> signing_key = std::nullopt;  // that it showed at the first join
   Features features = kOwnFeatures;
+  std::uint64_t run = 0;  // random, of this run of the program
 };
 
 struct Welcomed {

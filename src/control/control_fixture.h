@@ -29,6 +29,7 @@ struct TestClient {
   Endpoint from;
   MemberList held;
   Features features = kOwnFeatures;
+  std::uint64_t run = 0;
 
   ConnId id = 0;
   std::optional<ClientConnection> connection;
@@ -104,6 +105,7 @@ class ControlTest : public testing::Test {
     c.refused.reset();
     ClientParams params{c.keys.clone(), c.network_key.clone(), c.name, c.version, c.enrolled};
     params.features = c.features;
+    params.run = c.run;
     c.connection.emplace(std::move(params), c.held, rng_);
     take(server_->on_open(c.id, c.from, now_));
     take(c, c.connection->start(now_));

@@ -144,6 +144,55 @@ TEST_F(ControlTest, TheNewerConnectionOfAKeyWins) {
   expect_all_agree();
 }
 
+TEST_F(ControlTest, OfTwoCopiesOneStaysConnectedAndBothAreNamed) {
+  TestClient& a = join("a");
+  hang_up(a);
+  a.run = 1;
+  connect(a);
+  const MemberId id = a.self->id;
+  TestClient& copy = add("a");
+  copy.keys = a.keys.clone();
+  copy.enrolled = true;
+  copy.run = 2;
+  connect(copy);
+  ASSERT_TRUE(copy.connected());
+  EXPECT_FALSE(server_->copy_at(id, now_)) << "it may have been restarted";
+  for (int i = 0; i < 3; ++i) {
+    connect(a);
+    ASSERT_TRUE(a.refused);
+    EXPECT_TRUE(a.refused->retry);
+    EXPECT_THAT(a.refused->sentence,
+                HasSubstr("at " + to_string(copy.from.ip) + ", is connected with this computer's key"));
+    EXPECT_TRUE(copy.connected());
+    EXPECT_EQ(server_->copy_at(id, now_), a.from.ip);
+  }
+  EXPECT_EQ(std::ranges::count_if(events_,
+                                  [](const auto& e) { return e.sentence.find("is there twice") != std::string::npos; }),
+            1)
+      << "once an hour";
+  // The place is free again when its holder is gone.
+  hang_up(copy);
+  connect(a);
+  EXPECT_TRUE(a.connected());
+  advance(kCopyGone);
+  EXPECT_FALSE(server_->copy_at(id, now_));
+}
+
+TEST_F(ControlTest, ARestartedOrRoamingClientIsNoCopy) {
+  TestClient& a = join("a");
+  hang_up(a);
+  TestClient& again = add("a");  // its next connections, while the server has the older one still
+  again.keys = a.keys.clone();
+  again.enrolled = true;
+  for (std::uint64_t run = 1; run < 20; ++run) {
+    TestClient& next = run % 2 == 0 ? a : again;
+    next.run = run / 3 + 1;
+    connect(next);
+    EXPECT_TRUE(next.connected()) << run;
+    EXPECT_FALSE(server_->copy_at(next.self->id, now_));
+  }
+}
+
 TEST_F(ControlTest, TwoOfOneName) {
   TestClient& first = join("web");
   TestClient& second = join("web");

@@ -130,6 +130,7 @@ void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, I
 Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   auto removed = registry_.remove(name);
   if (!removed) return removed.error();
+  copies_.forget(removed->id);
   Outputs out;
   out.events.push_back(
       {ServerEvent::Kind::removed, describe(*removed) + " was removed; its key is refused from now on."});

@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "control/channel.h"
+#include "control/copies.h"
 #include "control/join_limit.h"
 #include "control/network_key.h"
 #include "registry/registry.h"
@@ -129,6 +130,10 @@ class Server {
   // Null unless the member is connected.
   const Credentials* credentials(MemberId member) const;
   std::optional<Endpoint> connected_from(MemberId member) const;
+  // Where another computer with the key of a connected member is; nullopt: there is none.
+  std::optional<IpAddress> copy_at(MemberId member, Instant now) const {
+    return by_member_.contains(member) ? copies_.at(member, now) : std::nullopt;
+  }
 
  private:
   struct Connection {
@@ -151,7 +156,8 @@ class Server {
     std::uint64_t states_version = 0;  // 0: nothing
     bool on_demand = false;            // it was told so
     bool push_whole = false;
-    Features features;             // of the client's program
+    Features features;  // of the client's program
+    std::uint64_t run = 0;
     std::vector<MemberId> wanted;  // whose states it asked for
     std::vector<MemberId> due;     // those of them that it is to be told
     bool ending = false;
@@ -190,6 +196,7 @@ class Server {
   void finish_joins(Outputs& out, Instant now);
   void on_joined(ConnId id, Connection& c, const wire::Hello& hello, const std::string& old_name,
                  const registry::Registry::Joined& joined, Outputs& out, Instant now);
+  bool is_copy(ConnId id, Connection& c, const Member& member, Outputs& out, Instant now);
   void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
   void on_want(ConnId id, Connection& c, const wire::Want& want);
   void on_candidates(Connection& c, const wire::Candidates& message);
@@ -223,6 +230,7 @@ class Server {
   std::unordered_map<MemberId, ConnId> by_member_;
   Rejections rejections_;
   JoinLimit join_limit_;
+  Copies copies_;
   std::set<std::pair<Instant, ConnId>> checks_;  // no connection is late or dead before
   std::map<IpAddress, std::size_t> strangers_;   // of each source
   std::unordered_set<std::uint32_t> tags_;

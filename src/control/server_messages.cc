@@ -143,8 +143,13 @@ void Server::finish_joins(Outputs& out, Instant now) {
   for (const auto& [id, hello] : all) {
     const auto it = connections_.find(id);
     if (it == connections_.end() || it->second.ending) continue;
-    const Connection& c = it->second;
+    Connection& c = it->second;
     const Member* known = registry_.find_key(c.key);
+    c.run = hello.run;
+    if (known != nullptr && is_copy(id, c, *known, out, now)) {
+      ended_.push_back(id);
+      continue;
+    }
     if (registry_.join_writes(c.key, hello.name)) joined_at_ = now;
     old_names.push_back(known != nullptr ? known->name : "");
     registry::JoinRequest request{c.key, hello.name, hello.version};
@@ -213,6 +218,31 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
                         member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
                             (wish == member.name ? "." : "; it calls itself " + wish + ", as another member does."),
                         member.id});
+}
+
+// Two computers of one key would replace each other for ever. The one that is here stays, as long as it is.
+bool Server::is_copy(ConnId id, Connection& c, const Member& member, Outputs& out, Instant now) {
+  const auto older = by_member_.find(member.id);
+  if (older == by_member_.end()) return false;
+  const Connection& holder = connections_.at(older->second);
+  const auto [copy, tell] = copies_.ask(member.id, c.run, holder.run, c.from.ip, now);
+  if (!copy) return false;
+  const std::string mend =
+      "On one of the two, move the state directory away and start eps-client again: it joins as a new member.";
+  send(id, c,
+       wire::Refused{wire::RefusalCode::other, "Another computer, at " + to_string(holder.from.ip) +
+                                                   ", is connected with this computer's key: the state directory was "
+                                                   "copied. " +
+                                                   mend},
+       out);
+  end(id, c, out);
+  if (tell) {
+    out.events.push_back(
+        {ServerEvent::Kind::rejected, member.name + " (" + to_string(member.address) + ") is there twice, at " +
+                                          to_string(holder.from.ip) + " and at " + to_string(c.from.ip) +
+                                          ": its state directory was copied. The first stays connected. " + mend});
+  }
+  return true;
 }
 
 void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out) {

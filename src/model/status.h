@@ -132,6 +132,7 @@ struct ServerMemberStatus {
   std::optional<Duration> uptime;         // of its program, as it told last
   std::optional<std::int64_t> last_seen;  // when it was last connected, Unix time; nullopt: not as far as is known
   bool over_tcp = false;                  // what is relayed to it goes into its control connection
+  std::optional<IpAddress> copy_at;       // where another computer with its key is
 };
 
 struct ServerStatus {

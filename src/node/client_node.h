@@ -49,6 +49,7 @@ struct ClientParams {
   OffloadStatus offloads;                            // for the status
   bool enrolled = false;                             // this key has been admitted by this server before
   std::optional<NetworkCache> cache = std::nullopt;  // what an earlier life kept, verified
+  std::uint64_t run = 0;                             // random; tells this life from a copy's
 };
 
 // What the caller has to do, in this order.

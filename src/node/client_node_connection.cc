@@ -42,6 +42,7 @@ ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& ser
   control::ClientParams params{
       params_.peers.self.clone(),     params_.key.clone(), params_.name, params_.version, params_.enrolled,
       params_.peers.relay_for_others, signing_key_};
+  params.run = params_.run;
   return finish(take(admission_.on_connected(link, server, std::move(all), std::move(params), members_, now), now),
                 now);
 }

@@ -247,6 +247,7 @@ ServerStatus ServerNode::status(Instant now) const {
     ServerMemberStatus m;
     m.member = member;
     m.control = control_.connected_from(id);
+    m.copy_at = control_.copy_at(id, now);
     m.uptime = reports_.uptime(id);
     m.last_seen = member.online ? std::optional(s.unix_time) : registry_.last_seen(id);
     if (const auto it = bound_.find(id); it != bound_.end()) {

@@ -81,6 +81,12 @@ class Doctor {
     sizes();
     room(members);
     for (const json& m : members) {
+      if (const std::string copy = text(m, "copy_at"); !copy.empty()) {
+        problem(
+            text(m, "name") + " is there twice: another computer, at " + copy + ", comes with the same key.",
+            "Its state directory was copied. On one of the two, move it away and start eps-client again: it joins as "
+            "a new member.");
+      }
       if (flag(m, "online") && flag(m, "over_tcp")) {
         warning("The UDP of " + text(m, "name") + " does not arrive here: it is relayed over TCP, more slowly.",
                 "Allow UDP to port " + std::to_string(number(status_, "port")) + " in every firewall between.");

@@ -158,6 +158,15 @@ TEST(Diagnosis, ANetworkThatIsNearlyFull) {
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "one place is left of six";
 }
 
+TEST(Diagnosis, AMemberThatIsThereTwice) {
+  json status = {{"program", "eps-server"}, {"version", "0.1.0"}};
+  status["members"].push_back({{"name", "a"}, {"online", true}, {"data_endpoint", "192.0.2.6:1"}});
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok);
+  status["members"][0]["copy_at"] = "192.0.2.7";
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("problem  a is there twice: another computer, at 192.0.2.7, comes with the same key.\n"));
+}
+
 TEST(Diagnosis, OfServices) {
   EXPECT_TRUE(unit_findings("").empty());
   const auto findings = unit_findings(

@@ -76,10 +76,12 @@ ServerStatus server_status() {
                            parse_endpoint("192.0.2.5:4001"),
                            {},
                            {},
+                           {},
+                           false,
                            {}};
   alice.relayed.bytes_forwarded = 4500;
   s.pairs = {{{1}, {2}, 100, 10000, 93, 9300, PathKind::relayed, std::chrono::microseconds(2500), "no way"}};
-  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}, {}, {}}};
+  s.members = {alice, {member(2, "bob", "10.0.8.2", false), {}, {}, {}, {}, {}, false, {}}};
   s.unix_time = 1'700'086'400;
   s.members[1].last_seen = 1'700'000'000;
   return s;
@@ -138,11 +140,12 @@ TEST(StatusJson, FieldNamesAreStable) {
       names(server),
       "connections_established drops list_version members network offloads pairs port port_mappings program traffic "
       "uptime_seconds version ");
-  EXPECT_EQ(names(server["members"][0]),
-            "address allowed control_endpoint data_endpoint id last_seen last_seen_seconds mac name online over_tcp "
-            "public_key "
-            "relayed uptime_seconds "
-            "version ");
+  EXPECT_EQ(
+      names(server["members"][0]),
+      "address allowed control_endpoint copy_at data_endpoint id last_seen last_seen_seconds mac name online over_tcp "
+      "public_key "
+      "relayed uptime_seconds "
+      "version ");
   EXPECT_EQ(
       names(server["pairs"][0]),
       "bytes_received bytes_sent from packets_lost packets_received packets_sent path reason recent_packets_received "

@@ -190,6 +190,7 @@ json to_json(const ServerStatus& s) {
     member["control_endpoint"] = or_null(m.control);
     member["data_endpoint"] = or_null(m.data);
     member["over_tcp"] = m.over_tcp;
+    member["copy_at"] = m.copy_at ? json(to_string(*m.copy_at)) : json(nullptr);
     member["uptime_seconds"] = m.uptime ? json(seconds(*m.uptime)) : json(nullptr);
     member["last_seen"] = m.last_seen ? json(*m.last_seen) : json(nullptr);
     member["last_seen_seconds"] = m.last_seen ? json(std::max<std::int64_t>(s.unix_time - *m.last_seen, 0)) : json();

@@ -17,7 +17,7 @@
 // Server:  port, members [...], pairs [...]
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
 //          uptime_seconds? (of its program, as it told last), last_seen? (Unix time at which it was last connected),
-//          last_seen_seconds? (how long ago that was)
+//          last_seen_seconds? (how long ago that was), copy_at? (where another computer with its key is)
 //   pair:  from, to, path, reason? (why not direct), round_trip_ms?, packets_sent, bytes_sent (as `from` counted),
 //          packets_received, bytes_received (as `to` counted), packets_lost (as far as both have told), all since the
 //          server started; recent_packets_sent, recent_packets_received (between their last two reports)

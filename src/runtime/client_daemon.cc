@@ -158,7 +158,9 @@ Result<node::ClientParams> ClientDaemon::load_state() {
   auto state = os::ClientState::open(settings_.state + "/client");
   if (!state) return state.error();
   state_ = std::move(*state);
-  return load_params(settings_, std::move(*key), *state_, rng_, log_);
+  auto params = load_params(settings_, std::move(*key), *state_, rng_, log_);
+  if (params) params->run = rng_.u64();
+  return params;
 }
 
 Result<void> ClientDaemon::open_status() {

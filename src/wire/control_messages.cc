@@ -16,6 +16,7 @@ std::optional<ControlMessage> take(const proto::Hello& from) {
   if (from.name().size() > kMaxNameSize || !valid_version(from.version())) return std::nullopt;
   Hello out{from.name(), from.version(), from.list_version(), from.relays(), Features(from.features())};
   if (!from.root().empty() && !take(from.root(), out.root.emplace())) return std::nullopt;
+  out.run = from.run();
   return out;
 }
 
@@ -154,6 +155,7 @@ void put(const Hello& from, proto::Envelope& out) {
   to.set_relays(from.relays);
   to.set_features(from.features.bits());
   if (from.root) to.set_root(text_of(*from.root));
+  to.set_run(from.run);
 }
 void put(const Candidates& from, proto::Envelope& out) {
   auto& to = *out.mutable_candidates();

@@ -32,6 +32,7 @@ struct Hello {
   bool relays = false;                                 // it relays for other members
   Features features{};                                 // of the client's program
   std::optional<std::array<std::byte, 32>> root = {};  // of the records that it holds
+  std::uint64_t run = 0;                               // random, of this run of the program; 0: it has none
 };
 
 struct Candidates {

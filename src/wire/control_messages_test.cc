@@ -31,6 +31,7 @@ T round_trip(const T& message) {
 TEST(ControlMessages, RoundTrip) {
   EXPECT_EQ(round_trip(Hello{"a", "1", 77}).list_version, 77U);
   EXPECT_EQ(round_trip(Hello{"a", "1", 77, false, Features(5)}).features, Features(5));
+  EXPECT_EQ(round_trip(Hello{"a", "1", 77, false, {}, {}, 0xfedcba9876543210}).run, 0xfedcba9876543210U);
   Welcome welcome;
   welcome.network = {{}, *parse_ip4_network("192.168.43.0/24"), 1400};
   welcome.self = member(9);

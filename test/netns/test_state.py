@@ -109,3 +109,19 @@ def test_output_that_cannot_be_written_is_an_error(network):
         with open("/dev/full", "w", encoding="utf-8") as full:
             done = subprocess.run([BIN / "eps", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 1 and "cannot write to standard output" in done.stderr, arguments
+
+
+def test_a_copied_state_directory_has_a_name_and_one_of_the_two_stays_connected(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    copy = network.client("a", host=network.host("copy"), start=False)
+    shutil.copytree(a.state, copy.state)
+    copy.start().wait_joined()
+    a.wait_status(lambda s: "directory was copied" in s["server"]["note"], "hears that there is a copy")
+    server.wait_log(r"a \(.*\) is there twice, at 10\.77\.0\.\d and at 10\.77\.0\.\d: its state directory was copied")
+    assert "a is there twice" in server.eps("doctor", check=False)
+    assert "is connected with this computer's key" in a.eps("doctor", check=False)
+    assert copy.status()["server"]["connected"]
+    assert copy.ping(b) > 0
+    copy.stop()
+    a.wait_status(lambda s: s["server"]["connected"], "takes the place that is free", 20)
