@@ -107,7 +107,8 @@ Given given(Program program, const po::option& option) {
     out.value = out.spec->in(program).value;
   } else {
     out.value = option.value.front();
-    if (out.spec->name != "key") out.where += " " + quotable(out.value);
+    // Nothing secret is repeated.
+    if (out.spec->name != "key" && out.spec->name != "proxy") out.where += " " + quotable(out.value);
   }
   return out;
 }

@@ -88,6 +88,13 @@ constexpr std::array kTable = {
     in_both("also-port", Group::program, Kind::value,
             "another TCP port of the server, as 443, for networks that let only that one through (zero: none)", "0",
             "0"),
+    OptionSpec{
+        "proxy",
+        Group::program,
+        Kind::value,
+        {"HTTP proxy that leads to the server, as http://USER:PASSWORD@HOST:PORT, or none; without it the variable "
+         "https_proxy counts"},
+        kNone},
     OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
     OptionSpec{
         "offload",

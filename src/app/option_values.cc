@@ -132,6 +132,13 @@ Result<std::string> name_value(std::string_view text) {
               make_valid_name(text) + "?");
 }
 
+Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text) {
+  if (text == "none") return std::optional<runtime::Proxy>();
+  auto proxy = runtime::parse_proxy(text);
+  if (!proxy) return proxy.error();
+  return std::optional(std::move(*proxy));
+}
+
 Result<std::string> aead_value(std::string_view text) {
   if (text == "auto" || crypto::parse_aead_kind(text)) return std::string(text);
   return must("must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");

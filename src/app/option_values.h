@@ -13,6 +13,7 @@
 #include "model/offload.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
+#include "runtime/proxy.h"
 
 namespace eps::app {
 
@@ -31,6 +32,8 @@ Result<std::string> path_value(std::string_view text);
 Result<std::string> socket_value(std::string_view text);
 Result<std::string> device_value(std::string_view text);
 Result<std::string> name_value(std::string_view text);
+// nullopt: none.
+Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text);
 Result<std::string> aead_value(std::string_view text);
 // nullopt: auto.
 Result<std::optional<OffloadSet>> offload_value(std::string_view text);

@@ -102,7 +102,7 @@ class ConfReader {
 
   Result<Given> to_given(const ConfLine& line, const OptionSpec& spec, const std::string& where) const {
     Given given{&spec, line.value.value_or(""), false, where + ": " + line.name};
-    if (line.value && spec.name != "key") given.where += " = " + quotable(*line.value);
+    if (line.value && spec.name != "key" && spec.name != "proxy") given.where += " = " + quotable(*line.value);
     switch (spec.kind) {
       case OptionSpec::Kind::flag:
         if (!line.value) given.value = "true";
@@ -190,6 +190,10 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("name", to.name, name_value);
   from.into("aead", to.aead, aead_value);
   from.into("relay", to.relay, switch_value);
+  // A proxy of the surroundings that is of no use here was meant for other programs.
+  if (const auto general = proxy_value(here.https_proxy); general && !here.https_proxy.empty()) to.proxy = *general;
+  from.into("proxy", to.proxy, proxy_value);
+  if (to.proxy) to.proxy->except = here.no_proxy;
 }
 
 void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
@@ -299,7 +303,8 @@ std::string describe(const runtime::ClientSettings& s) {
   std::string servers;
   for (const std::string& server : s.servers) servers += (servers.empty() ? "" : " ") + server;
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
-         "\ndevice = " + s.device + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false");
+         "\ndevice = " + s.device + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false") +
+         "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
 }
 
 std::string describe(const runtime::ServerSettings& s) {

@@ -33,6 +33,8 @@ struct Surroundings {
   std::string credentials = {};
   // What the file says, from one who has read it.
   std::optional<std::string> conf_text = std::nullopt;
+  // The variables of these names, in either case.
+  std::string https_proxy = {}, no_proxy = {};
 };
 
 // The copy that the service manager made of this configuration file; empty if it made none.

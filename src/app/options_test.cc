@@ -41,6 +41,8 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"aead", "chacha20-poly1305", [](auto& s) { return s.aead == "chacha20-poly1305"; }},
       {"interval", "2", [](auto& s) { return s.interval == std::chrono::seconds(2); }},
       {"relay", "", [](auto& s) { return s.relay; }},
+      {"proxy", "http://u:p@proxy:3128",
+       [](auto& s) { return s.proxy && s.proxy->text() == "proxy:3128" && s.proxy->credentials == "u:p"; }},
       {"offload", "csum,gso",
        [](auto& s) {
          return s.offload == OffloadSet{true, false, false, true, false};

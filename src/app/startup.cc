@@ -31,6 +31,13 @@ Surroundings surroundings() {
   // With its terminator: a name of HOST_NAME_MAX characters is a valid one.
   std::array<char, HOST_NAME_MAX + 1> name{};
   if (::gethostname(name.data(), name.size()) == 0) here.hostname = name.data();
+  const auto variable = [](const char* lower, const char* upper) {
+    const char* value = std::getenv(lower);
+    if (value == nullptr) value = std::getenv(upper);
+    return std::string(value == nullptr ? "" : value);
+  };
+  here.https_proxy = variable("https_proxy", "HTTPS_PROXY");
+  here.no_proxy = variable("no_proxy", "NO_PROXY");
   // LoadCredential= in the units.
   if (const char* directory = std::getenv("CREDENTIALS_DIRECTORY")) here.credentials = directory;
   return here;

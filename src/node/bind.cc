@@ -20,8 +20,11 @@ void Bind::begin(MemberId self, crypto::Key key, const Endpoint& server, std::op
 }
 
 void Bind::refresh(Instant now) {
-  if (!main_.to.valid()) return;
   bound_ = false;
+  if (!main_.to.valid()) {
+    main_.next = other_.next = second_.next = kNever;
+    return;
+  }
   main_.unanswered = 0;
   close_sides();
   other_.observed.reset();

@@ -78,7 +78,7 @@ class ClientNode {
   ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng);
 
   ClientOutputs start(std::vector<IpAddress> local_addresses, Instant now);
-  // `all`: the addresses that the server is known by, this one among them.
+  // `all`: the addresses that the server is known by, this one among them, unless it is a proxy's.
   ClientOutputs on_connected(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all, Instant now);
   // Nothing is left to dial; `why` says what failed.
   ClientOutputs on_dialed_all(std::string why, Instant now);

@@ -163,7 +163,9 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
     }
   }
   udp_.open(kServerRelay);
-  const Endpoint data{server_->ip, welcome.data_port};
+  // Behind a proxy the server's own address may not be known: then there is no UDP to it.
+  const bool known = std::ranges::find(server_addresses_, server_->ip) != server_addresses_.end();
+  const Endpoint data = known ? Endpoint{server_->ip, welcome.data_port} : Endpoint{};
   // Where the connection before was needed for what is relayed, this one is until UDP has answered.
   const bool here = std::exchange(relay_here_, false);
   relay_tag_ = welcome.relay_tag;

@@ -191,7 +191,7 @@ Result<void> ClientDaemon::open_link() {
 
 void ClientDaemon::make_server_link() {
   server_.emplace(
-      loop_.io(), settings_.servers,
+      loop_.io(), settings_.servers, settings_.proxy,
       ServerLink::Handlers{
           [this](control::LinkId link, const Endpoint& server, std::vector<IpAddress> all) {
             act(node_->on_connected(link, server, std::move(all), os::now()));
@@ -430,7 +430,7 @@ Result<std::string> ClientDaemon::reload(const ConfText& conf) {
   service_.reloading();
   auto note = runtime::reload<ClientSettings>(read_again_, conf, log_, [this](const ClientSettings& fresh) {
     reporter_.apply(fresh);
-    server_->set_servers(fresh.servers);
+    server_->set_servers(fresh.servers, fresh.proxy);
   });
   service_.reloaded();
   return note;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
 #include <utility>
 
 #include "os/underlay_mark.h"
@@ -48,11 +50,12 @@ asio::ip::address to_asio(const IpAddress& ip) {
 }  // namespace
 
 Dialer::Dialer(asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<std::uint16_t> ports,
-               Handlers handlers)
+               std::optional<Proxy> proxy, Handlers handlers)
     : io_(io),
       resolver_(resolver),
       known_(known),
       ports_(std::move(ports)),
+      proxy_(std::move(proxy)),
       handlers_(std::move(handlers)),
       next_attempt_(io),
       names_late_(io),
@@ -70,7 +73,11 @@ void Dialer::start(const std::vector<std::string>& servers) {
   names_late_.async_wait([self = shared_from_this()](ErrorCode e) {
     if (!e && !self->done_) self->use_known();
   });
-  for (const std::string& server : servers) resolve(server);
+  std::vector<std::string> proxied;
+  for (const std::string& server : servers) {
+    proxy_ && proxy_->leads_to(server) ? proxied.push_back(server) : resolve(server);
+  }
+  if (!proxied.empty()) resolve_proxied(proxied);
   asio::post(io_, [self = shared_from_this()] { self->advance(); });
 }
 
@@ -91,6 +98,39 @@ void Dialer::resolve(const std::string& server) {
   });
 }
 
+// Only the proxy need be found. Where the servers have addresses for us as well, UDP may pass to them.
+void Dialer::resolve_proxied(const std::vector<std::string>& servers) {
+  for (const std::string& server : servers) {
+    if (const auto numeric = parse_ip(server)) {
+      known_[server] = {*numeric};
+      continue;
+    }
+    resolver_.resolve(server, [self = shared_from_this(), server](Result<std::vector<IpAddress>> found) {
+      if (found) self->known_[server] = interleave(*found);
+    });
+  }
+  const std::string& host = proxy_->host;
+  if (const auto numeric = parse_ip(host)) return add_proxied(servers, {*numeric});
+  unresolved_.push_back(host);
+  resolver_.resolve(host, [self = shared_from_this(), servers, host](Result<std::vector<IpAddress>> found) {
+    if (self->done_) return;
+    std::erase(self->unresolved_, host);
+    found ? self->add_proxied(servers, interleave(*found))
+          : self->note("cannot resolve the proxy " + host + ": " + found.error().what);
+    self->advance();
+  });
+}
+
+void Dialer::add_proxied(const std::vector<std::string>& servers, const std::vector<IpAddress>& proxies) {
+  for (const std::string& server : servers) {
+    for (const IpAddress& ip : proxies) {
+      for (std::size_t i = 0; i < ports_.size(); ++i) {
+        todo_[i].push_back({{to_asio(ip), proxy_->port}, server, ports_[i]});
+      }
+    }
+  }
+}
+
 void Dialer::use_known() {
   names_are_late_ = true;
   for (const std::string& name : unresolved_) {
@@ -103,7 +143,7 @@ void Dialer::add(const std::vector<IpAddress>& addresses) {
   for (const IpAddress& ip : addresses) {
     if (std::ranges::find(addresses_, ip) != addresses_.end()) continue;
     addresses_.push_back(ip);
-    for (std::size_t i = 0; i < ports_.size(); ++i) todo_[i].emplace_back(to_asio(ip), ports_[i]);
+    for (std::size_t i = 0; i < ports_.size(); ++i) todo_[i].push_back({{to_asio(ip), ports_[i]}, "", ports_[i]});
   }
 }
 
@@ -132,7 +172,8 @@ void Dialer::advance() {
     if (running_.empty() && !waits) end(failures_);
     return;
   }
-  const tcp::endpoint endpoint = next->front();
+  const Target target = std::move(next->front());
+  const tcp::endpoint& endpoint = target.endpoint;
   next->pop_front();
   auto socket = std::make_shared<tcp::socket>(io_);
   running_.push_back(socket);
@@ -144,16 +185,60 @@ void Dialer::advance() {
     socket->set_option(MaxSegment(endpoint.protocol() == tcp::v4() ? kMaxSegment4 : kMaxSegment6), ignored);
   }
   next_after(kAttemptDelay);
-  socket->async_connect(endpoint, [self = shared_from_this(), socket, endpoint](ErrorCode e) {
+  socket->async_connect(endpoint, [self = shared_from_this(), socket, target](ErrorCode e) {
     if (self->done_) return;
-    std::erase(self->running_, socket);
-    if (e) {
-      self->note(to_string(to_endpoint(endpoint)) + ": " + e.message());
-      return self->hurry();
-    }
-    self->next_after(kSilence);
-    self->handlers_.on_connected(std::move(*socket));
+    if (e) return self->failed(socket, to_string(to_endpoint(target.endpoint)) + ": " + e.message());
+    self->on_tcp(socket, target);
   });
+}
+
+void Dialer::failed(const Socket& socket, const std::string& why) {
+  std::erase(running_, socket);
+  // Each of several addresses and ports may fail alike.
+  if (failures_.find(why) == std::string::npos) note(why);
+  hurry();
+}
+
+void Dialer::on_tcp(const Socket& socket, const Target& target) {
+  next_after(kSilence);
+  if (!target.server.empty()) return ask_proxy(socket, target);
+  std::erase(running_, socket);
+  ErrorCode gone;
+  const Endpoint server = to_endpoint(socket->remote_endpoint(gone));
+  gone ? hurry() : handlers_.on_connected(std::move(*socket), server);
+}
+
+void Dialer::ask_proxy(const Socket& socket, const Target& target) {
+  const auto request = std::make_shared<std::string>(connect_request(*proxy_, target.server, target.port));
+  const auto answer = std::make_shared<std::string>();
+  const auto on_answer = [self = shared_from_this(), socket, target, answer](ErrorCode e, std::size_t size) {
+    if (self->done_) return;
+    const std::string name = "the proxy " + self->proxy_->text();
+    if (e) return self->failed(socket, name + " gave no answer that ends (" + e.message() + ")");
+    // The server says nothing before it is spoken to.
+    if (size != answer->size()) return self->failed(socket, name + " said more than it was asked");
+    const std::string why = connect_failure(*self->proxy_, target.server, target.port, *answer);
+    why.empty() ? self->on_proxied(socket, target) : self->failed(socket, why);
+  };
+  asio::async_write(*socket, asio::buffer(*request),
+                    [self = shared_from_this(), socket, request, answer, on_answer](ErrorCode e, std::size_t) {
+                      if (e) return on_answer(e, 0);
+                      asio::async_read_until(*socket, asio::dynamic_buffer(*answer, kMaxProxyAnswer), "\r\n\r\n",
+                                             on_answer);
+                    });
+}
+
+void Dialer::on_proxied(const Socket& socket, const Target& target) {
+  std::erase(running_, socket);
+  const auto known = known_.find(target.server);
+  if (known == known_.end() || known->second.empty()) {
+    return handlers_.on_connected(std::move(*socket), to_endpoint(target.endpoint));
+  }
+  for (const IpAddress& ip : known->second) {
+    if (std::ranges::find(addresses_, ip) == addresses_.end()) addresses_.push_back(ip);
+  }
+  next_after(kSilence);
+  handlers_.on_connected(std::move(*socket), {known->second.front(), target.port});
 }
 
 void Dialer::stop() {

@@ -8,10 +8,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/types.h"
+#include "runtime/proxy.h"
 #include "runtime/resolver.h"
 
 namespace eps::runtime {
@@ -22,11 +24,12 @@ using KnownAddresses = std::map<std::string, std::vector<IpAddress>>;
 class Dialer : public std::enable_shared_from_this<Dialer> {
  public:
   struct Handlers {
-    std::function<void(boost::asio::ip::tcp::socket socket)> on_connected;
+    // `server`: whom it leads to. Through a proxy that is the server as far as its address is known, else the proxy.
+    std::function<void(boost::asio::ip::tcp::socket socket, const Endpoint& server)> on_connected;
     std::function<void(std::string why)> on_dialed_all;  // once, at the end
   };
   Dialer(boost::asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<std::uint16_t> ports,
-         Handlers handlers);
+         std::optional<Proxy> proxy, Handlers handlers);
   void start(const std::vector<std::string>& servers);
   // No handler is called any more.
   void stop();
@@ -36,7 +39,20 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
 
  private:
   using Clock = boost::asio::steady_timer::clock_type;
+  // Where to dial, and what to ask for there: nothing, or a server by its name and port from a proxy.
+  struct Target {
+    boost::asio::ip::tcp::endpoint endpoint;
+    std::string server;
+    std::uint16_t port = 0;
+  };
+  using Socket = std::shared_ptr<boost::asio::ip::tcp::socket>;
   void resolve(const std::string& server);
+  void resolve_proxied(const std::vector<std::string>& servers);
+  void add_proxied(const std::vector<std::string>& servers, const std::vector<IpAddress>& proxies);
+  void on_tcp(const Socket& socket, const Target& target);
+  void ask_proxy(const Socket& socket, const Target& target);
+  void on_proxied(const Socket& socket, const Target& target);
+  void failed(const Socket& socket, const std::string& why);
   void add(const std::vector<IpAddress>& addresses);
   void use_known();
   void note(const std::string& failure);
@@ -48,9 +64,10 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   Resolver& resolver_;
   KnownAddresses& known_;
   std::vector<std::uint16_t> ports_;
+  std::optional<Proxy> proxy_;
   Handlers handlers_;
   boost::asio::steady_timer next_attempt_, names_late_, deadline_;
-  std::vector<std::deque<boost::asio::ip::tcp::endpoint>> todo_;  // for each of the ports
+  std::vector<std::deque<Target>> todo_;  // for each of the ports
   std::vector<IpAddress> addresses_;
   std::vector<std::string> unresolved_;
   std::vector<std::shared_ptr<boost::asio::ip::tcp::socket>> running_;

@@ -12,11 +12,12 @@ using boost::asio::ip::tcp;
 using control::LinkId;
 
 struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
-  Impl(boost::asio::io_context& context, std::vector<std::string> names, Handlers h)
-      : io(context), servers(std::move(names)), handlers(std::move(h)), resolver(context) {}
+  Impl(boost::asio::io_context& context, std::vector<std::string> names, std::optional<Proxy> way, Handlers h)
+      : io(context), servers(std::move(names)), proxy(std::move(way)), handlers(std::move(h)), resolver(context) {}
 
   boost::asio::io_context& io;
   std::vector<std::string> servers;
+  std::optional<Proxy> proxy;
   Handlers handlers;
   Resolver resolver;
   KnownAddresses known;
@@ -24,10 +25,7 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
   std::map<LinkId, std::shared_ptr<TcpStream>> streams;
   LinkId last_link = 0;
 
-  void adopt(tcp::socket socket) {
-    boost::system::error_code gone;
-    const Endpoint server = to_endpoint(socket.remote_endpoint(gone));
-    if (gone) return dialer->hurry();
+  void adopt(tcp::socket socket, const Endpoint& server) {
     const LinkId link = ++last_link;
     auto stream = std::make_shared<TcpStream>(std::move(socket), kMaxBacklog);
     streams.emplace(link, stream);
@@ -48,25 +46,27 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
   }
 };
 
-ServerLink::ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, Handlers handlers)
-    : impl_(std::make_shared<Impl>(io, std::move(servers), std::move(handlers))) {}
+ServerLink::ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, std::optional<Proxy> proxy,
+                       Handlers handlers)
+    : impl_(std::make_shared<Impl>(io, std::move(servers), std::move(proxy), std::move(handlers))) {}
 
 ServerLink::~ServerLink() {
   stop_dialing();
   for (const auto& [link, stream] : impl_->streams) stream->close();
 }
 
-void ServerLink::set_servers(std::vector<std::string> servers) {
+void ServerLink::set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy) {
   impl_->servers = std::move(servers);
+  impl_->proxy = std::move(proxy);
 }
 
 void ServerLink::dial(std::vector<std::uint16_t> ports) {
   stop_dialing();
   const std::weak_ptr<Impl> weak = impl_;
-  impl_->dialer = std::make_shared<Dialer>(impl_->io, impl_->resolver, impl_->known, std::move(ports),
-                                           Dialer::Handlers{[weak](tcp::socket socket) {
+  impl_->dialer = std::make_shared<Dialer>(impl_->io, impl_->resolver, impl_->known, std::move(ports), impl_->proxy,
+                                           Dialer::Handlers{[weak](tcp::socket socket, const Endpoint& server) {
                                                               if (const auto self = weak.lock())
-                                                                self->adopt(std::move(socket));
+                                                                self->adopt(std::move(socket), server);
                                                             },
                                                             [weak](std::string why) {
                                                               const auto self = weak.lock();

@@ -7,12 +7,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/types.h"
 #include "control/admission.h"
+#include "runtime/proxy.h"
 
 namespace boost::asio {
 class io_context;
@@ -24,7 +26,7 @@ class ServerLink {
  public:
   // Called from the event loop, never from inside a call.
   struct Handlers {
-    // `all`: the addresses that were found under the server's names.
+    // `all`: the addresses that were found under the server's names. Without `server` among them that is a proxy's.
     std::function<void(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all)> on_connected;
     // Nothing is left to dial; `why`: what failed.
     std::function<void(std::string why)> on_dialed_all;
@@ -34,11 +36,12 @@ class ServerLink {
     std::function<void(control::LinkId link)> on_drained;  // all that was sent is the kernel's
   };
 
-  ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, Handlers handlers);
+  ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, std::optional<Proxy> proxy,
+             Handlers handlers);
   ~ServerLink();
 
   // For the next dial().
-  void set_servers(std::vector<std::string> servers);
+  void set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy);
   // Begins, in place of what runs. Connections that are made stay. REQUIRES: a port.
   void dial(std::vector<std::uint16_t> ports);
   void stop_dialing();

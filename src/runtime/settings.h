@@ -13,6 +13,7 @@
 #include "model/offload.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
+#include "runtime/proxy.h"
 
 namespace eps::runtime {
 
@@ -38,6 +39,7 @@ struct CommonSettings {
 
 struct ClientSettings : CommonSettings {
   std::vector<std::string> servers;  // names and addresses in the order given, at least one
+  std::optional<Proxy> proxy;        // by which they are reached
   std::string key;                   // the network key's text, blanks trimmed; secret
   std::string device = "eps0";
   std::string name;           // valid_name()

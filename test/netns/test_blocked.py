@@ -5,7 +5,9 @@
      [b] ───────┘
 """
 
+import pathlib
 import socket
+import sys
 import time
 
 from lab import Pinger, wait_until
@@ -120,3 +122,41 @@ def test_udp_comes_and_goes(network):
     wait_until(lambda: a.ping(b, 1) == 1, "a reaches b", 10)
     sent, received = pinger.stop()
     print(f"from UDP to TCP {sent - received} pings are lost, one every 0.1 s")
+
+
+def test_only_a_proxy_leads_out(network):
+    """The server by its name, which only the proxy can look up, at the port that it lets through."""
+    server = network.server(also_port=443)
+    proxy = network.host("proxy")
+    host = network.host("a")
+    running = proxy.spawn(sys.executable, pathlib.Path(__file__).with_name("http_proxy.py"), 3128, 443, "eps:se:cret",
+                          f"eps.example={server.host.v4}")
+    host.drop(f"ip daddr != {proxy.v4} meta l4proto {{ tcp, udp }}")
+    host.drop("ip6 nexthdr { tcp, udp }")
+    a = network.client("a", host=host, join=False, server="eps.example", also_port=443, proxy=f"http://{proxy.v4}:3128")
+    a.wait_log(r"the proxy 10\.77\.0\.\d:3128 wants a user and a password")
+    assert "wants a user and a password" in a.eps("doctor", check=False)
+    a.stop()
+    a.options["proxy"] = f"http://eps:wrong@{proxy.v4}:3128"
+    a.start().wait_log("does not accept the user and the password")
+    a.stop()
+    a.options["proxy"] = f"http://eps:se%3acret@{proxy.v4}:3128"
+    a.restart()
+    assert "CONNECT eps.example:443" in running.output()
+    assert "cret" not in a.log()
+    a.wait_status(lambda s: s["relay_over_tcp"], "is relayed by the proxy")
+    b = network.client("b")
+    assert wait_until(lambda: a.ping(b), "b answers by the proxy")
+    # Without the proxy: the variable no_proxy, and the option "none".
+    a.stop()
+    a.options["proxy"] = None
+    a.options["server"] = server.host.v4
+    a.launcher = ["env", f"https_proxy=http://eps:se%3acret@{proxy.v4}:3128"]
+    a.restart()
+    assert f"CONNECT {server.host.v4}:443" in running.output()
+    a.stop()
+    a.launcher += ["no_proxy=10.77.0.0/16"]
+    asked = running.output().count("CONNECT")
+    host.drop_nothing()
+    a.restart()
+    assert running.output().count("CONNECT") == asked
