@@ -101,7 +101,7 @@ PathFinder::Known* PathFinder::add(const Way& way, Origin origin, int rank, bool
 }
 
 void PathFinder::set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own,
-                                Instant now, bool probe) {
+                                Instant now, bool probe, std::uint16_t socket) {
   std::vector<Way> before;
   for (Known& k : known_) {
     if (!k.announced || !k.way.direct()) continue;
@@ -110,12 +110,15 @@ void PathFinder::set_candidates(const std::vector<Candidate>& candidates, const 
   }
   // What is no longer announced goes, except what answers: it is given up when it stops to.
   const auto stays = [&](const Known& k) {
-    const auto same = [&](const Candidate& c) { return Way::straight(c.endpoint) == k.way; };
-    return k.alive || k.way == path_ || std::ranges::any_of(candidates, same);
+    const auto same = [&](const Candidate& c) { return c.endpoint == k.way.to; };
+    const bool ours = k.way.socket == 0 || k.way.socket == socket;
+    return k.alive || k.way == path_ || (ours && std::ranges::any_of(candidates, same));
   };
   std::erase_if(known_, [&](const Known& k) { return std::ranges::count(before, k.way) > 0 && !stays(k); });
   for (const Candidate& c : candidates) {
-    add(Way::straight(c.endpoint), origin_of(c.kind), rank_of(c, own), true);
+    const int rank = rank_of(c, own);
+    add(Way::straight(c.endpoint), origin_of(c.kind), rank, true);
+    if (socket != 0 && rank >= kPublicRank) add(Way::straight(c.endpoint, socket), origin_of(c.kind), rank, true);
   }
   if (probe) begin(now);
 }
@@ -166,6 +169,7 @@ void PathFinder::proved(Known& known, std::optional<Duration> round_trip, Instan
   known.alive = true;
   known.refuted = false;
   known.answered_at = now;
+  if (known.way.direct()) died_by_.reset();
   if (known.way == path_) {
     unanswered_ = 0;
     doubted_ = false;
@@ -270,6 +274,7 @@ void PathFinder::lose(Known& known, Instant now) {
     known.rest_until = now + known.rest;
   }
   known.left_at = now;
+  if (known.way.direct()) died_by_ = known.way.socket;
   note(text_of(known.way) + " does not answer any more", now);
 }
 
@@ -326,6 +331,7 @@ bool PathFinder::moved(Instant now) {
     k.rest = {};
   }
   std::erase_if(known_, [&](const Known& k) { return !k.announced && k.way != path_; });
+  died_by_.reset();
   unanswered_ = 0;
   doubted_ = false;
   challenge_ends_ = kNever;
@@ -343,6 +349,7 @@ bool PathFinder::reset(Instant now) {
     k.rest_until = {};
   }
   path_.reset();
+  died_by_.reset();
   due_.clear();
   next_round_ = challenge_ends_ = round_began_ = kNever;
   round_ = 0;
@@ -443,6 +450,10 @@ void PathFinder::sample(std::vector<Ping>& out, Instant now) {
   take(mine);
   take(best_of(true));
   take(best_of(false));
+}
+
+bool PathFinder::flow_died(std::uint16_t socket) const {
+  return died_by_ == socket && path_ && !path_->direct() && find(*path_)->alive;
 }
 
 bool PathFinder::direct_answers() const {

@@ -74,9 +74,10 @@ class PathFinder {
   explicit PathFinder(Rng& rng) : rng_(&rng) {}
 
   // Where the peer may be reached, and this node's own addresses, which tell what is near. New ones are probed in the
-  // next round, which starts at once when `probe` is true.
+  // next round, which starts at once when `probe` is true. `socket`: the one of ours that the server sees. What the
+  // peer sends arrives there, so the NATs must have seen it send.
   void set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own, Instant now,
-                      bool probe);
+                      bool probe, std::uint16_t socket = 0);
   // The relays that both ends may use; the server is believed until it is found silent. True when the path changed.
   bool set_relays(const std::vector<MemberId>& relays, Instant now);
   // A session was established, or something changed: start the probe rounds.
@@ -123,6 +124,9 @@ class PathFinder {
   // Grows each time that the path changes.
   std::uint32_t uses() const { return uses_; }
   bool direct() const { return path_ && path_->direct(); }
+  // The last direct path went by this socket of ours and has died, while a relay is in use that answers: something on
+  // the way may have ended that flow for good, and let another one pass.
+  bool flow_died(std::uint16_t socket) const;
   // A direct way answers, whether or not it is the one in use.
   bool direct_answers() const;
   // The endpoint outside of this LAN that the peer was last heard from, if any.
@@ -181,6 +185,7 @@ class PathFinder {
   bool doubted_ = false;  // the peer has left the path in use, and nothing has answered by it since
   Instant asked_at_{};
   Instant noted_search_at_{};
+  std::optional<std::uint16_t> died_by_;  // the socket of the direct way that was lost last, until another answers
   std::optional<Way> challenger_;
   Instant challenge_began_{};
   Instant challenge_ends_ = kNever;

@@ -26,7 +26,7 @@ void Bind::refresh(Instant now) {
     return;
   }
   main_.unanswered = 0;
-  close_sides();
+  leave_sockets();
   other_.observed.reset();
   other_.unanswered = 0;
   other_.next = kNever;
@@ -42,25 +42,34 @@ void Bind::verify(Instant now) {
   ask_main(now);
 }
 
+void Bind::renew(Instant now) {
+  if (!bound() || renewals_ > 0) return;
+  renewals_ = kBindRenewals;
+  ask_main(now);
+}
+
 // Everything begins anew with the data socket itself.
-void Bind::close_sides() {
-  if (main_.socket != 0) out_.close_side(main_.socket);
+void Bind::leave_sockets() {
+  if (main_.socket != 0) left_.push_back(main_.socket);
   if (spare_) out_.close_side(*spare_);
   spare_.reset();
   by_spare_ = false;
+  renewals_ = 0;
   main_.socket = second_.socket = 0;
 }
 
-void Bind::use_socket(ports::SocketId socket) {
-  if (main_.socket != 0) out_.close_side(main_.socket);
+void Bind::use_socket(ports::SocketId socket, Instant now) {
+  if (main_.socket != 0) left_.push_back(main_.socket);
   main_.socket = socket;
   spare_.reset();
   by_spare_ = false;
+  renewals_ = 0;
   // What was found out of the NAT is of another socket.
   const Endpoint second = second_.to;
   second_ = {};
   second_.to = second;
   second_.socket = socket;
+  if (second.valid()) second_.next = now + kNatTestAfter;
   second_since_ = 0;
   let_in_ = false;
 }
@@ -68,7 +77,7 @@ void Bind::use_socket(ports::SocketId socket) {
 // The server answers in the other family and no more in this one: it is bound to there.
 bool Bind::take_other_family(Instant now) {
   if (!other_.observed || other_.unanswered > 0) return false;
-  close_sides();
+  leave_sockets();
   std::swap(main_, other_);
   second_ = {};
   second_since_ = 0;
@@ -92,13 +101,20 @@ void Bind::ask(Target& target, bool observe_only) {
 
 void Bind::ask_main(Instant now) {
   const auto pause = std::min<std::size_t>(static_cast<std::size_t>(main_.unanswered), kBindRetry.size() - 1);
+  const bool renews = renewals_ > 0 && !lost();
+  renewals_ = renews ? renewals_ - 1 : 0;
   // By the two sockets in turn once the one has failed.
-  by_spare_ = lost() && !by_spare_;
+  by_spare_ = renews || (lost() && !by_spare_);
   if (by_spare_ && !spare_) {
     if (const auto side = out_.open_side()) spare_ = side->socket;
     by_spare_ = spare_.has_value();
   }
   ask(main_, false);
+  if (renews) {
+    --main_.unanswered;  // nothing is wrong with the one in use
+    main_.next = now + kBindOtherSocketAfter;
+    return;
+  }
   const bool other_socket_is_next = main_.unanswered == kBindLost;
   main_.next = now + (other_socket_is_next ? kBindOtherSocketAfter : kBindRetry[pause]);
   if (lost()) take_other_family(now);
@@ -113,8 +129,8 @@ void Bind::ask_other(Instant now) {
 void Bind::ask_second(Instant now) {
   ask(second_, true);
   if (second_since_ == 0) second_since_ = second_.number;
-  const Duration pause = second_.unanswered < kNatTests ? kNatTestPause : kBindKeepalive;
-  second_.next = second_.unanswered < 2 * kNatTests ? now + pause : kNever;
+  const int doublings = std::min(second_.unanswered - 1, 16);
+  second_.next = now + std::min(kMaxNatTestPause, kNatTestPause * (1 << doublings));
 }
 
 bool Bind::on_reply(const Endpoint& from, ports::SocketId socket, ByteView datagram, Instant now) {
@@ -135,18 +151,19 @@ bool Bind::on_reply(const Endpoint& from, ports::SocketId socket, ByteView datag
   const bool by_other = other_.to.valid() && reply->observed.ip.is_v4() == other_.to.ip.is_v4();
   Target& target = by_other ? other_ : main_;
   // An answer to an earlier question is as good: on a slow path the next one is out already.
-  if (reply->number <= target.answered) return false;
+  if (reply->number <= target.answered) return true;
   target.answered = reply->number;
   target.observed = reply->observed;
   target.unanswered = 0;
-  target.next = now + kBindKeepalive;
+  const bool renews = &target == &main_ && renewals_ > 0 && socket != spare_;
+  target.next = now + (renews ? kBindOtherSocketAfter : kBindKeepalive);
   if (reply->second_port != 0 && !second_.to.valid() && &target == &nat_target()) {
     second_.to = {target.to.ip, reply->second_port};
     second_.socket = target.socket;
     second_.next = now + kNatTestAfter;
   }
   const bool binds = !by_other && reply->number >= bind_since_;
-  if (binds && socket != main_.socket && spare_ == socket) use_socket(socket);
+  if (binds && socket != main_.socket && spare_ == socket) use_socket(socket, now);
   if (reply->echo && *reply->echo != 0 && *reply->echo != target.echo) {
     target.echo = *reply->echo;
     target.echoed_since = number_ + 1;

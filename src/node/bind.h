@@ -14,6 +14,7 @@
 // how the NAT in between behaves (RFC 5780, with two ports of one address).
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -35,12 +36,13 @@ inline constexpr int kBindLost = 4;
 // So many without an answer, by another socket as well: UDP to the server does not pass.
 inline constexpr int kBindGivenUp = kBindLost + 2;
 inline constexpr Duration kBindOtherSocketAfter = std::chrono::milliseconds(300);
+inline constexpr int kBindRenewals = 4;  // requests by the new socket of renew(), with the pause above
 inline constexpr Duration kBindVerifyPause = std::chrono::seconds(3);
-// The second port is asked so long after its unasked answer was due, this often with such pauses, and as often again
-// with every keepalive: a lossy way must not leave the NAT unknown.
+// The second port is asked so long after its unasked answer was due, and until it answers, after pauses that double: a
+// lossy way must not leave the NAT unknown, as peers then cannot be met.
 inline constexpr Duration kNatTestAfter = std::chrono::milliseconds(200);
-inline constexpr int kNatTests = 3;
 inline constexpr Duration kNatTestPause = std::chrono::milliseconds(300);
+inline constexpr Duration kMaxNatTestPause = std::chrono::minutes(5);
 
 class Bind {
  public:
@@ -54,7 +56,10 @@ class Bind {
   void refresh(Instant now);
   // Ask at once, unless an answer is awaited or has just come: nothing seems to pass.
   void verify(Instant now);
-  // Takes a bind reply; false if it does not authenticate.
+  // Moves to another socket beside the one in use, which goes on until the server has answered there: a flow to a peer
+  // is dead although the one to the server works.
+  void renew(Instant now);
+  // Takes a bind reply; false if it does not authenticate. One that a newer one has overtaken changes nothing.
   bool on_reply(const Endpoint& from, ports::SocketId socket, ByteView datagram, Instant now);
   void on_deadline(Instant now);
   Instant next_deadline() const { return std::min({main_.next, other_.next, second_.next}); }
@@ -67,6 +72,8 @@ class Bind {
   const Endpoint& server() const { return main_.to; }
   // The one of our sockets that the server knows us by.
   ports::SocketId socket() const { return main_.socket; }
+  // Sockets that the server knew this node by before. Paths to peers may use them, so the caller closes them.
+  std::vector<ports::SocketId> take_left() { return std::exchange(left_, {}); }
   NatStatus nat() const;
 
  private:
@@ -89,8 +96,8 @@ class Bind {
   void ask_other(Instant now);
   void ask_second(Instant now);
   bool take_other_family(Instant now);
-  void use_socket(ports::SocketId socket);
-  void close_sides();
+  void use_socket(ports::SocketId socket, Instant now);
+  void leave_sockets();
 
   dataplane::Outbox& out_;
   MemberId self_;
@@ -98,9 +105,11 @@ class Bind {
   std::vector<Endpoint> local_;
   Target main_, other_, second_;
   bool bound_ = false;
-  std::uint64_t bind_since_ = 0;          // requests to main_ below this number only observed
+  std::uint64_t bind_since_ = 0;  // requests to main_ below this number only observed
+  std::vector<ports::SocketId> left_;
   std::optional<ports::SocketId> spare_;  // another socket of ours that is tried
   bool by_spare_ = false;                 // the last request to main_ left by it
+  int renewals_ = 0;                      // requests of renew() that are still to be sent
   Instant answered_at_{};
   std::uint64_t number_ = 0;        // of the last request to any of them
   std::uint64_t second_since_ = 0;  // requests to the second port have this number or a greater one; 0: none was sent

@@ -61,7 +61,7 @@ class BindTest : public testing::Test {
     const bool v4 = r.to.ip.is_v4();
     const Endpoint observed{*parse_ip(v4 ? "198.51.100.7" : "2001:db8::7"),
                             static_cast<std::uint16_t>(5000 + r.socket)};
-    wire::BindReply answer{r.request.member, r.request.number, observed, 0};
+    wire::BindReply answer{r.request.member, r.request.number, observed, second_port};
     if (wants_echo) answer.echo = 1000 + r.socket;
     auto reply = wire::make_bind_reply(answer);
     const auto mac = crypto::mac16(key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
@@ -76,6 +76,7 @@ class BindTest : public testing::Test {
       lab.send({&tx, 1});
     }
     for (const ports::SocketId side : commit.closed_sides) lab.close_side(side);
+    for (const ports::SocketId side : bind.take_left()) lab.close_side(side);
   }
   Lab lab;
   dataplane::Outbox out{lab};
@@ -84,6 +85,7 @@ class BindTest : public testing::Test {
   Instant now{seconds(100)};
   std::pair<Endpoint, ports::SocketId> bound_at;
   bool wants_echo = false;
+  std::uint16_t second_port = 0;
 };
 
 TEST_F(BindTest, IsBoundInTheOtherFamilyWhenUdpDoesNotPassInTheOneOfTheConnection) {
@@ -117,6 +119,40 @@ TEST_F(BindTest, TakesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
   execute();
   EXPECT_EQ(bind.socket(), 0);
   EXPECT_EQ(lab.open_sides, 0);
+}
+
+TEST_F(BindTest, FindsOutTheNatHoweverManyRequestsAreLostAndAgainForAnotherSocket) {
+  second_port = 43440;
+  lab.barred = [&](const ports::TxDatagram& d) { return d.to.port == second_port; };
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  run(seconds(60));
+  EXPECT_EQ(bind.nat().mapping, NatMapping::unknown);
+  lab.barred = [](const ports::TxDatagram&) { return false; };
+  run(kMaxNatTestPause);
+  EXPECT_EQ(bind.nat().mapping, NatMapping::independent);
+  lab.barred = [](const ports::TxDatagram& d) { return d.socket == 0; };
+  run(seconds(30));
+  ASSERT_EQ(bind.socket(), 1);
+  EXPECT_EQ(bind.nat().mapping, NatMapping::independent);
+}
+
+TEST_F(BindTest, RenewedItMovesToAnotherSocketOnceThatIsAnswered) {
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  run(seconds(1));
+  for (const ports::SocketId next : {1, 2}) {
+    bind.renew(now);
+    run(milliseconds(50));
+    EXPECT_TRUE(bind.bound());
+    EXPECT_EQ(bind.socket(), next);
+    EXPECT_EQ(lab.open_sides, 1);
+  }
+  lab.barred = [](const ports::TxDatagram& d) { return d.socket == 3; };
+  bind.renew(now);
+  for (int i = 0; i < 100; ++i) {
+    run(milliseconds(100));
+    EXPECT_TRUE(bind.bound()) << "the one in use works";
+  }
+  EXPECT_EQ(bind.socket(), 2);
 }
 
 TEST_F(BindTest, AServerThatIsGoneIsAskedByTwoSocketsInTurnAndNotByMore) {

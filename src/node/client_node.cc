@@ -82,6 +82,7 @@ void ClientNode::bring_up(ClientOutputs& out) {
 
 void ClientNode::relay_by(ServerRelay by, Instant now) {
   peers_.set_relay(bind_.server(), relay_tag_, by, now, bind_.socket());
+  for (const ports::SocketId side : bind_.take_left()) peers_.leave_side(side);
 }
 
 // Only while a connection is there and UDP has failed; kNever else.
@@ -241,6 +242,7 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
     bind_.verify(now);
     doubt_server(out, now);
   }
+  if (peers_.take_flow_doubt()) bind_.renew(now);
   if (now >= keep_at_) out.keep_network = unkept_network();
   return out;
 }

@@ -43,10 +43,14 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   const dataplane::RelayHop hop{kServerRelay, server, socket, tag};
   const bool became_usable = by != ServerRelay::none && (server_by_ == ServerRelay::none || server_ != hop);
   if (server_ != hop || server_by_ != by) dirty_ = true;
+  const bool other_socket = server_.socket != socket;
   server_ = hop;
   server_inside_ = {kServerRelay, dataplane::stream_endpoint(kServerRelay), 0, tag};
   server_by_ = by;
   schedule_anchors(now);
+  if (other_socket) {
+    for (auto& [id, peer] : peers_) refresh_candidates(peer, peer.current && !peer.path.direct(), now);
+  }
   refresh_relays(now);
   if (became_usable) {
     for (const auto& [id, peer] : live_) {
@@ -309,6 +313,9 @@ void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
     }
     for (const Candidate& c : usable_candidates(peer)) {
       if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
+      if (const Way by_other = Way::straight(c.endpoint, server_.socket); server_.socket != 0 && path != by_other) {
+        add(by_other);
+      }
     }
   }
   out_.send(out);
@@ -356,6 +363,11 @@ void Peers::probe(Peer& peer, Instant now) {
     if (flows && !server_relays()) ask_others_for(peer, now);
   }
   if (searching && flows && *searching > kObserversAfter) seek_observers(now);
+  if (searching && flows && *searching > kNewFlowAfter && peer.path.flow_died(server_.socket) &&
+      now - flow_doubted_at_ > kNewFlowPause) {
+    flow_doubt_ = true;
+    flow_doubted_at_ = now;
+  }
   if (searching && flows) consider_guessing(peer, Asked::no, now);
   if (searching && flows && (*searching > kRelayAfter || !server_relays())) seek_relays(peer, now);
 }

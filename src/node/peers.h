@@ -56,6 +56,8 @@ class Peers {
   // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
   void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket = 0);
   void update_members(const MemberList& list, Instant now);
+  // The server knows this node by this socket no more: it is closed when no path uses it.
+  void leave_side(ports::SocketId side) { left_sides_.push_back(side); }
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
   void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
   // Networks inside of EPS interfaces of this computer, and of other tunnels (ports::Underlay): no path leads there.
@@ -86,6 +88,8 @@ class Peers {
   std::vector<MemberId> take_wanted() { return std::exchange(wanted_, {}); }
   // True once when nothing comes back through the server's relay any more: its bind is to be asked anew.
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
+  // True once when the flow to a peer by the socket that the server sees is dead and another may live.
+  bool take_flow_doubt() { return std::exchange(flow_doubt_, false); }
   // What was dropped lately for a reason of the LAN.
   std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
   Counters& counters() { return counters_; }
@@ -140,6 +144,7 @@ class Peers {
   void consider_guessing(Peer& peer, Asked asked, Instant now);
   void run_guess(Peer& peer, Instant now);
   void close_sides(Peer& peer, Instant now);
+  void close_left_sides(Instant now);
   // Relays.
   void offer_relaying(Instant now);
   void seek_relays(Peer& peer, Instant now);
@@ -221,6 +226,7 @@ class Peers {
   dataplane::RelayHop server_;         // by UDP
   dataplane::RelayHop server_inside_;  // in the control connection
   ServerRelay server_by_ = ServerRelay::none;
+  std::vector<ports::SocketId> left_sides_;
   std::vector<Candidate> own_candidates_;
   std::vector<IpAddress> own_addresses_;
   std::vector<IpPrefix> inside_, tunnels_;
@@ -232,6 +238,8 @@ class Peers {
   bool seen_changed_ = false;
   bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;
+  bool flow_doubt_ = false;
+  Instant flow_doubted_at_{};
   std::vector<MemberId> wanted_;
   // All other members. What happens to one costs nothing for the others: most are silent, and no event goes over all.
   std::map<MemberId, Peer> peers_;

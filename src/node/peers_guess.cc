@@ -91,7 +91,7 @@ void Peers::run_guess(Peer& peer, Instant now) {
   const auto ports = peer.guess->take_ports(now);
   if (!ports.empty()) guess_budget_.charge(endpoint->ip, ports.size(), ports.size(), now);
   for (const std::uint16_t port : ports) {
-    send_control(peer, ping, Way::straight({endpoint->ip, port}), now);
+    send_control(peer, ping, Way::straight({endpoint->ip, port}, server_.socket), now);
   }
   if (peer.guess->take_send(now)) {
     for (const ports::SocketId side : peer.sides) send_control(peer, ping, Way::straight(*endpoint, side), now);
@@ -103,6 +103,19 @@ void Peers::close_sides(Peer& peer, Instant now) {
   std::erase_if(peer.sides, [&](ports::SocketId side) {
     if (peer.current && peer.path.needs_socket(side, now)) return false;
     peer.path.forget_socket(side);
+    out_.close_side(side);
+    return true;
+  });
+}
+
+// Sockets that the server has known this node by before, once no path uses them.
+void Peers::close_left_sides(Instant now) {
+  std::erase_if(left_sides_, [&](ports::SocketId side) {
+    const auto needs = [&](const auto& entry) {
+      return entry.second->current && entry.second->path.needs_socket(side, now);
+    };
+    if (std::ranges::any_of(live_, needs)) return false;
+    for (auto& [id, peer] : peers_) peer.path.forget_socket(side);
     out_.close_side(side);
     return true;
   });

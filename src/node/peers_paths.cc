@@ -36,7 +36,7 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
     }
   }
   if (guessed) run_guess(peer, now);
-  if (!arrival.relayed() && arrival.socket == 0) note_seen(pong.seen_from);
+  if (!arrival.relayed() && arrival.socket == server_.socket) note_seen(pong.seen_from);
 }
 
 // A mapping that the server does not see, as when it stands on our side of the NAT.
@@ -117,7 +117,7 @@ void Peers::learn(Peer& peer, const std::vector<Candidate>& candidates, bool pro
 
 void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
   touch(peer);
-  peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe);
+  peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe, server_.socket);
 }
 
 // Without the server, others may know where a member is now, and tell it that we are looking.

@@ -54,6 +54,7 @@ void Peers::on_deadline(Instant now) {
     probe(peer, now);
   }
   serve_the_silent(now);
+  if (!left_sides_.empty()) close_left_sides(now);
 }
 
 void Peers::tick(Peer& peer, Instant now) {

@@ -232,6 +232,7 @@ void Network::transmit(HostId host, std::uint16_t port, const Endpoint& to, Byte
   const auto transit = ascend(host, port, to);
   if (!transit) return;
   if (on_wire) on_wire(host, transit->from, to, bytes);
+  if (drops && transit->realm == kInternet && drops(transit->from, to)) return;
   const Weather& here = transit->realm == kInternet ? weather : lan_weather;
   const int copies = chance(here.loss) ? 0 : chance(here.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {

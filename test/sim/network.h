@@ -144,6 +144,8 @@ class Network {
   // Calls back with the client's end, or null when nobody listens there or the way is barred.
   void connect(HostId from, const Endpoint& to, std::function<void(std::shared_ptr<SimStream>)> done);
 
+  // Whether a middlebox drops what crosses the Internet from here to there.
+  std::function<bool(const Endpoint& from, const Endpoint& to)> drops;
   // Sees every datagram that anybody sends, with the addresses that it has after the sender's NATs.
   std::function<void(HostId sender, const Endpoint& from, const Endpoint& to, ByteView)> on_wire;
   // Delivers these bytes as if somebody in the Internet had sent them from there, without loss.

@@ -25,6 +25,13 @@ const NatBehaviour kHard{.mapping = kPort, .filtering = kPort, .ports = PortAllo
 const NatBehaviour kLinux{
     .mapping = kPort, .filtering = kPort, .ports = PortAllocation::preserving, .inbound_refreshes = true};
 
+// For what lasts minutes: so many of them at most.
+std::vector<std::uint64_t> few_seeds(std::size_t most) {
+  std::vector<std::uint64_t> out = seeds();
+  if (out.size() > most) out.resize(most);
+  return out;
+}
+
 // Interruptions, one of each seed.
 class Interruptions {
  public:
@@ -171,6 +178,35 @@ TEST(Roaming, ANatThatForgets) {
         put_behind(w, 1, kEasy);
       },
       [](World& w) { w.network().nat(w.network().realm(w.host(0))).rebind(); }, seconds(2));
+}
+
+// Something between the two ends each flow of UDP after a minute, for good. Another socket of ours makes a new flow.
+TEST(Roaming, AMiddleboxThatEndsEachFlowAfterAMinute) {
+  for (const std::uint64_t seed : few_seeds(10)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    WorldOptions o;
+    o.seed = seed;
+    World world(o);
+    put_behind(world, 0, kEasy);
+    if (seed % 2 == 0) put_behind(world, 1, kLinux);
+    std::map<std::pair<Endpoint, Endpoint>, Instant> flows;
+    world.network().drops = [&](const Endpoint& from, const Endpoint& to) {
+      if (to.ip == world.address(kServer) || from.ip == world.address(kServer)) return false;
+      const Instant now = world.clock().now();
+      return now - flows.try_emplace(std::minmax(from, to), now).first->second > minutes(1);
+    };
+    for (int c = 0; c < 2; ++c) world.start_client(c);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+    Conversation talk(world, 0, 1);
+    ASSERT_TRUE(talk.run_until([&] { return talk.direct(); }, seconds(10)));
+    int relayed = 0;
+    for (int second = 0; second < 200; ++second) {
+      talk.run(seconds(1));
+      relayed += talk.direct() ? 0 : 1;
+    }
+    EXPECT_LT(relayed, 70);
+    EXPECT_LT(in_seconds(talk.longest_gap()), 2.5);
+  }
 }
 
 TEST(Roaming, AHardNatThatForgetsUnderARelay) {
