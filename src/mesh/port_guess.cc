@@ -1,7 +1,7 @@
 #include "mesh/port_guess.h"
 
 #include <algorithm>
-#include <numeric>
+#include <bitset>
 
 namespace eps::mesh {
 
@@ -34,26 +34,32 @@ std::size_t PortGuess::entries_of(Role role) {
 }
 
 PortGuess::PortGuess(Role role, std::uint16_t near, Rng& rng, Instant now)
-    : role_(role), near_(near), id_(rng.u64() | 1), ends_(now + kFor) {
+    : role_(role), id_(rng.u64() | 1), ends_(now + kFor) {
   if (role != Role::many) next_guess_ = now;
   if (role != Role::guess) next_send_ = now;
-  start_ = static_cast<std::uint32_t>(rng.below(kPorts));
-  do {
-    stride_ = static_cast<std::uint32_t>(1 + rng.below(kPorts - 1));
-  } while (std::gcd(stride_, kPorts) != 1);
+  draw_ports(near, rng);
 }
 
-std::uint16_t PortGuess::port(std::size_t i) const {
-  // Many NATs count upwards, so the next mappings lie just above the one that the server saw.
-  if (i < kNear) return static_cast<std::uint16_t>(std::max<std::uint32_t>(kFirstPort, (near_ + 1 + i) & 0xffff));
-  return static_cast<std::uint16_t>(kFirstPort + (start_ + std::uint64_t{stride_} * i) % kPorts);
+// Many NATs count upwards, so the next mappings lie just above the one that the server saw. The others are independent
+// of each other: a NAT that preserves ports has mapped the sockets to a few dense ranges, which a regular pattern would
+// hit often or never.
+void PortGuess::draw_ports(std::uint16_t near, Rng& rng) {
+  std::bitset<65536> drawn;
+  while (ports_.size() < guesses_of(role_)) {
+    const std::size_t i = ports_.size();
+    const auto port = i < kNear ? static_cast<std::uint16_t>(kFirstPort + (near + 1 + i + kPorts - kFirstPort) % kPorts)
+                                : static_cast<std::uint16_t>(kFirstPort + rng.below(kPorts));
+    if (drawn.test(port)) continue;
+    drawn.set(port);
+    ports_.push_back(port);
+  }
 }
 
 std::vector<std::uint16_t> PortGuess::take_ports(Instant now) {
   std::vector<std::uint16_t> out;
   if (now < next_guess_) return out;
-  for (std::size_t n = 0; n < kPerStep && guesses_ < guesses_of(role_); ++n) out.push_back(port(guesses_++));
-  next_guess_ = guesses_ < guesses_of(role_) ? now + kStep : kNever;
+  for (std::size_t n = 0; n < kPerStep && guesses_ < ports_.size(); ++n) out.push_back(ports_[guesses_++]);
+  next_guess_ = guesses_ < ports_.size() ? now + kStep : kNever;
   return out;
 }
 
@@ -67,15 +73,17 @@ void GuessBudget::forget_old(Instant now) {
   while (!charges_.empty() && now - charges_.front().when >= kWindow) charges_.pop_front();
 }
 
-std::size_t GuessBudget::entries(Instant now) {
+std::size_t GuessBudget::entries(Instant now, Duration lately) {
   forget_old(now);
   std::size_t sum = 0;
-  for (const Charge& c : charges_) sum += c.entries;
+  for (const Charge& c : charges_) sum += now - c.when < lately ? c.entries : 0;
   return sum;
 }
 
 bool GuessBudget::allows(PortGuess::Role role, const IpAddress& at, Instant now) {
-  if (entries(now) + PortGuess::entries_of(role) > kEntriesAnHour || charges_.size() >= kMaxRemembered) return false;
+  const std::size_t more = PortGuess::entries_of(role);
+  if (entries(now) + more > kEntriesAnHour || charges_.size() >= kMaxRemembered) return false;
+  if (entries(now, kEntryLives) + more > kEntriesAtOnce) return false;
   if (role == PortGuess::Role::many) return true;
   std::size_t guesses = 0;
   for (const Charge& c : charges_) guesses += c.at == at ? c.guesses : 0;

@@ -6,13 +6,13 @@
 //   many   the node behind the hard NAT sends from kSockets sockets, so that as many of its NAT's ports lead to it
 //   guess  the other one sends to that NAT's ports, first those next to the one that the server saw, then at random
 //
-// A NAT with m of P = 64,512 ports open is hit within g guesses with probability 1 - (1 - m/P)^g: for m = 256 the
-// median is 175 guesses, and kMaxGuesses miss in 2 % of cases (the birthday paradox, as in the Tailscale team's "How
-// NAT traversal works"); a second burst misses in 2 % of those.
+// A NAT with m of P = 64,512 ports open is hit within g guesses with probability 1 - (1 - m/P)^g: for m = kSockets the
+// median is 117 guesses, and kMaxGuesses miss in 0.5 % of cases (the birthday paradox, as in the Tailscale team's "How
+// NAT traversal works"). A burst that missed, by chance or because its call was lost, is repeated after seconds.
 //
-// Every guess, and every socket, is an entry in the connection table of this node's router for half a minute and more,
-// and cheap routers have room for 4,096 in all. So one burst makes at most 1,000, spread over more than a second, and
-// GuessBudget limits what bursts to all peers make in an hour, and what one address is sent.
+// Every guess, and every socket, is an entry in the connection table of this node's router for half a minute, and cheap
+// routers have room for 4,096 in all. So one burst makes at most 1,000, spread over more than a second, and GuessBudget
+// limits what bursts to all peers make at once and in an hour, and what one address is sent.
 
 #include <array>
 #include <cstdint>
@@ -32,9 +32,9 @@ class PortGuess {
   // `both`: both are behind NATs of which neither has shown itself to be hard, yet nothing gets through: one of them
   // may map by address, which the two ports of one server cannot tell. Tried once a pair (node/).
   enum class Role : std::uint8_t { none, many, guess, both };
-  static constexpr std::size_t kSockets = 256;
-  static constexpr std::size_t kMaxGuesses = 1000;
-  static constexpr std::size_t kMaxGuessesOfBoth = 700;  // whose sockets make entries as well
+  static constexpr std::size_t kSockets = 384;
+  static constexpr std::size_t kMaxGuesses = 900;
+  static constexpr std::size_t kMaxGuessesOfBoth = 540;  // whose sockets make entries as well
   static constexpr std::size_t kNear = 32;               // guesses next to the known port
   static constexpr Duration kFor = std::chrono::seconds(6);
   static constexpr Duration kStep = std::chrono::milliseconds(10);
@@ -62,12 +62,11 @@ class PortGuess {
  private:
   static constexpr std::uint32_t kFirstPort = 1024;
   static constexpr std::uint32_t kPorts = 65536 - kFirstPort;
-  std::uint16_t port(std::size_t i) const;
+  void draw_ports(std::uint16_t near, Rng& rng);
 
   Role role_;
-  std::uint16_t near_;
   std::uint64_t id_;
-  std::uint32_t start_, stride_;  // the order of the random guesses: start + i * stride, each port once
+  std::vector<std::uint16_t> ports_;  // to guess
   std::size_t guesses_ = 0;
   Instant next_guess_ = kNever, next_send_ = kNever, ends_;
   int sends_ = 0;
@@ -76,8 +75,10 @@ class PortGuess {
 // What the bursts of this node may cost its router, and those who live at the addresses that are guessed at.
 class GuessBudget {
  public:
-  static constexpr std::size_t kEntriesAnHour = 6000;     // made by all bursts: nine without a hit, thirty with one
-  static constexpr std::size_t kGuessesAnAddress = 2100;  // an hour: two bursts, or three of `both`
+  static constexpr std::size_t kEntriesAnHour = 6000;  // made by all bursts: six without a hit, twenty with one
+  static constexpr std::size_t kEntriesAtOnce = 1900;  // two bursts within kEntryLives, while the router has the first
+  static constexpr Duration kEntryLives = std::chrono::seconds(45);  // Linux: 30 s without an answer; and the burst
+  static constexpr std::size_t kGuessesAnAddress = 2100;             // an hour: two bursts, or three of `both`
   static constexpr Duration kWindow = std::chrono::hours(1);
   static constexpr std::size_t kMaxRemembered = 256;
 
@@ -85,7 +86,7 @@ class GuessBudget {
   bool allows(PortGuess::Role role, const IpAddress& at, Instant now);
   // So many entries were made, of which `guesses` were sent to ports of this address.
   void charge(const IpAddress& at, std::size_t entries, std::size_t guesses, Instant now);
-  std::size_t entries(Instant now);  // of the last hour
+  std::size_t entries(Instant now, Duration lately = kWindow);
 
  private:
   struct Charge {

@@ -232,7 +232,6 @@ class Peers {
   std::vector<IpPrefix> inside_, tunnels_;
   NatStatus own_nat_;
   std::vector<Endpoint> seen_;
-  Instant guess_again_at_{};
   mesh::GuessBudget guess_budget_;
   Instant anchors_at_ = kNever;
   bool seen_changed_ = false;

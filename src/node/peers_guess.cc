@@ -11,13 +11,13 @@ namespace {
 // The plain probes come first: against an open filter they are enough.
 constexpr Duration kGuessAfter = std::chrono::milliseconds(300);
 constexpr Duration kInVain = std::chrono::milliseconds(800);
-constexpr Duration kGuessRest = std::chrono::seconds(15);  // of this node, after a burst that hit nothing
-// Between two bursts at one peer; the entries of the one before are gone from most routers by then. Who is asked by the
-// peer may have begun a little later than it.
-constexpr Duration kGuessPause = std::chrono::seconds(60);
-constexpr Duration kFollowPause = std::chrono::seconds(45);
-constexpr Duration kGuessLongPause = std::chrono::hours(1);
-constexpr int kGuessesInARow = 3;
+// From the beginning of one burst at a peer to that of the next: the second follows as soon as the first is over, since
+// bad luck or a lost call is the likeliest reason for its failure; when it fails as well, something else is. Who is
+// asked by the peer may have begun a little later than it.
+constexpr std::array<Duration, 3> kGuessPause = {std::chrono::seconds(8), std::chrono::seconds(60),
+                                                 std::chrono::hours(1)};
+constexpr std::array<Duration, 3> kFollowPause = {mesh::PortGuess::kFor, std::chrono::seconds(45),
+                                                  std::chrono::hours(1)};
 
 }  // namespace
 
@@ -38,11 +38,12 @@ void Peers::consider_guessing(Peer& peer, Asked asked, Instant now) {
   const bool follow = asked == Asked::by_the_peer;
   const auto role = mesh::PortGuess::role_of(own_nat_.mapping, peer.nat, follow || searching > kInVain);
   if (role == mesh::PortGuess::Role::none) return;
-  const Duration pause = peer.guessed == 0 ? Duration::zero()
-                         : follow && peer.guessed < kGuessesInARow
-                             ? kFollowPause
-                             : (peer.guessed < kGuessesInARow ? kGuessPause : kGuessLongPause);
-  if (now - peer.guessed_at < pause || (!follow && (searching < kGuessAfter || now < guess_again_at_))) return;
+  if (!follow && searching < kGuessAfter) return;
+  if (peer.guessed > 0) {
+    const auto& pauses = follow ? kFollowPause : kGuessPause;
+    const auto before = std::min(static_cast<std::size_t>(peer.guessed), pauses.size());
+    if (now - peer.guessed_at < pauses[before - 1]) return;
+  }
   const auto endpoint = seen_endpoint_of(peer);
   if (!endpoint || std::ranges::any_of(live_, [](const auto& entry) { return entry.second->guess.has_value(); }))
     return;
@@ -84,7 +85,6 @@ void Peers::run_guess(Peer& peer, Instant now) {
   if (peer.guess->over(now) || !peer.current || !endpoint) {
     peer.path.note("no port was hit", now);
     peer.guess.reset();
-    guess_again_at_ = now + kGuessRest;
     return close_sides(peer, now);
   }
   const mesh::PingMessage ping{peer.guess->id()};

@@ -124,6 +124,8 @@ std::string evidence(World& world, int a, int b) {
   const auto why = world.client(a).why("c" + std::to_string(b), world.clock().now());
   if (!why) return out + " no such peer";
   out += " " + why->peer.why_relayed;
+  out += " Own NAT: " + std::string(name_of(why->own_nat.mapping)) +
+         ", the peer's: " + std::string(name_of(why->peer.nat)) + ".";
   for (const PathEvent& e : why->events) out += "\n  " + std::to_string(in_seconds(e.ago)) + " s ago: " + e.what;
   return out;
 }
@@ -190,7 +192,7 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
         guessed += should == Expected::guessed ? 1 : 0;
         if (!talk.run_until([&] { return talk.direct(); }, minutes(3))) {
           const std::string what = "stays relayed" + evidence(world, 0, 1) + evidence(world, 1, 0);
-          if (climate.weather.loss > 0) {
+          if (should == Expected::guessed && climate.weather.loss > 0) {
             missed.push_back(a.name + " against " + b.name + what);
           } else {
             ADD_FAILURE() << what;
@@ -208,11 +210,13 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
       }
     }
   }
-  // Where datagrams are lost, one pair of six may miss what the hour's budget of guesses allows.
-  EXPECT_LE(missed.size(), 2 + guessed / 6) << (missed.empty() ? "" : missed.front());
+  // Where datagrams are lost, one pair of twenty may miss three bursts of guesses.
+  EXPECT_LE(missed.size(), 1 + guessed / 20) << (missed.empty() ? "" : missed.front());
   const bool all = climate.weather.loss == 0;
   plain.expect_within(climate.direct_within, all ? 1 : 0.95, "direct");
-  by_guessing.expect_within(climate.guessed_within, all ? 0.95 : 0.85, "direct by guessing");
+  // A burst within the budget misses one pair of fifty; the next one begins 8 s after it.
+  by_guessing.expect_within(climate.guessed_within, 0.85, "direct by guessing");
+  by_guessing.expect_within(climate.guessed_within + seconds(10), 0.95, "direct by guessing, in two bursts");
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Zoo, testing::ValuesIn(seeds()), seed_name);
