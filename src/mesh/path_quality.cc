@@ -92,12 +92,13 @@ std::optional<PathTally::Result> PathTally::on_pong(std::uint64_t id, const Came
   last_ = now;
   if (!same) return std::nullopt;
   const std::uint64_t sent = now.sent.datagrams - before.sent.datagrams;
-  const std::uint32_t arrived = now.came.arrived - before.came.arrived;
-  std::int64_t lost = static_cast<std::int64_t>(sent) - static_cast<std::int64_t>(arrived);
+  // The peer's counters wrap; and they go back where its workers have read them in another order than its pongs left.
+  const auto grown = [](std::uint32_t from, std::uint32_t to) { return static_cast<std::int32_t>(to - from); };
+  std::int64_t lost = static_cast<std::int64_t>(sent) - grown(before.came.arrived, now.came.arrived);
   // What either end dropped for want of time or room was not lost on the way.
-  const std::uint64_t excused =
-      now.sent.dropped_here - before.sent.dropped_here + (now.came.lost_there - before.came.lost_there);
-  if (lost > 0) lost = std::max<std::int64_t>(0, lost - static_cast<std::int64_t>(excused));
+  const std::int64_t excused = static_cast<std::int64_t>(now.sent.dropped_here - before.sent.dropped_here) +
+                               std::max(0, grown(before.came.lost_there, now.came.lost_there));
+  if (lost > 0) lost = std::max<std::int64_t>(0, lost - excused);
   return Result{sent, lost};
 }
 

@@ -110,6 +110,17 @@ TEST(PathTally, ComparesWhatWasSentWithWhatThePeerCounted) {
   EXPECT_FALSE(tally.on_pong(2, {.arrived = 100, .lost_there = 0})) << "overtaken";
 }
 
+// Else one such answer would hide all loss for ever.
+TEST(PathTally, ACountThatGoesBackIsASmallLoss) {
+  PathTally tally;
+  tally.on_ping(1, 5, {100, 0});
+  tally.on_pong(1, {.arrived = 100, .lost_there = 5});
+  tally.on_ping(2, 5, {101, 0});
+  const auto result = tally.on_pong(2, {.arrived = 99, .lost_there = 4});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->lost, 2);
+}
+
 TEST(PathTally, WhatEitherEndDropsItselfIsNotTheWaysFault) {
   PathTally tally;
   tally.on_ping(1, 5, {0, 10});

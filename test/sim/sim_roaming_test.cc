@@ -209,6 +209,41 @@ TEST(Roaming, AMiddleboxThatEndsEachFlowAfterAMinute) {
   }
 }
 
+// The direct way becomes lossy beside a relay that is not: it is left, and taken again when it is well.
+TEST(Roaming, AWayThatBecomesLossyIsLeft) {
+  for (const std::uint64_t seed : few_seeds(30)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    WorldOptions o;
+    o.seed = seed;
+    World world(o);
+    world.network().weather = {milliseconds(5 + seed % 20), milliseconds(2), 0, 0};
+    for (int c = 0; c < 2; ++c) put_behind(world, c, kEasy);
+    for (int c = 0; c < 2; ++c) world.start_client(c);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+    Conversation talk(world, 0, 1);
+    ASSERT_TRUE(talk.run_until([&] { return talk.direct(); }, seconds(10)));
+    talk.run(seconds(10));
+    const std::uint64_t percent = 20 + seed * 7 % 31;
+    bool lossy = true;
+    world.network().drops = [&](const Endpoint& from, const Endpoint& to) {
+      const bool direct = to.ip != world.address(kServer) && from.ip != world.address(kServer);
+      return lossy && direct && world.rng().below(100) < percent;
+    };
+    const auto both_relayed = [&] {
+      return world.path(0, 1) == PathKind::relayed && world.path(1, 0) == PathKind::relayed;
+    };
+    ASSERT_TRUE(talk.run_until(both_relayed, seconds(15))) << percent << " %";
+    int returns = 0;
+    for (int second = 0; second < 30; ++second) {
+      talk.run(seconds(1));
+      returns += both_relayed() ? 0 : 1;
+    }
+    EXPECT_LE(returns, 3) << percent << " %: it stays left";
+    lossy = false;
+    EXPECT_TRUE(talk.run_until([&] { return talk.direct(); }, minutes(6)));
+  }
+}
+
 TEST(Roaming, AHardNatThatForgetsUnderARelay) {
   interrupt(
       [](World& w) {
