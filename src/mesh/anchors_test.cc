@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace eps::mesh {
 namespace {
 
@@ -25,6 +27,25 @@ TEST(Anchors, TwoMembersThatReachTheSameChooseTheSame) {
   auto others = all;
   for (AnchorCandidate& c : others) c.direct = !c.direct;
   EXPECT_EQ(choose_anchors(all), choose_anchors(others));
+}
+
+TEST(Anchors, InALargeNetworkTheySpread) {
+  constexpr std::uint32_t kMembers = 10'000;
+  for (const std::uint32_t every : {10U, 100U, 5'000U}) {
+    std::vector<MemberId> reachable;
+    for (std::uint32_t id = every; id <= kMembers; id += every) reachable.push_back({id});
+    std::map<MemberId, std::size_t> served;
+    for (std::uint32_t id = 1; id <= kMembers; ++id) {
+      for (const MemberId anchor : anchors_of({id}, reachable, kMembers)) {
+        EXPECT_NE(anchor, MemberId{id});
+        ++served[anchor];
+      }
+    }
+    const std::size_t mean = std::min<std::size_t>(kAnchorLoad, kAnchors * every);
+    for (const auto& [anchor, n] : served) EXPECT_LE(n, 2 * mean + 10) << anchor.value << " of every " << every;
+    EXPECT_EQ(served.size(), reachable.size()) << "each serves some";
+  }
+  EXPECT_TRUE(anchors_of({1}, {}, kMembers).empty());
 }
 
 }  // namespace

@@ -132,6 +132,7 @@ class Peers {
   static bool sized(const Peer& peer);
   void call(Peer& peer, bool moved, Instant now);
   void ask_others_for(Peer& peer, Instant now);
+  void seek_anchors_of(const Peer& peer, Instant now);
   void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
   void refresh_candidates(Peer& peer, bool probe, Instant now);
   std::optional<Candidate> beside_the_server(const Peer& peer) const;
@@ -234,6 +235,7 @@ class Peers {
   std::vector<Endpoint> seen_;
   mesh::GuessBudget guess_budget_;
   Instant anchors_at_ = kNever;
+  std::vector<MemberId> reachable_;  // in a large network, at the last tend_anchors()
   bool seen_changed_ = false;
   bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;

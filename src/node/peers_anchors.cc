@@ -20,6 +20,7 @@ void Peers::schedule_anchors(Instant now) {
   if (server_relays()) {
     for (auto& [id, peer] : peers_) peer.kept = false;
     anchors_at_ = kNever;
+    reachable_.clear();
   } else if (anchors_at_ == kNever) {
     const auto spread = rng_.below(static_cast<std::uint64_t>(kAnchorsSpread.count()));
     anchors_at_ = now + kAnchorsAfter + Duration(static_cast<Duration::rep>(spread));
@@ -39,18 +40,42 @@ bool Peers::has_public_address(const Member& member) {
 void Peers::tend_anchors(Instant now) {
   if (now < anchors_at_) return;
   anchors_at_ = now + kAnchorsAgain;
+  const bool small = peers_.size() < mesh::kSmallNetwork;
   std::vector<mesh::AnchorCandidate> all;
+  std::vector<MemberId> answering;
+  reachable_.clear();
   for (auto& [id, peer] : peers_) {
     peer.kept = false;
     const bool direct = peer.current && peer.current->may_send(now) && peer.path.direct();
     const bool silent = peer.unreachable_at != Instant{} && now - peer.unreachable_at < kUnreachableFor;
-    all.push_back({id, !silent && has_public_address(peer.member), peer.member.relays, direct});
+    const bool reachable = has_public_address(peer.member);
+    all.push_back({id, !silent && reachable, peer.member.relays, direct});
+    if (small || !reachable) continue;
+    reachable_.push_back(id);
+    if (!silent) answering.push_back(id);
   }
-  for (const MemberId id : mesh::choose_anchors(std::move(all))) {
+  const auto chosen = answering.empty() ? mesh::choose_anchors(std::move(all))
+                                        : mesh::anchors_of(self_.id, answering, peers_.size() + 1);
+  for (const MemberId id : chosen) {
     Peer& peer = *find(id);
     peer.kept = true;
     peer.tick_at = std::min(peer.tick_at, now + kTick);
     if (!peer.handshake && (!peer.current || !peer.current->may_send(now))) start_handshake(peer, now);
+  }
+}
+
+// Those that know where it is now, if anybody does.
+void Peers::seek_anchors_of(const Peer& peer, Instant now) {
+  // Whoever is reachable is asked itself; and so the search for an anchor begins no other.
+  if (reachable_.empty() || has_public_address(peer.member)) return;
+  for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, peers_.size() + 1)) {
+    Peer* anchor = find(id);
+    if (anchor == nullptr) continue;
+    if (anchor->current && anchor->path.direct()) {
+      send_control(*anchor, mesh::FindMessage{peer.member.id, own_candidates_}, now);
+    } else if (!anchor->handshake) {
+      start_handshake(*anchor, now);
+    }
   }
 }
 

@@ -122,6 +122,7 @@ void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
 
 // Without the server, others may know where a member is now, and tell it that we are looking.
 void Peers::ask_others_for(Peer& peer, Instant now) {
+  seek_anchors_of(peer, now);
   std::size_t asked = 0;
   for (const auto& [id, other] : live_) {
     if (id == peer.member.id || !other->current || !other->path.direct()) continue;
