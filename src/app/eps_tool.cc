@@ -43,7 +43,8 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members pending", "", "the computers that wait to be approved"},
     {"members approve", "NAME", "let a waiting computer in"},
     {"members deny", "NAME", "refuse a waiting computer: its key is refused from then on"},
-    {"members allow", "NAME RANGE", "let a member use further addresses: 192.168.43.50 or fd99::/64"},
+    {"members allow", "NAME RANGE",
+     "let a member use further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
     {"members revoke", "NAME RANGE", "take them back"},
     {"key", "", "print this server's network key, the line that every client needs"},
     {"keys list", "", "the join keys: the network key and those made with \"keys create\""},
@@ -288,7 +289,8 @@ class Tool : private ToolBase {
     const auto answer = ask(socket, {{"command", command}, {"name", name}, {"range", range}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     if (request_.json) return print_json(*answer);
-    return print(quotable(name) + (command == "allow" ? " may use " : " may no longer use ") + quotable(range) + ".\n");
+    const std::string what = range == "bridge" ? "bridge its interface" : "use " + quotable(range);
+    return print(quotable(name) + (command == "allow" ? " may " : " may no longer ") + what + ".\n");
   }
 
   int why(const std::string& wish) {

@@ -80,6 +80,13 @@ constexpr std::array kTable = {
                kNone},
     OptionSpec{"name", Group::program, Kind::value, {"name of this member", "hostname"}, kNone},
     OptionSpec{"device", Group::program, Kind::value, {"name of the network interface to create", "eps0"}, kNone},
+    OptionSpec{
+        "bridge",
+        Group::program,
+        Kind::value,
+        {"Linux bridge that the interface is to be a port of; the server has to allow it: eps members allow NAME "
+         "bridge"},
+        kNone},
     OptionSpec{"aead",
                Group::program,
                Kind::value,

@@ -187,6 +187,7 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
             [&](std::vector<std::string> names) { to.servers.insert(to.servers.end(), names.begin(), names.end()); });
   from.into("key", to.key, key_value);
   from.into("device", to.device, device_value);
+  from.into("bridge", to.bridge, device_value);
   from.into("name", to.name, name_value);
   from.into("aead", to.aead, aead_value);
   from.into("relay", to.relay, switch_value);
@@ -303,8 +304,8 @@ std::string describe(const runtime::ClientSettings& s) {
   std::string servers;
   for (const std::string& server : s.servers) servers += (servers.empty() ? "" : " ") + server;
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
-         "\ndevice = " + s.device + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false") +
-         "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
+         "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) + "\naead = " + s.aead +
+         "\nrelay = " + (s.relay ? "true" : "false") + "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
 }
 
 std::string describe(const runtime::ServerSettings& s) {

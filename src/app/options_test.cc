@@ -36,6 +36,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
        }},
       {"state", "/tmp/st", [](auto& s) { return s.state == "/tmp/st"; }},
       {"device", "conduit7", [](auto& s) { return s.device == "conduit7"; }},
+      {"bridge", "br0", [](auto& s) { return s.bridge == "br0"; }},
       {"name", "al-ice_1.x", [](auto& s) { return s.name == "al-ice_1.x"; }},
       {"socket", "/tmp/x.sock", [](auto& s) { return s.socket == "/tmp/x.sock"; }},
       {"aead", "chacha20-poly1305", [](auto& s) { return s.aead == "chacha20-poly1305"; }},

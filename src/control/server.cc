@@ -157,6 +157,16 @@ Result<Server::Outputs> Server::grant(std::string_view name, const IpNetwork& ra
   return out;
 }
 
+Result<Server::Outputs> Server::allow_bridge(std::string_view name, bool allowed, Instant now) {
+  const auto member = registry_.allow_bridge(name, allowed);
+  if (!member) return member.error();
+  Outputs out;
+  out.events.push_back({ServerEvent::Kind::changed,
+                        describe(*member) + (allowed ? " may bridge" : " may no longer bridge") + " its interface."});
+  push(out, now);
+  return out;
+}
+
 Server::Outputs Server::on_closed(ConnId id, Instant now) {
   Outputs out;
   forget(id, out);

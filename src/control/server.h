@@ -121,6 +121,7 @@ class Server {
 
   // Gives a member further addresses or takes them back; everybody hears of it.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
+  Result<Outputs> allow_bridge(std::string_view name, bool allowed, Instant now);
 
   // Datagrams for a member in its control connection.
   Outputs relay(MemberId member, std::vector<Bytes> datagrams);

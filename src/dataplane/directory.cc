@@ -46,7 +46,7 @@ void Directory::put(const Resident& resident) {
   macs = with(macs, entry);
   Shard& addresses = by_address_[shard_of(resident.address)];
   addresses = with(addresses, entry);
-  if (!resident.further.empty()) sharing_ = with(sharing_, entry);
+  if (resident.bridge || !resident.further.empty()) sharing_ = with(sharing_, entry);
   online_ += resident.online ? 1 : 0;
 }
 
@@ -58,7 +58,7 @@ void Directory::erase(const Mac& mac) {
   macs = without(macs, old.id);
   Shard& addresses = by_address_[shard_of(old.address)];
   addresses = without(addresses, old.id);
-  if (!old.further.empty()) sharing_ = without(sharing_, old.id);
+  if (old.bridge || !old.further.empty()) sharing_ = without(sharing_, old.id);
   online_ -= old.online ? 1 : 0;
 }
 
@@ -85,9 +85,18 @@ std::vector<const Resident*> Directory::holders_of(const IpAddress& address) con
   std::vector<const Resident*> out;
   if (!sharing_) return out;
   for (const Entry& e : *sharing_) {
-    if (std::ranges::any_of(e->further, [&](const IpNetwork& range) { return range.contains(address); })) {
+    if (e->bridge || std::ranges::any_of(e->further, [&](const IpNetwork& range) { return range.contains(address); })) {
       out.push_back(e.get());
     }
+  }
+  return out;
+}
+
+std::vector<const Resident*> Directory::bridges() const {
+  std::vector<const Resident*> out;
+  if (!sharing_) return out;
+  for (const Entry& e : *sharing_) {
+    if (e->bridge) out.push_back(e.get());
   }
   return out;
 }

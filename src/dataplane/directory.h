@@ -22,6 +22,7 @@ struct Resident {
   Ip4 address;
   bool online = false;             // as the server says, or said last
   std::vector<IpNetwork> further;  // ranges that it may use besides
+  bool bridge = false;             // machines behind it have MACs and addresses of their own
   bool operator==(const Resident&) const = default;
 };
 
@@ -41,8 +42,10 @@ class Directory {
   const Resident* by_mac(const Mac& mac) const;
   // The member whose own address it is: its IPv4 address, or its link-local one.
   const Resident* by_address(const IpAddress& address) const;
-  // Those that may use an address that is nobody's own; several may share one and take turns.
+  // Those that may use an address that is nobody's own, or have a machine behind them that does; several may share one
+  // and take turns.
   std::vector<const Resident*> holders_of(const IpAddress& address) const;
+  std::vector<const Resident*> bridges() const;  // those with machines behind them
   std::size_t online() const { return online_; }
 
   // The binding of a member is to be said to the kernel, once.
@@ -64,7 +67,7 @@ class Directory {
 
   Shards by_mac_;
   Shards by_address_;
-  std::shared_ptr<const std::vector<Entry>> sharing_;  // those with further addresses: few
+  std::shared_ptr<const std::vector<Entry>> sharing_;  // those with further addresses or machines behind them: few
   std::size_t online_ = 0;
   std::shared_ptr<const std::vector<Binding>> bindings_ = std::make_shared<const std::vector<Binding>>();
   std::uint64_t announced_ = 0;  // ever; the last of them end `bindings_`

@@ -50,6 +50,10 @@ struct GroupState {
   std::atomic<Instant::rep> blocked_until{0};  // no frame to a group passes the interface, either way
   std::atomic<std::uint32_t> twin{0};          // the member whose frames came out of this computer's interface
   std::atomic<Instant::rep> twin_at{0};
+  void note_twin(MemberId member, Instant now) {
+    twin.store(member.value, std::memory_order_relaxed);
+    twin_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  }
   bool blocked(Instant now) const {
     return now.time_since_epoch().count() < blocked_until.load(std::memory_order_relaxed);
   }

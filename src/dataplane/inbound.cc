@@ -175,15 +175,20 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   if (const Drop malformed = l2::decode(plain, table.self_mac, peer.mac, inner); malformed != Drop::none) {
     return malformed;
   }
-  if (!l2::for_us(inner, table.self_mac)) return Drop::wrong_destination;
+  if (!l2::for_us(inner, table.self_mac) && !table.self_bridge) return Drop::wrong_destination;
   l2::Refusal why;
-  const Drop drop = l2::check_source(inner, {peer.mac, peer.address, peer.further}, &why);
+  const OtherMembers others(table, peer.id);
+  const l2::Owner sender{peer.mac, peer.address, peer.further, peer.bridge ? &others : nullptr};
+  const Drop drop = l2::check_source(inner, sender, &why);
   if (drop == Drop::spoofed_source && now - told_refusal_ >= kTellPause) {
     const Resident* owner = why.what == l2::Refusal::What::mac ? table.directory->by_mac(why.mac)
                                                                : table.directory->by_address(why.address);
     if (upcalls.add(FrameRefused{peer.id, why, owner == nullptr ? MemberId{} : owner->id})) told_refusal_ = now;
   }
   if (drop != Drop::none) return drop;
+  if (inner.info.src != peer.mac && stations_.is_news(inner.info.src, peer.mac, now)) {
+    table.stations->learn(inner.info.src, peer.mac, now);
+  }
   if (inner.info.dst.is_group()) {
     if (const Drop group = take_group(table, peer, inner, now, upcalls); group != Drop::none) return group;
   }

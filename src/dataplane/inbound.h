@@ -6,7 +6,8 @@
 //   2. cut each run; take the relay envelope off what a relay sent us; forward what we are to relay for others
 //   3. data: find the session by its index, open its datagrams together, in place; anything else becomes an upcall
 //   4. path messages become upcalls; pieces are joined; frames are decoded, each parsed once
-//   5. the destination must be this node or a group, the source must be the sender's own (l2/source_guard)
+//   5. the destination must be this node, a group or perhaps a machine behind this node, the source must be the
+//      sender's own (l2/source_guard)
 //   6. join what continues a flow, write super-frames to the TAP before the next receive
 
 #include <array>
@@ -61,6 +62,7 @@ class Inbound {
   const PeerTable::Receiving* receiving_ = nullptr;
   Arrival arrival_;
   std::vector<Bytes> joined_;  // what was sent in pieces, until it is written
+  StationMemory stations_;
   Instant told_refusal_{};
   Instant told_limit_{};
 };

@@ -39,10 +39,12 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   if (!info) return counters_.drop(Drop::malformed);
   if (loops(table, frame.bytes, *info)) return counters_.drop(Drop::looped);
   l2::Refusal why;
-  const Drop drop =
-      l2::check_source(frame.bytes, *info, {table.self_mac, table.self_address, table.self_further}, &why);
+  const OtherMembers others(table, table.self);
+  const l2::Owner self{table.self_mac, table.self_address, table.self_further, table.self_bridge ? &others : nullptr};
+  const Drop drop = l2::check_source(frame.bytes, *info, self, &why);
   if (drop == Drop::spoofed_source) refused(table, *info, why, now, upcalls);
   if (drop != Drop::none) return counters_.drop(drop);
+  if (info->src != table.self_mac) heard_here(table, *info, now);
   if (answered(table, frame, *info, now, upcalls)) return;
   if (info->dst.is_group()) {
     if (may_pass(table, frame, now, upcalls)) to_all(table, frame, *info, now, upcalls);
@@ -51,7 +53,7 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   const auto peer = table.by_mac.find(info->dst);
   if (peer != table.by_mac.end()) return to_one(table, table.peers[peer->second], frame, *info, now, upcalls);
   const Resident* silent = table.directory->by_mac(info->dst);
-  if (silent == nullptr) return counters_.drop(Drop::no_peer);
+  if (silent == nullptr) return to_station(table, frame, *info, now, upcalls);
   to_member(table, *silent, frame, *info, now, upcalls);
 }
 
@@ -105,6 +107,32 @@ void Outbound::to_member(const PeerTable& table, const Resident& member, const p
   }
 }
 
+// A machine behind this computer. One that another member sent for as well either moved, or that member bridges the
+// same LAN.
+void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now) {
+  const bool group = info.dst.is_group();
+  const bool news = stations_.is_news(info.src, table.self_mac, now);
+  if (!group && !news) return;
+  const auto via = table.stations->where(info.src, now);
+  if (!via) return;
+  const Resident* other = table.directory->by_mac(*via);
+  if (group && other != nullptr) table.groups->note_twin(other->id, now);
+  table.stations->forget(info.src);
+}
+
+// Until it has been heard of, it may be behind any of those that bridge.
+void Outbound::to_station(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                          Upcalls& upcalls) {
+  const std::vector<const Resident*> bridges = table.directory->bridges();
+  if (bridges.empty()) return counters_.drop(Drop::no_peer);
+  if (const auto via = table.stations->where(info.dst, now)) {
+    const auto there = std::ranges::find(bridges, *via, &Resident::mac);
+    if (there != bridges.end()) return to_member(table, **there, frame, info, now, upcalls);
+  }
+  if (!table.groups->own.take(now, kGroupPause, kGroupBurst)) return counters_.drop(Drop::rate_limited);
+  for (const Resident* bridge : bridges) to_member(table, *bridge, frame, info, now, upcalls);
+}
+
 // Who listens to what concerns multicast routers only (RFC 4541, section 2.1.1); one is who has asked lately.
 void Outbound::to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                            Upcalls& upcalls) {
@@ -141,8 +169,7 @@ void Outbound::refused(const PeerTable& table, const l2::FrameInfo& info, const 
   const Resident* owner =
       why.what == l2::Refusal::What::mac ? table.directory->by_mac(why.mac) : table.directory->by_address(why.address);
   if (owner != nullptr && why.what == l2::Refusal::What::mac && info.dst.is_group()) {
-    table.groups->twin.store(owner->id.value, std::memory_order_relaxed);
-    table.groups->twin_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    table.groups->note_twin(owner->id, now);
   }
   if (now - told_refusal_ < kTellPause) return;
   if (upcalls.add(FrameRefused{{}, why, owner == nullptr ? MemberId{} : owner->id})) told_refusal_ = now;

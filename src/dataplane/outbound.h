@@ -6,7 +6,8 @@
 //   2. the source must be this node's own (l2/source_guard); nothing that this node itself sent by UDP may be in it, or
 //      it would go round for ever
 //   3. what the kernel asks its link is answered from the member list, and does not leave (l2/neighbour)
-//   4. destination: one peer by its MAC; for broadcast and multicast those with a session, the others are node/'s
+//   4. destination: one peer by its MAC, or the one that a machine is behind; for broadcast and multicast those with a
+//      session, the others are node/'s
 //   5. a peer without session or way: the frame becomes an upcall, node/ keeps it and shakes hands
 //   6. split super-frames into segments, seal them straight into the send buffer
 //   7. send in runs
@@ -42,6 +43,10 @@ class Outbound {
                 Upcalls& upcalls);
   void to_member(const PeerTable& table, const Resident& member, const ports::TapFrame& frame,
                  const l2::FrameInfo& info, Instant now, Upcalls& upcalls);
+  void heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now);
+  // To a machine behind a member.
+  void to_station(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                  Upcalls& upcalls);
   void to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                    Upcalls& upcalls);
   bool may_pass(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
@@ -60,6 +65,7 @@ class Outbound {
   FrameSender sender_;
   StandingQueue queue_;  // the TAP's
   LoopWatch loops_;
+  StationMemory stations_;
   Instant told_refusal_{};
   Instant told_limit_{};
 };

@@ -189,6 +189,37 @@ TEST_F(OutboundTest, WakesASilentMemberForAFrameToItAndNobodyForAnUnknownOne) {
   EXPECT_EQ(drops(Drop::no_peer), 2U);
 }
 
+TEST_F(OutboundTest, AFrameToAMachineGoesWhereItWasHeardFromOrToAllThatBridge) {
+  directory_.put({{2}, mac_of(2), kPeerIp, true, {}, true});
+  directory_.put({{4}, mac_of(4), {0x0a000804}, true, {}, true});
+  pump({ethernet(mac_of(99), 0x8137), arp(kSelfIp, {0x0a0008c8})});
+  EXPECT_EQ(udp_.sent[kLive], 2U);
+  ASSERT_EQ(upcalls<NeedSession>().size(), 2U);
+  EXPECT_EQ(upcalls<NeedSession>()[0].peer, MemberId{4});
+
+  table_.stations->learn(mac_of(99), mac_of(2), kNow);
+  pump({ethernet(mac_of(99), 0x8137)});
+  EXPECT_EQ(udp_.sent[kLive], 3U);
+  EXPECT_TRUE(upcalls<NeedSession>().empty());
+
+  directory_.put({{2}, mac_of(2), kPeerIp, true, {}, false});
+  pump({ethernet(mac_of(99), 0x8137)});
+  EXPECT_EQ(udp_.sent[kLive], 3U) << "it may not bridge any more";
+  EXPECT_EQ(upcalls<NeedSession>().size(), 1U);
+}
+
+TEST_F(OutboundTest, AMachineBehindThisComputerIsBehindNobodyElse) {
+  directory_.put({{2}, mac_of(2), kPeerIp, true, {}, true});
+  table_.self_bridge = true;
+  table_.stations->learn(mac_of(99), mac_of(2), kNow);
+  pump({ethernet(kAll, 0x8137, 60, mac_of(99))});
+  EXPECT_EQ(udp_.sent[kLive], 1U);
+  EXPECT_EQ(table_.stations->where(mac_of(99), kNow), std::nullopt);
+  EXPECT_EQ(table_.groups->twin, 2U) << "or that member bridges the same LAN";
+  pump({ethernet(kPeer, 0x8137, 60, mac_of(3))});
+  EXPECT_EQ(drops(Drop::spoofed_source), 1U) << "another member's MAC stays its own";
+}
+
 TEST_F(OutboundTest, TellsWhoseAddressWasRefused) {
   pump({ethernet(kAll, 0x8137, 60, mac_of(3)), ethernet(kAll, 0x8137, 60, mac_of(98))});
   EXPECT_EQ(drops(Drop::spoofed_source), 2U);

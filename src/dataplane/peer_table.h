@@ -19,8 +19,10 @@
 #include "dataplane/fragments.h"
 #include "dataplane/group_guard.h"
 #include "dataplane/relay_table.h"
+#include "dataplane/stations.h"
 #include "dataplane/stream_port.h"
 #include "l2/segment.h"
+#include "l2/source_guard.h"
 #include "model/counters.h"
 #include "model/way.h"
 #include "ports/udp.h"
@@ -59,6 +61,7 @@ struct Peer {
   Mac mac;
   Ip4 address;
   std::vector<IpNetwork> further;             // addresses that it may use besides
+  bool bridge = false;                        // machines behind it have MACs and addresses of their own
   std::shared_ptr<session::Session> session;  // the one to seal with; null until there is one
   Endpoint to;                                // the peer's endpoint, or the relay's; !valid() while there is no way
   ports::SocketId socket = 0;                 // by which of our sockets
@@ -87,8 +90,10 @@ struct PeerTable {
   Mac self_mac;
   Ip4 self_address;
   std::vector<IpNetwork> self_further;
+  bool self_bridge = false;
   std::shared_ptr<const Directory> directory = std::make_shared<const Directory>();
   std::shared_ptr<GroupState> groups = std::make_shared<GroupState>();
+  std::shared_ptr<Stations> stations = std::make_shared<Stations>();
   std::uint16_t mtu = 0;
   std::vector<RelayHop> relays;
   std::shared_ptr<const RelayTable> serves;  // what this node relays for others; null: it does not
@@ -99,6 +104,25 @@ struct PeerTable {
     std::uint32_t peer = 0;  // index into peers
   };
   std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
+};
+
+// What members other than `owner` have.
+class OtherMembers final : public l2::Others {
+ public:
+  OtherMembers(const PeerTable& table, MemberId owner) : table_(table), owner_(owner) {}
+  bool hold(const Mac& mac) const override {
+    return is_other(table_.directory->by_mac(mac)) || (owner_ != table_.self && mac == table_.self_mac);
+  }
+  bool hold(const IpAddress& address) const override {
+    return is_other(table_.directory->by_address(address)) ||
+           (owner_ != table_.self &&
+            (address == IpAddress::from_v4(table_.self_address) || address == l2::eui64_link_local(table_.self_mac)));
+  }
+
+ private:
+  bool is_other(const Resident* resident) const { return resident != nullptr && resident->id != owner_; }
+  const PeerTable& table_;
+  MemberId owner_;
 };
 
 // Hands the newest snapshot to readers that ask often: they compare a generation number and take the lock only when

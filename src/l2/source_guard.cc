@@ -38,8 +38,17 @@ struct Check {
   bool further(const IpAddress& address) const {
     return std::ranges::any_of(owner.further, [&](const IpNetwork& range) { return range.contains(address); });
   }
-  bool owns(Ip4 ip) const { return ip == owner.ip || (!owner.further.empty() && further(IpAddress::from_v4(ip))); }
-  bool owns(const IpAddress& ip6) const { return ip6 == eui64_link_local(owner.mac) || further(ip6); }
+  bool behind(const IpAddress& address) const { return owner.others != nullptr && !owner.others->hold(address); }
+  bool owns(Ip4 ip) const {
+    if (ip == owner.ip) return true;
+    if (owner.further.empty() && owner.others == nullptr) return false;
+    const IpAddress address = IpAddress::from_v4(ip);
+    return further(address) || behind(address);
+  }
+  bool owns(const IpAddress& ip6) const { return ip6 == eui64_link_local(owner.mac) || further(ip6) || behind(ip6); }
+  bool owns(const Mac& mac) const {
+    return mac == owner.mac || (owner.others != nullptr && !mac.is_group() && !owner.others->hold(mac));
+  }
 };
 
 IpAddress read_ip6(const std::byte* p) {
@@ -48,8 +57,10 @@ IpAddress read_ip6(const std::byte* p) {
   return out;
 }
 
-bool is_mac(const std::byte* p, const Mac& mac) {
-  return std::memcmp(p, mac.bytes.data(), 6) == 0;
+Mac read_mac(const std::byte* p) {
+  Mac out;
+  std::memcpy(out.bytes.data(), p, 6);
+  return out;
 }
 
 // RFC 826, for Ethernet (1) and IPv4.
@@ -58,7 +69,7 @@ Drop check_arp(ByteView arp, const Check& check) {
   const std::byte* p = arp.data();
   if (load_be16(p) != 1 || load_be16(p + 2) != kEtherIp4 || u8(p + 4) != 6 || u8(p + 5) != 4) return Drop::malformed;
   const Ip4 sender{load_be32(p + 14)};
-  const bool owned = is_mac(p + 8, check.owner.mac) && (sender.value == 0 || check.owns(sender));
+  const bool owned = check.owns(read_mac(p + 8)) && (sender.value == 0 || check.owns(sender));
   return owned ? Drop::none : check.refuse(Refusal::What::arp, IpAddress::from_v4(sender));
 }
 
@@ -96,7 +107,7 @@ Drop check_link_layer_options(ByteView options, const IpAddress& about, const Ch
     const std::size_t size = std::size_t{u8(options.data() + 1)} * 8;
     if (size == 0 || size > options.size()) return Drop::malformed;
     const std::uint8_t type = u8(options.data());
-    if ((type == kSourceLinkLayer || type == kTargetLinkLayer) && !is_mac(options.data() + 2, check.owner.mac)) {
+    if ((type == kSourceLinkLayer || type == kTargetLinkLayer) && !check.owns(read_mac(options.data() + 2))) {
       return check.refuse(Refusal::What::neighbour, about);
     }
     options = options.subspan(size);
@@ -137,7 +148,7 @@ Drop check_ip6(ByteView packet, const FrameInfo& info, const Check& check) {
 // `packet` begins behind the Ethernet header and its tag.
 Drop check_packet(ByteView packet, const FrameInfo& info, const Check& check) {
   if (check.why != nullptr) check.why->mac = info.src;
-  if (info.src.is_group() || info.src != check.owner.mac) return check.refuse(Refusal::What::mac, {});
+  if (info.src.is_group() || !check.owns(info.src)) return check.refuse(Refusal::What::mac, {});
   switch (info.ethertype) {
     case kEtherIp4:
       return check_ip4(packet, info, check);

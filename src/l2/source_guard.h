@@ -18,11 +18,26 @@ struct Inner;
 // The link-local address that follows from a MAC (RFC 4291, appendix A): the IPv6 address that every member has.
 IpAddress eui64_link_local(const Mac& mac);
 
+// What is another member's than the owner's of a frame. Machines behind a member that may bridge have any MAC and
+// address but these.
+class Others {
+ public:
+  Others() = default;
+  Others(const Others&) = delete;
+  Others& operator=(const Others&) = delete;
+  virtual bool hold(const Mac& mac) const = 0;
+  virtual bool hold(const IpAddress& address) const = 0;
+
+ protected:
+  ~Others() = default;
+};
+
 // Who a member is on the link.
 struct Owner {
   Mac mac;
   Ip4 ip;
   std::span<const IpNetwork> further = {};  // that it may use besides
+  const Others* others = nullptr;           // set: it may bridge
 };
 
 // What a refused frame claimed, for the sentence that says so.
@@ -34,12 +49,13 @@ struct Refusal {
 };
 
 // Drop::none if the frame may come from this member.
-//   Ethernet   the source is the owner's MAC.
+//   Ethernet   the source is a MAC of the owner.
 //   IPv4       the source is an address of the owner, or 0.0.0.0 of a DHCP client (RFC 2131, section 4.1)
 //              and in IGMP (RFC 3376, section 4.2.13).
 //   ARP        Ethernet/IPv4 only; the sender is the owner, its protocol address may be 0.0.0.0 (a probe, RFC 5227).
 //   IPv6       the source is the owner's link-local address, a further one, or :: (RFC 4862, MLD).
-//   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold the owner's MAC; what is advertised, and
+//   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold a MAC of the owner; what is advertised,
+//   and
 //              what is asked for from :: (duplicate address detection), is an address of the owner. Fragments of it are
 //              refused (RFC 6980). No member is a router.
 //   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.

@@ -240,5 +240,37 @@ TEST(SourceGuard, ATagWithinATagIsRefused) {
   EXPECT_EQ(verdict(frame), Drop::malformed);
 }
 
+// kPeer is another member.
+class PeerOnly final : public Others {
+ public:
+  bool hold(const Mac& mac) const override { return mac == kPeer; }
+  bool hold(const IpAddress& address) const override {
+    return address == IpAddress::from_v4(test::kPeerIp) || address == other_ip6();
+  }
+};
+
+Drop bridged(ByteView frame) {
+  const PeerOnly others;
+  return check_source(frame, *parse_frame(frame), {kSelf, kSelfIp, {}, &others});
+}
+
+TEST(SourceGuard, BehindABridgeIsEverythingButOtherMembers) {
+  const Mac machine = test::mac_of(9);
+  const Ip4 address{kSelfIp.value + 8};
+  EXPECT_EQ(bridged(arp(machine, machine, address)), Drop::none);
+  EXPECT_EQ(bridged(tagged(arp(machine, machine, address))), Drop::none);
+  EXPECT_EQ(bridged(arp(machine, kPeer, address)), Drop::spoofed_source);
+  EXPECT_EQ(bridged(arp(kPeer, machine, address)), Drop::spoofed_source);
+  EXPECT_EQ(bridged(arp(machine, machine, test::kPeerIp)), Drop::spoofed_source);
+  Mac group = machine;
+  group.bytes[0] |= std::byte{1};
+  EXPECT_EQ(bridged(arp(group, machine, address)), Drop::spoofed_source);
+  const IpAddress six = eui64_link_local(machine), other = other_ip6();
+  EXPECT_EQ(bridged(ip6(six, kProtocolIcmp6, discovery(136, 24, &six, {}))), Drop::none);
+  EXPECT_EQ(bridged(ip6(six, kProtocolIcmp6, discovery(136, 24, &other, {}))), Drop::spoofed_source);
+  EXPECT_EQ(bridged(ip6(six, kProtocolIcmp6, discovery(134, 16, nullptr, {}))), Drop::spoofed_source);
+  EXPECT_EQ(verdict(arp(machine, machine, address)), Drop::spoofed_source) << "not allowed to bridge";
+}
+
 }  // namespace
 }  // namespace eps::l2

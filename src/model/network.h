@@ -40,10 +40,12 @@ struct Candidate {
   auto operator<=>(const Candidate&) const = default;
 };
 
-// Addresses that a member may use besides its own, as the server's administrator allows (registry/grants.h).
+// What a member may use besides its own MAC and addresses, as the server's administrator allows (registry/grants.h).
 struct Grants {
-  std::vector<IpNetwork> ranges;
-  std::array<std::byte, 64> signature{};  // of the server; zero without ranges
+  std::vector<IpNetwork> ranges;          // further addresses
+  bool bridge = false;                    // machines behind it, with MACs and addresses of their own
+  std::array<std::byte, 64> signature{};  // of the server; zero where nothing is granted
+  bool any() const { return bridge || !ranges.empty(); }
   bool operator==(const Grants&) const = default;
 };
 

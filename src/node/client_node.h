@@ -106,6 +106,10 @@ class ClientNode {
   control::LinkId link() const { return link_; }
   // Another TCP port of the server, which it told; 0: none.
   std::uint16_t also_port() const { return also_port_; }
+  // As the server knows this member; before the first join as it wants to be called.
+  const std::string& name() const { return self_ ? self_->name : params_.name; }
+  // Whether machines behind this computer may have MACs and addresses of their own. False also before the first join.
+  bool may_bridge() const { return peers_.may_bridge(); }
   ClientStatus status(Instant now) const;
   // By the peer's name or address; nullopt: there is no such peer.
   std::optional<PeerWhy> why(std::string_view peer, Instant now) const;

@@ -64,6 +64,7 @@ class Peers {
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now);
   // Whether this address is inside an EPS network, this one's or another's on this computer.
   bool is_inside(const IpAddress& ip) const;
+  bool may_bridge() const { return self_.grants.bridge; }
   void set_own_nat(NatStatus nat, Instant now);
   const NatStatus& own_nat() const { return own_nat_; }
   // This machine's addresses changed, or it has slept: every direct path has to answer anew.
@@ -257,6 +258,7 @@ class Peers {
   std::shared_ptr<const dataplane::Directory> directory_published_;
   bool list_known_ = false;  // the kernel may remember members
   std::shared_ptr<dataplane::GroupState> groups_ = std::make_shared<dataplane::GroupState>();
+  std::shared_ptr<dataplane::Stations> stations_ = std::make_shared<dataplane::Stations>();
   Broadcasts broadcasts_;
   dataplane::RateLimit silent_limit_;
   LanFindings findings_;

@@ -17,7 +17,7 @@ std::string of(const Member& m) {
 
 void Peers::move_in(const Member& member, const Member* before) {
   if (before != nullptr && before->mac != member.mac) directory_.erase(before->mac);
-  directory_.put({member.id, member.mac, member.address, member.online, member.grants.ranges});
+  directory_.put({member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge});
   directory_changed_ = true;
   // The kernel may remember who had the address. At the beginning it knows nobody.
   const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
@@ -81,7 +81,8 @@ void Peers::on(dataplane::FrameRefused& refused, Instant now) {
                " out of the bridge on one of the two computers.";
       } else {
         mend = "A bridge, macvlan or container behind " + (own ? device : "its interface") +
-               "? A member sends from its own MAC only: route or masquerade what is behind it instead.";
+               "? Allow it on the server with: eps members allow " + sender.name +
+               " bridge, or route or masquerade what is behind it.";
       }
       break;
     case What::router:

@@ -113,6 +113,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.mac = peer.member.mac;
   out.address = peer.member.address;
   out.further = peer.member.grants.ranges;
+  out.bridge = peer.member.grants.bridge;
   out.session = peer.current;
   out.activity = peer.activity;
   const auto& path = peer.path.path();
@@ -143,8 +144,10 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_mac = self_.mac;
   table->self_address = self_.address;
   table->self_further = self_.grants.ranges;
+  table->self_bridge = self_.grants.bridge;
   table->directory = directory_published_;
   table->groups = groups_;
+  table->stations = stations_;
   table->mtu = network_->mtu;
   if (server_.tag != 0) table->relays.insert(table->relays.end(), {server_, server_inside_});
   for (const auto& [id, peer] : offering_) {

@@ -64,6 +64,12 @@ Result<ServerOutputs> ServerNode::grant(std::string_view name, const IpNetwork& 
   return take(std::move(*changed), now);
 }
 
+Result<ServerOutputs> ServerNode::allow_bridge(std::string_view name, bool allowed, Instant now) {
+  auto changed = control_.allow_bridge(name, allowed, now);
+  if (!changed) return changed.error();
+  return take(std::move(*changed), now);
+}
+
 ServerOutputs ServerNode::take(control::Server::Outputs from, Instant now) {
   for (const auto& [id, bytes] : from.to_send) {
     ++own_.packets_sent;

@@ -66,6 +66,7 @@ class ServerNode {
   // Evicts a member.
   Result<ServerOutputs> remove(std::string_view name, Instant now);
   Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
+  Result<ServerOutputs> allow_bridge(std::string_view name, bool allowed, Instant now);
 
   // Makes durable when each member was last here; every now and then, and before the end.
   Result<void> keep_last_seen();

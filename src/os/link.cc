@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "base/limits.h"
 #include "os/sys_error.h"
@@ -55,13 +56,13 @@ IpPrefix prefix_of(const InterfaceAddress& address) {
 
 }  // namespace
 
-NetlinkLink::NetlinkLink(std::string device, NetlinkSocket socket)
-    : device_(std::move(device)), socket_(std::move(socket)), routes_(socket_) {}
+NetlinkLink::NetlinkLink(std::string device, std::string bridge, NetlinkSocket socket)
+    : device_(std::move(device)), bridge_(std::move(bridge)), socket_(std::move(socket)), routes_(socket_) {}
 
-Result<std::unique_ptr<NetlinkLink>> NetlinkLink::open(std::string device) {
+Result<std::unique_ptr<NetlinkLink>> NetlinkLink::open(std::string device, std::string bridge) {
   Result<NetlinkSocket> socket = NetlinkSocket::open();
   if (!socket) return socket.error();
-  return std::unique_ptr<NetlinkLink>(new NetlinkLink(std::move(device), std::move(*socket)));
+  return std::unique_ptr<NetlinkLink>(new NetlinkLink(std::move(device), std::move(bridge), std::move(*socket)));
 }
 
 const Interface* NetlinkLink::find_own(const KernelView& kernel) const {
@@ -84,12 +85,36 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
   index_ = own.index;
   device_ = own.name;
   if (Result<void> r = configure_link(config, own); !r) return r;
+  const Interface* const bridge = find_bridge(*kernel);
+  if (bridge != nullptr && own.master != bridge->index) {
+    if (Result<void> r = join_bridge(*bridge, own); !r) return r;
+    own.master = bridge->index;
+  }
   if (Result<void> r = clean_address(*kernel, config, own); !r) return r;
   set_ = config;
   if ((own.flags & IFF_UP) == 0) {
     if (Result<void> r = set_up(own.index, true); !r) return r;
   }
   return {};
+}
+
+const Interface* NetlinkLink::find_bridge(const KernelView& kernel) const {
+  if (bridge_.empty()) return nullptr;
+  const auto found = std::ranges::find_if(kernel.interfaces,
+                                          [&](const Interface& i) { return i.name == bridge_ && i.kind == "bridge"; });
+  return found == kernel.interfaces.end() ? nullptr : &*found;
+}
+
+int NetlinkLink::home(const KernelView& kernel, const Interface& own) const {
+  const Interface* const bridge = find_bridge(kernel);
+  return bridge == nullptr ? own.index : bridge->index;
+}
+
+Result<void> NetlinkLink::join_bridge(const Interface& bridge, const Interface& own) {
+  NetlinkMessage request(RTM_NEWLINK, 0);
+  request.family<ifinfomsg>().ifi_index = own.index;
+  request.put_u32(IFLA_MASTER, static_cast<std::uint32_t>(bridge.index));
+  return socket_.request(request, "make " + device_ + " a port of " + bridge_);
 }
 
 // All but the addresses. The interface may be down after it, and `own` says so.
@@ -156,42 +181,47 @@ Result<void> NetlinkLink::set_group(int index, std::uint32_t group) {
 // the new one. Addresses that others added stay.
 Result<void> NetlinkLink::clean_address(const KernelView& kernel, const ports::LinkConfig& config,
                                         const Interface& own) {
+  const int home = this->home(kernel, own);
   bool found = false, elsewhere = false, removed = false;
   for (const InterfaceAddress& address : kernel.addresses) {
     if (!address.address.is_v4()) continue;
     const Ip4 ip = address.address.v4();
-    if (ip == config.address && address.prefix == config.network.prefix) {
-      found |= address.index == own.index;
+    if (ip == config.address && address.prefix == config.network.prefix &&
+        (address.index != own.index || home == own.index)) {
+      found |= address.index == home;
       elsewhere |= own.master != 0 && address.index == own.master;
       continue;
     }
     const bool stale = set_ ? ip == set_->address && address.prefix == set_->network.prefix
                             : network_of(ip, address.prefix) == config.network;
-    if (address.index != own.index || !stale) continue;
-    Result<void> r = change_address(RTM_DELADDR, 0, ip, address.prefix, own.index);
+    const bool ours = address.index == own.index || (set_ && address.index == home);
+    if (!ours || !stale) continue;
+    Result<void> r = change_address(RTM_DELADDR, 0, ip, address.prefix, address.index);
     if (!r && r.error().sys != EADDRNOTAVAIL) return r;
     removed = true;
   }
   // After a removal even one that was found may have gone with its primary; setting it again changes nothing.
-  const bool taken_off = set_ && set_->address == config.address && own.master != 0 && !removed;
+  address_on_ = home;
+  const bool taken_off = home == own.index && set_ && set_->address == config.address && own.master != 0 && !removed;
   if (withheld_ || taken_off || (elsewhere && !found) || (found && !removed)) return {};
-  return change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, config.address, config.network.prefix, own.index);
+  return change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, config.address, config.network.prefix, home);
 }
 
 Result<void> NetlinkLink::change_address(std::uint16_t type, std::uint16_t flags, Ip4 address, std::uint8_t prefix,
-                                         int own) {
+                                         int index) {
   NetlinkMessage request(type, flags);
   ifaddrmsg& info = request.family<ifaddrmsg>();
   info.ifa_family = AF_INET;
   info.ifa_prefixlen = prefix;
   info.ifa_scope = RT_SCOPE_UNIVERSE;
-  info.ifa_index = static_cast<unsigned>(own);
+  info.ifa_index = static_cast<unsigned>(index);
   request.put_u32(IFA_LOCAL, htonl(address.value));
   request.put_u32(IFA_ADDRESS, htonl(address.value));
   if (type == RTM_NEWADDR) request.put_u32(IFA_BROADCAST, htonl(network_of(address, prefix).broadcast().value));
   const std::string text = to_string(address) + "/" + std::to_string(prefix);
-  return socket_.request(request, type == RTM_NEWADDR ? "add the address " + text + " to " + device_
-                                                      : "remove the address " + text + " from " + device_);
+  const std::string where = info.ifa_index == static_cast<unsigned>(index_) ? device_ : bridge_;
+  return socket_.request(request, type == RTM_NEWADDR ? "add the address " + text + " to " + where
+                                                      : "remove the address " + text + " from " + where);
 }
 
 // The network's route looks as the kernel makes it with the address; a member's says whose it is.
@@ -265,6 +295,8 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
 
   tell_filter(*kernel, inside, report);
   report.underlay.addresses = underlay_addresses(*kernel, inside);
+  // On a bridge with a port to the outside it leads inside all the same.
+  if (set_) std::erase(report.underlay.addresses, IpAddress::from_v4(set_->address));
   for (const InterfaceAddress& address : kernel->addresses) {
     if (address.address.is_link_local() || address.address.is_loopback()) continue;
     if (inside.contains(address.index)) {
@@ -342,6 +374,7 @@ void NetlinkLink::done(const Result<void>& result, Report& report) {
 
 void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
   repair_link(own, report, now);
+  repair_bridge(kernel, own, report, now);
   const std::string collision = find_collision(kernel, set_->network, own.index, own.master);
   if (collision != collision_) {
     report.notes.push_back(collision.empty()
@@ -371,6 +404,21 @@ void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now)
   if ((own.flags & IFF_UP) == 0 && may_repair("it was down", report, now)) done(set_up(own.index, true), report);
 }
 
+void NetlinkLink::repair_bridge(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
+  if (bridge_.empty()) return;
+  const Interface* const bridge = find_bridge(kernel);
+  if (bridge == nullptr) {
+    report.troubles.push_back("There is no bridge " + bridge_ + " on this computer; " + device_ +
+                              " becomes a port of it once it exists: ip link add " + bridge_ + " type bridge");
+  } else if ((bridge->flags & IFF_UP) == 0) {
+    report.troubles.push_back(bridge_ + " is down: ip link set " + bridge_ + " up");
+  }
+  const bool was_there = address_on_ != 0 && address_on_ != own.index;
+  if (bridge == nullptr || own.master == bridge->index) return;
+  // One that comes later is no repair.
+  if (!was_there || may_repair("it was no port of " + bridge_, report, now)) done(join_bridge(*bridge, own), report);
+}
+
 // What must stay reachable in a network that has the same addresses.
 std::set<Ip4> NetlinkLink::reserved(const KernelView& kernel, int own) const {
   std::set<Ip4> out = nameservers();
@@ -384,10 +432,12 @@ std::set<Ip4> NetlinkLink::reserved(const KernelView& kernel, int own) const {
 }
 
 void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
-  bool found = false, elsewhere = false;
+  const int home = this->home(kernel, own);
+  bool found = false, elsewhere = false, left_behind = false;
   for (const InterfaceAddress& address : kernel.addresses) {
     if (address.address != IpAddress::from_v4(set_->address)) continue;
-    if (address.index == own.index) {
+    left_behind |= address.index == own.index && home != own.index;
+    if (address.index == home) {
       found |= address.prefix == set_->network.prefix;
     } else {
       elsewhere |= own.master != 0 && address.index == own.master;  // moved to a bridge, as guides to bridging say
@@ -403,20 +453,22 @@ void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own,
                                            "up until the computer has left it."
                                      : "The EPS address " + to_string(set_->address) + " is used again.");
     if (withheld_ && found) {
-      return done(change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, own.index), report);
+      return done(change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, home), report);
     }
     if (!withheld_ && !found && !elsewhere) {
-      return done(
-          change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, own.index),
-          report);
+      return done(change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, home),
+                  report);
     }
   }
+  if (left_behind) {
+    done(change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, own.index), report);
+  }
   // A port of a bridge needs no address, and the kernel would answer by it for a machine behind the bridge.
-  if (withheld_ || found || elsewhere || own.master != 0) return;
+  const bool moved = std::exchange(address_on_, home) != home;
+  if (withheld_ || found || elsewhere || (home == own.index && own.master != 0)) return;
   const std::string text = to_string(set_->address) + "/" + std::to_string(set_->network.prefix);
-  if (may_repair("the address " + text + " was gone", report, now)) {
-    done(change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, own.index),
-         report);
+  if (moved || may_repair("the address " + text + " was gone", report, now)) {
+    done(change_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address, set_->network.prefix, home), report);
   }
 }
 
@@ -479,6 +531,10 @@ void NetlinkLink::restore() {
                          return !is_own(i) && i.kind == "tun" && i.group == kEpsGroup;
                        });
   if (!another) routes_.remove();
+  // The interface takes its address with it, but not the one on a bridge.
+  const bool on_bridge = all && address_on_ != index_ &&
+                         std::ranges::any_of(*all, [&](const Interface& i) { return i.index == address_on_; });
+  if (set_ && on_bridge) (void)change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, address_on_);
 }
 
 }  // namespace eps::os

@@ -3,7 +3,8 @@
 // The machine's network configuration through rtnetlink: ours is set and kept as it was set, the other interfaces' is
 // only read.
 //
-//   ours      MAC address, link up, ARP on, group, the EPS address, the route to the network (to each member where
+//   ours      the bridge that it is wanted in, MAC address, link up, ARP on, group, the EPS address, the route to the
+//   network (to each member where
 //             another interface has addresses of the network), the rules of os/underlay_routes.h
 //   set once  MTU (again when the network's changes), queue length, how the link-local IPv6 address is made
 //   not ours  everything else: further addresses and routes, which bridge it is a port of, and a port's MAC and EPS
@@ -31,8 +32,9 @@ inline constexpr std::uint32_t kTxQueueLength = 500;
 
 class NetlinkLink final : public ports::LinkPort {
  public:
-  // `device`: the name of the EPS interface, which exists by the time of configure().
-  static Result<std::unique_ptr<NetlinkLink>> open(std::string device);
+  // `device`: the name of the EPS interface, which exists by the time of configure(). `bridge`: a bridge that it is to
+  // be a port of, whenever that exists; it then has the EPS address in the interface's place. "": none.
+  static Result<std::unique_ptr<NetlinkLink>> open(std::string device, std::string bridge = "");
 
   Result<void> configure(const ports::LinkConfig& config) override;
   // Who gets a route of its own while the network collides with another; and whose MAC address the kernel must not
@@ -61,12 +63,18 @@ class NetlinkLink final : public ports::LinkPort {
   static constexpr Duration kRepairWindow = std::chrono::seconds(10);
   static constexpr Duration kToldFor = std::chrono::hours(1);  // a repair is shown in the status
 
-  NetlinkLink(std::string device, NetlinkSocket socket);
+  NetlinkLink(std::string device, std::string bridge, NetlinkSocket socket);
   Result<void> configure_link(const ports::LinkConfig& config, Interface& own);
   Result<void> set_up(int index, bool up);
   Result<void> set_flag_off(int index, unsigned flag, const std::string& tried);
   Result<void> set_group(int index, std::uint32_t group);
   Result<void> clean_address(const KernelView& kernel, const ports::LinkConfig& config, const Interface& own);
+  Result<void> join_bridge(const Interface& bridge, const Interface& own);
+  // The bridge that the interface is to be a port of; null: it is not there, or none is wanted.
+  const Interface* find_bridge(const KernelView& kernel) const;
+  // The index of the interface that the EPS address belongs on.
+  int home(const KernelView& kernel, const Interface& own) const;
+  void repair_bridge(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   Result<void> change_address(std::uint16_t type, std::uint16_t flags, Ip4 address, std::uint8_t prefix, int own);
   Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);
   void forget_neighbour(Ip4 address);
@@ -89,6 +97,8 @@ class NetlinkLink final : public ports::LinkPort {
   const Interface* find_own(const KernelView& kernel) const;
 
   std::string device_;
+  const std::string bridge_;
+  int address_on_ = 0;  // the index of the interface that has our address
   int index_ = 0;
   NetlinkSocket socket_;
   UnderlayRoutes routes_;

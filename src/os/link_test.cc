@@ -235,6 +235,44 @@ TEST_F(LinkTest, MovedToABridgeOrAnotherNamespaceItIsLeftAlone) {
   EXPECT_THAT(set_up(wanted).notes, IsEmpty());
 }
 
+TEST_F(LinkTest, APortOfABridgeKeepsTheMacThatItWasGiven) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  set_up(wanted);
+  ASSERT_TRUE(
+      shell("ip link add br0 type bridge && ip link set br0 up && ip link set eps0 master br0 && "
+            "ip addr flush dev eps0 && ip link set eps0 address 02:00:00:00:00:99"));
+  EXPECT_THAT(reconcile().notes, IsEmpty());
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  EXPECT_THAT(output_of("ip addr show eps0"), AllOf(HasSubstr("02:00:00:00:00:99"), Not(HasSubstr("inet "))));
+}
+
+TEST_F(LinkTest, IsKeptInTheBridgeThatIsWanted) {
+  link_ = must(NetlinkLink::open("eps0", "br0"));
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  EXPECT_THAT(set_up(wanted).troubles, Contains(HasSubstr("There is no bridge br0")));
+  EXPECT_THAT(output_of("ip addr show eps0"), HasSubstr("192.168.43.7/24"));
+  const auto expect_in_the_bridge = [] {
+    EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("master br0"));
+    EXPECT_THAT(output_of("ip -4 addr show eps0"), Not(HasSubstr("inet")));
+    EXPECT_THAT(output_of("ip -4 addr show br0"), HasSubstr("192.168.43.7/24"));
+    EXPECT_THAT(output_of("ip route"), HasSubstr("192.168.43.0/24 dev br0"));
+  };
+  ASSERT_TRUE(shell("ip link add br0 type bridge && ip link set br0 up"));
+  NetlinkLink::Report report = reconcile();
+  EXPECT_THAT(report.notes, IsEmpty());
+  EXPECT_THAT(report.troubles, IsEmpty());
+  expect_in_the_bridge();
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  expect_in_the_bridge();
+
+  ASSERT_TRUE(shell("ip link set eps0 nomaster && ip addr flush dev br0"));
+  EXPECT_THAT(reconcile().notes, AllOf(Contains(HasSubstr("no port of br0")), Contains(HasSubstr("was gone"))));
+  expect_in_the_bridge();
+
+  link_->restore();
+  EXPECT_THAT(output_of("ip -4 addr show br0"), Not(HasSubstr("inet")));
+}
+
 TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   link_->set_members(

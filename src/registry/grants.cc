@@ -5,9 +5,13 @@ namespace {
 
 constexpr std::size_t kRangeSize = 17;
 
-void put(Writer& w, const IpNetwork& range) {
-  w.bytes(range.base.bytes);
-  w.u8(range.length);
+// A byte behind the ranges, each of which has kRangeSize.
+void put(Writer& w, const Grants& grants) {
+  for (const IpNetwork& range : grants.ranges) {
+    w.bytes(range.base.bytes);
+    w.u8(range.length);
+  }
+  if (grants.bridge) w.u8(1);
 }
 
 }  // namespace
@@ -19,32 +23,37 @@ Bytes signed_grants_message(const NetworkId& network, const Member& member) {
   w.bytes(network.bytes);
   w.u32(member.id.value);
   w.bytes(member.key.bytes);
-  for (const IpNetwork& range : member.grants.ranges) put(w, range);
+  put(w, member.grants);
   return out;
 }
 
 void keep_signed_grants(const PublicKey& signing_key, const NetworkId& network, std::span<Member> members) {
   for (Member& m : members) {
-    if (m.grants.ranges.empty()) continue;
+    if (!m.grants.any()) continue;
     if (!crypto::verify(signing_key, signed_grants_message(network, m), m.grants.signature)) m.grants = {};
   }
 }
 
-Bytes encode_grants(const std::vector<IpNetwork>& ranges) {
+Bytes encode_grants(const Grants& grants) {
   Bytes out;
   Writer w(out);
-  for (const IpNetwork& range : ranges) put(w, range);
+  put(w, grants);
   return out;
 }
 
-std::optional<std::vector<IpNetwork>> decode_grants(ByteView bytes) {
-  if (bytes.size() % kRangeSize != 0 || bytes.size() / kRangeSize > kMaxGrants) return std::nullopt;
-  std::vector<IpNetwork> out;
-  for (Reader r(bytes); r.remaining() > 0;) {
-    IpNetwork& range = out.emplace_back();
+std::optional<Grants> decode_grants(ByteView bytes) {
+  if (bytes.size() % kRangeSize > 1 || bytes.size() / kRangeSize > kMaxGrants) return std::nullopt;
+  Grants out;
+  Reader r(bytes);
+  while (r.remaining() >= kRangeSize) {
+    IpNetwork& range = out.ranges.emplace_back();
     range.base.bytes = r.array<16>();
     range.length = r.u8();
     if (!valid(range)) return std::nullopt;
+  }
+  if (r.remaining() > 0) {
+    if (r.u8() != 1) return std::nullopt;
+    out.bridge = true;
   }
   return out;
 }

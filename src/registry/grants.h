@@ -1,7 +1,7 @@
 #pragma once
 
-// Addresses that a member may use besides its own, each list signed by the server for that member alone. The signature
-// stands beside the member's record and not in the digest of the whole list, which programs of version 0.1 compute
+// What a member may use besides its own addresses, signed by the server for that member alone. The signature stands
+// beside the member's record and not in the digest of the whole list, which programs of version 0.1 compute
 // without it; they go on as if there were none.
 
 #include <span>
@@ -11,13 +11,14 @@
 
 namespace eps::registry {
 
-// "eps member grants" | network id | member id 32 | member's key | for each range: address 128, length 8
+// "eps member grants" | network id | member id 32 | member's key | for each range: address 128, length 8 | 1 if it may
+// bridge
 Bytes signed_grants_message(const NetworkId& network, const Member& member);
-// Takes away what the server has not signed: a member without a valid signature has no further addresses.
+// Takes away what the server has not signed: a member without a valid signature has its own addresses only.
 void keep_signed_grants(const PublicKey& signing_key, const NetworkId& network, std::span<Member> members);
 
-// The ranges as the server's store keeps them. nullopt for bytes that are none, or too many.
-Bytes encode_grants(const std::vector<IpNetwork>& ranges);
-std::optional<std::vector<IpNetwork>> decode_grants(ByteView bytes);
+// What the server's store keeps of them: all but the signature. nullopt for bytes that are none, or too many ranges.
+Bytes encode_grants(const Grants& grants);
+std::optional<Grants> decode_grants(ByteView bytes);
 
 }  // namespace eps::registry

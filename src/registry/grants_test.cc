@@ -46,6 +46,31 @@ TEST_F(GrantsTest, NotSignedByTheServerAreNone) {
   }
 }
 
+TEST_F(GrantsTest, ToBridgeIsOneOfThem) {
+  const Member a = join(1, "a");
+  const auto root = registry_->root();
+  ASSERT_TRUE(registry_->allow_bridge("a", true));
+  EXPECT_NE(registry_->root(), root);
+  ASSERT_TRUE(registry_->grant("a", range("fd99::/64")));
+  open();
+  Member kept = *registry_->find(a.id);
+  Member alone = kept;
+  keep_signed_grants(registry_->signing_key(), registry_->network().id, {&kept, 1});
+  EXPECT_TRUE(kept.grants.bridge);
+  EXPECT_EQ(kept.grants.ranges, std::vector{range("fd99::/64")});
+  alone.grants.ranges.clear();
+  keep_signed_grants(registry_->signing_key(), registry_->network().id, {&alone, 1});
+  EXPECT_FALSE(alone.grants.bridge) << "not what was signed";
+
+  ASSERT_TRUE(registry_->revoke_grant("a", range("fd99::/64")));
+  ASSERT_TRUE(registry_->allow_bridge("a", false));
+  EXPECT_EQ(registry_->root(), root);
+  EXPECT_FALSE(registry_->allow_bridge("a", false));
+  EXPECT_FALSE(registry_->allow_bridge("nobody", true));
+  open();
+  EXPECT_FALSE(registry_->find(a.id)->grants.any());
+}
+
 TEST_F(GrantsTest, AreNeverGivenAsAMembersOwnAddress) {
   join(1, "a");
   ASSERT_TRUE(registry_->grant("a", range("192.168.43.2/31")));

@@ -19,6 +19,7 @@ crypto::Hash record_hash(const Member& m) {
     w.bytes(range.base.bytes);
     w.u8(range.length);
   }
+  if (m.grants.bridge) w.u8(1);
   return crypto::blake2s({as_view("eps record"), record});
 }
 

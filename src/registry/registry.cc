@@ -87,12 +87,12 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
   for (Member& m : state->members) {
     const auto kept = state->meta.find(kGrantsOf + std::to_string(m.id.value));
     if (kept == state->meta.end()) continue;
-    auto ranges = decode_grants(kept->second);
-    if (!ranges) {
+    auto grants = decode_grants(kept->second);
+    if (!grants) {
       return make_error(Errc::corrupt, "The server's state holds addresses for " + m.name +
                                            " that are none: restore the state directory from a backup.");
     }
-    m.grants.ranges = std::move(*ranges);
+    m.grants = std::move(*grants);
   }
   auto loaded = registry->load_or_create(*state);
   auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
@@ -381,11 +381,11 @@ Result<Member> Registry::remove(std::string_view name) {
   ports::StoreChange change;
   change.remove_members.push_back(member.id);
   change.revoke.push_back(member.key);
-  if (!member.grants.ranges.empty()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
+  if (member.grants.any()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   erase(member);
   revoked_.insert(member.key);
-  if (!member.grants.ranges.empty()) gather_grants();
+  if (member.grants.any()) gather_grants();
   tell_removed(member.id);
   return member;
 }

@@ -127,6 +127,8 @@ class Registry {
   // member or grant, Errc::in_use for addresses that are another member's.
   Result<Member> grant(std::string_view name, const IpNetwork& range);
   Result<Member> revoke_grant(std::string_view name, const IpNetwork& range);
+  // Whether machines behind the member may have MACs and addresses of their own.
+  Result<Member> allow_bridge(std::string_view name, bool allowed);
 
   // Volatile: a restarted server has forgotten these.
   void set_online(MemberId id, bool online);
@@ -179,7 +181,7 @@ class Registry {
   Result<void> adopt_members(std::vector<Member> members);
   void load_last_seen(const ports::StoredState& state);
   std::optional<std::string> who_is_in(const IpNetwork& range) const;
-  Result<Member> set_grants(const Member& member, std::vector<IpNetwork> ranges);
+  Result<Member> set_grants(const Member& member, Grants grants);
   void sign_grants(Member& member) const;
   void gather_grants();
   const IpNetwork* granted(std::uint32_t ip) const;

@@ -21,7 +21,8 @@ Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
   if (member == nullptr) {
     return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
   }
-  std::vector<IpNetwork> ranges = member->grants.ranges;
+  Grants grants = member->grants;
+  std::vector<IpNetwork>& ranges = grants.ranges;
   if (std::ranges::find(ranges, range) != ranges.end()) return *member;
   if (ranges.size() >= kMaxGrants) {
     return make_error(Errc::exhausted, member->name + " has " + std::to_string(kMaxGrants) +
@@ -34,7 +35,7 @@ Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
                                         ", which is that member's alone: allow a range without it");
   }
   ranges.push_back(range);
-  return set_grants(*member, std::move(ranges));
+  return set_grants(*member, std::move(grants));
 }
 
 Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& range) {
@@ -42,20 +43,34 @@ Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& ra
   if (member == nullptr) {
     return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
   }
-  std::vector<IpNetwork> ranges = member->grants.ranges;
-  if (std::erase(ranges, range) == 0) {
+  Grants grants = member->grants;
+  if (std::erase(grants.ranges, range) == 0) {
     return make_error(Errc::not_found,
                       member->name + " was not allowed " + to_string(range) + "; see: eps members --json");
   }
-  return set_grants(*member, std::move(ranges));
+  return set_grants(*member, std::move(grants));
 }
 
-Result<Member> Registry::set_grants(const Member& member, std::vector<IpNetwork> ranges) {
+Result<Member> Registry::allow_bridge(std::string_view name, bool allowed) {
+  const Member* member = find_name(name);
+  if (member == nullptr) {
+    return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
+  }
+  if (member->grants.bridge == allowed) {
+    if (allowed) return *member;
+    return make_error(Errc::not_found, member->name + " was not allowed to bridge; see: eps members --json");
+  }
+  Grants grants = member->grants;
+  grants.bridge = allowed;
+  return set_grants(*member, std::move(grants));
+}
+
+Result<Member> Registry::set_grants(const Member& member, Grants grants) {
   ports::StoreChange change;
-  change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(ranges);
+  change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(grants);
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   Member& changed = members_.at(member.id);
-  changed.grants.ranges = std::move(ranges);
+  changed.grants = std::move(grants);
   sign_grants(changed);
   gather_grants();
   touch(changed.id);
@@ -65,7 +80,7 @@ Result<Member> Registry::set_grants(const Member& member, std::vector<IpNetwork>
 
 void Registry::sign_grants(Member& member) const {
   member.grants.signature = {};
-  if (member.grants.ranges.empty()) return;
+  if (!member.grants.any()) return;
   member.grants.signature = crypto::sign(identity_.signing_seed, signed_grants_message(network_.id, member));
 }
 

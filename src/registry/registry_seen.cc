@@ -68,7 +68,7 @@ void Registry::load_last_seen(const ports::StoredState& state) {
 std::optional<Registry::Reclaimed> Registry::make_room(std::int64_t now) const {
   std::optional<Reclaimed> longest;
   for (const auto& [id, member] : members_) {
-    if (member.online || returning_.contains(id) || !member.grants.ranges.empty()) continue;
+    if (member.online || returning_.contains(id) || member.grants.any()) continue;
     const auto it = presence_kept_.find(id);
     if (it == presence_kept_.end()) continue;
     const Presence& p = it->second;

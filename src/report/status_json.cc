@@ -43,6 +43,7 @@ json network_json(const NetworkInfo& n) {
 json member_json(const Member& m) {
   json allowed = json::array();
   for (const IpNetwork& range : m.grants.ranges) allowed.push_back(to_string(range));
+  if (m.grants.bridge) allowed.push_back("bridge");
   return {{"name", m.name},     {"address", to_string(m.address)},      {"mac", to_string(m.mac)},
           {"id", m.id.value},   {"public_key", to_base32(m.key.bytes)}, {"version", m.version},
           {"online", m.online}, {"allowed", std::move(allowed)}};

@@ -78,6 +78,7 @@ class ClientDaemon {
   void look_at_network();
   void configure(const ports::LinkConfig& config, std::optional<std::string>& fatal);
   void tell_loops();
+  std::string not_allowed() const;
   nlohmann::json status();
   void interface_is_gone();
   void tell_waiting() {
@@ -107,6 +108,7 @@ class ClientDaemon {
   os::NetlinkLink::Report network_;  // as it was last looked at
   std::uint64_t told_loops_ = 0;     // of the counter, how many the log knows of
   Instant loops_told_at_{};
+  std::string told_not_allowed_;
   std::set<std::string> ways_out_;
   std::unique_ptr<os::AddressMonitor> monitor_;
   dataplane::PublishedPeers published_;
@@ -176,7 +178,7 @@ Result<void> ClientDaemon::open_status() {
 }
 
 Result<void> ClientDaemon::open_link() {
-  auto link = os::NetlinkLink::open(tap_->name());
+  auto link = os::NetlinkLink::open(tap_->name(), settings_.bridge);
   if (!link) return link.error();
   link_ = std::move(*link);
   if (auto ways = link_->ways_out()) ways_out_ = std::move(*ways);
@@ -334,6 +336,9 @@ void ClientDaemon::act(node::ClientOutputs out) {
   // Before the node's next step: the first frame may come as soon as the interface is up.
   if (out.link) configure(*out.link, out.fatal);
   tell_loops();
+  if (const std::string sentence = not_allowed(); sentence != std::exchange(told_not_allowed_, sentence)) {
+    if (!sentence.empty()) log_.warn(sentence);
+  }
   if (out.enrolled) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
   }
@@ -420,9 +425,19 @@ void ClientDaemon::tell_loops() {
   loops_told_at_ = now;
 }
 
+// To bridge, as the user wants; "": it is.
+std::string ClientDaemon::not_allowed() const {
+  if (settings_.bridge.empty() || node_->link() == 0 || node_->may_bridge()) return "";
+  return tap_->name() + " is to be a port of " + settings_.bridge +
+         ", but the server does not allow this member to bridge: only what this computer itself sends passes. Allow it "
+         "there with: eps members allow " +
+         node_->name() + " bridge";
+}
+
 nlohmann::json ClientDaemon::status() {
   nlohmann::json out = report::to_json(node_->status(os::now()));
   out["troubles"] = network_.troubles;
+  if (const std::string sentence = not_allowed(); !sentence.empty()) out["troubles"].push_back(sentence);
   return out;
 }
 

@@ -438,13 +438,17 @@ nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
   }
   if (command == "allow" || command == "revoke") {
     const std::string text = request.value("range", "");
+    const std::string name = request.value("name", "");
+    const bool given = command == "allow";
     const auto range = parse_ip_network(text);
-    if (!range) {
-      return {{"ok", false},
-              {"error",
-               "\"" + text + "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24 or fd99::/64"}};
+    if (!range && text != "bridge") {
+      return {
+          {"ok", false},
+          {"error",
+           "\"" + text +
+               "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64 or the word bridge"}};
     }
-    auto changed = node_->grant(request.value("name", ""), *range, command == "allow", os::now());
+    auto changed = range ? node_->grant(name, *range, given, os::now()) : node_->allow_bridge(name, given, os::now());
     if (!changed) return {{"ok", false}, {"error", changed.error().what}};
     act(std::move(*changed));
     return {{"ok", true}};

@@ -42,6 +42,7 @@ struct ClientSettings : CommonSettings {
   std::optional<Proxy> proxy;        // by which they are reached
   std::string key;                   // the network key's text, blanks trimmed; secret
   std::string device = "eps0";
+  std::string bridge;         // that the device is to be a port of; "": none
   std::string name;           // valid_name()
   bool relay = false;         // for other members
   std::string aead = "auto";  // or a name that crypto::parse_aead_kind() knows

@@ -27,7 +27,8 @@ bool take(const proto::Range& from, IpNetwork& to) {
 }
 
 bool take_grants(const proto::Member& from, Grants& to) {
-  if (from.grants_size() == 0) return true;
+  to.bridge = from.bridge();
+  if (from.grants_size() == 0 && !to.bridge) return true;
   if (from.grants_size() > static_cast<int>(kMaxGrants) || !take(from.grants_signature(), to.signature)) return false;
   return std::all_of(from.grants().begin(), from.grants().end(),
                      [&](const proto::Range& r) { return take(r, to.ranges.emplace_back()); });
@@ -62,7 +63,8 @@ void put_stable(const Member& from, proto::Member& to) {
     r.set_base(text_of(range.base.bytes));
     r.set_length(range.length);
   }
-  if (!from.grants.ranges.empty()) to.set_grants_signature(text_of(from.grants.signature));
+  if (from.grants.bridge) to.set_bridge(true);
+  if (from.grants.any()) to.set_grants_signature(text_of(from.grants.signature));
 }
 
 void put(const Member& from, proto::Member& to) {

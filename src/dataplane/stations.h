@@ -1,0 +1,63 @@
+#pragma once
+
+// Machines behind members that may bridge: which MAC was last seen in frames of which member. As the table of a switch
+// (IEEE 802.1D, section 7.8), with a bound for each member.
+
+#include <cstddef>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+
+#include "base/time.h"
+#include "base/types.h"
+
+namespace eps::dataplane {
+
+inline constexpr Duration kStationLife = std::chrono::seconds(300);  // the "ageing time" of IEEE 802.1D
+// Of one member: a large LAN; the one that was silent for the longest time gives way.
+inline constexpr std::size_t kMaxStations = 1024;
+
+// Thread-safe.
+class Stations {
+ public:
+  // A frame from `station` came from the member that has the MAC `via`: the machine is behind that one now.
+  void learn(const Mac& station, const Mac& via, Instant now);
+  // A frame from it came out of this computer's own interface.
+  void forget(const Mac& station);
+  // The MAC of the member that it is behind. nullopt: not known, or silent for kStationLife.
+  std::optional<Mac> where(const Mac& station, Instant now) const;
+
+ private:
+  struct Station {
+    Mac mac;
+    Mac via;
+    Instant seen;
+  };
+  using Heard = std::list<Station>;  // of one member, the one heard of last at the end
+  void erase(const Mac& station);
+
+  mutable std::mutex mutex_;
+  std::unordered_map<Mac, Heard> behind_;  // by member
+  std::unordered_map<Mac, Heard::iterator> places_;
+};
+
+// What one worker last said to Stations, so that a stream of frames does not take its lock for each. Thread rules: one
+// thread.
+class StationMemory {
+ public:
+  // Whether this has not been said within the last second.
+  bool is_news(const Mac& station, const Mac& via, Instant now) {
+    if (station == station_ && via == via_ && now - at_ < std::chrono::seconds(1)) return false;
+    station_ = station;
+    via_ = via;
+    at_ = now;
+    return true;
+  }
+
+ private:
+  Mac station_, via_;
+  Instant at_{};
+};
+
+}  // namespace eps::dataplane

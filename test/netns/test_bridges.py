@@ -1,0 +1,127 @@
+"""A member that may bridge: machines behind it are on the LAN with MACs and addresses of their own.
+
+     [a] ── conduits ── eps0 [b] br0 ── [vm]
+                   └─── eps0 [c] br0 ── [vm] later
+"""
+
+import re
+import socket
+
+from lab import Host, wait_until
+from wire import transfer
+
+SIZE = 2_000_000
+
+
+def free_address(*members, last=200):
+    taken = {x.address for x in members}
+    return next(x for x in (re.sub(r"\d+$", str(n), members[0].address) for n in range(last, 250)) if x not in taken)
+
+
+def machine(network, name, member, address, mac=None):
+    """A new machine at the member's bridge; the name of the bridge's port."""
+    host = Host(network, name, 0, None, None)
+    network.add(host)
+    port = network.cable(host, "eth0", member.host.namespace)
+    member.host.ip("link", "set", port, "master", "br0", "up")
+    if mac:
+        host.ip("link", "set", "eth0", "address", mac)
+    host.ip("addr", "add", f"{address}/24", "dev", "eth0")
+    host.ip("link", "set", "eth0", "up")
+    return host, port
+
+
+def bridging(network, name):
+    member = network.client(name, bridge="br0")
+    member.host.ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+    member.host.ip("link", "set", "br0", "up")
+    wait_until(lambda: "master br0" in member.host.ip("link", "show", "eps0"), "eps0 is a port of the bridge")
+    wait_until(lambda: member.address in member.host.ip("addr", "show", "br0"), "the bridge has the address")
+    return member
+
+
+def received(member):
+    return int(member.host.run("cat", "/sys/class/net/eps0/statistics/rx_bytes"))
+
+
+def test_machines_behind_a_member_that_may_bridge(network):
+    server = network.server()
+    a, b, c = network.client("a"), bridging(network, "b"), bridging(network, "c")
+    address = free_address(a, b, c)
+    vm, port = machine(network, "vm", b, address)
+    mac = vm.run("cat", "/sys/class/net/eth0/address").strip()
+
+    # Not allowed: a sentence with MAC and remedy, and nothing passes; the member itself is reached all the same.
+    assert vm.ping(a.address, 1) == 0
+    b.wait_log(rf"Dropped on eps0: frames from {mac}.*eps members allow b bridge")
+    doctor = b.eps("doctor", check=False)
+    assert f"frames from {mac}" in doctor and "does not allow this member to bridge" in doctor
+
+    for member in b, c:
+        server.eps("members", "allow", member.name, "bridge")
+    assert server.members()["b"]["allowed"] == ["bridge"]
+    wait_until(lambda: vm.ping(a.address, 1), "the machine reaches a")
+    assert a.host.ping(address) == 3
+    assert a.ping(b) == 3 and b.ping(a) == 3
+    assert "does not allow" not in b.eps("doctor", check=False)
+
+    # By TCP at full size, and no byte of it comes to c, whose bridge could have the machine as well.
+    assert c.ping(a) == 3
+    before = received(c)
+    for sender, receiver, target, device in (a.host, vm, address, "eth0"), (vm, a.host, a.address, "eps0"):
+        sent, came, _ = transfer(sender, receiver, target, SIZE, device=device)
+        assert sent == came
+    assert received(c) - before < SIZE / 20
+
+    # VLAN tags are carried.
+    dump = a.host.spawn("tcpdump", "-i", "eps0", "-Q", "in", "-nn", "-e", "-l", "vlan 7")
+    wait_until(lambda: "listening on" in dump.output(), "tcpdump listens")
+    with vm.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+        s.bind(("eth0", 0))
+        tagged = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x81\x00\x00\x07\x81\x37" + bytes(46)
+        wait_until(lambda: s.send(tagged) and "vlan 7" in dump.output(), "a tagged frame arrives as such")
+    dump.stop()
+
+    # It moves: the first frame from its new place is enough.
+    b.host.ip("link", "set", port, "down")
+    moved, _ = machine(network, "vm2", c, address, mac)
+    wait_until(lambda: moved.ping(a.address, 1), "the machine reaches a from its new place")
+    assert a.host.ping(address) == 3
+
+    # What is another member's stays so.
+    moved.ip("addr", "add", f"{a.address}/32", "dev", "eth0")  # as its own
+    moved.run("ping", "-c1", "-W1", "-I", a.address, b.address, check=False)
+    c.wait_log(rf"Dropped on eps0: packets from {re.escape(a.address)}")
+    moved.ip("addr", "del", f"{a.address}/32", "dev", "eth0")
+
+    server.eps("members", "revoke", "c", "bridge")
+    wait_until(lambda: moved.ping(a.address, 1) == 0, "nothing passes any more")
+
+    c.stop()
+    assert c.address not in c.host.ip("addr", "show", "br0")
+
+
+def test_of_two_bridges_into_one_lan_one_is_blocked(network):
+    server = network.server()
+    a, b, c = network.client("a"), bridging(network, "b"), bridging(network, "c")
+    for member in b, c:
+        server.eps("members", "allow", member.name, "bridge")
+    b.host.ip("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", c.host.namespace)
+    vm, _ = machine(network, "vm", b, free_address(a, b, c))
+    wait_until(lambda: vm.ping(a.address, 1), "the machine reaches a")
+    for member in b, c:
+        member.host.ip("link", "set", "cable", "master", "br0", "up")
+    came = int(a.host.run("cat", "/sys/class/net/eps0/statistics/rx_packets"))
+    with vm.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as s:
+        s.bind(("eth0", 0))
+        mac = vm.run("cat", "/sys/class/net/eth0/address").strip()
+
+        def looped():
+            for n in range(10):
+                s.send(b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x81\x37" + bytes([n]) * 46)
+            return any("A loop:" in x.log() for x in (b, c))
+        wait_until(looped, "the loop is told", 5)
+    came = int(a.host.run("cat", "/sys/class/net/eps0/statistics/rx_packets")) - came
+    assert came < 3000
+    assert sum("A loop:" in x.log() for x in (b, c)) == 1, "one gives way"
+    wait_until(lambda: vm.ping(a.address, 1), "the machine still reaches a")
