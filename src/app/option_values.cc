@@ -82,6 +82,29 @@ Result<Ip4Network> network_value(std::string_view text) {
   return network;
 }
 
+Result<Networks> networks_value(std::string_view text) {
+  Networks out;
+  for (bool more = true; more;) {
+    const std::size_t comma = text.find(',');
+    const std::string_view one = trim(text.substr(0, comma));
+    more = comma != std::string_view::npos;
+    text = more ? text.substr(comma + 1) : "";
+    if (one.find(':') == std::string_view::npos) {
+      if (out.v4) return must("names two IPv4 networks; give one of each family, such as 192.168.43.0/24,fd43::/64");
+      auto v4 = network_value(one);
+      if (!v4) return v4.error();
+      out.v4 = *v4;
+      continue;
+    }
+    if (out.v6) return must("names two IPv6 networks; give one of each family, such as 192.168.43.0/24,fd43::/64");
+    out.v6 = parse_ip_network(one);
+    if (!out.v6 || !usable_network6(*out.v6)) {
+      return must("must be an IPv6 network of /64 without the bits of a host, such as fd43::/64, or an IPv4 one");
+    }
+  }
+  return out;
+}
+
 Result<std::vector<std::string>> servers_value(std::string_view text) {
   std::vector<std::string> out;
   for (text = trim(text); !text.empty(); text = trim(text)) {

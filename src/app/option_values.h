@@ -26,6 +26,12 @@ Result<Endpoint> http_value(std::string_view text);
 Result<bool> switch_value(std::string_view text);
 // A canonical network of /8 to /30 whose addresses hosts may have.
 Result<Ip4Network> network_value(std::string_view text);
+// "192.168.43.0/24", "fd43::/64", or both with a comma between.
+struct Networks {
+  std::optional<Ip4Network> v4;
+  std::optional<IpNetwork> v6;
+};
+Result<Networks> networks_value(std::string_view text);
 // Names and addresses, separated by blanks.
 Result<std::vector<std::string>> servers_value(std::string_view text);
 Result<std::string> path_value(std::string_view text);

@@ -111,6 +111,13 @@ TEST_F(Options, ValuesOfTheClient) {
     EXPECT_TRUE(text.starts_with(head)) << text;
     return text.substr(std::min(head.size(), text.size()));
   };
+  EXPECT_EQ(to_string(*networks_value("fd43::/64")->v6), "fd43::/64");
+  EXPECT_FALSE(networks_value("fd43::/64")->v4);
+  EXPECT_EQ(to_string(*networks_value("2001:db8::/64, 10.0.8.0/24")->v4), "10.0.8.0/24");
+  for (const char* bad : {"fd43::/48", "fd43::1/64", "fe80::/64", "ff02::/64", "fd43::", "fd43::/64,fd44::/64",
+                          "10.0.8.0/24,10.0.9.0/24", "10.0.8.0/24,", ",", "::ffff:0:0/64"}) {
+    EXPECT_FALSE(networks_value(bad)) << bad;
+  }
   const std::string device = "must have 1 to 15 characters and no blank, '/', ':' or '%'";
   for (const char* bad : {"", "eps/0", "sixteen-letters-", "eps 0", "eps%d", ".", "..", "e:0", "\xc3\xbc"}) {
     EXPECT_EQ(says("device", bad), device);

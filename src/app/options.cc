@@ -199,7 +199,10 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
 
 void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
   take_common(from, Program::server, to);
-  from.into("network", to.network, network_value);
+  from.take("network", networks_value, [&](const Networks& networks) {
+    to.network = networks.v4.value_or(to.network);
+    to.network6 = networks.v6;
+  });
   from.into("sequential", to.sequential, switch_value);
   from.number("mtu", to.mtu, kMinMtu, kMaxMtu);
   from.into("graphviz", to.graphviz, path_value);
@@ -309,7 +312,7 @@ std::string describe(const runtime::ClientSettings& s) {
 }
 
 std::string describe(const runtime::ServerSettings& s) {
-  return describe_common(s) + "\nnetwork = " + to_string(s.network) +
+  return describe_common(s) + "\nnetwork = " + to_string(s.network) + (s.network6 ? "," + to_string(*s.network6) : "") +
          "\nsequential = " + (s.sequential ? "true" : "false") + "\nmtu = " + std::to_string(s.mtu);
 }
 

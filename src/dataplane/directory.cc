@@ -23,7 +23,7 @@ Entries without(const Entries& old, MemberId id) {
   return next;
 }
 
-// The MAC that a link-local address was made of (RFC 4291, appendix A).
+// The MAC that a member's IPv6 address was made of (RFC 4291, appendix A).
 Mac mac_of(const IpAddress& ip) {
   const auto& b = ip.bytes;
   return {{b[8] ^ std::byte{2}, b[9], b[10], b[13], b[14], b[15]}};
@@ -72,7 +72,8 @@ const Resident* Directory::by_mac(const Mac& mac) const {
 const Resident* Directory::by_address(const IpAddress& address) const {
   if (!address.is_v4()) {
     const Resident* found = by_mac(mac_of(address));
-    return found != nullptr && l2::eui64_link_local(found->mac) == address ? found : nullptr;
+    const bool own = found != nullptr && (l2::eui64_link_local(found->mac) == address || found->address6 == address);
+    return own ? found : nullptr;
   }
   const Ip4 ip = address.v4();
   const Shard& shard = by_address_[shard_of(ip)];
@@ -101,13 +102,17 @@ std::vector<const Resident*> Directory::bridges() const {
   return out;
 }
 
-void Directory::announce(const Mac& mac, Ip4 address) {
+void Directory::announce(const Mac& mac) {
+  const Resident* resident = by_mac(mac);
+  if (resident == nullptr) return;
   std::vector<Binding> next(*bindings_);
-  if (next.size() + 2 > kMaxBindings) next.erase(next.begin(), next.begin() + 2);
-  next.push_back({IpAddress::from_v4(address), mac});
+  const std::size_t before = next.size();
+  next.push_back({IpAddress::from_v4(resident->address), mac});
   next.push_back({l2::eui64_link_local(mac), mac});
+  if (!resident->address6.is_unspecified()) next.push_back({resident->address6, mac});
+  announced_ += next.size() - before;
+  if (next.size() > kMaxBindings) next.erase(next.begin(), next.end() - kMaxBindings);
   bindings_ = std::make_shared<const std::vector<Binding>>(std::move(next));
-  announced_ += 2;
 }
 
 std::span<const Binding> Directory::take_announcements() const {

@@ -23,6 +23,7 @@ struct Resident {
   bool online = false;             // as the server says, or said last
   std::vector<IpNetwork> further;  // ranges that it may use besides
   bool bridge = false;             // machines behind it have MACs and addresses of their own
+  IpAddress address6 = {};         // made of its MAC; unspecified: the network has no IPv6 prefix
   bool operator==(const Resident&) const = default;
 };
 
@@ -40,7 +41,7 @@ class Directory {
   void erase(const Mac& mac);
   // Null: no member's.
   const Resident* by_mac(const Mac& mac) const;
-  // The member whose own address it is: its IPv4 address, or its link-local one.
+  // The member whose own address it is: its IPv4 address, its IPv6 address or its link-local one.
   const Resident* by_address(const IpAddress& address) const;
   // Those that may use an address that is nobody's own, or have a machine behind them that does; several may share one
   // and take turns.
@@ -49,7 +50,7 @@ class Directory {
   std::size_t online() const { return online_; }
 
   // The binding of a member is to be said to the kernel, once.
-  void announce(const Mac& mac, Ip4 address);
+  void announce(const Mac& mac);
   // What has not been said yet; each is given to one caller of all threads. Of more than kMaxBindings at once the
   // newest: the others are mended when the kernel asks anew.
   std::span<const Binding> take_announcements() const;

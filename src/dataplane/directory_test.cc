@@ -60,14 +60,21 @@ TEST(Directory, KnowsWhoSharesAnAddress) {
 
 TEST(Directory, GivesEachAnnouncementOnce) {
   Directory directory;
-  directory.announce(resident(1).mac, {0x0a000001});
+  directory.announce(resident(1).mac);
+  EXPECT_TRUE(directory.take_announcements().empty()) << "nobody's";
+  directory.put(resident(1));
+  Resident both = resident(2);
+  both.address6 = *parse_ip("fd43::1");
+  directory.put(both);
+  directory.announce(resident(1).mac);
   const Directory first = directory, copy = directory;
   ASSERT_EQ(first.take_announcements().size(), 2U);
   EXPECT_TRUE(copy.take_announcements().empty());
-  directory.announce(resident(2).mac, {0x0a000002});
+  directory.announce(resident(2).mac);
   EXPECT_TRUE(first.take_announcements().empty());
   const auto due = directory.take_announcements();
-  ASSERT_EQ(due.size(), 2U);
+  ASSERT_EQ(due.size(), 3U);
+  EXPECT_EQ(due[2].address, both.address6);
   EXPECT_EQ(due[0].mac, resident(2).mac);
 }
 

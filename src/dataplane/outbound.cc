@@ -40,7 +40,8 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   if (loops(table, frame.bytes, *info)) return counters_.drop(Drop::looped);
   l2::Refusal why;
   const OtherMembers others(table, table.self);
-  const l2::Owner self{table.self_mac, table.self_address, table.self_further, table.self_bridge ? &others : nullptr};
+  const l2::Owner self{table.self_mac, table.self_address, table.self_further, table.self_bridge ? &others : nullptr,
+                       table.self_address6};
   const Drop drop = l2::check_source(frame.bytes, *info, self, &why);
   if (drop == Drop::spoofed_source) refused(table, *info, why, now, upcalls);
   if (drop != Drop::none) return counters_.drop(drop);
@@ -73,7 +74,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
     case Kind::announcement: {
       // Its own addresses everybody knows from the list. Another one may have been another member's until now.
       const bool own = message.about == IpAddress::from_v4(table.self_address) ||
-                       message.about == l2::eui64_link_local(table.self_mac);
+                       message.about == l2::eui64_link_local(table.self_mac) || message.about == table.self_address6;
       return own;
     }
     case Kind::question:

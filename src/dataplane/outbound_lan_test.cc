@@ -245,7 +245,7 @@ TEST_F(OutboundTest, BlocksFramesThatGoRound) {
 }
 
 TEST_F(OutboundTest, SaysToTheKernelWhereAnAddressIsNow) {
-  directory_.announce(kPeer, kPeerIp);
+  directory_.announce(kPeer);
   pump({});
   EXPECT_EQ(tap_.written.size(), 2U);
   pump({});

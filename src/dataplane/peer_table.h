@@ -62,6 +62,7 @@ struct Peer {
   Ip4 address;
   std::vector<IpNetwork> further;             // addresses that it may use besides
   bool bridge = false;                        // machines behind it have MACs and addresses of their own
+  IpAddress address6 = {};                    // unspecified: the network has no IPv6 prefix
   std::shared_ptr<session::Session> session;  // the one to seal with; null until there is one
   Endpoint to;                                // the peer's endpoint, or the relay's; !valid() while there is no way
   ports::SocketId socket = 0;                 // by which of our sockets
@@ -91,6 +92,7 @@ struct PeerTable {
   Ip4 self_address;
   std::vector<IpNetwork> self_further;
   bool self_bridge = false;
+  IpAddress self_address6;
   std::shared_ptr<const Directory> directory = std::make_shared<const Directory>();
   std::shared_ptr<GroupState> groups = std::make_shared<GroupState>();
   std::shared_ptr<Stations> stations = std::make_shared<Stations>();
@@ -116,7 +118,8 @@ class OtherMembers final : public l2::Others {
   bool hold(const IpAddress& address) const override {
     return is_other(table_.directory->by_address(address)) ||
            (owner_ != table_.self &&
-            (address == IpAddress::from_v4(table_.self_address) || address == l2::eui64_link_local(table_.self_mac)));
+            (address == IpAddress::from_v4(table_.self_address) || address == l2::eui64_link_local(table_.self_mac) ||
+             address == table_.self_address6));
   }
 
  private:

@@ -45,7 +45,10 @@ struct Check {
     const IpAddress address = IpAddress::from_v4(ip);
     return further(address) || behind(address);
   }
-  bool owns(const IpAddress& ip6) const { return ip6 == eui64_link_local(owner.mac) || further(ip6) || behind(ip6); }
+  bool owns(const IpAddress& ip6) const {
+    if (ip6 == owner.ip6 && !ip6.is_unspecified()) return true;
+    return ip6 == eui64_link_local(owner.mac) || further(ip6) || behind(ip6);
+  }
   bool owns(const Mac& mac) const {
     return mac == owner.mac || (owner.others != nullptr && !mac.is_group() && !owner.others->hold(mac));
   }

@@ -38,6 +38,7 @@ struct Owner {
   Ip4 ip;
   std::span<const IpNetwork> further = {};  // that it may use besides
   const Others* others = nullptr;           // set: it may bridge
+  IpAddress ip6 = {};                       // unspecified: it has none but the link-local one
 };
 
 // What a refused frame claimed, for the sentence that says so.
@@ -53,7 +54,7 @@ struct Refusal {
 //   IPv4       the source is an address of the owner, or 0.0.0.0 of a DHCP client (RFC 2131, section 4.1)
 //              and in IGMP (RFC 3376, section 4.2.13).
 //   ARP        Ethernet/IPv4 only; the sender is the owner, its protocol address may be 0.0.0.0 (a probe, RFC 5227).
-//   IPv6       the source is the owner's link-local address, a further one, or :: (RFC 4862, MLD).
+//   IPv6       the source is an address of the owner, or :: (RFC 4862, MLD).
 //   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold a MAC of the owner; what is advertised,
 //   and
 //              what is asked for from :: (duplicate address detection), is an address of the owner. Fragments of it are

@@ -240,6 +240,18 @@ TEST(SourceGuard, ATagWithinATagIsRefused) {
   EXPECT_EQ(verdict(frame), Drop::malformed);
 }
 
+TEST(SourceGuard, TheAddressInTheNetworksPrefixIsOwned) {
+  const IpAddress own = *parse_ip("fd43::1"), other = *parse_ip("fd43::2");
+  const auto judge = [&](const Bytes& frame) {
+    return check_source(frame, *parse_frame(frame), {kSelf, kSelfIp, {}, nullptr, own});
+  };
+  EXPECT_EQ(judge(ip6(own, 59, {})), Drop::none);
+  EXPECT_EQ(judge(ip6(own, kProtocolIcmp6, discovery(136, 24, &own, {}))), Drop::none);
+  EXPECT_EQ(judge(ip6(other, 59, {})), Drop::spoofed_source);
+  const IpAddress none;
+  EXPECT_EQ(verdict(ip6(own_ip6(), kProtocolIcmp6, discovery(136, 24, &none, {}))), Drop::spoofed_source);
+}
+
 // kPeer is another member.
 class PeerOnly final : public Others {
  public:

@@ -55,5 +55,17 @@ TEST(Offloads, MissingIsWhatTheKernelDidNotGrant) {
   EXPECT_EQ(to_string(status.missing), "uso");
 }
 
+TEST(Network, MembersHaveAnIpv6AddressByTheirMac) {
+  NetworkId id;
+  for (std::size_t i = 0; i < id.bytes.size(); ++i) id.bytes[i] = static_cast<std::byte>(0x11 * (i + 1));
+  const IpNetwork derived = default_network6(id);
+  EXPECT_EQ(to_string(derived), "fd11:2233:4455::/64");
+  EXPECT_TRUE(usable_network6(derived));
+  EXPECT_EQ(to_string(address6_of(derived, *parse_mac("02:11:22:33:44:55"))), "fd11:2233:4455:0:11:22ff:fe33:4455");
+  for (const char* bad : {"fe80::/64", "ff02::/64", "::/64", "fd43::/48", "10.0.8.0/24"}) {
+    EXPECT_FALSE(usable_network6(*parse_ip_network(bad))) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace eps

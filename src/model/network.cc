@@ -19,6 +19,28 @@ std::string make_valid_name(std::string_view text) {
   return out.find_first_not_of("-._") == std::string::npos ? "member" : out;
 }
 
+IpNetwork default_network6(const NetworkId& id) {
+  IpNetwork out{{}, 64};
+  out.base.bytes[0] = std::byte{0xfd};
+  std::copy_n(id.bytes.begin(), 5, out.base.bytes.begin() + 1);
+  return out;
+}
+
+bool usable_network6(const IpNetwork& network) {
+  const auto first = std::to_integer<unsigned>(network.base.bytes[0]);
+  const bool unicast = (first & 0xe0U) == 0x20 || (first & 0xfeU) == 0xfc;  // global, unique local
+  return network.length == 64 && valid(network) && unicast;
+}
+
+IpAddress address6_of(const IpNetwork& network, const Mac& mac) {
+  IpAddress out = network.base;
+  const auto& m = mac.bytes;
+  const std::array<std::byte, 8> id{m[0] ^ std::byte{2}, m[1], m[2], std::byte{0xff},
+                                    std::byte{0xfe},     m[3], m[4], m[5]};
+  std::ranges::copy(id, out.bytes.begin() + 8);
+  return out;
+}
+
 const Member* MemberList::find(MemberId id) const {
   const auto it = members_.find(id);
   return it == members_.end() ? nullptr : &it->second;

@@ -23,9 +23,17 @@ struct NetworkId {
 struct NetworkInfo {
   NetworkId id;
   Ip4Network network;
-  std::uint16_t mtu = kDefaultMtu;  // of the EPS interface, Ethernet header not counted
+  std::uint16_t mtu = kDefaultMtu;         // of the EPS interface, Ethernet header not counted
+  std::optional<IpNetwork> network6 = {};  // a /64; nullopt: the server is of version 0.1 and gives IPv4 addresses only
   bool operator==(const NetworkInfo&) const = default;
 };
+
+// A unique local /64 (RFC 4193) that follows from the network's id.
+IpNetwork default_network6(const NetworkId& id);
+// Whether members may have addresses of it: a /64 of unicast addresses that are routed somewhere.
+bool usable_network6(const IpNetwork& network);
+// The address of the member with this MAC, with the interface id of RFC 4291, appendix A. REQUIRES: a /64
+IpAddress address6_of(const IpNetwork& network, const Mac& mac);
 
 // An endpoint at which a member may be reachable directly.
 struct Candidate {

@@ -78,6 +78,7 @@ void ClientNode::bring_up(ClientOutputs& out) {
   if (!link_due_ || members_.members().empty()) return;
   link_due_ = false;
   out.link = ports::LinkConfig{self_->mac, self_->address, network_->network, network_->mtu};
+  if (network_->network6) out.link->address6 = address6_of(*network_->network6, self_->mac);
 }
 
 void ClientNode::relay_by(ServerRelay by, Instant now) {

@@ -19,7 +19,11 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
   const bool same =
       network_ == network && self_.id == self.id && self_.mac == self.mac && self_.address == self.address;
+  const bool moved = network_ && network_->network6 != network.network6;
   network_ = network;
+  if (moved) {
+    for (const auto& [id, peer] : peers_) move_in(peer.member, &peer.member);
+  }
   if (self_.grants != self.grants) dirty_ = true;
   self_ = self;
   if (!same) {
@@ -83,7 +87,8 @@ bool Peers::is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip) {
 }
 
 bool Peers::is_inside(const IpAddress& ip) const {
-  return (network_ && ip.is_v4() && network_->network.contains(ip.v4())) || is_in(inside_, ip);
+  if (network_ && ip.is_v4() && network_->network.contains(ip.v4())) return true;
+  return (network_ && network_->network6 && network_->network6->contains(ip)) || is_in(inside_, ip);
 }
 
 void Peers::set_own_nat(NatStatus nat, Instant now) {

@@ -64,6 +64,10 @@ class Peers {
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now);
   // Whether this address is inside an EPS network, this one's or another's on this computer.
   bool is_inside(const IpAddress& ip) const;
+  // Unspecified: the network has no IPv6 prefix.
+  IpAddress address6(const Mac& mac) const {
+    return network_ && network_->network6 ? address6_of(*network_->network6, mac) : IpAddress{};
+  }
   bool may_bridge() const { return self_.grants.bridge; }
   void set_own_nat(NatStatus nat, Instant now);
   const NatStatus& own_nat() const { return own_nat_; }

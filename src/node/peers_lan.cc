@@ -17,11 +17,12 @@ std::string of(const Member& m) {
 
 void Peers::move_in(const Member& member, const Member* before) {
   if (before != nullptr && before->mac != member.mac) directory_.erase(before->mac);
-  directory_.put({member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge});
+  directory_.put({member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge,
+                  address6(member.mac)});
   directory_changed_ = true;
   // The kernel may remember who had the address. At the beginning it knows nobody.
   const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
-  if (moved && list_known_) directory_.announce(member.mac, member.address);
+  if (moved && list_known_) directory_.announce(member.mac);
 }
 
 void Peers::move_out(const Member& member) {

@@ -114,6 +114,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.address = peer.member.address;
   out.further = peer.member.grants.ranges;
   out.bridge = peer.member.grants.bridge;
+  out.address6 = address6(peer.member.mac);
   out.session = peer.current;
   out.activity = peer.activity;
   const auto& path = peer.path.path();
@@ -145,6 +146,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_address = self_.address;
   table->self_further = self_.grants.ranges;
   table->self_bridge = self_.grants.bridge;
+  table->self_address6 = address6(self_.mac);
   table->directory = directory_published_;
   table->groups = groups_;
   table->stations = stations_;

@@ -91,11 +91,11 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
     own.master = bridge->index;
   }
   if (Result<void> r = clean_address(*kernel, config, own); !r) return r;
-  set_ = config;
+  const std::optional<ports::LinkConfig> before = std::exchange(set_, config);
   if ((own.flags & IFF_UP) == 0) {
     if (Result<void> r = set_up(own.index, true); !r) return r;
   }
-  return {};
+  return clean_address6(*kernel, before, own);
 }
 
 const Interface* NetlinkLink::find_bridge(const KernelView& kernel) const {
@@ -296,7 +296,10 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
   tell_filter(*kernel, inside, report);
   report.underlay.addresses = underlay_addresses(*kernel, inside);
   // On a bridge with a port to the outside it leads inside all the same.
-  if (set_) std::erase(report.underlay.addresses, IpAddress::from_v4(set_->address));
+  if (set_) {
+    std::erase(report.underlay.addresses, IpAddress::from_v4(set_->address));
+    std::erase(report.underlay.addresses, set_->address6);
+  }
   for (const InterfaceAddress& address : kernel->addresses) {
     if (address.address.is_link_local() || address.address.is_loopback()) continue;
     if (inside.contains(address.index)) {
@@ -387,6 +390,7 @@ void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report&
   }
   collision_ = collision;
   repair_address(kernel, own, report, now);
+  repair_address6(kernel, own, report, now);
   repair_routes(kernel, own, report, now);
 }
 
@@ -534,6 +538,7 @@ void NetlinkLink::restore() {
   // The interface takes its address with it, but not the one on a bridge.
   const bool on_bridge = all && address_on_ != index_ &&
                          std::ranges::any_of(*all, [&](const Interface& i) { return i.index == address_on_; });
+  if (set_ && on_bridge && !no_ip6_) (void)change_address6(RTM_DELADDR, 0, set_->address6, address_on_);
   if (set_ && on_bridge) (void)change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, address_on_);
 }
 

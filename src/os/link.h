@@ -3,7 +3,7 @@
 // The machine's network configuration through rtnetlink: ours is set and kept as it was set, the other interfaces' is
 // only read.
 //
-//   ours      the bridge that it is wanted in, MAC address, link up, ARP on, group, the EPS address, the route to the
+//   ours      the bridge that it is wanted in, MAC address, link up, ARP on, group, the EPS addresses, the route to the
 //   network (to each member where
 //             another interface has addresses of the network), the rules of os/underlay_routes.h
 //   set once  MTU (again when the network's changes), queue length, how the link-local IPv6 address is made
@@ -76,6 +76,11 @@ class NetlinkLink final : public ports::LinkPort {
   int home(const KernelView& kernel, const Interface& own) const;
   void repair_bridge(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   Result<void> change_address(std::uint16_t type, std::uint16_t flags, Ip4 address, std::uint8_t prefix, int own);
+  // In its /64. Without detection of duplicates: the server sees to it that there are none.
+  Result<void> change_address6(std::uint16_t type, std::uint16_t flags, const IpAddress& address, int index);
+  Result<void> clean_address6(const KernelView& kernel, const std::optional<ports::LinkConfig>& before,
+                              const Interface& own);
+  void repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);
   void forget_neighbour(Ip4 address);
 
@@ -106,6 +111,7 @@ class NetlinkLink final : public ports::LinkPort {
   std::map<Ip4, Mac> members_;
   std::string collision_;  // what has addresses of the network besides; "": nothing
   bool withheld_ = false;  // the EPS address, because the gateway of another network has the same
+  bool no_ip6_ = false;    // the interface takes no IPv6 address
   bool missing_ = false;   // the interface is not in this network namespace
   std::string rules_error_;
   std::string filtered_;  // the uplink whose strict reverse path filter drops the underlay; "": none

@@ -273,6 +273,29 @@ TEST_F(LinkTest, IsKeptInTheBridgeThatIsWanted) {
   EXPECT_THAT(output_of("ip -4 addr show br0"), Not(HasSubstr("inet")));
 }
 
+TEST_F(LinkTest, TheIpv6AddressIsSetAndKept) {
+  LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  wanted.address6 = *parse_ip("fd43::11:22ff:fe33:4455");
+  const auto six = [] { return output_of("ip -6 addr show eps0"); };
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  EXPECT_THAT(six(), HasSubstr("fd43::11:22ff:fe33:4455/64"));
+  EXPECT_THAT(six(), Not(HasSubstr("tentative"))) << "no detection of duplicates";
+  ASSERT_TRUE(shell("ip addr del fd43::11:22ff:fe33:4455/64 dev eps0"));
+  EXPECT_THAT(reconcile().notes, ElementsAre(HasSubstr("fd43::11:22ff:fe33:4455 was gone")));
+  EXPECT_THAT(six(), HasSubstr("fd43::11:22ff:fe33:4455/64"));
+  ASSERT_TRUE(shell("ip link set eps0 down"));
+  reconcile();
+  reconcile();
+  EXPECT_THAT(six(), HasSubstr("fd43::11:22ff:fe33:4455/64"));
+
+  wanted.address6 = *parse_ip("fd44::11:22ff:fe33:4455");
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  EXPECT_THAT(six(), AllOf(HasSubstr("fd44::11:22ff:fe33:4455/64"), Not(HasSubstr("fd43::"))));
+  ASSERT_TRUE(shell("echo 1 > /proc/sys/net/ipv6/conf/eps0/disable_ipv6"));
+  reconcile();
+  EXPECT_THAT(reconcile().notes, IsEmpty()) << "not tried again and again";
+}
+
 TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   link_->set_members(

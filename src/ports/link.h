@@ -16,6 +16,7 @@ struct LinkConfig {
   Ip4 address;
   Ip4Network network;  // its route goes through the interface
   std::uint16_t mtu = 0;
+  IpAddress address6 = {};  // in a /64, whose route goes through the interface as well; unspecified: none
   bool operator==(const LinkConfig&) const = default;
 };
 

@@ -134,6 +134,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     change.put_meta[kNetworkId] = Bytes(network_.id.bytes.begin(), network_.id.bytes.end());
     change.put_meta[kNextId] = u64_bytes(next_id_);
   }
+  network_.network6 = config_.network6.value_or(default_network6(network_.id));
   signing_key_ = crypto::signing_public_key(identity_.signing_seed);
   revoked_ = {state.revoked.begin(), state.revoked.end()};
   for (const JoinKey& key : state.join_keys) join_keys_.put(key);

@@ -37,6 +37,7 @@ struct RegistryConfig {
   // What shows that there was a network, if something does, and how to begin another: a state without one is then an
   // error.
   std::optional<std::string> had_network = std::nullopt;
+  std::optional<IpNetwork> network6 = std::nullopt;  // nullopt: default_network6()
 };
 
 // The server's own keys, made at its first start.

@@ -154,6 +154,18 @@ TEST(StatusJson, FieldNamesAreStable) {
             "bytes_forwarded bytes_received bytes_sent packets_forwarded packets_received packets_sent ");
 }
 
+TEST(StatusJson, HasIpv6WhereTheNetworkHas) {
+  ClientStatus s = client_status();
+  s.network->network6 = *parse_ip_network("fd43::/64");
+  const json j = to_json(s);
+  EXPECT_EQ(j["network"]["address6"], "fd43::/64");
+  EXPECT_EQ(j["address6"], "fd43::ff:fe00:1");
+  EXPECT_THAT(status_text(j), testing::HasSubstr("10.0.8.1/24, fd43::ff:fe00:1 on "));
+  EXPECT_THAT(status_text(j), testing::HasSubstr("10.0.8.0/24, fd43::/64, MTU"));
+  EXPECT_THAT(peers_text(j, 0), testing::HasSubstr(std::string(j["peers"][0]["address6"])));
+  EXPECT_THAT(peers_text(to_json(client_status()), 0), testing::Not(testing::HasSubstr("IPV6")));
+}
+
 TEST(StatusJson, OfAClientThatHasNotJoinedYet) {
   ClientStatus s;
   s.server_note = "the connection is refused";

@@ -37,7 +37,9 @@ json mappings_json(const std::vector<PortMapping>& mappings) {
 }
 
 json network_json(const NetworkInfo& n) {
-  return {{"address", to_string(n.network)}, {"mtu", n.mtu}};
+  json out = {{"address", to_string(n.network)}, {"mtu", n.mtu}};
+  if (n.network6) out["address6"] = to_string(*n.network6);
+  return out;
 }
 
 json member_json(const Member& m) {
@@ -47,6 +49,11 @@ json member_json(const Member& m) {
   return {{"name", m.name},     {"address", to_string(m.address)},      {"mac", to_string(m.mac)},
           {"id", m.id.value},   {"public_key", to_base32(m.key.bytes)}, {"version", m.version},
           {"online", m.online}, {"allowed", std::move(allowed)}};
+}
+
+// Where the network has an IPv6 prefix.
+void put_address6(const std::optional<NetworkInfo>& network, const Mac& mac, json& out) {
+  if (network && network->network6) out["address6"] = to_string(address6_of(*network->network6, mac));
 }
 
 json milliseconds(const std::optional<Duration>& d) {
@@ -163,12 +170,16 @@ json to_json(const ClientStatus& s) {
     const std::string prefix = s.network ? "/" + std::to_string(s.network->network.prefix) : "";
     out["address"] = to_string(s.self->address) + prefix;
     out["mac"] = to_string(s.self->mac);
+    put_address6(s.network, s.self->mac, out);
   }
   out["findings"] = json::array();
   for (const LanFinding& f : s.findings) {
     out["findings"].push_back({{"what", f.what}, {"mend", f.mend}, {"seconds_ago", seconds(f.ago)}});
   }
-  for (const PeerStatus& peer : s.peers) out["peers"].push_back(peer_json(peer));
+  for (const PeerStatus& peer : s.peers) {
+    out["peers"].push_back(peer_json(peer));
+    put_address6(s.network, peer.member.mac, out["peers"].back());
+  }
   return out;
 }
 
@@ -188,6 +199,7 @@ json to_json(const ServerStatus& s) {
               {"pairs", pairs_json(s)}};
   for (const ServerMemberStatus& m : s.members) {
     json member = member_json(m.member);
+    put_address6(s.network, m.member.mac, member);
     member["control_endpoint"] = or_null(m.control);
     member["data_endpoint"] = or_null(m.data);
     member["over_tcp"] = m.over_tcp;

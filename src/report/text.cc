@@ -86,7 +86,18 @@ void traffic_rows(const json& status, Rows& rows) {
 
 std::string network_line(const json& status) {
   const json network = part(status, "network");
-  return network.empty() ? "-" : show(network, "address") + ", MTU " + show(network, "mtu");
+  if (network.empty()) return "-";
+  const std::string six = network.contains("address6") ? ", " + show(network, "address6") : "";
+  return show(network, "address") + six + ", MTU " + show(network, "mtu");
+}
+
+// Appends a column where the network has an IPv6 prefix; its number.
+std::size_t put_ip6(const json& members, Rows& rows) {
+  const std::size_t column = rows[0].size();
+  if (std::ranges::none_of(members, [](const json& m) { return m.contains("address6"); })) return column;
+  rows[0].emplace_back("IPV6");
+  for (std::size_t i = 0; i < members.size(); ++i) rows[i + 1].push_back(show(members[i], "address6"));
+  return column;
 }
 
 json list(const json& status, const char* field) {
@@ -140,7 +151,8 @@ std::string client_text(const json& status) {
   Rows rows = {
       {"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
       {"name", show(status, "name")},
-      {"address", show(status, "address") + " on " + show(status, "device")},
+      {"address", show(status, "address") + (status.contains("address6") ? ", " + show(status, "address6") : "") +
+                      " on " + show(status, "device")},
       {"MAC", show(status, "mac")},
       {"network", network_line(status)},
       {"server", link},
@@ -191,7 +203,8 @@ std::string peers_text(const json& status, std::size_t width) {
                     rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
                     show(peer, "path_mtu"), amount(traffic, "sent"), amount(traffic, "received")});
   }
-  return columns(rows, width, {kMac, kHandshake, kReceived, kSent, kMtu, kEndpoint, kRoundTrip});
+  const std::size_t ip6 = put_ip6(peers, rows);
+  return columns(rows, width, {ip6, kMac, kHandshake, kReceived, kSent, kMtu, kEndpoint, kRoundTrip});
 }
 
 std::string members_text(const json& status, std::size_t width) {
@@ -205,7 +218,8 @@ std::string members_text(const json& status, std::size_t width) {
                     flag(member, "over_tcp") ? "over TCP" : show(member, "data_endpoint"),
                     human_bytes(number(part(member, "relayed"), "bytes_forwarded")), show(member, "version")});
   }
-  return columns(rows, width, {kMac, kVersion, kUdp, kRelayed, kFrom, kLastSeen});
+  const std::size_t ip6 = put_ip6(members, rows);
+  return columns(rows, width, {ip6, kMac, kVersion, kUdp, kRelayed, kFrom, kLastSeen});
 }
 
 std::string decimals(double value, int digits) {

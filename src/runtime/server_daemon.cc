@@ -182,6 +182,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (!store) return store.error();
   store_ = std::move(*store);
   registry::RegistryConfig config{settings_.network, settings_.sequential, settings_.mtu};
+  config.network6 = settings_.network6;
   config.had_network = had_network;
   const auto wall_clock = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
   config.epoch_floor = static_cast<std::uint32_t>(std::clamp<std::int64_t>(wall_clock.count(), 0, 0xffffffff));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ip_network.h"
 #include "base/limits.h"
 #include "base/types.h"
 #include "model/offload.h"
@@ -50,6 +51,7 @@ struct ClientSettings : CommonSettings {
 
 struct ServerSettings : CommonSettings {
   Ip4Network network{{0xc0a82b00}, 24};
+  std::optional<IpNetwork> network6;  // a /64; nullopt: one that follows from the network's id
   bool sequential = false;
   std::uint16_t mtu = kDefaultMtu;
   std::string configured_key;  // the line that is there for the clients, if there is one; secret

@@ -31,12 +31,16 @@ bool take_candidates(const Repeated& from, std::vector<Candidate>& to) {
   if (from.size() > static_cast<int>(kMaxCandidates)) return false;
   return std::all_of(from.begin(), from.end(), [&](const auto& c) { return take(c, to.emplace_back()); });
 }
-// The fields network_id, network, prefix and mtu of any message.
+// The fields network_id, network, prefix, mtu and network6 of any message.
 template <class Message>
 bool take_network(const Message& from, NetworkInfo& to) {
   if (from.prefix() < 1 || from.prefix() > 30 || from.mtu() < kMinMtu || from.mtu() > kMaxMtu) return false;
   to.network = {{from.network()}, static_cast<std::uint8_t>(from.prefix())};
   to.mtu = static_cast<std::uint16_t>(from.mtu());
+  if (!from.network6().empty()) {
+    IpNetwork& network6 = to.network6.emplace(IpNetwork{{}, 64});
+    if (!take(from.network6(), network6.base.bytes) || !usable_network6(network6)) return false;
+  }
   return take(from.network_id(), to.id.bytes) && (to.network.base.value & ~to.network.mask()) == 0;
 }
 
@@ -53,6 +57,7 @@ void put_network(const NetworkInfo& from, Message& to) {
   to.set_network(from.network.base.value);
   to.set_prefix(from.network.prefix);
   to.set_mtu(from.mtu);
+  if (from.network6) to.set_network6(text_of(from.network6->base.bytes));
 }
 
 }  // namespace eps::wire

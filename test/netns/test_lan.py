@@ -14,7 +14,7 @@ import time
 import pytest
 from eps import SANITIZED
 from lab import FIGURES, wait_until
-from wire import Sniffer, received, udp_receiver
+from wire import Sniffer, received, transfer, udp_receiver
 
 CROWD = 6 if SANITIZED else 20
 
@@ -49,6 +49,24 @@ def test_neighbours_are_known_without_asking_them(network):
     six = b.link_local()
     a.host.run("ping", "-6", "-c1", "-W1", f"{six}%eps0", check=False)
     assert b.mac in a.host.ip("neigh", "show", six, "dev", "eps0")
+
+
+def test_members_have_ipv6_addresses(network):
+    server = network.server(network="192.168.43.0/24,fd43::/64")
+    a, b = network.clients("a", "b")
+    six = {x.name: x.status()["address6"] for x in (a, b)}
+    assert all(address.startswith("fd43::") for address in six.values())
+    assert {name: m["address6"] for name, m in server.members().items()} == six
+    a.wait_sees(b)
+    assert a.peers()["b"]["address6"] == six["b"]
+    assert six["b"] in a.eps("peers") and six["b"] in server.eps("members")
+    a.host.drop("oifname eth0")
+    a.host.run("ping", "-6", "-c1", "-W1", six["b"], check=False)
+    assert b.mac in a.host.ip("neigh", "show", six["b"], "dev", "eps0"), "known without asking"
+    a.host.drop_nothing()
+    wait_until(lambda: " 0% packet loss" in a.host.run("ping", "-6", "-c1", "-W1", six["b"], check=False), "it passes")
+    sent, came, _ = transfer(a.host, b.host, six["b"], 1_000_000)
+    assert sent == came
 
 
 def test_an_address_given_anew_is_reached_at_once(network):
