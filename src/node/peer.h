@@ -89,6 +89,7 @@ struct Peer {
   std::optional<PendingHandshake> handshake;
   bool given_up = false;                  // the last handshake was never answered
   std::uint64_t last_number = 0;          // of the peer's initiations
+  dataplane::RateLimit answered;          // its initiations
   std::uint64_t least_number = 0;         // ours to this peer have to be greater
   std::optional<crypto::Key> number_key;  // noise/number_reply.h
   Instant number_told_at{};               // when a number reply last made us begin anew

@@ -23,6 +23,7 @@
 #include "model/ip_prefix.h"
 #include "model/status.h"
 #include "node/broadcasts.h"
+#include "node/initiation_limit.h"
 #include "node/lan_findings.h"
 #include "node/peer.h"
 #include "noise/cookie.h"
@@ -174,7 +175,7 @@ class Peers {
   std::uint64_t take_number(Peer& peer);
   void keep_for_later(const Arrival& arrival, ByteView datagram, Instant now);
   void take_early(Instant now);
-  bool under_load(Instant now);
+  bool may_begin(const Arrival& arrival, ByteView datagram, std::uint32_t sender, Instant now);
   void start_handshake(Peer& peer, Instant now);
   void send_initiation(Peer& peer, int attempt, Instant now);
   void confirm(Peer& peer, std::uint32_t local_index, Instant now);
@@ -269,8 +270,7 @@ class Peers {
   bool dirty_ = true;
   std::vector<std::string> notes_;
   std::optional<Instant> began_;  // when this node last became who it is
-  Instant load_window_began_{};
-  int load_count_ = 0;
+  InitiationLimit initiation_limit_;
 };
 
 }  // namespace eps::node

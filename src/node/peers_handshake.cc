@@ -11,16 +11,24 @@
 
 #include <algorithm>
 
+#include "dataplane/stream_port.h"
 #include "node/peers.h"
 #include "noise/number_reply.h"
 #include "wire/datagram.h"
 
 namespace eps::node {
 namespace {
-// Initiations per second beyond which a direct sender must first prove its address with a cookie.
-constexpr int kLoadLimit = 100;
 constexpr std::size_t kMaxRetired = 4;
 constexpr std::size_t kMaxEarly = 16;
+
+// A place of its own for each member: 0100::/64 (RFC 6666) with its number in the upper half, where sources are told
+// apart.
+IpAddress origin_of(const dataplane::Arrival& arrival) {
+  IpAddress out;
+  out.bytes[0] = std::byte{1};
+  store_be32(out.bytes.data() + 4, arrival.relayed_from.value);
+  return out;
+}
 }  // namespace
 
 void Peers::start_handshake(Peer& peer, Instant now) {
@@ -61,31 +69,30 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   }
 }
 
-bool Peers::under_load(Instant now) {
-  if (now - load_window_began_ >= std::chrono::seconds(1)) {
-    load_window_began_ = now;
-    load_count_ = 0;
+// Whether an initiation may cost what reading it costs. A relay has authenticated whom it relays for, unless it was
+// taken over: its origins are told apart, and prove themselves like everybody else when they are many.
+bool Peers::may_begin(const Arrival& arrival, ByteView datagram, std::uint32_t sender, Instant now) {
+  const Endpoint source = arrival.relayed() ? dataplane::stream_endpoint(arrival.relayed_from) : arrival.from;
+  if (arrival.relayed() && !initiation_limit_.admit(origin_of(arrival), now)) return false;
+  if (!initiation_limit_.under_load(arrival.relayed(), now)) return true;
+  if (!cookie_checker_.mac2_ok(datagram, source, now)) {
+    answer_initiation(arrival, cookie_checker_.make_reply(datagram, sender, source, now));
+    return false;
   }
-  return ++load_count_ > kLoadLimit;
+  return arrival.relayed() || initiation_limit_.admit(arrival.from.ip, now);
 }
 
 void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now) {
   const auto initiation = wire::parse_initiation(datagram);
   if (!network_ || !initiation || !cookie_checker_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
-  if (under_load(now)) {
-    // The relay has authenticated whom it relays for; everybody else proves the address first.
-    if (arrival.relayed()) return counters_.drop(Drop::rate_limited);
-    if (!cookie_checker_.mac2_ok(datagram, arrival.from, now)) {
-      const Bytes reply = cookie_checker_.make_reply(datagram, initiation->sender, arrival.from, now);
-      out_.send({arrival.from, reply, 0, arrival.socket});
-      return counters_.drop(Drop::rate_limited);
-    }
-  }
+  if (!may_begin(arrival, datagram, initiation->sender, now)) return counters_.drop(Drop::rate_limited);
   PeerResponder responder(params_.self, network_->id, rng_);
   const auto request = responder.read(initiation->noise);
   if (!request) return counters_.drop(Drop::bad_tag);
   Peer* peer = find_key(request->initiator);
   if (peer == nullptr) return keep_for_later(arrival, datagram, now);
+  const Duration pause = Duration(std::chrono::seconds(1)) / kPeerRate;
+  if (!peer->answered.take(now, pause, std::chrono::seconds(1))) return counters_.drop(Drop::rate_limited);
   if (request->number <= peer->last_number) {
     // Another copy of the newest one, which came by another way or was sent again.
     const bool again = request->number == peer->last_number && peer->unconfirmed &&

@@ -1,0 +1,43 @@
+#pragma once
+
+// What the initiations of strangers may cost. A good mac1 shows no more than that the sender knows this node's public
+// key, as every former member does, so nobody's flood may take the room of another's handshake:
+//
+//   relayed     each origin, which the relay vouches for, has a rate of its own
+//   under load  beyond kLoadLimit in a second the sender first proves with a cookie that it receives where it sends
+//               from; direct and relayed ones are counted apart
+//   proved      each source (an IPv4 address, a /64 of IPv6, a member behind a relay) has a rate of its own
+//
+// Thread rules: one thread.
+
+#include <map>
+
+#include "base/time.h"
+#include "base/types.h"
+
+namespace eps::node {
+
+inline constexpr int kLoadLimit = 100;  // a second
+inline constexpr int kSourceRate = 20;  // a second, after a cookie; what a LAN behind one NAT needs when all begin
+inline constexpr int kPeerRate = 50;    // a second that one member's key is answered
+inline constexpr std::size_t kMaxInitiationSources = 4096;
+
+class InitiationLimit {
+ public:
+  // One more came. True: its sender has to prove the address.
+  bool under_load(bool relayed, Instant now);
+  // One from this source, which is proved. False: too many.
+  bool admit(const IpAddress& source, Instant now);
+  std::size_t sources() const { return due_.size(); }
+
+ private:
+  struct Window {
+    Instant began{};
+    int count = 0;
+  };
+  Window direct_, relayed_;
+  std::map<IpAddress, Instant> due_;  // when the burst of each source is there again
+  Instant swept_at_{};
+};
+
+}  // namespace eps::node
