@@ -87,6 +87,13 @@ constexpr std::array kTable = {
         {"Linux bridge that the interface is to be a port of; the server has to allow it: eps members allow NAME "
          "bridge"},
         kNone},
+    OptionSpec{"accept-network",
+               Group::program,
+               Kind::value,
+               {"networks that the server may put this computer into, several separated by blanks: private, any, or as "
+                "203.0.113.0/24",
+                "private"},
+               kNone},
     OptionSpec{"aead",
                Group::program,
                Kind::value,

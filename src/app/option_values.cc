@@ -8,6 +8,7 @@
 #include "app/conf_file.h"
 #include "control/network_key.h"
 #include "crypto/aead.h"
+#include "model/accepted_networks.h"
 #include "model/network.h"
 
 namespace eps::app {
@@ -160,6 +161,28 @@ Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text) {
   auto proxy = runtime::parse_proxy(text);
   if (!proxy) return proxy.error();
   return std::optional(std::move(*proxy));
+}
+
+Result<std::vector<IpNetwork>> accepted_value(std::string_view text) {
+  std::vector<IpNetwork> out;
+  const auto add = [&](const std::vector<IpNetwork>& networks) {
+    out.insert(out.end(), networks.begin(), networks.end());
+  };
+  for (text = trim(text); !text.empty(); text = trim(text)) {
+    const std::string_view word = text.substr(0, text.find_first_of(" \t"));
+    text.remove_prefix(word.size());
+    if (word == "private") {
+      add(private_networks());
+    } else if (word == "any") {
+      add({*parse_ip_network("0.0.0.0/0"), *parse_ip_network("::/0")});
+    } else if (const auto network = parse_ip_network(word); network && word.find('/') != std::string_view::npos) {
+      add({*network});
+    } else {
+      return must("must be private, any, or networks such as 203.0.113.0/24, separated by blanks");
+    }
+  }
+  if (out.empty()) return must("must be private, any, or networks such as 203.0.113.0/24, separated by blanks");
+  return out;
 }
 
 Result<std::string> aead_value(std::string_view text) {

@@ -40,6 +40,8 @@ Result<std::string> device_value(std::string_view text);
 Result<std::string> name_value(std::string_view text);
 // nullopt: none.
 Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text);
+// "private", "any", networks of either family, separated by blanks.
+Result<std::vector<IpNetwork>> accepted_value(std::string_view text);
 Result<std::string> aead_value(std::string_view text);
 // nullopt: auto.
 Result<std::optional<OffloadSet>> offload_value(std::string_view text);

@@ -86,7 +86,7 @@ TEST_F(Options, Networks) {
       {"10.0.0.0/7", "the size of the network must be from /8 to /30"},
       {"10.0.0.0/255.0.0.0", "the size of the network must be from /8 to /30"},
       {"10.0.0/24", "must be an IPv4 network such as 192.168.99.0/24"},
-      {"fd00::/64", "must be an IPv4 network such as 192.168.99.0/24"},
+      {"fd00::1/64", "must be an IPv6 network of /64 without the bits of a host, such as fd43::/64, or an IPv4 one"},
       {"everything", "must be an IPv4 network such as 192.168.99.0/24"},
       {"", "must be an IPv4 network such as 192.168.99.0/24"},
       {"127.1.0.0/16", "cannot be used: 127.0.0.0/8 is for loopback; choose a private network such as 10.0.8.0/24"},
@@ -124,6 +124,19 @@ TEST_F(Options, ValuesOfTheClient) {
   }
   EXPECT_EQ(good(complete_client({"--device", "fifteen-letters"})).device, "fifteen-letters");
   EXPECT_EQ(says("name", "al ice"), "must have 1 to 63 letters, digits, '-', '_' or '.'; did you mean al-ice?");
+  const std::string accepted = "must be private, any, or networks such as 203.0.113.0/24, separated by blanks";
+  for (const char* bad : {"8.0.0.1/8", "8.0.0.0", "publc", "private,any"})
+    EXPECT_EQ(says("accept-network", bad), accepted);
+  const auto takes = [&](const char* value, const char* network) {
+    const auto all = good(complete_client({"--accept-network", value})).accepted;
+    const Ip4Network n = *parse_ip4_network(network);
+    return !why_not_accepted(all, {.id = {}, .network = n}, {n.base.value + 1});
+  };
+  EXPECT_TRUE(takes("any", "8.0.0.0/8"));
+  EXPECT_TRUE(takes("private 8.1.0.0/16", "8.1.2.0/24"));
+  EXPECT_TRUE(takes("private 8.1.0.0/16", "100.64.0.0/10"));
+  EXPECT_FALSE(takes("private 8.1.0.0/16", "8.0.0.0/8"));
+  EXPECT_FALSE(takes("::/0", "10.0.0.0/8"));
   EXPECT_EQ(says("aead", "AES"), "must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");
   for (const char* aead : {"auto", "aes-256-gcm", "aes-128-gcm", "chacha20-poly1305"}) {
     EXPECT_EQ(good(complete_client({"--aead", aead})).aead, aead);

@@ -189,6 +189,7 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("device", to.device, device_value);
   from.into("bridge", to.bridge, device_value);
   from.into("name", to.name, name_value);
+  from.into("accept-network", to.accepted, accepted_value);
   from.into("aead", to.aead, aead_value);
   from.into("relay", to.relay, switch_value);
   // A proxy of the surroundings that is of no use here was meant for other programs.
@@ -306,9 +307,12 @@ Parsed<runtime::ServerSettings> server_settings(const std::vector<std::string>& 
 std::string describe(const runtime::ClientSettings& s) {
   std::string servers;
   for (const std::string& server : s.servers) servers += (servers.empty() ? "" : " ") + server;
+  std::string accepted;
+  for (const IpNetwork& network : s.accepted) accepted += (accepted.empty() ? "" : " ") + to_string(network);
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
-         "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) + "\naead = " + s.aead +
-         "\nrelay = " + (s.relay ? "true" : "false") + "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
+         "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) +
+         "\naccept-network = " + accepted + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false") +
+         "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
 }
 
 std::string describe(const runtime::ServerSettings& s) {

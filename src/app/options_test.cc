@@ -39,6 +39,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"bridge", "br0", [](auto& s) { return s.bridge == "br0"; }},
       {"name", "al-ice_1.x", [](auto& s) { return s.name == "al-ice_1.x"; }},
       {"socket", "/tmp/x.sock", [](auto& s) { return s.socket == "/tmp/x.sock"; }},
+      {"accept-network", "8.0.0.0/8 fd00::/8", [](auto& s) { return s.accepted.size() == 2; }},
       {"aead", "chacha20-poly1305", [](auto& s) { return s.aead == "chacha20-poly1305"; }},
       {"interval", "2", [](auto& s) { return s.interval == std::chrono::seconds(2); }},
       {"relay", "", [](auto& s) { return s.relay; }},

@@ -119,6 +119,10 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
                      kForgetNetwork},
                     out);
     }
+    if (const auto why = why_not_accepted(params_.accepted, welcome->network, welcome->self.address)) {
+      crypto::wipe(welcome->bind_key);
+      return refuse({*why}, out);
+    }
     welcomed_ = true;
     network_ = welcome->network.id;
     signing_key_ = welcome->signing_key;

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "control/channel.h"
 #include "control/network_key.h"
+#include "model/accepted_networks.h"
 #include "model/network.h"
 #include "registry/merkle_tree.h"
 #include "wire/control_messages.h"
@@ -43,7 +44,8 @@ struct ClientParams {
   bool relays = false;                                  // for other members
   std::optional<PublicKey> signing_key = std::nullopt;  // that it showed at the first join
   Features features = kOwnFeatures;
-  std::uint64_t run = 0;  // random, of this run of the program
+  std::uint64_t run = 0;                                 // random, of this run of the program
+  std::vector<IpNetwork> accepted = private_networks();  // where the server may put this computer
 };
 
 struct Welcomed {

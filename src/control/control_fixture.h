@@ -30,6 +30,7 @@ struct TestClient {
   MemberList held;
   Features features = kOwnFeatures;
   std::uint64_t run = 0;
+  std::vector<IpNetwork> accepted = private_networks();
 
   ConnId id = 0;
   std::optional<ClientConnection> connection;
@@ -106,6 +107,7 @@ class ControlTest : public testing::Test {
     ClientParams params{c.keys.clone(), c.network_key.clone(), c.name, c.version, c.enrolled};
     params.features = c.features;
     params.run = c.run;
+    params.accepted = c.accepted;
     c.connection.emplace(std::move(params), c.held, rng_);
     take(server_->on_open(c.id, c.from, now_));
     take(c, c.connection->start(now_));

@@ -441,5 +441,19 @@ TEST_F(ControlHostile, AClientThatGetsNoAnswerGivesUp) {
   EXPECT_TRUE(a.refused->retry);
 }
 
+TEST_F(ControlTest, AClientTakesPublicAddressesOnlyIfItsUserAcceptsThem) {
+  config_.network = *parse_ip4_network("8.0.0.0/8");
+  start_server();
+  TestClient& a = add("a");
+  connect(a);
+  EXPECT_FALSE(a.self);
+  ASSERT_TRUE(a.refused);
+  EXPECT_NE(a.refused->sentence.find("\"accept-network = 8.0.0.0/8 fd"), std::string::npos) << a.refused->sentence;
+  EXPECT_TRUE(a.refused->retry) << "an administrator may set it right";
+  a.accepted = {*parse_ip_network("8.0.0.0/8"), *parse_ip_network("fc00::/7")};
+  connect(a);
+  EXPECT_TRUE(a.self);
+}
+
 }  // namespace
 }  // namespace eps::control

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "model/accepted_networks.h"
 #include "model/network.h"
 #include "model/offload.h"
 
@@ -65,6 +66,26 @@ TEST(Network, MembersHaveAnIpv6AddressByTheirMac) {
   for (const char* bad : {"fe80::/64", "ff02::/64", "::/64", "fd43::/48", "10.0.8.0/24"}) {
     EXPECT_FALSE(usable_network6(*parse_ip_network(bad))) << bad;
   }
+}
+
+TEST(AcceptedNetworks, AreWholeAndLeaveMembersAnAddressOfTheirOwn) {
+  NetworkInfo info;
+  const auto accepts = [&](const char* network, const char* self) {
+    info.network = *parse_ip4_network(network);
+    return !why_not_accepted(private_networks(), info, *parse_ip4(self));
+  };
+  EXPECT_TRUE(accepts("192.168.43.0/24", "192.168.43.7"));
+  EXPECT_TRUE(accepts("100.64.0.0/10", "100.64.0.1"));
+  EXPECT_FALSE(accepts("8.0.0.0/8", "8.0.0.1"));
+  EXPECT_FALSE(accepts("10.0.0.0/7", "10.0.0.1")) << "more than is accepted";
+  EXPECT_FALSE(accepts("172.32.0.0/16", "172.32.0.1"));
+  for (const char* nobody : {"192.168.43.0", "192.168.43.255", "192.168.44.1"}) {
+    EXPECT_FALSE(accepts("192.168.43.0/24", nobody));
+  }
+  info.network6 = parse_ip_network("fd43::/64");
+  EXPECT_TRUE(accepts("192.168.43.0/24", "192.168.43.7"));
+  info.network6 = parse_ip_network("2001:db8::/64");
+  EXPECT_FALSE(accepts("192.168.43.0/24", "192.168.43.7")) << "a part of the IPv6 internet";
 }
 
 }  // namespace

@@ -45,11 +45,12 @@ struct ClientParams {
   std::string name;
   std::string version;
   std::string device;
-  std::uint16_t data_port = 0;                       // local UDP port, the one of local candidates
-  OffloadStatus offloads;                            // for the status
-  bool enrolled = false;                             // this key has been admitted by this server before
-  std::optional<NetworkCache> cache = std::nullopt;  // what an earlier life kept, verified
-  std::uint64_t run = 0;                             // random; tells this life from a copy's
+  std::uint16_t data_port = 0;                           // local UDP port, the one of local candidates
+  OffloadStatus offloads;                                // for the status
+  std::vector<IpNetwork> accepted = private_networks();  // where the server may put this computer
+  bool enrolled = false;                                 // this key has been admitted by this server before
+  std::optional<NetworkCache> cache = std::nullopt;      // what an earlier life kept, verified
+  std::uint64_t run = 0;                                 // random; tells this life from a copy's
 };
 
 // What the caller has to do, in this order.

@@ -40,8 +40,9 @@ ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& ser
     server_note_ = "connected, waiting to be admitted";
   }
   control::ClientParams params{
-      params_.peers.self.clone(),     params_.key.clone(), params_.name, params_.version, params_.enrolled,
-      params_.peers.relay_for_others, signing_key_};
+      params_.peers.self.clone(),     params_.key.clone(), params_.name,          params_.version, params_.enrolled,
+      params_.peers.relay_for_others, signing_key_,        params_.peers.features};
+  params.accepted = params_.accepted;
   params.run = params_.run;
   return finish(take(admission_.on_connected(link, server, std::move(all), std::move(params), members_, now), now),
                 now);

@@ -141,6 +141,12 @@ Result<void> ClientDaemon::prepare() {
   if (!params) return params.error();
   if (auto ok = open_status(); !ok) return ok;
   params->cache = load_network(*state_, log_);
+  if (params->cache) {
+    const NetworkCache& known = *params->cache;
+    if (const auto why = why_not_accepted(params->accepted, known.network, known.self.address)) {
+      return make_error(Errc::invalid_argument, "By what is known of the network, " + *why);
+    }
+  }
   if (auto ok = open_data_ports(params->cache); !ok) return ok;
   params->device = tap_->name();
   params->data_port = udp_->local_port();

@@ -56,6 +56,7 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
   params.key = std::move(key);
   params.name = settings.name;
   params.version = settings.version;
+  params.accepted = settings.accepted;
   params.enrolled = *enrolment == params.key.server;
   return params;
 }

@@ -11,6 +11,7 @@
 #include "base/ip_network.h"
 #include "base/limits.h"
 #include "base/types.h"
+#include "model/accepted_networks.h"
 #include "model/offload.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
@@ -43,10 +44,11 @@ struct ClientSettings : CommonSettings {
   std::optional<Proxy> proxy;        // by which they are reached
   std::string key;                   // the network key's text, blanks trimmed; secret
   std::string device = "eps0";
-  std::string bridge;         // that the device is to be a port of; "": none
-  std::string name;           // valid_name()
-  bool relay = false;         // for other members
-  std::string aead = "auto";  // or a name that crypto::parse_aead_kind() knows
+  std::string bridge;                                    // that the device is to be a port of; "": none
+  std::string name;                                      // valid_name()
+  bool relay = false;                                    // for other members
+  std::vector<IpNetwork> accepted = private_networks();  // where the server may put this computer
+  std::string aead = "auto";                             // or a name that crypto::parse_aead_kind() knows
 };
 
 struct ServerSettings : CommonSettings {
