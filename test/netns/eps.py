@@ -183,9 +183,9 @@ class Network(Lab):
             client.wait_joined()
         return client
 
-    def clients(self, *names):
+    def clients(self, *names, **options):
         """Clients that have all joined and know of each other."""
-        clients = [self.client(name, join=False) for name in names]
+        clients = [self.client(name, join=False, **options) for name in names]
         for client in clients:
             client.wait_joined()
         for client in clients:
