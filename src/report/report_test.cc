@@ -317,6 +317,7 @@ TEST(Text, FitsTheTerminal) {
   EXPECT_EQ(columns({{"a-long-name", "b"}}, 6, {1}), "a-lon\u2026\n");
   EXPECT_EQ(folded("  watch   a table every second\n", 22), "  watch   a table\n          every second\n");
   EXPECT_EQ(folded("one\n\nshort\n", 40), "one\n\nshort\n");
+  EXPECT_EQ(folded("ip  10.0.8.1, fd00:1:2:3:4:5 on eps0\n", 17), "ip  10.0.8.1,\n   fd00:1:2:3:4:5\n    on eps0\n");
 }
 
 TEST(Watch, ShowsTheBusiestWhereThereIsRoomForFew) {

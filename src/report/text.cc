@@ -365,7 +365,10 @@ std::string folded(std::string_view text, std::size_t width) {
       const std::size_t last = line.find_last_not_of(' ', at);
       out.append(line, 0, last + 1).append("\n");
       const std::size_t next = line.find_first_not_of(' ', at);
-      line = next == std::string::npos ? "" : std::string(indent, ' ') + line.substr(next);
+      const std::string rest = next == std::string::npos ? "" : line.substr(next);
+      // A word that is too long to stand below the right column, as an IPv6 address, begins further left.
+      const std::size_t word = width_of(std::string_view(rest).substr(0, rest.find(' ')));
+      line = std::string(rest.empty() ? 0 : std::min(indent, width - std::min(word, width)), ' ') + rest;
     }
     out.append(line).append("\n");
   }
