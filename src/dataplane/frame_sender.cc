@@ -67,7 +67,7 @@ std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segmen
     at += size;
   }
   if (n == 0) return 0;  // the arena holds more than kFlushAt and one datagram
-  if (!peer.session->seal(std::span(seals).first(n), now)) return 0;
+  if (!peer.sealing()->seal(std::span(seals).first(n), now)) return 0;
   used_ = at;
   if (largest > kSmallDatagram) {
     peer.activity->last_large.store(now.time_since_epoch().count(), std::memory_order_relaxed);

@@ -234,7 +234,7 @@ void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, cons
 }
 
 bool Outbound::sealing(const Peer& peer, Instant now) {
-  return peer.ready() && peer.session->may_send(now);
+  return peer.ready() && peer.sealing()->may_send(now);
 }
 
 void Outbound::wake(const Peer& peer, Instant now, Upcalls& upcalls) {

@@ -63,9 +63,12 @@ struct Peer {
   std::vector<IpNetwork> further;             // addresses that it may use besides
   bool bridge = false;                        // machines behind it have MACs and addresses of their own
   IpAddress address6 = {};                    // unspecified: the network has no IPv6 prefix
-  std::shared_ptr<session::Session> session;  // the one to seal with; null until there is one
-  Endpoint to;                                // the peer's endpoint, or the relay's; !valid() while there is no way
-  ports::SocketId socket = 0;                 // by which of our sockets
+  std::shared_ptr<session::Session> session;  // the one in use; null until there is one
+  // Of which we are the responder, and that its initiator had not used when the table was made. Its first datagram may
+  // be a question whose answer leaves before the next table is there.
+  std::shared_ptr<session::Session> next;
+  Endpoint to;                 // the peer's endpoint, or the relay's; !valid() while there is no way
+  ports::SocketId socket = 0;  // by which of our sockets
   bool relayed = false;
   wire::RelayHeader envelope;  // put in front of every datagram when relayed
   // What a datagram's kind byte and content may have together on this path; more goes in pieces.
@@ -74,7 +77,9 @@ struct Peer {
   // likely virtual or filtered, and may count a run that is not cut yet as one packet that is too large.
   bool runs = true;
   std::shared_ptr<PeerActivity> activity;
-  bool ready() const { return session != nullptr && to.valid(); }
+  // The one to seal with: the initiator of an older one may have forgotten it.
+  session::Session* sealing() const { return next && next->confirmed() ? next.get() : session.get(); }
+  bool ready() const { return sealing() != nullptr && to.valid(); }
 };
 
 // A relay that this node may use: it knows us by the tag, and what it relays to us carries the same.

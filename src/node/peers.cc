@@ -397,7 +397,7 @@ std::uint64_t Peers::dropped_here() const {
 
 void Peers::flush_waiting(Peer& peer, Instant now) {
   const dataplane::Peer to = route(peer);
-  if (!to.ready() || !to.session->may_send(now)) return;
+  if (!to.ready() || !to.sealing()->may_send(now)) return;
   while (!peer.waiting.empty()) {
     WaitingFrame frame = std::move(peer.waiting.front());
     peer.waiting.pop_front();

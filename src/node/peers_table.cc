@@ -116,6 +116,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.bridge = peer.member.grants.bridge;
   out.address6 = address6(peer.member.mac);
   out.session = peer.current;
+  out.next = peer.unconfirmed;
   out.activity = peer.activity;
   const auto& path = peer.path.path();
   if (!path) return out;
