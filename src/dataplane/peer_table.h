@@ -77,9 +77,10 @@ struct Peer {
   // likely virtual or filtered, and may count a run that is not cut yet as one packet that is too large.
   bool runs = true;
   std::shared_ptr<PeerActivity> activity;
-  // The one to seal with: the initiator of an older one may have forgotten it.
-  session::Session* sealing() const { return next && next->confirmed() ? next.get() : session.get(); }
-  bool ready() const { return sealing() != nullptr && to.valid(); }
+  // The one to seal with: the initiator of an older one may have forgotten it. Without an older one the frame waits for
+  // the next table, which has the way by which the question came.
+  session::Session* sealing() const { return session && next && next->confirmed() ? next.get() : session.get(); }
+  bool ready() const { return session != nullptr && to.valid(); }
 };
 
 // A relay that this node may use: it knows us by the tag, and what it relays to us carries the same.
