@@ -191,8 +191,10 @@ def test_argument_with_a_mistake(network, program, arguments, what):
 
 
 @pytest.mark.parametrize("value", ["192.168.43.0/31", "192.168.43.0/7", "192.168.43.0", "300.1.1.0/24", "fd00::/48"])
-def test_network_that_is_none(network, value):
-    process = network.host("h").spawn(BIN / "eps-server", "--network", value)
+def test_network_that_is_none(network, tmp_path, value):
+    (tmp_path / "eps.conf").touch()  # should it be taken for one after all, nothing of this computer changes
+    process = network.host("h").spawn(BIN / "eps-server", "--network", value, "--conf", tmp_path / "eps.conf", "--log", "-",
+                                      "--state", tmp_path, "--socket", tmp_path / "server.sock")
     assert process.wait() == 2
     assert value in process.output()
 
