@@ -373,7 +373,9 @@ class Load {
     send(m, std::move(out.to_send));
     std::optional<Duration> wait;
     for (control::ClientEvent& event : out.events) {
-      if (auto* welcome = std::get_if<control::Welcomed>(&event)) {
+      if (std::holds_alternative<control::Proved>(event)) {
+        take(m, m.connection->say_hello(m.held, now), now);
+      } else if (auto* welcome = std::get_if<control::Welcomed>(&event)) {
         on_welcome(m, welcome->self.id, welcome->bind_key.view(), now);
         const auto announced = m.connection->announce(
             {{Candidate::Kind::local, {IpAddress::from_v4({0x0a000000U + m.id.value}), 4000}}}, now);

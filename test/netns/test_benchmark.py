@@ -1,4 +1,4 @@
-"""bench/throughput, the program that measures, on the network that it makes itself:
+"""The programs that measure. bench/scale has a server and its members on one host; bench/throughput makes this network:
 
      [a] ──┬── [lan] ──┬── [s]
      [b] ──┘
@@ -11,9 +11,11 @@ import signal
 import subprocess
 
 import pytest
+from eps import BIN
 from lab import sh, wait_until
 
-THROUGHPUT = pathlib.Path(__file__).parents[2] / "bench/throughput"
+BENCH = pathlib.Path(__file__).parents[2] / "bench"
+THROUGHPUT = BENCH / "throughput"
 
 
 @pytest.fixture
@@ -29,6 +31,26 @@ def start(out, *options, **environment):
 
 def namespaces(run):
     return [line for line in sh("ip", "netns", "list").splitlines() if line.startswith(f"epsbench-{run.pid}-")]
+
+
+def test_members_of_the_scale_benchmark_join_and_come_back():
+    run = subprocess.Popen([BENCH / "scale", "20", "--bin", BIN, "--patience", "20", "--settle", "0", "--idle", "1"],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said, progress = run.communicate()
+    assert run.returncode == 0, progress
+    figures = json.loads(said)
+    assert figures["joined"] == 20 and figures["timeouts"] == figures["failures"] == 0
+    assert 0 < figures["joined_s"] and 0 < figures["back_s"] and 0 < figures["change_s"]
+
+
+def test_the_scale_benchmark_cleans_up_when_it_is_told_to_end():
+    run = subprocess.Popen([BENCH / "scale", "20", "--bin", BIN, "--idle", "60"],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert "joined" in run.stderr.readline()
+    run.send_signal(signal.SIGTERM)
+    run.communicate()
+    assert run.returncode == 1
+    assert f"epsscale-{run.pid}" not in sh("ip", "netns", "list")
 
 
 @pytest.mark.limit(300)
