@@ -1,5 +1,6 @@
 #include "base/ip_network.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -56,6 +57,12 @@ std::optional<IpNetwork> parse_ip_network(std::string_view text) {
   }
   const IpNetwork out{*base, static_cast<std::uint8_t>(length + 128 - most)};
   return is_canonical(out) ? std::optional(out) : std::nullopt;
+}
+
+IpAddress subscriber_of(const IpAddress& ip) {
+  IpAddress out = ip;
+  if (!ip.is_v4()) std::fill(out.bytes.begin() + 8, out.bytes.end(), std::byte{0});
+  return out;
 }
 
 }  // namespace eps

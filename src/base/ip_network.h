@@ -28,4 +28,8 @@ bool valid(const IpNetwork& network);
 // A single address stands for itself, with all its bits. nullopt for host bits that are not zero, too.
 std::optional<IpNetwork> parse_ip_network(std::string_view text);
 
+// What limits per source count by: an IPv4 address itself, or the first address of the /64 of an IPv6 address, which
+// one subscriber has to himself.
+IpAddress subscriber_of(const IpAddress& ip);
+
 }  // namespace eps

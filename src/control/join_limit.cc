@@ -2,16 +2,12 @@
 
 #include <algorithm>
 
+#include "base/ip_network.h"
+
 namespace eps::control {
 
-IpAddress JoinLimit::source_of(const IpAddress& from) {
-  IpAddress out = from;
-  if (!from.is_v4()) std::fill(out.bytes.begin() + 8, out.bytes.end(), std::byte{0});
-  return out;
-}
-
 bool JoinLimit::take(const IpAddress& from, Instant now) {
-  const IpAddress source = source_of(from);
+  const IpAddress source = subscriber_of(from);
   if (!buckets_.contains(source) && buckets_.size() >= kMaxJoinSources) make_room(now);
   Bucket& bucket = buckets_[source];
   const Instant full_at = std::max(bucket.full_at, now) + kJoinRefill;
@@ -21,7 +17,7 @@ bool JoinLimit::take(const IpAddress& from, Instant now) {
 }
 
 Duration JoinLimit::wait_for(const IpAddress& from, Instant now) const {
-  const auto it = buckets_.find(source_of(from));
+  const auto it = buckets_.find(subscriber_of(from));
   if (it == buckets_.end()) return Duration{};
   return std::max(Duration{}, it->second.full_at - (now + (kJoinBurst - 1) * kJoinRefill));
 }

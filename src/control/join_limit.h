@@ -3,7 +3,7 @@
 // How many computers may join for the first time from one place: a token bucket per source, so that one key in wrong
 // hands does not fill the network's addresses within seconds. Members that come back are not counted.
 //
-// A source is an IPv4 address or a /64 of IPv6, which one subscriber has to himself.
+// A source is one subscriber (base/ip_network.h).
 
 #include <map>
 
@@ -27,7 +27,6 @@ class JoinLimit {
   struct Bucket {
     Instant full_at{};  // when all of the burst is there again
   };
-  static IpAddress source_of(const IpAddress& from);
   void make_room(Instant now);
 
   std::map<IpAddress, Bucket> buckets_;

@@ -2,15 +2,10 @@
 
 #include <algorithm>
 
+#include "base/ip_network.h"
+
 namespace eps::control {
 namespace {
-
-// The address, or its /64 of IPv6: one subscriber has so much to himself.
-IpAddress source_of(const IpAddress& ip) {
-  IpAddress out = ip;
-  if (!ip.is_v4()) std::fill(out.bytes.begin() + 8, out.bytes.end(), std::byte{0});
-  return out;
-}
 
 std::string describe(const Member& m) {
   return m.name + " (" + to_string(m.address) + ")";
@@ -31,13 +26,13 @@ Server::Server(registry::Registry& registry, ServerConfig config, Rng& rng)
 
 Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
   Outputs out;
-  const IpAddress source = source_of(from.ip);
+  const IpAddress source = subscriber_of(from.ip);
   if (const auto known = strangers_.find(source);
       known != strangers_.end() && known->second >= kMaxStrangersPerSource) {
     const std::size_t n = known->second;
     const auto stranger_from_there = [&](ConnId other) {
       const Connection& c = connections_.at(other);
-      return c.stranger && source_of(c.from.ip) == source;
+      return c.stranger && subscriber_of(c.from.ip) == source;
     };
     const auto oldest = std::find_if(unauthenticated_.begin(), unauthenticated_.end(), stranger_from_there);
     if (oldest != unauthenticated_.end() &&
@@ -66,7 +61,7 @@ void Server::check_later(ConnId id, Connection& c) {
 
 void Server::no_stranger(Connection& c) {
   if (!std::exchange(c.stranger, false)) return;
-  const auto it = strangers_.find(source_of(c.from.ip));
+  const auto it = strangers_.find(subscriber_of(c.from.ip));
   if (--it->second == 0) strangers_.erase(it);
 }
 

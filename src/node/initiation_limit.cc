@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/ip_network.h"
+
 namespace eps::node {
 namespace {
 constexpr Duration kBurst = std::chrono::seconds(1);
@@ -14,8 +16,7 @@ bool InitiationLimit::under_load(bool relayed, Instant now) {
 }
 
 bool InitiationLimit::admit(const IpAddress& source, Instant now) {
-  IpAddress subscriber = source;
-  if (!source.is_v4()) std::fill(subscriber.bytes.begin() + 8, subscriber.bytes.end(), std::byte{0});
+  const IpAddress subscriber = subscriber_of(source);
   const auto full = due_.size() >= kMaxInitiationSources && !due_.contains(subscriber);
   if (full && now - swept_at_ >= kBurst) {
     swept_at_ = now;
