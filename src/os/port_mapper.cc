@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "os/clock.h"
 #include "os/netlink.h"
@@ -49,6 +50,7 @@ struct PortMapper::Impl {
   std::vector<PortMapping> mappings;
   Instant renew_at = kNever;
   Instant checked_at{};
+  bool news = false;  // of the network, since the router was asked last
   milliseconds retry{0};
   Instant retry_at{};
   std::string told;  // the last note: each is told once
@@ -71,7 +73,7 @@ struct PortMapper::Impl {
       } else {
         wake.wait_for(lock, std::max(at - now(), Duration::zero()), woken);
       }
-      changed = false;
+      news = std::exchange(changed, false) || news;
       if (stopping) break;
     }
     if (device) {
@@ -103,6 +105,7 @@ struct PortMapper::Impl {
     }
     if (device && now() - checked_at >= kLeastPause) {
       checked_at = now();
+      news = false;
       if (!stands()) lose();
     }
     if (!device) {
@@ -114,7 +117,8 @@ struct PortMapper::Impl {
     if (device && !mappings.empty()) {
       retry = options.first_retry;
       report(sentence_of(mappings, *gateway));
-      return std::min(now() + options.check, renew_at);
+      // A router that restarts within kLeastPause of the last look is not left for the next one.
+      return std::min(news ? checked_at + kLeastPause : now() + options.check, renew_at);
     }
     if (!device) {
       report("No router that forwards ports by NAT-PMP or UPnP answered within " +

@@ -22,7 +22,7 @@ struct Router {
   std::mutex mutex;
   std::set<std::pair<Transport, std::uint16_t>> mapped;  // by external port
   std::set<std::uint16_t> taken;                         // external ports of others
-  int found = 0, maps = 0;
+  int found = 0, maps = 0, looks = 0;
   bool there = true;
   std::chrono::milliseconds delay{0};  // of unmap()
 
@@ -42,6 +42,7 @@ class Device final : public GatewayDevice {
   }
   bool holds(const PortMapping& m) override {
     const auto lock = router_.locked();
+    ++router_.looks;
     return router_.there && router_.mapped.contains({m.transport, m.external.port});
   }
   void unmap(const PortMapping& m) override {
@@ -140,6 +141,21 @@ TEST_F(PortMapperTest, AsksAgainAfterTheRouterRestarted) {
     router.there = true;
   }
   EXPECT_TRUE(within_seconds([&] { return last.mappings.size() == 2 && router.mapped.size() == 2; }));
+}
+
+TEST_F(PortMapperTest, AChangeRightAfterALookIsNotForgotten) {
+  auto seldom = options();
+  seldom.check = 1h;
+  PortMapper mapper(seldom, record());
+  ASSERT_TRUE(within_seconds([&] { return last.mappings.size() == 2; }));
+  mapper.network_changed();
+  ASSERT_TRUE(within_seconds([&] { return router.looks > 0; }));
+  {
+    const auto lock = router.locked();
+    router.mapped.clear();
+  }
+  mapper.network_changed();
+  EXPECT_TRUE(within_seconds([&] { return router.mapped.size() == 2; }));
 }
 
 TEST_F(PortMapperTest, FollowsToAnotherRouter) {
