@@ -2,10 +2,12 @@
 
 #include "app/server_conf.h"
 #include "app/startup.h"
+#include "os/heap.h"
 #include "runtime/run.h"
 
 int main(int argc, char** argv) {
   using namespace eps;
+  os::return_freed_memory();
   const app::Surroundings here = app::surroundings();
   const auto arguments = app::take_arguments(argc, argv);
   const auto parsed = app::server_settings(arguments, here);
