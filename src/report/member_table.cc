@@ -13,6 +13,15 @@ std::string counts(std::size_t members, std::size_t online) {
   return counted(members, "member") + ", " + std::to_string(online) + " online";
 }
 
+// In a row, where there are few.
+std::string names(const std::map<MemberId, Member>& members) {
+  std::string out;
+  for (const auto& [id, m] : members) {
+    out += (out.empty() ? "" : ", ") + m.name + " (" + to_string(m.address) + (m.online ? ")" : ", offline)");
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string member_table(const std::map<MemberId, Member>& members) {
@@ -61,8 +70,11 @@ std::vector<std::string> MemberChanges::look(const std::map<MemberId, Member>& m
     it->second = is;
   }
   const bool first = !std::exchange(looked_, true);
-  if (first || changes > kMaxChangesTold) {
-    out = {counts(members.size(), online) + (first ? "." : "; " + std::to_string(changes) + " changes at once.")};
+  if (first) {
+    const bool few = !members.empty() && members.size() <= kMaxChangesTold;
+    out = {counts(members.size(), online) + (few ? ": " + names(members) : "") + "."};
+  } else if (changes > kMaxChangesTold) {
+    out = {counts(members.size(), online) + "; " + std::to_string(changes) + " changes at once."};
   }
   return out;
 }

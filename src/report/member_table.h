@@ -26,7 +26,8 @@ inline std::string member_table(const MemberList& list) {
 // Beyond so many changes at once, as when the server comes back, one line says how many there were.
 inline constexpr std::size_t kMaxChangesTold = 10;
 
-// What has changed since the last look, a sentence each; the first look tells how many there are.
+// What has changed since the last look, one sentence each. The first look counts the members, and names them where they
+// are at most kMaxChangesTold: a client that gets its first list after others have joined sees no change of theirs.
 class MemberChanges {
  public:
   std::vector<std::string> look(const std::map<MemberId, Member>& members);

@@ -217,7 +217,7 @@ TEST(MemberChangesTest, OneLineAChange) {
   MemberChanges changes;
   set(member(1, "a", "10.0.8.1", true));
   set(member(2, "b", "10.0.8.2", false));
-  EXPECT_THAT(changes.look(members), ElementsAre("2 members, 1 online."));
+  EXPECT_THAT(changes.look(members), ElementsAre("2 members, 1 online: a (10.0.8.1), b (10.0.8.2, offline)."));
   EXPECT_THAT(changes.look(members), IsEmpty());
   members[MemberId{1}].version = "0.2.0";
   EXPECT_THAT(changes.look(members), IsEmpty()) << "nothing that a list of members shows";

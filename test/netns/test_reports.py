@@ -78,12 +78,14 @@ def test_check_looks_at_each_family(network):
 
 def test_the_log_has_a_line_for_each_change_and_the_table_for_who_asks(network):
     server = network.server()
-    a, b = network.clients("a", "b")
+    a = network.client("a")
+    a.wait_log(r"info - 1 member, 1 online: a \(192\.168\.43\.\d+\)\.\n")
+    b = network.client("b")
     a.wait_log(r"info - b \(192\.168\.43\.\d+\) is a new member, and online\.\n")
     b.stop()
     a.wait_log(r"info - b \(192\.168\.43\.\d+\) is offline\.\n")
     for daemon in a, server:
-        assert "2 members, 1 online:" not in daemon.log()
+        assert "2 members, 1 online:\n" not in daemon.log()
         daemon.process.send(signal.SIGUSR2)
         daemon.process.send(signal.SIGUSR1)
         daemon.wait_log(r"2 members, 1 online:\n  192\.168\.43\.\d+ +\w")
