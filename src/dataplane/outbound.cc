@@ -202,7 +202,7 @@ void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::Tap
   if (!ready(peer, frame, now, upcalls)) return;
   std::span<const l2::Segment> segments;
   const l2::MacPair macs{table.self_mac, peer.mac};
-  const Drop drop = segmenter_.split(frame, info, &macs, segments, peer.max_plain);
+  const Drop drop = segmenter_.split(frame, info, &macs, segments, {peer.max_plain, peer.promised_plain});
   if (drop != Drop::none) return counters_.drop(drop);
   if (segments.size() > 1 && queue_.wants_loss(now)) {
     segments = segments.subspan(1);

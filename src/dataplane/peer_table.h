@@ -73,6 +73,8 @@ struct Peer {
   wire::RelayHeader envelope;  // put in front of every datagram when relayed
   // What a datagram's kind byte and content may have together on this path; more goes in pieces.
   std::size_t max_plain = l2::kNoLimit;
+  // What the TCP connections that begin now are told to put in one.
+  std::size_t promised_plain = l2::kNoLimit;
   // Whether datagrams may leave as runs that the kernel cuts. Where the network takes less than Ethernet's size it is
   // likely virtual or filtered, and may count a run that is not cut yet as one packet that is too large.
   bool runs = true;

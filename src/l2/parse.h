@@ -44,6 +44,7 @@ inline constexpr std::uint8_t kTcpEce = 0x40;
 inline constexpr std::uint8_t kTcpCwr = 0x80;
 inline constexpr std::uint8_t kTcpOptionEnd = 0;
 inline constexpr std::uint8_t kTcpOptionNop = 1;
+inline constexpr std::uint8_t kTcpOptionMss = 2;
 inline constexpr std::uint8_t kTcpOptionMd5 = 19;
 inline constexpr std::uint8_t kTcpOptionAo = 29;
 

@@ -33,23 +33,62 @@ bool gso_fits(const ports::TapFrame& frame, const FrameInfo& info) {
   return frame.meta.gso_size != 0 && (!frame.meta.checksum_partial || checksum_fits);
 }
 
+// Signatures cover the options and the whole segment (RFC 2385, RFC 5925).
+bool signs(std::uint8_t option) {
+  return option == kTcpOptionMd5 || option == kTcpOptionAo;
+}
+
+// Calls `visit(kind, value)` for each option of the TCP header. False as soon as `visit` says so, or when the options
+// are malformed.
+template <typename Visit>
+bool each_option(const ports::TapFrame& frame, const FrameInfo& info, Visit visit) {
+  ByteView options = ByteView(frame.bytes).subspan(info.l4_offset, info.payload_offset - info.l4_offset);
+  for (options = options.subspan(kTcpSize); !options.empty() && options[0] != std::byte{kTcpOptionEnd};) {
+    const auto kind = std::to_integer<std::uint8_t>(options[0]);
+    if (kind == kTcpOptionNop) {
+      options = options.subspan(1);
+      continue;
+    }
+    const std::size_t size = options.size() < 2 ? 0 : std::to_integer<std::size_t>(options[1]);
+    if (size < 2 || size > options.size() || !visit(kind, options.subspan(2, size - 2))) return false;
+    options = options.subspan(size);
+  }
+  return true;
+}
+
 // Whether TCP allows for less in a segment than its sender meant: not where the place of urgent data counts, nor in a
-// SYN, whose payload is no part of the stream yet, nor where a signature covers the segment (RFC 2385, RFC 5925).
+// SYN, whose payload is no part of the stream yet, nor where a signature covers the segment.
 bool divisible(const ports::TapFrame& frame, const FrameInfo& info) {
   if (info.protocol != kProtocolTcp || !info.plain_transport() || info.ip_end != frame.bytes.size()) return false;
   const std::byte* tcp = frame.bytes.data() + info.l4_offset;
   if ((tcp[kTcpFlags] & std::byte{kTcpSyn | kTcpUrg | kTcpRst}) != std::byte{0}) return false;
-  ByteView options(tcp + kTcpSize, info.payload_offset - info.l4_offset - kTcpSize);
-  while (!options.empty() && options[0] != std::byte{kTcpOptionEnd}) {
-    const auto kind = std::to_integer<std::uint8_t>(options[0]);
-    const std::size_t size = kind == kTcpOptionNop ? 1
-                             : options.size() < 2  ? 0
-                                                   : std::to_integer<std::size_t>(options[1]);
-    if (size == 0 || size > options.size() || kind == kTcpOptionMd5 || kind == kTcpOptionAo) return false;
-    if (kind != kTcpOptionNop && size < 2) return false;
-    options = options.subspan(size);
-  }
-  return true;
+  return each_option(frame, info, [](std::uint8_t kind, ByteView) { return !signs(kind); });
+}
+
+// Where the value of a SYN's MSS option is that may be changed, in the frame; 0: there is none.
+std::size_t mss_at(const ports::TapFrame& frame, const FrameInfo& info) {
+  if (info.protocol != kProtocolTcp || !info.plain_transport()) return 0;
+  if ((frame.bytes[info.l4_offset + kTcpFlags] & std::byte{kTcpSyn}) == std::byte{0}) return 0;
+  std::size_t at = 0;
+  const bool sound = each_option(frame, info, [&](std::uint8_t kind, ByteView value) {
+    if (kind == kTcpOptionMss && value.size() == 2) at = static_cast<std::size_t>(value.data() - frame.bytes.data());
+    return !signs(kind);
+  });
+  return sound ? at : 0;
+}
+
+// `at` and `l4` are positions in `head`.
+void lower_mss(std::byte* head, std::size_t at, std::size_t l4, std::uint16_t to, bool checksum_complete) {
+  const std::uint16_t from = load_be16(head + at);
+  store_be16(head + at, to);
+  if (!checksum_complete) return;
+  // RFC 1624, equation 3. Options need not be aligned.
+  const bool odd = (at - l4) % 2 != 0;
+  const auto word = [odd](std::uint16_t v) { return odd ? static_cast<std::uint16_t>(v << 8 | v >> 8) : v; };
+  std::byte* field = head + l4 + kTcpChecksum;
+  Sum sum = add_word(0, static_cast<std::uint16_t>(~load_be16(field)));
+  sum = add_word(sum, static_cast<std::uint16_t>(~word(from)));
+  store_be16(field, checksum(add_word(sum, word(to))));
 }
 
 // Whether the checksum of a lone TCP segment is the device's to compute, or is right: each piece gets one of its own,
@@ -150,22 +189,22 @@ Segmenter::Segmenter(bool carry_checksums) : carry_checksums_(carry_checksums), 
 }
 
 Drop Segmenter::split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out,
-                      std::size_t limit) {
+                      Limits limits) {
   const auto info = parse_frame(frame.bytes);
-  if (info) return split(frame, *info, elide, out, limit);
+  if (info) return split(frame, *info, elide, out, limits);
   out = {};
   return Drop::malformed;
 }
 
 Drop Segmenter::split(const ports::TapFrame& frame, const FrameInfo& info, const MacPair* elide,
-                      std::span<const Segment>& out, std::size_t limit) {
+                      std::span<const Segment>& out, Limits limits) {
   segments_.clear();
   used_ = 0;
   const bool elided = elide != nullptr && restorable(info, frame.bytes.size(), *elide);
   const std::size_t skip = elided ? kEthernetSize : 0;
-  const std::size_t step = step_of(frame, info, skip, limit);
+  const std::size_t step = step_of(frame, info, skip, limits.segment);
   const bool one = step == 0 && frame.meta.gso == ports::Gso::none;
-  const bool ok = one ? split_one(frame, info, skip) : split_many(frame, info, skip, step);
+  const bool ok = one ? split_one(frame, info, skip, limits.promised) : split_many(frame, info, skip, step);
   if (!ok) segments_.clear();
   out = segments_;
   return ok ? Drop::none : Drop::malformed;
@@ -178,8 +217,9 @@ std::byte* Segmenter::take(std::size_t size) {
   return out;
 }
 
-// One segment. The head is the kind byte alone, or reaches behind a checksum field that is filled in here.
-bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip) {
+// One segment. The head is the kind byte alone, or reaches behind what is filled in here: a checksum field, or the MSS
+// of a SYN.
+bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t promised) {
   const ports::FrameMeta& meta = frame.meta;
   const ByteView bytes = frame.bytes;
   const std::size_t field = std::size_t{meta.csum_start} + meta.csum_offset;
@@ -192,13 +232,21 @@ bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, s
     partial = derivable && carry_checksums_;
     if (!partial) body_at = field + 2;
   }
+  const bool checksum_filled = body_at != skip;
+  const std::size_t headers = 1 + info.l4_offset + kTcpSize - skip;
+  const std::size_t mss = promised == kNoLimit || headers + kMinCut > promised ? 0 : mss_at(frame, info);
+  const bool lower = mss != 0 && headers + load_be16(bytes.data() + mss) > promised;
+  if (lower) body_at = std::max(body_at, info.payload_offset);
   std::byte* head = take(1 + body_at - skip);
   if (head == nullptr) return false;
   head[0] = kind_byte(info, skip != 0, partial);
   std::memcpy(head + 1, bytes.data() + skip, body_at - skip);
-  if (body_at != skip) {
+  if (checksum_filled) {
     // The field holds the pseudo-header's sum, so that it counts as it stands.
     store_be16(head + 1 + (field - skip), nonzero_checksum(add_bytes(0, bytes.subspan(meta.csum_start))));
+  }
+  if (lower) {
+    lower_mss(head + 1, mss - skip, info.l4_offset - skip, static_cast<std::uint16_t>(promised - headers), !partial);
   }
   segments_.push_back({{head, 1 + body_at - skip}, bytes.subspan(body_at), static_cast<std::uint32_t>(bytes.size())});
   return true;

@@ -35,6 +35,16 @@ struct MacPair {
 inline constexpr std::size_t kMaxSegments = 1024;
 inline constexpr std::size_t kNoLimit = ~std::size_t{0};
 
+// What head and body of a segment may have together.
+struct Limits {
+  // TCP is cut to it, as its sender's kernel would have done for a smaller MTU; what cannot be cut leaves larger: SYN
+  // and URG segments, signed ones, anything but TCP.
+  std::size_t segment = kNoLimit;
+  // The MSS of a SYN is lowered to it, so that the other end's kernel makes segments that need no cutting: cut ones end
+  // each super-frame with a short segment, behind which nothing can join the same run.
+  std::size_t promised = kNoLimit;
+};
+
 class Segmenter {
  public:
   // With `carry_checksums` a transport checksum that the kernel left to its device stays unfinished, and a flag says
@@ -45,20 +55,17 @@ class Segmenter {
   // restore it exactly; null to send it always (one frame for many peers). `out` is valid until the next split and as
   // long as the frame; the frame is not modified. Drop::malformed, with `out` empty, if the frame does not parse, if
   // its metadata contradict it, or beyond kMaxSegments.
-  // `limit` is what head and body of a segment may have together. TCP is cut to it, as its sender's kernel would have
-  // done for a smaller MTU; what cannot be cut leaves larger: SYN and URG segments, signed ones, anything but TCP.
-  Drop split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out,
-             std::size_t limit = kNoLimit);
+  Drop split(const ports::TapFrame& frame, const MacPair* elide, std::span<const Segment>& out, Limits limits = {});
   // The same for a frame already parsed.
   Drop split(const ports::TapFrame& frame, const FrameInfo& info, const MacPair* elide, std::span<const Segment>& out,
-             std::size_t limit = kNoLimit);
+             Limits limits = {});
 
  private:
   // Where the heads of one frame lie: enough for kMaxSegments of 128 bytes, or for the whole of a frame that needs its
   // checksum computed.
   static constexpr std::size_t kArenaSize = 128 * 1024;
 
-  bool split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip);
+  bool split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t promised);
   bool split_many(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t step);
   std::byte* take(std::size_t size);
 

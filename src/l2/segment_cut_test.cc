@@ -17,11 +17,11 @@ using test::Spec;
 
 constexpr std::size_t kLimit = 1400;
 
-std::vector<Bytes> cut(Bytes frame, const ports::FrameMeta& meta, std::size_t limit, const MacPair* elide,
+std::vector<Bytes> cut(Bytes frame, const ports::FrameMeta& meta, Limits limits, const MacPair* elide,
                        bool carry = true) {
   Segmenter segmenter(carry);
   std::span<const Segment> segments;
-  EXPECT_EQ(segmenter.split({frame, meta}, elide, segments, limit), Drop::none);
+  EXPECT_EQ(segmenter.split({frame, meta}, elide, segments, limits), Drop::none);
   return test::plains_of(segments);
 }
 
@@ -59,7 +59,7 @@ TEST(SegmentCut, EveryPieceFitsAndTheStreamIsWhole) {
     const bool complete = !super && rng() % 2 != 0;
     const Bytes frame = complete ? build_complete(spec) : build(spec);
     ports::FrameMeta meta = complete ? ports::FrameMeta{} : meta_of(frame, super ? pick(rng, 130, 9000) : 0);
-    const auto plains = cut(frame, meta, limit, rng() % 2 ? &test::kMacs : nullptr, rng() % 2 != 0);
+    const auto plains = cut(frame, meta, {limit}, rng() % 2 ? &test::kMacs : nullptr, rng() % 2 != 0);
     std::uint32_t sequence = spec.sequence;
     Bytes payload;
     const auto frames = arrived(plains);
@@ -83,13 +83,13 @@ TEST(SegmentCut, EveryPieceFitsAndTheStreamIsWhole) {
 
 TEST(SegmentCut, WhatFitsIsNotTouched) {
   const Bytes frame = build_complete(lone(1348));
-  const auto plains = cut(frame, {}, 1 + frame.size(), nullptr);
+  const auto plains = cut(frame, {}, {1 + frame.size()}, nullptr);
   ASSERT_EQ(plains.size(), 1U);
   EXPECT_TRUE(equal(ByteView(plains[0]).subspan(1), frame));
 }
 
 void expect_whole(const Bytes& frame, const ports::FrameMeta& meta) {
-  const auto plains = cut(frame, meta, kLimit, nullptr);
+  const auto plains = cut(frame, meta, {kLimit}, nullptr);
   ASSERT_EQ(plains.size(), 1U);
   EXPECT_EQ(plains[0].size(), 1 + frame.size());
 }
@@ -134,6 +134,78 @@ TEST(SegmentCut, UdpIsNeverCut) {
   Spec spec = lone(1460);
   spec.protocol = kProtocolUdp;
   expect_whole(build_complete(spec), {});
+}
+
+Spec syn(std::uint8_t version, std::size_t padding, std::uint16_t mss) {
+  Spec spec;
+  spec.version = version;
+  spec.flags = kTcpSyn;
+  spec.tcp_options.assign(padding, std::byte{kTcpOptionNop});
+  for (const int b : {int{kTcpOptionMss}, 4, mss >> 8, mss & 0xff})
+    spec.tcp_options.push_back(static_cast<std::byte>(b));
+  while (spec.tcp_options.size() % 4 != 0) spec.tcp_options.push_back(std::byte{kTcpOptionEnd});
+  return spec;
+}
+
+// The segments that the other end makes for it then fit, with whatever options they carry.
+TEST(SegmentCut, TheMssOfASynIsLoweredToWhatIsPromised) {
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    test::Engine rng(seed);
+    const std::uint8_t version = rng() % 2 ? 4 : 6;
+    const std::size_t promised = pick(rng, 504, 9000);
+    const MacPair* elide = rng() % 2 ? &test::kMacs : nullptr;
+    const std::size_t ip = version == 4 ? kIp4Size : kIp6Size;
+    const std::size_t around = 1 + (elide ? 0 : kEthernetSize) + ip + kTcpSize;
+    const std::uint16_t mss = static_cast<std::uint16_t>(pick(rng, 500, 9000));
+    const std::size_t padding = pick(rng, 0, 5);
+    Spec spec = syn(version, padding, mss);
+    if (rng() % 2) spec.flags |= kTcpAck;
+    const bool complete = rng() % 2 != 0;
+    const Bytes frame = complete ? build_complete(spec) : build(spec);
+    const Bytes before = frame;
+    const auto meta = complete ? ports::FrameMeta{} : meta_of(frame, 0);
+    const auto frames = arrived(cut(frame, meta, {kNoLimit, promised}, elide, rng() % 2 != 0));
+    ASSERT_EQ(frames.size(), 1U);
+    const Bytes& f = frames[0];
+    ASSERT_TRUE(test::valid(f)) << seed;
+    const std::size_t at = kEthernetSize + ip + kTcpSize + padding;
+    EXPECT_EQ(load_be16(&f[at + 2]), std::min<std::size_t>(mss, promised - around)) << seed;
+    EXPECT_EQ(frame, before) << "the frame itself is not modified";
+  }
+}
+
+TEST(SegmentCut, OnlyTheMssOfAnUnsignedSynIsChanged) {
+  const Limits small{kNoLimit, 600};
+  const auto unchanged = [&](const Spec& spec) {
+    const Bytes frame = build_complete(spec);
+    EXPECT_EQ(arrived(cut(frame, {}, small, &test::kMacs)), std::vector<Bytes>{frame});
+  };
+  Spec spec = syn(4, 0, 1460);
+  spec.flags = kTcpAck;
+  unchanged(spec);
+  spec = syn(4, 0, 400);
+  unchanged(spec);
+  spec = syn(4, 0, 1460);
+  spec.tcp_options[1] = std::byte{3};  // no MSS option has this size
+  spec.tcp_options[3] = std::byte{kTcpOptionNop};
+  unchanged(spec);
+  spec = syn(4, 2, 1460);
+  Bytes sign(18);
+  sign[0] = std::byte{kTcpOptionMd5};
+  sign[1] = std::byte{18};
+  spec.tcp_options.resize(6);
+  spec.tcp_options.insert(spec.tcp_options.end(), sign.begin(), sign.end());
+  unchanged(spec);
+}
+
+// A SYN may carry data (RFC 7413), which stays in it.
+TEST(SegmentCut, ASynWithDataStaysWhole) {
+  Spec spec = syn(4, 1, 1460);
+  spec.payload = Bytes(900, std::byte{7});
+  const auto frames = arrived(cut(build_complete(spec), {}, {600, 600}, &test::kMacs));
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_TRUE(test::valid(frames[0]));
+  EXPECT_TRUE(std::ranges::equal(ByteView(frames[0]).last(900), spec.payload));
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ void PathMtu::search(Known& known, std::optional<Duration> round_trip, std::vect
     const bool ethernet = known.size + known.headers == 1500 && known.refused + known.headers <= 1600;
     if (ethernet || known.refused <= known.size + kExact || known.round >= kRounds) {
       known.searching = false;
+      settled_ = true;
       known.searched_at = now;
       known.next = now + kCheckEvery;
       return;
@@ -161,6 +162,11 @@ std::optional<std::size_t> PathMtu::path_mtu(const Way& way) const {
   const Known* known = find(way);
   if (known == nullptr || !known->measured) return std::nullopt;
   return known->size + known->headers;
+}
+
+bool PathMtu::settled(const Way& way) const {
+  const Known* known = find(way);
+  return known != nullptr && known->measured && !known->searching;
 }
 
 }  // namespace eps::mesh

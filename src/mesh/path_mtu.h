@@ -56,12 +56,16 @@ class PathMtu {
   bool on_answer(std::uint64_t id, Instant now);
   // True once after take_due() made the size in use smaller.
   bool take_changed() { return std::exchange(changed_, false); }
+  // True once after a search has ended, also where it found nothing larger.
+  bool take_settled() { return std::exchange(settled_, false); }
   Instant next_deadline() const;
 
   // The size of datagrams by this way: what is known of it, or what passes everywhere.
   std::size_t datagram(const Way& way, std::size_t headers) const;
   // The largest IP packet that was answered by this way; nullopt until something large has gone there.
   std::optional<std::size_t> path_mtu(const Way& way) const;
+  // Whether a search has found that size, and none is under way.
+  bool settled(const Way& way) const;
 
  private:
   struct Known {
@@ -97,6 +101,7 @@ class PathMtu {
   std::array<Asked, 32> asked_{};  // of which any may still be answered
   std::size_t next_asked_ = 0;
   bool changed_ = false;
+  bool settled_ = false;
 };
 
 }  // namespace eps::mesh

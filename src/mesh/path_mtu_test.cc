@@ -80,6 +80,19 @@ TEST(PathMtu, AnySizeIsFoundInAFewRounds) {
   }
 }
 
+TEST(PathMtu, ASearchEndsAlsoWhereItFindsNothingLarger) {
+  Lab lab(1280, 1452);
+  lab.headers = kIpUdp6;
+  lab.sizes.use(lab.way, lab.headers, lab.wanted, lab.now);
+  EXPECT_FALSE(lab.sizes.settled(lab.way));
+  lab.step();
+  EXPECT_FALSE(lab.sizes.settled(lab.way) || lab.sizes.take_settled());
+  lab.run(seconds(3));
+  EXPECT_TRUE(lab.sizes.settled(lab.way) && lab.sizes.take_settled());
+  EXPECT_FALSE(lab.sizes.take_settled());
+  EXPECT_EQ(lab.size(), 1280U);
+}
+
 TEST(PathMtu, NothingIsSentBeforeSomethingLargeIs) {
   Lab lab(1500);
   lab.large = false;

@@ -408,7 +408,8 @@ void Peers::flush_waiting(Peer& peer, Instant now) {
     const auto info = l2::parse_frame(tap.bytes);
     const l2::MacPair macs{self_.mac, to.mac};
     std::span<const l2::Segment> segments;
-    const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments, to.max_plain) : Drop::malformed;
+    const l2::Limits limits{to.max_plain, to.promised_plain};
+    const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments, limits) : Drop::malformed;
     if (drop != Drop::none) counters_.drop(drop);
     sender_.send_segments(to, segments, now);
     sender_.flush();

@@ -134,7 +134,7 @@ class Peers {
   void on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::SizePongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
   void probe_size(Peer& peer, Instant now);
-  std::size_t max_plain(const Peer& peer, const dataplane::Peer& route) const;
+  void set_sizes(const Peer& peer, dataplane::Peer& route) const;
   static bool sized(const Peer& peer);
   void call(Peer& peer, bool moved, Instant now);
   void ask_others_for(Peer& peer, Instant now);

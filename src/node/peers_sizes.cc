@@ -10,6 +10,9 @@
 namespace eps::node {
 namespace {
 
+// Of a way whose size is not known yet.
+constexpr std::size_t kUsualMtu = 1500;
+
 // Traffic that is large pauses between its bursts.
 constexpr Duration kLargeFlows = std::chrono::seconds(1);
 
@@ -23,10 +26,15 @@ bool Peers::sized(const Peer& peer) {
   return peer.current && peer.current->has(Feature::path_mtu);
 }
 
-std::size_t Peers::max_plain(const Peer& peer, const dataplane::Peer& route) const {
-  if (!sized(peer) || !route.to.valid()) return l2::kNoLimit;
+void Peers::set_sizes(const Peer& peer, dataplane::Peer& route) const {
+  if (!sized(peer) || !route.to.valid()) return;
+  const Way& way = *peer.path.path();
+  const std::size_t headers = headers_to(route.to);
   const std::size_t around = (route.relayed ? wire::kRelayHeaderSize : 0) + wire::kDataHeaderSize + wire::kTagSize;
-  return peer.mtu.datagram(*peer.path.path(), headers_to(route.to)) - around;
+  const std::size_t datagram = peer.mtu.datagram(way, headers);
+  route.max_plain = datagram - around;
+  // A connection outlasts the search.
+  route.promised_plain = (peer.mtu.settled(way) ? datagram : std::max(datagram, kUsualMtu - headers)) - around;
 }
 
 void Peers::probe_size(Peer& peer, Instant now) {
@@ -44,6 +52,7 @@ void Peers::probe_size(Peer& peer, Instant now) {
     const std::size_t padding = probe.size - std::min(probe.size, around);
     send_control(peer, mesh::SizePingMessage{probe.id, padding}, probe.way, now);
   }
+  dirty_ |= peer.mtu.take_settled();
   if (peer.mtu.take_changed()) {
     peer.path.note("large datagrams do not pass any more", now);
     dirty_ = true;

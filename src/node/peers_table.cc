@@ -129,7 +129,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
     out.relayed = true;
     out.envelope = {peer.member.id, hop->tag};
   }
-  out.max_plain = max_plain(peer, out);
+  set_sizes(peer, out);
   out.runs = !sized(peer) || peer.mtu.path_mtu(*path).value_or(kRunsFrom) >= kRunsFrom;
   return out;
 }
