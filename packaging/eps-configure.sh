@@ -83,12 +83,12 @@ check_server() {
 }
 check_port() {
   [[ $1 =~ ^[1-9][0-9]{0,4}$ && $1 -le 65535 ]] ||
-    echo "\"$1\" is no port: a number from 1 to 65535"
+    echo "\"$1\" is not a valid port: give a number from 1 to 65535"
 }
 check_key() {
   [ -n "$1" ] || { echo 'the network key is missing: --key KEY, as "sudo eps key" prints it on the server'; return; }
   [[ $1 =~ ^[Ee][Pp][Ss]1-[A-Za-z2-7]{85}$ ]] ||
-    { echo 'this is no network key: eps1- and 85 letters and digits, as "sudo eps key" prints it on the server'; return; }
+    { echo 'this is not a network key: eps1- and 85 letters and digits, as "sudo eps key" prints it on the server'; return; }
   judged client $'server = 127.0.0.1\n'"key = $1"$'\n' | sed -n 's/^key: //p'
 }
 # What "eps check" has against a configuration, without the name of the file; nothing where eps is not installed.
@@ -102,20 +102,20 @@ judged() {  # client|server text
 }
 check_name() {
   [[ $1 =~ ^[A-Za-z0-9._-]{1,63}$ ]] ||
-    echo "\"$1\" is no name: letters, digits, '-', '_' and '.', 63 at most"
+    echo "\"$1\" is not a valid name: use letters, digits, '-', '_' and '.', 63 at most"
 }
 check_network() {
   local example='a network looks like 192.168.99.0/24' byte value=0
   local part='(0|[1-9][0-9]{0,2})'
   [[ $1 =~ ^$part\.$part\.$part\.$part/([1-9][0-9]?)$ ]] ||
-    { echo "\"$1\" is no network: $example"; return; }
+    { echo "\"$1\" is not a network: $example"; return; }
   local bytes=("${BASH_REMATCH[@]:1:4}") prefix=${BASH_REMATCH[5]}
   for byte in "${bytes[@]}"; do
-    [ "$byte" -le 255 ] || { echo "\"$1\" is no network: $example"; return; }
+    [ "$byte" -le 255 ] || { echo "\"$1\" is not a network: $example"; return; }
     value=$((value * 256 + byte))
   done
   if [ "$prefix" -lt 8 ] || [ "$prefix" -gt 30 ]; then echo "\"$1\": the mask must be from /8 to /30"; return; fi
-  [ "$((value & ((1 << (32 - prefix)) - 1)))" = 0 ] || echo "\"$1\" has bits behind its mask: $example"
+  [ "$((value & ((1 << (32 - prefix)) - 1)))" = 0 ] || echo "\"$1\" has bits set beyond its mask: $example"
 }
 check_sequential() { :; }
 
@@ -249,7 +249,7 @@ ask_role() {
   ! enabled server || role=server
   ! { enabled client && enabled server; } || role=both
   while :; do
-    ask 'Shall this computer be a client, the server, or both?' "$role"
+    ask 'Should this computer be a client, the server, or both?' "$role"
     case ${answer,,} in
       c | client) client=1; return ;;
       s | server) server=1; return ;;
@@ -295,7 +295,7 @@ fi
 
 umask 077
 if [ -e "$conf" ]; then
-  [ -f "$conf" ] || die "$conf is no regular file"
+  [ -f "$conf" ] || die "$conf is not a regular file"
   text=$(cat -- "$conf" && echo .) || die "cannot read $conf"
   text=${text%.}
   case $text in '' | *$'\n') ;; *) text+=$'\n' ;; esac

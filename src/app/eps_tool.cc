@@ -36,31 +36,31 @@ struct Command {
   std::string_view words, argument, help;
 };
 constexpr std::array kCommands = std::to_array<Command>({
-    {"status", "", "what eps-client and eps-server on this computer say of themselves"},
-    {"peers", "", "the other members as this client reaches them"},
-    {"members", "", "who is enrolled at this server"},
-    {"members remove", "NAME", "remove a member: its key is refused from then on, its address is free"},
-    {"members pending", "", "the computers that wait to be approved"},
-    {"members approve", "NAME", "let a waiting computer in"},
-    {"members deny", "NAME", "refuse a waiting computer: its key is refused from then on"},
+    {"status", "", "status of eps-client and eps-server on this computer"},
+    {"peers", "", "the other members and how this client reaches them"},
+    {"members", "", "the members of this server's network"},
+    {"members remove", "NAME", "remove a member: its key is refused from now on, its address is free"},
+    {"members pending", "", "the computers that wait for approval"},
+    {"members approve", "NAME", "admit a waiting computer"},
+    {"members deny", "NAME", "reject a waiting computer: its key is refused from now on"},
     {"members allow", "NAME RANGE",
-     "let a member use further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
-    {"members revoke", "NAME RANGE", "take them back"},
-    {"key", "", "print this server's network key, the line that every client needs"},
-    {"keys list", "", "the join keys: the network key and those made with \"keys create\""},
-    {"keys create", "", "make a join key and print it; --uses, --expires, --name and --approve limit it"},
-    {"keys revoke", "ID", "a join key lets nobody in any more; members stay"},
-    {"keys rotate", "", "replace the network key; the old one lets nobody in any more, members stay"},
-    {"why", "NAME", "how a member is reached and why so: each way that was tried, and what came of it"},
-    {"ping", "NAME", "the round trip to a member through its conduit, beside the one outside of it, and loss"},
-    {"watch", "", "a table of peers or members every second, with rates"},
-    {"doctor", "", "what is wrong with the daemons here, and what to do"},
+     "allow a member further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
+    {"members revoke", "NAME RANGE", "withdraw them"},
+    {"key", "", "print this server's network key, which every client needs"},
+    {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
+    {"keys create", "", "create a join key and print it; see --uses, --expires, --name and --approve"},
+    {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
+    {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
+    {"why", "NAME", "how a member is reached and why: each path that was tried, and the result"},
+    {"ping", "NAME", "the round trip to a member through the conduit and on the path outside, and loss"},
+    {"watch", "", "a table of peers or members with their traffic, every second"},
+    {"doctor", "", "what is wrong with the daemons here, and how to fix it"},
     {"check client", "", "whether eps-client could start: configuration, privileges, routes, server's name"},
     {"check server", "", "whether eps-server could start: configuration, key, ports, privileges, routes"},
-    {"graph", "", "the network as a picture: DOT for Graphviz, or with --png FILE or --svg FILE an image"},
-    {"reload", "", "let the daemons read their configuration files again"},
+    {"graph", "", "a picture of the network: DOT for Graphviz, or an image with --png FILE or --svg FILE"},
+    {"reload", "", "make the daemons reread their configuration files"},
     {"version", "", "show version information"},
-    {"help", "", "show this help message; with a command behind it what that one does"},
+    {"help", "", "show this help message, or explain the command that follows"},
 });
 
 std::string line_of(const Command& command) {
@@ -77,29 +77,29 @@ std::string help_text() {
   }
   return out +
          "\n"
-         "A NAME is a member's name in any case, its address or its MAC.\n"
+         "A NAME is a member's name, in upper or lower case, its address or its MAC.\n"
          "\n"
          "Options:\n"
          "  --socket PATH        the daemon's socket (=/run/eps/client.sock, /run/eps/server.sock)\n"
          "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
-         "  --into FILE          \"key\" puts the line into that configuration file, unless it has one, instead of "
+         "  --into FILE          \"key\" writes the line into that configuration file, unless it has one, instead of "
          "printing\n"
-         "  --count NUMBER       how often \"ping\" (=5) and \"watch\" do it\n"
-         "  --conf FILE          the configuration file of \"check\" and \"reload\" (=/etc/eps.conf)\n"
+         "  --count NUMBER       number of pings of \"ping\" (=5) and tables of \"watch\"\n"
+         "  --conf FILE          the configuration file for \"check\" and \"reload\" (=/etc/eps.conf)\n"
          "  --png FILE, --svg FILE\n"
-         "                       where \"graph\" draws its image; needs the package graphviz\n"
+         "                       where \"graph\" writes its image; needs the package graphviz\n"
          "  --uses NUMBER        computers that may join with a key (=any number)\n"
-         "  --expires TIME       how long a key is good: 90s, 15m, 24h or 7d (=for ever)\n"
-         "  --name NAME          what a key is called in \"keys list\"\n"
-         "  --approve            who joins with the key waits until \"members approve\" lets it in\n"
-         "  --json               print JSON: of \"status\" an object with \"client\" and \"server\", whichever runs, "
+         "  --expires TIME       how long a key is valid: 90s, 15m, 24h or 7d (=for ever)\n"
+         "  --name NAME          name of the key in \"keys list\"\n"
+         "  --approve            computers that join with the key wait for \"members approve\"\n"
+         "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
          "with\n"
-         "                       --socket that daemon's status itself; of \"peers\" and \"members\" a list\n"
+         "                       --socket that daemon's status itself; for \"peers\" and \"members\" a list\n"
          "  --help               show this help message\n"
          "  --version            show version information\n"
          "\n"
-         "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
+         "Exit status: 0 success, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
 }
 
 Result<Request> parse(const std::vector<std::string>& arguments) {
@@ -208,7 +208,7 @@ class Tool : private ToolBase {
       }
     }
     if (out.empty()) return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
-    return print_folded(out + "eps --help lists the options, man eps tells more.\n");
+    return print_folded(out + "eps --help lists the options; see also man eps.\n");
   }
 
   // What may have been meant: a command whose letters differ little, or that begins so.

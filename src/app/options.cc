@@ -72,7 +72,7 @@ class ConfReader {
         const Program its = line.section == section_of(program_) ? program_ : sibling_of(program_);
         if (!spec->is_of(its)) {
           return wrong(where, "\"" + line.name + "\" is an option of " + name_of(sibling_of(its)) +
-                                  ", but stands in the section [" + line.section + "]");
+                                  ", but is in the section [" + line.section + "]");
         }
       }
       // What is for the other program is the other program's to check.

@@ -238,10 +238,10 @@ TEST_F(Options, OneFileServesBothPrograms) {
   // A line in the wrong section would count for nobody.
   for (const auto& refused : {refusal(client({}, "[client]\nnetwork = 10.0.8.0/24\n")),
                               refusal(server({}, "[client]\nnetwork = 10.0.8.0/24\n"))}) {
-    EXPECT_EQ(refused, conf() + ":2: \"network\" is an option of eps-server, but stands in the section [client]");
+    EXPECT_EQ(refused, conf() + ":2: \"network\" is an option of eps-server, but is in the section [client]");
   }
   EXPECT_EQ(refusal(client({}, "[server]\nkey = x\n")),
-            conf() + ":2: \"key\" is an option of eps-client, but stands in the section [server]");
+            conf() + ":2: \"key\" is an option of eps-client, but is in the section [server]");
   EXPECT_EQ(refusal(server({}, "[client]\nprot = 5\n")),
             conf() + ":2: unknown option \"prot\"; did you mean \"port\"?");
 }

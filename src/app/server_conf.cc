@@ -62,6 +62,8 @@ std::string example_of(const OptionSpec& spec, const OptionSpec::In& in) {
   if (spec.kind == OptionSpec::Kind::flag) return "false";
   if (spec.name == "name") return "alice";
   if (spec.name == "http") return "9100";
+  if (spec.name == "bridge") return "br0";
+  if (spec.name == "proxy") return "http://proxy.example.com:3128";
   return in.value.empty() ? "eps.example.com" : std::string(in.value);
 }
 
@@ -82,11 +84,13 @@ std::string conf_template(std::string_view key) {
   std::string out =
       "# EPS Conduits: configuration of eps-server and eps-client.\n"
       "#\n"
-      "# One option a line, as on the command line but without the dashes; the command line wins. What stands before\n"
-      "# [server] and [client] is for both programs.\n"
+      "# One option per line, as on the command line but without the dashes; the command line overrides this file. "
+      "Lines\n"
+      "# before [server] and [client] apply to both programs.\n"
       "#\n"
-      "# Lines that are commented out show what holds without them, but: a client needs its server; scorecard and\n"
-      "# graphviz show the file that is written once they are set.\n"
+      "# Lines that are commented out show the defaults, with these exceptions: a client needs its server, and "
+      "scorecard\n"
+      "# and graphviz show the file that is written once they are set.\n"
       "\n"
       "# The network key: copy this line into the configuration file of every client, and keep it secret.\n" +
       (key.empty() ? "#" + key_line("eps1-...") : key_line(key)) + "\n# Both programs\n\n";
@@ -105,7 +109,7 @@ Result<KeyFileOutcome> find_conf_key(const std::string& given_path, std::string_
     if (errno == ENOENT) return KeyFileOutcome::created;
     return make_error(Errc::permission, "cannot read " + path, errno);
   }
-  if (!S_ISREG(info.st_mode)) return make_error(Errc::unsupported, path + " is no regular file");
+  if (!S_ISREG(info.st_mode)) return make_error(Errc::unsupported, path + " is not a regular file");
   const auto text = os::read_file(path, kMaxConfSize);
   if (!text) return text.error();
   const auto lines = parse_conf(*text, path);
@@ -148,11 +152,11 @@ KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& pa
   }
   switch (*outcome) {
     case KeyFileOutcome::created:
-      return {false, "The configuration file " + path + " is new; the network key for the clients stands in it."};
+      return {false, "The configuration file " + path + " is new and contains the network key for the clients."};
     case KeyFileOutcome::added:
       return {false, "The network key for the clients was added to the configuration file " + path + "."};
     case KeyFileOutcome::present:
-      return {false, "The network key for the clients stands in the configuration file " + path + "."};
+      return {false, "The network key for the clients is in the configuration file " + path + "."};
     case KeyFileOutcome::differs:
       break;
   }

@@ -72,7 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // What is too long or no HTTP gets an answer, too; silence and broken connections do not.
   void refuse(ErrorCode e) {
     if (e.category() != make_error_code(http::error::bad_method).category()) return;
-    send({400, HttpPage{}.type, "This is no request that can be answered.\n"}, 11, false, false);
+    send({400, HttpPage{}.type, "Bad request.\n"}, 11, false, false);
   }
   void send(HttpPage page, unsigned version, bool keep_alive, bool head) {
     response_ = {};

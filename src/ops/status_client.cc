@@ -82,7 +82,8 @@ Result<nlohmann::json> ask(const std::string& path, const nlohmann::json& reques
   if (answer.empty()) {
     return make_error(Errc::unavailable, "The daemon at " + path + " closed the connection without an answer.");
   }
-  if (!json.is_object()) return make_error(Errc::corrupt, "The daemon at " + path + " gave an answer that is no JSON.");
+  if (!json.is_object())
+    return make_error(Errc::corrupt, "The daemon at " + path + " gave an answer that is not JSON.");
   // json converts from anything, so the plain return would be ambiguous.
   return Result<nlohmann::json>(boost::system::in_place_value, std::move(json));
 }

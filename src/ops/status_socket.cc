@@ -112,7 +112,7 @@ Result<void> clear_way(boost::asio::io_context& io, const std::string& path, con
   if (::lstat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode)) {
     return make_error(Errc::in_use, "Cannot listen on the status socket " + path +
-                                        ": there is a file that is no socket; choose another one with --socket.");
+                                        ": there is a file that is not a socket; choose another one with --socket.");
   }
   stream_protocol::socket probe(io);
   ErrorCode e;

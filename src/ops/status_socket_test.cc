@@ -157,7 +157,7 @@ TEST(StatusSocket, RefusesWhatCannotBeASocket) {
   dir.write("file", "precious");
   const Daemon on_file(dir / "file");
   ASSERT_TRUE(on_file.error);
-  EXPECT_THAT(on_file.error->what, HasSubstr("there is a file that is no socket"));
+  EXPECT_THAT(on_file.error->what, HasSubstr("there is a file that is not a socket"));
   EXPECT_EQ(test::read_text(dir / "file"), "precious");
   const Daemon too_long(dir / std::string(120, 'x'));
   ASSERT_TRUE(too_long.error);

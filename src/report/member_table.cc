@@ -59,7 +59,7 @@ std::vector<std::string> MemberChanges::look(const std::map<MemberId, Member>& m
       ++it;
       continue;
     }
-    tell(it->second.name + " (" + to_string(it->second.address) + ") is no member any more.");
+    tell(it->second.name + " (" + to_string(it->second.address) + ") is no longer a member.");
     it = seen_.erase(it);
   }
   for (const auto& [id, m] : members) {

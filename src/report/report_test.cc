@@ -231,7 +231,7 @@ TEST(MemberChangesTest, OneLineAChange) {
   EXPECT_THAT(changes.look(members), ElementsAre("a (10.0.8.1) is offline.", "b is called bob (10.0.8.2) now.",
                                                  "c (10.0.8.9) had the address 10.0.8.3 before."));
   members.erase(MemberId{3});
-  EXPECT_THAT(changes.look(members), ElementsAre("c (10.0.8.9) is no member any more."));
+  EXPECT_THAT(changes.look(members), ElementsAre("c (10.0.8.9) is no longer a member."));
   for (std::uint32_t i = 10; i < 30; ++i) {
     members[MemberId{i}] = member(1, "m" + std::to_string(i), "10.0.8." + std::to_string(i), true);
   }

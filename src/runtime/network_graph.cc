@@ -41,7 +41,7 @@ void NetworkGraph::write() {
   timer_.arm(os::now() + interval_);
   const auto written = os::write_output(*file_, text(), kGraphMode);
   const std::string failure = written ? "" : written.error().what;
-  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no diagram until that is mended.");
+  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no diagram until that is fixed.");
   failure_ = failure;
 }
 

@@ -54,7 +54,7 @@ void Reporter::write_scorecard(const report::Passed& passed) {
   const std::string text = report::scorecard_text(sources_.figures(passed, unix_time()), format_);
   const auto written = os::write_output(*scorecard_, text, kScorecardMode);
   const std::string failure = written ? "" : written.error().what;
-  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is mended.");
+  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is fixed.");
   failure_ = failure;
 }
 

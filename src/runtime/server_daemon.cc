@@ -192,7 +192,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (const auto& unsaved = registry_->unsaved()) {
     log_.warn(unsaved->what +
               "; the server starts from what is there. Nobody new can join, and nobody can be removed, "
-              "before that is mended.");
+              "until that is fixed.");
   }
 
   const std::string key = control::to_text(control::network_key_of(*registry_));
