@@ -2,6 +2,7 @@
 """lint.py RULE [--root DIR]: holds one rule of the house over the tracked files; prints what breaks it and exits 1."""
 
 import argparse
+import os
 import pathlib
 import re
 import subprocess
@@ -235,6 +236,50 @@ def rule_hosts(tree):
     for path in tree.paths:
         for number, line in matches(tree.text(path), "|".join(map(re.escape, names))):
             yield f"{path}:{number}: {line[:120]}"
+
+
+def without_code_blocks(text):
+    """Markdown without its fenced and indented code, line by line."""
+    keep_lines = lambda match: "\n" * match.group().count("\n")
+    return re.sub(r"^ {4}.*", "", re.sub(r"(?s:^```.*?^```$)", keep_lines, text, flags=re.M), flags=re.M)
+
+
+def anchors(text):
+    """{anchor as GitHub makes it: as mkdocs makes it} of each heading."""
+    found = {}
+    for heading in re.findall(r"^#+ +(.*?) *$", without_code_blocks(text), re.M):
+        words = re.sub(r"[^\w\s-]", "", re.sub(r"\]\([^)]*\)", "", heading)).strip().lower()
+        found[words.replace(" ", "-")] = re.sub(r"[-\s]+", "-", words)
+    return found
+
+
+def broken_link(tree, path, link):
+    """Why a link of a Markdown file leads nowhere; None where it does."""
+    name, _, anchor = link.partition("#")
+    target = os.path.normpath(os.path.join(os.path.dirname(path), name)) if name else path
+    if target not in tree.paths and not (tree.root / target).is_dir():
+        return "no such file"
+    if path.startswith("docs/") and not target.startswith("docs/"):
+        return "leads out of docs/, so not on the site"
+    if anchor and anchors(tree.text(target)).get(anchor) != anchor:
+        return "no such heading"
+    return None
+
+
+def rule_links(tree):
+    """Links of the documentation lead to files and headings, and the nav of mkdocs.yml has each page once."""
+    for path in [p for p in tree.paths if p.endswith(".md")]:
+        for number, line in enumerate(without_code_blocks(tree.text(path)).split("\n"), 1):
+            for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", line)):
+                why = None if re.match(r"https?://|mailto:", link) else broken_link(tree, path, link)
+                if why:
+                    yield f"{path}:{number}: {link}: {why}"
+    if "mkdocs.yml" in tree.paths:
+        nav = re.findall(r"^ +- .*: (\S+\.md)$", tree.text("mkdocs.yml"), re.M)
+        pages = [p.removeprefix("docs/") for p in tree.paths if re.fullmatch(r"docs/.*\.md", p)]
+        for page in sorted(set(nav + pages)):
+            if nav.count(page) != 1 or page not in pages:
+                yield f"mkdocs.yml: {page}: {nav.count(page)} times in nav, {pages.count(page)} times in docs/"
 
 
 def run_tool(tree, command, paths):

@@ -16,6 +16,10 @@ GOOD = {
     "src/os/clock.cc": "auto t = std::chrono::steady_clock::now();\n",
     "src/wire/message.cc": '#include "control.pb.h"\n',
     "run.sh": "#!/bin/bash\necho hello\n",
+    "README.md": "# Top\n\n[page](docs/page.md#a-part-of-it) and `[no](link)`\n\n    [code](gone.md)\n",
+    "docs/page.md": "# Page\n\n## A part of it\n\n![picture](picture.svg), [above](#page), <https://example.org>\n",
+    "docs/picture.svg": "<svg/>\n",
+    "mkdocs.yml": "nav:\n  - Page: page.md\n",
 }
 
 # rule, path, text: what each rule must refuse.
@@ -47,6 +51,12 @@ BAD = [
     ("words", "src/base/later.h", "#pragma once\n// TO" "DO: finish\n"),
     ("words", "docs/here.md", "see /wor" "k/main/docs\n"),
     ("hosts", "fetch.txt", "https://deb.deb" "ian.org/debian\n"),
+    ("links", "README.md", "[page](docs/gone.md)\n"),
+    ("links", "README.md", "[page](docs/page.md#no-part-of-it)\n"),
+    ("links", "docs/page.md", "out of the site: [readme](../README.md)\n"),
+    ("links", "docs/page.md", "# Two - dashes\n\ndiffers on the site: [here](#two---dashes)\n"),
+    ("links", "docs/new.md", "in no nav\n"),
+    ("links", "mkdocs.yml", "nav:\n  - Page: page.md\n  - Gone: gone.md\n"),
     ("format", "src/base/ugly.cc", "int   x ;\n"),
     ("shell", "run.sh", "#!/bin/bash\necho $1 `date`\n"),
 ]

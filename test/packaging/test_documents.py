@@ -1,4 +1,5 @@
-"""Man pages and completion say what --help says: every option with its default, every command, and nothing else."""
+"""Man pages and completion say what --help says: every option with its default, every command, and nothing else. The
+documentation quotes only commands and options that there are."""
 
 import os
 import pathlib
@@ -61,6 +62,32 @@ def options_of_page(name):
 def commands_of_help():
     part = re.search(r"^Commands:\n(.*?)\n\n", help_of(BIN / "eps"), re.M | re.S).group(1)
     return set(re.findall(r"^  (\S+(?: \S+)*)", part, re.M))
+
+
+def quoted_commands():
+    """(where, program, words) of each command of ours that stands in the documentation as code."""
+    for document in {*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")} - {ROOT / "docs/protocol.md"}:  # labels there
+        for number, line in enumerate(document.read_text().splitlines(), 1):
+            for code in [line] if line.startswith("    ") else re.findall(r"`([^`]+)`", line):
+                for program, words in re.findall(
+                        r"(?<![\w/.,@-])(eps(?:-client|-server|-configure\.sh)?) ([^#|;&…()]+)", code):
+                    yield f"{document.name}:{number}", program, words.split()
+
+
+def test_quoted_commands_are_real():
+    options = {program.name: options_of_help(program).keys() for program in PAGES}
+    options["eps"] |= {"--svg"}  # on the line of --png
+    commands = {" ".join(filter(str.islower, command.split())) for command in commands_of_help()}
+    seen, wrong = 0, []
+    for where, program, words in quoted_commands():
+        given = [re.match(r"--[a-z-]*", word).group() for word in words if word.startswith("--")]
+        wrong += [f"{where}: {program} does not know {option}" for option in given if option not in options[program]]
+        text = " ".join(words).rstrip(".,")
+        known = any((text + " ").startswith(command + " ") or command.startswith(text + " ") for command in commands)
+        if program == "eps" and not text.startswith("-") and not known:
+            wrong.append(f"{where}: eps does not know {text}")
+        seen += 1
+    assert seen > 100 and not wrong, "\n".join(wrong)
 
 
 @programs
