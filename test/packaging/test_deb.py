@@ -82,6 +82,8 @@ def test_man_pages_and_completion(machine):
         assert name in machine.run("man", section, name, timeout=60)
     for command in "eps", "eps-client", "eps-server":
         assert machine.path(f"/usr/share/bash-completion/completions/{command}").exists()
+        assert machine.path(f"/usr/share/fish/vendor_completions.d/{command}.fish").exists()
+    assert machine.path("/usr/share/zsh/vendor-completions/_eps").exists()
 
 
 def test_a_client_without_configuration_says_what_is_missing(machine):

@@ -4,6 +4,7 @@ documentation quotes only commands and options that there are."""
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -139,34 +140,71 @@ def test_the_example_is_the_template_of_the_file():
     assert "#key = eps1-..." in example and not re.search(r"^[^#\n\[]", example, re.M)
 
 
-def complete(program, *words):
-    """What the completion offers for the last of the words."""
-    script = '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _eps "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"; ' \
-             'printf "%s\\n" "${COMPREPLY[@]}"'
-    done = subprocess.run(["bash", "-c", script, PACKAGING / "eps.bash", program, *words], check=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+COMPLETION = PACKAGING / "completion"
+BASH = '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _eps "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"; ' \
+       'printf "%s\\n" "${COMPREPLY[@]}"'
+# What zsh would be given: _describe takes the name of an array of NAME:DESCRIPTION.
+ZSH = 'compset() { }; _files() { print -l $PWD/*(N) "$words[CURRENT]"*(N) }; ' \
+      '_describe() { print -l -- ${${(P)2}%%:*} }; words=("$@"); CURRENT=$#; . $0'
+
+
+def complete(shell, program, *words):
+    """What the completion of that shell offers for the last of the words."""
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    words = [str(program), *words]
+    if shell != "bash" and "=" in words:
+        at = words.index("=")
+        words[at - 1:at + 2] = ["".join(words[at - 1:at + 2])]
+    if shell == "fish":
+        line = " ".join(words)
+        command = ["fish", "--no-config", "-c", f"source {COMPLETION}/eps.fish; complete -C {shlex.quote(line)}"]
+    elif shell == "zsh":
+        command = ["zsh", "-f", "-c", ZSH, COMPLETION / "eps.zsh", *words]
+    else:
+        command = ["bash", "-c", BASH, COMPLETION / "eps.bash", *words]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"EPS_CANDIDATES": str(COMPLETION / "candidates.sh")})
     assert done.stderr == ""
-    return set(done.stdout.split())
+    offered = {line.split("\t")[0].rpartition("=")[2] for line in done.stdout.splitlines()} - {""}
+    # zsh itself leaves out what the word does not begin like.
+    return {o for o in offered if o.startswith(words[-1].rpartition("=")[2])} if shell == "zsh" else offered
 
 
+shells = pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+
+
+@shells
 @programs
-def test_completion_of_options(program):
-    assert complete(program, "--") == options_of_help(program).keys()
-    assert complete(program, "--he") == {"--help"}
+def test_completion_of_options(shell, program):
+    assert complete(shell, program, "--") == options_of_help(program).keys()
+    assert complete(shell, program, "--he") == {"--help"}
 
 
-def test_completion_of_values(tmp_path):
-    assert complete(BIN / "eps-client", "--log-level", "") == {"trace", "debug", "info", "warn", "error"}
-    assert complete(BIN / "eps-client", "--aead", "=", "a") == {"auto", "aes-256-gcm", "aes-128-gcm"}
-    assert complete(BIN / "eps-server", "--state", str(tmp_path.parent / tmp_path.name[:-1])) >= {str(tmp_path)}
+@shells
+def test_completion_of_values(shell, tmp_path):
+    assert complete(shell, BIN / "eps-client", "--log-level", "") == {"trace", "debug", "info", "warn", "error"}
+    assert complete(shell, BIN / "eps-client", "--aead", "=", "a") == {"auto", "aes-256-gcm", "aes-128-gcm"}
+    if shell == "bash":
+        part = str(tmp_path.parent / tmp_path.name[:-1])
+        assert complete(shell, BIN / "eps-server", "--state", part) >= {str(tmp_path)}
 
 
-def test_completion_of_commands():
+@shells
+def test_completion_of_commands(shell):
     first = {command.split()[0] for command in commands_of_help()}
-    assert complete(BIN / "eps", "") == first
-    assert complete(BIN / "eps", "--json", "mem") == {"members"}
-    assert "remove" in complete(BIN / "eps", "--socket", "/none", "members", "")
-    assert complete(BIN / "eps", "--") == options_of_help(BIN / "eps").keys()
+    assert complete(shell, BIN / "eps", "") == first
+    assert complete(shell, BIN / "eps", "--json", "mem") == {"members"}
+    assert "remove" in complete(shell, BIN / "eps", "--socket", "/none", "members", "")
+    assert complete(shell, BIN / "eps", "--") == options_of_help(BIN / "eps").keys()
+
+
+def test_completion_describes():
+    candidates = subprocess.run([COMPLETION / "candidates.sh", BIN / "eps-client", "--"], check=True,
+                                stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    described = dict(line.split("\t") for line in candidates)
+    assert described["--port"] == "TCP/UDP port of the server"
+    assert described["--state"].startswith("directory for") and all(described.values())
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")

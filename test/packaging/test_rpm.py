@@ -49,7 +49,8 @@ def test_the_files_are_those_of_the_manual(rpm):
     listed = run("rpm", "-qpl", rpm).splitlines()
     for path in [*PROGRAMS, "/usr/bin/eps-configure.sh", "/usr/lib/systemd/system/eps-client.service",
                  "/usr/lib/systemd/system/eps-server.service", "/usr/share/doc/eps-conduits/examples/eps.conf",
-                 "/usr/share/man/man8/eps-client.8.gz", "/usr/share/bash-completion/completions/eps"]:
+                 "/usr/share/man/man8/eps-client.8.gz", "/usr/share/bash-completion/completions/eps",
+                 "/usr/share/fish/vendor_completions.d/eps.fish", "/usr/share/zsh/site-functions/_eps"]:
         assert path in listed, path
     assert not [path for path in listed if path.startswith(("/etc", "/var", "/lib"))]
     # Directories that belong to the distribution are not this package's to remove.

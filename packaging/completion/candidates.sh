@@ -1,0 +1,91 @@
+#!/bin/sh
+# candidates.sh PROGRAM [WORD]... CURRENT
+#
+# What the word CURRENT on the command line of eps, eps-client, eps-server or eps-configure.sh can become, for the
+# completions of all shells: one candidate per line, with its description behind a tab. "<file>" and "<directory>" stand for
+# the names of all files and directories. Everything comes from the program's --help.
+
+program=$1
+shift
+help=$("$program" --help 2>/dev/null) || exit 0
+
+typed='' previous='' current='' takes_value='' first=1
+for word do
+  if [ -z "$first" ]; then
+    previous=$current
+    if [ -n "$takes_value" ]; then
+      takes_value=''
+    else
+      case $current in
+        --json | --approve | --help | --version | --*=*) ;;
+        -*) takes_value=1 ;;
+        *) typed=$typed${typed:+ }$current ;;
+      esac
+    fi
+  fi
+  first='' current=$word
+done
+
+# "  --option arg (=default)  description", whose description may go on, or begin, in the next lines.
+options() {
+  printf '%s\n' "$help" | awk '
+    function flush() { if (option != "") print option "\t" text; option = "" }
+    /^ +--/ {
+      flush()
+      option = $1
+      sub(/^ +/, "")
+      text = match($0, /  +/) ? substr($0, RSTART + RLENGTH) : ""
+      next
+    }
+    /^[^ ]|^$/ { flush() }
+    option != "" { sub(/^ +/, ""); text = text (text == "" ? "" : " ") $0 }
+    END { flush() }'
+}
+
+# The values that the description lists behind a colon: "lowest level to log: trace, debug or info".
+values() {
+  options | awk -F '\t' -v option="$previous" '$1 == option { print $2 }' |
+    sed -nE 's/.*: ([a-z0-9-]+((, | or )[a-z0-9-]+)+)$/\1/p' | sed -E 's/, | or /\n/g'
+}
+
+# The next words of the commands of "eps" that go on from the words typed; NAME is any member.
+words() {
+  printf '%s\n' "$help" | awk -v typed="$typed" '
+    /^Commands:/ { inside = 1; next }
+    /^$/ { inside = 0 }
+    !inside || !/^  [a-z]/ { next }
+    {
+      sub(/^ +/, "")
+      match($0, /  +/)
+      description = substr($0, RSTART + RLENGTH)
+      count = split(substr($0, 1, RSTART - 1), word, " ")
+      given = split(typed, before, " ")
+      for (i = 1; i <= given; ++i) if (word[i] != before[i]) next
+      if (count <= given) next
+      offer = word[given + 1]
+      if (!(offer in seen)) order[++offers] = offer
+      whole = 1  # but for arguments
+      for (i = given + 2; i <= count; ++i) if (word[i] ~ /[a-z]/) whole = 0
+      if (!(offer in seen) || (whole && seen[offer] == "")) seen[offer] = whole ? description : ""
+    }
+    END { for (i = 1; i <= offers; ++i) print order[i] "\t" seen[order[i]] }' |
+    while IFS= read -r line; do
+      case $line in
+        NAME*)
+          case $typed in members*) list=members ;; *) list=peers ;; esac
+          "$program" --json "$list" 2>/dev/null | sed -nE 's/^ {4}"name": "(.*)",?$/\1/p' ;;
+        [a-z]*) printf '%s\n' "$line" ;;
+      esac
+    done
+}
+
+case $previous in
+  --conf | --log | --scorecard | --graphviz | --socket | --into | --png | --svg)
+    case $current in -*) ;; *) echo '<file>'; exit ;; esac ;;
+  --state) echo '<directory>'; exit ;;
+  --*)
+    found=$(values)
+    if [ -n "$found" ]; then printf '%s\n' "$found"; exit; fi ;;
+esac
+case $current in -*) options; exit ;; esac
+if [ "${program##*/}" = eps ]; then words; else options; fi
