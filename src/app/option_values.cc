@@ -18,6 +18,7 @@ constexpr std::size_t kMaxDeviceName = 15;   // IFNAMSIZ - 1
 constexpr std::size_t kMaxSocketPath = 107;  // sun_path with its terminator
 constexpr std::size_t kMaxHostName = 253;
 constexpr std::size_t kMaxPath = 4095;
+constexpr std::size_t kMaxCommand = 4096;
 
 Error must(std::string sentence) {
   return make_error(Errc::invalid_argument, std::move(sentence));
@@ -139,6 +140,13 @@ Result<std::string> socket_value(std::string_view text) {
     return must("must have at most " + std::to_string(kMaxSocketPath) + " characters, as every Unix socket");
   }
   return path_value(text);
+}
+
+Result<std::string> command_value(std::string_view text) {
+  if (trim(text).empty() || text.size() > kMaxCommand || text.find('\0') != std::string_view::npos) {
+    return must("must be a command of at most " + std::to_string(kMaxCommand) + " characters");
+  }
+  return std::string(text);
 }
 
 Result<std::string> device_value(std::string_view text) {

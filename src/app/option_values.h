@@ -38,6 +38,8 @@ Result<std::string> path_value(std::string_view text);
 Result<std::string> socket_value(std::string_view text);
 Result<std::string> device_value(std::string_view text);
 Result<std::string> name_value(std::string_view text);
+// For /bin/sh.
+Result<std::string> command_value(std::string_view text);
 // nullopt: none.
 Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text);
 // "private", "any", networks of either family, separated by blanks.

@@ -188,6 +188,8 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("key", to.key, key_value);
   from.into("device", to.device, device_value);
   from.into("bridge", to.bridge, device_value);
+  from.into("up", to.up, command_value);
+  from.into("down", to.down, command_value);
   from.into("name", to.name, name_value);
   from.into("accept-network", to.accepted, accepted_value);
   from.into("aead", to.aead, aead_value);
@@ -311,6 +313,7 @@ std::string describe(const runtime::ClientSettings& s) {
   for (const IpNetwork& network : s.accepted) accepted += (accepted.empty() ? "" : " ") + to_string(network);
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
          "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) +
+         "\nup = " + (s.up.empty() ? "(none)" : s.up) + "\ndown = " + (s.down.empty() ? "(none)" : s.down) +
          "\naccept-network = " + accepted + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false") +
          "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
 }

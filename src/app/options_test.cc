@@ -37,6 +37,8 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"state", "/tmp/st", [](auto& s) { return s.state == "/tmp/st"; }},
       {"device", "conduit7", [](auto& s) { return s.device == "conduit7"; }},
       {"bridge", "br0", [](auto& s) { return s.bridge == "br0"; }},
+      {"up", "logger $EPS_ADDRESS", [](auto& s) { return s.up == "logger $EPS_ADDRESS"; }},
+      {"down", "logger down; true", [](auto& s) { return s.down == "logger down; true"; }},
       {"name", "al-ice_1.x", [](auto& s) { return s.name == "al-ice_1.x"; }},
       {"socket", "/tmp/x.sock", [](auto& s) { return s.socket == "/tmp/x.sock"; }},
       {"accept-network", "8.0.0.0/8 fd00::/8", [](auto& s) { return s.accepted.size() == 2; }},

@@ -64,6 +64,8 @@ std::string example_of(const OptionSpec& spec, const OptionSpec::In& in) {
   if (spec.name == "http") return "9100";
   if (spec.name == "bridge") return "br0";
   if (spec.name == "proxy") return "http://proxy.example.com:3128";
+  if (spec.name == "up") return "ip route add 192.168.7.0/24 dev $EPS_INTERFACE";
+  if (spec.name == "down") return "logger $EPS_INTERFACE goes";
   return in.value.empty() ? "eps.example.com" : std::string(in.value);
 }
 

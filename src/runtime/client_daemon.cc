@@ -19,6 +19,7 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "runtime/control_loop.h"
+#include "runtime/hooks.h"
 #include "runtime/http_pages.h"
 #include "runtime/kept_state.h"
 #include "runtime/reporter.h"
@@ -51,6 +52,7 @@ class ClientDaemon {
     const int code = loop_.run();
     keep_network(*state_, node_->unkept_network(), log_);
     service_.stopping();
+    hooks_.finish();  // `down` may still use the network
     mapper_.reset();
     // The workers first: they use what goes next. The interface, its address and route vanish with the TAP's
     // descriptors.
@@ -77,6 +79,7 @@ class ClientDaemon {
   std::vector<std::uint16_t> server_ports() const;
   void look_at_network();
   void configure(const ports::LinkConfig& config, std::optional<std::string>& fatal);
+  Hooks::Variables hook_variables(const ports::LinkConfig& config) const;
   void tell_loops();
   std::string not_allowed() const;
   nlohmann::json status();
@@ -103,6 +106,7 @@ class ClientDaemon {
   std::unique_ptr<os::LinuxUdp> udp_;
   std::optional<dataplane::StreamPort> port_;
   std::unique_ptr<os::NetlinkLink> link_;
+  Hooks hooks_{log_, settings_.up, settings_.down};
   bool configured_ = false;          // the interface was set up once
   bool started_ = false;             // the node
   os::NetlinkLink::Report network_;  // as it was last looked at
@@ -383,12 +387,22 @@ void ClientDaemon::configure(const ports::LinkConfig& config, std::optional<std:
     }
   } else {
     configured_ = true;
+    hooks_.set(hook_variables(config));
   }
   settle_.arm(os::now());
   if (!fatal) {
     service_.state(tap_->name() + " is up with the address " + to_string(config.address) + "/" +
                    std::to_string(config.network.prefix));
   }
+}
+
+Hooks::Variables ClientDaemon::hook_variables(const ports::LinkConfig& config) const {
+  Hooks::Variables out = {"EPS_INTERFACE=" + tap_->name(), "EPS_ADDRESS=" + to_string(config.address),
+                          "EPS_NETWORK=" + to_string(config.network), "EPS_MTU=" + std::to_string(config.mtu),
+                          "EPS_NAME=" + node_->name()};
+  if (config.address6 != IpAddress()) out.push_back("EPS_ADDRESS6=" + to_string(config.address6));
+  if (!settings_.bridge.empty()) out.push_back("EPS_BRIDGE=" + settings_.bridge);
+  return out;
 }
 
 void ClientDaemon::look_at_network() {

@@ -1,0 +1,104 @@
+#include "runtime/hooks.h"
+
+#include <sys/eventfd.h>
+
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+#include "os/command.h"
+#include "os/privilege.h"
+
+namespace eps::runtime {
+namespace {
+
+std::string path_variable() {
+  const char* const path = std::getenv("PATH");
+  return std::string("PATH=") +
+         (path == nullptr ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" : path);
+}
+
+}  // namespace
+
+Hooks::Hooks(ops::Log& log, std::string up, std::string down, std::chrono::milliseconds patience)
+    : log_(log),
+      up_(std::move(up)),
+      down_(std::move(down)),
+      patience_(patience),
+      cancel_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Hooks::~Hooks() {
+  finish();
+}
+
+void Hooks::set(Variables variables) {
+  if (up_.empty() && down_.empty()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = std::move(variables);
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) return;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& e) {
+    log_.warn(std::string("The commands of --up and --down cannot run: ") + e.what() + ".");
+  }
+}
+
+void Hooks::finish() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_.reset();
+    ending_ = true;
+  }
+  ::eventfd_write(cancel_.get(), 1);
+  changed_.notify_one();
+  thread_.join();
+}
+
+void Hooks::run() {
+  // exec takes away what the thread does not have, but for root.
+  os::drop_network_capabilities();
+  std::optional<Variables> applied;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return ending_ || applied != wanted_; });
+    if (applied == wanted_) return;
+    const bool is_down = applied.has_value();
+    Variables variables = is_down ? *std::exchange(applied, std::nullopt) : *wanted_;
+    if (!is_down) applied = variables;
+    lock.unlock();
+    if (is_down) {
+      run_one("down", down_, std::move(variables), -1);
+    } else {
+      run_one("up", up_, std::move(variables), cancel_.get());
+    }
+    lock.lock();
+  }
+}
+
+void Hooks::run_one(const std::string& option, const std::string& command, Variables variables, int cancel) {
+  if (command.empty()) return;
+  variables.push_back("EPS_HOOK=" + option);
+  variables.push_back(path_variable());
+  const auto end = os::run_command(command, variables, patience_, cancel);
+  const std::string subject = "The command of --" + option + " ";
+  if (!end) return log_.warn(subject + "did not run: " + end.error().what + ".");
+  using How = os::CommandEnd::How;
+  switch (end->how) {
+    case How::exited:
+      return log_.write(end->code == 0 ? ops::LogLevel::info : ops::LogLevel::warn,
+                        subject + "ended with exit status " + std::to_string(end->code) + ".");
+    case How::signalled:
+      return log_.warn(subject + "was ended by signal " + std::to_string(end->code) + ".");
+    case How::timed_out:
+      return log_.warn(subject + "was killed: it did not end within " +
+                       std::to_string(std::chrono::ceil<std::chrono::seconds>(patience_).count()) + " s.");
+    case How::cancelled:
+      return log_.warn(subject + "was killed: it had not ended when eps-client did.");
+  }
+}
+
+}  // namespace eps::runtime

@@ -1,0 +1,56 @@
+#pragma once
+
+// The user's commands of --up and --down. `up` runs once the interface has an address, `down` before it loses it. A
+// thread of its own runs them, one at a time, so neither control nor frames wait for a command. A change of what the
+// interface has is a `down` with the variables of before and an `up` with those of now; changes that come while a
+// command runs are one change.
+//
+// Thread rules: the control thread.
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ops/log.h"
+#include "os/unique_fd.h"
+
+namespace eps::runtime {
+
+// A command that runs longer is killed: at its end the daemon waits for `down`, and systemd waits 90 s for the daemon.
+inline constexpr std::chrono::seconds kHookPatience{20};
+
+class Hooks {
+ public:
+  using Variables = std::vector<std::string>;  // NAME=value
+
+  // "" for a command: there is none.
+  Hooks(ops::Log& log, std::string up, std::string down, std::chrono::milliseconds patience = kHookPatience);
+  ~Hooks();
+  Hooks(const Hooks&) = delete;
+  Hooks& operator=(const Hooks&) = delete;
+
+  // What the commands are told from now on, besides EPS_HOOK and PATH.
+  void set(Variables variables);
+  // Before the interface goes: kills an `up` that still runs, runs `down` if an `up` had begun, and waits for it.
+  void finish();
+
+ private:
+  void run();
+  void run_one(const std::string& option, const std::string& command, Variables variables, int cancel);
+
+  ops::Log& log_;
+  const std::string up_, down_;
+  const std::chrono::milliseconds patience_;
+  std::mutex mutex_;  // guards wanted_ and ending_
+  std::condition_variable changed_;
+  std::optional<Variables> wanted_;  // nullopt: nothing is up
+  bool ending_ = false;
+  os::UniqueFd cancel_;  // readable once an `up` is to end
+  std::thread thread_;   // while there is something to run
+};
+
+}  // namespace eps::runtime
