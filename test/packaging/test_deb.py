@@ -161,6 +161,23 @@ def test_what_the_options_write_has_the_names_of_the_manual(machine):
     joined(machine)
 
 
+def test_commands_of_the_user_run_in_the_sandbox_of_the_unit(machine):
+    conf = machine.path("/etc/eps.conf")
+    text = conf.read_text()
+    conf.write_text("up = grep -E '^(Uid|CapEff)' /proc/self/status >/run/eps/up\n"
+                    'down = "echo $EPS_HOOK $EPS_ADDRESS >/run/eps/down"\n' + text)
+    machine.run("systemctl", "restart", "eps-client")
+    address = joined(machine).split("/")[0]
+    ended = wait_until(lambda: re.search(r"The command of --up .*", machine.journal("eps-client")), "the command ended")
+    assert ended.group() == "The command of --up ended with exit status 0."
+    assert machine.run("cat", "/run/eps/up").split() == [
+        "Uid:", *[machine.run("id", "-u", "eps").strip()] * 4, "CapEff:", "0" * 16]
+    conf.write_text(text)
+    machine.run("systemctl", "restart", "eps-client")
+    assert machine.run("cat", "/run/eps/down").split() == ["down", address]
+    joined(machine)
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_watchdog_fires(machine, unit):
     machine.add_to_unit(unit, "WatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=1")
