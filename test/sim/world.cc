@@ -1,6 +1,10 @@
 #include "sim/world.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <fstream>
+#include <ranges>
 #include <stdexcept>
 
 #include "base/check.h"
@@ -53,6 +57,7 @@ World::World(const WorldOptions& options)
 
 // What still stands in the clock keeps its daemon, but no socket in the network.
 World::~World() {
+  if (digests_ != nullptr) write_digest();
   stop_server();
   for (int c = 0; c < static_cast<int>(clients_.size()); ++c) stop_client(c);
 }
@@ -333,6 +338,7 @@ bool World::delivered(std::uint64_t number, int to) const {
 }
 
 void World::on_frame(int c, const Bytes& frame) {
+  digest(frame);
   // What the directory says to the kernel is no member's.
   const auto info = l2::parse_frame(frame);
   if (info && l2::read_link_message(frame, *info).kind == l2::LinkMessage::Kind::announcement) return;
@@ -360,8 +366,37 @@ void World::on_wire(HostId sender, const Endpoint& from, const Endpoint& to, Byt
     if (!fresh && clock_.now() - it->second.second > session::kReceiveUntil) it->second = {body, clock_.now()};
     if (!fresh && it->second.first != body) violated("a counter was used for two datagrams");
   }
+  if (digests_ != nullptr) digest(as_view(to_string(from) + to_string(to)));
+  digest(bytes);
   if (sniffed_.size() >= kKeptSniffed) sniffed_.erase(sniffed_.begin(), sniffed_.begin() + kKeptSniffed / 2);
   sniffed_.push_back({from, to, Bytes(bytes.begin(), bytes.end())});
+}
+
+void World::digest(ByteView what) {
+  if (digests_ == nullptr) return;
+  const auto at = static_cast<std::size_t>(clock_.now().time_since_epoch().count());
+  digest_ = (digest_ ^ hash_bytes(what) ^ at) * 0x100000001b3ULL;
+}
+
+// A line a world, whose last word is equal for two builds that behave alike: what went over the wire, what was
+// delivered, what the clients say at the end, and how much randomness was used.
+void World::write_digest() {
+  const Instant now = clock_.now();
+  const auto add = [this](const std::string& text) { digest(as_view(text)); };
+  for (const Client& k : clients_) {
+    if (!k.life) continue;
+    const ClientStatus status = k.life->node->status(now);
+    for (const std::uint64_t drops : status.drops | std::views::values) add(std::to_string(drops));
+    for (const PeerStatus& peer : status.peers) {
+      add(peer.why_relayed + peer.how_to_mend + to_string(peer.endpoint.value_or(Endpoint{})));
+      const auto why = k.life->node->why(peer.member.name, now);
+      for (const PathEvent& event : why ? why->events : std::vector<PathEvent>{}) add(event.what);
+    }
+  }
+  add(std::to_string(rng_.u64()));
+  const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+  std::ofstream(digests_, std::ios::app) << (test != nullptr ? test->name() : "") << ' ' << options_.seed << ' '
+                                         << std::hex << digest_ << '\n';
 }
 
 void World::check_addresses() {

@@ -14,6 +14,7 @@
 // and a mailbox each. With WorldOptions::threads they hold each other up: any call of a port may take a while, in which
 // the others run, and mailboxes are emptied late and in any order. The seed decides that as well.
 
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <set>
@@ -225,6 +226,8 @@ class World {
   void check_views(const ClientLife& life) const;
   void connect(const ClientPtr& life);
   void on_wire(HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes);
+  void digest(ByteView what);
+  void write_digest();
   void on_frame(int c, const Bytes& frame);
   void check_addresses();
   [[noreturn]] void violated(const std::string& what) const;
@@ -244,6 +247,8 @@ class World {
   // Sender, receiver's index, counter -> the bytes' hash, and when they were sent.
   std::unordered_map<std::uint64_t, std::pair<std::size_t, Instant>> counters_seen_;
   std::vector<Sniffed> sniffed_;
+  const char* digests_ = std::getenv("EPS_SIM_DIGESTS");
+  std::size_t digest_ = 0;  // of all that was sent and delivered, and when
 };
 
 }  // namespace eps::sim
