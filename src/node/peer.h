@@ -2,7 +2,6 @@
 
 // Everything the control thread holds about one other member.
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -14,15 +13,12 @@
 #include "mesh/port_guess.h"
 #include "model/network.h"
 #include "node/peer_handshake.h"
+#include "node/waiting_frames.h"
 #include "noise/cookie.h"
-#include "ports/tap.h"
 #include "session/session.h"
 
 namespace eps::node {
 
-// Frames that wait for a session, per peer: the newest is dropped beyond either limit.
-inline constexpr std::size_t kMaxWaitingBytes = 256 * 1024;
-inline constexpr std::size_t kMaxWaitingFrames = 64;
 // An initiation is repeated after these pauses, the last one again and again while frames wait.
 inline constexpr std::array<Duration, 5> kHandshakeRetry = {std::chrono::milliseconds(300),
                                                             std::chrono::milliseconds(700), std::chrono::seconds(1),
@@ -50,11 +46,6 @@ inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);  // RFC 4787
 // each pause, and counts as gone after so long a silence.
 inline constexpr Duration kAskOffline = std::chrono::seconds(2);
 inline constexpr Duration kOfflineSilence = std::chrono::seconds(5);
-
-struct WaitingFrame {
-  Bytes bytes;
-  ports::FrameMeta meta;
-};
 
 struct PendingHandshake {
   PeerInitiator initiator;
@@ -94,14 +85,12 @@ struct Peer {
   std::optional<crypto::Key> number_key;  // noise/number_reply.h
   Instant number_told_at{};               // when a number reply last made us begin anew
 
-  std::deque<WaitingFrame> waiting;
-  std::size_t waiting_bytes = 0;
+  WaitingFrames::Queue waiting;
 
   bool touched = false;       // in the step that runs: its deadline may have changed
   Instant timer_at = kNever;  // its entry among the timers
   Instant offline_at{};       // when the server's list last began to say so
   Instant tick_at = kNever;
-  Instant last_control_sent{};     // of path messages
   Instant last_unknown_session{};  // when we last answered one with an initiation
   Instant session_began{};         // when `current` became current
 

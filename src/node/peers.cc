@@ -13,7 +13,7 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       out_(out),
       rng_(rng),
       cookie_checker_(params_.self.public_key, rng),
-      sender_(out, counters_),
+      waiting_(out, counters_),
       next_number_(params_.first_handshake_number) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
@@ -113,7 +113,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
   for (auto it = peers_.begin(); it != peers_.end();) {
     const Member* member = list.find(it->first);
     if (member == nullptr || member->key != it->second.member.key) {
-      drop_waiting(it->second, Drop::no_peer);
+      waiting_.drop(it->second.waiting, Drop::no_peer);
       move_out(it->second.member);
       forget(it->second, now);
       it = peers_.erase(it);
@@ -213,12 +213,7 @@ void Peers::on(dataplane::HandshakeDatagram& datagram, Instant now) {
 void Peers::on(dataplane::NeedSession& need, Instant now) {
   Peer* peer = find(need.peer);
   if (peer == nullptr) return counters_.drop(Drop::no_peer);
-  if (peer->waiting.size() >= kMaxWaitingFrames || peer->waiting_bytes + need.frame.size() > kMaxWaitingBytes) {
-    counters_.drop(Drop::not_ready);
-  } else {
-    peer->waiting_bytes += need.frame.size();
-    peer->waiting.push_back({std::move(need.frame), need.meta});
-  }
+  waiting_.add(peer->waiting, std::move(need.frame), need.meta);
   peer->needed_at = now;
   peer->tick_at = std::min(peer->tick_at, now + kTick);
   const bool sealing = peer->current && peer->current->may_send(now);
@@ -349,7 +344,6 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
   out.whole = std::holds_alternative<mesh::SizePingMessage>(message);
   out_.send(out);
-  peer.last_control_sent = now;
   if (way != peer.path.path()) ++peer.control_elsewhere;
 }
 
@@ -396,31 +390,7 @@ std::uint64_t Peers::dropped_here() const {
 }
 
 void Peers::flush_waiting(Peer& peer, Instant now) {
-  const dataplane::Peer to = route(peer);
-  if (!to.ready() || !to.sealing()->may_send(now)) return;
-  while (!peer.waiting.empty()) {
-    WaitingFrame frame = std::move(peer.waiting.front());
-    peer.waiting.pop_front();
-    // The segmenter wants room before the frame.
-    Bytes room(ports::kTapHeadroom + frame.bytes.size());
-    std::copy(frame.bytes.begin(), frame.bytes.end(), room.begin() + ports::kTapHeadroom);
-    const ports::TapFrame tap{ByteSpan(room).subspan(ports::kTapHeadroom), frame.meta};
-    const auto info = l2::parse_frame(tap.bytes);
-    const l2::MacPair macs{self_.mac, to.mac};
-    std::span<const l2::Segment> segments;
-    const l2::Limits limits{to.max_plain, to.promised_plain};
-    const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments, limits) : Drop::malformed;
-    if (drop != Drop::none) counters_.drop(drop);
-    sender_.send_segments(to, segments, now);
-    sender_.flush();
-  }
-  peer.waiting_bytes = 0;
-}
-
-void Peers::drop_waiting(Peer& peer, Drop reason) {
-  counters_.drop(reason, peer.waiting.size());
-  peer.waiting.clear();
-  peer.waiting_bytes = 0;
+  if (!peer.waiting.empty()) waiting_.flush(peer.waiting, self_.mac, route(peer), now);
 }
 
 }  // namespace eps::node

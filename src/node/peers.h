@@ -15,7 +15,6 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "dataplane/commit.h"
-#include "dataplane/frame_sender.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
 #include "mesh/path_message.h"
@@ -189,7 +188,6 @@ class Peers {
   void send_ping(Peer& peer, const mesh::Ping& ping, Instant now);
   std::uint64_t dropped_here() const;
   void flush_waiting(Peer& peer, Instant now);
-  void drop_waiting(Peer& peer, Drop reason);
   // Timers.
   void tick(Peer& peer, Instant now);
   void expire(Peer& peer, Instant now);
@@ -218,8 +216,7 @@ class Peers {
   Rng& rng_;
   noise::CookieChecker cookie_checker_;
   Counters counters_;
-  l2::Segmenter segmenter_;
-  dataplane::FrameSender sender_;
+  WaitingFrames waiting_;
 
   std::optional<NetworkInfo> network_;
   Member self_;

@@ -51,7 +51,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
     const std::uint64_t number = take_number(peer);
     auto initiator = PeerInitiator::start(params_.self, peer.member.key, {network_->id, self_.mac, peer.member.mac},
                                           number, params_.aeads, params_.features, rng_, noise);
-    if (!initiator) return drop_waiting(peer, Drop::no_peer);
+    if (!initiator) return waiting_.drop(peer.waiting, Drop::no_peer);
     const std::uint32_t index = new_index(peer.member.id);
     peer.handshake = PendingHandshake{std::move(*initiator), index, number, wire::make_initiation(index, noise), {}};
   }

@@ -173,7 +173,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   offer_relaying(now);
   // A way that has just opened is what these waited for.
   for (const auto& [id, peer] : live_) {
-    if (!peer->waiting.empty() && peer->current) flush_waiting(*peer, now);
+    if (peer->current) flush_waiting(*peer, now);
   }
   return table;
 }

@@ -3,22 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <string>
 
+#include "support/node_fakes.h"
 #include "support/seeded_rng.h"
 
 namespace eps::node {
 namespace {
 
 using std::chrono::seconds;
-
-class NoPort final : public ports::UdpPort {
- public:
-  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
-  std::size_t send(std::span<const ports::TxDatagram> datagrams) override { return datagrams.size(); }
-  std::optional<Side> open_side() override { return std::nullopt; }
-  void close_side(ports::SocketId) override {}
-};
 
 // A client among so many others, all of them online and silent.
 class PeersTest : public testing::Test {
@@ -29,18 +21,7 @@ class PeersTest : public testing::Test {
     return {
         crypto::generate_key_pair(rng_), {crypto::AeadKind::chacha20poly1305}, 1, session::kRekeyAfterPackets, false};
   }
-  Member member(std::uint32_t id) {
-    Member m;
-    m.id = {id};
-    m.key = crypto::generate_key_pair(rng_).public_key;
-    m.name = "c" + std::to_string(id);
-    m.mac.bytes[0] = std::byte{2};
-    store_be32(m.mac.bytes.data() + 2, id);
-    m.address = {0x0a000000U + id};
-    m.online = true;
-    m.candidates = {{Candidate::Kind::observed, {IpAddress::from_v4({0xc6120000U + id}), 7000}}};
-    return m;
-  }
+  Member member(std::uint32_t id) { return test::member_of(id, crypto::generate_key_pair(rng_).public_key); }
   void join(std::uint32_t others) {
     peers_.set_self({{}, *parse_ip4_network("10.0.0.0/8"), kDefaultMtu}, member(1), now_);
     Delta delta;
@@ -64,7 +45,7 @@ class PeersTest : public testing::Test {
   }
 
   test::SeededRng rng_{1};
-  NoPort port_;
+  test::QuietUdp port_;
   dataplane::Outbox out_{port_};
   Peers peers_;
   MemberList list_;

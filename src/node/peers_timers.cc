@@ -43,7 +43,7 @@ void Peers::on_deadline(Instant now) {
         erase_index(peer.handshake->local_index);
         peer.handshake.reset();
         peer.given_up = true;
-        drop_waiting(peer, Drop::not_ready);
+        waiting_.drop(peer.waiting, Drop::not_ready);
         peer.unreachable_at = now;
       } else {
         send_initiation(peer, peer.handshake->attempt + 1, now);

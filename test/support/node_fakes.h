@@ -1,0 +1,65 @@
+#pragma once
+
+// What tests of the parts of node/ work with.
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "crypto/primitives.h"
+#include "model/network.h"
+#include "ports/udp.h"
+#include "session/session.h"
+
+namespace eps::test {
+
+// Sends into the void; knows which side sockets are open.
+class QuietUdp final : public ports::UdpPort {
+ public:
+  std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
+  std::size_t send(std::span<const ports::TxDatagram> datagrams) override { return datagrams.size(); }
+  std::optional<Side> open_side() override {
+    if (open.size() >= limit) return std::nullopt;
+    open.insert(++last_);
+    return Side{last_, static_cast<std::uint16_t>(20000 + last_)};
+  }
+  void close_side(ports::SocketId side) override { open.erase(side); }
+  std::set<ports::SocketId> open;
+  std::size_t limit = ports::kMaxSideSockets;
+
+ private:
+  ports::SocketId last_ = 0;
+};
+
+// Online, at 198.18.0.ID:7000.
+inline Member member_of(std::uint32_t id, const PublicKey& key = {}) {
+  Member m;
+  m.id = {id};
+  m.key = key;
+  m.name = "c" + std::to_string(id);
+  m.mac.bytes[0] = std::byte{2};
+  store_be32(m.mac.bytes.data() + 2, id);
+  m.address = {0x0a000000U + id};
+  m.online = true;
+  m.candidates = {{Candidate::Kind::observed, {IpAddress::from_v4({0xc6120000U + id}), 7000}}};
+  return m;
+}
+
+// One end of a session whose other end is made with !initiator.
+inline std::shared_ptr<session::Session> session_of(bool initiator, Instant now, std::uint32_t local_index = 1) {
+  const auto key = [](bool of_initiator) {
+    crypto::Key out;
+    std::ranges::fill(out.writable(), of_initiator ? std::byte{1} : std::byte{2});
+    return out;
+  };
+  session::SessionParams params;
+  params.local_index = params.remote_index = local_index;
+  params.initiator = initiator;
+  params.established_at = now;
+  params.send_key = key(initiator);
+  params.receive_key = key(!initiator);
+  return std::make_shared<session::Session>(std::move(params));
+}
+
+}  // namespace eps::test
