@@ -290,6 +290,28 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
   probe(*peer, now);
 }
 
+std::vector<PeerStatus> Peers::status(Instant now) const {
+  std::vector<PeerStatus> out;
+  const Standpoint here = standpoint();
+  for (const auto& [id, peer] : peers_) out.push_back(status_of(peer, route(peer), here, now));
+  return out;
+}
+
+std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
+  for (const auto& [id, peer] : peers_) {
+    if (peer.member.name != name && to_string(peer.member.address) != name) continue;
+    const PeerStatus status = status_of(peer, route(peer), standpoint(), now);
+    return PeerWhy{status, own_nat_, peer.path.ways(now), peer.path.events(now)};
+  }
+  return std::nullopt;
+}
+
+Standpoint Peers::standpoint() const {
+  const bool forwarded =
+      std::ranges::any_of(own_candidates_, [](const Candidate& c) { return c.kind == Candidate::Kind::mapped; });
+  return {own_nat_.mapping, forwarded, server_relays()};
+}
+
 // --- sending -------------------------------------------------------------------------------------------------------
 
 // A handshake datagram: by the path in use, or by every way there may be, so that the fastest wins.

@@ -22,6 +22,7 @@
 #include "model/ip_prefix.h"
 #include "model/status.h"
 #include "node/broadcasts.h"
+#include "node/explain.h"
 #include "node/initiation_limit.h"
 #include "node/lan_findings.h"
 #include "node/peer.h"
@@ -207,9 +208,7 @@ class Peers {
   std::vector<Candidate> usable_candidates(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
   std::shared_ptr<const dataplane::RelayTable> serves() const;
-  PeerStatus status_of(const Peer& peer, Instant now) const;
-  static bool gone(const Peer& peer, Instant now);
-  void explain(const Peer& peer, PeerStatus& status, Instant now) const;
+  Standpoint standpoint() const;
 
   PeersParams params_;
   dataplane::Outbox& out_;

@@ -1,0 +1,106 @@
+#include "node/explain.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "support/node_fakes.h"
+#include "support/seeded_rng.h"
+
+namespace eps::node {
+namespace {
+
+using std::chrono::seconds;
+using testing::Test;
+
+class Explain : public Test {
+ protected:
+  // A session whose path leads through the server, and a search for a better one that began `ago`.
+  void relayed(Duration ago, std::vector<Candidate> candidates) {
+    peer.current = test::session_of(true, now);
+    peer.path.set_relays({kServerRelay}, now);
+    peer.path.set_candidates(candidates, {}, now, true);
+    peer.path.begin(now);
+    (void)peer.path.take_due(now, true);
+    now += ago;
+    route.session = peer.current;
+    route.to = server;
+    route.relayed = true;
+  }
+  std::string why() const { return status_of(peer, route, here, now).why_relayed; }
+  bool says(const std::string& part) const { return why().find(part) != std::string::npos; }
+  bool advises(const std::string& part) const {
+    return status_of(peer, route, here, now).how_to_mend.find(part) != std::string::npos;
+  }
+
+  Instant now{std::chrono::hours(1)};
+  test::SeededRng rng{1};
+  Peer peer{test::member_of(2), rng};
+  const Endpoint server{IpAddress::from_v4({0xc6120001U}), kDefaultPort};
+  dataplane::Peer route;
+  Standpoint here{NatMapping::independent, false, true};
+};
+
+TEST_F(Explain, WithoutASessionItSaysWhetherOneWasTried) {
+  EXPECT_TRUE(says("Nothing was sent to it lately")) << why();
+  peer.given_up = true;
+  EXPECT_TRUE(says("was not answered in 12 attempts")) << why();
+  EXPECT_TRUE(status_of(peer, route, here, now).unreachable);
+}
+
+TEST_F(Explain, WhoIsOfflineIsBelievedToBeWhereTheServerCanBeAsked) {
+  peer.member.online = false;
+  EXPECT_TRUE(says("not connected to the server")) << why();
+  here.server_relays = false;
+  EXPECT_FALSE(says("not connected to the server")) << why();
+}
+
+TEST_F(Explain, ASessionWithoutAWayIsUnreachable) {
+  peer.current = test::session_of(true, now);
+  EXPECT_TRUE(says("no relay can be used and no endpoint answers")) << why();
+  EXPECT_TRUE(status_of(peer, route, here, now).unreachable);
+}
+
+TEST_F(Explain, ADirectPathNeedsNoReason) {
+  peer.path.adopt(Way::straight(peer.member.candidates[0].endpoint), std::nullopt, now);
+  peer.current = route.session = test::session_of(true, now);
+  route.to = peer.member.candidates[0].endpoint;
+  EXPECT_EQ(status_of(peer, route, here, now).path, PathKind::direct);
+  EXPECT_EQ(why(), "");
+}
+
+TEST_F(Explain, WithoutAnEndpointTheOtherSideIsToBeLookedAt) {
+  relayed(seconds(10), {});
+  EXPECT_EQ(status_of(peer, route, here, now).path, PathKind::relayed);
+  EXPECT_TRUE(says("no endpoint that can be tried")) << why();
+  EXPECT_TRUE(advises("eps status"));
+}
+
+TEST_F(Explain, NothingIsSaidBeforeTheFirstProbesCanHaveBeenAnswered) {
+  relayed(seconds(1), peer.member.candidates);
+  EXPECT_TRUE(says("just begun, with 1 endpoint to try")) << why();
+}
+
+TEST_F(Explain, WhichNatIsInTheWay) {
+  relayed(seconds(10), peer.member.candidates);
+  EXPECT_TRUE(says("a firewall or NAT on the way drops UDP")) << why();
+  here.nat = NatMapping::per_destination;
+  EXPECT_TRUE(says("The NAT in front of us maps each destination anew")) << why();
+  peer.nat = NatMapping::per_destination;
+  EXPECT_TRUE(says("The NATs on both sides")) << why();
+  EXPECT_TRUE(advises("of one of the two computers"));
+  here.forwarded = true;
+  EXPECT_TRUE(advises("ours forwards already"));
+  here.nat = NatMapping::independent;
+  EXPECT_TRUE(says("The NAT in front of it maps each destination anew")) << why();
+}
+
+TEST_F(Explain, WhatArrivesButIsNotAnsweredMeetsAFirewallThere) {
+  relayed(seconds(10), peer.member.candidates);
+  peer.path.heard_from(Way::straight(peer.member.candidates[0].endpoint), now - seconds(1));
+  EXPECT_TRUE(says("ours are not answered there")) << why();
+  EXPECT_TRUE(advises("in the firewall in front of c2"));
+}
+
+}  // namespace
+}  // namespace eps::node
