@@ -10,8 +10,8 @@
 #include "dataplane/peer_table.h"
 #include "mesh/path_finder.h"
 #include "mesh/path_mtu.h"
-#include "mesh/port_guess.h"
 #include "model/network.h"
+#include "node/guessing.h"
 #include "node/peer_handshake.h"
 #include "node/waiting_frames.h"
 #include "noise/cookie.h"
@@ -101,10 +101,7 @@ struct Peer {
   Instant introduced_at{};               // when we last acted on an introduction to it
   Instant asked_us_at{};                 // when we last answered its question for another member
 
-  std::optional<mesh::PortGuess> guess;  // a burst that runs
-  int guessed = 0;                       // bursts in a row that hit nothing
-  Instant guessed_at{};
-  std::vector<ports::SocketId> sides;  // side sockets that exist for this peer
+  Guessing::Record guessing;
 
   std::uint32_t tag_from_peer = 0;                                   // its offer to relay for us; 0: none
   std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it

@@ -14,6 +14,7 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       rng_(rng),
       cookie_checker_(params_.self.public_key, rng),
       waiting_(out, counters_),
+      guessing_(out, rng),
       next_number_(params_.first_handshake_number) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
@@ -173,7 +174,7 @@ void Peers::on_network_change(Instant now) {
   seen_by_another_port_ = false;
   for (const auto& [id, peer] : live_) {
     touch(*peer);
-    peer->guessed = 0;  // perhaps behind another router
+    peer->guessing.forgive();  // perhaps behind another router
     if (peer->path.moved(now)) dirty_ = true;
     peer->mtu.moved();
     if (peer->current) call(*peer, true, now);
@@ -389,7 +390,7 @@ void Peers::probe(Peer& peer, Instant now) {
     flow_doubt_ = true;
     flow_doubted_at_ = now;
   }
-  if (searching && flows) consider_guessing(peer, Asked::no, now);
+  if (searching && flows) consider_guessing(peer, Guessing::Asked::no, now);
   if (searching && flows && (*searching > kRelayAfter || !server_relays())) seek_relays(peer, now);
 }
 

@@ -147,10 +147,9 @@ class Peers {
   void note_seen(const Endpoint& seen);
   // Hard NATs.
   std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
-  enum class Asked { no, by_the_peer };
-  void consider_guessing(Peer& peer, Asked asked, Instant now);
+  static Guessing::Target target_of(Peer& peer);  // without `at`
+  void consider_guessing(Peer& peer, Guessing::Asked asked, Instant now);
   void run_guess(Peer& peer, Instant now);
-  void close_sides(Peer& peer, Instant now);
   void close_left_sides(Instant now);
   // Relays.
   void offer_relaying(Instant now);
@@ -216,6 +215,7 @@ class Peers {
   noise::CookieChecker cookie_checker_;
   Counters counters_;
   WaitingFrames waiting_;
+  Guessing guessing_;
 
   std::optional<NetworkInfo> network_;
   Member self_;
@@ -235,7 +235,6 @@ class Peers {
   std::vector<IpPrefix> inside_, tunnels_;
   NatStatus own_nat_;
   std::vector<Endpoint> seen_;
-  mesh::GuessBudget guess_budget_;
   Instant anchors_at_ = kNever;
   std::vector<MemberId> reachable_;  // in a large network, at the last tend_anchors()
   bool seen_changed_ = false;

@@ -22,7 +22,7 @@ void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival
 }
 
 void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now) {
-  const bool guessed = peer.guess && peer.guess->id() == pong.id && !arrival.relayed();
+  const bool guessed = guessing_.asked(peer.member.id, pong.id) && !arrival.relayed();
   if (guessed ? peer.path.adopt(arrival.way(), std::nullopt, now) : peer.path.on_pong(arrival.way(), pong.id, now)) {
     dirty_ = true;
     refresh_relays(now);
@@ -88,7 +88,7 @@ void Peers::call(Peer& peer, bool moved, Instant now) {
 }
 
 void Peers::on(const mesh::CallMessage& call_message, Peer& peer, const Arrival& arrival, Instant now) {
-  if (peer.nat != call_message.nat) peer.guessed = 0;
+  if (peer.nat != call_message.nat) peer.guessing.forgive();
   peer.nat = call_message.nat;
   const std::vector<Candidate> before = usable_candidates(peer);
   learn(peer, call_message.candidates, false, now);
@@ -105,7 +105,7 @@ void Peers::on(const mesh::CallMessage& call_message, Peer& peer, const Arrival&
     peer.path.begin(now);
   }
   call(peer, false, now);
-  if (call_message.guessing) consider_guessing(peer, Asked::by_the_peer, now);
+  if (call_message.guessing) consider_guessing(peer, Guessing::Asked::by_the_peer, now);
 }
 
 // The newest word of the peer itself or of a third member: it stands beside what the server said.
@@ -118,6 +118,38 @@ void Peers::learn(Peer& peer, const std::vector<Candidate>& candidates, bool pro
 void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
   touch(peer);
   peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe, server_.socket);
+}
+
+// An IPv4 endpoint of the peer that is not merely claimed: where its datagrams come from, or where our server sees it.
+// What a member says of itself could make all others send to a stranger.
+std::optional<Endpoint> Peers::seen_endpoint_of(const Peer& peer) const {
+  for (const Candidate& c : usable_candidates(peer)) {
+    if (c.kind != Candidate::Kind::observed || !c.endpoint.ip.is_v4()) continue;
+    if (std::ranges::find(peer.member.candidates, c) != peer.member.candidates.end()) return c.endpoint;
+  }
+  return peer.path.heard_at();
+}
+
+Guessing::Target Peers::target_of(Peer& peer) {
+  return {peer.member.id, peer.guessing, peer.path, peer.current != nullptr, peer.nat};
+}
+
+void Peers::consider_guessing(Peer& peer, Guessing::Asked asked, Instant now) {
+  Guessing::Target target = target_of(peer);
+  target.at = seen_endpoint_of(peer);
+  if (!guessing_.consider(target, own_nat_.mapping, own_candidates_, asked, now)) return;
+  // More than once, against loss.
+  const mesh::CallMessage message{false, true, own_nat_.mapping, own_candidates_};
+  for (int i = 0; asked == Guessing::Asked::no && i < 4; ++i) send_control(peer, message, now);
+}
+
+void Peers::run_guess(Peer& peer, Instant now) {
+  if (!guessing_.runs_for(peer.member.id)) return;
+  Guessing::Target target = target_of(peer);
+  target.at = seen_endpoint_of(peer);
+  for (const mesh::Ping& ping : guessing_.run(target, server_.socket, now)) {
+    send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
+  }
 }
 
 // Without the server, others may know where a member is now, and tell it that we are looking.

@@ -21,8 +21,7 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   offering_.erase(peer.member.id);
   peer.offered_by.reset();
   peer.path.reset(now);
-  peer.guess.reset();
-  close_sides(peer, now);
+  guessing_.stop(target_of(peer), now);
   dirty_ = true;
 }
 

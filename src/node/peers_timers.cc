@@ -91,7 +91,7 @@ void Peers::tick(Peer& peer, Instant now) {
   const bool in_question = !peer.member.online && peer.path.direct() && peer.current;
   if (in_question) keepalive_at = std::max(peer.path.pinged_at() + kAskOffline, peer.offline_at);
   if (now >= keepalive_at) peer.path.ask(now);
-  if (!peer.guess && !peer.sides.empty()) close_sides(peer, now);
+  if (!guessing_.runs_for(peer.member.id)) guessing_.tidy(target_of(peer), now);
   const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
   const Duration next = in_question ? kAskOffline : kNatKeepalive;
   peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + next : keepalive_at;
@@ -124,9 +124,22 @@ void Peers::expire(Peer& peer, Instant now) {
     }
     peer.path.reset(now);
     dirty_ = true;
-    close_sides(peer, now);
+    guessing_.tidy(target_of(peer), now);
     refresh_relays(now);
   }
+}
+
+// Sockets that the server has known this node by before, once no path uses them.
+void Peers::close_left_sides(Instant now) {
+  std::erase_if(left_sides_, [&](ports::SocketId side) {
+    const auto needs = [&](const auto& entry) {
+      return entry.second->current && entry.second->path.needs_socket(side, now);
+    };
+    if (std::ranges::any_of(live_, needs)) return false;
+    for (auto& [id, peer] : peers_) peer.path.forget_socket(side);
+    out_.close_side(side);
+    return true;
+  });
 }
 
 Instant Peers::deadline_of(const Peer& peer) const {
@@ -134,7 +147,7 @@ Instant Peers::deadline_of(const Peer& peer) const {
   if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
   if (sized(peer) && route(peer).ready()) at = std::min(at, peer.mtu.next_deadline());
   if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
-  if (peer.guess) at = std::min(at, peer.guess->next_deadline());
+  at = std::min(at, guessing_.next_deadline(peer.member.id));
   if (peer.current) at = std::min(at, peer.current->established_at() + session::kSendUntil);
   const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
     if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);
