@@ -13,6 +13,7 @@
 #include "model/network.h"
 #include "node/guessing.h"
 #include "node/peer_handshake.h"
+#include "node/relay_directory.h"
 #include "node/waiting_frames.h"
 #include "noise/cookie.h"
 #include "session/session.h"
@@ -37,7 +38,6 @@ inline constexpr Duration kObserversAfter = std::chrono::milliseconds(500);  // 
 inline constexpr Duration kNewFlowAfter = std::chrono::seconds(2);  // of searching in vain: another socket of ours
 inline constexpr Duration kNewFlowPause = std::chrono::seconds(30);
 inline constexpr Duration kRelayAfter = std::chrono::seconds(3);     // of searching in vain: members are asked to relay
-inline constexpr std::size_t kMaxMemberRelays = 3;                   // that are tried for one peer
 inline constexpr std::size_t kMaxIntroducers = 3;                    // that are asked for one peer
 inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);  // RFC 4787, REQ-5: mappings may last 2 min
                                                                      // by the book and 30 s in the field
@@ -103,13 +103,10 @@ struct Peer {
 
   Guessing::Record guessing;
 
-  std::uint32_t tag_from_peer = 0;                                   // its offer to relay for us; 0: none
-  std::uint32_t tag_for_peer = 0;                                    // our offer to relay for it
-  std::optional<Way> offered_by;                                     // the direct path by which it was last told of it
-  std::shared_ptr<Counters> relayed = std::make_shared<Counters>();  // for it
-  bool kept = false;                                                 // its session is kept without traffic: an anchor
-  Instant unreachable_at{};                                          // when an initiation to it was last given up
-  Instant needed_at{};  // when a frame last had to wait for it, or it last served us as a relay
+  RelayDirectory::Record relay;
+  bool kept = false;         // its session is kept without traffic: an anchor
+  Instant unreachable_at{};  // when an initiation to it was last given up
+  Instant needed_at{};       // when a frame last had to wait for it, or it last served us as a relay
 };
 
 }  // namespace eps::node

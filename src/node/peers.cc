@@ -15,6 +15,7 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       cookie_checker_(params_.self.public_key, rng),
       waiting_(out, counters_),
       guessing_(out, rng),
+      relays_(params_.relay_for_others, rng),
       next_number_(params_.first_handshake_number) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
@@ -45,19 +46,14 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
 }
 
 void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket) {
-  const dataplane::RelayHop hop{kServerRelay, server, socket, tag};
-  const bool became_usable = by != ServerRelay::none && (server_by_ == ServerRelay::none || server_ != hop);
-  if (server_ != hop || server_by_ != by) dirty_ = true;
-  const bool other_socket = server_.socket != socket;
-  server_ = hop;
-  server_inside_ = {kServerRelay, dataplane::stream_endpoint(kServerRelay), 0, tag};
-  server_by_ = by;
+  const RelayDirectory::ServerChange change = relays_.set_server(server, tag, by, socket);
+  if (change.any) dirty_ = true;
   schedule_anchors(now);
-  if (other_socket) {
+  if (change.socket) {
     for (auto& [id, peer] : peers_) refresh_candidates(peer, peer.current && !peer.path.direct(), now);
   }
   refresh_relays(now);
-  if (became_usable) {
+  if (change.usable) {
     for (const auto& [id, peer] : live_) {
       touch(*peer);
       // What was sent before could not pass: say it again now instead of at the next retry.
@@ -130,11 +126,6 @@ void Peers::update_members(const MemberList& list, Instant now) {
     if (!added && peer.member == member) continue;
     touch(peer);
     by_key_.insert_or_assign(member.key, id);
-    if (member.relays) {
-      relaying_.emplace(id, &peer);
-    } else {
-      relaying_.erase(id);
-    }
     move_in(member, added ? nullptr : &peer.member);
     const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
     if (moved) forget_sessions(peer, now);
@@ -154,10 +145,11 @@ void Peers::update_members(const MemberList& list, Instant now) {
     }
     peer.member = member;
     peer.member.candidates = std::move(candidates);
+    relays_.on_member(peer);
     if (changed) peer.told.clear();  // what it says itself is newer
     if (changed) refresh_candidates(peer, peer.current != nullptr, now);
     if (left) peer.path.moved(now);
-    peer.path.set_relays(usable_relays(peer), now);
+    peer.path.set_relays(relays_.usable_for(peer), now);
     if ((changed || came) && peer.handshake) peer.handshake->retry_at = now;
     if (left && peer.current && !peer.handshake) start_handshake(peer, now);
   }
@@ -310,7 +302,47 @@ std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
 Standpoint Peers::standpoint() const {
   const bool forwarded =
       std::ranges::any_of(own_candidates_, [](const Candidate& c) { return c.kind == Candidate::Kind::mapped; });
-  return {own_nat_.mapping, forwarded, server_relays()};
+  return {own_nat_.mapping, forwarded, relays_.server_relays()};
+}
+
+// --- relays ----------------------------------------------------------------------------------------------------------
+
+// Something changed that decides who may relay.
+void Peers::refresh_relays(Instant now) {
+  for (const auto& [id, peer] : live_) {
+    touch(*peer);
+    if (peer->path.set_relays(relays_.usable_for(*peer), now)) dirty_ = true;
+  }
+}
+
+void Peers::offer_relaying(Instant now) {
+  for (const auto& [id, peer] : live_) {
+    if (const auto tag = relays_.take_offer(*peer)) send_control(*peer, mesh::OfferMessage{*tag}, now);
+  }
+}
+
+void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Instant now) {
+  if (!relays_.on_offer(peer, offer.tag)) return;
+  dirty_ = true;
+  refresh_relays(now);
+}
+
+// The peer cannot be reached directly: get sessions with members that relay, whose offers then come.
+void Peers::seek_relays(const Peer& peer, Instant now) {
+  for (Peer* other : relays_.to_seek(peer)) {
+    if (!other->handshake && relays_.lacks_offer(*other, now)) start_handshake(*other, now);
+  }
+}
+
+void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
+  Peer* peer = find(wanted.to);
+  if (peer == nullptr || peer->handshake || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
+  peer->last_unknown_session = now;
+  if (!peer->current) {
+    start_handshake(*peer, now);
+  } else if (!peer->path.direct()) {
+    peer->path.begin(now);
+  }
 }
 
 // --- sending -------------------------------------------------------------------------------------------------------
@@ -321,7 +353,7 @@ void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
   std::deque<Bytes> enveloped;  // stays put while `out` views it
   const auto add = [&](const Way& way) {
     if (way.direct()) return out.push_back({way.to, datagram, 0, way.socket});
-    const auto hop = hop_of(*way.relay);
+    const auto hop = relays_.hop_of(*way.relay);
     if (!hop) return;
     Bytes& whole = enveloped.emplace_back(wire::kRelayHeaderSize);
     wire::put_relay_header(whole.data(), {peer.member.id, hop->tag});
@@ -331,12 +363,12 @@ void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
   const auto& path = peer.path.path();
   if (path) add(*path);
   if (!path || spread == Spread::every) {
-    for (const MemberId relay : usable_relays(peer)) {
+    for (const MemberId relay : relays_.usable_for(peer)) {
       if (path != Way::through(relay)) add(Way::through(relay));
     }
     for (const Candidate& c : usable_candidates(peer)) {
       if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
-      if (const Way by_other = Way::straight(c.endpoint, server_.socket); server_.socket != 0 && path != by_other) {
+      if (const Way by_other = Way::straight(c.endpoint, relays_.socket()); relays_.socket() != 0 && path != by_other) {
         add(by_other);
       }
     }
@@ -353,7 +385,7 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   if (!peer.current) return;
   dataplane::RelayHop to{{}, way.to, way.socket, 0};
   if (!way.direct()) {
-    const auto hop = hop_of(*way.relay);
+    const auto hop = relays_.hop_of(*way.relay);
     if (!hop) return;
     to = *hop;
   }
@@ -382,16 +414,16 @@ void Peers::probe(Peer& peer, Instant now) {
   const auto searching = peer.path.searching_for(now);
   if (searching && !pings.empty()) {
     call(peer, false, now);
-    if (flows && !server_relays()) ask_others_for(peer, now);
+    if (flows && !relays_.server_relays()) ask_others_for(peer, now);
   }
   if (searching && flows && *searching > kObserversAfter) seek_observers(now);
-  if (searching && flows && *searching > kNewFlowAfter && peer.path.flow_died(server_.socket) &&
+  if (searching && flows && *searching > kNewFlowAfter && peer.path.flow_died(relays_.socket()) &&
       now - flow_doubted_at_ > kNewFlowPause) {
     flow_doubt_ = true;
     flow_doubted_at_ = now;
   }
   if (searching && flows) consider_guessing(peer, Guessing::Asked::no, now);
-  if (searching && flows && (*searching > kRelayAfter || !server_relays())) seek_relays(peer, now);
+  if (searching && flows && (*searching > kRelayAfter || !relays_.server_relays())) seek_relays(peer, now);
 }
 
 void Peers::send_ping(Peer& peer, const mesh::Ping& ping, Instant now) {

@@ -45,9 +45,6 @@ struct PeersParams {
 inline constexpr Duration kSilentPause = std::chrono::milliseconds(50);
 inline constexpr Duration kSilentBurst = std::chrono::seconds(1);
 
-// By UDP once a bind request was answered, inside the control connection before that and where UDP does not pass.
-enum class ServerRelay { none, inside, udp };
-
 class Peers {
  public:
   Peers(PeersParams params, dataplane::Outbox& out, Rng& rng);
@@ -153,11 +150,8 @@ class Peers {
   void close_left_sides(Instant now);
   // Relays.
   void offer_relaying(Instant now);
-  void seek_relays(Peer& peer, Instant now);
-  bool server_relays() const { return server_by_ != ServerRelay::none; }
+  void seek_relays(const Peer& peer, Instant now);
   void refresh_relays(Instant now);
-  std::vector<MemberId> usable_relays(const Peer& peer) const;
-  std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
   // Without the server.
   void schedule_anchors(Instant now);
   void tend_anchors(Instant now);
@@ -206,7 +200,6 @@ class Peers {
   static bool is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip);
   std::vector<Candidate> usable_candidates(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
-  std::shared_ptr<const dataplane::RelayTable> serves() const;
   Standpoint standpoint() const;
 
   PeersParams params_;
@@ -216,6 +209,7 @@ class Peers {
   Counters counters_;
   WaitingFrames waiting_;
   Guessing guessing_;
+  RelayDirectory relays_;
 
   std::optional<NetworkInfo> network_;
   Member self_;
@@ -226,9 +220,6 @@ class Peers {
     Instant since;
   };
   std::vector<EarlyInitiation> early_;
-  dataplane::RelayHop server_;         // by UDP
-  dataplane::RelayHop server_inside_;  // in the control connection
-  ServerRelay server_by_ = ServerRelay::none;
   std::vector<ports::SocketId> left_sides_;
   std::vector<Candidate> own_candidates_;
   std::vector<IpAddress> own_addresses_;
@@ -246,9 +237,7 @@ class Peers {
   // All other members. What happens to one costs nothing for the others: most are silent, and no event goes over all.
   std::map<MemberId, Peer> peers_;
   std::unordered_map<PublicKey, MemberId> by_key_;
-  std::map<MemberId, Peer*> live_;      // has a session, a handshake or a timer, or was touched in this step
-  std::map<MemberId, Peer*> offering_;  // has offered to relay for us
-  std::map<MemberId, Peer*> relaying_;  // was started to relay for others
+  std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step
   std::vector<Peer*> touched_;
   std::set<std::pair<Instant, MemberId>> timers_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use

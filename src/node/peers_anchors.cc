@@ -17,7 +17,7 @@ constexpr Duration kUnreachableFor = std::chrono::minutes(5);
 
 // The server's relay came or went.
 void Peers::schedule_anchors(Instant now) {
-  if (server_relays()) {
+  if (relays_.server_relays()) {
     for (auto& [id, peer] : peers_) peer.kept = false;
     anchors_at_ = kNever;
     reachable_.clear();

@@ -44,7 +44,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   touch(peer);
   if (!again) {
     // Nobody has kept these while the peer was silent.
-    if (peer.path.set_relays(usable_relays(peer), now)) dirty_ = true;
+    if (peer.path.set_relays(relays_.usable_for(peer), now)) dirty_ = true;
     if (peer.handshake) erase_index(peer.handshake->local_index);
     peer.handshake.reset();
     Bytes noise;
@@ -63,7 +63,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   // A rekey goes along the path in use; only when that does not answer, every way is tried.
   const bool rekey = attempt == 0 && peer.current && peer.path.direct();
   send_unsealed(peer, datagram, rekey ? Spread::best : Spread::every);
-  if (!rekey && !server_relays()) {
+  if (!rekey && !relays_.server_relays()) {
     ask_others_for(peer, now);
     seek_relays(peer, now);
   }
@@ -113,7 +113,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
     return;
   }
   peer->last_number = request->number;
-  if (peer->path.set_relays(usable_relays(*peer), now)) dirty_ = true;
+  if (peer->path.set_relays(relays_.usable_for(*peer), now)) dirty_ = true;
   Bytes noise;
   auto params = responder.answer(*aead, params_.features, now, noise);
   if (!params) return counters_.drop(Drop::bad_tag);
@@ -155,7 +155,7 @@ void Peers::respond(Peer& peer, const Arrival& arrival, Instant now) {
 void Peers::answer_initiation(const Arrival& arrival, ByteView response) {
   Bytes whole;
   if (arrival.relayed()) {
-    const auto hop = hop_of(arrival.relay);
+    const auto hop = relays_.hop_of(arrival.relay);
     if (!hop) return;
     whole.resize(wire::kRelayHeaderSize);
     wire::put_relay_header(whole.data(), {arrival.relayed_from, hop->tag});
@@ -255,9 +255,7 @@ void Peers::install(Peer& peer, std::shared_ptr<session::Session> session, Insta
   peer.current = std::move(session);
   peer.control_elsewhere = 0;
   peer.given_up = false;
-  // The peer may have been started anew and know of no offer.
-  while (params_.relay_for_others && peer.tag_for_peer == 0) peer.tag_for_peer = rng_.u32();
-  peer.offered_by.reset();
+  relays_.on_session(peer);
   peer.session_began = now;
   peer.tick_at = std::min(peer.tick_at, now + kTick);
   dirty_ = true;

@@ -36,7 +36,7 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
     }
   }
   if (guessed) run_guess(peer, now);
-  if (!arrival.relayed() && arrival.socket == server_.socket) note_seen(pong.seen_from);
+  if (!arrival.relayed() && arrival.socket == relays_.socket()) note_seen(pong.seen_from);
 }
 
 // A mapping that the server does not see, as when it stands on our side of the NAT.
@@ -117,7 +117,7 @@ void Peers::learn(Peer& peer, const std::vector<Candidate>& candidates, bool pro
 
 void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
   touch(peer);
-  peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe, server_.socket);
+  peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe, relays_.socket());
 }
 
 // An IPv4 endpoint of the peer that is not merely claimed: where its datagrams come from, or where our server sees it.
@@ -147,7 +147,7 @@ void Peers::run_guess(Peer& peer, Instant now) {
   if (!guessing_.runs_for(peer.member.id)) return;
   Guessing::Target target = target_of(peer);
   target.at = seen_endpoint_of(peer);
-  for (const mesh::Ping& ping : guessing_.run(target, server_.socket, now)) {
+  for (const mesh::Ping& ping : guessing_.run(target, relays_.socket(), now)) {
     send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
   }
 }

@@ -17,9 +17,7 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   peer.unconfirmed.reset();
   peer.retired.clear();
   peer.handshake.reset();
-  peer.tag_from_peer = peer.tag_for_peer = 0;
-  offering_.erase(peer.member.id);
-  peer.offered_by.reset();
+  relays_.end_sessions(peer);
   peer.path.reset(now);
   guessing_.stop(target_of(peer), now);
   dirty_ = true;
@@ -31,7 +29,7 @@ void Peers::forget(Peer& peer, Instant now) {
   std::erase(touched_, &peer);
   timers_.erase({peer.timer_at, peer.member.id});
   live_.erase(peer.member.id);
-  relaying_.erase(peer.member.id);
+  relays_.forget(peer);
   if (const auto it = by_key_.find(peer.member.key); it != by_key_.end() && it->second == peer.member.id) {
     by_key_.erase(it);
   }
@@ -93,8 +91,8 @@ std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
 // here. We dial the server at an address of their router, so that may be the peer's as well; and most home routers keep
 // the port of what they map.
 std::optional<Candidate> Peers::beside_the_server(const Peer& peer) const {
-  const IpAddress& server = server_.endpoint.ip;
-  if (!server_.endpoint.valid() || !server.is_v4() || is_private(server) || server.is_loopback()) {
+  const IpAddress& server = relays_.server().ip;
+  if (!relays_.server().valid() || !server.is_v4() || is_private(server) || server.is_loopback()) {
     return std::nullopt;
   }
   std::optional<Candidate> out;
@@ -122,7 +120,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   if (path->direct()) {
     out.to = path->to;
     out.socket = path->socket;
-  } else if (const auto hop = hop_of(*path->relay)) {
+  } else if (const auto hop = relays_.hop_of(*path->relay)) {
     out.to = hop->endpoint;
     out.socket = hop->socket;
     out.relayed = true;
@@ -151,11 +149,8 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->groups = groups_;
   table->stations = stations_;
   table->mtu = network_->mtu;
-  if (server_.tag != 0) table->relays.insert(table->relays.end(), {server_, server_inside_});
-  for (const auto& [id, peer] : offering_) {
-    if (const auto hop = hop_of(id)) table->relays.push_back(*hop);
-  }
-  table->serves = serves();
+  table->relays = relays_.hops();
+  table->serves = relays_.serves(live_);
   for (const auto& [id, peer] : peers_) {
     const bool reachable = peer.member.online || peer.current || peer.unconfirmed || !peer.retired.empty();
     if (!reachable) continue;
