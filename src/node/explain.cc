@@ -24,15 +24,15 @@ bool gone(const Peer& peer, Instant now) {
 void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant now) {
   if (s.path == PathKind::direct) return;
   if (s.path == PathKind::none) {
-    if (peer.current && gone(peer, now)) {
+    if (peer.sessions.current() && gone(peer, now)) {
       s.why_relayed = "It is not connected to the server, and it does not answer.";
-    } else if (peer.current) {
+    } else if (peer.sessions.current()) {
       s.why_relayed = "There is a session but no way: no relay can be used and no endpoint answers.";
-    } else if (peer.handshake) {
-      s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.handshake->attempt + 1) + ".";
+    } else if (peer.sessions.pending()) {
+      s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.sessions.attempt() + 1) + ".";
     } else if (!peer.member.online && here.server_relays) {
       s.why_relayed = "It is not connected to the server.";
-    } else if (peer.given_up) {
+    } else if (peer.sessions.given_up()) {
       s.why_relayed = "The last handshake was not answered in " + std::to_string(kHandshakeAttempts) + " attempts.";
     } else {
       s.why_relayed = "Nothing was sent to it lately, so there is no session; the first frame makes one.";
@@ -90,18 +90,19 @@ PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Stand
   s.nat = peer.nat;
   const Instant heard = peer.activity->received_at();
   if (heard != Instant{}) s.since_heard = now - heard;
-  if (route.ready() && peer.current->may_send(now) && !gone(peer, now)) {
+  if (route.ready() && peer.sessions.current()->may_send(now) && !gone(peer, now)) {
     s.path = route.relayed ? PathKind::relayed : PathKind::direct;
     s.endpoint = route.to;
     s.relay = peer.path.path()->relay;
-    s.since_handshake = now - peer.current->established_at();
+    s.since_handshake = now - peer.sessions.current()->established_at();
     s.round_trip = peer.path.round_trip();
-    if (peer.current->has(Feature::path_mtu)) s.path_mtu = peer.mtu.path_mtu(*peer.path.path());
-    s.aead = crypto::name_of(peer.current->aead());
-    s.aead_library = crypto::name_of(peer.current->library());
+    if (peer.sessions.current()->has(Feature::path_mtu)) s.path_mtu = peer.mtu.path_mtu(*peer.path.path());
+    s.aead = crypto::name_of(peer.sessions.current()->aead());
+    s.aead_library = crypto::name_of(peer.sessions.current()->library());
   }
-  const bool unanswered = peer.handshake ? peer.handshake->attempt >= kAttemptsInVain : peer.given_up;
-  s.unreachable = s.path == PathKind::none && peer.member.online && (peer.current || unanswered);
+  const bool unanswered =
+      peer.sessions.pending() ? peer.sessions.attempt() >= kAttemptsInVain : peer.sessions.given_up();
+  s.unreachable = s.path == PathKind::none && peer.member.online && (peer.sessions.current() || unanswered);
   s.traffic = totals_of(peer.activity->counters);
   explain(peer, here, s, now);
   return s;

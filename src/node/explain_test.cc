@@ -17,16 +17,17 @@ class Explain : public Test {
  protected:
   // A session whose path leads through the server, and a search for a better one that began `ago`.
   void relayed(Duration ago, std::vector<Candidate> candidates) {
-    peer.current = test::session_of(true, now);
+    begin_session();
     peer.path.set_relays({kServerRelay}, now);
     peer.path.set_candidates(candidates, {}, now, true);
     peer.path.begin(now);
     (void)peer.path.take_due(now, true);
     now += ago;
-    route.session = peer.current;
+    route.session = peer.sessions.current();
     route.to = server;
     route.relayed = true;
   }
+  void begin_session() { sessions.install(peer.sessions, test::session_of(true, now), now); }
   std::string why() const { return status_of(peer, route, here, now).why_relayed; }
   bool says(const std::string& part) const { return why().find(part) != std::string::npos; }
   bool advises(const std::string& part) const {
@@ -35,6 +36,10 @@ class Explain : public Test {
 
   Instant now{std::chrono::hours(1)};
   test::SeededRng rng{1};
+  PeersParams params;
+  Counters counters;
+  std::vector<std::string> notes;
+  Sessions sessions{params, counters, notes, rng};
   Peer peer{test::member_of(2), rng};
   const Endpoint server{IpAddress::from_v4({0xc6120001U}), kDefaultPort};
   dataplane::Peer route;
@@ -43,7 +48,7 @@ class Explain : public Test {
 
 TEST_F(Explain, WithoutASessionItSaysWhetherOneWasTried) {
   EXPECT_TRUE(says("Nothing was sent to it lately")) << why();
-  peer.given_up = true;
+  sessions.give_up(peer.sessions);
   EXPECT_TRUE(says("was not answered in 12 attempts")) << why();
   EXPECT_TRUE(status_of(peer, route, here, now).unreachable);
 }
@@ -56,14 +61,15 @@ TEST_F(Explain, WhoIsOfflineIsBelievedToBeWhereTheServerCanBeAsked) {
 }
 
 TEST_F(Explain, ASessionWithoutAWayIsUnreachable) {
-  peer.current = test::session_of(true, now);
+  begin_session();
   EXPECT_TRUE(says("no relay can be used and no endpoint answers")) << why();
   EXPECT_TRUE(status_of(peer, route, here, now).unreachable);
 }
 
 TEST_F(Explain, ADirectPathNeedsNoReason) {
   peer.path.adopt(Way::straight(peer.member.candidates[0].endpoint), std::nullopt, now);
-  peer.current = route.session = test::session_of(true, now);
+  begin_session();
+  route.session = peer.sessions.current();
   route.to = peer.member.candidates[0].endpoint;
   EXPECT_EQ(status_of(peer, route, here, now).path, PathKind::direct);
   EXPECT_EQ(why(), "");

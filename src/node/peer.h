@@ -12,20 +12,12 @@
 #include "mesh/path_mtu.h"
 #include "model/network.h"
 #include "node/guessing.h"
-#include "node/peer_handshake.h"
 #include "node/relay_directory.h"
+#include "node/sessions.h"
 #include "node/waiting_frames.h"
-#include "noise/cookie.h"
-#include "session/session.h"
 
 namespace eps::node {
 
-// An initiation is repeated after these pauses, the last one again and again while frames wait.
-inline constexpr std::array<Duration, 5> kHandshakeRetry = {std::chrono::milliseconds(300),
-                                                            std::chrono::milliseconds(700), std::chrono::seconds(1),
-                                                            std::chrono::seconds(2), std::chrono::seconds(5)};
-inline constexpr int kFreshInitiation = 4;     // every so many attempts another one is made, the others repeat it
-inline constexpr int kHandshakeAttempts = 12;  // then the waiting frames are dropped
 // IP packets; WireGuard's 1420 and what else is usual for fast networks is above.
 inline constexpr std::size_t kRunsFrom = 1410;
 inline constexpr Duration kTick = std::chrono::milliseconds(200);        // while traffic flows
@@ -47,20 +39,9 @@ inline constexpr Duration kNatKeepalive = std::chrono::seconds(20);  // RFC 4787
 inline constexpr Duration kAskOffline = std::chrono::seconds(2);
 inline constexpr Duration kOfflineSilence = std::chrono::seconds(5);
 
-struct PendingHandshake {
-  PeerInitiator initiator;
-  std::uint32_t local_index = 0;
-  std::uint64_t number = 0;
-  Bytes initiation;  // without MACs
-  Bytes sent;        // with them, as it left last
-  bool used_up = false;
-  int attempt = 0;
-  Instant retry_at{};
-};
-
 struct Peer {
   explicit Peer(const Member& m, Rng& rng)
-      : member(m), path(rng), mtu(rng), cookies(m.key), activity(std::make_shared<dataplane::PeerActivity>()) {
+      : member(m), path(rng), mtu(rng), activity(std::make_shared<dataplane::PeerActivity>()), sessions(m.key) {
     activity->next_fragment = rng.u32();
   }
 
@@ -69,22 +50,9 @@ struct Peer {
   mesh::PathMtu mtu;
   mesh::PathTally tally;
   std::uint64_t control_elsewhere = 0;  // path messages that did not leave by the path in use
-  noise::CookieJar cookies;
   std::shared_ptr<dataplane::PeerActivity> activity;
 
-  std::shared_ptr<session::Session> current;               // sealed with
-  std::shared_ptr<session::Session> unconfirmed;           // we are its responder and the initiator has not used it yet
-  Bytes response;                                          // that `unconfirmed` was answered with, without MACs
-  std::vector<std::shared_ptr<session::Session>> retired;  // open what is in flight until their own end; both members
-                                                           // may have begun at once and each seal in another session
-  std::optional<PendingHandshake> handshake;
-  bool given_up = false;                  // the last handshake was never answered
-  std::uint64_t last_number = 0;          // of the peer's initiations
-  dataplane::RateLimit answered;          // its initiations
-  std::uint64_t least_number = 0;         // ours to this peer have to be greater
-  std::optional<crypto::Key> number_key;  // noise/number_reply.h
-  Instant number_told_at{};               // when a number reply last made us begin anew
-
+  Sessions::Record sessions;
   WaitingFrames::Queue waiting;
 
   bool touched = false;       // in the step that runs: its deadline may have changed
@@ -92,7 +60,6 @@ struct Peer {
   Instant offline_at{};       // when the server's list last began to say so
   Instant tick_at = kNever;
   Instant last_unknown_session{};  // when we last answered one with an initiation
-  Instant session_began{};         // when `current` became current
 
   std::vector<Candidate> told;  // endpoints of it that itself or another member told us, besides the server's list
   NatMapping nat = NatMapping::unknown;  // in front of it, as it says

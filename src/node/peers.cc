@@ -12,11 +12,10 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
     : params_(std::move(params)),
       out_(out),
       rng_(rng),
-      cookie_checker_(params_.self.public_key, rng),
+      sessions_(params_, counters_, notes_, rng),
       waiting_(out, counters_),
       guessing_(out, rng),
-      relays_(params_.relay_for_others, rng),
-      next_number_(params_.first_handshake_number) {}
+      relays_(params_.relay_for_others, rng) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
   const bool same =
@@ -28,6 +27,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   }
   if (self_.grants != self.grants) dirty_ = true;
   self_ = self;
+  sessions_.set_self(network.id, self.mac);
   if (!same) {
     began_ = now;
     schedule_anchors(now);
@@ -50,15 +50,15 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   if (change.any) dirty_ = true;
   schedule_anchors(now);
   if (change.socket) {
-    for (auto& [id, peer] : peers_) refresh_candidates(peer, peer.current && !peer.path.direct(), now);
+    for (auto& [id, peer] : peers_) refresh_candidates(peer, peer.sessions.current() && !peer.path.direct(), now);
   }
   refresh_relays(now);
   if (change.usable) {
     for (const auto& [id, peer] : live_) {
       touch(*peer);
       // What was sent before could not pass: say it again now instead of at the next retry.
-      if (peer->handshake) peer->handshake->retry_at = now;
-      if (peer->current && !peer->path.direct()) peer->path.begin(now);
+      peer->sessions.hurry(now);
+      if (peer->sessions.current() && !peer->path.direct()) peer->path.begin(now);
     }
   }
   on_deadline(now);
@@ -147,18 +147,18 @@ void Peers::update_members(const MemberList& list, Instant now) {
     peer.member.candidates = std::move(candidates);
     relays_.on_member(peer);
     if (changed) peer.told.clear();  // what it says itself is newer
-    if (changed) refresh_candidates(peer, peer.current != nullptr, now);
+    if (changed) refresh_candidates(peer, peer.sessions.current() != nullptr, now);
     if (left) peer.path.moved(now);
     peer.path.set_relays(relays_.usable_for(peer), now);
-    if ((changed || came) && peer.handshake) peer.handshake->retry_at = now;
-    if (left && peer.current && !peer.handshake) start_handshake(peer, now);
+    if (changed || came) peer.sessions.hurry(now);
+    if (left && peer.sessions.current() && !peer.sessions.pending()) start_handshake(peer, now);
   }
   list_known_ = !list.members().empty();
   if (const Member* self = list.find(self_.id); self != nullptr && self->grants != self_.grants) {
     self_.grants = self->grants;
     dirty_ = true;
   }
-  take_early(now);
+  for (const Sessions::Early& early : sessions_.take_early(now)) on_initiation(early.arrival, early.datagram, now);
   on_deadline(now);
 }
 
@@ -169,7 +169,7 @@ void Peers::on_network_change(Instant now) {
     peer->guessing.forgive();  // perhaps behind another router
     if (peer->path.moved(now)) dirty_ = true;
     peer->mtu.moved();
-    if (peer->current) call(*peer, true, now);
+    if (peer->sessions.current()) call(*peer, true, now);
   }
   on_deadline(now);
 }
@@ -209,9 +209,9 @@ void Peers::on(dataplane::NeedSession& need, Instant now) {
   waiting_.add(peer->waiting, std::move(need.frame), need.meta);
   peer->needed_at = now;
   peer->tick_at = std::min(peer->tick_at, now + kTick);
-  const bool sealing = peer->current && peer->current->may_send(now);
+  const bool sealing = peer->sessions.may_send(now);
   if (sealing && route(*peer).ready()) return flush_waiting(*peer, now);
-  if (!peer->handshake && !sealing) start_handshake(*peer, now);
+  if (!peer->sessions.pending() && !sealing) start_handshake(*peer, now);
 }
 
 void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
@@ -220,8 +220,8 @@ void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
   confirm(*peer, confirmed.local_index, now);
   // The initiator sends frames directly only by a way that brought it our response or a pong: that one goes both ways.
   // The relay, which would be taken until a ping is answered, may be gone.
-  if (confirmed.by_frame && !confirmed.arrival.relayed() && peer->current &&
-      peer->current->local_index() == confirmed.local_index && !peer->path.direct() &&
+  if (confirmed.by_frame && !confirmed.arrival.relayed() && peer->sessions.current() &&
+      peer->sessions.current()->local_index() == confirmed.local_index && !peer->path.direct() &&
       peer->path.adopt(confirmed.arrival.way(), std::nullopt, now)) {
     dirty_ = true;
   }
@@ -245,7 +245,7 @@ void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
     }
     if (peer != nullptr) touch(*peer);
   }
-  if (peer == nullptr || peer->current || peer->handshake) return;
+  if (peer == nullptr || peer->sessions.current() || peer->sessions.pending()) return;
   if (now - peer->last_unknown_session < std::chrono::seconds(1)) return;
   peer->last_unknown_session = now;
   start_handshake(*peer, now);
@@ -255,7 +255,7 @@ void Peers::on(dataplane::PeerWoke& woke, Instant now) {
   Peer* peer = find(woke.peer);
   if (peer == nullptr) return;
   peer->tick_at = std::min(peer->tick_at, now + kTick);
-  if (!peer->path.direct() && peer->path.next_deadline() == kNever && peer->current) peer->path.begin(now);
+  if (!peer->path.direct() && peer->path.next_deadline() == kNever && peer->sessions.current()) peer->path.begin(now);
 }
 
 void Peers::on(dataplane::HeardElsewhere& heard, Instant now) {
@@ -305,6 +305,102 @@ Standpoint Peers::standpoint() const {
   return {own_nat_.mapping, forwarded, relays_.server_relays()};
 }
 
+// --- handshakes and sessions ---------------------------------------------------------------------------------------
+
+void Peers::start_handshake(Peer& peer, Instant now) {
+  if (!network_ || self_.id.value == 0) return;
+  wanted_.push_back(peer.member.id);
+  send_initiation(peer, 0, now);
+}
+
+void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
+  touch(peer);
+  // Nobody has kept these while the peer was silent.
+  if (!sessions_.repeats(peer.sessions, attempt) && peer.path.set_relays(relays_.usable_for(peer), now)) dirty_ = true;
+  const auto datagram = sessions_.initiate(peer.sessions, peer.member, attempt, now);
+  if (!datagram) return waiting_.drop(peer.waiting, Drop::no_peer);
+  // A rekey goes along the path in use; only when that does not answer, every way is tried.
+  const bool rekey = attempt == 0 && peer.sessions.current() && peer.path.direct();
+  send_unsealed(peer, *datagram, rekey ? Spread::best : Spread::every);
+  if (!rekey && !relays_.server_relays()) {
+    ask_others_for(peer, now);
+    seek_relays(peer, now);
+  }
+}
+
+void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now) {
+  Sessions::Read read = sessions_.read_initiation(arrival, datagram, now);
+  if (!read.initiation) return answer(arrival, read.reply);
+  Peer* peer = find_key(read.initiation->request.initiator);
+  if (peer == nullptr) return sessions_.keep_for_later(arrival, datagram, now);
+  const Sessions::Answer out = sessions_.answer(peer->sessions, peer->member, *read.initiation, datagram, now);
+  if (out.made) {
+    dirty_ = true;
+    peer->path.set_relays(relays_.usable_for(*peer), now);
+  }
+  answer(arrival, out.reply);
+}
+
+// By the way the initiation came.
+void Peers::answer(const Arrival& arrival, ByteView reply) {
+  if (reply.empty()) return;
+  Bytes whole;
+  if (arrival.relayed()) {
+    const auto hop = relays_.hop_of(arrival.relay);
+    if (!hop) return;
+    whole.resize(wire::kRelayHeaderSize);
+    wire::put_relay_header(whole.data(), {arrival.relayed_from, hop->tag});
+  }
+  whole.insert(whole.end(), reply.begin(), reply.end());
+  out_.send({arrival.from, whole, 0, arrival.socket});
+}
+
+void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) {
+  const auto response = wire::parse_response(datagram);
+  if (!response || !sessions_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
+  Peer* peer = find_index(response->receiver);
+  if (peer == nullptr) return counters_.drop(Drop::unknown_session);
+  auto session = sessions_.finish(peer->sessions, *response, now);
+  if (!session) return;
+  if (!arrival.relayed() && peer->path.adopt(arrival.way(), std::nullopt, now)) dirty_ = true;
+  install(*peer, std::move(session), now);
+}
+
+void Peers::on_cookie_reply(ByteView datagram, Instant now) {
+  if (datagram.size() < 4) return counters_.drop(Drop::malformed);
+  Peer* peer = find_index(load_be24(datagram.data() + 1));
+  if (peer == nullptr || !sessions_.take_cookie_reply(peer->sessions, datagram, now)) {
+    return counters_.drop(Drop::bad_tag);
+  }
+  send_initiation(*peer, peer->sessions.attempt(), now);
+}
+
+void Peers::on_number_reply(ByteView datagram, Instant now) {
+  if (datagram.size() < 4 || !network_) return counters_.drop(Drop::malformed);
+  Peer* peer = find_index(load_be24(datagram.data() + 1));
+  if (peer == nullptr || !peer->sessions.pending()) return counters_.drop(Drop::unknown_session);
+  if (sessions_.take_number_reply(peer->sessions, peer->member, datagram, now)) send_initiation(*peer, 0, now);
+}
+
+void Peers::confirm(Peer& peer, std::uint32_t local_index, Instant now) {
+  if (auto session = sessions_.confirm(peer.sessions, local_index)) install(peer, std::move(session), now);
+}
+
+void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
+  const bool first = sessions_.install(peer.sessions, std::move(session), now);
+  if (first) wanted_.push_back(peer.member.id);
+  peer.control_elsewhere = 0;
+  relays_.on_session(peer);
+  peer.tick_at = std::min(peer.tick_at, now + kTick);
+  dirty_ = true;
+  flush_waiting(peer, now);
+  // The peer may seal nothing before it has opened something of ours.
+  if (peer.sessions.current()->initiator()) peer.path.ask(now);
+  if (first || !peer.path.direct()) peer.path.begin(now);
+  probe(peer, now);
+  refresh_relays(now);
+}
+
 // --- relays ----------------------------------------------------------------------------------------------------------
 
 // Something changed that decides who may relay.
@@ -330,15 +426,15 @@ void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Inst
 // The peer cannot be reached directly: get sessions with members that relay, whose offers then come.
 void Peers::seek_relays(const Peer& peer, Instant now) {
   for (Peer* other : relays_.to_seek(peer)) {
-    if (!other->handshake && relays_.lacks_offer(*other, now)) start_handshake(*other, now);
+    if (!other->sessions.pending() && relays_.lacks_offer(*other, now)) start_handshake(*other, now);
   }
 }
 
 void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
   Peer* peer = find(wanted.to);
-  if (peer == nullptr || peer->handshake || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
+  if (peer == nullptr || peer->sessions.pending() || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
   peer->last_unknown_session = now;
-  if (!peer->current) {
+  if (!peer->sessions.current()) {
     start_handshake(*peer, now);
   } else if (!peer->path.direct()) {
     peer->path.begin(now);
@@ -382,7 +478,7 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, Instant n
 
 // Sealed in the newest session that may seal.
 void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now) {
-  if (!peer.current) return;
+  if (!peer.sessions.current()) return;
   dataplane::RelayHop to{{}, way.to, way.socket, 0};
   if (!way.direct()) {
     const auto hop = relays_.hop_of(*way.relay);
@@ -394,7 +490,7 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   Bytes datagram(envelope + wire::kDataOverhead + body.size());
   const std::byte kind = static_cast<std::byte>(wire::Kind::control);
   const session::Seal seal{{&kind, 1}, body, datagram.data() + envelope};
-  if (!peer.current->seal({&seal, 1}, now)) return;
+  if (!peer.sessions.current()->seal({&seal, 1}, now)) return;
   if (envelope > 0) wire::put_relay_header(datagram.data(), {peer.member.id, to.tag});
   ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
   out.whole = std::holds_alternative<mesh::SizePingMessage>(message);
@@ -403,7 +499,7 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
 }
 
 void Peers::probe(Peer& peer, Instant now) {
-  if (!peer.current) return;
+  if (!peer.sessions.current()) return;
   // Either way: who only receives has to help in the search as well.
   const Instant last = std::max({peer.activity->sent_at(), peer.activity->received_at(), peer.needed_at});
   const bool flows = now - last < kActiveFor;
@@ -427,11 +523,12 @@ void Peers::probe(Peer& peer, Instant now) {
 }
 
 void Peers::send_ping(Peer& peer, const mesh::Ping& ping, Instant now) {
-  const bool counted = peer.current->has(Feature::path_counts) && ping.way == peer.path.path();
+  const bool counted = peer.sessions.current()->has(Feature::path_counts) && ping.way == peer.path.path();
   if (counted) {
     // The path in use by its place among those there have been.
-    const std::uint64_t key = peer.current->local_index() | std::uint64_t{peer.path.uses()} << 32;
-    peer.tally.on_ping(ping.id, key, {peer.current->sealed_count() - peer.control_elsewhere, dropped_here()});
+    const std::uint64_t key = peer.sessions.current()->local_index() | std::uint64_t{peer.path.uses()} << 32;
+    peer.tally.on_ping(ping.id, key,
+                       {peer.sessions.current()->sealed_count() - peer.control_elsewhere, dropped_here()});
   }
   send_control(peer, mesh::PingMessage{ping.id, counted}, ping.way, now);
 }

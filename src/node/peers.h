@@ -4,7 +4,6 @@
 // plane works from. Sans I/O: what leaves goes into the step's Outbox, time and randomness are arguments.
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -18,27 +17,15 @@
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
 #include "mesh/path_message.h"
-#include "model/features.h"
 #include "model/ip_prefix.h"
 #include "model/status.h"
 #include "node/broadcasts.h"
 #include "node/explain.h"
-#include "node/initiation_limit.h"
 #include "node/lan_findings.h"
 #include "node/peer.h"
-#include "noise/cookie.h"
+#include "node/peers_params.h"
 
 namespace eps::node {
-
-struct PeersParams {
-  crypto::KeyPair self;
-  std::vector<crypto::AeadKind> aeads;       // in order of preference
-  std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
-  std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
-  bool relay_for_others = false;
-  std::string device = "eps0";  // the interface's name, for sentences
-  Features features = kOwnFeatures;
-};
 
 // Broadcasts for members without a session that are looked at: what is more is a stream, which would reach them late
 // and in pieces.
@@ -158,21 +145,14 @@ class Peers {
   static bool has_public_address(const Member& member);
   // Handshakes.
   void on_initiation(const Arrival& arrival, ByteView datagram, Instant now);
-  void respond(Peer& peer, const Arrival& arrival, Instant now);
   void on_response(const Arrival& arrival, ByteView datagram, Instant now);
   void on_cookie_reply(ByteView datagram, Instant now);
   void on_number_reply(ByteView datagram, Instant now);
-  void refuse_number(Peer& peer, const Arrival& arrival, ByteView datagram, std::uint32_t sender);
-  void answer_initiation(const Arrival& arrival, ByteView datagram);
-  const crypto::Key* number_key_of(Peer& peer);
-  std::uint64_t take_number(Peer& peer);
-  void keep_for_later(const Arrival& arrival, ByteView datagram, Instant now);
-  void take_early(Instant now);
-  bool may_begin(const Arrival& arrival, ByteView datagram, std::uint32_t sender, Instant now);
+  void answer(const Arrival& arrival, ByteView reply);
   void start_handshake(Peer& peer, Instant now);
   void send_initiation(Peer& peer, int attempt, Instant now);
   void confirm(Peer& peer, std::uint32_t local_index, Instant now);
-  void install(Peer& peer, std::shared_ptr<session::Session> session, Instant now);
+  void install(Peer& peer, Sessions::SessionPtr session, Instant now);
   // Sending.
   enum class Spread { best, every };
   void send_unsealed(const Peer& peer, ByteView datagram, Spread spread);
@@ -192,8 +172,6 @@ class Peers {
   // Bookkeeping.
   void forget_sessions(Peer& peer, Instant now);
   void forget(Peer& peer, Instant now);
-  void erase_index(std::uint32_t index) { by_index_.erase(index); }
-  std::uint32_t new_index(MemberId peer);
   Peer* find(MemberId id);  // and touches it, as the next two do
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
@@ -205,21 +183,14 @@ class Peers {
   PeersParams params_;
   dataplane::Outbox& out_;
   Rng& rng_;
-  noise::CookieChecker cookie_checker_;
   Counters counters_;
+  Sessions sessions_;
   WaitingFrames waiting_;
   Guessing guessing_;
   RelayDirectory relays_;
 
   std::optional<NetworkInfo> network_;
   Member self_;
-  // Of a key that is no member's yet.
-  struct EarlyInitiation {
-    Arrival arrival;
-    Bytes datagram;
-    Instant since;
-  };
-  std::vector<EarlyInitiation> early_;
   std::vector<ports::SocketId> left_sides_;
   std::vector<Candidate> own_candidates_;
   std::vector<IpAddress> own_addresses_;
@@ -240,8 +211,6 @@ class Peers {
   std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step
   std::vector<Peer*> touched_;
   std::set<std::pair<Instant, MemberId>> timers_;
-  std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use
-  std::uint64_t next_number_;
   dataplane::Directory directory_;
   bool directory_changed_ = true;  // since it was published
   std::shared_ptr<const dataplane::Directory> directory_published_;
@@ -254,7 +223,6 @@ class Peers {
   bool dirty_ = true;
   std::vector<std::string> notes_;
   std::optional<Instant> began_;  // when this node last became who it is
-  InitiationLimit initiation_limit_;
 };
 
 }  // namespace eps::node

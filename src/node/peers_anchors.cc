@@ -46,7 +46,7 @@ void Peers::tend_anchors(Instant now) {
   reachable_.clear();
   for (auto& [id, peer] : peers_) {
     peer.kept = false;
-    const bool direct = peer.current && peer.current->may_send(now) && peer.path.direct();
+    const bool direct = peer.sessions.may_send(now) && peer.path.direct();
     const bool silent = peer.unreachable_at != Instant{} && now - peer.unreachable_at < kUnreachableFor;
     const bool reachable = has_public_address(peer.member);
     all.push_back({id, !silent && reachable, peer.member.relays, direct});
@@ -60,7 +60,7 @@ void Peers::tend_anchors(Instant now) {
     Peer& peer = *find(id);
     peer.kept = true;
     peer.tick_at = std::min(peer.tick_at, now + kTick);
-    if (!peer.handshake && (!peer.current || !peer.current->may_send(now))) start_handshake(peer, now);
+    if (!peer.sessions.pending() && !peer.sessions.may_send(now)) start_handshake(peer, now);
   }
 }
 
@@ -71,9 +71,9 @@ void Peers::seek_anchors_of(const Peer& peer, Instant now) {
   for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, peers_.size() + 1)) {
     Peer* anchor = find(id);
     if (anchor == nullptr) continue;
-    if (anchor->current && anchor->path.direct()) {
+    if (anchor->sessions.current() && anchor->path.direct()) {
       send_control(*anchor, mesh::FindMessage{peer.member.id, own_candidates_}, now);
-    } else if (!anchor->handshake) {
+    } else if (!anchor->sessions.pending()) {
       start_handshake(*anchor, now);
     }
   }

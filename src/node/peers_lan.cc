@@ -36,7 +36,7 @@ void Peers::on(dataplane::ForTheSilent& frame, Instant now) {
   std::vector<MemberId> missing;
   for (auto& [id, peer] : peers_) {
     if (std::ranges::binary_search(frame.served, id)) continue;
-    const bool sealing = peer.current && peer.current->may_send(now) && route(peer).ready();
+    const bool sealing = peer.sessions.may_send(now) && route(peer).ready();
     if (sealing) {
       dataplane::NeedSession need{id, frame.frame, frame.meta};
       on(need, now);

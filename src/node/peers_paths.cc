@@ -68,14 +68,14 @@ void Peers::seek_observers(Instant now) {
   for (auto& [id, other] : peers_) {
     if (!other.member.online || !has_public_address(other.member)) continue;
     touch(other);
-    if (!other.current && !other.handshake) start_handshake(other, now);
+    if (!other.sessions.current() && !other.sessions.pending()) start_handshake(other, now);
     if (++asked == kMaxObservers) return;
   }
 }
 
 // Tells the peer where we are and that we send there now, so that both NATs see a datagram leave before one comes.
 void Peers::call(Peer& peer, bool moved, Instant now) {
-  if (!peer.current || (!moved && now - peer.called_at < kCallPause)) return;
+  if (!peer.sessions.current() || (!moved && now - peer.called_at < kCallPause)) return;
   peer.called_at = now;
   const mesh::CallMessage message{moved, false, own_nat_.mapping, own_candidates_};
   send_control(peer, message, now);
@@ -131,7 +131,7 @@ std::optional<Endpoint> Peers::seen_endpoint_of(const Peer& peer) const {
 }
 
 Guessing::Target Peers::target_of(Peer& peer) {
-  return {peer.member.id, peer.guessing, peer.path, peer.current != nullptr, peer.nat};
+  return {peer.member.id, peer.guessing, peer.path, peer.sessions.current() != nullptr, peer.nat};
 }
 
 void Peers::consider_guessing(Peer& peer, Guessing::Asked asked, Instant now) {
@@ -157,7 +157,7 @@ void Peers::ask_others_for(Peer& peer, Instant now) {
   seek_anchors_of(peer, now);
   std::size_t asked = 0;
   for (const auto& [id, other] : live_) {
-    if (id == peer.member.id || !other->current || !other->path.direct()) continue;
+    if (id == peer.member.id || !other->sessions.current() || !other->path.direct()) continue;
     send_control(*other, mesh::FindMessage{peer.member.id, own_candidates_}, now);
     if (++asked == kMaxIntroducers) return;
   }
@@ -167,7 +167,7 @@ void Peers::on(const mesh::FindMessage& message, Peer& asker, const Arrival& arr
   if (now - asker.asked_us_at < kAnswerPause) return;
   asker.asked_us_at = now;
   Peer* sought = find(message.member);
-  if (sought == nullptr || sought == &asker || !sought->current || !sought->path.direct()) return;
+  if (sought == nullptr || sought == &asker || !sought->sessions.current() || !sought->path.direct()) return;
   const auto introduce = [&](Peer& to, const Peer& about, std::optional<Endpoint> seen_at,
                              std::vector<Candidate> candidates) {
     if (seen_at) candidates.insert(candidates.begin(), {Candidate::Kind::seen, *seen_at});
@@ -184,12 +184,12 @@ void Peers::on(const mesh::IntroduceMessage& message, Peer& from, const Arrival&
   if (peer == nullptr || peer == &from || now - peer->introduced_at < kIntroductionPause) return;
   peer->introduced_at = now;
   peer->path.note(from.member.name + " told us where it is", now);
-  learn(*peer, message.candidates, peer->current != nullptr, now);
-  if (peer->current) {
+  learn(*peer, message.candidates, peer->sessions.current() != nullptr, now);
+  if (peer->sessions.current()) {
     peer->path.begin(now);
     probe(*peer, now);
-  } else if (peer->handshake) {
-    send_initiation(*peer, peer->handshake->attempt, now);
+  } else if (peer->sessions.pending()) {
+    send_initiation(*peer, peer->sessions.attempt(), now);
   } else {
     start_handshake(*peer, now);
   }

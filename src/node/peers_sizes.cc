@@ -23,7 +23,7 @@ std::size_t headers_to(const Endpoint& to) {
 }  // namespace
 
 bool Peers::sized(const Peer& peer) {
-  return peer.current && peer.current->has(Feature::path_mtu);
+  return peer.sessions.current() && peer.sessions.current()->has(Feature::path_mtu);
 }
 
 void Peers::set_sizes(const Peer& peer, dataplane::Peer& route) const {

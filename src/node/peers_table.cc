@@ -9,14 +9,7 @@ namespace eps::node {
 
 void Peers::forget_sessions(Peer& peer, Instant now) {
   touch(peer);
-  if (peer.current) erase_index(peer.current->local_index());
-  if (peer.unconfirmed) erase_index(peer.unconfirmed->local_index());
-  for (const auto& session : peer.retired) erase_index(session->local_index());
-  if (peer.handshake) erase_index(peer.handshake->local_index);
-  peer.current.reset();
-  peer.unconfirmed.reset();
-  peer.retired.clear();
-  peer.handshake.reset();
+  sessions_.end(peer.sessions);
   relays_.end_sessions(peer);
   peer.path.reset(now);
   guessing_.stop(target_of(peer), now);
@@ -35,17 +28,10 @@ void Peers::forget(Peer& peer, Instant now) {
   }
 }
 
-std::uint32_t Peers::new_index(MemberId peer) {
-  for (;;) {
-    const auto index = static_cast<std::uint32_t>(rng_.below(wire::kMaxIndex + 1ULL));
-    if (by_index_.try_emplace(index, peer).second) return index;
-  }
-}
-
 std::vector<MemberId> Peers::in_touch() const {
   std::vector<MemberId> out;
   for (const auto& [id, peer] : live_) {
-    if (peer->current || peer->handshake) out.push_back(id);
+    if (peer->sessions.current() || peer->sessions.pending()) out.push_back(id);
   }
   return out;
 }
@@ -63,8 +49,8 @@ Peer* Peers::find_key(const PublicKey& key) {
 }
 
 Peer* Peers::find_index(std::uint32_t index) {
-  const auto it = by_index_.find(index);
-  return it == by_index_.end() ? nullptr : find(it->second);
+  const auto owner = sessions_.owner_of(index);
+  return owner ? find(*owner) : nullptr;
 }
 
 // What may be tried, without repetition: no address inside the EPS network itself, which would send the tunnel through
@@ -112,8 +98,8 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.further = peer.member.grants.ranges;
   out.bridge = peer.member.grants.bridge;
   out.address6 = address6(peer.member.mac);
-  out.session = peer.current;
-  out.next = peer.unconfirmed;
+  out.session = peer.sessions.current();
+  out.next = peer.sessions.unconfirmed();
   out.activity = peer.activity;
   const auto& path = peer.path.path();
   if (!path) return out;
@@ -152,22 +138,19 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->relays = relays_.hops();
   table->serves = relays_.serves(live_);
   for (const auto& [id, peer] : peers_) {
-    const bool reachable = peer.member.online || peer.current || peer.unconfirmed || !peer.retired.empty();
-    if (!reachable) continue;
+    const auto receiving = peer.sessions.receiving();
+    if (!peer.member.online && receiving.empty()) continue;
     const auto at = static_cast<std::uint32_t>(table->peers.size());
     table->peers.push_back(route(peer));
     table->by_mac.emplace(peer.member.mac, at);
-    const auto receive = [&](const std::shared_ptr<session::Session>& s) {
-      if (s) table->by_index.insert_or_assign(s->local_index(), dataplane::PeerTable::Receiving{s, at});
-    };
-    receive(peer.current);
-    receive(peer.unconfirmed);
-    std::for_each(peer.retired.begin(), peer.retired.end(), receive);
+    for (const auto& session : receiving) {
+      table->by_index.insert_or_assign(session->local_index(), dataplane::PeerTable::Receiving{session, at});
+    }
   }
   offer_relaying(now);
   // A way that has just opened is what these waited for.
   for (const auto& [id, peer] : live_) {
-    if (peer->current) flush_waiting(*peer, now);
+    if (peer->sessions.current()) flush_waiting(*peer, now);
   }
   return table;
 }

@@ -38,15 +38,13 @@ void Peers::on_deadline(Instant now) {
   for (const MemberId id : due) {
     Peer& peer = *find(id);
     expire(peer, now);
-    if (peer.handshake && now >= peer.handshake->retry_at) {
-      if (peer.handshake->attempt >= kHandshakeAttempts) {
-        erase_index(peer.handshake->local_index);
-        peer.handshake.reset();
-        peer.given_up = true;
+    if (peer.sessions.due(now)) {
+      if (peer.sessions.attempt() >= kHandshakeAttempts) {
+        sessions_.give_up(peer.sessions);
         waiting_.drop(peer.waiting, Drop::not_ready);
         peer.unreachable_at = now;
       } else {
-        send_initiation(peer, peer.handshake->attempt + 1, now);
+        send_initiation(peer, peer.sessions.attempt() + 1, now);
       }
     }
     if (now >= peer.tick_at) tick(peer, now);
@@ -59,9 +57,9 @@ void Peers::on_deadline(Instant now) {
 
 void Peers::tick(Peer& peer, Instant now) {
   const Instant sent = peer.activity->sent_at();
-  const Instant received = std::max(peer.activity->received_at(), peer.session_began);
+  const Instant received = std::max(peer.activity->received_at(), peer.sessions.began());
   const bool flows = now - std::max(sent, peer.needed_at) < kActiveFor;
-  if (peer.current && flows) {
+  if (peer.sessions.current() && flows) {
     // Hearing the peer by another way says nothing of the path in use: the peer may have left that one already. Nor
     // does a new session, which may have begun through the relay.
     if (peer.path.watch(sent, peer.activity->received_on_path_at(), now)) {
@@ -80,23 +78,24 @@ void Peers::tick(Peer& peer, Instant now) {
       }
     }
     const bool dead = sent > received && now - received > kDeadAfter;
-    if (dead && !peer.handshake) start_handshake(peer, now);
+    if (dead && !peer.sessions.pending()) start_handshake(peer, now);
   }
   const bool wanted = flows || peer.kept;
-  if (wanted && peer.current && !peer.handshake && peer.current->wants_rekey(now)) start_handshake(peer, now);
+  if (wanted && peer.sessions.current() && !peer.sessions.pending() && peer.sessions.current()->wants_rekey(now))
+    start_handshake(peer, now);
   // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
-  const bool through_nat = peer.path.direct() && peer.current && !peer.path.on_lan();
+  const bool through_nat = peer.path.direct() && peer.sessions.current() && !peer.path.on_lan();
   // What answers the peer may go another way, and keeps nothing of ours open.
   Instant keepalive_at = through_nat ? std::max(sent, peer.path.pinged_at()) + kNatKeepalive : kNever;
-  const bool in_question = !peer.member.online && peer.path.direct() && peer.current;
+  const bool in_question = !peer.member.online && peer.path.direct() && peer.sessions.current();
   if (in_question) keepalive_at = std::max(peer.path.pinged_at() + kAskOffline, peer.offline_at);
   if (now >= keepalive_at) peer.path.ask(now);
   if (!guessing_.runs_for(peer.member.id)) guessing_.tidy(target_of(peer), now);
   const Duration pause = peer.path.in_doubt() ? mesh::kPingAgain : kTick;
   const Duration next = in_question ? kAskOffline : kNatKeepalive;
   peer.tick_at = flows ? now + pause : now >= keepalive_at ? now + next : keepalive_at;
-  if (peer.kept && peer.current && !flows) {
-    const Instant rekey_at = peer.current->established_at() + session::kRekeyAfter;
+  if (peer.kept && peer.sessions.current() && !flows) {
+    const Instant rekey_at = peer.sessions.current()->established_at() + session::kRekeyAfter;
     peer.tick_at = std::min(peer.tick_at, std::max(rekey_at, now + std::chrono::seconds(1)));
   }
 }
@@ -108,22 +107,10 @@ void Peers::expire(Peer& peer, Instant now) {
     counters_.drop(Drop::incomplete, lost);
     peer.activity->counters.drop(Drop::incomplete, lost);
   }
-  const auto gone = [&](const std::shared_ptr<session::Session>& s) {
-    if (!s || s->may_receive(now)) return false;
-    erase_index(s->local_index());
-    dirty_ = true;
-    return true;
-  };
-  std::erase_if(peer.retired, gone);
-  if (gone(peer.unconfirmed)) peer.unconfirmed.reset();
-  if (peer.current && !peer.current->may_send(now)) {
-    if (gone(peer.current)) {
-      peer.current.reset();
-    } else {
-      peer.retired.push_back(std::move(peer.current));
-    }
+  const Sessions::Expired expired = sessions_.expire(peer.sessions, now);
+  if (expired.any) dirty_ = true;
+  if (expired.current) {
     peer.path.reset(now);
-    dirty_ = true;
     guessing_.tidy(target_of(peer), now);
     refresh_relays(now);
   }
@@ -133,7 +120,7 @@ void Peers::expire(Peer& peer, Instant now) {
 void Peers::close_left_sides(Instant now) {
   std::erase_if(left_sides_, [&](ports::SocketId side) {
     const auto needs = [&](const auto& entry) {
-      return entry.second->current && entry.second->path.needs_socket(side, now);
+      return entry.second->sessions.current() && entry.second->path.needs_socket(side, now);
     };
     if (std::ranges::any_of(live_, needs)) return false;
     for (auto& [id, peer] : peers_) peer.path.forget_socket(side);
@@ -144,16 +131,10 @@ void Peers::close_left_sides(Instant now) {
 
 Instant Peers::deadline_of(const Peer& peer) const {
   Instant at = peer.tick_at;
-  if (peer.current) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
+  if (peer.sessions.current()) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
   if (sized(peer) && route(peer).ready()) at = std::min(at, peer.mtu.next_deadline());
-  if (peer.handshake) at = std::min(at, peer.handshake->retry_at);
+  at = std::min(at, peer.sessions.next_deadline());
   at = std::min(at, guessing_.next_deadline(peer.member.id));
-  if (peer.current) at = std::min(at, peer.current->established_at() + session::kSendUntil);
-  const auto end_of = [&](const std::shared_ptr<session::Session>& s) {
-    if (s) at = std::min(at, s->established_at() + session::kReceiveUntil);
-  };
-  std::for_each(peer.retired.begin(), peer.retired.end(), end_of);
-  end_of(peer.unconfirmed);
   return at;
 }
 

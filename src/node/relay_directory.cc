@@ -10,7 +10,7 @@ constexpr Duration kOfferAgain = std::chrono::seconds(5);
 
 // Where datagrams to this peer go while a session has a direct path.
 const Way* direct_way(const Peer& peer) {
-  return peer.current && peer.path.direct() ? &*peer.path.path() : nullptr;
+  return peer.sessions.current() && peer.path.direct() ? &*peer.path.path() : nullptr;
 }
 
 }  // namespace
@@ -101,7 +101,8 @@ std::vector<Peer*> RelayDirectory::to_seek(const Peer& peer) const {
 
 bool RelayDirectory::lacks_offer(const Peer& relay, Instant now) const {
   // A new session brings the offer again, if the one that came with this was lost.
-  return !relay.current || (relay.relay.theirs_ == 0 && relay.path.direct() && now - relay.session_began > kOfferAgain);
+  return !relay.sessions.current() ||
+         (relay.relay.theirs_ == 0 && relay.path.direct() && now - relay.sessions.began() > kOfferAgain);
 }
 
 std::optional<std::uint32_t> RelayDirectory::take_offer(Peer& peer) const {

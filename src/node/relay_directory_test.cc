@@ -26,8 +26,7 @@ class RelayDirectoryTest : public testing::Test {
   // A session with a direct path.
   Peer& reach(std::uint32_t id) {
     Peer& p = peer(id);
-    p.current = test::session_of(true, now);
-    p.session_began = now;
+    sessions.install(p.sessions, test::session_of(true, now), now);
     p.path.adopt(Way::straight(p.member.candidates[0].endpoint), std::nullopt, now);
     relays.on_session(p);
     served.on_session(p);
@@ -36,6 +35,10 @@ class RelayDirectoryTest : public testing::Test {
 
   Instant now{std::chrono::hours(1)};
   test::SeededRng rng{1};
+  PeersParams params;
+  Counters counters;
+  std::vector<std::string> notes;
+  Sessions sessions{params, counters, notes, rng};
   std::map<MemberId, Peer> peers;
   std::map<MemberId, Peer*> all;
   RelayDirectory relays{false, rng};

@@ -1,0 +1,26 @@
+#pragma once
+
+// What node::Peers is given, and its parts with it.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "crypto/aead.h"
+#include "crypto/primitives.h"
+#include "model/features.h"
+#include "session/session.h"
+
+namespace eps::node {
+
+struct PeersParams {
+  crypto::KeyPair self;
+  std::vector<crypto::AeadKind> aeads;       // in order of preference
+  std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
+  std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
+  bool relay_for_others = false;
+  std::string device = "eps0";  // the interface's name, for sentences
+  Features features = kOwnFeatures;
+};
+
+}  // namespace eps::node

@@ -1,0 +1,222 @@
+#include "node/sessions.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "support/node_fakes.h"
+#include "support/seeded_rng.h"
+
+namespace eps::node {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Instant kStart{std::chrono::hours(1)};
+
+// One of two members, with what it holds about the other.
+struct End {
+  End(std::uint32_t number, std::uint64_t first_number = 1) : rng(number) {
+    params.self = crypto::generate_key_pair(rng);
+    params.aeads = {crypto::AeadKind::chacha20poly1305};
+    params.first_handshake_number = first_number;
+    self = test::member_of(number, params.self.public_key);
+    arrival.from = self.candidates[0].endpoint;
+    sessions.emplace(params, counters, notes, rng);
+    sessions->set_self({}, self.mac);
+  }
+  void meets(const End& other) {
+    peer = other.self;
+    record.emplace(peer.key);
+  }
+  Bytes initiate(int attempt, Instant now) { return *sessions->initiate(*record, peer, attempt, now); }
+  Sessions::Answer answer(const End& from, ByteView datagram, Instant now) {
+    auto read = sessions->read_initiation(from.arrival, datagram, now);
+    if (!read.initiation) return {read.reply};
+    EXPECT_EQ(read.initiation->request.initiator, peer.key);
+    return sessions->answer(*record, peer, *read.initiation, datagram, now);
+  }
+  Sessions::SessionPtr finish(ByteView response, Instant now) {
+    const auto parsed = wire::parse_response(response);
+    return parsed ? sessions->finish(*record, *parsed, now) : nullptr;
+  }
+  std::uint64_t drops(Drop reason) const { return counters.drops[static_cast<std::size_t>(reason)].load(); }
+
+  test::SeededRng rng;
+  PeersParams params;
+  Counters counters;
+  std::vector<std::string> notes;
+  Member self, peer;
+  dataplane::Arrival arrival;  // of what it sends
+  std::optional<Sessions> sessions;
+  std::optional<Sessions::Record> record;
+};
+
+class SessionsTest : public testing::Test {
+ protected:
+  SessionsTest() {
+    a.meets(b);
+    b.meets(a);
+  }
+  // A whole handshake that `a` begins.
+  void meet() {
+    const auto out = b.answer(a, a.initiate(0, now), now);
+    auto session = a.finish(out.reply, now);
+    ASSERT_TRUE(session);
+    a.sessions->install(*a.record, session, now);
+    auto confirmed = b.sessions->confirm(*b.record, session->remote_index());
+    ASSERT_TRUE(confirmed);
+    b.sessions->install(*b.record, confirmed, now);
+  }
+
+  Instant now = kStart;
+  End a{1}, b{2};
+};
+
+TEST_F(SessionsTest, BothEndsHaveOneSessionAfterAHandshake) {
+  meet();
+  const auto& ours = a.record->current();
+  const auto& theirs = b.record->current();
+  EXPECT_TRUE(ours->initiator());
+  EXPECT_FALSE(theirs->initiator());
+  EXPECT_EQ(ours->remote_index(), theirs->local_index());
+  EXPECT_FALSE(a.record->pending());
+  EXPECT_EQ(a.sessions->owner_of(ours->local_index()), b.self.id);
+  Bytes datagram(wire::kDataOverhead + 1);
+  const std::byte kind{1};
+  const session::Seal seal{{&kind, 1}, {&kind, 1}, datagram.data()};
+  ASSERT_TRUE(ours->seal({&seal, 1}, now));
+  session::Open open{datagram, {}};
+  EXPECT_TRUE(theirs->open({&open, 1}, now));
+}
+
+TEST_F(SessionsTest, EveryCopyIsAnsweredAlikeUntilTheSessionIsUsed) {
+  const Bytes initiation = a.initiate(0, now);
+  const auto first = b.answer(a, initiation, now);
+  const auto second = b.answer(a, initiation, now);
+  EXPECT_TRUE(first.made);
+  EXPECT_FALSE(second.made);
+  EXPECT_EQ(first.reply, second.reply);
+  const auto session = a.finish(second.reply, now);
+  ASSERT_TRUE(session);
+  EXPECT_EQ(a.finish(first.reply, now), nullptr);
+  EXPECT_EQ(a.drops(Drop::replayed), 1U);
+  b.sessions->install(*b.record, b.sessions->confirm(*b.record, session->remote_index()), now);
+  EXPECT_EQ(b.sessions->confirm(*b.record, session->remote_index()), nullptr);
+  // A copy that comes last is neither answered nor refused.
+  EXPECT_TRUE(b.answer(a, initiation, now).reply.empty());
+  EXPECT_EQ(b.drops(Drop::replayed), 1U);
+}
+
+TEST_F(SessionsTest, AnInitiationIsRepeatedBeforeAnotherIsMade) {
+  const Bytes first = a.initiate(0, now);
+  EXPECT_FALSE(a.record->due(now + milliseconds(299)));
+  EXPECT_TRUE(a.record->due(now + milliseconds(300)));
+  for (int attempt = 1; attempt < kFreshInitiation; ++attempt) EXPECT_EQ(a.initiate(attempt, now), first);
+  EXPECT_NE(a.initiate(kFreshInitiation, now), first);
+  EXPECT_EQ(a.record->next_deadline(), now + seconds(5));
+  a.record->hurry(now);
+  EXPECT_EQ(a.record->next_deadline(), now);
+  a.sessions->give_up(*a.record);
+  EXPECT_TRUE(a.record->given_up());
+  EXPECT_EQ(a.record->next_deadline(), kNever);
+}
+
+TEST_F(SessionsTest, AForgedResponseEndsNothingButUsesTheInitiationUp) {
+  auto reply = b.answer(a, a.initiate(0, now), now).reply;
+  reply[20] ^= std::byte{1};
+  EXPECT_EQ(a.finish(reply, now), nullptr);
+  EXPECT_EQ(a.drops(Drop::bad_tag), 1U);
+  EXPECT_TRUE(a.record->pending());
+  EXPECT_FALSE(a.sessions->repeats(*a.record, 1));
+  const auto again = b.answer(a, a.initiate(1, now), now);
+  EXPECT_TRUE(again.made);
+  EXPECT_TRUE(a.finish(again.reply, now));
+}
+
+TEST_F(SessionsTest, WhoCountsFromAnOldNumberIsToldAndBeginsAnew) {
+  End later{1, 1000};
+  later.meets(b);
+  ASSERT_TRUE(b.answer(later, later.initiate(0, now), now).made);
+  (void)a.initiate(0, now);  // draws the same random numbers as the first one of its later life
+  const auto refused = b.answer(a, a.initiate(0, now), now);
+  EXPECT_FALSE(refused.made);
+  ASSERT_FALSE(refused.reply.empty());
+  EXPECT_TRUE(a.sessions->take_number_reply(*a.record, a.peer, refused.reply, now));
+  EXPECT_EQ(a.notes.size(), 1U);
+  EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).made);
+  EXPECT_FALSE(a.sessions->take_number_reply(*a.record, a.peer, refused.reply, now)) << "it is of the one before";
+}
+
+TEST_F(SessionsTest, NobodyIsAnsweredForAnothersMac) {
+  b.peer.mac.bytes[5] ^= std::byte{1};
+  EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).reply.empty());
+  EXPECT_EQ(b.drops(Drop::malformed), 1U);
+}
+
+TEST_F(SessionsTest, WithoutACipherInCommonThereIsASentence) {
+  End c{3};
+  c.params.aeads = {crypto::AeadKind::aes256gcm};
+  c.meets(b);
+  b.meets(c);
+  EXPECT_TRUE(b.answer(c, c.initiate(0, now), now).reply.empty());
+  ASSERT_EQ(b.notes.size(), 1U);
+  EXPECT_NE(b.notes[0].find("no cipher in common"), std::string::npos);
+}
+
+TEST_F(SessionsTest, UnderLoadAnInitiationHasToProveItsEndpoint) {
+  for (int i = 0; i < kLoadLimit; ++i) (void)b.answer(a, a.initiate(0, now), now);
+  const auto asked = b.answer(a, a.initiate(0, now), now);
+  ASSERT_FALSE(asked.reply.empty());
+  EXPECT_FALSE(asked.made);
+  EXPECT_TRUE(a.sessions->take_cookie_reply(*a.record, asked.reply, now));
+  now += milliseconds(500);
+  EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).made);
+}
+
+TEST_F(SessionsTest, ASessionOpensForAWhileAfterItSealsNoMore) {
+  meet();
+  const std::uint32_t index = a.record->current()->local_index();
+  EXPECT_EQ(a.record->next_deadline(), now + session::kSendUntil);
+  now += session::kSendUntil;
+  EXPECT_TRUE(a.sessions->expire(*a.record, now).current);
+  EXPECT_EQ(a.record->current(), nullptr);
+  EXPECT_EQ(a.record->receiving().size(), 1U);
+  EXPECT_TRUE(a.sessions->owner_of(index));
+  EXPECT_FALSE(a.sessions->expire(*a.record, now).any);
+  now = kStart + session::kReceiveUntil;
+  EXPECT_TRUE(a.sessions->expire(*a.record, now).any);
+  EXPECT_TRUE(a.record->receiving().empty());
+  EXPECT_FALSE(a.sessions->owner_of(index));
+}
+
+TEST_F(SessionsTest, FewOldSessionsAreKept) {
+  EXPECT_TRUE(a.sessions->install(*a.record, test::session_of(true, now), now));
+  for (int i = 0; i < 9; ++i) EXPECT_FALSE(a.sessions->install(*a.record, test::session_of(true, now), now));
+  EXPECT_EQ(a.record->receiving().size(), 5U);
+}
+
+TEST_F(SessionsTest, AllEndsWithTheMember) {
+  meet();
+  (void)a.initiate(0, now);
+  const std::uint32_t index = a.record->current()->local_index();
+  a.sessions->end(*a.record);
+  EXPECT_TRUE(a.record->receiving().empty());
+  EXPECT_FALSE(a.record->pending());
+  EXPECT_FALSE(a.sessions->owner_of(index));
+}
+
+TEST_F(SessionsTest, WhoIsNotKnownYetIsReadOnceMoreForAShortTime) {
+  b.sessions->keep_for_later(a.arrival, a.initiate(0, now), now);
+  b.sessions->keep_for_later(a.arrival, a.initiate(0, now), now + milliseconds(200));
+  EXPECT_EQ(b.sessions->take_early(now + milliseconds(301)).size(), 1U);
+  EXPECT_EQ(b.drops(Drop::no_peer), 1U);
+  EXPECT_TRUE(b.sessions->take_early(now + milliseconds(301)).empty());
+  for (int i = 0; i < 20; ++i) b.sessions->keep_for_later(a.arrival, {}, now);
+  EXPECT_EQ(b.sessions->take_early(now).size(), 16U);
+}
+
+}  // namespace
+}  // namespace eps::node
