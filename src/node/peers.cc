@@ -22,6 +22,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
       network_ == network && self_.id == self.id && self_.mac == self.mac && self_.address == self.address;
   const bool moved = network_ && network_->network6 != network.network6;
   network_ = network;
+  here_.set_network(network);
   if (moved) {
     for (const auto& [id, peer] : peers_) move_in(peer.member, &peer.member);
   }
@@ -65,40 +66,18 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
 }
 
 void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now) {
-  own_candidates_ = std::move(candidates);
-  if (local == own_addresses_) return;
-  own_addresses_ = std::move(local);
+  if (!here_.set_own(std::move(candidates), std::move(local))) return;
   // What is near has changed.
   for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
 }
 
 void Peers::set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
-  if (inside == inside_ && tunnels == tunnels_) return;
-  inside_ = std::move(inside);
-  tunnels_ = std::move(tunnels);
+  if (!here_.set_inside(std::move(inside), std::move(tunnels))) return;
   for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
 }
 
-bool Peers::is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip) {
-  return std::ranges::any_of(networks, [&](const IpPrefix& network) { return network.contains(ip); });
-}
-
-bool Peers::is_inside(const IpAddress& ip) const {
-  if (network_ && ip.is_v4() && network_->network.contains(ip.v4())) return true;
-  return (network_ && network_->network6 && network_->network6->contains(ip)) || is_in(inside_, ip);
-}
-
 void Peers::set_own_nat(NatStatus nat, Instant now) {
-  // What the peers saw is evidence as well.
-  if (nat.mapping == NatMapping::unknown && seen_by_another_port_) nat.mapping = NatMapping::per_destination;
-  // A server on our side of the NAT sees none, but peers do.
-  if (nat.mapping == NatMapping::none && !seen_.empty()) {
-    const bool two_ports = seen_.size() > 1 && seen_[0].ip == seen_[1].ip;
-    nat.mapping = two_ports ? NatMapping::per_destination : NatMapping::independent;
-  }
-  const bool changed = nat.mapping != own_nat_.mapping;
-  own_nat_ = nat;
-  if (!changed) return;
+  if (!here_.set_nat(nat)) return;
   for (const auto& [id, peer] : live_) {
     if (!peer->path.searching_for(now)) continue;
     peer->called_at = {};
@@ -163,7 +142,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
 }
 
 void Peers::on_network_change(Instant now) {
-  seen_by_another_port_ = false;
+  here_.moved();
   for (const auto& [id, peer] : live_) {
     touch(*peer);
     peer->guessing.forgive();  // perhaps behind another router
@@ -177,7 +156,7 @@ void Peers::on_network_change(Instant now) {
 void Peers::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
   for (dataplane::Upcall& upcall : upcalls) {
     const auto loops = [&](const auto& u) {
-      if constexpr (requires { u.arrival; }) return !u.arrival.relayed() && is_inside(u.arrival.from.ip);
+      if constexpr (requires { u.arrival; }) return !u.arrival.relayed() && here_.is_inside(u.arrival.from.ip);
       return false;
     };
     if (std::visit(loops, upcall)) {
@@ -294,15 +273,13 @@ std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
   for (const auto& [id, peer] : peers_) {
     if (peer.member.name != name && to_string(peer.member.address) != name) continue;
     const PeerStatus status = status_of(peer, route(peer), standpoint(), now);
-    return PeerWhy{status, own_nat_, peer.path.ways(now), peer.path.events(now)};
+    return PeerWhy{status, here_.nat(), peer.path.ways(now), peer.path.events(now)};
   }
   return std::nullopt;
 }
 
 Standpoint Peers::standpoint() const {
-  const bool forwarded =
-      std::ranges::any_of(own_candidates_, [](const Candidate& c) { return c.kind == Candidate::Kind::mapped; });
-  return {own_nat_.mapping, forwarded, relays_.server_relays()};
+  return {here_.nat().mapping, here_.forwarded(), relays_.server_relays()};
 }
 
 // --- handshakes and sessions ---------------------------------------------------------------------------------------

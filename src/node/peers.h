@@ -17,13 +17,13 @@
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
 #include "mesh/path_message.h"
-#include "model/ip_prefix.h"
 #include "model/status.h"
 #include "node/broadcasts.h"
 #include "node/explain.h"
 #include "node/lan_findings.h"
 #include "node/peer.h"
 #include "node/peers_params.h"
+#include "node/surroundings.h"
 
 namespace eps::node {
 
@@ -48,14 +48,14 @@ class Peers {
   // Networks inside of EPS interfaces of this computer, and of other tunnels (ports::Underlay): no path leads there.
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now);
   // Whether this address is inside an EPS network, this one's or another's on this computer.
-  bool is_inside(const IpAddress& ip) const;
+  bool is_inside(const IpAddress& ip) const { return here_.is_inside(ip); }
   // Unspecified: the network has no IPv6 prefix.
   IpAddress address6(const Mac& mac) const {
     return network_ && network_->network6 ? address6_of(*network_->network6, mac) : IpAddress{};
   }
   bool may_bridge() const { return self_.grants.bridge; }
   void set_own_nat(NatStatus nat, Instant now);
-  const NatStatus& own_nat() const { return own_nat_; }
+  const NatStatus& own_nat() const { return here_.nat(); }
   // This machine's addresses changed, or it has slept: every direct path has to answer anew.
   void on_network_change(Instant now);
 
@@ -71,8 +71,8 @@ class Peers {
   // nullopt: no such peer.
   std::optional<PeerWhy> why(std::string_view name, Instant now) const;
   // What the peers saw this node's data socket send from, other than its known candidates; true once after a change.
-  bool take_seen_changed() { return std::exchange(seen_changed_, false); }
-  const std::vector<Endpoint>& seen() const { return seen_; }
+  bool take_seen_changed() { return here_.take_seen_changed(); }
+  const std::vector<Endpoint>& seen() const { return here_.seen(); }
   // Whom this node has sessions or handshakes with, and with whom it began to since the last call.
   std::vector<MemberId> in_touch() const;
   std::vector<MemberId> take_wanted() { return std::exchange(wanted_, {}); }
@@ -125,10 +125,7 @@ class Peers {
   void seek_anchors_of(const Peer& peer, Instant now);
   void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
   void refresh_candidates(Peer& peer, bool probe, Instant now);
-  std::optional<Candidate> beside_the_server(const Peer& peer) const;
-  bool seen_from_outside() const;
   void seek_observers(Instant now);
-  void note_seen(const Endpoint& seen);
   // Hard NATs.
   std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
   static Guessing::Target target_of(Peer& peer);  // without `at`
@@ -175,7 +172,6 @@ class Peers {
   Peer* find(MemberId id);  // and touches it, as the next two do
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
-  static bool is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip);
   std::vector<Candidate> usable_candidates(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
   Standpoint standpoint() const;
@@ -184,6 +180,7 @@ class Peers {
   dataplane::Outbox& out_;
   Rng& rng_;
   Counters counters_;
+  Surroundings here_;
   Sessions sessions_;
   WaitingFrames waiting_;
   Guessing guessing_;
@@ -192,15 +189,8 @@ class Peers {
   std::optional<NetworkInfo> network_;
   Member self_;
   std::vector<ports::SocketId> left_sides_;
-  std::vector<Candidate> own_candidates_;
-  std::vector<IpAddress> own_addresses_;
-  std::vector<IpPrefix> inside_, tunnels_;
-  NatStatus own_nat_;
-  std::vector<Endpoint> seen_;
   Instant anchors_at_ = kNever;
   std::vector<MemberId> reachable_;  // in a large network, at the last tend_anchors()
-  bool seen_changed_ = false;
-  bool seen_by_another_port_ = false;  // than the server sees us by, on the same address
   bool relay_doubt_ = false;
   bool flow_doubt_ = false;
   Instant flow_doubted_at_{};

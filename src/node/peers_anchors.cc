@@ -72,7 +72,7 @@ void Peers::seek_anchors_of(const Peer& peer, Instant now) {
     Peer* anchor = find(id);
     if (anchor == nullptr) continue;
     if (anchor->sessions.current() && anchor->path.direct()) {
-      send_control(*anchor, mesh::FindMessage{peer.member.id, own_candidates_}, now);
+      send_control(*anchor, mesh::FindMessage{peer.member.id, here_.own()}, now);
     } else if (!anchor->sessions.pending()) {
       start_handshake(*anchor, now);
     }

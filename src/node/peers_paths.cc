@@ -8,7 +8,6 @@
 
 namespace eps::node {
 namespace {
-constexpr std::size_t kMaxSeen = 2;
 constexpr std::size_t kMaxObservers = 2;
 constexpr Duration kAnswerPause = std::chrono::milliseconds(200);  // between two questions of one peer for others
 constexpr Duration kIntroductionPause = std::chrono::seconds(1);
@@ -36,34 +35,13 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
     }
   }
   if (guessed) run_guess(peer, now);
-  if (!arrival.relayed() && arrival.socket == relays_.socket()) note_seen(pong.seen_from);
-}
-
-// A mapping that the server does not see, as when it stands on our side of the NAT.
-void Peers::note_seen(const Endpoint& seen) {
-  const auto other_port = [&](const Candidate& c) {
-    return c.kind == Candidate::Kind::observed && c.endpoint.ip == seen.ip && c.endpoint.port != seen.port;
-  };
-  if (std::ranges::any_of(own_candidates_, other_port)) seen_by_another_port_ = true;
-  if (!seen.valid() || own_nat_.mapping == NatMapping::per_destination) return;
-  const auto same = [&](const Candidate& c) { return c.endpoint == seen; };
-  if (std::ranges::any_of(own_candidates_, same) || std::ranges::count(seen_, seen) > 0) return;
-  seen_.insert(seen_.begin(), seen);
-  if (seen_.size() > kMaxSeen) seen_.pop_back();
-  seen_changed_ = true;
-}
-
-// Somebody on the internet has told us by which IPv4 address it sees us, or we have such an address.
-bool Peers::seen_from_outside() const {
-  return std::ranges::any_of(own_candidates_, [](const Candidate& c) {
-    return c.endpoint.ip.is_v4() && !is_private(c.endpoint.ip) && !c.endpoint.ip.is_loopback();
-  });
+  if (!arrival.relayed() && arrival.socket == relays_.socket()) here_.note_seen(pong.seen_from);
 }
 
 // A server in our own LAN cannot tell how the internet sees us: members with a public address can, as every pong says
 // where its ping came from.
 void Peers::seek_observers(Instant now) {
-  if (seen_from_outside()) return;
+  if (here_.seen_from_outside()) return;
   std::size_t asked = 0;
   for (auto& [id, other] : peers_) {
     if (!other.member.online || !has_public_address(other.member)) continue;
@@ -77,7 +55,7 @@ void Peers::seek_observers(Instant now) {
 void Peers::call(Peer& peer, bool moved, Instant now) {
   if (!peer.sessions.current() || (!moved && now - peer.called_at < kCallPause)) return;
   peer.called_at = now;
-  const mesh::CallMessage message{moved, false, own_nat_.mapping, own_candidates_};
+  const mesh::CallMessage message{moved, false, here_.nat().mapping, here_.own()};
   send_control(peer, message, now);
   if (!moved) return;
   // Which way still works is what nobody knows at this moment.
@@ -117,7 +95,11 @@ void Peers::learn(Peer& peer, const std::vector<Candidate>& candidates, bool pro
 
 void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
   touch(peer);
-  peer.path.set_candidates(usable_candidates(peer), own_addresses_, now, probe, relays_.socket());
+  peer.path.set_candidates(usable_candidates(peer), here_.addresses(), now, probe, relays_.socket());
+}
+
+std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
+  return here_.usable(peer.member, peer.told, relays_.server());
 }
 
 // An IPv4 endpoint of the peer that is not merely claimed: where its datagrams come from, or where our server sees it.
@@ -137,9 +119,9 @@ Guessing::Target Peers::target_of(Peer& peer) {
 void Peers::consider_guessing(Peer& peer, Guessing::Asked asked, Instant now) {
   Guessing::Target target = target_of(peer);
   target.at = seen_endpoint_of(peer);
-  if (!guessing_.consider(target, own_nat_.mapping, own_candidates_, asked, now)) return;
+  if (!guessing_.consider(target, here_.nat().mapping, here_.own(), asked, now)) return;
   // More than once, against loss.
-  const mesh::CallMessage message{false, true, own_nat_.mapping, own_candidates_};
+  const mesh::CallMessage message{false, true, here_.nat().mapping, here_.own()};
   for (int i = 0; asked == Guessing::Asked::no && i < 4; ++i) send_control(peer, message, now);
 }
 
@@ -158,7 +140,7 @@ void Peers::ask_others_for(Peer& peer, Instant now) {
   std::size_t asked = 0;
   for (const auto& [id, other] : live_) {
     if (id == peer.member.id || !other->sessions.current() || !other->path.direct()) continue;
-    send_control(*other, mesh::FindMessage{peer.member.id, own_candidates_}, now);
+    send_control(*other, mesh::FindMessage{peer.member.id, here_.own()}, now);
     if (++asked == kMaxIntroducers) return;
   }
 }

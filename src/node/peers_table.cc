@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "model/address_kinds.h"
 #include "node/peers.h"
 
 namespace eps::node {
@@ -51,43 +50,6 @@ Peer* Peers::find_key(const PublicKey& key) {
 Peer* Peers::find_index(std::uint32_t index) {
   const auto owner = sessions_.owner_of(index);
   return owner ? find(*owner) : nullptr;
-}
-
-// What may be tried, without repetition: no address inside the EPS network itself, which would send the tunnel through
-// the tunnel.
-std::vector<Candidate> Peers::usable_candidates(const Peer& peer) const {
-  std::vector<Candidate> out;
-  const auto take = [&](const Candidate& c) {
-    const IpAddress& ip = c.endpoint.ip;
-    const bool inside = is_inside(ip) || (c.kind == Candidate::Kind::local && is_in(tunnels_, ip));
-    const bool group = ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
-    const bool had = std::ranges::find(out, c.endpoint, &Candidate::endpoint) != out.end();
-    // In another LAN the peer may have the very address that we have in ours: what we send there comes to ourselves.
-    const bool mine = std::ranges::find(own_candidates_, c.endpoint, &Candidate::endpoint) != own_candidates_.end();
-    if (!inside && !group && !had && !mine && c.endpoint.valid() && !ip.is_loopback() && !ip.is_unspecified())
-      out.push_back(c);
-  };
-  std::ranges::for_each(peer.member.candidates, take);
-  std::ranges::for_each(peer.told, take);
-  if (const auto guess = beside_the_server(peer)) take(*guess);
-  return out;
-}
-
-// The peer stands in one LAN with the server, or on its host, which therefore sees it by an address that means nothing
-// here. We dial the server at an address of their router, so that may be the peer's as well; and most home routers keep
-// the port of what they map.
-std::optional<Candidate> Peers::beside_the_server(const Peer& peer) const {
-  const IpAddress& server = relays_.server().ip;
-  if (!relays_.server().valid() || !server.is_v4() || is_private(server) || server.is_loopback()) {
-    return std::nullopt;
-  }
-  std::optional<Candidate> out;
-  for (const Candidate& c : peer.member.candidates) {
-    const bool outside = !is_private(c.endpoint.ip) && !c.endpoint.ip.is_loopback();
-    if (c.endpoint.ip.is_v4() && outside && c.kind != Candidate::Kind::seen) return std::nullopt;
-    if (c.kind == Candidate::Kind::local && !out) out = Candidate{Candidate::Kind::seen, {server, c.endpoint.port}};
-  }
-  return out;
 }
 
 dataplane::Peer Peers::route(const Peer& peer) const {
