@@ -65,15 +65,16 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
     s.how_to_mend = "Look at `eps status` there: its UDP socket may be blocked.";
   } else if (searching && *searching < kStillTrying) {
     s.why_relayed = "The search has just begun, with " + endpoints + " to try.";
-  } else if (hard(here.nat) && hard(peer.nat)) {
+  } else if (hard(here.nat) && hard(peer.paths.nat())) {
     s.why_relayed = "The NATs on both sides map each destination anew, so neither end knows where to send.";
     s.how_to_mend = forward;
   } else if (heard != nullptr) {
     s.why_relayed = "Its datagrams reach us from " + to_string(heard->way.to) + ", but ours are not answered there.";
     s.how_to_mend = "Allow UDP from this computer's network in the firewall in front of " + peer.member.name + ".";
-  } else if (hard(here.nat) || hard(peer.nat)) {
-    s.why_relayed = std::string(hard(peer.nat) ? "The NAT in front of it maps" : "The NAT in front of us maps") +
-                    " each destination anew, and guessing its port has not succeeded.";
+  } else if (hard(here.nat) || hard(peer.paths.nat())) {
+    s.why_relayed =
+        std::string(hard(peer.paths.nat()) ? "The NAT in front of it maps" : "The NAT in front of us maps") +
+        " each destination anew, and guessing its port has not succeeded.";
     s.how_to_mend = forward;
   } else {
     s.why_relayed = "It does not answer at " + endpoints +
@@ -87,7 +88,7 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
 PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Standpoint& here, Instant now) {
   PeerStatus s;
   s.member = peer.member;
-  s.nat = peer.nat;
+  s.nat = peer.paths.nat();
   const Instant heard = peer.activity->received_at();
   if (heard != Instant{}) s.since_heard = now - heard;
   if (route.ready() && peer.sessions.current()->may_send(now) && !gone(peer, now)) {
@@ -96,7 +97,7 @@ PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Stand
     s.relay = peer.path.path()->relay;
     s.since_handshake = now - peer.sessions.current()->established_at();
     s.round_trip = peer.path.round_trip();
-    if (peer.sessions.current()->has(Feature::path_mtu)) s.path_mtu = peer.mtu.path_mtu(*peer.path.path());
+    if (Paths::sized(peer)) s.path_mtu = peer.paths.mtu().path_mtu(*peer.path.path());
     s.aead = crypto::name_of(peer.sessions.current()->aead());
     s.aead_library = crypto::name_of(peer.sessions.current()->library());
   }

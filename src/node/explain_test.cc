@@ -92,7 +92,15 @@ TEST_F(Explain, WhichNatIsInTheWay) {
   EXPECT_TRUE(says("a firewall or NAT on the way drops UDP")) << why();
   here.nat = NatMapping::per_destination;
   EXPECT_TRUE(says("The NAT in front of us maps each destination anew")) << why();
-  peer.nat = NatMapping::per_destination;
+}
+
+TEST_F(Explain, WhatThePeerSaysOfItsNatCounts) {
+  Surroundings surroundings;
+  RelayDirectory relays{false, rng};
+  Paths paths{surroundings, relays, counters};
+  paths.on_call(peer, {.nat = NatMapping::per_destination, .candidates = {}}, {}, now);
+  relayed(seconds(10), peer.member.candidates);
+  here.nat = NatMapping::per_destination;
   EXPECT_TRUE(says("The NATs on both sides")) << why();
   EXPECT_TRUE(advises("of one of the two computers"));
   here.forwarded = true;

@@ -9,23 +9,19 @@
 #include "base/time.h"
 #include "dataplane/peer_table.h"
 #include "mesh/path_finder.h"
-#include "mesh/path_mtu.h"
 #include "model/network.h"
 #include "node/guessing.h"
+#include "node/paths.h"
 #include "node/relay_directory.h"
 #include "node/sessions.h"
 #include "node/waiting_frames.h"
 
 namespace eps::node {
 
-// IP packets; WireGuard's 1420 and what else is usual for fast networks is above.
-inline constexpr std::size_t kRunsFrom = 1410;
-inline constexpr Duration kTick = std::chrono::milliseconds(200);        // while traffic flows
-inline constexpr Duration kActiveFor = std::chrono::seconds(3);          // after the last datagram sent
-inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);  // sending, nothing back by any path: the
-                                                                         // peer has lost the session
-inline constexpr Duration kCallPause = std::chrono::seconds(1);
-inline constexpr Duration kSearchPause = std::chrono::seconds(15);  // between searches that calls of one peer begin
+inline constexpr Duration kTick = std::chrono::milliseconds(200);            // while traffic flows
+inline constexpr Duration kActiveFor = std::chrono::seconds(3);              // after the last datagram sent
+inline constexpr Duration kDeadAfter = std::chrono::milliseconds(2500);      // sending, nothing back by any path: the
+                                                                             // peer has lost the session
 inline constexpr Duration kObserversAfter = std::chrono::milliseconds(500);  // of searching: who sees us from outside?
 inline constexpr Duration kNewFlowAfter = std::chrono::seconds(2);  // of searching in vain: another socket of ours
 inline constexpr Duration kNewFlowPause = std::chrono::seconds(30);
@@ -41,15 +37,13 @@ inline constexpr Duration kOfflineSilence = std::chrono::seconds(5);
 
 struct Peer {
   explicit Peer(const Member& m, Rng& rng)
-      : member(m), path(rng), mtu(rng), activity(std::make_shared<dataplane::PeerActivity>()), sessions(m.key) {
+      : member(m), path(rng), paths(rng), activity(std::make_shared<dataplane::PeerActivity>()), sessions(m.key) {
     activity->next_fragment = rng.u32();
   }
 
   Member member;
   mesh::PathFinder path;
-  mesh::PathMtu mtu;
-  mesh::PathTally tally;
-  std::uint64_t control_elsewhere = 0;  // path messages that did not leave by the path in use
+  Paths::Record paths;
   std::shared_ptr<dataplane::PeerActivity> activity;
 
   Sessions::Record sessions;
@@ -60,13 +54,6 @@ struct Peer {
   Instant offline_at{};       // when the server's list last began to say so
   Instant tick_at = kNever;
   Instant last_unknown_session{};  // when we last answered one with an initiation
-
-  std::vector<Candidate> told;  // endpoints of it that itself or another member told us, besides the server's list
-  NatMapping nat = NatMapping::unknown;  // in front of it, as it says
-  Instant called_at{};                   // our last call
-  Instant searched_at{};                 // when its call last made us search
-  Instant introduced_at{};               // when we last acted on an introduction to it
-  Instant asked_us_at{};                 // when we last answered its question for another member
 
   Guessing::Record guessing;
 

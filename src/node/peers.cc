@@ -15,7 +15,8 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       sessions_(params_, counters_, notes_, rng),
       waiting_(out, counters_),
       guessing_(out, rng),
-      relays_(params_.relay_for_others, rng) {}
+      relays_(params_.relay_for_others, rng),
+      paths_(here_, relays_, counters_) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
   const bool same =
@@ -80,7 +81,7 @@ void Peers::set_own_nat(NatStatus nat, Instant now) {
   if (!here_.set_nat(nat)) return;
   for (const auto& [id, peer] : live_) {
     if (!peer->path.searching_for(now)) continue;
-    peer->called_at = {};
+    paths_.end_call_pause(*peer);
     call(*peer, false, now);
   }
 }
@@ -125,8 +126,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     peer.member = member;
     peer.member.candidates = std::move(candidates);
     relays_.on_member(peer);
-    if (changed) peer.told.clear();  // what it says itself is newer
-    if (changed) refresh_candidates(peer, peer.sessions.current() != nullptr, now);
+    if (changed) paths_.on_listed(peer, now);
     if (left) peer.path.moved(now);
     peer.path.set_relays(relays_.usable_for(peer), now);
     if (changed || came) peer.sessions.hurry(now);
@@ -147,7 +147,7 @@ void Peers::on_network_change(Instant now) {
     touch(*peer);
     peer->guessing.forgive();  // perhaps behind another router
     if (peer->path.moved(now)) dirty_ = true;
-    peer->mtu.moved();
+    paths_.forget_sizes(*peer);
     if (peer->sessions.current()) call(*peer, true, now);
   }
   on_deadline(now);
@@ -366,7 +366,7 @@ void Peers::confirm(Peer& peer, std::uint32_t local_index, Instant now) {
 void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
   const bool first = sessions_.install(peer.sessions, std::move(session), now);
   if (first) wanted_.push_back(peer.member.id);
-  peer.control_elsewhere = 0;
+  paths_.on_session(peer);
   relays_.on_session(peer);
   peer.tick_at = std::min(peer.tick_at, now + kTick);
   dirty_ = true;
@@ -439,7 +439,7 @@ void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
     for (const MemberId relay : relays_.usable_for(peer)) {
       if (path != Way::through(relay)) add(Way::through(relay));
     }
-    for (const Candidate& c : usable_candidates(peer)) {
+    for (const Candidate& c : paths_.usable(peer)) {
       if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
       if (const Way by_other = Way::straight(c.endpoint, relays_.socket()); relays_.socket() != 0 && path != by_other) {
         add(by_other);
@@ -472,7 +472,11 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way
   ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
   out.whole = std::holds_alternative<mesh::SizePingMessage>(message);
   out_.send(out);
-  if (way != peer.path.path()) ++peer.control_elsewhere;
+  paths_.on_sent(peer, way);
+}
+
+void Peers::send_all(Peer& peer, const std::vector<Paths::Outgoing>& messages, Instant now) {
+  for (const Paths::Outgoing& m : messages) send_control(peer, m.message, m.way, now);
 }
 
 void Peers::probe(Peer& peer, Instant now) {
@@ -481,7 +485,7 @@ void Peers::probe(Peer& peer, Instant now) {
   const Instant last = std::max({peer.activity->sent_at(), peer.activity->received_at(), peer.needed_at});
   const bool flows = now - last < kActiveFor;
   const auto pings = peer.path.take_due(now, flows);
-  for (const mesh::Ping& ping : pings) send_ping(peer, ping, now);
+  for (const mesh::Ping& ping : pings) send_control(peer, paths_.ping(peer, ping), ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
   probe_size(peer, now);
   const auto searching = peer.path.searching_for(now);
@@ -497,25 +501,6 @@ void Peers::probe(Peer& peer, Instant now) {
   }
   if (searching && flows) consider_guessing(peer, Guessing::Asked::no, now);
   if (searching && flows && (*searching > kRelayAfter || !relays_.server_relays())) seek_relays(peer, now);
-}
-
-void Peers::send_ping(Peer& peer, const mesh::Ping& ping, Instant now) {
-  const bool counted = peer.sessions.current()->has(Feature::path_counts) && ping.way == peer.path.path();
-  if (counted) {
-    // The path in use by its place among those there have been.
-    const std::uint64_t key = peer.sessions.current()->local_index() | std::uint64_t{peer.path.uses()} << 32;
-    peer.tally.on_ping(ping.id, key,
-                       {peer.sessions.current()->sealed_count() - peer.control_elsewhere, dropped_here()});
-  }
-  send_control(peer, mesh::PingMessage{ping.id, counted}, ping.way, now);
-}
-
-// Datagrams that this node dropped because it, or its network device, was too slow.
-std::uint64_t Peers::dropped_here() const {
-  const auto of = [&](Drop drop) {
-    return counters_.drops[static_cast<std::size_t>(drop)].load(std::memory_order_relaxed);
-  };
-  return of(Drop::congested) + of(Drop::overrun);
 }
 
 void Peers::flush_waiting(Peer& peer, Instant now) {

@@ -114,20 +114,15 @@ class Peers {
   void on(const mesh::FindMessage& find, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::IntroduceMessage& introduce, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::OfferMessage& offer, Peer& peer, const Arrival& arrival, Instant now);
-  // Sizes (peers_sizes.cc).
   void on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::SizePongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
   void probe_size(Peer& peer, Instant now);
-  void set_sizes(const Peer& peer, dataplane::Peer& route) const;
-  static bool sized(const Peer& peer);
   void call(Peer& peer, bool moved, Instant now);
   void ask_others_for(Peer& peer, Instant now);
   void seek_anchors_of(const Peer& peer, Instant now);
-  void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
   void refresh_candidates(Peer& peer, bool probe, Instant now);
   void seek_observers(Instant now);
   // Hard NATs.
-  std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
   static Guessing::Target target_of(Peer& peer);  // without `at`
   void consider_guessing(Peer& peer, Guessing::Asked asked, Instant now);
   void run_guess(Peer& peer, Instant now);
@@ -156,8 +151,7 @@ class Peers {
   // By the path in use unless `way` says otherwise.
   void send_control(Peer& peer, const mesh::PathMessage& message, Instant now);
   void send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now);
-  void send_ping(Peer& peer, const mesh::Ping& ping, Instant now);
-  std::uint64_t dropped_here() const;
+  void send_all(Peer& peer, const std::vector<Paths::Outgoing>& messages, Instant now);
   void flush_waiting(Peer& peer, Instant now);
   // Timers.
   void tick(Peer& peer, Instant now);
@@ -172,7 +166,6 @@ class Peers {
   Peer* find(MemberId id);  // and touches it, as the next two do
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
-  std::vector<Candidate> usable_candidates(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
   Standpoint standpoint() const;
 
@@ -185,6 +178,7 @@ class Peers {
   WaitingFrames waiting_;
   Guessing guessing_;
   RelayDirectory relays_;
+  Paths paths_;
 
   std::optional<NetworkInfo> network_;
   Member self_;

@@ -74,8 +74,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
     out.relayed = true;
     out.envelope = {peer.member.id, hop->tag};
   }
-  set_sizes(peer, out);
-  out.runs = !sized(peer) || peer.mtu.path_mtu(*path).value_or(kRunsFrom) >= kRunsFrom;
+  Paths::set_sizes(peer, out);
   return out;
 }
 

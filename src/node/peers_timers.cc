@@ -132,7 +132,7 @@ void Peers::close_left_sides(Instant now) {
 Instant Peers::deadline_of(const Peer& peer) const {
   Instant at = peer.tick_at;
   if (peer.sessions.current()) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
-  if (sized(peer) && route(peer).ready()) at = std::min(at, peer.mtu.next_deadline());
+  if (Paths::sized(peer) && route(peer).ready()) at = std::min(at, peer.paths.mtu().next_deadline());
   at = std::min(at, peer.sessions.next_deadline());
   at = std::min(at, guessing_.next_deadline(peer.member.id));
   return at;

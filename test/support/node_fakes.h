@@ -2,6 +2,7 @@
 
 // What tests of the parts of node/ work with.
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <set>
@@ -47,19 +48,22 @@ inline Member member_of(std::uint32_t id, const PublicKey& key = {}) {
 }
 
 // One end of a session whose other end is made with !initiator.
-inline std::shared_ptr<session::Session> session_of(bool initiator, Instant now, std::uint32_t local_index = 1) {
+inline session::SessionParams session_params(bool initiator, Instant now) {
   const auto key = [](bool of_initiator) {
     crypto::Key out;
     std::ranges::fill(out.writable(), of_initiator ? std::byte{1} : std::byte{2});
     return out;
   };
   session::SessionParams params;
-  params.local_index = params.remote_index = local_index;
+  params.local_index = params.remote_index = 1;
   params.initiator = initiator;
   params.established_at = now;
   params.send_key = key(initiator);
   params.receive_key = key(!initiator);
-  return std::make_shared<session::Session>(std::move(params));
+  return params;
+}
+inline std::shared_ptr<session::Session> session_of(bool initiator, Instant now) {
+  return std::make_shared<session::Session>(session_params(initiator, now));
 }
 
 }  // namespace eps::test

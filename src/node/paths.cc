@@ -1,0 +1,224 @@
+#include "node/paths.h"
+
+#include <algorithm>
+#include <string>
+
+#include "l2/parse.h"
+#include "node/peer.h"
+
+namespace eps::node {
+namespace {
+
+// Of a way whose size is not known yet.
+constexpr std::size_t kUsualMtu = 1500;
+
+// Traffic that is large pauses between its bursts.
+constexpr Duration kLargeFlows = std::chrono::seconds(1);
+
+std::size_t headers_to(const Endpoint& to) {
+  return to.ip.is_v4() ? mesh::kIpUdp4 : mesh::kIpUdp6;
+}
+
+}  // namespace
+
+// --- where the peer is ---------------------------------------------------------------------------------------------
+
+std::vector<Candidate> Paths::usable(const Peer& peer) const {
+  return here_.usable(peer.member, peer.paths.told_, relays_.server());
+}
+
+std::optional<Endpoint> Paths::seen_endpoint_of(const Peer& peer) const {
+  for (const Candidate& c : usable(peer)) {
+    if (c.kind != Candidate::Kind::observed || !c.endpoint.ip.is_v4()) continue;
+    if (std::ranges::find(peer.member.candidates, c) != peer.member.candidates.end()) return c.endpoint;
+  }
+  return peer.path.heard_at();
+}
+
+void Paths::refresh(Peer& peer, bool probe, Instant now) {
+  peer.path.set_candidates(usable(peer), here_.addresses(), now, probe, relays_.socket());
+}
+
+void Paths::on_listed(Peer& peer, Instant now) {
+  peer.paths.told_.clear();
+  refresh(peer, peer.sessions.current() != nullptr, now);
+}
+
+void Paths::learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now) {
+  if (candidates.empty() || peer.paths.told_ == candidates) return;
+  peer.paths.told_ = candidates;
+  refresh(peer, probe, now);
+}
+
+// --- pings ---------------------------------------------------------------------------------------------------------
+
+void Paths::on_session(Peer& peer) {
+  peer.paths.elsewhere_ = 0;
+}
+
+void Paths::on_sent(Peer& peer, const Way& way) {
+  if (way != peer.path.path()) ++peer.paths.elsewhere_;
+}
+
+mesh::PingMessage Paths::ping(Peer& peer, const mesh::Ping& ping) {
+  const session::Session& session = *peer.sessions.current();
+  const bool counted = session.has(Feature::path_counts) && ping.way == peer.path.path();
+  if (counted) {
+    // The path in use by its place among those there have been.
+    const std::uint64_t key = session.local_index() | std::uint64_t{peer.path.uses()} << 32;
+    peer.paths.tally_.on_ping(ping.id, key, {session.sealed_count() - peer.paths.elsewhere_, dropped_here()});
+  }
+  return {ping.id, counted};
+}
+
+mesh::PongMessage Paths::pong(const mesh::PingMessage& ping, const Arrival& arrival, std::uint32_t arrived) const {
+  mesh::PongMessage pong{ping.id, arrival.relayed() ? Endpoint{} : arrival.from};
+  if (ping.counted) pong.counts = {arrived, static_cast<std::uint32_t>(dropped_here())};
+  return pong;
+}
+
+bool Paths::on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now) {
+  if (!pong.counts) return false;
+  const auto result = peer.paths.tally_.on_pong(pong.id, {pong.counts->arrived, pong.counts->lost_here});
+  // An answer by another way than the one that was asked is told apart by on_pong().
+  return result && arrival.way() == peer.path.path() &&
+         peer.path.on_counts(arrival.way(), result->sent, result->lost, now);
+}
+
+// Datagrams that this node dropped because it, or its network device, was too slow.
+std::uint64_t Paths::dropped_here() const {
+  const auto of = [&](Drop drop) {
+    return counters_.drops[static_cast<std::size_t>(drop)].load(std::memory_order_relaxed);
+  };
+  return of(Drop::congested) + of(Drop::overrun);
+}
+
+// --- calls ---------------------------------------------------------------------------------------------------------
+
+mesh::CallMessage Paths::call_message(bool moved, bool guessing) const {
+  return {moved, guessing, here_.nat().mapping, here_.own()};
+}
+
+std::vector<Paths::Outgoing> Paths::call(Peer& peer, bool moved, Instant now) {
+  std::vector<Outgoing> out;
+  if (!peer.sessions.current() || (!moved && now - peer.paths.called_at_ < kCallPause)) return out;
+  peer.paths.called_at_ = now;
+  const mesh::CallMessage message = call_message(moved, false);
+  if (peer.path.path()) out.push_back({*peer.path.path(), message});
+  if (!moved) return out;
+  // Which way still works is what nobody knows at this moment.
+  for (const WayStatus& w : peer.path.ways(now)) {
+    const bool relay_or_was_direct = !w.way.direct() || w.pongs > 0;
+    if (!w.in_use && relay_or_was_direct) out.push_back({w.way, message});
+  }
+  return out;
+}
+
+void Paths::end_call_pause(Peer& peer) {
+  peer.paths.called_at_ = {};
+}
+
+Paths::Called Paths::on_call(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now) {
+  Called out;
+  out.other_nat = std::exchange(peer.paths.nat_, call.nat) != call.nat;
+  const std::vector<Candidate> before = usable(peer);
+  learn(peer, call.candidates, false, now);
+  if (call.moved) {
+    forget_sizes(peer);
+    out.moved = peer.path.moved(now);
+    if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
+  } else if (peer.path.direct()) {
+    out.doubts = true;
+    peer.path.doubt(now);
+  } else if (usable(peer) != before || now - peer.paths.searched_at_ > kSearchPause) {
+    peer.paths.searched_at_ = now;
+    peer.path.begin(now);
+  }
+  return out;
+}
+
+// --- third members -------------------------------------------------------------------------------------------------
+
+bool Paths::may_answer(Peer& asker, Instant now) {
+  if (now - asker.paths.asked_us_at_ < kAnswerPause) return false;
+  asker.paths.asked_us_at_ = now;
+  return true;
+}
+
+std::optional<Paths::Introductions> Paths::introduce(const Peer& asker, const std::vector<Candidate>& asker_at,
+                                                     const Arrival& arrival, const Peer& sought) const {
+  if (&sought == &asker || !sought.sessions.current() || !sought.path.direct()) return std::nullopt;
+  const auto message = [](const Peer& about, std::optional<Endpoint> seen_at, std::vector<Candidate> candidates) {
+    if (seen_at) candidates.insert(candidates.begin(), {Candidate::Kind::seen, *seen_at});
+    if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
+    return mesh::IntroduceMessage{about.member.id, std::move(candidates)};
+  };
+  const auto seen = arrival.relayed() ? std::nullopt : std::optional(arrival.from);
+  return Introductions{message(asker, seen, asker_at), message(sought, sought.path.path()->to, usable(sought))};
+}
+
+bool Paths::on_introduced(Peer& peer, const Peer& by, const std::vector<Candidate>& candidates, Instant now) {
+  if (now - peer.paths.introduced_at_ < kIntroductionPause) return false;
+  peer.paths.introduced_at_ = now;
+  peer.path.note(by.member.name + " told us where it is", now);
+  learn(peer, candidates, peer.sessions.current() != nullptr, now);
+  return true;
+}
+
+// --- sizes ---------------------------------------------------------------------------------------------------------
+
+bool Paths::sized(const Peer& peer) {
+  return peer.sessions.current() && peer.sessions.current()->has(Feature::path_mtu);
+}
+
+void Paths::set_sizes(const Peer& peer, dataplane::Peer& route) {
+  if (!sized(peer) || !peer.path.path()) return;
+  const mesh::PathMtu& mtu = peer.paths.mtu_;
+  const Way& way = *peer.path.path();
+  route.runs = mtu.path_mtu(way).value_or(kRunsFrom) >= kRunsFrom;
+  if (!route.to.valid()) return;
+  const std::size_t headers = headers_to(route.to);
+  const std::size_t around = (route.relayed ? wire::kRelayHeaderSize : 0) + wire::kDataHeaderSize + wire::kTagSize;
+  const std::size_t datagram = mtu.datagram(way, headers);
+  route.max_plain = datagram - around;
+  // A connection outlasts the search.
+  route.promised_plain = (mtu.settled(way) ? datagram : std::max(datagram, kUsualMtu - headers)) - around;
+}
+
+void Paths::forget_sizes(Peer& peer) {
+  peer.paths.mtu_.moved();
+}
+
+std::vector<Paths::Outgoing> Paths::size_pings(Peer& peer, const dataplane::Peer& route, std::size_t network_mtu,
+                                               Instant now) {
+  std::vector<Outgoing> out;
+  const std::size_t envelope = route.relayed ? wire::kRelayHeaderSize : 0;
+  const std::size_t largest_frame = l2::kEthernetSize + l2::kVlanTagSize + network_mtu;
+  const std::size_t wanted =
+      std::min(wire::kRelayHeaderSize + wire::kDataOverhead + largest_frame, ports::kMaxUdpPayload);
+  mesh::PathMtu& mtu = peer.paths.mtu_;
+  mtu.use(*peer.path.path(), headers_to(route.to), wanted, now);
+  const bool large_flows = now - peer.activity->large_at() < kLargeFlows;
+  for (const auto& probe : mtu.take_due(large_flows, peer.path.round_trip(), now)) {
+    const std::size_t around = envelope + wire::kDataOverhead + mesh::kSizePingSize;
+    out.push_back({probe.way, mesh::SizePingMessage{probe.id, probe.size - std::min(probe.size, around)}});
+  }
+  return out;
+}
+
+bool Paths::take_sizes_changed(Peer& peer, Instant now) {
+  const bool settled = peer.paths.mtu_.take_settled();
+  const bool shrunk = peer.paths.mtu_.take_changed();
+  if (shrunk) peer.path.note("large datagrams do not pass any more", now);
+  return settled || shrunk;
+}
+
+bool Paths::on_size_pong(Peer& peer, std::uint64_t id, Instant now) {
+  mesh::PathMtu& mtu = peer.paths.mtu_;
+  if (!mtu.on_answer(id, now)) return false;
+  const auto packets = peer.path.path() ? mtu.path_mtu(*peer.path.path()) : std::nullopt;
+  if (packets) peer.path.note("packets of " + std::to_string(*packets) + " bytes pass", now);
+  return true;
+}
+
+}  // namespace eps::node

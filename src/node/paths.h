@@ -1,0 +1,134 @@
+#pragma once
+
+// What this node and a peer tell each other about the ways between them: where each is, which NAT is in front of it,
+// what arrived and how large it may be; and what members tell of third ones when there is no server to do so. The ways
+// themselves are the peer's mesh::PathFinder.
+//
+// What is to be said is returned; the caller seals and sends it.
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "dataplane/peer_table.h"
+#include "dataplane/upcall.h"
+#include "mesh/path_finder.h"
+#include "mesh/path_message.h"
+#include "mesh/path_mtu.h"
+#include "mesh/path_quality.h"
+#include "model/counters.h"
+#include "model/network.h"
+#include "node/relay_directory.h"
+#include "node/surroundings.h"
+
+namespace eps::node {
+
+struct Peer;
+
+// IP packets; WireGuard's 1420 and what else is usual for fast networks is above.
+inline constexpr std::size_t kRunsFrom = 1410;
+inline constexpr Duration kCallPause = std::chrono::seconds(1);
+inline constexpr Duration kSearchPause = std::chrono::seconds(15);  // between searches that calls of one peer begin
+inline constexpr Duration kAnswerPause =
+    std::chrono::milliseconds(200);  // between two questions of one peer for others
+inline constexpr Duration kIntroductionPause = std::chrono::seconds(1);
+
+class Paths {
+ public:
+  using Arrival = dataplane::Arrival;
+
+  // One peer's.
+  class Record {
+   public:
+    explicit Record(Rng& rng) : mtu_(rng) {}
+    NatMapping nat() const { return nat_; }  // in front of it, as it says
+    const mesh::PathMtu& mtu() const { return mtu_; }
+
+   private:
+    friend class Paths;
+    std::vector<Candidate> told_;  // endpoints of it that itself or another member told us, besides the server's list
+    NatMapping nat_ = NatMapping::unknown;
+    Instant called_at_{};      // our last call
+    Instant searched_at_{};    // when its call last made us search
+    Instant introduced_at_{};  // when we last acted on an introduction to it
+    Instant asked_us_at_{};    // when we last answered its question for another member
+    mesh::PathMtu mtu_;
+    mesh::PathTally tally_;
+    std::uint64_t elsewhere_ = 0;  // path messages that did not leave by the path in use
+  };
+  struct Outgoing {
+    Way way;
+    mesh::PathMessage message;
+  };
+
+  Paths(const Surroundings& here, const RelayDirectory& relays, const Counters& counters)
+      : here_(here), relays_(relays), counters_(counters) {}
+
+  // Where the peer may be tried.
+  std::vector<Candidate> usable(const Peer& peer) const;
+  // An IPv4 endpoint of the peer that is not merely claimed: where its datagrams come from, or where our server sees
+  // it. What a member says of itself could make all others send to a stranger.
+  std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
+  // What decides where it may be tried has changed.
+  void refresh(Peer& peer, bool probe, Instant now);
+  // The server's list has newer candidates than what was told.
+  void on_listed(Peer& peer, Instant now);
+  // The newest word of the peer itself or of a third member: it stands beside what the server said.
+  void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
+
+  // Pings and pongs; each datagram that one of the path in use asks about is counted.
+  void on_session(Peer& peer);
+  void on_sent(Peer& peer, const Way& way);
+  mesh::PingMessage ping(Peer& peer, const mesh::Ping& ping);
+  mesh::PongMessage pong(const mesh::PingMessage& ping, const Arrival& arrival, std::uint32_t arrived) const;
+  // True: another path is better now.
+  bool on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now);
+
+  // Tells the peer where we are and that we send there now, so that both NATs see a datagram leave before one comes.
+  // `moved`: we have.
+  mesh::CallMessage call_message(bool moved, bool guessing) const;
+  std::vector<Outgoing> call(Peer& peer, bool moved, Instant now);
+  // There is news: the next call may follow at once.
+  void end_call_pause(Peer& peer);
+  struct Called {
+    bool other_nat = false;  // than before in front of the peer
+    bool moved = false;      // the path changed
+    bool doubts = false;     // only who has no direct path calls
+  };
+  Called on_call(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now);
+
+  // `asker` looks for `sought`: what each is told of the other; nothing, unless both are reached directly.
+  struct Introductions {
+    mesh::IntroduceMessage to_sought, to_asker;
+  };
+  bool may_answer(Peer& asker, Instant now);
+  std::optional<Introductions> introduce(const Peer& asker, const std::vector<Candidate>& asker_at,
+                                         const Arrival& arrival, const Peer& sought) const;
+  // False: it was introduced a moment ago.
+  bool on_introduced(Peer& peer, const Peer& by, const std::vector<Candidate>& candidates, Instant now);
+
+  // How large datagrams may be: mesh::PathMtu is asked on the way in use, and what it knows goes with the route. A peer
+  // of version 0.1 answers no such question: to it datagrams are as large as the frames, and are fragmented by IP.
+  static bool sized(const Peer& peer);
+  // Of its path, where there is one.
+  static void set_sizes(const Peer& peer, dataplane::Peer& route);
+  void forget_sizes(Peer& peer);
+  // REQUIRES: sized, and the route is ready.
+  std::vector<Outgoing> size_pings(Peer& peer, const dataplane::Peer& route, std::size_t network_mtu, Instant now);
+  // True once after the size in use shrank, or its search ended.
+  bool take_sizes_changed(Peer& peer, Instant now);
+  // True: larger ones may be sent now.
+  bool on_size_pong(Peer& peer, std::uint64_t id, Instant now);
+
+ private:
+  std::uint64_t dropped_here() const;
+
+  const Surroundings& here_;
+  const RelayDirectory& relays_;
+  const Counters& counters_;
+};
+
+}  // namespace eps::node
