@@ -16,7 +16,8 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       waiting_(out, counters_),
       guessing_(out, rng),
       relays_(params_.relay_for_others, rng),
-      paths_(here_, relays_, counters_) {}
+      paths_(here_, relays_, counters_),
+      lan_(params_.device, notes_) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
   const bool same =
@@ -25,7 +26,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   network_ = network;
   here_.set_network(network);
   if (moved) {
-    for (const auto& [id, peer] : peers_) move_in(peer.member, &peer.member);
+    for (const auto& [id, peer] : peers_) lan_.move_in(peer.member, &peer.member, address6(peer.member.mac));
   }
   if (self_.grants != self.grants) dirty_ = true;
   self_ = self;
@@ -34,7 +35,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
     began_ = now;
     schedule_anchors(now);
     for (const auto& [id, peer] : live_) forget_sessions(*peer, now);
-    move_out(self);
+    lan_.move_out(self);
     if (const auto own = peers_.find(self.id); own != peers_.end()) {
       forget(own->second, now);
       peers_.erase(own);
@@ -91,7 +92,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     const Member* member = list.find(it->first);
     if (member == nullptr || member->key != it->second.member.key) {
       waiting_.drop(it->second.waiting, Drop::no_peer);
-      move_out(it->second.member);
+      lan_.move_out(it->second.member);
       forget(it->second, now);
       it = peers_.erase(it);
       dirty_ = true;
@@ -106,7 +107,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     if (!added && peer.member == member) continue;
     touch(peer);
     by_key_.insert_or_assign(member.key, id);
-    move_in(member, added ? nullptr : &peer.member);
+    lan_.move_in(member, added ? nullptr : &peer.member, address6(member.mac));
     const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
     if (moved) forget_sessions(peer, now);
     dirty_ = true;
@@ -132,7 +133,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     if (changed || came) peer.sessions.hurry(now);
     if (left && peer.sessions.current() && !peer.sessions.pending()) start_handshake(peer, now);
   }
-  list_known_ = !list.members().empty();
+  lan_.on_list(!list.members().empty());
   if (const Member* self = list.find(self_.id); self != nullptr && self->grants != self_.grants) {
     self_.grants = self->grants;
     dirty_ = true;
@@ -416,6 +417,57 @@ void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
   } else if (!peer->path.direct()) {
     peer->path.begin(now);
   }
+}
+
+// --- the LAN -------------------------------------------------------------------------------------------------------
+
+// Those that the worker did not reach: by the sessions that have been made meanwhile at once, the others in turn.
+void Peers::on(dataplane::ForTheSilent& frame, Instant now) {
+  if (!silent_limit_.take(now, kSilentPause, kSilentBurst)) return counters_.drop(Drop::rate_limited);
+  std::vector<MemberId> missing;
+  for (auto& [id, peer] : peers_) {
+    if (std::ranges::binary_search(frame.served, id)) continue;
+    const bool sealing = peer.sessions.may_send(now) && route(peer).ready();
+    if (sealing) {
+      dataplane::NeedSession need{id, frame.frame, frame.meta};
+      on(need, now);
+    } else if (peer.member.online) {
+      missing.push_back(id);
+    }
+  }
+  counters_.drop(Drop::not_ready, broadcasts_.add({std::move(frame.frame), frame.meta}, std::move(missing), now));
+  serve_the_silent(now);
+}
+
+void Peers::serve_the_silent(Instant now) {
+  while (auto turn = broadcasts_.next(rng_, now)) {
+    const Peer* peer = find(turn->to);
+    if (peer == nullptr || !peer->member.online) continue;
+    for (Broadcasts::Frame& frame : turn->frames) {
+      dataplane::NeedSession need{turn->to, std::move(frame.bytes), frame.meta};
+      on(need, now);
+    }
+  }
+}
+
+void Peers::on(dataplane::FrameRefused& refused, Instant now) {
+  const Member* sender = member(refused.from);
+  if (sender == nullptr && refused.from.value != 0) return;
+  lan_.on(refused, sender ? *sender : self_, member(refused.owner), now);
+}
+
+void Peers::on(dataplane::LoopSeen& seen, Instant now) {
+  lan_.on(seen, member(seen.twin), now);
+}
+
+void Peers::on(dataplane::TooManyGroupFrames& too_many, Instant now) {
+  const Member* sender = member(too_many.from);
+  if (sender != nullptr || too_many.from.value == 0) lan_.on(too_many, sender, now);
+}
+
+const Member* Peers::member(MemberId id) const {
+  const auto it = peers_.find(id);
+  return it == peers_.end() ? nullptr : &it->second.member;
 }
 
 // --- sending -------------------------------------------------------------------------------------------------------

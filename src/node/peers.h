@@ -20,7 +20,7 @@
 #include "model/status.h"
 #include "node/broadcasts.h"
 #include "node/explain.h"
-#include "node/lan_findings.h"
+#include "node/lan.h"
 #include "node/peer.h"
 #include "node/peers_params.h"
 #include "node/surroundings.h"
@@ -81,7 +81,7 @@ class Peers {
   // True once when the flow to a peer by the socket that the server sees is dead and another may live.
   bool take_flow_doubt() { return std::exchange(flow_doubt_, false); }
   // What was dropped lately for a reason of the LAN.
-  std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
+  std::vector<LanFinding> findings(Instant now) const { return lan_.findings(now); }
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
   // One sentence each, for the log; emptied by the call.
@@ -98,15 +98,12 @@ class Peers {
   void on(dataplane::PeerWoke& woke, Instant now);
   void on(dataplane::HeardElsewhere& heard, Instant now);
   void on(dataplane::RelayWanted& wanted, Instant now);
-  // The LAN (peers_lan.cc).
   void on(dataplane::ForTheSilent& frame, Instant now);
   void on(dataplane::FrameRefused& refused, Instant now);
   void on(dataplane::LoopSeen& seen, Instant now);
   void on(dataplane::TooManyGroupFrames& too_many, Instant now);
-  void move_in(const Member& member, const Member* before);
-  void move_out(const Member& member);
   void serve_the_silent(Instant now);
-  void tell(std::string what, std::string mend, Instant now);
+  const Member* member(MemberId id) const;
   // Path messages (peers_paths.cc).
   void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now);
   void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
@@ -179,6 +176,7 @@ class Peers {
   Guessing guessing_;
   RelayDirectory relays_;
   Paths paths_;
+  Lan lan_;
 
   std::optional<NetworkInfo> network_;
   Member self_;
@@ -195,15 +193,8 @@ class Peers {
   std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step
   std::vector<Peer*> touched_;
   std::set<std::pair<Instant, MemberId>> timers_;
-  dataplane::Directory directory_;
-  bool directory_changed_ = true;  // since it was published
-  std::shared_ptr<const dataplane::Directory> directory_published_;
-  bool list_known_ = false;  // the kernel may remember members
-  std::shared_ptr<dataplane::GroupState> groups_ = std::make_shared<dataplane::GroupState>();
-  std::shared_ptr<dataplane::Stations> stations_ = std::make_shared<dataplane::Stations>();
   Broadcasts broadcasts_;
   dataplane::RateLimit silent_limit_;
-  LanFindings findings_;
   bool dirty_ = true;
   std::vector<std::string> notes_;
   std::optional<Instant> began_;  // when this node last became who it is

@@ -80,11 +80,8 @@ dataplane::Peer Peers::route(const Peer& peer) const {
 
 std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   settle_timers();
-  if ((!dirty_ && !directory_changed_) || !network_) return nullptr;
+  if ((!dirty_ && !lan_.changed()) || !network_) return nullptr;
   dirty_ = false;
-  if (std::exchange(directory_changed_, false)) {
-    directory_published_ = std::make_shared<const dataplane::Directory>(directory_);
-  }
   auto table = std::make_shared<dataplane::PeerTable>();
   table->self = self_.id;
   table->self_mac = self_.mac;
@@ -92,9 +89,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_further = self_.grants.ranges;
   table->self_bridge = self_.grants.bridge;
   table->self_address6 = address6(self_.mac);
-  table->directory = directory_published_;
-  table->groups = groups_;
-  table->stations = stations_;
+  lan_.fill(*table);
   table->mtu = network_->mtu;
   table->relays = relays_.hops();
   table->serves = relays_.serves(live_);

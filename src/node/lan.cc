@@ -1,0 +1,98 @@
+#include "node/lan.h"
+
+#include <chrono>
+
+#include "l2/source_guard.h"
+
+namespace eps::node {
+namespace {
+
+std::string of(const Member& m) {
+  return m.name + " (" + to_string(m.address) + ")";
+}
+
+}  // namespace
+
+void Lan::move_in(const Member& member, const Member* before, const IpAddress& address6) {
+  if (before != nullptr && before->mac != member.mac) directory_.erase(before->mac);
+  directory_.put(
+      {member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge, address6});
+  changed_ = true;
+  // The kernel may remember who had the address. At the beginning it knows nobody.
+  const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
+  if (moved && list_known_) directory_.announce(member.mac);
+}
+
+void Lan::move_out(const Member& member) {
+  directory_.erase(member.mac);
+  changed_ = true;
+}
+
+void Lan::fill(dataplane::PeerTable& table) {
+  if (std::exchange(changed_, false)) published_ = std::make_shared<const dataplane::Directory>(directory_);
+  table.directory = published_;
+  table.groups = groups_;
+  table.stations = stations_;
+}
+
+void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, Instant now) {
+  using What = l2::Refusal::What;
+  const l2::Refusal& r = refused.refusal;
+  const bool own = refused.from.value == 0;
+  const std::string who = own ? "this computer" : sender.name;
+  const std::string where = own ? "on " + device_ : "from " + of(sender);
+  const std::string address = to_string(r.address);
+  std::string what, mend;
+  switch (r.what) {
+    case What::mac:
+      what = "Dropped " + where + ": frames from " + to_string(r.mac) + ", which is not the MAC of " + who + " (" +
+             to_string(sender.mac) + ").";
+      if (owner != nullptr) {
+        what.insert(what.size() - 1, " but of " + of(*owner));
+        mend = "Another way leads from here to that member: take " + (own ? device_ : "the interface") +
+               " out of the bridge on one of the two computers.";
+      } else {
+        mend = "A bridge, macvlan or container behind " + (own ? device_ : "its interface") +
+               "? Allow it on the server with: eps members allow " + sender.name +
+               " bridge, or route or masquerade what is behind it.";
+      }
+      break;
+    case What::router:
+      what = "Dropped " + where + ": a router advertisement or redirect of " + address + ".";
+      mend =
+          "No member may become everybody's IPv6 router: stop radvd or dnsmasq on that interface, give addresses by "
+          "hand, and allow them with: eps members allow NAME RANGE";
+      break;
+    case What::ip4:
+    case What::arp:
+    case What::ip6:
+    case What::neighbour:
+      what = "Dropped " + where + ": packets from " + address + ", which " + who + " does not own.";
+      mend = owner != nullptr ? "It is the address of " + of(*owner) + ": remove it here."
+                              : "Allow it on the server with: eps members allow " + sender.name + " " + address +
+                                    " (or a range around it), or masquerade what is behind " + who + ".";
+      if (owner == nullptr && r.address.is_unspecified()) mend = "Give the interface an address.";
+      break;
+  }
+  tell(std::move(what), std::move(mend), now);
+}
+
+void Lan::on(const dataplane::LoopSeen&, const Member* twin, Instant now) {
+  tell("A loop: what this computer sends to all comes back to it through " + device_ + ", which is in a bridge" +
+           (twin == nullptr ? "" : " with a LAN where " + of(*twin) + " is as well") +
+           ". Broadcast and multicast through " + device_ + " are blocked here for " +
+           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(dataplane::kBlockFor).count()) + " s.",
+       "Take " + device_ + " out of the bridge on one of the two computers.", now);
+}
+
+void Lan::on(const dataplane::TooManyGroupFrames&, const Member* sender, Instant now) {
+  tell((sender == nullptr ? "This computer sends" : of(*sender) + " sends") +
+           " more broadcast or multicast than 1000 frames a second: the rest is dropped.",
+       "A loop or a storm behind its interface? Look with: tcpdump -i " + device_ + " ether multicast", now);
+}
+
+void Lan::tell(std::string what, std::string mend, Instant now) {
+  if (auto line = findings_.note(std::move(what), std::move(mend), now)) notes_.push_back(std::move(*line));
+}
+
+}  // namespace eps::node

@@ -1,0 +1,56 @@
+#pragma once
+
+// The LAN that the members make together, as this node's workers and its user are told of it: who is where
+// (dataplane/directory.h), and what was dropped for a reason of the LAN.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "base/types.h"
+#include "dataplane/peer_table.h"
+#include "dataplane/upcall.h"
+#include "model/network.h"
+#include "model/status.h"
+#include "node/lan_findings.h"
+
+namespace eps::node {
+
+class Lan {
+ public:
+  // `device`: the interface's name, for sentences; `notes` gets those for the log.
+  Lan(std::string device, std::vector<std::string>& notes) : device_(std::move(device)), notes_(notes) {}
+
+  // `before`: what was known of this member; null when it is new. `address6`: as PeerTable's.
+  void move_in(const Member& member, const Member* before, const IpAddress& address6);
+  void move_out(const Member& member);
+  // There is a list of members: from now on the kernel may remember who had an address.
+  void on_list(bool known) { list_known_ = known; }
+  // Since the last fill().
+  bool changed() const { return changed_; }
+  void fill(dataplane::PeerTable& table);
+
+  // `owner`: of the MAC or address, where that is another member's; else null.
+  void on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, Instant now);
+  void on(const dataplane::LoopSeen& seen, const Member* twin, Instant now);
+  // `sender`: null: this computer.
+  void on(const dataplane::TooManyGroupFrames& too_many, const Member* sender, Instant now);
+  std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
+
+ private:
+  void tell(std::string what, std::string mend, Instant now);
+
+  const std::string device_;
+  std::vector<std::string>& notes_;
+  dataplane::Directory directory_;
+  bool changed_ = true;
+  bool list_known_ = false;
+  std::shared_ptr<const dataplane::Directory> published_;
+  std::shared_ptr<dataplane::GroupState> groups_ = std::make_shared<dataplane::GroupState>();
+  std::shared_ptr<dataplane::Stations> stations_ = std::make_shared<dataplane::Stations>();
+  LanFindings findings_;
+};
+
+}  // namespace eps::node
