@@ -321,16 +321,11 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
 
 // By the way the initiation came.
 void Peers::answer(const Arrival& arrival, ByteView reply) {
-  if (reply.empty()) return;
-  Bytes whole;
-  if (arrival.relayed()) {
-    const auto hop = relays_.hop_of(arrival.relay);
-    if (!hop) return;
-    whole.resize(wire::kRelayHeaderSize);
-    wire::put_relay_header(whole.data(), {arrival.relayed_from, hop->tag});
-  }
-  whole.insert(whole.end(), reply.begin(), reply.end());
-  out_.send({arrival.from, whole, 0, arrival.socket});
+  const Way way = arrival.way();
+  const auto hop = hop_by(way);
+  if (reply.empty() || !hop) return;
+  // From where the relay sent it, which may be another of its endpoints than the one in use.
+  send(arrival.relayed_from, way, {arrival.relay, arrival.from, arrival.socket, hop->tag}, reply);
 }
 
 void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) {
@@ -472,33 +467,42 @@ const Member* Peers::member(MemberId id) const {
 
 // --- sending -------------------------------------------------------------------------------------------------------
 
+// Where what goes by this way is sent; nullopt while its relay cannot be used.
+std::optional<dataplane::RelayHop> Peers::hop_by(const Way& way) const {
+  if (!way.direct()) return relays_.hop_of(*way.relay);
+  return dataplane::RelayHop{{}, way.to, way.socket, 0};
+}
+
+// `hop` leads to a member by `way`; through a relay it goes in an envelope.
+void Peers::send(MemberId to, const Way& way, const dataplane::RelayHop& hop, ByteView datagram, bool whole) {
+  Bytes enveloped;
+  if (!way.direct()) {
+    enveloped.resize(wire::kRelayHeaderSize);
+    wire::put_relay_header(enveloped.data(), {to, hop.tag});
+    enveloped.insert(enveloped.end(), datagram.begin(), datagram.end());
+    datagram = enveloped;
+  }
+  ports::TxDatagram out{hop.endpoint, datagram, 0, hop.socket};
+  out.whole = whole;
+  out_.send(out);
+}
+
 // A handshake datagram: by the path in use, or by every way there may be, so that the fastest wins.
 void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
-  std::vector<ports::TxDatagram> out;
-  std::deque<Bytes> enveloped;  // stays put while `out` views it
   const auto add = [&](const Way& way) {
-    if (way.direct()) return out.push_back({way.to, datagram, 0, way.socket});
-    const auto hop = relays_.hop_of(*way.relay);
-    if (!hop) return;
-    Bytes& whole = enveloped.emplace_back(wire::kRelayHeaderSize);
-    wire::put_relay_header(whole.data(), {peer.member.id, hop->tag});
-    whole.insert(whole.end(), datagram.begin(), datagram.end());
-    out.push_back({hop->endpoint, whole, 0, hop->socket});
+    if (const auto hop = hop_by(way)) send(peer.member.id, way, *hop, datagram);
   };
   const auto& path = peer.path.path();
   if (path) add(*path);
-  if (!path || spread == Spread::every) {
-    for (const MemberId relay : relays_.usable_for(peer)) {
-      if (path != Way::through(relay)) add(Way::through(relay));
-    }
-    for (const Candidate& c : paths_.usable(peer)) {
-      if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
-      if (const Way by_other = Way::straight(c.endpoint, relays_.socket()); relays_.socket() != 0 && path != by_other) {
-        add(by_other);
-      }
-    }
+  if (path && spread == Spread::best) return;
+  for (const MemberId relay : relays_.usable_for(peer)) {
+    if (path != Way::through(relay)) add(Way::through(relay));
   }
-  out_.send(out);
+  for (const Candidate& c : paths_.usable(peer)) {
+    if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
+    const Way by_other = Way::straight(c.endpoint, relays_.socket());
+    if (relays_.socket() != 0 && path != by_other) add(by_other);
+  }
 }
 
 void Peers::send_control(Peer& peer, const mesh::PathMessage& message, Instant now) {
@@ -507,23 +511,14 @@ void Peers::send_control(Peer& peer, const mesh::PathMessage& message, Instant n
 
 // Sealed in the newest session that may seal.
 void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now) {
-  if (!peer.sessions.current()) return;
-  dataplane::RelayHop to{{}, way.to, way.socket, 0};
-  if (!way.direct()) {
-    const auto hop = relays_.hop_of(*way.relay);
-    if (!hop) return;
-    to = *hop;
-  }
+  const auto hop = hop_by(way);
+  if (!peer.sessions.current() || !hop) return;
   const Bytes body = mesh::encode(message);
-  const std::size_t envelope = way.direct() ? 0 : wire::kRelayHeaderSize;
-  Bytes datagram(envelope + wire::kDataOverhead + body.size());
+  Bytes datagram(wire::kDataOverhead + body.size());
   const std::byte kind = static_cast<std::byte>(wire::Kind::control);
-  const session::Seal seal{{&kind, 1}, body, datagram.data() + envelope};
+  const session::Seal seal{{&kind, 1}, body, datagram.data()};
   if (!peer.sessions.current()->seal({&seal, 1}, now)) return;
-  if (envelope > 0) wire::put_relay_header(datagram.data(), {peer.member.id, to.tag});
-  ports::TxDatagram out{to.endpoint, datagram, 0, to.socket};
-  out.whole = std::holds_alternative<mesh::SizePingMessage>(message);
-  out_.send(out);
+  send(peer.member.id, way, *hop, datagram, std::holds_alternative<mesh::SizePingMessage>(message));
   paths_.on_sent(peer, way);
 }
 

@@ -143,6 +143,8 @@ class Peers {
   void confirm(Peer& peer, std::uint32_t local_index, Instant now);
   void install(Peer& peer, Sessions::SessionPtr session, Instant now);
   // Sending.
+  std::optional<dataplane::RelayHop> hop_by(const Way& way) const;
+  void send(MemberId to, const Way& way, const dataplane::RelayHop& hop, ByteView datagram, bool whole = false);
   enum class Spread { best, every };
   void send_unsealed(const Peer& peer, ByteView datagram, Spread spread);
   // By the path in use unless `way` says otherwise.
