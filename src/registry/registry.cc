@@ -114,6 +114,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     network_.id.bytes = meta.array<16>(kNetworkId);
     epoch = meta.number(kEpoch);
     next_id_ = static_cast<std::uint32_t>(meta.number(kNextId));
+    from_store_ = true;
     if (state.join_keys.empty()) {
       // From before there were join keys: the one secret that the network had.
       change.put_join_keys.emplace_back().secret = meta.array<16>(kEnrolment);
@@ -350,6 +351,11 @@ void Registry::unstage(const Staged& staged) {
   } else if (!staged.old_name.empty()) {
     rename(members_.at(member->id), staged.old_name);
   }
+}
+
+void Registry::skip_numbers() {
+  if (!std::exchange(from_store_, false) || next_id_ > kMaxMemberId - 2 * kSkippedNumbers) return;
+  next_id_ += static_cast<std::uint32_t>(rng_.below(kSkippedNumbers));
 }
 
 std::optional<Refusal> Registry::no_room(bool has_address) const {

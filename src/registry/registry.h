@@ -78,6 +78,11 @@ inline constexpr std::size_t kMaxPendingJoins = 256;
 inline constexpr std::int64_t kKeepPlaceAtLeast = 3;  // seconds
 inline constexpr std::int64_t kKeepPlaceAtMost = 7 * 24 * 3600;
 
+// The first new member after each start gets a number up to so many ahead. A state that was restored from a backup knows
+// nothing of the numbers given since, and clients refuse a number that comes back with another key
+// (node/known_peers.h). 2^24 numbers last for 32,000 such starts.
+inline constexpr std::uint32_t kSkippedNumbers = 1024;
+
 // How many removed members a delta can still tell of; a client that is further behind gets the whole list.
 inline constexpr std::size_t kMaxTombstones = 4096;
 
@@ -205,6 +210,7 @@ class Registry {
     std::optional<Reclaimed> gave_way = {};
   };
   Staged stage(const JoinRequest& request, ports::StoreChange& change);
+  void skip_numbers();
   Staged stage_new(const JoinRequest& request, ports::StoreChange& change);
   std::vector<Joined> finish(std::vector<Staged> staged, ports::StoreChange change);
   void unstage(const Staged& staged);
@@ -256,6 +262,7 @@ class Registry {
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
   std::optional<Error> unsaved_why_;                           // of the start
   std::uint32_t next_id_ = 1;
+  bool from_store_ = false;  // and no number was given in this life
   std::uint64_t version_ = 0;
   // Made when asked for, once a change or a version.
   mutable std::optional<crypto::Hash> digest_;

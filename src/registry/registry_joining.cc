@@ -99,6 +99,7 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
     erase(out.gave_way->member);
     change.remove_members.push_back(out.gave_way->member.id);
   }
+  skip_numbers();
   Member member;
   member.id = {next_id_};
   member.key = request.key;
