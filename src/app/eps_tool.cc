@@ -52,6 +52,7 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
     {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
     {"why", "NAME", "how a member is reached and why: each path that was tried, and the result"},
+    {"trust", "NAME", "accept the key of a member that is refused because its key has changed"},
     {"ping", "NAME", "the round trip to a member through the conduit and on the path outside, and loss"},
     {"watch", "", "a table of peers or members with their traffic, every second"},
     {"doctor", "", "what is wrong with the daemons here, and how to fix it"},
@@ -185,9 +186,10 @@ class Tool : private ToolBase {
     if (is({"check", "server"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::server);
     if (words.size() == 2 && words[0] == "ping") return PingCommand(request_, defaults_, out_, err_).run(words[1]);
     if (words.size() == 2 && words[0] == "why") return why(words[1]);
+    if (words.size() == 2 && words[0] == "trust") return trust(words[1]);
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
-    if (is({"ping"}) || is({"why"}) || is({"members", "remove"})) return usage(joined(words) + " needs a NAME");
+    if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"})) return usage(joined(words) + " needs a NAME");
     if (words.size() >= 2 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
       return usage("members " + words[1] + " needs a NAME and a RANGE, for example: eps members " + words[1] +
                    " laptop 192.168.43.50");
@@ -304,6 +306,18 @@ class Tool : private ToolBase {
     if (!answer) return failed(answer.error(), "eps-client", socket);
     const json found = answer->value("why", json::object());
     return request_.json ? print_json(found) : print(report::why_text(found, width()));
+  }
+
+  int trust(const std::string& wish) {
+    const std::string socket = request_.socket.value_or(defaults_.client_socket);
+    const auto peers = ask_status(socket, "peers");
+    const json meant = peers ? entry_of(peers->value("peers", json::array()), wish) : json();
+    const std::string us = peers && meant.is_null() ? that_is_us(*peers, wish) : "";
+    if (!us.empty()) return fail(us);
+    const auto answer =
+        ask(socket, {{"command", "trust"}, {"peer", meant.is_null() ? wish : meant.value("name", wish)}});
+    if (!answer) return failed(answer.error(), "eps-client", socket);
+    return request_.json ? print_json(*answer) : print(answer->value("note", "") + "\n");
   }
 
   int graph() {

@@ -298,6 +298,7 @@ TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
       {{"members", "revoke"},
        "members revoke needs a NAME and a RANGE, for example: eps members revoke laptop 192.168.43.50"},
       {{"why"}, "why needs a NAME"},
+      {{"trust"}, "trust needs a NAME"},
       {{"check"}, "it is check client or check server"},
       {{"status", "--jso"}, "unknown option \"--jso\""},
       {{"status", "--socket"}, "the required argument for option '--socket' is missing"},
@@ -318,7 +319,7 @@ TEST_F(EpsTool, TakesNamesInAnyCaseAddressesAndMacs) {
   EXPECT_EQ(run({"members", "remove", "-dash-"}), 1) << "a name, not an option";
   EXPECT_EQ(err.str(), "eps: There is no member with that name.\n");
   const Daemon client(dir / "client.sock", client_answer);
-  for (const char* command : {"why", "ping"}) {
+  for (const char* command : {"why", "ping", "trust"}) {
     EXPECT_EQ(run({command, "alice"}), 1);
     EXPECT_THAT(err.str(), HasSubstr("\"alice\" is this computer itself"));
   }

@@ -79,6 +79,7 @@ struct PeerStatus {
   TrafficTotals traffic;
   NatMapping nat = NatMapping::unknown;  // of the peer, as it says
   std::optional<MemberId> relay;         // relayed: by whom; the server is kServerRelay
+  bool refused = false;                  // its key is not the known one; why_relayed says more
   bool unreachable = false;              // something was to be sent to it, and nothing comes back
   std::string why_relayed;               // one sentence; "" unless it is relayed or has no path
   std::string how_to_mend;               // one sentence; "" when nothing is wrong or nothing can be done

@@ -7,6 +7,17 @@
 #include "wire/datagram.h"
 
 namespace eps::node {
+namespace {
+
+const Member* find_refused(const MemberList& list, const KnownPeers& known, std::string_view peer) {
+  for (const auto& [id, why] : known.refused()) {
+    const Member* m = list.find(id);
+    if (m != nullptr && (m->name == peer || to_string(m->address) == peer)) return m;
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 void ClientOutputs::merge(ClientOutputs&& other) {
   commit.merge(std::move(other.commit));
@@ -18,8 +29,10 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   if (other.link) link = std::move(other.link);
   enrolled |= other.enrolled;
   if (other.keep_network) keep_network = std::move(other.keep_network);
+  if (other.keep_known) keep_known = std::move(other.keep_known);
   members_changed |= other.members_changed;
   std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
+  std::move(other.warnings.begin(), other.warnings.end(), std::back_inserter(warnings));
   if (!fatal) fatal = std::move(other.fatal);
 }
 
@@ -32,7 +45,8 @@ ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng
               params_.peers.rekey_after_packets, params_.peers.relay_for_others, params_.device},
              out_, rng),
       bind_(out_),
-      admission_(rng) {}
+      admission_(rng),
+      known_(std::move(params_.known)) {}
 
 ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant now) {
   started_ = now;
@@ -59,7 +73,7 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
       (members_.members().size() == 1 ? " member" : " members") + ", and the address " + to_string(cache.self.address) +
       "/" + std::to_string(cache.network.network.prefix) + " for this computer.");
   set_self(cache.network, cache.self, now);
-  peers_.update_members(members_, now);
+  update_peers(true, now);
   bring_up(out);
   announce(out, now);
   out.members_changed = true;
@@ -244,8 +258,16 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
     doubt_server(out, now);
   }
   if (peers_.take_flow_doubt()) bind_.renew(now);
-  if (now >= keep_at_) out.keep_network = unkept_network();
+  if (now >= keep_at_) {
+    out.keep_known = unkept_known();
+    if (out.keep_known) known_kept_at_ = now;
+    out.keep_network = unkept_network();
+  }
   return out;
+}
+
+std::optional<std::string> ClientNode::unkept_known() {
+  return known_.take_changed() ? std::optional(known_.encode(params_.key.server)) : std::nullopt;
 }
 
 std::optional<Bytes> ClientNode::unkept_network() {
@@ -267,8 +289,10 @@ ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
     auto asked = connection_->want(wanted);
     if (!asked.to_send.empty()) out.to_server.emplace_back(link_, std::move(asked.to_send));
   }
-  auto notes = peers_.take_notes();
-  std::move(notes.begin(), notes.end(), std::back_inserter(out.notes));
+  for (auto notes : {peers_.take_notes(), known_.take_notes()}) {
+    std::ranges::move(notes, std::back_inserter(out.notes));
+  }
+  std::ranges::move(known_.take_warnings(), std::back_inserter(out.warnings));
   auto table = peers_.commit(now);
   out.commit.merge(out_.take());
   if (table) out.commit.table = std::move(table);
@@ -299,15 +323,61 @@ ClientStatus ClientNode::status(Instant now) const {
   s.connections_established = connections_established_;
   s.drops = nonzero_drops(peers_.counters());
   s.findings = peers_.findings(now);
+  std::ranges::copy(known_.findings(now), std::back_inserter(s.findings));
   s.peers = peers_.status(now);
   for (PeerStatus& peer : s.peers) tell_stream(peer);
+  for (const auto& [id, why] : known_.refused()) {
+    if (const Member* member = members_.find(id)) s.peers.push_back(status_of_refused(*member));
+  }
+  return s;
+}
+
+PeerStatus ClientNode::status_of_refused(const Member& member) const {
+  const KnownPeers::Refused& refused = known_.refused().at(member.id);
+  PeerStatus s;
+  s.member = member;
+  s.refused = true;
+  s.why_relayed = refused.why + " Nothing is sent to it and nothing is taken from it.";
+  s.how_to_mend = refused.mend;
   return s;
 }
 
 std::optional<PeerWhy> ClientNode::why(std::string_view peer, Instant now) const {
+  if (const Member* refused = find_refused(members_, known_, peer)) {
+    return PeerWhy{status_of_refused(*refused), peers_.own_nat(), {}, {}};
+  }
   auto out = peers_.why(peer, now);
   if (out) tell_stream(out->peer);
   return out;
+}
+
+// Before what the step leads to, so that nothing is sent to a member that is refused, and all that is taken is known.
+void ClientNode::update_peers(bool records, Instant now) {
+  if (records) known_.look(members_, params_.peers.self.public_key, now);
+  if (known_.changed()) {
+    keep_at_ = std::min(keep_at_, known_kept_at_ ? std::max(now, *known_kept_at_ + kKeepNetworkAfter) : now);
+  }
+  peers_.update_members(members_, now, known_.refused());
+}
+
+Result<std::string> ClientNode::trust(std::string_view peer, ClientOutputs& out, Instant now) {
+  if (const Member* refused = find_refused(members_, known_, peer)) {
+    known_.trust(*refused);
+    const MemberId id = refused->id;
+    const std::string name = refused->name, key = to_base32(refused->key.bytes);
+    update_peers(true, now);
+    out.notes.push_back("The key " + key + " of " + name + " was accepted by this computer's user.");
+    out.keep_known = unkept_known();
+    out.merge(finish({}, now));
+    if (refuses(id)) return make_error(Errc::in_use, known_.refused().at(id).why);
+    return "The key " + key + " is the one of " + name + " from now on.";
+  }
+  for (const auto& [id, member] : members_.members()) {
+    if (member.name != peer && to_string(member.address) != peer) continue;
+    known_.trust(member);
+    return member.name + " has the key that this computer knows: " + to_base32(member.key.bytes) + ".";
+  }
+  return make_error(Errc::not_found, "there is no member \"" + std::string(peer) + "\"; see eps peers");
 }
 
 // The stream's endpoint is nobody's address: what is shown is the server's.

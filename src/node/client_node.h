@@ -31,7 +31,7 @@ namespace eps::node {
 inline constexpr std::array<Duration, 6> kReconnect = {std::chrono::milliseconds(100), std::chrono::milliseconds(500),
                                                        std::chrono::seconds(1),        std::chrono::seconds(2),
                                                        std::chrono::seconds(5),        std::chrono::seconds(10)};
-// What changed in the network is kept durably at most so often.
+// What changed in the network is kept durably at most so often; new peers at once, and then as seldom.
 inline constexpr Duration kKeepNetworkAfter = std::chrono::seconds(5);
 // A deadline that is met so late: the machine slept, and the world may have changed meanwhile.
 inline constexpr Duration kSlept = std::chrono::seconds(2);
@@ -50,6 +50,7 @@ struct ClientParams {
   std::vector<IpNetwork> accepted = private_networks();  // where the server may put this computer
   bool enrolled = false;                                 // this key has been admitted by this server before
   std::optional<NetworkCache> cache = std::nullopt;      // what an earlier life kept, verified
+  KnownPeers known = {};                                 // as well
   std::uint64_t run = 0;                                 // random; tells this life from a copy's
 };
 
@@ -67,8 +68,10 @@ struct ClientOutputs {
   std::optional<ports::LinkConfig> link;  // configure the interface; a failure is fatal
   bool enrolled = false;                  // the server admitted this key: remember it durably
   std::optional<Bytes> keep_network;      // durably, in place of what was kept before; empty: nothing any more
+  std::optional<std::string> keep_known;  // durably, in place of what was kept before
   bool members_changed = false;           // log the list of members
   std::vector<std::string> notes;         // sentences for the log
+  std::vector<std::string> warnings;      // sentences that somebody should read
   std::optional<std::string> fatal;       // end the program with this sentence
 
   void merge(ClientOutputs&& other);
@@ -101,8 +104,13 @@ class ClientNode {
   Instant next_deadline() const;
   // What keep_network would have got a little later: for an orderly end.
   std::optional<Bytes> unkept_network();
+  std::optional<std::string> unkept_known();
 
   const MemberList& members() const { return members_; }
+  // Whether the key of this member is another than the one that was known.
+  bool refuses(MemberId id) const { return known_.refused().contains(id); }
+  // Accepts the key that the peer has now, by its name or address; a sentence about it. Errc::not_found.
+  Result<std::string> trust(std::string_view peer, ClientOutputs& out, Instant now);
   // The TCP connection in which this computer is admitted; 0: none.
   control::LinkId link() const { return link_; }
   // Another TCP port of the server, which it told; 0: none.
@@ -130,6 +138,8 @@ class ClientNode {
   void on_event(const control::Relayed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
+  void update_peers(bool records, Instant now);
+  PeerStatus status_of_refused(const Member& member) const;
   void recall(NetworkCache cache, ClientOutputs& out, Instant now);
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
   void bring_up(ClientOutputs& out);
@@ -162,6 +172,7 @@ class ClientNode {
   std::optional<control::ClientConnection> connection_;  // in which this computer is admitted
   control::LinkId link_ = 0;                             // of connection_
   MemberList members_;
+  KnownPeers known_;
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;
@@ -169,6 +180,7 @@ class ClientNode {
   std::uint16_t also_port_ = 0;
   std::optional<PublicKey> signing_key_;  // of the server, from the first join on
   Instant keep_at_ = kNever;              // what changed since is not durable yet
+  std::optional<Instant> known_kept_at_;
   std::optional<Endpoint> server_;
   std::vector<IpAddress> server_addresses_;
   std::vector<IpAddress> local_addresses_;

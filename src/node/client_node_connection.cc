@@ -180,7 +180,8 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
 
 void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& out, Instant now) {
   Delta delta = changed.delta;
-  if (delta.full || delta.from != members_.version()) {
+  const bool other = delta.full || delta.from != members_.version();
+  if (other) {
     const MemberList before = std::exchange(members_, connection_->members());
     members_.keep_candidates(before);
   } else {
@@ -193,7 +194,7 @@ void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& ou
   }
   list_signature_ = connection_->list_signature().value_or(list_signature_);
   keep_at_ = std::min(keep_at_, now + kKeepNetworkAfter);
-  peers_.update_members(members_, now);
+  update_peers(other || changed.records, now);
   out.members_changed = true;
   if (const Member* self = self_ ? members_.find(self_->id) : nullptr) self_ = *self;
   bring_up(out);

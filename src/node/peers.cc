@@ -87,10 +87,11 @@ void Peers::set_own_nat(NatStatus nat, Instant now) {
   }
 }
 
-void Peers::update_members(const MemberList& list, Instant now) {
+void Peers::update_members(const MemberList& list, Instant now,
+                           const std::map<MemberId, KnownPeers::Refused>& refused) {
   for (auto it = peers_.begin(); it != peers_.end();) {
     const Member* member = list.find(it->first);
-    if (member == nullptr || member->key != it->second.member.key) {
+    if (member == nullptr || member->key != it->second.member.key || refused.contains(it->first)) {
       waiting_.drop(it->second.waiting, Drop::no_peer);
       lan_.move_out(it->second.member);
       forget(it->second, now);
@@ -101,7 +102,7 @@ void Peers::update_members(const MemberList& list, Instant now) {
     }
   }
   for (const auto& [id, member] : list.members()) {
-    if (id == self_.id) continue;
+    if (id == self_.id || refused.contains(id)) continue;
     const auto [it, added] = peers_.try_emplace(id, member, rng_);
     Peer& peer = it->second;
     if (!added && peer.member == member) continue;

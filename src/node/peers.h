@@ -20,6 +20,7 @@
 #include "model/status.h"
 #include "node/broadcasts.h"
 #include "node/explain.h"
+#include "node/known_peers.h"
 #include "node/lan.h"
 #include "node/peer.h"
 #include "node/peers_params.h"
@@ -40,7 +41,8 @@ class Peers {
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
   // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
   void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket = 0);
-  void update_members(const MemberList& list, Instant now);
+  // Those that are refused are treated as if they were no members (node/known_peers.h).
+  void update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused = {});
   // The server knows this node by this socket no more: it is closed when no path uses it.
   void leave_side(ports::SocketId side) { left_sides_.push_back(side); }
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.

@@ -66,6 +66,13 @@ Result<void> save_key(const std::string& path, std::string_view comment, ByteVie
   return saved;
 }
 
+// Renames what cannot be used.
+Result<std::string> set_aside(const std::string& path) {
+  const std::string aside = path + ".unusable";
+  if (::rename(path.c_str(), aside.c_str()) != 0) return sys_error("cannot rename " + path, errno);
+  return aside;
+}
+
 }  // namespace
 
 Result<ClientState> ClientState::open(const std::string& directory) {
@@ -81,7 +88,7 @@ Result<std::optional<ClientState::SecretBytes>> ClientState::load_identity() con
   const std::string remedy = "restore it from a backup, or remove " + directory_ + " to enrol anew as another client";
   auto key = load_key(path, remedy);
   if (!key || *key) return key;
-  for (const char* other : {"/enrolled", "/counter", "/network"}) {
+  for (const char* other : {"/enrolled", "/counter", "/network", "/known"}) {
     if (::access((directory_ + other).c_str(), F_OK) != 0) continue;
     return make_error(Errc::corrupt, path + " is gone, but " + directory_ + other +
                                          " shows that this client had an identity; " + remedy);
@@ -155,9 +162,22 @@ Result<void> ClientState::remove_network() {
 }
 
 Result<std::string> ClientState::set_network_aside() {
-  const std::string aside = network_path() + ".unusable";
-  if (::rename(network_path().c_str(), aside.c_str()) != 0) return sys_error("cannot rename " + network_path(), errno);
-  return aside;
+  return set_aside(network_path());
+}
+
+Result<std::optional<std::string>> ClientState::load_known(std::size_t max) const {
+  Result<std::string> text = read_file(known_path(), max);
+  if (text) return std::optional(std::move(*text));
+  if (text.error().code == Errc::not_found) return std::optional<std::string>();
+  return text.error();
+}
+
+Result<void> ClientState::save_known(std::string_view text) {
+  return write_file_atomic(known_path(), text, 0600);
+}
+
+Result<std::string> ClientState::set_known_aside() {
+  return set_aside(known_path());
 }
 
 }  // namespace eps::os

@@ -7,6 +7,7 @@
 //   counter    the first handshake number that was never reserved, decimal
 //   enrolled   the server's public key, base32
 //   network    what it knows of the network, to go on without the server; control/cache_file.h
+//   known      whose keys it has seen; node/known_peers.h
 //   lock       held while a client runs
 
 #include <array>
@@ -14,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -58,8 +60,14 @@ class ClientState {
   // Renames what cannot be used, and returns its new path.
   Result<std::string> set_network_aside();
 
+  // The same for the peers that it knows.
+  Result<std::optional<std::string>> load_known(std::size_t max) const;
+  Result<void> save_known(std::string_view text);
+  Result<std::string> set_known_aside();
+
  private:
   std::string network_path() const { return directory_ + "/network"; }
+  std::string known_path() const { return directory_ + "/known"; }
   ClientState(std::string directory, UniqueFd lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
 
   std::string directory_;

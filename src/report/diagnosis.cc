@@ -164,6 +164,7 @@ class Doctor {
     for (const json& p : objects(status_, "peers")) {
       direct += text(p, "path") == "direct" ? 1 : 0;
       const std::string why = text(p, "why_relayed"), mend = text(p, "how_to_mend");
+      if (flag(p, "refused")) problem(text(p, "name") + " is refused. " + why, mend);
       if (flag(p, "unreachable")) {
         problem(text(p, "name") + " is online, but has no path: what is sent to it is lost." +
                     (why.empty() ? "" : " " + why),

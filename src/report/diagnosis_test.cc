@@ -116,6 +116,19 @@ TEST(Diagnosis, APeerThatIsOnlineAndOutOfReach) {
   EXPECT_THAT(text, Not(HasSubstr("bob"))) << "nothing was sent to it";
 }
 
+TEST(Diagnosis, APeerWithAnotherKey) {
+  json status = client();
+  status["peers"] = {{{"name", "bob"},
+                      {"online", true},
+                      {"path", "none"},
+                      {"refused", true},
+                      {"why_relayed", "Its key is another."},
+                      {"how_to_mend", "Ask them."}}};
+  const auto findings = diagnose(status, "0.1.0");
+  EXPECT_EQ(worst(findings), Finding::Level::problem);
+  EXPECT_THAT(findings_text(findings), HasSubstr("problem  bob is refused. Its key is another.\n         Ask them.\n"));
+}
+
 TEST(Diagnosis, CountersThatGrow) {
   json before = client(), now = client();
   before["uptime_seconds"] = now["uptime_seconds"] = 86400;

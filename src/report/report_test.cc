@@ -134,7 +134,7 @@ TEST(StatusJson, FieldNamesAreStable) {
             "address aead aead_library allowed endpoint how_to_mend id last_handshake_seconds last_heard_seconds mac "
             "name nat "
             "online over_tcp "
-            "path path_mtu public_key "
+            "path path_mtu public_key refused "
             "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(
       names(server),

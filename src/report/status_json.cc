@@ -96,6 +96,7 @@ json peer_json(const PeerStatus& peer) {
   out["aead_library"] = or_null(peer.aead_library);
   out["traffic"] = traffic_json(peer.traffic);
   out["nat"] = name_of(peer.nat);
+  out["refused"] = peer.refused;
   out["unreachable"] = peer.unreachable;
   out["why_relayed"] = or_null(peer.why_relayed);
   out["how_to_mend"] = or_null(peer.how_to_mend);

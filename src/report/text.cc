@@ -106,19 +106,21 @@ json list(const json& status, const char* field) {
 }
 
 std::string path_of(const json& peer) {
+  if (flag(peer, "refused")) return "refused";
   return show(peer, "path") + (flag(peer, "over_tcp") ? " over TCP" : "");
 }
 
 std::string peer_counts(const json& status) {
-  std::size_t total = 0, online = 0, direct = 0, relayed = 0;
+  std::size_t total = 0, online = 0, direct = 0, relayed = 0, refused = 0;
   for (const json& peer : list(status, "peers")) {
     ++total;
     online += flag(peer, "online") ? 1 : 0;
     direct += show(peer, "path") == "direct" ? 1 : 0;
     relayed += show(peer, "path") == "relayed" ? 1 : 0;
+    refused += flag(peer, "refused") ? 1 : 0;
   }
   return std::to_string(total) + ", " + std::to_string(online) + " online; " + std::to_string(direct) + " direct, " +
-         std::to_string(relayed) + " relayed";
+         std::to_string(relayed) + " relayed" + (refused == 0 ? "" : "; " + std::to_string(refused) + " refused");
 }
 
 std::string names(const json& list) {
@@ -197,11 +199,12 @@ std::string peers_text(const json& status, std::size_t width) {
     const json traffic = part(peer, "traffic");
     const auto rtt = peer.find("round_trip_ms");
     const std::string handshake = age(peer, "last_handshake_seconds");
-    rows.push_back({show(peer, "name"), show(peer, "address"), show(peer, "mac"),
-                    flag(peer, "online") || show(peer, "path") != "none" ? path_of(peer) : "offline",
-                    show(peer, "endpoint"), handshake == "-" ? handshake : handshake + " ago",
-                    rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
-                    show(peer, "path_mtu"), amount(traffic, "sent"), amount(traffic, "received")});
+    rows.push_back(
+        {show(peer, "name"), show(peer, "address"), show(peer, "mac"),
+         flag(peer, "online") || flag(peer, "refused") || show(peer, "path") != "none" ? path_of(peer) : "offline",
+         show(peer, "endpoint"), handshake == "-" ? handshake : handshake + " ago",
+         rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-", show(peer, "path_mtu"),
+         amount(traffic, "sent"), amount(traffic, "received")});
   }
   const std::size_t ip6 = put_ip6(peers, rows);
   return columns(rows, width, {ip6, kMac, kHandshake, kReceived, kSent, kMtu, kEndpoint, kRoundTrip});
@@ -236,7 +239,9 @@ std::string why_text(const json& why, std::size_t width) {
     return it != of.end() && it->is_number() ? decimals(it->get<double>(), 1) + " ms" : std::string("-");
   };
   std::string out = show(peer, "name") + " (" + show(peer, "address") + ") ";
-  if (path == "none") {
+  if (flag(peer, "refused")) {
+    out += "is refused.\n";
+  } else if (path == "none") {
     out += "has no path.\n";
   } else {
     out += std::string("is reached ") + (path == "direct" ? "directly" : "through a relay") + " at " +

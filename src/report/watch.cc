@@ -61,7 +61,9 @@ class Watch {
       const auto rtt = peer.find("round_trip_ms");
       busy_.push_back(grown(old, peer, "traffic", "bytes_sent") + grown(old, peer, "traffic", "bytes_received"));
       rows.push_back({name, text(peer, "address"),
-                      online || text(peer, "path") != "none" ? text(peer, "path") : "offline",
+                      peer.value("refused", false)             ? "refused"
+                      : online || text(peer, "path") != "none" ? text(peer, "path")
+                                                               : "offline",
                       rtt != peer.end() && rtt->is_number() ? decimals(rtt->get<double>(), 1) + " ms" : "-",
                       rate(old, peer, "traffic", "bytes_sent"), rate(old, peer, "traffic", "bytes_received"),
                       text(peer, "endpoint")});

@@ -50,6 +50,7 @@ class ClientDaemon {
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
+    keep_known(*state_, node_->unkept_known(), log_);
     keep_network(*state_, node_->unkept_network(), log_);
     service_.stopping();
     hooks_.finish();  // `down` may still use the network
@@ -144,6 +145,7 @@ Result<void> ClientDaemon::prepare() {
   auto params = load_state();
   if (!params) return params.error();
   if (auto ok = open_status(); !ok) return ok;
+  params->known = load_known(*state_, server_key_, log_);
   params->cache = load_network(*state_, log_);
   if (params->cache) {
     const NetworkCache& known = *params->cache;
@@ -336,10 +338,13 @@ void ClientDaemon::relay_stream() {
 void ClientDaemon::act(node::ClientOutputs out) {
   node_->counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, *port_));
   for (const std::string& note : out.notes) log_.info(note);
+  for (const std::string& warning : out.warnings) log_.warn(warning);
   if (out.woke && mapper_) mapper_->network_changed();
   if (out.members_changed) {
     std::map<Ip4, Mac> members;
-    for (const auto& [id, member] : node_->members().members()) members.emplace(member.address, member.mac);
+    for (const auto& [id, member] : node_->members().members()) {
+      if (!node_->refuses(id)) members.emplace(member.address, member.mac);
+    }
     link_->set_members(members);
     if (link_->collides()) settle_.arm(os::now());
   }
@@ -352,6 +357,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
   if (out.enrolled) {
     if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
   }
+  keep_known(*state_, out.keep_known, log_);
   keep_network(*state_, out.keep_network, log_);
   for (auto& [link, bytes] : out.to_server) server_->send(link, std::move(bytes));
   for (const control::LinkId link : out.disconnect) server_->close(link);
@@ -481,6 +487,13 @@ nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
     const auto why = node_->why(peer, os::now());
     if (why) return {{"ok", true}, {"why", report::to_json(*why)}};
     return {{"ok", false}, {"error", "there is no member \"" + peer + "\"; see eps peers"}};
+  }
+  if (command == "trust") {
+    node::ClientOutputs out;
+    const auto done = node_->trust(request.value("peer", ""), out, os::now());
+    act(std::move(out));
+    if (!done) return {{"ok", false}, {"error", done.error().what}};
+    return {{"ok", true}, {"note", *done}};
   }
   if (command == "reload") {
     const auto note = reload(conf_text(request));

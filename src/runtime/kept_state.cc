@@ -80,4 +80,22 @@ void keep_network(os::ClientState& state, const std::optional<Bytes>& content, o
   if (!kept) log.warn(kept.error().what);
 }
 
+node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops::Log& log) {
+  constexpr const char* kAnew = "; the keys that peers have now count as the known ones.";
+  const auto text = state.load_known(node::kMaxKnownFile);
+  if (!text) log.warn(text.error().what + kAnew);
+  if (!text || !*text) return {};
+  auto known = node::KnownPeers::decode(**text, server);
+  if (known) return std::move(*known);
+  const auto aside = state.set_known_aside();
+  log.warn("Which peers this computer knew cannot be read: " + known.error().what + ". " +
+           (aside ? "The file was renamed to " + *aside : aside.error().what) + kAnew);
+  return {};
+}
+
+void keep_known(os::ClientState& state, const std::optional<std::string>& text, ops::Log& log) {
+  if (!text) return;
+  if (const auto kept = state.save_known(*text); !kept) log.warn(kept.error().what);
+}
+
 }  // namespace eps::runtime

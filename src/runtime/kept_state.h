@@ -20,7 +20,11 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
 // What an earlier run kept. It only helps: no trouble with it stops the start.
 std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log);
 
-// ClientOutputs::keep_network.
+// The peers that earlier runs knew: those of this server.
+node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops::Log& log);
+
+// ClientOutputs::keep_network and keep_known.
 void keep_network(os::ClientState& state, const std::optional<Bytes>& content, ops::Log& log);
+void keep_known(os::ClientState& state, const std::optional<std::string>& text, ops::Log& log);
 
 }  // namespace eps::runtime

@@ -135,6 +135,9 @@ void World::start_client(int c) {
     EPS_CHECK(cache);
     params.cache = std::move(*cache);
   }
+  auto known = node::KnownPeers::decode(k.kept_known, params.key.server);
+  EPS_CHECK(known);
+  params.known = std::move(*known);
   life.node = std::make_unique<node::ClientNode>(std::move(params), *life.port, rng_);
   add_workers(k.life);
   k.fatal.clear();
@@ -177,6 +180,14 @@ void World::sleep(int c, Duration time) {
 
 void World::copy_state(int from, int to) {
   clients_[static_cast<std::size_t>(to)].secret = clients_[static_cast<std::size_t>(from)].secret.clone();
+}
+
+bool World::trust(int c, const std::string& peer) {
+  ClientLife& life = *clients_[static_cast<std::size_t>(c)].life;
+  node::ClientOutputs out;
+  const auto done = life.node->trust(peer, out, clock_.now());
+  act(life, std::move(out));
+  return done.has_value();
 }
 
 void World::connect(const ClientPtr& life) {
@@ -227,6 +238,7 @@ void World::act(ClientLife& life, node::ClientOutputs out) {
   k.enrolled |= out.enrolled;
   if (out.link && life.node->members().members().empty()) violated("an interface is up where nobody is known yet");
   if (out.keep_network) k.kept_network = std::move(*out.keep_network);
+  if (out.keep_known) k.kept_known = std::move(*out.keep_known);
   if (out.fatal) {
     k.fatal = *out.fatal;
     return stop_client(life.number);

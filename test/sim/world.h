@@ -93,6 +93,20 @@ class World {
   void partition(int a, int b, bool cut) { network_.partition(host(a), host(b), cut); }
   // `to` gets the key of `from`, as when a disk was cloned.
   void copy_state(int from, int to);
+  crypto::Key secret(int c) const { return clients_[static_cast<std::size_t>(c)].secret.clone(); }
+  // Its next life has this key, of which the server does not hear.
+  void set_secret(int c, crypto::Key secret) { clients_[static_cast<std::size_t>(c)].secret = std::move(secret); }
+  // Its next life knows nothing of the network.
+  void forget_enrolment(int c) {
+    Client& k = clients_[static_cast<std::size_t>(c)];
+    k.enrolled = false;
+    k.kept_network.clear();
+    k.kept_known.clear();
+  }
+  // The server's disk.
+  test::MemoryStore& store() { return server_.store; }
+  // The user of a client accepts the key of a peer; whether it helped.
+  bool trust(int c, const std::string& peer);
   // The next life of the client counts its handshakes from here, as when its state is restored from a backup.
   std::uint64_t handshake_number(int c) const { return clients_[static_cast<std::size_t>(c)].next_number; }
   void set_handshake_number(int c, std::uint64_t n) { clients_[static_cast<std::size_t>(c)].next_number = n; }
@@ -188,6 +202,7 @@ class World {
     crypto::Key secret;
     bool enrolled = false;
     Bytes kept_network;
+    std::string kept_known;
     std::uint64_t next_number = 1;
     std::string fatal;  // of its last life
     ClientPtr life;

@@ -1,0 +1,230 @@
+#include "node/known_peers.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace eps::node {
+namespace {
+
+constexpr std::string_view kServer = "server ";
+constexpr std::string_view kPeer = "peer ";
+constexpr std::string_view kId = "id:", kAddress = "address:", kName = "name:";
+
+// Enough to tell keys apart, and to compare two by eye.
+std::string short_text(const PublicKey& key) {
+  return to_base32(key.bytes).substr(0, 16);
+}
+
+std::string who(const Member& m) {
+  return m.name + " (" + to_string(m.address) + ")";
+}
+
+std::string mend_of(const Member& m) {
+  return "Ask those who run the server and that computer what has happened; eps --json status shows its public_key "
+         "there. If the change is right, accept it with: eps trust " +
+         m.name;
+}
+
+template <class Map, class Key>
+const PublicKey* other_key(const Map& map, const Key& at, const PublicKey& key) {
+  const auto it = map.find(at);
+  return it == map.end() || it->second == key ? nullptr : &it->second;
+}
+
+// The next word of the line, and what stands behind it.
+std::string_view take_word(std::string_view& line) {
+  const std::string_view word = line.substr(0, line.find(' '));
+  line.remove_prefix(std::min(line.size(), word.size() + 1));
+  return word;
+}
+
+std::optional<PublicKey> parse_key(std::string_view text) {
+  const auto raw = from_base32(text);
+  PublicKey out;
+  if (!raw || raw->size() != out.bytes.size()) return std::nullopt;
+  std::ranges::copy(*raw, out.bytes.begin());
+  return out;
+}
+
+}  // namespace
+
+void KnownPeers::look(const MemberList& list, const PublicKey& own, Instant now) {
+  const auto before = std::exchange(refused_, {});
+  listed_.clear();
+  for (const auto& [id, member] : list.members()) {
+    if (member.key == own) continue;
+    if (auto why = judge(member, list)) {
+      const auto told = before.find(id);
+      if (told == before.end() || told->second.why != *why) {
+        warnings_.push_back(who(member) + " is refused. " + *why + " Nothing is sent to it and nothing is taken from " +
+                            "it. " + mend_of(member));
+      }
+      refused_.emplace(id, Refused{std::move(*why), mend_of(member)});
+      continue;
+    }
+    if (before.contains(id)) notes_.push_back(who(member) + " is refused no longer.");
+    succeed(member, now);
+    learn(member);
+  }
+  shrink(list);
+  listed_.clear();
+}
+
+// Why the member is refused; nullopt: it is not.
+std::optional<std::string> KnownPeers::judge(const Member& m, const MemberList& list) {
+  const PublicKey* by_id = other_key(ids_, m.id, m.key);
+  const PublicKey* by_name = other_key(names_, m.name, m.key);
+  const PublicKey* by_address = other_key(addresses_, m.address.value, m.key);
+  if (by_id == nullptr && by_name == nullptr && by_address == nullptr) return std::nullopt;
+  const auto known_name = names_.find(m.name);
+  const bool same_peer = known_name != names_.end() && known_name->second == m.key;
+  // A number alone means nothing where name and key belong together as before: a server that was restored from an old
+  // backup gave its numbers anew.
+  if (by_id != nullptr && !same_peer) {
+    return "Its key is " + short_text(m.key) + ", but this computer knows member " + std::to_string(m.id.value) +
+           " by the key " + short_text(*by_id) + ", and a member's key never changes.";
+  }
+  const auto still_there = [&](const PublicKey* key, const std::string& what) -> std::optional<std::string> {
+    const Member* other = key == nullptr ? nullptr : in_list(*key, list);
+    if (other == nullptr) return std::nullopt;
+    return what + " belongs to another computer that this one knows, with the key " + short_text(*key) +
+           ", which the list calls " + who(*other) + " now. The key here is " + short_text(m.key) + ".";
+  };
+  if (auto why = still_there(by_name, "The name " + m.name)) return why;
+  return still_there(by_address, "The address " + to_string(m.address));
+}
+
+const Member* KnownPeers::in_list(const PublicKey& key, const MemberList& list) {
+  if (listed_.empty()) {
+    for (const auto& [id, m] : list.members()) listed_.emplace(m.key, id);
+  }
+  const auto it = listed_.find(key);
+  return it == listed_.end() ? nullptr : list.find(it->second);
+}
+
+// Tells of a member that has taken the name or the address of one that is no more.
+void KnownPeers::succeed(const Member& m, Instant now) {
+  if (const PublicKey* old = other_key(names_, m.name, m.key)) {
+    const std::string how = ids_.contains(m.id) ? " has taken the name of a member that is no more"
+                                                : " was enrolled anew, as member " + std::to_string(m.id.value);
+    Successor s{m.name, who(m) + how + ": its key is " + short_text(m.key) + ", it was " + short_text(*old) + ".",
+                "If nobody did that on purpose, look at the server: who controls it can put another computer in the "
+                "place of this one. If it is right, eps trust " +
+                    m.name + " ends this message.",
+                now};
+    warnings_.push_back(s.what + " " + s.mend);
+    std::erase_if(successors_, [&](const Successor& known) { return known.name == m.name; });
+    if (successors_.size() >= kMaxSuccessorsTold) successors_.erase(successors_.begin());
+    successors_.push_back(std::move(s));
+  } else if (other_key(addresses_, m.address.value, m.key) != nullptr) {
+    notes_.push_back(to_string(m.address) + " was the address of a member that is no more, and is that of " + m.name +
+                     " now.");
+  }
+}
+
+void KnownPeers::learn(const Member& m) {
+  const auto bind = [&](auto& map, const auto& at) {
+    const auto [it, added] = map.try_emplace(at, m.key);
+    changed_ |= added || it->second != m.key;
+    it->second = m.key;
+  };
+  bind(ids_, m.id);
+  bind(names_, m.name);
+  bind(addresses_, m.address.value);
+}
+
+void KnownPeers::trust(const Member& member) {
+  learn(member);
+  std::erase_if(successors_, [&](const Successor& s) { return s.name == member.name; });
+}
+
+// In a network where members come and go there is no end to those that were known once.
+void KnownPeers::shrink(const MemberList& list) {
+  if (std::max({ids_.size(), names_.size(), addresses_.size()}) <= kMaxKnown) return;
+  std::set<std::string_view> names;
+  std::set<std::uint32_t> addresses;
+  for (const auto& [id, m] : list.members()) {
+    names.insert(m.name);
+    addresses.insert(m.address.value);
+  }
+  std::erase_if(ids_, [&](const auto& known) { return list.find(known.first) == nullptr; });
+  std::erase_if(names_, [&](const auto& known) { return !names.contains(known.first); });
+  std::erase_if(addresses_, [&](const auto& known) { return !addresses.contains(known.first); });
+  changed_ = true;
+}
+
+std::vector<LanFinding> KnownPeers::findings(Instant now) const {
+  std::vector<LanFinding> out;
+  for (const Successor& s : successors_) {
+    if (now - s.at <= kToldFor) out.push_back({s.what, s.mend, now - s.at});
+  }
+  return out;
+}
+
+std::string KnownPeers::encode(const PublicKey& server) const {
+  std::map<PublicKey, std::set<std::string>> lines;
+  const auto add = [&](const PublicKey& key, std::string_view kind, const std::string& known) {
+    lines[key].insert(std::string(kind) + known);
+  };
+  for (const auto& [id, key] : ids_) add(key, kId, std::to_string(id.value));
+  for (const auto& [ip, key] : addresses_) add(key, kAddress, to_string(Ip4{ip}));
+  for (const auto& [name, key] : names_) add(key, kName, name);
+  std::string out = "# The keys of the peers that this EPS client knows; see eps trust in eps(1).\n";
+  out.append(kServer).append(to_base32(server.bytes)).append("\n");
+  for (const auto& [key, known] : lines) {
+    out.append(kPeer).append(to_base32(key.bytes));
+    for (const std::string& word : known) out.append(" ").append(word);
+    out.append("\n");
+  }
+  return out;
+}
+
+Result<KnownPeers> KnownPeers::decode(std::string_view text, const PublicKey& server) {
+  const auto corrupt = [](std::size_t line) {
+    return make_error(Errc::corrupt, "its line " + std::to_string(line) + " is damaged");
+  };
+  KnownPeers out;
+  std::size_t number = 0;
+  bool of_this_network = false;
+  if (!text.empty() && text.back() != '\n') return make_error(Errc::corrupt, "its end is missing");
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(line.size() + 1);
+    ++number;
+    if (line.empty() || line.front() == '#') continue;
+    const bool peer = line.starts_with(kPeer);
+    if (!peer && !line.starts_with(kServer)) return corrupt(number);
+    (void)take_word(line);
+    const auto key = parse_key(take_word(line));
+    if (!key) return corrupt(number);
+    if (!peer) {
+      if (*key != server) return KnownPeers();
+      of_this_network = true;
+      continue;
+    }
+    if (!of_this_network) return corrupt(number);
+    while (!line.empty()) {
+      std::string_view word = take_word(line);
+      const std::string_view kind = word.substr(0, word.find(':') + 1);
+      word.remove_prefix(kind.size());
+      if (kind == kId) {
+        std::uint32_t id = 0;
+        const auto parsed = std::from_chars(word.data(), word.data() + word.size(), id);
+        if (parsed.ec != std::errc() || parsed.ptr != word.data() + word.size()) return corrupt(number);
+        out.ids_[{id}] = *key;
+      } else if (kind == kAddress) {
+        const auto ip = parse_ip4(word);
+        if (!ip) return corrupt(number);
+        out.addresses_[ip->value] = *key;
+      } else if (kind == kName && valid_name(word)) {
+        out.names_[std::string(word)] = *key;
+      } else {
+        return corrupt(number);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace eps::node

@@ -1,0 +1,84 @@
+#pragma once
+
+// Key continuity: which static key belonged to which member number, name and address that this client has seen, and
+// what of a member list contradicts that. The server's signature says who is a member; this says whether it is who it
+// was.
+//
+// A member whose key is not the one that is known for its number, its name or its address is refused, with one
+// exception: a re-enrolment that the list proves. The key that is known is in the list no more, and the member has a
+// number of its own, as numbers are given once. Such a successor is taken and told of: whoever controls the server can
+// remove a member and enrol another under its name as well.
+//
+// Sans I/O. Thread rules: one thread at a time.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "model/network.h"
+#include "model/status.h"
+
+namespace eps::node {
+
+// Of each kind of binding. What the list does not show any more gives way.
+inline constexpr std::size_t kMaxKnown = 2 * kMaxMembers;
+inline constexpr std::size_t kMaxKnownFile = 8 * 1024 * 1024;  // bytes, of the largest text
+inline constexpr Duration kToldFor = std::chrono::hours(24);   // of a successor, by `eps doctor`
+inline constexpr std::size_t kMaxSuccessorsTold = 16;
+
+class KnownPeers {
+ public:
+  struct Refused {
+    std::string why, mend;  // sentences
+  };
+
+  // Judges the members of the list other than this one, and remembers those that are not refused.
+  void look(const MemberList& list, const PublicKey& own, Instant now);
+  const std::map<MemberId, Refused>& refused() const { return refused_; }
+  // The key that the member has now is the known one from here on. REQUIRES: look() at the list afterwards
+  void trust(const Member& member);
+
+  // Sentences for the log, emptied by the call: what has to be known, and what is good to know.
+  std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+  std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
+  // Successors of known peers, for a day.
+  std::vector<LanFinding> findings(Instant now) const;
+
+  // Whether something was learnt since the last take_changed().
+  bool changed() const { return changed_; }
+  bool take_changed() { return std::exchange(changed_, false); }
+  // The network's server, then a line for each key: the key and what it is known by.
+  std::string encode(const PublicKey& server) const;
+  // Those of this server; nothing is known where the text is of another. Errc::corrupt: "it ...".
+  static Result<KnownPeers> decode(std::string_view text, const PublicKey& server);
+  std::size_t size() const { return ids_.size(); }
+
+ private:
+  std::optional<std::string> judge(const Member& member, const MemberList& list);
+  const Member* in_list(const PublicKey& key, const MemberList& list);
+  void learn(const Member& member);
+  void succeed(const Member& member, Instant now);
+  void shrink(const MemberList& list);
+
+  struct Successor {
+    std::string name, what, mend;
+    Instant at{};
+  };
+  std::unordered_map<MemberId, PublicKey> ids_;
+  std::unordered_map<std::string, PublicKey> names_;
+  std::unordered_map<std::uint32_t, PublicKey> addresses_;
+  std::map<MemberId, Refused> refused_;
+  std::vector<Successor> successors_;
+  std::vector<std::string> warnings_, notes_;
+  std::unordered_map<PublicKey, MemberId> listed_;  // within look(), once it is needed
+  bool changed_ = false;
+};
+
+}  // namespace eps::node

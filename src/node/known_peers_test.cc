@@ -1,0 +1,189 @@
+#include "node/known_peers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+namespace eps::node {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+PublicKey key(std::uint32_t n) {
+  PublicKey out;
+  store_be32(out.bytes.data(), n);
+  return out;
+}
+
+Member member(std::uint32_t id, std::uint32_t of_key, std::string name, std::uint32_t host) {
+  Member m;
+  m.id = {id};
+  m.key = key(of_key);
+  m.name = std::move(name);
+  m.address = {0x0a000000U + host};
+  return m;
+}
+
+class KnownPeersTest : public testing::Test {
+ protected:
+  void look(std::vector<Member> members) {
+    MemberList list;
+    list.apply({.from = 0, .to = ++version_, .full = true, .upserts = std::move(members), .removed = {}});
+    known_.look(list, key(1), now_);
+    refused_.clear();
+    for (const auto& [id, why] : known_.refused()) refused_.push_back(id.value);
+  }
+
+  const Member self_ = member(1, 1, "a", 1), b_ = member(2, 2, "b", 2), c_ = member(3, 3, "c", 3);
+  std::uint64_t version_ = 0;
+  KnownPeers known_;
+  std::vector<std::uint32_t> refused_;
+  Instant now_{std::chrono::hours(1)};
+};
+
+TEST_F(KnownPeersTest, WhoIsNewIsTakenAndThenKnown) {
+  look({self_, b_, c_});
+  EXPECT_THAT(refused_, IsEmpty());
+  EXPECT_TRUE(known_.take_changed());
+  look({self_, b_, c_});
+  EXPECT_FALSE(known_.take_changed());
+  EXPECT_THAT(known_.take_warnings(), IsEmpty());
+  EXPECT_THAT(known_.take_notes(), IsEmpty());
+}
+
+TEST_F(KnownPeersTest, AMemberWithAnotherKeyIsRefusedWhateverElseItSays) {
+  look({self_, b_, c_});
+  EXPECT_TRUE(known_.take_changed());
+  for (const Member& other : {member(2, 9, "b", 2), member(2, 9, "x", 2), member(2, 9, "b", 9), member(2, 9, "x", 9)}) {
+    look({self_, other, c_});
+    EXPECT_THAT(refused_, ElementsAre(2U)) << other.name << to_string(other.address);
+    EXPECT_FALSE(known_.take_changed()) << "nothing of it is learnt";
+  }
+  EXPECT_THAT(known_.refused().at({2}).mend, HasSubstr("eps trust x"));
+  look({self_, b_, c_});
+  EXPECT_THAT(refused_, IsEmpty()) << "the known key is back";
+}
+
+TEST_F(KnownPeersTest, ARefusalIsToldOnce) {
+  look({self_, b_});
+  look({self_, member(2, 9, "b", 2)});
+  EXPECT_THAT(known_.take_warnings(), ElementsAre(HasSubstr("b (10.0.0.2) is refused. Its key is ")));
+  look({self_, member(2, 9, "b", 2), c_});
+  EXPECT_THAT(known_.take_warnings(), IsEmpty());
+  look({self_, member(2, 10, "b", 2), c_});
+  EXPECT_EQ(known_.take_warnings().size(), 1U) << "a third key";
+}
+
+TEST_F(KnownPeersTest, MembersThatExchangeSomethingAreRefused) {
+  look({self_, b_, c_});
+  look({self_, member(2, 2, "c", 2), member(3, 3, "b", 3)});
+  EXPECT_THAT(refused_, ElementsAre(2U, 3U)) << "names";
+  look({self_, member(2, 2, "b", 3), member(3, 3, "c", 2)});
+  EXPECT_THAT(refused_, ElementsAre(2U, 3U)) << "addresses";
+  look({self_, member(2, 3, "b", 2), member(3, 2, "c", 3)});
+  EXPECT_THAT(refused_, ElementsAre(2U, 3U)) << "keys";
+}
+
+// In two steps, so that at no moment two have one name.
+TEST_F(KnownPeersTest, ANameThatWasLeftIsStillTheLeavers) {
+  look({self_, b_, c_});
+  look({self_, member(2, 2, "old-b", 2), c_});
+  EXPECT_THAT(refused_, IsEmpty()) << "a member may call itself anew";
+  look({self_, member(2, 2, "old-b", 2), member(3, 3, "b", 3)});
+  EXPECT_THAT(refused_, ElementsAre(3U));
+  look({self_, member(3, 3, "b", 3)});
+  EXPECT_THAT(refused_, IsEmpty()) << "the other was removed";
+}
+
+TEST_F(KnownPeersTest, ASuccessorIsTakenAndTold) {
+  look({self_, b_});
+  look({self_});
+  look({self_, member(7, 9, "b", 2)});
+  EXPECT_THAT(refused_, IsEmpty());
+  EXPECT_THAT(known_.take_warnings(), ElementsAre(HasSubstr("b (10.0.0.2) was enrolled anew, as member 7")));
+  EXPECT_EQ(known_.findings(now_).size(), 1U);
+  EXPECT_THAT(known_.findings(now_ + kToldFor + std::chrono::seconds(1)), IsEmpty());
+  look({self_, b_, member(7, 9, "b-2", 5)});
+  EXPECT_THAT(refused_, ElementsAre(2U)) << "the old one has lost its name to the successor";
+  known_.trust(member(7, 9, "b", 2));
+  EXPECT_THAT(known_.findings(now_), IsEmpty());
+}
+
+TEST_F(KnownPeersTest, AnAddressThatWasGivenAnewIsNoted) {
+  look({self_, b_});
+  look({self_, member(7, 9, "d", 2)});
+  EXPECT_THAT(refused_, IsEmpty());
+  EXPECT_THAT(known_.take_warnings(), IsEmpty());
+  EXPECT_THAT(known_.take_notes(), ElementsAre(HasSubstr("10.0.0.2 was the address of a member that is no more")));
+}
+
+// A computer that lost its identity file, and one whose server was restored from an old backup.
+TEST_F(KnownPeersTest, WhoComesUnderAnotherNumberWithKeyAndNameIsThePeer) {
+  look({self_, b_, c_});
+  look({self_, member(3, 2, "b", 8), member(2, 3, "c", 9)});
+  EXPECT_THAT(refused_, IsEmpty());
+  look({self_, member(3, 2, "b", 8), member(2, 3, "c", 9), member(10, 10, "b-2", 11)});
+  EXPECT_THAT(refused_, IsEmpty());
+}
+
+TEST_F(KnownPeersTest, WhatIsTrustedIsKnownAndTheOldKeyNoMore) {
+  look({self_, b_});
+  look({self_, member(2, 9, "b", 2)});
+  known_.trust(member(2, 9, "b", 2));
+  look({self_, member(2, 9, "b", 2)});
+  EXPECT_THAT(refused_, IsEmpty());
+  EXPECT_TRUE(known_.take_changed());
+  look({self_, b_});
+  EXPECT_THAT(refused_, ElementsAre(2U));
+}
+
+TEST_F(KnownPeersTest, IsKeptAsText) {
+  look({self_, b_, c_});
+  look({self_, member(2, 2, "old-b", 2), c_});
+  const PublicKey server = key(100);
+  const std::string text = known_.encode(server);
+  EXPECT_THAT(text, HasSubstr(" address:10.0.0.2 id:2 name:b name:old-b\n"));
+  auto again = KnownPeers::decode(text, server);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->encode(server), text);
+  EXPECT_FALSE(again->take_changed());
+  known_ = std::move(*again);
+  look({self_, member(2, 2, "old-b", 2), member(3, 3, "b", 3)});
+  EXPECT_THAT(refused_, ElementsAre(3U));
+  EXPECT_EQ(KnownPeers::decode(text, key(101))->size(), 0U) << "of another network";
+  EXPECT_EQ(KnownPeers::decode("", server)->size(), 0U);
+}
+
+TEST_F(KnownPeersTest, WhatCannotBeReadIsNotHalfRead) {
+  look({self_, b_, c_});
+  const PublicKey server = key(100);
+  const std::string text = known_.encode(server);
+  for (std::size_t cut = 1; cut < text.size(); ++cut) {
+    if (text[cut - 1] == '\n') continue;
+    EXPECT_FALSE(KnownPeers::decode(text.substr(0, cut), server)) << cut;
+  }
+  const std::string head = text.substr(0, text.find("peer "));
+  const std::string good = to_base32(key(5).bytes);
+  for (const char* line : {"peer x id:2", "peer", "nonsense"}) {
+    EXPECT_FALSE(KnownPeers::decode(head + line + "\n", server)) << line;
+  }
+  for (const char* by : {" id:x", " id:", " name:", " name:a\tb", " address:10.0.0", " color:red", " 7"}) {
+    EXPECT_FALSE(KnownPeers::decode(head + "peer " + good + by + "\n", server)) << by;
+  }
+  EXPECT_FALSE(KnownPeers::decode("peer " + good + " id:2\n", server)) << "of which network?";
+}
+
+TEST_F(KnownPeersTest, WhatIsLongGoneGivesWay) {
+  for (std::uint32_t n = 2; n < 2 + kMaxKnown + 10; ++n) {
+    look({self_, member(n, n, "ci" + std::to_string(n), n), member(9'000'000, 9'000'000, "stays", 9'000'000)});
+  }
+  EXPECT_LE(known_.size(), kMaxKnown);
+  look({self_, member(9'000'000, 5, "stays", 9'000'000)});
+  EXPECT_THAT(refused_, ElementsAre(9'000'000U)) << "who is in the list is not forgotten";
+}
+
+}  // namespace
+}  // namespace eps::node
