@@ -14,6 +14,7 @@
 #include "app/option_values.h"
 #include "app/options.h"
 #include "app/server_conf.h"
+#include "app/tool_audit.h"
 #include "app/tool_base.h"
 #include "app/tool_check.h"
 #include "app/tool_graph.h"
@@ -51,6 +52,7 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"keys create", "", "create a join key and print it; see --uses, --expires, --name and --approve"},
     {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
     {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
+    {"audit", "", "who did what at this server, and when: joins, removals, keys, addresses, reloads; see --since"},
     {"why", "NAME", "how a member is reached and why: each path that was tried, and the result"},
     {"trust", "NAME", "accept the key of a member that is refused because its key has changed"},
     {"ping", "NAME", "the round trip to a member through the conduit and on the path outside, and loss"},
@@ -92,6 +94,7 @@ std::string help_text() {
          "  --uses NUMBER        computers that may join with a key (=any number)\n"
          "  --expires TIME       how long a key is valid: 90s, 15m, 24h or 7d (=for ever)\n"
          "  --name NAME          name of the key in \"keys list\"\n"
+         "  --since TIME         the record of \"audit\" from then on: 24h, 7d or 2026-11-27 (=all)\n"
          "  --approve            computers that join with the key wait for \"members approve\"\n"
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
@@ -108,8 +111,8 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
   known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())(
       "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
       "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
-      "expires", po::value<std::string>())("name", po::value<std::string>())("approve", "")("json", "")("help", "")(
-      "version", "");
+      "expires", po::value<std::string>())("since", po::value<std::string>())("name", po::value<std::string>())(
+      "approve", "")("json", "")("help", "")("version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -138,6 +141,7 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
                                                         "\" is not a time such as 90s, 15m, 24h or 7d");
         }
       }
+      if (option.string_key == "since") out.since = option.value.front();
       if (option.string_key == "name") out.name = option.value.front();
       if (option.string_key == "approve") out.approve = true;
       if (option.string_key == "conf") out.conf = option.value.front();
@@ -179,6 +183,7 @@ class Tool : private ToolBase {
     }
     if (is({"key"})) return key();
     if (!words.empty() && words[0] == "keys") return KeysCommand(request_, defaults_, out_, err_).run();
+    if (is({"audit"})) return AuditCommand(request_, defaults_, out_, err_).run();
     if (is({"graph"})) return graph();
     if (is({"doctor"})) return DoctorCommand(request_, defaults_, out_, err_).run();
     if (is({"watch"})) return WatchCommand(request_, defaults_, out_, err_).run();
@@ -189,7 +194,8 @@ class Tool : private ToolBase {
     if (words.size() == 2 && words[0] == "trust") return trust(words[1]);
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
-    if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"})) return usage(joined(words) + " needs a NAME");
+    if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"}))
+      return usage(joined(words) + " needs a NAME");
     if (words.size() >= 2 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
       return usage("members " + words[1] + " needs a NAME and a RANGE, for example: eps members " + words[1] +
                    " laptop 192.168.43.50");

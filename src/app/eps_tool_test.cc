@@ -9,6 +9,7 @@
 #include <sstream>
 #include <thread>
 
+#include "app/tool_audit.h"
 #include "ops/status_socket.h"
 #include "os/files.h"
 #include "report/status_json.h"
@@ -124,6 +125,7 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
   json asked;
   const Daemon server(dir / "server.sock", [&](const json& request) -> json {
     asked = request;
+    for (const char* who : {"uid", "for"}) asked.erase(who);
     const std::string command = request.value("command", "");
     if (command == "keys") {
       return {{"ok", true},
@@ -159,6 +161,7 @@ TEST_F(EpsTool, ShowsWhoWaitsAndLetsThemIn) {
   json asked;
   const Daemon server(dir / "server.sock", [&](const json& request) -> json {
     asked = request;
+    for (const char* who : {"uid", "for"}) asked.erase(who);
     if (request.value("command", "") != "pending") return {{"ok", true}};
     return {{"ok", true},
             {"pending", {{{"name", "guest"}, {"from", "10.0.0.9"}, {"join_key", 2}, {"since", 0}, {"key", "ab"}}}}};
@@ -308,6 +311,35 @@ TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
     EXPECT_EQ(err.str(), "eps: " + sentence + "; see eps --help\n");
     EXPECT_EQ(out.str(), "");
   }
+}
+
+TEST(Since, IsADayOrATimeAgo) {
+  constexpr std::int64_t kNow = 1'795'795'200;
+  EXPECT_EQ(parse_since("24h", kNow), kNow - 86400);
+  EXPECT_EQ(parse_since("90s", kNow), kNow - 90);
+  EXPECT_EQ(parse_since("2026-11-27", kNow), 1'795'737'600);
+  for (const char* bad : {"", "h", "2026-02-30", "2026-1-1", "yesterday", "2026-11-2x", "-100-01-01"}) {
+    EXPECT_FALSE(parse_since(bad, kNow)) << bad;
+  }
+}
+
+TEST_F(EpsTool, PrintsTheRecordInParts) {
+  const Daemon server(dir / "server.sock", [](const json& request) -> json {
+    const auto after = request.value("after", 0U);
+    if (after >= 2) return {{"ok", true}, {"entries", json::array()}, {"more", false}};
+    const json entry = {{"id", after + 1}, {"time", 1'795'737'600}, {"kind", "administrator"},
+                        {"act", "remove"}, {"who", "root"},         {"what", "m" + std::to_string(after + 1)}};
+    return {{"ok", true}, {"entries", json::array({entry})}, {"more", true}};
+  });
+  EXPECT_EQ(run({"audit"}), 0);
+  EXPECT_EQ(out.str(),
+            "TIME                  WHO   ACT     WHAT\n"
+            "2026-11-27 00:00 UTC  root  remove  m1\n"
+            "2026-11-27 00:00 UTC  root  remove  m2\n");
+  EXPECT_EQ(run({"--json", "audit"}), 0);
+  EXPECT_EQ(json::parse(out.str()).size(), 2U);
+  EXPECT_EQ(run({"audit", "--since", "yesterday"}), 2);
+  EXPECT_THAT(err.str(), HasSubstr("neither a day such as 2026-11-27"));
 }
 
 TEST_F(EpsTool, TakesNamesInAnyCaseAddressesAndMacs) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -26,7 +27,7 @@ struct Request {
   std::optional<std::string> socket, state, into, png, svg, conf;
   std::optional<std::uint64_t> count, uses;
   std::optional<std::int64_t> expires;  // seconds from now
-  std::optional<std::string> name;
+  std::optional<std::string> name, since;
   bool json = false, help = false, version = false, approve = false;
 };
 
@@ -86,7 +87,9 @@ class ToolBase {
   }
 
   // The whole answer of a daemon that says yes.
-  Result<json> ask(const std::string& socket, const json& what) const {
+  Result<json> ask(const std::string& socket, json what) const {
+    // For the server's record; it listens to root alone.
+    if (const char* user = std::getenv("SUDO_USER"); user != nullptr) what["for"] = user;
     auto answer = ops::ask(socket, what);
     if (!answer) return answer;
     const auto ok = answer->find("ok");

@@ -11,7 +11,15 @@
 namespace eps::app {
 namespace {
 
-std::string date(std::int64_t unix_time) {
+std::string uses_of(const nlohmann::json& key) {
+  const std::string used = std::to_string(key.value("used", 0U));
+  const auto uses = key.value("uses", 0U);
+  return uses == 0 ? used : used + " of " + std::to_string(uses);
+}
+
+}  // namespace
+
+std::string date_text(std::int64_t unix_time) {
   using namespace std::chrono;
   const sys_seconds at{seconds(unix_time)};
   const year_month_day day{floor<days>(at)};
@@ -22,14 +30,6 @@ std::string date(std::int64_t unix_time) {
                 static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()));
   return text.data();
 }
-
-std::string uses_of(const nlohmann::json& key) {
-  const std::string used = std::to_string(key.value("used", 0U));
-  const auto uses = key.value("uses", 0U);
-  return uses == 0 ? used : used + " of " + std::to_string(uses);
-}
-
-}  // namespace
 
 std::optional<std::int64_t> parse_validity(std::string_view text) {
   constexpr std::int64_t kDay = 24 * 60 * 60;
@@ -80,7 +80,7 @@ int KeysCommand::list() {
     const auto id = key.value("id", 0U);
     const auto expires = key.value("expires", std::int64_t{0});
     rows.push_back({std::to_string(id), id == 0 ? "(the network key)" : key.value("name", ""), key.value("state", "-"),
-                    uses_of(key), expires == 0 ? "never" : date(expires),
+                    uses_of(key), expires == 0 ? "never" : date_text(expires),
                     key.value("approve", false) ? "needs approval" : ""});
   }
   return print(report::columns(rows));
@@ -120,7 +120,7 @@ int KeysCommand::pending() {
   std::vector<std::vector<std::string>> rows = {{"NAME", "FROM", "JOIN KEY", "SINCE", "KEY"}};
   for (const json& p : list) {
     rows.push_back({p.value("name", "-"), p.value("from", "-"), std::to_string(p.value("join_key", 0U)),
-                    date(p.value("since", std::int64_t{0})), p.value("key", "-").substr(0, 16)});
+                    date_text(p.value("since", std::int64_t{0})), p.value("key", "-").substr(0, 16)});
   }
   return print(report::columns(rows));
 }

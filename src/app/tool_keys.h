@@ -28,5 +28,7 @@ class KeysCommand : private ToolBase {
 
 // Seconds: "90s", "15m", "24h", "7d"; nullopt: not such a time, or longer than ten years.
 std::optional<std::int64_t> parse_validity(std::string_view text);
+// "2026-11-27 16:20 UTC".
+std::string date_text(std::int64_t unix_time);
 
 }  // namespace eps::app

@@ -30,12 +30,16 @@ constexpr mode_t kSocketMode = 0660;
 constexpr const char* kGroup = "eps";  // of the packages; where root runs the daemon, its members may look, too
 constexpr std::array<std::string_view, 5> kForLooking = {"status", "peers", "members", "why", "graph"};
 
-// Who asks: root and the daemon's own user may do everything, others who can open the socket may look.
-bool trusted(int fd) {
+// Who asks; nullopt: the kernel does not say.
+std::optional<uid_t> asker(int fd) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid();
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer.uid;
+}
+// Root and the daemon's own user may do everything, others who can open the socket may look.
+bool is_trusted(std::optional<uid_t> who) {
+  return who && (*who == 0 || *who == ::geteuid());
 }
 bool allowed(const nlohmann::json& request, bool trusted) {
   const auto command = request.find("command");
@@ -47,10 +51,11 @@ nlohmann::json refusal(const std::string& why) {
   return {{"ok", false}, {"error", why}};
 }
 
-nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view line, bool trusted) {
-  const nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
+nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view line, std::optional<uid_t> who) {
+  nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
   if (!request.is_object()) return refusal("the request is no JSON object");
-  if (!allowed(request, trusted)) return refusal("only root may do that; run it with sudo");
+  request["uid"] = who ? nlohmann::json(*who) : nlohmann::json();
+  if (!allowed(request, is_trusted(who))) return refusal("only root may do that; run it with sudo");
   try {
     return handler(request);
   } catch (const nlohmann::json::exception& e) {
@@ -85,7 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!handler_) return;
     if (e == boost::asio::error::not_found) return answer(refusal("the request is too long"));
     if (e) return close();
-    answer(handle(*handler_, std::string_view(in_).substr(0, size - 1), trusted(socket_.native_handle())));
+    answer(handle(*handler_, std::string_view(in_).substr(0, size - 1), asker(socket_.native_handle())));
   }
   void answer(const nlohmann::json& json) {
     out_ = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

@@ -23,7 +23,8 @@ inline constexpr std::chrono::seconds kStatusTimeout{5};         // for a whole 
 
 class StatusSocket {
  public:
-  // REQUIRES: `request` is a JSON object (anything else is refused before). Called from the event loop.
+  // `request` is a JSON object (anything else is refused before); its field "uid" says whose program asks, by the
+  // kernel, whatever the program itself has put there. Called from the event loop.
   using Handler = std::function<nlohmann::json(const nlohmann::json& request)>;
 
   // Listens at `path`, open to its owner and to its group, who may look (status, peers, members, why, graph) and

@@ -89,6 +89,8 @@ TEST(StatusSocket, AnswersARequest) {
   ASSERT_TRUE(answer) << answer.error().what;
   EXPECT_EQ((*answer)["request"]["command"], "status");
   EXPECT_TRUE(ask(dir / "s.sock", {{"command", "peers"}}));
+  EXPECT_EQ((*ask(dir / "s.sock", {{"command", "peers"}, {"uid", 77}}))["request"]["uid"], ::geteuid())
+      << "who asks is said by the kernel";
 }
 
 TEST(StatusSocket, ALongAnswerArrivesWhole) {

@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <set>
 #include <utility>
 
 #include "os/files.h"
@@ -53,6 +55,16 @@ constexpr std::array kMigrations = {
     "  revoked INTEGER NOT NULL,"
     "  approve INTEGER NOT NULL"
     ") STRICT;",
+    // AUTOINCREMENT: no id is given twice, whatever was deleted.
+    "CREATE TABLE audit ("
+    "  id   INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  time INTEGER NOT NULL,"
+    "  kind INTEGER NOT NULL,"
+    "  act  TEXT    NOT NULL,"
+    "  who  TEXT    NOT NULL,"
+    "  what TEXT    NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX audit_kinds ON audit (kind, id);",
 };
 constexpr std::int64_t kSchemaVersion = kMigrations.size();
 
@@ -274,15 +286,37 @@ Result<ports::StoredState> SqliteStore::load_open() {
   return state;
 }
 
-Result<void> SqliteStore::commit(const ports::StoreChange& change) {
-  if (!db_) {
-    Result<void> opened = open_database(path_);
-    if (opened) opened = migrate();
-    if (!opened) {
-      db_.reset();
-      return opened.error();
-    }
+// Where it could not be written at the start.
+Result<void> SqliteStore::reopen() {
+  if (db_) return {};
+  Result<void> opened = open_database(path_);
+  if (opened) opened = migrate();
+  if (!opened) db_.reset();
+  return opened;
+}
+
+Result<std::vector<AuditEntry>> SqliteStore::audit(const ports::AuditQuery& query) {
+  if (Result<void> opened = reopen(); !opened) return opened.error();
+  std::vector<AuditEntry> out;
+  Statement read(db_.get(),
+                 "SELECT id, time, kind, act, who, what FROM audit WHERE id > ? AND time >= ? ORDER BY id LIMIT ?");
+  read.bind(static_cast<std::int64_t>(query.after)).bind(query.since).bind(static_cast<std::int64_t>(query.limit));
+  int step;
+  while ((step = read.step()) == SQLITE_ROW) {
+    AuditEntry& entry = out.emplace_back();
+    entry.id = static_cast<std::uint64_t>(read.number(0));
+    entry.unix_time = read.number(1);
+    entry.kind = static_cast<AuditEntry::Kind>(read.number(2));
+    entry.act = as_text(read.bytes(3));
+    entry.who = as_text(read.bytes(4));
+    entry.what = as_text(read.bytes(5));
   }
+  if (step != SQLITE_DONE) return error("read");
+  return out;
+}
+
+Result<void> SqliteStore::commit(const ports::StoreChange& change) {
+  if (Result<void> opened = reopen(); !opened) return opened;
   if (run(db_.get(), "BEGIN IMMEDIATE") && apply(change) && run(db_.get(), "COMMIT")) return {};
   Error failed = error("write");
   run(db_.get(), "ROLLBACK");  // fails where SQLite has rolled back itself
@@ -330,7 +364,26 @@ bool SqliteStore::apply(const ports::StoreChange& change) {
   for (const auto& [name, value] : change.put_meta) {
     if (!put_meta.bind(std::string_view(name)).bind(value).run()) return false;
   }
-  return true;
+  return record(change.audit);
+}
+
+// REQUIRES: within a transaction.
+bool SqliteStore::record(const std::vector<AuditEntry>& entries) {
+  if (entries.empty()) return true;
+  Statement put(db_.get(), "INSERT INTO audit (time, kind, act, who, what) VALUES (?, ?, ?, ?, ?)");
+  Statement give_up(db_.get(),
+                    "DELETE FROM audit WHERE kind = ?1 AND id <= (SELECT id FROM audit WHERE kind = ?1 "
+                    "ORDER BY id DESC LIMIT 1 OFFSET ?2)");
+  std::set<std::int64_t> kinds;
+  for (const AuditEntry& entry : entries) {
+    const auto kind = static_cast<std::int64_t>(entry.kind);
+    kinds.insert(kind);
+    put.bind(entry.unix_time).bind(kind).bind(std::string_view(entry.act)).bind(std::string_view(entry.who));
+    if (!put.bind(std::string_view(entry.what)).run()) return false;
+  }
+  return std::ranges::all_of(kinds, [&](std::int64_t kind) {
+    return give_up.bind(kind).bind(static_cast<std::int64_t>(kMaxAuditEntries)).run();
+  });
 }
 
 // What the connection says about its last call, which failed.

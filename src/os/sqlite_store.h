@@ -27,6 +27,7 @@ class SqliteStore final : public ports::Store {
   Result<ports::StoredState> load() override;
   // After an error the change is not there, unless the disk failed: then a restart tells.
   Result<void> commit(const ports::StoreChange& change) override;
+  Result<std::vector<AuditEntry>> audit(const ports::AuditQuery& query) override;
 
  private:
   struct Close {
@@ -38,6 +39,8 @@ class SqliteStore final : public ports::Store {
   Result<void> read_copy();
   Result<ports::StoredState> load_open();
   bool apply(const ports::StoreChange& change);
+  bool record(const std::vector<AuditEntry>& entries);
+  Result<void> reopen();
   Error error(const char* tried) const;
 
   UniqueFd lock_;  // outlives the database

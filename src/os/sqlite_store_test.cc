@@ -41,6 +41,12 @@ StoreChange put(std::initializer_list<Member> members) {
   return change;
 }
 
+StoreChange record(std::vector<AuditEntry> entries) {
+  StoreChange change;
+  change.audit = std::move(entries);
+  return change;
+}
+
 std::unique_ptr<SqliteStore> open(const std::string& directory) {
   Result<std::unique_ptr<SqliteStore>> store = SqliteStore::open(directory);
   if (!store) {
@@ -161,6 +167,53 @@ TEST(SqliteStoreTest, ANewerFormatIsLeftAlone) {
   ASSERT_FALSE(newer);
   EXPECT_EQ(newer.error().code, Errc::unsupported);
   EXPECT_THAT(newer.error().what, HasSubstr("99"));
+}
+
+TEST(SqliteStoreTest, TheRecordGrowsWithTheChangesAndIsReadInParts) {
+  const TemporaryDirectory dir;
+  const auto entry = [](std::int64_t time, AuditEntry::Kind kind = AuditEntry::Kind::administrator) {
+    return AuditEntry{0, time, kind, "remove", "root", "m" + std::to_string(time)};
+  };
+  {
+    const auto store = open(dir.path());
+    StoreChange change = put({member(1)});
+    change.audit = {entry(100), entry(200)};
+    ASSERT_TRUE(store->commit(change));
+    change.put_members.push_back(member(1));  // twice: the change fails, and its entry with it
+    change.audit = {entry(250)};
+    ASSERT_FALSE(store->commit(change));
+    ASSERT_TRUE(store->commit(record({entry(300)})));
+  }
+  struct stat info {};
+  ASSERT_EQ(::stat((dir.path() + "/server.db").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777U, 0600U);
+  const auto store = open(dir.path());
+  const auto all = store->audit({});
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), 3U);
+  AuditEntry first = entry(100);
+  first.id = (*all)[0].id;
+  EXPECT_EQ((*all)[0], first);
+  EXPECT_EQ((*all)[2].what, "m300");
+  EXPECT_EQ(store->audit({.after = first.id})->size(), 2U);
+  EXPECT_EQ(store->audit({.after = 0, .since = 200})->size(), 2U);
+  EXPECT_EQ(store->audit({.after = 0, .since = 0, .limit = 1})->front().what, "m100");
+}
+
+TEST(SqliteStoreTest, NoKindOfEntryTakesTheRoomOfAnother) {
+  const TemporaryDirectory dir;
+  const auto store = open(dir.path());
+  ASSERT_TRUE(store->commit(record({{0, 1, AuditEntry::Kind::administrator, "remove", "root", "b"}})));
+  StoreChange many;
+  for (std::size_t i = 0; i < kMaxAuditEntries + 10; ++i) {
+    many.audit.push_back({0, 2, AuditEntry::Kind::rename, "rename", "a", "b"});
+  }
+  ASSERT_TRUE(store->commit(many));
+  ASSERT_TRUE(store->commit(record({{0, 3, AuditEntry::Kind::rename, "rename", "a", "c"}})));
+  const auto all = *store->audit({.after = 0, .since = 0, .limit = 2 * kMaxAuditEntries});
+  EXPECT_EQ(all.size(), kMaxAuditEntries + 1);
+  EXPECT_EQ(all.front().act, "remove");
+  EXPECT_EQ(all.back().what, "c");
 }
 
 // A child commits member after member and reports each; killed at some moment, all that it reported are there.

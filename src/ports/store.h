@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "model/audit.h"
 #include "model/join_key.h"
 #include "model/network.h"
 
@@ -29,6 +30,13 @@ struct StoreChange {
   std::vector<JoinKey> put_join_keys;
   std::vector<std::uint32_t> remove_join_keys;
   std::map<std::string, Bytes> put_meta;
+  std::vector<AuditEntry> audit;  // what the change is, for the record; ids are given by the store
+};
+
+struct AuditQuery {
+  std::uint64_t after = 0;              // entries with a greater id
+  std::int64_t since = 0;               // of this time or later
+  std::size_t limit = kMaxAuditAnswer;  // the oldest of them
 };
 
 // Thread rules: one thread at a time.
@@ -37,6 +45,8 @@ class Store {
   virtual ~Store() = default;
   virtual Result<StoredState> load() = 0;
   virtual Result<void> commit(const StoreChange& change) = 0;
+  // The record, oldest first.
+  virtual Result<std::vector<AuditEntry>> audit(const AuditQuery& query) = 0;
 };
 
 }  // namespace eps::ports

@@ -135,6 +135,14 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     change.put_meta[kNetworkId] = Bytes(network_.id.bytes.begin(), network_.id.bytes.end());
     change.put_meta[kNextId] = u64_bytes(next_id_);
   }
+  if (!config_.started_as.empty()) {
+    change.audit.push_back({.id = 0,
+                            .unix_time = config_.epoch_floor,
+                            .kind = AuditEntry::Kind::server,
+                            .act = "start",
+                            .who = "the server",
+                            .what = config_.started_as});
+  }
   network_.network6 = config_.network6.value_or(default_network6(network_.id));
   signing_key_ = crypto::signing_public_key(identity_.signing_seed);
   revoked_ = {state.revoked.begin(), state.revoked.end()};
@@ -169,9 +177,20 @@ Result<void> Registry::commit(ports::StoreChange change) {
   for (const auto& [name, value] : unsaved_.put_meta) change.put_meta.emplace(name, value);
   change.put_join_keys.insert(change.put_join_keys.begin(), unsaved_.put_join_keys.begin(),
                               unsaved_.put_join_keys.end());
+  change.audit.insert(change.audit.begin(), unsaved_.audit.begin(), unsaved_.audit.end());
   auto stored = store_.commit(change);
   if (stored) unsaved_ = {};
   return stored;
+}
+
+AuditEntry Registry::by_actor(std::string act, std::string what) const {
+  return {0, actor_.unix_time, AuditEntry::Kind::administrator, std::move(act), actor_.who, std::move(what)};
+}
+
+Result<void> Registry::note_act(std::string act, std::string what) {
+  ports::StoreChange change;
+  change.audit.push_back(by_actor(std::move(act), std::move(what)));
+  return commit(std::move(change));
 }
 
 // Takes the stored members over; those whose address does not fit the network any more get another, the same host part
@@ -199,6 +218,9 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
     const Ip4 same_host{network_.network.base.value | (m.address.value & ~network_.network.mask())};
     const auto address = free_.contains(same_host) ? same_host : free_address();
     EPS_CHECK(address.has_value());  // there are no more members than addresses
+    change.audit.push_back({0, config_.epoch_floor, AuditEntry::Kind::server, "address", "the server",
+                            described(m) + " has the address " + to_string(*address) + " now, in the network " +
+                                to_string(network_.network)});
     m.address = *address;
     settle(m);
     change.put_members.push_back(m);
@@ -328,6 +350,8 @@ Registry::Staged Registry::stage(const JoinRequest& request, ports::StoreChange&
     // One that is in the batch twice is written as it is at the end.
     std::erase_if(change.put_members, [&](const Member& m) { return m.id == member.id; });
     change.put_members.push_back(member);
+    change.audit.push_back({0, request.unix_time, AuditEntry::Kind::rename, "rename", out.old_name,
+                            "is called " + described(member) + " now"});
   }
   member.version = request.version.substr(0, kMaxVersionSize);
   member.relays = request.relays;
@@ -388,6 +412,8 @@ Result<Member> Registry::remove(std::string_view name) {
   ports::StoreChange change;
   change.remove_members.push_back(member.id);
   change.revoke.push_back(member.key);
+  change.audit.push_back(by_actor("remove", described(member) + ", member " + std::to_string(member.id.value) +
+                                                ", key " + to_base32(member.key.bytes)));
   if (member.grants.any()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   erase(member);

@@ -38,6 +38,7 @@ struct RegistryConfig {
   // error.
   std::optional<std::string> had_network = std::nullopt;
   std::optional<IpNetwork> network6 = std::nullopt;  // nullopt: default_network6()
+  std::string started_as = {};                       // for the record of acts; "": the start is none
 };
 
 // The server's own keys, made at its first start.
@@ -78,8 +79,8 @@ inline constexpr std::size_t kMaxPendingJoins = 256;
 inline constexpr std::int64_t kKeepPlaceAtLeast = 3;  // seconds
 inline constexpr std::int64_t kKeepPlaceAtMost = 7 * 24 * 3600;
 
-// The first new member after each start gets a number up to so many ahead. A state that was restored from a backup knows
-// nothing of the numbers given since, and clients refuse a number that comes back with another key
+// The first new member after each start gets a number up to so many ahead. A state that was restored from a backup
+// knows nothing of the numbers given since, and clients refuse a number that comes back with another key
 // (node/known_peers.h). 2^24 numbers last for 32,000 such starts.
 inline constexpr std::uint32_t kSkippedNumbers = 1024;
 
@@ -122,6 +123,13 @@ class Registry {
   Result<JoinKey> revoke_join_key(std::string_view which);
   // The network's key gets a new secret: the old one lets nobody in any more. Members stay.
   Result<JoinKey> rotate_network_key(const JoinKeyWish& wish, std::int64_t now);
+
+  // The record of acts of control. Each act is in it by the very change to the store that carries it out. Who asks for
+  // what comes next is said before: set_actor().
+  void set_actor(Actor actor) { actor_ = std::move(actor); }
+  // An act of the actor that changes nothing here.
+  Result<void> note_act(std::string act, std::string what);
+  Result<std::vector<AuditEntry>> audit(const ports::AuditQuery& query) const { return store_.audit(query); }
 
   // Whether this key would be refused, before anything is spent on it.
   bool is_revoked(const PublicKey& key) const;
@@ -196,7 +204,8 @@ class Registry {
   Mac free_mac() const;
   std::optional<Refusal> no_room(bool has_address) const;
   std::optional<Refusal> may_not_join(const JoinRequest& request);
-  Joined enrol(const JoinRequest& request);
+  // `approval`: the act of an administrator that lets it in.
+  Joined enrol(const JoinRequest& request, std::optional<AuditEntry> approval);
   Refusal wait_for_approval(const JoinRequest& request);
   std::vector<PendingJoin>::iterator find_pending(std::string_view name);
   std::string unique_name(std::string_view wish, MemberId owner);
@@ -211,6 +220,8 @@ class Registry {
   };
   Staged stage(const JoinRequest& request, ports::StoreChange& change);
   void skip_numbers();
+  AuditEntry by_actor(std::string act, std::string what) const;
+  AuditEntry join_entry(const JoinRequest& request, const Member& member) const;
   Staged stage_new(const JoinRequest& request, ports::StoreChange& change);
   std::vector<Joined> finish(std::vector<Staged> staged, ports::StoreChange change);
   void unstage(const Staged& staged);
@@ -261,6 +272,7 @@ class Registry {
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
   std::optional<Error> unsaved_why_;                           // of the start
+  Actor actor_;
   std::uint32_t next_id_ = 1;
   bool from_store_ = false;  // and no number was given in this life
   std::uint64_t version_ = 0;

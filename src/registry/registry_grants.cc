@@ -67,6 +67,11 @@ Result<Member> Registry::allow_bridge(std::string_view name, bool allowed) {
 
 Result<Member> Registry::set_grants(const Member& member, Grants grants) {
   ports::StoreChange change;
+  std::string all;
+  for (const IpNetwork& range : grants.ranges) all += (all.empty() ? "" : ", ") + to_string(range);
+  if (grants.bridge) all += (all.empty() ? "" : ", ") + std::string("bridge");
+  change.audit.push_back(by_actor(
+      "allow", described(member) + (all.empty() ? " may use its own address alone" : " may use besides: " + all)));
   change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(grants);
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   Member& changed = members_.at(member.id);

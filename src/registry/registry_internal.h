@@ -24,6 +24,15 @@ inline std::string numbered(std::string_view wish, std::string_view number) {
   return std::string(wish.substr(0, kMaxNameSize - 1 - number.size())).append("-").append(number);
 }
 
+inline std::string described(const Member& member) {
+  return member.name + " (" + to_string(member.address) + ")";
+}
+
+inline std::string described(const JoinKey& key) {
+  if (key.id == kNetworkKeyId) return "the network key";
+  return "join key " + std::to_string(key.id) + (key.name.empty() ? "" : " (" + key.name + ")");
+}
+
 inline Refusal cannot_save(const Error& error) {
   return {Refusal::Code::store_failed,
           "The server cannot save the new member (" + error.what + "). Mend that on the server."};

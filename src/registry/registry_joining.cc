@@ -60,7 +60,7 @@ Result<Member> Registry::approve(std::string_view name, std::int64_t now) {
   if (auto why = join_keys_.refusal(*waiting.request.join_key, now)) {
     return make_error(Errc::unsupported, std::string(name) + " cannot be let in: " + *why);
   }
-  auto enrolled = enrol(waiting.request);
+  auto enrolled = enrol(waiting.request, by_actor("approve", waiting.name));
   if (const auto* refusal = std::get_if<Refusal>(&enrolled)) return make_error(Errc::exhausted, refusal->sentence);
   pending_.erase(find_pending(name));
   return std::get<Member>(enrolled);
@@ -71,14 +71,17 @@ Result<void> Registry::deny(std::string_view name) {
   if (at == pending_.end()) return nobody_waits(name);
   ports::StoreChange change;
   change.revoke.push_back(at->request.key);
+  change.audit.push_back(by_actor(
+      "deny", at->name + " from " + to_string(at->request.from) + ", key " + to_base32(at->request.key.bytes)));
   if (auto stored = commit(change); !stored) return stored.error();
   revoked_.insert(at->request.key);
   pending_.erase(at);
   return {};
 }
 
-Registry::Joined Registry::enrol(const JoinRequest& request) {
+Registry::Joined Registry::enrol(const JoinRequest& request, std::optional<AuditEntry> approval) {
   ports::StoreChange change;
+  if (approval) change.audit.push_back(std::move(*approval));
   std::vector<Staged> staged;
   staged.push_back(stage_new(request, change));
   return finish(std::move(staged), std::move(change)).front();
@@ -97,7 +100,11 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
   }
   if (out.gave_way) {
     erase(out.gave_way->member);
-    change.remove_members.push_back(out.gave_way->member.id);
+    const auto& [gone, since, away] = *out.gave_way;
+    change.remove_members.push_back(gone.id);
+    change.audit.push_back({0, request.unix_time, AuditEntry::Kind::membership, "reclaim", "the server",
+                            "the place of " + described(gone) + ", member " + std::to_string(gone.id.value) +
+                                ", which was away for " + std::to_string(away) + " s"});
   }
   skip_numbers();
   Member member;
@@ -121,6 +128,7 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
   presence_kept_[member.id] = {.joined = request.unix_time, .since = request.unix_time};
   last_seen_changed_ = true;
   change.put_members.push_back(member);
+  change.audit.push_back(join_entry(request, member));
   member.version = request.version.substr(0, kMaxVersionSize);
   member.relays = request.relays;
   out.added = true;
@@ -128,11 +136,26 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
   return out;
 }
 
+AuditEntry Registry::join_entry(const JoinRequest& request, const Member& member) const {
+  const JoinKey* key = request.join_key ? join_keys_.find(*request.join_key) : nullptr;
+  return {0,
+          request.unix_time,
+          AuditEntry::Kind::membership,
+          "join",
+          to_string(request.from),
+          described(member) + ", member " + std::to_string(member.id.value) + ", key " + to_base32(member.key.bytes) +
+              (key == nullptr ? "" : ", with " + described(*key))};
+}
+
 Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t now) {
   auto key = join_keys_.draw(wish, now, rng_);
   if (!key) return key;
   ports::StoreChange change;
   change.put_join_keys.push_back(*key);
+  change.audit.push_back(
+      by_actor("key create", described(*key) + (key->uses == 0 ? "" : ", uses " + std::to_string(key->uses)) +
+                                 (key->expires == 0 ? "" : ", for " + std::to_string(wish.valid_for) + " s") +
+                                 (key->approve ? ", needs approval" : "")));
   const auto old = join_keys_.to_give_way(now);
   if (old) change.remove_join_keys.push_back(*old);
   if (auto stored = commit(change); !stored) return stored.error();
@@ -160,6 +183,7 @@ Result<JoinKey> Registry::revoke_join_key(std::string_view which) {
   found->revoked = true;
   ports::StoreChange change;
   change.put_join_keys.push_back(*found);
+  change.audit.push_back(by_actor("key revoke", described(*found)));
   if (auto stored = commit(change); !stored) return stored.error();
   join_keys_.put(*found);
   return *found;
@@ -169,6 +193,7 @@ Result<JoinKey> Registry::rotate_network_key(const JoinKeyWish& wish, std::int64
   const JoinKey key = join_keys_.redraw_network_key(wish, now, rng_);
   ports::StoreChange change;
   change.put_join_keys.push_back(key);
+  change.audit.push_back(by_actor("key rotate", described(key)));
   if (auto stored = commit(change); !stored) return stored.error();
   join_keys_.put(key);
   return key;

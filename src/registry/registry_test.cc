@@ -441,6 +441,7 @@ TEST_F(RegistryTest, MembersAreLimited) {
     ports::StoredState state;
     Result<ports::StoredState> load() override { return state; }
     Result<void> commit(const ports::StoreChange&) override { return {}; }
+    Result<std::vector<AuditEntry>> audit(const ports::AuditQuery&) override { return std::vector<AuditEntry>(); }
   } full;
   full.state = state;
   full.state.members = all.put_members;

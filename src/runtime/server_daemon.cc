@@ -25,6 +25,7 @@
 #include "report/member_table.h"
 #include "report/status_json.h"
 #include "report/text.h"
+#include "runtime/audit.h"
 #include "runtime/control_loop.h"
 #include "runtime/http_pages.h"
 #include "runtime/join_admin.h"
@@ -134,7 +135,10 @@ class ServerDaemon {
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
   Reporter reporter_{loop_.io(), log_, sources()};
-  SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
+  SignalWatch hangups_{loop_.io(), SIGHUP, [this] {
+                         registry_->set_actor({"SIGHUP", unix_time()});
+                         (void)reload({});
+                       }};
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(registry_->members())); }};
   NetworkGraph graph_{loop_.io(), log_, [this] { return status(); }};
   std::vector<PortMapping> port_mappings_;
@@ -184,6 +188,8 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   registry::RegistryConfig config{settings_.network, settings_.sequential, settings_.mtu};
   config.network6 = settings_.network6;
   config.had_network = had_network;
+  config.started_as = "eps-server " + settings_.version + " on port " + std::to_string(settings_.port) +
+                      " for the network " + to_string(settings_.network) + ", MTU " + std::to_string(settings_.mtu);
   const auto wall_clock = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
   config.epoch_floor = static_cast<std::uint32_t>(std::clamp<std::int64_t>(wall_clock.count(), 0, 0xffffffff));
   auto registry = registry::Registry::open(*store_, config, rng_);
@@ -417,12 +423,15 @@ Result<std::string> ServerDaemon::reload(const ConfText& conf) {
     reporter_.apply(fresh);
     graph_.apply(fresh);
   });
+  if (auto kept = registry_->note_act("reload", note ? *note : note.error().what); !kept) log_.warn(kept.error().what);
   service_.reloaded();
   return note;
 }
 
 nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
+  registry_->set_actor({who_asks(request), unix_time()});
+  if (command == "audit") return answer_audit(*registry_, request);
   if (command == "status" || command == "members") {
     return {{"ok", true}, {"status", report::to_json(status())}};
   }

@@ -8,6 +8,7 @@
 
 import base64
 import contextlib
+import json
 import sqlite3
 import stat
 
@@ -43,3 +44,21 @@ def test_a_known_peer_with_another_key_is_refused_until_it_is_trusted(network):
     wait_until(lambda: a.ping(intruder, 1) == 1, "a takes b as it is now", 10)
     assert not a.peers()["b"]["refused"]
     assert "has the key that this computer knows" in a.eps("trust", "b")
+
+
+def test_the_record_of_acts_survives_the_server(network):
+    server = network.server()
+    network.clients("a", "b")
+    server.eps("members", "allow", "a", "bridge")
+    server.eps("keys", "create", "--name", "phone")
+    server.eps("members", "remove", "b")
+    server.eps("reload", "--conf", server.conf)
+    server.kill()
+    server.restart()
+    record = json.loads(server.eps("--json", "audit"))
+    assert [e["act"] for e in record] == ["start", "join", "join", "allow", "key create", "remove", "reload", "start"]
+    assert all(e["who"].startswith("root") for e in record if e["kind"] == "administrator")
+    assert record[1]["what"].startswith("a (") and record[1]["who"] == network.hosts["a"].address
+    text = server.eps("audit", "--since", "1h")
+    assert "b (" in text and "eps1-" not in text
+    assert json.loads(server.eps("--json", "audit", "--since", "2100-01-01")) == []

@@ -31,7 +31,19 @@ class MemoryStore final : public ports::Store {
       state_.join_keys.push_back(key);
     }
     for (const auto& [name, value] : change.put_meta) state_.meta[name] = value;
+    for (AuditEntry entry : change.audit) {
+      entry.id = audit_.size() + 1;
+      audit_.push_back(std::move(entry));
+    }
     return {};
+  }
+
+  Result<std::vector<AuditEntry>> audit(const ports::AuditQuery& query) override {
+    std::vector<AuditEntry> out;
+    for (const AuditEntry& entry : audit_) {
+      if (entry.id > query.after && entry.unix_time >= query.since && out.size() < query.limit) out.push_back(entry);
+    }
+    return out;
   }
 
   bool fail = false;
@@ -39,6 +51,7 @@ class MemoryStore final : public ports::Store {
 
  private:
   ports::StoredState state_;
+  std::vector<AuditEntry> audit_;
 };
 
 }  // namespace eps::test
