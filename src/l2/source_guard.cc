@@ -1,6 +1,7 @@
 #include "l2/source_guard.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "l2/inner.h"
 
@@ -12,9 +13,14 @@ constexpr std::uint8_t kRouterAdvertisement = 134;
 constexpr std::uint8_t kNeighbourSolicitation = 135;
 constexpr std::uint8_t kNeighbourAdvertisement = 136;
 constexpr std::uint8_t kRedirect = 137;
+constexpr std::uint8_t kMldQuery = 130;
+constexpr std::uint8_t kIp4Redirect = 5;
+constexpr std::uint8_t kIp4RouterAdvertisement = 9;  // RFC 1256
+constexpr std::uint8_t kIgmpQuery = 0x11;
 constexpr std::uint8_t kSourceLinkLayer = 1;
 constexpr std::uint8_t kTargetLinkLayer = 2;
 
+constexpr std::uint8_t kProtocolIcmp4 = 1;
 constexpr std::uint8_t kProtocolIgmp = 2;
 // Where DHCP clients and servers are, in the order of a client's datagram.
 constexpr std::uint32_t kDhcpPorts = 68U << 16 | 67U;
@@ -35,6 +41,7 @@ struct Check {
     }
     return Drop::spoofed_source;
   }
+  bool may_bridge() const { return owner.others != nullptr; }
   bool further(const IpAddress& address) const {
     return std::ranges::any_of(owner.further, [&](const IpNetwork& range) { return range.contains(address); });
   }
@@ -76,9 +83,52 @@ Drop check_arp(ByteView arp, const Check& check) {
   return owned ? Drop::none : check.refuse(Refusal::What::arp, IpAddress::from_v4(sender));
 }
 
+// A group that ends at the next bridge, or is Cisco's for the same.
+bool is_bridge_control(const Mac& to) {
+  const std::uint64_t high = load_be16(to.bytes.data()), low = load_be32(to.bytes.data() + 2);
+  const std::uint64_t mac = high << 32 | low;
+  return mac >> 4 == 0x0180c200000 || mac == 0x01000ccccccc || mac == 0x01000ccccccd;
+}
+
+bool hides_source(std::uint16_t ethertype) {
+  switch (ethertype) {
+    case 0x8847:  // MPLS
+    case 0x8848:
+    case 0x88e7:  // 802.1ah
+    case 0x9100:  // tags as they were before 802.1ad
+    case 0x9200:
+    case 0x9300:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// What is for members that may bridge.
+Drop check_kind(const FrameInfo& info, const Check& check) {
+  if (check.may_bridge()) return Drop::none;
+  if (is_bridge_control(info.dst)) return check.refuse(Refusal::What::bridge, {});
+  return hides_source(info.ethertype) ? check.refuse(Refusal::What::hidden, {}) : Drop::none;
+}
+
+// ICMP and IGMP, the first fragments of them, too: every one has room for the type.
+Drop check_ip4_message(ByteView packet, const FrameInfo& info, Ip4 source, const Check& check) {
+  const bool icmp = info.protocol == kProtocolIcmp4, igmp = info.protocol == kProtocolIgmp;
+  const bool first = (load_be16(packet.data() + 6) & 0x1fff) == 0;
+  if ((!icmp && !igmp) || !first || info.l4_offset >= info.ip_end) return Drop::none;
+  const std::uint8_t type = u8(packet.data() + (info.l4_offset - info.l3_offset));
+  const IpAddress address = IpAddress::from_v4(source);
+  if (icmp && (type == kIp4Redirect || type == kIp4RouterAdvertisement)) {
+    return check.refuse(Refusal::What::router, address);
+  }
+  const bool query = igmp && type == kIgmpQuery && !check.may_bridge();
+  return query ? check.refuse(Refusal::What::querier, address) : Drop::none;
+}
+
 // `packet` begins with the IPv4 header, whose frame offset is info.l3_offset.
 Drop check_ip4(ByteView packet, const FrameInfo& info, const Check& check) {
   const Ip4 source{load_be32(packet.data() + 12)};
+  if (const Drop drop = check_ip4_message(packet, info, source, check); drop != Drop::none) return drop;
   if (check.owns(source)) return Drop::none;
   const bool dhcp = info.protocol == kProtocolUdp && info.plain_transport() &&
                     load_be32(packet.data() + (info.l4_offset - info.l3_offset)) == kDhcpPorts;
@@ -123,6 +173,7 @@ Drop check_icmp6(ByteView message, const IpAddress& source, const Check& check) 
   const std::uint8_t type = u8(message.data());
   // No member is the segment's router: an announcement would take over everybody's IPv6.
   if (type == kRouterAdvertisement || type == kRedirect) return check.refuse(Refusal::What::router, source);
+  if (type == kMldQuery && !check.may_bridge()) return check.refuse(Refusal::What::querier, source);
   const std::size_t options = options_offset(type);
   if (options == 0) return Drop::none;
   if (message.size() < options) return Drop::malformed;
@@ -137,21 +188,44 @@ bool first_fragment(const std::byte* behind_header) {
   return load_be16(behind_header - 6) >> 3 == 0;
 }
 
+// What stands behind the extension headers in a first fragment, which `rest` begins with then; nullopt where it ends
+// within them.
+std::optional<std::uint8_t> skip_extensions(std::uint8_t next, ByteView& rest) {
+  constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60;
+  while (next == kHopByHop || next == kRouting || next == kFragment || next == kDestination) {
+    if (rest.size() < 8) return std::nullopt;
+    const std::size_t size = next == kFragment ? 8 : (std::size_t{u8(rest.data() + 1)} + 1) * 8;
+    if (size > rest.size()) return std::nullopt;
+    next = u8(rest.data());
+    rest = rest.subspan(size);
+  }
+  return next;
+}
+
 // `packet` begins with the IPv6 header, whose frame offset is info.l3_offset.
 Drop check_ip6(ByteView packet, const FrameInfo& info, const Check& check) {
   const IpAddress source = read_ip6(packet.data() + 8);
   if (!source.is_unspecified() && !check.owns(source)) return check.refuse(Refusal::What::ip6, source);
-  if (info.protocol != kProtocolIcmp6) return Drop::none;
-  const ByteView message = packet.subspan(info.l4_offset - info.l3_offset, info.ip_end - info.l4_offset);
-  if (!info.fragment) return check_icmp6(message, source, check);
-  const bool discovery = !message.empty() && first_fragment(message.data()) && options_offset(u8(message.data())) != 0;
-  return discovery ? Drop::malformed : Drop::none;
+  ByteView message = packet.subspan(info.l4_offset - info.l3_offset, info.ip_end - info.l4_offset);
+  if (!info.fragment) return info.protocol == kProtocolIcmp6 ? check_icmp6(message, source, check) : Drop::none;
+  if (!first_fragment(packet.data() + (info.l4_offset - info.l3_offset))) return Drop::none;
+  const auto protocol = skip_extensions(info.protocol, message);
+  if (!protocol) return Drop::malformed;
+  if (*protocol != kProtocolIcmp6 || message.empty()) return Drop::none;
+  const std::uint8_t type = u8(message.data());
+  if (type == kRouterAdvertisement || type == kRedirect) return check.refuse(Refusal::What::router, source);
+  if (type == kMldQuery && !check.may_bridge()) return check.refuse(Refusal::What::querier, source);
+  return options_offset(type) != 0 ? Drop::malformed : Drop::none;
 }
 
 // `packet` begins behind the Ethernet header and its tag.
 Drop check_packet(ByteView packet, const FrameInfo& info, const Check& check) {
-  if (check.why != nullptr) check.why->mac = info.src;
+  if (check.why != nullptr) {
+    check.why->mac = info.src;
+    check.why->ethertype = info.ethertype;
+  }
   if (info.src.is_group() || !check.owns(info.src)) return check.refuse(Refusal::What::mac, {});
+  if (const Drop drop = check_kind(info, check); drop != Drop::none) return drop;
   switch (info.ethertype) {
     case kEtherIp4:
       return check_ip4(packet, info, check);

@@ -43,10 +43,13 @@ struct Owner {
 
 // What a refused frame claimed, for the sentence that says so.
 struct Refusal {
-  enum class What : std::uint8_t { mac, ip4, arp, ip6, neighbour, router };
+  // What no member says (router), and what only members that may bridge say: questions for groups (querier), frames
+  // from bridge to bridge (bridge), headers behind which a source is not seen (hidden).
+  enum class What : std::uint8_t { mac, ip4, arp, ip6, neighbour, router, querier, bridge, hidden };
   What what = What::mac;
   Mac mac;            // the source of the frame
   IpAddress address;  // that was claimed; unspecified for a MAC
+  std::uint16_t ethertype = 0;
 };
 
 // Drop::none if the frame may come from this member.
@@ -58,8 +61,16 @@ struct Refusal {
 //   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold a MAC of the owner; what is advertised,
 //   and
 //              what is asked for from :: (duplicate address detection), is an address of the owner. Fragments of it are
-//              refused (RFC 6980). No member is a router.
+//              refused (RFC 6980), and first fragments that do not show what they carry (RFC 7112).
+//   routers    No member is one: router advertisements and redirects (RFC 4861; RFC 792; RFC 1256) are refused, in
+//              fragments, too.
 //   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.
+// And from members that may not bridge:
+//   queries    of IGMP and MLD, by which a multicast router is chosen.
+//   control    frames to the groups that no bridge passes on (IEEE 802.1Q, table 8-1: spanning tree, LACP, LLDP,
+//   802.1X)
+//              and to those of Cisco's (PVST+, CDP).
+//   headers    behind which a source is not seen: MPLS, 802.1ah, and the tags before 802.1ad (0x9100, 0x9200, 0x9300).
 // Any other EtherType passes. The result is spoofed_source, which fills `why`, or malformed for what cannot be read.
 Drop check_source(ByteView frame, const FrameInfo& info, const Owner& owner, Refusal* why = nullptr);
 // The same for what decode() gave.

@@ -28,6 +28,8 @@ Drop verdict(ByteView frame) {
   return drop;
 }
 
+Drop bridged(ByteView frame);  // the verdict where the owner may bridge
+
 Bytes tagged(Bytes frame) {
   const Bytes tag = *from_hex("81000064");
   frame.insert(frame.begin() + 12, tag.begin(), tag.end());
@@ -231,6 +233,138 @@ TEST(SourceGuard, FragmentedDiscoveryIsRefused) {
   content[3] = std::byte{8};  // a later fragment: its first byte is no type
   EXPECT_EQ(verdict(ip6(own, 44, content)), Drop::none);
   EXPECT_EQ(verdict(ip6(own, kProtocolIcmp6, {})), Drop::none);
+}
+
+// An IPv4 packet of the owner that carries this; `fragment` are its flags and its offset.
+Bytes ip4(std::uint8_t protocol, const Bytes& content, std::uint16_t fragment = 0) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(kPeer.bytes);
+  w.bytes(kSelf.bytes);
+  w.u16(kEtherIp4);
+  w.u16(0x4500);
+  w.u16(static_cast<std::uint16_t>(kIp4Size + content.size()));
+  w.u16(7);
+  w.u16(fragment);
+  w.u8(64);
+  w.u8(protocol);
+  w.u16(0);
+  w.u32(kSelfIp.value);
+  w.u32(test::kPeerIp.value);
+  w.bytes(content);
+  return out;
+}
+
+Bytes message_of(std::uint8_t type, std::size_t size = 40) {
+  Bytes out(size);
+  if (size != 0) out[0] = std::byte{type};
+  return out;
+}
+
+constexpr std::uint16_t kMoreFragments = 0x2000;
+
+TEST(SourceGuard, NoMemberRedirectsIp4OrAdvertisesItsRouter) {
+  for (const std::uint8_t type : {5, 9}) {
+    EXPECT_EQ(verdict(ip4(1, message_of(type))), Drop::spoofed_source) << int{type};
+    EXPECT_EQ(verdict(tagged(ip4(1, message_of(type)))), Drop::spoofed_source) << int{type};
+    EXPECT_EQ(verdict(ip4(1, message_of(type), kMoreFragments)), Drop::spoofed_source) << int{type};
+    EXPECT_EQ(bridged(ip4(1, message_of(type))), Drop::spoofed_source) << int{type};
+    EXPECT_EQ(verdict(ip4(1, message_of(type), 1)), Drop::none) << "in a later fragment it is no type";
+    EXPECT_EQ(verdict(ip4(17, message_of(type), kMoreFragments)), Drop::none);
+  }
+  for (const std::uint8_t type : {0, 3, 8, 10, 11}) EXPECT_EQ(verdict(ip4(1, message_of(type))), Drop::none);
+  EXPECT_EQ(verdict(ip4(1, {})), Drop::none);
+}
+
+TEST(SourceGuard, QueriesForGroupsAreForBridges) {
+  const auto mld = [](std::uint8_t type) { return ip6(own_ip6(), kProtocolIcmp6, message_of(type, 24)); };
+  for (const auto& frame : {ip4(2, message_of(0x11, 8)), ip4(2, message_of(0x11, 8), kMoreFragments), mld(130)}) {
+    EXPECT_EQ(verdict(frame), Drop::spoofed_source);
+    EXPECT_EQ(bridged(frame), Drop::none);
+  }
+  for (const auto& report : {ip4(2, message_of(0x16, 8)), ip4(2, message_of(0x22, 8)), mld(131), mld(143)}) {
+    EXPECT_EQ(verdict(report), Drop::none);
+  }
+}
+
+// A fragment header that leads to `next`, at the offset 8 * at.
+Bytes fragment6(std::uint8_t next, const Bytes& content, std::uint16_t at = 0) {
+  Bytes out(8);
+  out[0] = std::byte{next};
+  store_be16(&out[2], static_cast<std::uint16_t>(at << 3 | 1));
+  out.insert(out.end(), content.begin(), content.end());
+  return out;
+}
+
+// Destination options without any, of 8 bytes or more.
+Bytes options_before(std::uint8_t next, const Bytes& content, std::uint8_t more = 0) {
+  Bytes out(8 + std::size_t{more} * 8);
+  out[0] = std::byte{next};
+  out[1] = std::byte{more};
+  out.insert(out.end(), content.begin(), content.end());
+  return out;
+}
+
+TEST(SourceGuard, AFragmentHidesNoRouter) {
+  const IpAddress own = own_ip6();
+  for (const std::uint8_t type : {134, 137, 130}) {
+    const Bytes bad = message_of(type);
+    EXPECT_EQ(verdict(ip6(own, 44, fragment6(kProtocolIcmp6, bad))), Drop::spoofed_source) << int{type};
+    EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, options_before(kProtocolIcmp6, bad)))), Drop::spoofed_source);
+    EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, options_before(60, options_before(kProtocolIcmp6, bad, 2))))),
+              Drop::spoofed_source);
+    EXPECT_EQ(verdict(ip6(own, 60, options_before(44, fragment6(kProtocolIcmp6, bad)))), Drop::spoofed_source);
+    EXPECT_EQ(verdict(ip6(own, 44, fragment6(44, fragment6(kProtocolIcmp6, bad)))), Drop::spoofed_source);
+    EXPECT_EQ(verdict(ip6(own, 44, fragment6(kProtocolIcmp6, bad, 5))), Drop::none) << "no first fragment";
+  }
+  EXPECT_EQ(verdict(ip6(own, 44, fragment6(kProtocolIcmp6, message_of(128)))), Drop::none) << "a large ping";
+  EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, options_before(17, Bytes(16))))), Drop::none);
+}
+
+// What follows in a later fragment would not be seen (RFC 7112).
+TEST(SourceGuard, AFirstFragmentShowsWhatItCarries) {
+  const IpAddress own = own_ip6();
+  EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, Bytes(4)))), Drop::malformed);
+  EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, options_before(60, {}, 0)))), Drop::malformed);
+  Bytes longer = options_before(kProtocolIcmp6, {}, 3);
+  longer.resize(16);
+  EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, longer))), Drop::malformed);
+  EXPECT_EQ(verdict(ip6(own, 44, fragment6(60, longer, 1))), Drop::none);
+}
+
+Bytes frame_to(std::string_view mac, std::uint16_t ethertype) {
+  Bytes out(60);
+  std::ranges::copy(parse_mac(mac)->bytes, out.begin());
+  std::ranges::copy(kSelf.bytes, out.begin() + 6);
+  store_be16(&out[12], ethertype);
+  return out;
+}
+
+TEST(SourceGuard, FramesFromBridgeToBridgeAreForBridges) {
+  for (const char* group : {"01:80:c2:00:00:00", "01:80:c2:00:00:02", "01:80:c2:00:00:03", "01:80:c2:00:00:0e",
+                            "01:80:c2:00:00:0f", "01:00:0c:cc:cc:cc", "01:00:0c:cc:cc:cd"}) {
+    for (const std::uint16_t type : {0x0026, 0x8809, 0x88cc, 0x888e}) {
+      EXPECT_EQ(verdict(frame_to(group, type)), Drop::spoofed_source) << group;
+      EXPECT_EQ(bridged(frame_to(group, type)), Drop::none) << group;
+    }
+  }
+  for (const char* other : {"01:80:c2:00:00:10", "01:80:c2:00:01:00", "01:00:5e:00:00:01", "33:33:00:00:00:01"}) {
+    EXPECT_EQ(verdict(frame_to(other, 0x88cc)), Drop::none) << other;
+  }
+}
+
+TEST(SourceGuard, HeadersThatHideASourceAreForBridges) {
+  for (const std::uint16_t type : {0x8847, 0x8848, 0x88e7, 0x9100, 0x9200, 0x9300}) {
+    const Bytes frame = frame_to("ff:ff:ff:ff:ff:ff", type);
+    EXPECT_EQ(verdict(frame), Drop::spoofed_source) << type;
+    EXPECT_EQ(verdict(tagged(frame)), Drop::spoofed_source) << type;
+    EXPECT_EQ(bridged(frame), Drop::none) << type;
+    const auto info = parse_frame(frame);
+    Refusal why;
+    EXPECT_EQ(check_source(frame, *info, {kSelf, kSelfIp}, &why), Drop::spoofed_source);
+    EXPECT_EQ(why.what, Refusal::What::hidden);
+    EXPECT_EQ(why.ethertype, type);
+  }
 }
 
 TEST(SourceGuard, ATagWithinATagIsRefused) {

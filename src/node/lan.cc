@@ -60,9 +60,32 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
     case What::router:
       what = "Dropped " + where + ": a router advertisement or redirect of " + address + ".";
       mend =
-          "No member may become everybody's IPv6 router: stop radvd or dnsmasq on that interface, give addresses by "
-          "hand, and allow them with: eps members allow NAME RANGE";
+          "No member may become everybody's router: stop radvd or dnsmasq on that interface, give addresses by "
+          "hand, and allow them with: eps members allow NAME RANGE. Redirects of a computer that routes: sysctl "
+          "net.ipv4.conf.all.send_redirects=0 and the interface's own";
       break;
+    case What::querier:
+      what = "Dropped " + where + ": an IGMP or MLD query of " + address + ".";
+      mend =
+          "Only members that may bridge ask for groups: stop the multicast router on that interface, or allow it on "
+          "the server with: eps members allow " +
+          sender.name + " bridge";
+      break;
+    case What::bridge:
+      what = "Dropped " + where + ": frames from bridge to bridge (spanning tree, LLDP, LACP or 802.1X).";
+      mend =
+          "They are for members that may bridge: switch them off on that interface, or allow it on the server with: "
+          "eps members allow " +
+          sender.name + " bridge";
+      break;
+    case What::hidden: {
+      Bytes type(2);
+      store_be16(type.data(), r.ethertype);
+      what = "Dropped " + where + ": frames of EtherType 0x" + to_hex(type) + ", behind which no source is seen.";
+      mend = "MPLS and stacked tags are for members that may bridge; allow it on the server with: eps members allow " +
+             sender.name + " bridge";
+      break;
+    }
     case What::ip4:
     case What::arp:
     case What::ip6:

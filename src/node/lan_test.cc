@@ -77,7 +77,7 @@ TEST_F(LanTest, AForeignAddressIsAllowedOrRemoved) {
   EXPECT_TRUE(has(free.mend, "eps members allow c2 10.0.0.3")) << free.mend;
   EXPECT_TRUE(has(refused(Refusal::What::arp, a.id, &b, address).mend, "address of c3 (10.0.0.3): remove it"));
   EXPECT_TRUE(has(refused(Refusal::What::ip4, {0}, nullptr, *parse_ip("0.0.0.0")).mend, "Give the interface"));
-  EXPECT_TRUE(has(refused(Refusal::What::router, a.id, nullptr, address).mend, "everybody's IPv6 router"));
+  EXPECT_TRUE(has(refused(Refusal::What::router, a.id, nullptr, address).mend, "everybody's router"));
 }
 
 TEST_F(LanTest, LoopsAndStormsNameTheirPlace) {
