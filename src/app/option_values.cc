@@ -198,6 +198,11 @@ Result<std::string> aead_value(std::string_view text) {
   return must("must be auto, aes-256-gcm, aes-128-gcm or chacha20-poly1305");
 }
 
+Result<bool> dscp_value(std::string_view text) {
+  if (text == "copy" || text == "off") return text == "copy";
+  return must("must be copy or off");
+}
+
 Result<std::optional<OffloadSet>> offload_value(std::string_view text) {
   if (text == "auto") return std::optional<OffloadSet>();
   const auto set = parse_offloads(text);

@@ -45,6 +45,7 @@ Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text);
 // "private", "any", networks of either family, separated by blanks.
 Result<std::vector<IpNetwork>> accepted_value(std::string_view text);
 Result<std::string> aead_value(std::string_view text);
+Result<bool> dscp_value(std::string_view text);  // whether it is copied
 // nullopt: auto.
 Result<std::optional<OffloadSet>> offload_value(std::string_view text);
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text);

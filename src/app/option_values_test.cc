@@ -141,6 +141,7 @@ TEST_F(Options, ValuesOfTheClient) {
   for (const char* aead : {"auto", "aes-256-gcm", "aes-128-gcm", "chacha20-poly1305"}) {
     EXPECT_EQ(good(complete_client({"--aead", aead})).aead, aead);
   }
+  EXPECT_EQ(says("dscp", "46"), "must be copy or off");
   const std::string offload = "must be auto, none, or some of csum, tso, uso, gso and gro, separated by commas";
   for (const char* bad : {"", "all", "none,gso", "auto,gso", "gso,", ",gso", "gso gro", "TSO", "-gro"}) {
     EXPECT_EQ(says("offload", bad), offload) << bad;

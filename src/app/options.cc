@@ -193,6 +193,7 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("name", to.name, name_value);
   from.into("accept-network", to.accepted, accepted_value);
   from.into("aead", to.aead, aead_value);
+  from.into("dscp", to.copy_dscp, dscp_value);
   from.into("relay", to.relay, switch_value);
   // A proxy of the surroundings that is of no use here was meant for other programs.
   if (const auto general = proxy_value(here.https_proxy); general && !here.https_proxy.empty()) to.proxy = *general;
@@ -314,8 +315,8 @@ std::string describe(const runtime::ClientSettings& s) {
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
          "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) +
          "\nup = " + (s.up.empty() ? "(none)" : s.up) + "\ndown = " + (s.down.empty() ? "(none)" : s.down) +
-         "\naccept-network = " + accepted + "\naead = " + s.aead + "\nrelay = " + (s.relay ? "true" : "false") +
-         "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
+         "\naccept-network = " + accepted + "\naead = " + s.aead + "\ndscp = " + (s.copy_dscp ? "copy" : "off") +
+         "\nrelay = " + (s.relay ? "true" : "false") + "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
 }
 
 std::string describe(const runtime::ServerSettings& s) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "l2/inner.h"
+
 namespace eps::dataplane {
 
-Reassembly::Taken Reassembly::take(ByteView content, Instant now) {
+Reassembly::Taken Reassembly::take(ByteView content, std::uint8_t traffic_class, Instant now) {
   Taken out;
   const auto fragment = wire::parse_fragment(content);
   if (!fragment) {
@@ -15,7 +17,7 @@ Reassembly::Taken Reassembly::take(ByteView content, Instant now) {
   auto frame = std::ranges::find_if(frames_, [&](const Frame& f) { return f.first.id == fragment->id; });
   if (frame == frames_.end()) {
     out.lost = make_room(fragment->total, now);
-    frames_.push_back({*fragment, now, fragment->count, {}, Bytes(wire::kDataHeaderSize + fragment->total)});
+    frames_.push_back({*fragment, now, fragment->count, {}, false, Bytes(wire::kDataHeaderSize + fragment->total)});
     bytes_ += fragment->total;
     frame = frames_.end() - 1;
   } else if (frame->first.total != fragment->total || frame->first.count != fragment->count ||
@@ -26,8 +28,10 @@ Reassembly::Taken Reassembly::take(ByteView content, Instant now) {
   const ByteView piece = content.subspan(wire::kFragmentHeaderSize);
   std::ranges::copy(piece, frame->bytes.data() + wire::kDataHeaderSize + fragment->offset());
   frame->have.set(fragment->index);
+  frame->marked |= (traffic_class & l2::kEcnMask) == l2::kEcnCongestion;
   if (--frame->missing == 0) {
     out.joined = std::move(frame->bytes);
+    out.traffic_class = frame->marked ? traffic_class | l2::kEcnCongestion : traffic_class;
     bytes_ -= frame->first.total;
     frames_.erase(frame);
   }

@@ -30,9 +30,10 @@ class Reassembly {
     std::size_t lost = 0;    // frames given up, which are to be counted as Drop::incomplete
     // The whole, once it is there, behind wire::kDataHeaderSize bytes of room; else empty.
     Bytes joined;
+    std::uint8_t traffic_class = 0;  // of the last piece; marked if any was (RFC 3168, section 5.3)
   };
-  // `content` is what follows the kind byte.
-  Taken take(ByteView content, Instant now);
+  // `content` is what follows the kind byte, `traffic_class` what the piece came with.
+  Taken take(ByteView content, std::uint8_t traffic_class, Instant now);
   // Frees what is too old; returns how many frames that were.
   std::size_t expire(Instant now);
 
@@ -42,6 +43,7 @@ class Reassembly {
     Instant since{};
     std::size_t missing = 0;
     std::bitset<wire::kMaxFragments> have;
+    bool marked = false;
     Bytes bytes;
   };
   std::size_t make_room(std::size_t size, Instant now);

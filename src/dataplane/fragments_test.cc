@@ -58,7 +58,7 @@ TEST(Reassembly, JoinsWhatIsWholeInAnyOrder) {
     }
     std::ranges::shuffle(wire, rng);
     for (const auto& [id, piece] : wire) {
-      const auto taken = reassembly.take(piece, kNow);
+      const auto taken = reassembly.take(piece, 0, kNow);
       EXPECT_EQ(taken.drop, Drop::none);
       EXPECT_EQ(taken.lost, 0U);
       if (taken.joined.empty()) continue;
@@ -82,7 +82,7 @@ TEST(Reassembly, PiecesOfOneWholeAreBalanced) {
 TEST(Reassembly, GivesUpWhatStaysIncomplete) {
   std::mt19937_64 rng(1);
   Reassembly reassembly;
-  reassembly.take(pieces(random_whole(rng, 1000), 1, 2)[0], kNow);
+  reassembly.take(pieces(random_whole(rng, 1000), 1, 2)[0], 0, kNow);
   EXPECT_EQ(reassembly.expire(kNow + Reassembly::kMaxAge), 0U);
   EXPECT_EQ(reassembly.expire(kNow + Reassembly::kMaxAge + Duration(1)), 1U);
   EXPECT_EQ(reassembly.expire(kNow + std::chrono::hours(1)), 0U);
@@ -95,12 +95,12 @@ TEST(Reassembly, IsBounded) {
     Reassembly reassembly;
     const Bytes whole = random_whole(rng, size);
     std::size_t lost = 0;
-    for (std::uint32_t id = 0; id < 1000; ++id) lost += reassembly.take(pieces(whole, id, 50)[0], kNow).lost;
+    for (std::uint32_t id = 0; id < 1000; ++id) lost += reassembly.take(pieces(whole, id, 50)[0], 0, kNow).lost;
     const std::size_t kept = std::min(Reassembly::kMaxFrames, Reassembly::kMaxBytes / size);
     EXPECT_EQ(lost, 1000 - kept);
     const auto last = pieces(whole, 999, 50);
-    for (std::size_t i = 1; i + 1 < last.size(); ++i) EXPECT_TRUE(reassembly.take(last[i], kNow).joined.empty());
-    EXPECT_TRUE(plain_of(reassembly.take(last.back(), kNow)) == whole);
+    for (std::size_t i = 1; i + 1 < last.size(); ++i) EXPECT_TRUE(reassembly.take(last[i], 0, kNow).joined.empty());
+    EXPECT_TRUE(plain_of(reassembly.take(last.back(), 0, kNow)) == whole);
   }
 }
 
@@ -112,7 +112,7 @@ TEST(Reassembly, RefusesWhatContradictsItself) {
   const auto refused = [&](auto alter) {
     Bytes piece = good;
     alter(piece);
-    return reassembly.take(piece, kNow).drop == Drop::malformed;
+    return reassembly.take(piece, 0, kNow).drop == Drop::malformed;
   };
   EXPECT_TRUE(refused([](Bytes& p) { p.pop_back(); }));
   EXPECT_TRUE(refused([](Bytes& p) { p.push_back({}); }));
@@ -124,11 +124,26 @@ TEST(Reassembly, RefusesWhatContradictsItself) {
     p.resize(wire::kFragmentHeaderSize + 2);
     wire::put_fragment_header(p.data(), {.id = 1, .total = 5, .index = 1, .count = 4});
   }));
-  EXPECT_EQ(reassembly.take(good, kNow).drop, Drop::none);
-  EXPECT_EQ(reassembly.take(good, kNow).drop, Drop::malformed);                    // twice
-  EXPECT_EQ(reassembly.take(pieces(whole, 1, 4)[0], kNow).drop, Drop::malformed);  // of another count
-  EXPECT_TRUE(reassembly.take(pieces(whole, 1, 3)[0], kNow).joined.empty());
-  EXPECT_TRUE(plain_of(reassembly.take(pieces(whole, 1, 3)[2], kNow)) == whole);
+  EXPECT_EQ(reassembly.take(good, 0, kNow).drop, Drop::none);
+  EXPECT_EQ(reassembly.take(good, 0, kNow).drop, Drop::malformed);                    // twice
+  EXPECT_EQ(reassembly.take(pieces(whole, 1, 4)[0], 0, kNow).drop, Drop::malformed);  // of another count
+  EXPECT_TRUE(reassembly.take(pieces(whole, 1, 3)[0], 0, kNow).joined.empty());
+  EXPECT_TRUE(plain_of(reassembly.take(pieces(whole, 1, 3)[2], 0, kNow)) == whole);
+}
+
+TEST(Fragments, AMarkOnAnyPieceMarksTheWhole) {
+  std::mt19937_64 rng(1);
+  const Bytes whole = random_whole(rng, 1000);
+  for (int marked = -1; marked < 3; ++marked) {
+    Reassembly reassembly;
+    Reassembly::Taken taken;
+    const auto all = pieces(whole, 1, 3);
+    for (int i = 0; i < 3; ++i) {
+      taken = reassembly.take(all[static_cast<std::size_t>(i)], i == marked ? 0xbb : 0xba, kNow);
+    }
+    EXPECT_FALSE(taken.joined.empty());
+    EXPECT_EQ(taken.traffic_class, marked < 0 ? 0xba : 0xbb) << marked;
+  }
 }
 
 }  // namespace

@@ -25,7 +25,9 @@ FrameSender::FrameSender(ports::UdpPort& udp, Counters& counters)
   runs_.reserve(kSealBatch);
 }
 
-void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now) {
+void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> segments, std::uint8_t traffic_class,
+                                Instant now) {
+  traffic_class_ = traffic_class & peer.outer_class;
   std::size_t sealed = 0;
   std::size_t bytes = 0;
   while (sealed < segments.size()) {
@@ -117,14 +119,20 @@ bool FrameSender::send_in_pieces(const Peer& peer, const l2::Segment& segment, I
 void FrameSender::extend_run(const Peer& peer, ByteView datagram) {
   if (run_open_) {
     ports::TxDatagram& run = runs_.back();
-    if (run.to == peer.to && run.socket == peer.socket && datagram.size() <= run.segment_size) {
+    const bool alike = run.to == peer.to && run.socket == peer.socket && run.traffic_class == traffic_class_;
+    if (alike && datagram.size() <= run.segment_size) {
       run.bytes = ByteView(run.bytes.data(), run.bytes.size() + datagram.size());
       // A shorter one ends the run.
       run_open_ = datagram.size() == run.segment_size && has_room(run);
       return;
     }
   }
-  runs_.push_back({peer.to, datagram, static_cast<std::uint16_t>(datagram.size()), peer.socket, true});
+  runs_.push_back({.to = peer.to,
+                   .bytes = datagram,
+                   .segment_size = static_cast<std::uint16_t>(datagram.size()),
+                   .socket = peer.socket,
+                   .bulk = true,
+                   .traffic_class = traffic_class_});
   run_open_ = peer.runs && has_room(runs_.back());
 }
 

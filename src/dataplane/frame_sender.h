@@ -23,8 +23,8 @@ class FrameSender {
   FrameSender(ports::UdpPort& udp, Counters& counters);
 
   // Seals the segments for `peer` and queues the datagrams, of each that is larger than the path takes several.
-  // REQUIRES: peer.ready(). The inputs may go afterwards.
-  void send_segments(const Peer& peer, std::span<const l2::Segment> segments, Instant now);
+  // `traffic_class` is that of the packet. REQUIRES: peer.ready(). The inputs may go afterwards.
+  void send_segments(const Peer& peer, std::span<const l2::Segment> segments, std::uint8_t traffic_class, Instant now);
   // Hands all that is queued to the kernel.
   void flush();
   // The same when more follows at once: a last run with room waits for it, but not twice.
@@ -48,7 +48,8 @@ class FrameSender {
   std::size_t used_ = 0;
   std::size_t kept_ = 0;  // of it, what the last flush_full_runs() left
   std::vector<ports::TxDatagram> runs_;
-  bool run_open_ = false;  // the last run has room
+  bool run_open_ = false;           // the last run has room
+  std::uint8_t traffic_class_ = 0;  // of the datagrams that are sealed now
   // Of the segment that goes in pieces.
   std::vector<l2::Segment> pieces_;
   std::vector<std::byte> piece_heads_;

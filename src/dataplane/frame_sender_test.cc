@@ -19,10 +19,12 @@ class RecordingUdp final : public ports::UdpPort {
     Endpoint to;
     Bytes bytes;
     std::uint16_t segment_size;
+    std::uint8_t traffic_class;
   };
   std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
-    for (const auto& d : datagrams) sent.push_back({d.to, Bytes(d.bytes.begin(), d.bytes.end()), d.segment_size});
+    for (const auto& d : datagrams)
+      sent.push_back({d.to, Bytes(d.bytes.begin(), d.bytes.end()), d.segment_size, d.traffic_class});
     return datagrams.size();
   }
   std::optional<Side> open_side() override { return std::nullopt; }
@@ -60,7 +62,7 @@ class FrameSenderTest : public testing::Test {
       store_be32(body.data(), next_++);
       const std::byte kind{1};
       const l2::Segment segment{{&kind, 1}, body, static_cast<std::uint32_t>(size)};
-      sender_.send_segments(to, {&segment, 1}, kNow);
+      sender_.send_segments(to, {&segment, 1}, traffic_class_, kNow);
     }
   }
   // How many datagrams each run that was sent holds.
@@ -96,6 +98,7 @@ class FrameSenderTest : public testing::Test {
   Counters counters_;
   FrameSender sender_{udp_, counters_};
   std::uint32_t next_ = 0;
+  std::uint8_t traffic_class_ = 0;
 };
 
 // The initiator may have forgotten the older one, as after a restart.
@@ -182,6 +185,25 @@ TEST_F(FrameSenderTest, ALongTrainLeavesInFullRuns) {
 }
 
 // What the path does not take whole arrives in pieces that it does, also from a head that is longer than a piece.
+TEST_F(FrameSenderTest, ARunHasOneTrafficClass) {
+  Peer to = peer(1);
+  to.outer_class = 0xff;
+  for (const int traffic_class : {0, 0, 0xb8, 0xb8, 0xba, 0}) {
+    traffic_class_ = static_cast<std::uint8_t>(traffic_class);
+    send(to, 1);
+  }
+  to.outer_class = 0xfc;
+  traffic_class_ = 0xba;
+  send(to, 1);
+  to.outer_class = 0;
+  send(to, 1);
+  sender_.flush();
+  EXPECT_EQ(runs(), (std::vector<std::size_t>{2, 2, 1, 1, 1, 1}));
+  std::vector<int> classes;
+  for (const auto& run : udp_.sent) classes.push_back(run.traffic_class);
+  EXPECT_EQ(classes, (std::vector<int>{0, 0xb8, 0xba, 0, 0xb8, 0}));
+}
+
 TEST_F(FrameSenderTest, ALargeFrameLeavesInPiecesThatFit) {
   Peer to = peer(1);
   to.max_plain = 500;
@@ -192,7 +214,7 @@ TEST_F(FrameSenderTest, ALargeFrameLeavesInPiecesThatFit) {
     for (std::size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<std::byte>(i * 7);
     const l2::Segment segment{ByteView(whole).first(head_size), ByteView(whole).subspan(head_size), 9014};
     udp_.sent.clear();
-    sender_.send_segments(to, {&segment, 1}, kNow);
+    sender_.send_segments(to, {&segment, 1}, traffic_class_, kNow);
     sender_.flush();
     Bytes joined;
     for (auto& run : udp_.sent) {
@@ -203,7 +225,7 @@ TEST_F(FrameSenderTest, ALargeFrameLeavesInPiecesThatFit) {
         ASSERT_EQ(item.drop, Drop::none);
         EXPECT_LE(item.plain.size(), to.max_plain);
         ASSERT_EQ(item.plain[0], static_cast<std::byte>(wire::Kind::fragment));
-        auto taken = reassembly.take(item.plain.subspan(1), kNow);
+        auto taken = reassembly.take(item.plain.subspan(1), 0, kNow);
         EXPECT_EQ(taken.drop, Drop::none);
         if (!taken.joined.empty()) joined = std::move(taken.joined);
       }

@@ -36,6 +36,10 @@ std::size_t Inbound::pump(const PublishedPeers& published, PublishedPeers::View&
 }
 
 void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls) {
+  if (run.traffic_class != traffic_class_) {
+    open_batch(table, now, upcalls);
+    traffic_class_ = run.traffic_class;
+  }
   ByteSpan rest = run.bytes;
   if (run.segment_size >= kBulkSegment && rest.size() > run.segment_size && queue_.wants_loss(now)) {
     rest = rest.subspan(run.segment_size);
@@ -154,23 +158,24 @@ Drop Inbound::take_plain(const PeerTable& table, const Peer& peer, ByteSpan plai
   if (plain[0] == static_cast<std::byte>(wire::Kind::fragment)) {
     return take_fragment(table, peer, plain.subspan(1), now, upcalls, frame);
   }
-  return take_frame(table, peer, plain, now, upcalls, frame);
+  return take_frame(table, peer, plain, traffic_class_, now, upcalls, frame);
 }
 
 Drop Inbound::take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, Upcalls& upcalls,
                             std::size_t& frame) {
-  Reassembly::Taken taken = peer.activity->fragments.take(content, now);
+  Reassembly::Taken taken = peer.activity->fragments.take(content, traffic_class_, now);
   if (taken.lost > 0) {
     counters_.drop(Drop::incomplete, taken.lost);
     peer.activity->counters.drop(Drop::incomplete, taken.lost);
   }
   if (taken.joined.empty()) return taken.drop;
   joined_.push_back(std::move(taken.joined));
-  return take_frame(table, peer, ByteSpan(joined_.back()).subspan(wire::kDataHeaderSize), now, upcalls, frame);
+  const ByteSpan plain = ByteSpan(joined_.back()).subspan(wire::kDataHeaderSize);
+  return take_frame(table, peer, plain, taken.traffic_class, now, upcalls, frame);
 }
 
-Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
-                         std::size_t& frame) {
+Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::uint8_t outer, Instant now,
+                         Upcalls& upcalls, std::size_t& frame) {
   l2::Inner inner;
   if (const Drop malformed = l2::decode(plain, table.self_mac, peer.mac, inner); malformed != Drop::none) {
     return malformed;
@@ -192,6 +197,7 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   if (inner.info.dst.is_group()) {
     if (const Drop group = take_group(table, peer, inner, now, upcalls); group != Drop::none) return group;
   }
+  if (!l2::hand_on_congestion(inner, outer)) return Drop::congested;
   if (!coalescer_.add(inner)) {
     write_out();
     if (!coalescer_.add(inner)) return Drop::congested;

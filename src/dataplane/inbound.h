@@ -45,8 +45,8 @@ class Inbound {
                   Upcalls& upcalls, std::size_t& frame);
   Drop take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, Upcalls& upcalls,
                      std::size_t& frame);
-  Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, Upcalls& upcalls,
-                  std::size_t& frame);
+  Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::uint8_t outer, Instant now,
+                  Upcalls& upcalls, std::size_t& frame);
   Drop take_group(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls);
   void write_out();
 
@@ -61,7 +61,8 @@ class Inbound {
   std::size_t open_count_ = 0;
   const PeerTable::Receiving* receiving_ = nullptr;
   Arrival arrival_;
-  std::vector<Bytes> joined_;  // what was sent in pieces, until it is written
+  std::uint8_t traffic_class_ = 0;  // of their IP headers
+  std::vector<Bytes> joined_;       // what was sent in pieces, until it is written
   StationMemory stations_;
   Instant told_refusal_{};
   Instant told_limit_{};

@@ -209,7 +209,7 @@ void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::Tap
     counters_.drop(Drop::congested);
     peer.activity->counters.drop(Drop::congested);
   }
-  sender_.send_segments(peer, segments, now);
+  sender_.send_segments(peer, segments, info.traffic_class, now);
 }
 
 // Split once, sealed once for each peer from the same bytes.
@@ -223,7 +223,7 @@ void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, cons
   for (const Peer& peer : table.peers) {
     if (!sealing(peer, now)) continue;
     wake(peer, now, upcalls);
-    sender_.send_segments(peer, segments, now);
+    sender_.send_segments(peer, segments, info.traffic_class, now);
     served.push_back(peer.id);
   }
   if (served.size() >= table.directory->online()) return;

@@ -67,8 +67,9 @@ struct Peer {
   // Of which we are the responder, and that its initiator had not used when the table was made. Its first datagram may
   // be a question whose answer leaves before the next table is there.
   std::shared_ptr<session::Session> next;
-  Endpoint to;                 // the peer's endpoint, or the relay's; !valid() while there is no way
-  ports::SocketId socket = 0;  // by which of our sockets
+  Endpoint to;                   // the peer's endpoint, or the relay's; !valid() while there is no way
+  ports::SocketId socket = 0;    // by which of our sockets
+  std::uint8_t outer_class = 0;  // which bits of a packet's traffic class its datagrams get too
   bool relayed = false;
   wire::RelayHeader envelope;  // put in front of every datagram when relayed
   // What a datagram's kind byte and content may have together on this path; more goes in pieces.

@@ -57,7 +57,7 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   destination.counters->sent(1, datagram.size());
   counters_.received(1, datagram.size());
   counters_.forwarded(1, datagram.size());
-  queue(destination, datagram, share.admitted(sender->id));
+  queue(destination, datagram, run.traffic_class, share.admitted(sender->id));
   return Drop::none;
 }
 
@@ -93,12 +93,12 @@ void Forwarder::put_least_first(std::ptrdiff_t begin, std::ptrdiff_t end) {
   std::ranges::transform(sorted, out_.begin() + begin, [](const auto& entry) { return entry.second; });
 }
 
-void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::size_t sent_before) {
+void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::uint8_t traffic_class, std::size_t sent_before) {
   const Endpoint endpoint = to.to();
   if (!out_.empty()) {
     ports::TxDatagram& last = out_.back();
-    const bool adjacent =
-        last.bytes.data() + last.bytes.size() == datagram.data() && last.to == endpoint && last.socket == to.socket;
+    const bool adjacent = last.bytes.data() + last.bytes.size() == datagram.data() && last.to == endpoint &&
+                          last.socket == to.socket && last.traffic_class == traffic_class;
     const bool whole = last.bytes.size() % last.segment_size == 0;  // no shorter segment has ended the run
     if (adjacent && whole && datagram.size() <= last.segment_size &&
         last.bytes.size() / last.segment_size < ports::kMaxSegments &&
@@ -107,7 +107,12 @@ void Forwarder::queue(const RelayMember& to, ByteSpan datagram, std::size_t sent
       return;
     }
   }
-  out_.push_back({endpoint, datagram, static_cast<std::uint16_t>(datagram.size()), to.socket, true});
+  out_.push_back({.to = endpoint,
+                  .bytes = datagram,
+                  .segment_size = static_cast<std::uint16_t>(datagram.size()),
+                  .socket = to.socket,
+                  .bulk = true,
+                  .traffic_class = traffic_class});
   sent_before_.push_back(sent_before);
 }
 

@@ -33,7 +33,7 @@ class Forwarder {
   void flush(Instant now);
 
  private:
-  void queue(const RelayMember& to, ByteSpan datagram, std::size_t sent_before);
+  void queue(const RelayMember& to, ByteSpan datagram, std::uint8_t traffic_class, std::size_t sent_before);
   FairShare& share_of(const Endpoint& to);
   void put_least_first(std::ptrdiff_t begin, std::ptrdiff_t end);
 

@@ -84,6 +84,12 @@ inline std::uint16_t nonzero_checksum(Sum sum) {
   const std::uint16_t c = checksum(sum);
   return c == 0 ? std::uint16_t{0xffff} : c;
 }
+// A checksum after one of the words that it covers has changed (RFC 1624, equation 3).
+inline std::uint16_t updated_checksum(std::uint16_t checksum_before, std::uint16_t before, std::uint16_t after) {
+  const Sum sum =
+      add_word(add_word(0, static_cast<std::uint16_t>(~checksum_before)), static_cast<std::uint16_t>(~before));
+  return checksum(add_word(sum, after));
+}
 // Whether bytes that include their checksum field sum up right.
 inline bool verifies(Sum sum) {
   return fold(sum) == 0xffff;

@@ -1,5 +1,6 @@
 #include "l2/inner.h"
 
+#include "l2/checksum.h"
 #include "wire/datagram.h"
 
 namespace eps::l2 {
@@ -23,7 +24,32 @@ bool decode_elided(ByteSpan content, std::uint16_t ethertype, const Mac& self, c
   return parse_packet(content, out.info) && out.info.ip_end == out.frame_size();
 }
 
+void set_ecn(Inner& inner, std::uint8_t ecn) {
+  std::byte* const ip = inner.at(inner.info.l3_offset);
+  const std::uint16_t before = load_be16(ip);
+  inner.info.traffic_class = static_cast<std::uint8_t>((inner.info.traffic_class & ~kEcnMask) | ecn);
+  if (inner.info.ip_version == 6) {
+    return store_be16(ip, static_cast<std::uint16_t>((before & 0xf00f) | inner.info.traffic_class << 4));
+  }
+  const auto after = static_cast<std::uint16_t>((before & 0xff00) | inner.info.traffic_class);
+  store_be16(ip, after);
+  store_be16(ip + 10, updated_checksum(load_be16(ip + 10), before, after));
+}
+
 }  // namespace
+
+bool hand_on_congestion(Inner& inner, std::uint8_t outer_traffic_class) {
+  const std::uint8_t outer = outer_traffic_class & kEcnMask;
+  const std::uint8_t own = inner.info.traffic_class & kEcnMask;
+  if (inner.info.ip_version == 0 || outer == own) return true;
+  if (outer == kEcnCongestion) {
+    if (own == 0) return false;
+    set_ecn(inner, kEcnCongestion);
+  } else if (outer == kEcnCapable1 && own == kEcnCapable0) {
+    set_ecn(inner, kEcnCapable1);
+  }
+  return true;
+}
 
 Drop decode(ByteSpan plain, const Mac& self, const Mac& peer, Inner& out) {
   if (plain.empty()) return Drop::malformed;

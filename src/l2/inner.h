@@ -40,4 +40,8 @@ inline bool for_us(const Inner& inner, const Mac& self) {
   return inner.info.dst == self || inner.info.dst.is_group();
 }
 
+// Hands what the outer header says of congestion on to the inner packet, as RFC 6040 (section 4.2) has it. False: the
+// packet has to be dropped, as it cannot carry the mark.
+bool hand_on_congestion(Inner& inner, std::uint8_t outer_traffic_class);
+
 }  // namespace eps::l2

@@ -41,6 +41,34 @@ TEST(Inner, RestoresTheElidedHeaderBesideThePacket) {
   EXPECT_EQ(load_be16(inner.at(inner.info.l4_offset)), Spec{}.source_port);
 }
 
+// The table of RFC 6040, section 4.2.
+TEST(Inner, AMarkOfTheOuterHeaderIsHandedOn) {
+  constexpr int kDropped = -1;
+  constexpr int kRows[4][4] = {{0, 0, 0, kDropped}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
+  for (const std::uint8_t version : {4, 6}) {
+    for (unsigned own = 0; own < 4; ++own) {
+      for (unsigned outer = 0; outer < 4; ++outer) {
+        Spec spec;
+        spec.version = version;
+        spec.tos = static_cast<std::uint8_t>(0xb8 | own);
+        Bytes plain = test::build_complete(spec);
+        plain.insert(plain.begin(), std::byte{1});
+        test::Received received(plain);
+        Inner inner;
+        ASSERT_EQ(received.decode(inner), Drop::none);
+        ASSERT_EQ(inner.info.traffic_class, spec.tos);
+        const int expected = kRows[own][outer];
+        EXPECT_EQ(hand_on_congestion(inner, static_cast<std::uint8_t>(0x28 | outer)), expected != kDropped);
+        if (expected == kDropped) continue;
+        const Bytes frame(inner.bytes.begin(), inner.bytes.end());
+        EXPECT_TRUE(test::valid(frame)) << own << outer;
+        EXPECT_EQ(parse_frame(frame)->traffic_class, 0xb8 | expected) << own << outer;
+        EXPECT_EQ(inner.info.traffic_class, 0xb8 | expected);
+      }
+    }
+  }
+}
+
 TEST(Inner, RefusesElidedPacketsThatAreNotExact) {
   const Bytes frame = build({});
   const auto elided = [&](std::uint8_t kind, std::size_t size) {

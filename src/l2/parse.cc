@@ -37,6 +37,7 @@ bool parse_ip4(ByteView packet, FrameInfo& info) {
   info.ip_version = 4;
   info.fragment = (load_be16(packet.data() + 6) & 0x3fff) != 0;  // "more fragments" or an offset
   info.protocol = u8(packet.data() + 9);
+  info.traffic_class = u8(packet.data() + 1);
   info.l4_offset = info.l3_offset + header;
   info.ip_end = info.l3_offset + total;
   parse_transport(packet.subspan(header, total - header), info);
@@ -63,6 +64,7 @@ bool parse_ip6(ByteView packet, FrameInfo& info) {
     }
   }
   info.ip_version = 6;
+  info.traffic_class = static_cast<std::uint8_t>(load_be16(packet.data()) >> 4);
   info.protocol = next;
   info.l4_offset = info.l3_offset + at;
   info.ip_end = info.l3_offset + total;

@@ -48,15 +48,23 @@ inline constexpr std::uint8_t kTcpOptionMss = 2;
 inline constexpr std::uint8_t kTcpOptionMd5 = 19;
 inline constexpr std::uint8_t kTcpOptionAo = 29;
 
+// A traffic class: DSCP (RFC 2474), and ECN in its lower bits (RFC 3168, section 5).
+inline constexpr std::uint8_t kEcnMask = 0x03;
+inline constexpr std::uint8_t kDscpMask = 0xfc;
+inline constexpr std::uint8_t kEcnCapable1 = 0x01;
+inline constexpr std::uint8_t kEcnCapable0 = 0x02;
+inline constexpr std::uint8_t kEcnCongestion = 0x03;
+
 // All offsets count from the destination MAC, also where the Ethernet header itself was elided on the wire.
 struct FrameInfo {
   Mac dst;
   Mac src;
-  std::uint16_t ethertype = 0;  // what the frame carries: behind a VLAN tag, the one after the tag
-  bool vlan = false;            // one tag; a second one shows as `ethertype`
-  std::uint8_t ip_version = 0;  // 4, 6, or 0 for anything else
-  bool fragment = false;        // a fragment of an IP packet, the first too
-  std::uint8_t protocol = 0;    // what follows the IP headers
+  std::uint16_t ethertype = 0;     // what the frame carries: behind a VLAN tag, the one after the tag
+  bool vlan = false;               // one tag; a second one shows as `ethertype`
+  std::uint8_t ip_version = 0;     // 4, 6, or 0 for anything else
+  bool fragment = false;           // a fragment of an IP packet, the first too
+  std::uint8_t protocol = 0;       // what follows the IP headers
+  std::uint8_t traffic_class = 0;  // of the IP header: DSCP and ECN
   std::size_t l3_offset = kEthernetSize;
   std::size_t l4_offset = 0;  // behind the IP header and its extension headers; 0 without IP
   // Behind a TCP or UDP header that is whole and of a right length; 0 otherwise, and in fragments. A UDP header is

@@ -82,13 +82,11 @@ void lower_mss(std::byte* head, std::size_t at, std::size_t l4, std::uint16_t to
   const std::uint16_t from = load_be16(head + at);
   store_be16(head + at, to);
   if (!checksum_complete) return;
-  // RFC 1624, equation 3. Options need not be aligned.
+  // Options need not be aligned.
   const bool odd = (at - l4) % 2 != 0;
   const auto word = [odd](std::uint16_t v) { return odd ? static_cast<std::uint16_t>(v << 8 | v >> 8) : v; };
   std::byte* field = head + l4 + kTcpChecksum;
-  Sum sum = add_word(0, static_cast<std::uint16_t>(~load_be16(field)));
-  sum = add_word(sum, static_cast<std::uint16_t>(~word(from)));
-  store_be16(field, checksum(add_word(sum, word(to))));
+  store_be16(field, updated_checksum(load_be16(field), word(from), word(to)));
 }
 
 // Whether the checksum of a lone TCP segment is the device's to compute, or is right: each piece gets one of its own,

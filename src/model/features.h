@@ -12,6 +12,7 @@ namespace eps {
 enum class Feature : std::uint32_t {
   path_mtu = 1U << 0,     // answers padded pings with small pongs, joins fragments
   path_counts = 1U << 1,  // answers a counted ping with what has arrived
+  ecn = 1U << 2,          // hands marks of the outer header on to the inner packet (RFC 6040)
   records = 1U << 8,      // control connection: stable fields by signed records, volatile ones apart (wire::Records,
                           // States)
 };
@@ -34,6 +35,6 @@ class Features {
 };
 
 // Of this program. A bit is added here by the commit that makes it true.
-inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::records};
+inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn, Feature::records};
 
 }  // namespace eps

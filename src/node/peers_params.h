@@ -21,6 +21,7 @@ struct PeersParams {
   bool relay_for_others = false;
   std::string device = "eps0";  // the interface's name, for sentences
   Features features = kOwnFeatures;
+  bool copy_dscp = true;  // of a packet inside to its datagrams
 };
 
 }  // namespace eps::node

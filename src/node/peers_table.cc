@@ -63,6 +63,9 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.session = peer.sessions.current();
   out.next = peer.sessions.unconfirmed();
   out.activity = peer.activity;
+  if (params_.copy_dscp) out.outer_class |= l2::kDscpMask;
+  // A mark would be lost at who does not hand it on.
+  if (out.session && out.session->has(Feature::ecn)) out.outer_class |= l2::kEcnMask;
   const auto& path = peer.path.path();
   if (!path) return out;
   if (path->direct()) {

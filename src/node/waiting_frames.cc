@@ -29,7 +29,7 @@ void WaitingFrames::flush(Queue& queue, const Mac& self, const dataplane::Peer& 
     const l2::Limits limits{to.max_plain, to.promised_plain};
     const Drop drop = info ? segmenter_.split(tap, *info, &macs, segments, limits) : Drop::malformed;
     if (drop != Drop::none) counters_.drop(drop);
-    sender_.send_segments(to, segments, now);
+    sender_.send_segments(to, segments, info ? info->traffic_class : 0, now);
     sender_.flush();
   }
 }

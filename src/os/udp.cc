@@ -31,7 +31,7 @@ bool set_option(int fd, int level, int name, int value) {
 
 struct LinuxUdp::RxPool {
   struct alignas(cmsghdr) Control {
-    char bytes[2 * CMSG_SPACE(sizeof(int)) + kPacketInfoSpace];
+    char bytes[2 * CMSG_SPACE(sizeof(int)) + kPacketInfoSpace + kTrafficClassSpace];
   };
   std::unique_ptr<std::byte[]> data{new std::byte[kRxSlots * kRxSlotSize]};  // not resident until used
   std::array<mmsghdr, kRxSlots> headers{};
@@ -59,6 +59,7 @@ struct LinuxUdp::RxPool {
     std::size_t segment_size = 0;           // that it coalesced by; 0 where it did not
     std::optional<std::uint32_t> overruns;  // of the socket until this message came; nothing before the first
     std::optional<LocalAddress> at;         // where it arrived
+    std::uint8_t traffic_class = 0;
   };
   Told told(std::size_t i) {
     Told out;
@@ -68,6 +69,7 @@ struct LinuxUdp::RxPool {
         out.at = at;
         continue;
       }
+      if (take_traffic_class(control, out.traffic_class)) continue;
       std::uint32_t value = 0;
       if (control->cmsg_len < CMSG_LEN(sizeof(value))) continue;
       std::memcpy(&value, CMSG_DATA(control), sizeof(value));
@@ -145,6 +147,8 @@ void LinuxUdp::tune(int fd, const UdpOptions& options) {
   dont_fragment(fd, false);
   gro_ = options.gro && set_option(fd, SOL_UDP, kUdpGro, 1);
   ipv6_ ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) : set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
+  if (ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
   marked_ = mark_underlay(fd);
 }
 
@@ -243,7 +247,7 @@ std::size_t LinuxUdp::receive_from(int fd, ports::SocketId socket, std::span<por
     }
     const std::size_t cut = told.segment_size == 0 ? size : std::min(told.segment_size, size);
     const ByteSpan bytes{rx_->data.get() + i * kRxSlotSize, size};
-    out[count++] = {from, bytes, static_cast<std::uint16_t>(cut), socket};
+    out[count++] = {from, bytes, static_cast<std::uint16_t>(cut), socket, told.traffic_class};
   }
   return count;
 }

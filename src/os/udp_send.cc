@@ -29,7 +29,8 @@ struct LinuxUdp::Message {
   std::size_t owner = 0;  // index of the TxDatagram that it is a part of
   const Endpoint* to = nullptr;
   ByteView bytes;
-  std::uint16_t segment_size = 0;                   // 0: one datagram
+  std::uint16_t segment_size = 0;  // 0: one datagram
+  std::uint8_t traffic_class = 0;
   std::optional<LocalAddress> from = std::nullopt;  // nullopt: as the kernel chooses
 };
 
@@ -48,8 +49,12 @@ class Cutter {
       if (offset_ == 0) step_ = step_of(datagram);
       const std::size_t size = std::min(step_, datagram.bytes.size() - offset_);
       const bool run = datagram.segment_size != 0 && size > datagram.segment_size;
-      out = {index_, &datagram.to, datagram.bytes.subspan(offset_, size),
-             run ? datagram.segment_size : std::uint16_t{0}, std::nullopt};
+      out = {index_,
+             &datagram.to,
+             datagram.bytes.subspan(offset_, size),
+             run ? datagram.segment_size : std::uint16_t{0},
+             datagram.traffic_class,
+             std::nullopt};
       offset_ += size;
       if (offset_ >= datagram.bytes.size()) {
         offset_ = 0;
@@ -102,6 +107,10 @@ class LinuxUdp::TxBatch {
     char* const controls = controls_[i].bytes;
     std::size_t used = 0;
     if (message.from) used += put_packet_info(reinterpret_cast<cmsghdr*>(controls), *message.from, ipv6);
+    if (message.traffic_class != 0) {
+      auto* const control = reinterpret_cast<cmsghdr*>(controls + used);
+      used += put_traffic_class(control, message.traffic_class, message.to->ip.is_v4());
+    }
     if (message.segment_size != 0) {
       auto* const control = reinterpret_cast<cmsghdr*>(controls + used);
       control->cmsg_level = SOL_UDP;
@@ -133,7 +142,7 @@ class LinuxUdp::TxBatch {
 
  private:
   struct alignas(cmsghdr) Control {
-    char bytes[kPacketInfoSpace + CMSG_SPACE(sizeof(std::uint16_t))];
+    char bytes[kPacketInfoSpace + kTrafficClassSpace + CMSG_SPACE(sizeof(std::uint16_t))];
   };
   std::size_t size_ = 0;
   std::size_t weight_ = 0;  // of all messages in the socket's send buffer
@@ -275,7 +284,7 @@ LinuxUdp::Took LinuxUdp::send_segments(int fd, const Message& run, bool& full) {
   for (ByteView bytes = run.bytes; !bytes.empty() && !full; ++count) {
     const ByteView segment = bytes.first(std::min<std::size_t>(run.segment_size, bytes.size()));
     bytes = bytes.subspan(segment.size());
-    batch.add({0, run.to, segment, 0, run.from}, ipv6_);
+    batch.add({0, run.to, segment, 0, run.traffic_class, run.from}, ipv6_);
     if (batch.full() || bytes.empty()) batch.flush(fd, failed);
   }
   // Where nothing passes, segmentation was not what was wrong.

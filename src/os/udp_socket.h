@@ -75,6 +75,33 @@ inline bool take_packet_info(const cmsghdr* control, LocalAddress& out) {
   return false;
 }
 
+// The traffic class of a message: IP_TOS for IPv4, on a socket of both families too, IPV6_TCLASS for IPv6.
+inline constexpr std::size_t kTrafficClassSpace = CMSG_SPACE(sizeof(int));
+
+inline std::size_t put_traffic_class(cmsghdr* control, std::uint8_t traffic_class, bool v4) {
+  const int value = traffic_class;
+  control->cmsg_level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+  control->cmsg_type = v4 ? IP_TOS : IPV6_TCLASS;
+  control->cmsg_len = CMSG_LEN(sizeof(value));
+  std::memcpy(CMSG_DATA(control), &value, sizeof(value));
+  return CMSG_SPACE(sizeof(value));
+}
+
+inline bool take_traffic_class(const cmsghdr* control, std::uint8_t& out) {
+  if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS && control->cmsg_len >= CMSG_LEN(1)) {
+    std::memcpy(&out, CMSG_DATA(control), 1);
+    return true;
+  }
+  if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS &&
+      control->cmsg_len >= CMSG_LEN(sizeof(int))) {
+    int value = 0;
+    std::memcpy(&value, CMSG_DATA(control), sizeof(value));
+    out = static_cast<std::uint8_t>(value);
+    return true;
+  }
+  return false;
+}
+
 inline socklen_t to_sockaddr(const Endpoint& endpoint, bool ipv6, SocketAddress& out) {
   out = {};
   if (ipv6) {

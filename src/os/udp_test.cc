@@ -36,6 +36,7 @@ struct Received {
   std::vector<Bytes> datagrams;  // runs cut into what was sent
   std::size_t runs = 0;
   Endpoint from;
+  std::uint8_t traffic_class = 0;
 };
 
 class UdpTest : public NetnsTest {
@@ -49,6 +50,7 @@ class UdpTest : public NetnsTest {
       for (const RxDatagram& run : std::span(batch).first(count)) {
         EXPECT_GT(run.segment_size, 0);
         out.from = run.from;
+        out.traffic_class = run.traffic_class;
         ++out.runs;
         got += run.bytes.size();
         for (std::size_t i = 0; i < run.bytes.size(); i += run.segment_size) {
@@ -529,6 +531,21 @@ TEST_F(MultihomedTest, SideSocketsAnswerFromTheSameAddress) {
   const TxDatagram answer{asker.endpoint, bytes, 0, side->socket};
   EXPECT_EQ(answerer->send({&answer, 1}), 1U);
   EXPECT_EQ(asker.answered_from(1), (Endpoint{*parse_ip("10.9.0.2"), side->port}));
+}
+
+TEST_F(UdpTest, ATrafficClassIsSentAndHeard) {
+  const auto a = must(LinuxUdp::open()), b = must(LinuxUdp::open());
+  const Bytes bytes = pattern(3000);
+  for (const char* ip : {"127.0.0.1", "::1"}) {
+    for (const std::uint16_t segment : {0, 1000}) {
+      for (const int traffic_class : {0xb8, 0x02, 0x03, 0}) {
+        TxDatagram tx{at(ip, *b), ByteView(bytes).first(segment == 0 ? 100 : 3000), segment};
+        tx.traffic_class = static_cast<std::uint8_t>(traffic_class);
+        EXPECT_EQ(a->send({&tx, 1}), 1U);
+        EXPECT_EQ(receive(*b, tx.bytes.size()).traffic_class, traffic_class) << ip << " " << segment;
+      }
+    }
+  }
 }
 
 TEST_F(UdpTest, WhatComesThroughAnEpsInterfaceIsRefused) {

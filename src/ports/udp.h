@@ -23,6 +23,7 @@ struct RxDatagram {
   ByteSpan bytes;                  // one datagram, or several of `segment_size` bytes (the last may be shorter)
   std::uint16_t segment_size = 0;  // never 0 in what receive() returns
   SocketId socket = 0;             // that it arrived at
+  std::uint8_t traffic_class = 0;  // of its IP header: DSCP and ECN (RFC 2474, RFC 3168)
 };
 
 struct TxDatagram {
@@ -32,6 +33,7 @@ struct TxDatagram {
   SocketId socket = 0;             // that it leaves by; through one that is closed it is lost
   bool bulk = false;               // lost while the way out is congested, when what keeps conduits up still finds room
   bool whole = false;              // lost where it does not fit, not fragmented: a probe of what the path takes
+  std::uint8_t traffic_class = 0;  // for its IP header
 };
 
 inline std::size_t segments_of(const TxDatagram& run) {

@@ -50,6 +50,7 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
 
   node::ClientParams params;
   params.peers.self = std::move(*identity);
+  params.peers.copy_dscp = settings.copy_dscp;
   params.peers.aeads = offered_aeads(settings.aead);
   params.peers.relay_for_others = settings.relay;
   params.peers.first_handshake_number = numbers->first;

@@ -49,6 +49,7 @@ struct ClientSettings : CommonSettings {
   std::string name;                                      // valid_name()
   bool relay = false;                                    // for other members
   std::vector<IpNetwork> accepted = private_networks();  // where the server may put this computer
+  bool copy_dscp = true;                                 // from packets inside to datagrams
   std::string aead = "auto";                             // or a name that crypto::parse_aead_kind() knows
 };
 

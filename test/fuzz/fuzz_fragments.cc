@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((head & 0x8000) != 0) now += std::chrono::seconds(1);
     const ByteView content = in.bytes(std::min<std::size_t>(head & 0x7fff, in.remaining()));
     const auto fragment = wire::parse_fragment(content);
-    const auto taken = reassembly.take(content, now);
+    const auto taken = reassembly.take(content, static_cast<std::uint8_t>(head), now);
     EPS_CHECK(fragment || taken.drop == Drop::malformed);
     if (taken.drop != Drop::none) {
       EPS_CHECK(taken.joined.empty() && taken.lost == 0);
