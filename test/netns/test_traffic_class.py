@@ -50,7 +50,9 @@ def test_dscp_goes_out_and_ecn_comes_in(network, way):
     a, b = (network.client(host.name, host) for host in hosts)
     a.wait_sees(b)
     b.wait_sees(a)
-    wait_until(lambda: a.ping(b, 1) == 1 and a.path_to(b) == way, "there is a path of that kind")
+    for one, other in (a, b), (b, a):
+        wait_until(lambda: one.ping(other, 1) == 1 and one.path_to(other) == way
+                   and not one.peers()[other.name]["over_tcp"], "there is a path of that kind, by UDP")
     watch(b.host)
     assert traffic_class(a, b, 0) == 0
     assert seen(b.host, "ef") == seen(b.host, "ect") == 0
@@ -68,6 +70,7 @@ def test_dscp_is_kept_at_home_on_request(network):
     b = network.client("b", network.host("b", v6=False))
     a.wait_sees(b)
     assert a.ping(b) == 3
+    a.wait_path(b, "direct")
     watch(b.host)
     assert traffic_class(a, b, EXPEDITED | CAPABLE) == EXPEDITED | MARKED, "of ECN that is not asked"
     assert seen(b.host, "ef") == 0

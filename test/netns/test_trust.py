@@ -48,7 +48,8 @@ def test_a_known_peer_with_another_key_is_refused_until_it_is_trusted(network):
 
 def test_the_record_of_acts_survives_the_server(network):
     server = network.server()
-    network.clients("a", "b")
+    for name in "ab":
+        network.client(name)
     server.eps("members", "allow", "a", "bridge")
     server.eps("keys", "create", "--name", "phone")
     server.eps("members", "remove", "b")
