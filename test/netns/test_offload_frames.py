@@ -224,7 +224,7 @@ def frames(ends):
             for n in 0, 2, 1, 3, 3, 5, 6, 4, 7, 7:
                 yield late[n], 0
             # Alone: empty, short, and what is never joined.
-            yield ends.tcp(b"", flags=SYN, options=bytes.fromhex("020405b40402080a0000000100000000"), port=4104, **at), 0
+            yield ends.tcp(b"", flags=SYN, options=bytes.fromhex("020404000402080a0000000100000000"), port=4104, **at), 0
             yield ends.tcp(b"x", flags=ACK | URG, port=4105, **at), 0
             for size in 0, 1, 2, 1331:
                 yield ends.udp(os.urandom(size), port=4106, **at), 0
