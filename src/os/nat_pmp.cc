@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
+#include <utility>
 
 #include "os/clock.h"
 #include "os/gateway_device.h"
@@ -46,11 +48,15 @@ class NatPmp final : public GatewayDevice {
                                         " of the router is taken");
   }
 
-  // There is no question for one mapping, so it is asked for again. (The router's count of the seconds since it lost
-  // its mappings tells less: it cannot be told from the clocks' difference when the restart is soon.)
+  // There is no question for one mapping, so it is asked for again. Where the router's clock shows that it restarted
+  // meanwhile, what it has of this mapping is taken away again: all are to be made anew, in their order. (miniupnpd
+  // 2.3.1 with nftables keeps a rule too few when it extends mappings of one port in another order than it made them.)
   bool holds(const PortMapping& mapping) override {
-    return ask_address() && mapping.external.ip == IpAddress::from_v4(external_) &&
-           map(mapping.transport, mapping.port, mapping.external.port, lease_);
+    restarted_ = false;
+    if (!ask_address() || restarted_ || mapping.external.ip != IpAddress::from_v4(external_)) return false;
+    if (!map(mapping.transport, mapping.port, mapping.external.port, lease_)) return false;
+    if (restarted_) unmap(mapping);
+    return !restarted_;
   }
 
   void unmap(const PortMapping& mapping) override {
@@ -85,14 +91,29 @@ class NatPmp final : public GatewayDevice {
       poll(&readable, 1, std::max(0, static_cast<int>(std::chrono::ceil<milliseconds>(left).count())));
       natpmpresp_t answer{};
       const int e = readnatpmpresponseorretry(&session, &answer);
-      if (e == 0) return answer;
+      if (e == 0) {
+        note_clock(answer.epoch);
+        return answer;
+      }
       if (e != NATPMP_TRYAGAIN) return failed("the router refuses", e);
       if (now() >= end) return make_error(Errc::unavailable, "the router does not answer");
     }
   }
 
+  // RFC 6886, section 3.6: the router counts the seconds since it lost its mappings.
+  void note_clock(std::uint32_t seconds) {
+    const Instant at = now();
+    if (clock_) {
+      const auto least = std::chrono::seconds(clock_->first) + (at - clock_->second) * 7 / 8 - std::chrono::seconds(2);
+      restarted_ |= std::chrono::seconds(seconds) < least;
+    }
+    clock_ = {seconds, at};
+  }
+
   const Gateway gateway_;
   const milliseconds timeout_;
+  std::optional<std::pair<std::uint32_t, Instant>> clock_;  // the router's, and when it said so
+  bool restarted_ = false;                                  // since holds() began
   Ip4 external_;
   std::chrono::seconds lease_{0};
 };
