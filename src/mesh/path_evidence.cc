@@ -19,6 +19,7 @@ std::vector<WayStatus> PathFinder::ways(Instant now) const {
     s.origin = k.origin;
     s.in_use = k.way == path_;
     s.answers = k.alive;
+    s.lossy = k.quality.lossy();
     s.round_trip = k.quality.round_trip();
     s.pings = k.pings;
     s.pongs = k.pongs;

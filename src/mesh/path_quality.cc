@@ -75,7 +75,12 @@ double PathQuality::cost() const {
   return r * std::sqrt(2 * p / 3) + timeout * std::min(1.0, 3 * std::sqrt(3 * p / 8)) * p * (1 + 32 * p * p);
 }
 
-void PathTally::on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent) {
+void PathTally::on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent, Instant now) {
+  if (key_ != key) {
+    key_ = key;
+    since_ = now;
+  }
+  if (now - since_ < kSettle) return;
   asked_[next_++ % asked_.size()] = {id, key, sent, {}};
 }
 

@@ -70,6 +70,9 @@ class PathQuality {
 // What became of the datagrams that were sent by the path in use, from what the peer counted at two pings.
 class PathTally {
  public:
+  // After a path began to be used the threads that send may go on by the one before for a moment, which would pass for
+  // losses of this one.
+  static constexpr Duration kSettle = std::chrono::milliseconds(200);
   // What this node knows when it sends a ping: of one session by one way, which `key` names.
   struct Sent {
     std::uint64_t datagrams = 0;     // by this way
@@ -83,8 +86,9 @@ class PathTally {
     std::uint64_t sent = 0;
     std::int64_t lost = 0;
   };
-  void on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent);
-  // What happened since the last ping of this key that was answered; nullopt when there is none.
+  void on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent, Instant now);
+  // What happened since the last ping of this key that was answered; nullopt when there is none, kSettle after its
+  // first ping or later.
   std::optional<Result> on_pong(std::uint64_t id, const Came& came);
 
  private:
@@ -97,6 +101,8 @@ class PathTally {
   std::array<Mark, 8> asked_{};
   std::size_t next_ = 0;
   Mark last_;
+  std::optional<std::uint64_t> key_;
+  Instant since_{};  // the first ping of key_
 };
 
 }  // namespace eps::mesh

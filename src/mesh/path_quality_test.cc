@@ -97,12 +97,16 @@ TEST_F(PathQualityTest, AFewPingsAreNotHeldAgainstManyDatagrams) {
   EXPECT_LT(quality.cost(), few.cost());
 }
 
+constexpr Instant kBegan{std::chrono::seconds(100)};
+constexpr Instant kSettled = kBegan + PathTally::kSettle;
+
 TEST(PathTally, ComparesWhatWasSentWithWhatThePeerCounted) {
   PathTally tally;
-  tally.on_ping(1, 5, {100, 0});
+  tally.on_ping(9, 5, {}, kBegan);
+  tally.on_ping(1, 5, {100, 0}, kSettled);
   EXPECT_FALSE(tally.on_pong(1, {.arrived = 4'294'967'290U, .lost_there = 0})) << "nothing to compare with";
-  tally.on_ping(2, 5, {200, 0});
-  tally.on_ping(3, 5, {300, 0});
+  tally.on_ping(2, 5, {200, 0}, kSettled);
+  tally.on_ping(3, 5, {300, 0}, kSettled);
   const auto result = tally.on_pong(3, {.arrived = 144, .lost_there = 0});
   ASSERT_TRUE(result);
   EXPECT_EQ(result->sent, 200U);
@@ -113,9 +117,10 @@ TEST(PathTally, ComparesWhatWasSentWithWhatThePeerCounted) {
 // Else one such answer would hide all loss for ever.
 TEST(PathTally, ACountThatGoesBackIsASmallLoss) {
   PathTally tally;
-  tally.on_ping(1, 5, {100, 0});
+  tally.on_ping(9, 5, {}, kBegan);
+  tally.on_ping(1, 5, {100, 0}, kSettled);
   tally.on_pong(1, {.arrived = 100, .lost_there = 5});
-  tally.on_ping(2, 5, {101, 0});
+  tally.on_ping(2, 5, {101, 0}, kSettled);
   const auto result = tally.on_pong(2, {.arrived = 99, .lost_there = 4});
   ASSERT_TRUE(result);
   EXPECT_EQ(result->lost, 2);
@@ -123,9 +128,10 @@ TEST(PathTally, ACountThatGoesBackIsASmallLoss) {
 
 TEST(PathTally, WhatEitherEndDropsItselfIsNotTheWaysFault) {
   PathTally tally;
-  tally.on_ping(1, 5, {0, 10});
+  tally.on_ping(9, 5, {}, kBegan);
+  tally.on_ping(1, 5, {0, 10}, kSettled);
   tally.on_pong(1, {.arrived = 0, .lost_there = 3});
-  tally.on_ping(2, 5, {100, 20});
+  tally.on_ping(2, 5, {100, 20}, kSettled);
   const auto result = tally.on_pong(2, {.arrived = 50, .lost_there = 33});
   ASSERT_TRUE(result);
   EXPECT_EQ(result->lost, 10);
@@ -133,10 +139,28 @@ TEST(PathTally, WhatEitherEndDropsItselfIsNotTheWaysFault) {
 
 TEST(PathTally, AnotherPathOrSessionBeginsAnew) {
   PathTally tally;
-  tally.on_ping(1, 5, {100, 0});
+  tally.on_ping(9, 5, {}, kBegan);
+  tally.on_ping(1, 5, {100, 0}, kSettled);
   tally.on_pong(1, {.arrived = 100, .lost_there = 0});
-  tally.on_ping(2, 6, {200, 0});
-  EXPECT_FALSE(tally.on_pong(2, {.arrived = 100, .lost_there = 0}));
+  tally.on_ping(2, 6, {200, 0}, kSettled);
+  tally.on_ping(3, 6, {200, 0}, kSettled + PathTally::kSettle);
+  EXPECT_FALSE(tally.on_pong(3, {.arrived = 100, .lost_there = 0}));
+}
+
+// What was sent just before by another path, by a thread that did not know of the change yet, has not arrived by this
+// one.
+TEST(PathTally, TheFirstMomentOfAPathProvesNothing) {
+  PathTally tally;
+  tally.on_ping(1, 5, {0, 0}, kBegan);
+  EXPECT_FALSE(tally.on_pong(1, {.arrived = 0, .lost_there = 0}));
+  tally.on_ping(2, 5, {150, 0}, kBegan + PathTally::kSettle / 2);
+  EXPECT_FALSE(tally.on_pong(2, {.arrived = 130, .lost_there = 0}));
+  tally.on_ping(3, 5, {300, 0}, kSettled);
+  EXPECT_FALSE(tally.on_pong(3, {.arrived = 280, .lost_there = 0}));
+  tally.on_ping(4, 5, {400, 0}, kSettled);
+  const auto result = tally.on_pong(4, {.arrived = 380, .lost_there = 0});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->lost, 0);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ struct WayStatus {
   Origin origin = Origin::heard;  // how this node came to know of it
   bool in_use = false;
   bool answers = false;
+  bool lossy = false;  // too much to be in use while another way is better
   std::optional<Duration> round_trip;
   std::uint32_t pings = 0, pongs = 0;  // sent there, answered from there
   std::uint32_t heard = 0;             // datagrams of the peer from there that were no answers, as far as counted

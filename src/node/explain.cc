@@ -41,12 +41,13 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
   }
   const auto ways = peer.path.ways(now);
   const auto searching = peer.path.searching_for(now);
-  std::size_t tried = 0, answering = 0;
+  std::size_t tried = 0, answering = 0, lossy = 0;
   const WayStatus* heard = nullptr;
   for (const WayStatus& w : ways) {
     if (!w.way.direct()) continue;
     tried += w.pings > 0 ? 1 : 0;
     answering += w.answers ? 1 : 0;
+    lossy += w.answers && w.lossy ? 1 : 0;
     // What came before the path was lost says nothing of now.
     const bool lately = w.since_heard && (!searching || *w.since_heard <= *searching);
     if (lately && (heard == nullptr || w.heard > heard->heard)) heard = &w;
@@ -59,7 +60,10 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
                 " at its router, or allow UPnP or NAT-PMP there; ours forwards already."
           : "Forward the UDP port of one of the two computers at its router, or allow UPnP or NAT-PMP there.";
   if (answering > 0) {
-    s.why_relayed = "A direct way answers, but the relay is much faster.";
+    s.why_relayed =
+        lossy == answering
+            ? "A direct way answers, but has lost datagrams of late; it is measured, and used again when it is well."
+            : "A direct way answers, but the relay is much faster.";
   } else if (tried == 0) {
     s.why_relayed = "It has announced no endpoint that can be tried.";
     s.how_to_mend = "Look at `eps status` there: its UDP socket may be blocked.";

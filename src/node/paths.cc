@@ -60,13 +60,13 @@ void Paths::on_sent(Peer& peer, const Way& way) {
   if (way != peer.path.path()) ++peer.paths.elsewhere_;
 }
 
-mesh::PingMessage Paths::ping(Peer& peer, const mesh::Ping& ping) {
+mesh::PingMessage Paths::ping(Peer& peer, const mesh::Ping& ping, Instant now) {
   const session::Session& session = *peer.sessions.current();
   const bool counted = session.has(Feature::path_counts) && ping.way == peer.path.path();
   if (counted) {
     // The path in use by its place among those there have been.
     const std::uint64_t key = session.local_index() | std::uint64_t{peer.path.uses()} << 32;
-    peer.paths.tally_.on_ping(ping.id, key, {session.sealed_count() - peer.paths.elsewhere_, dropped_here()});
+    peer.paths.tally_.on_ping(ping.id, key, {session.sealed_count() - peer.paths.elsewhere_, dropped_here()}, now);
   }
   return {ping.id, counted};
 }

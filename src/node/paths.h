@@ -82,7 +82,7 @@ class Paths {
   // Pings and pongs; each datagram that one of the path in use asks about is counted.
   void on_session(Peer& peer);
   void on_sent(Peer& peer, const Way& way);
-  mesh::PingMessage ping(Peer& peer, const mesh::Ping& ping);
+  mesh::PingMessage ping(Peer& peer, const mesh::Ping& ping, Instant now);
   mesh::PongMessage pong(const mesh::PingMessage& ping, const Arrival& arrival, std::uint32_t arrived) const;
   // True: another path is better now.
   bool on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now);

@@ -143,8 +143,8 @@ TEST_F(PathsTest, NobodyMakesUsAnswerOrSearchWithoutPause) {
 TEST_F(PathsTest, PingsOfThePathInUseAskWhatArrived) {
   reach(peer);
   const Way way = *peer.path.path();
-  EXPECT_TRUE(paths.ping(peer, {way, 1}).counted);
-  EXPECT_FALSE(paths.ping(peer, {Way::through(kServerRelay), 2}).counted);
+  EXPECT_TRUE(paths.ping(peer, {way, 1}, now).counted);
+  EXPECT_FALSE(paths.ping(peer, {Way::through(kServerRelay), 2}, now).counted);
   counters.drop(Drop::congested, 3);
   const auto pong = paths.pong({1, true}, from(at(peer)), 17);
   EXPECT_EQ(pong.seen_from, at(peer));
@@ -154,7 +154,7 @@ TEST_F(PathsTest, PingsOfThePathInUseAskWhatArrived) {
   EXPECT_FALSE(paths.pong({1, false}, from(at(peer)), 17).counts);
   EXPECT_FALSE(paths.pong({1, true}, relayed(), 17).seen_from.valid());
   begin_session(peer, Features{});
-  EXPECT_FALSE(paths.ping(peer, {way, 3}).counted) << "version 0.1 does not count";
+  EXPECT_FALSE(paths.ping(peer, {way, 3}, now).counted) << "version 0.1 does not count";
 }
 
 TEST_F(PathsTest, LargeTrafficMakesItAskForSizesAndTheAnswerRaisesThem) {

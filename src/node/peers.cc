@@ -533,7 +533,7 @@ void Peers::probe(Peer& peer, Instant now) {
   const Instant last = std::max({peer.activity->sent_at(), peer.activity->received_at(), peer.needed_at});
   const bool flows = now - last < kActiveFor;
   const auto pings = peer.path.take_due(now, flows);
-  for (const mesh::Ping& ping : pings) send_control(peer, paths_.ping(peer, ping), ping.way, now);
+  for (const mesh::Ping& ping : pings) send_control(peer, paths_.ping(peer, ping, now), ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
   probe_size(peer, now);
   const auto searching = peer.path.searching_for(now);
