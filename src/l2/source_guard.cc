@@ -83,6 +83,8 @@ Drop check_arp(ByteView arp, const Check& check) {
   return owned ? Drop::none : check.refuse(Refusal::What::arp, IpAddress::from_v4(sender));
 }
 
+constexpr std::uint16_t kEtherLldp = 0x88cc;
+
 // A group that ends at the next bridge, or is Cisco's for the same.
 bool is_bridge_control(const Mac& to) {
   const std::uint64_t high = load_be16(to.bytes.data()), low = load_be32(to.bytes.data() + 2);
@@ -107,7 +109,9 @@ bool hides_source(std::uint16_t ethertype) {
 // What is for members that may bridge.
 Drop check_kind(const FrameInfo& info, const Check& check) {
   if (check.may_bridge()) return Drop::none;
-  if (is_bridge_control(info.dst)) return check.refuse(Refusal::What::bridge, {});
+  // LLDP says who is there, and steers no bridge.
+  const bool control = is_bridge_control(info.dst) && info.ethertype != kEtherLldp;
+  if (control) return check.refuse(Refusal::What::bridge, {});
   return hides_source(info.ethertype) ? check.refuse(Refusal::What::hidden, {}) : Drop::none;
 }
 

@@ -67,9 +67,8 @@ struct Refusal {
 //   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.
 // And from members that may not bridge:
 //   queries    of IGMP and MLD, by which a multicast router is chosen.
-//   control    frames to the groups that no bridge passes on (IEEE 802.1Q, table 8-1: spanning tree, LACP, LLDP,
-//   802.1X)
-//              and to those of Cisco's (PVST+, CDP).
+//   control    frames to the groups that no bridge passes on (IEEE 802.1Q, table 8-1: spanning tree, LACP, 802.1X),
+//              LLDP excepted, and to those of Cisco's (PVST+, CDP).
 //   headers    behind which a source is not seen: MPLS, 802.1ah, and the tags before 802.1ad (0x9100, 0x9200, 0x9300).
 // Any other EtherType passes. The result is spoofed_source, which fills `why`, or malformed for what cannot be read.
 Drop check_source(ByteView frame, const FrameInfo& info, const Owner& owner, Refusal* why = nullptr);

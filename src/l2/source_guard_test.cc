@@ -343,11 +343,12 @@ Bytes frame_to(std::string_view mac, std::uint16_t ethertype) {
 TEST(SourceGuard, FramesFromBridgeToBridgeAreForBridges) {
   for (const char* group : {"01:80:c2:00:00:00", "01:80:c2:00:00:02", "01:80:c2:00:00:03", "01:80:c2:00:00:0e",
                             "01:80:c2:00:00:0f", "01:00:0c:cc:cc:cc", "01:00:0c:cc:cc:cd"}) {
-    for (const std::uint16_t type : {0x0026, 0x8809, 0x88cc, 0x888e}) {
+    for (const std::uint16_t type : {0x0026, 0x8809, 0x88cb, 0x888e}) {
       EXPECT_EQ(verdict(frame_to(group, type)), Drop::spoofed_source) << group;
       EXPECT_EQ(bridged(frame_to(group, type)), Drop::none) << group;
     }
   }
+  EXPECT_EQ(verdict(frame_to("01:80:c2:00:00:0e", 0x88cc)), Drop::none) << "LLDP";
   for (const char* other : {"01:80:c2:00:00:10", "01:80:c2:00:01:00", "01:00:5e:00:00:01", "33:33:00:00:00:01"}) {
     EXPECT_EQ(verdict(frame_to(other, 0x88cc)), Drop::none) << other;
   }

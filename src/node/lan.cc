@@ -72,7 +72,7 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
           sender.name + " bridge";
       break;
     case What::bridge:
-      what = "Dropped " + where + ": frames from bridge to bridge (spanning tree, LLDP, LACP or 802.1X).";
+      what = "Dropped " + where + ": frames from bridge to bridge (spanning tree, LACP or 802.1X).";
       mend =
           "They are for members that may bridge: switch them off on that interface, or allow it on the server with: "
           "eps members allow " +
