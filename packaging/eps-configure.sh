@@ -242,6 +242,11 @@ addresses() {
     awk '$2 !~ /^(eps|docker|br-|veth|virbr|tun|tap|wg)/ && !/temporary|deprecated/ { sub("/.*", "", $4); print $4 }'
 }
 
+# The package repository that this computer installed EPS Conduits from, if that can be reached from elsewhere.
+repository() {
+  sed -nE 's|^URIs: *(https?://.*[^/])/*$|\1|p' /etc/apt/sources.list.d/eps-conduits.sources 2>/dev/null || true
+}
+
 enabled() { systemctl is-enabled --quiet "eps-$1.service" 2>/dev/null; }
 
 ask_role() {
@@ -366,9 +371,12 @@ eps status
 if [ -n "$server" ]; then
   hosts=$(addresses)
   host=${hosts%%$'\n'*}
-  printf '\nOn every client:\n\n    sudo eps-configure.sh --client %s %s' "${host:-HOST}" "$(eps key)"
-  [ "$port" = 43439 ] || printf ' --port %s' "$port"
-  printf '\n\n'
+  line="--client ${host:-HOST} $(eps key)"
+  [ "$port" = 43439 ] || line+=" --port $port"
+  from=$(repository)
+  printf '\nOn every client:\n\n'
+  [ -z "$from" ] || printf '    wget -qO- %s/install.sh | sudo sh -s -- %s\n\nor, if EPS Conduits is installed there:\n\n' "$from" "$line"
+  printf '    sudo eps-configure.sh %s\n\n' "$line"
   if [ "$(printf '%s\n' "$hosts" | wc -l)" -gt 1 ]; then
     printf 'or with another of the addresses of this computer, as the client reaches it:\n'
     printf '%s\n' "$hosts" | sed 's/^/    /'

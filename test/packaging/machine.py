@@ -7,6 +7,7 @@ The machine has its own network with nothing in it, and /dev/net/tun.
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -144,9 +145,12 @@ def booted(packages):
 class Machine:
     """Booted; ends with the with-block."""
 
+    COUNT = itertools.count()
+
     def __init__(self, tree):
         self.tree = tree
         self.console = open(tree.with_name(tree.name + ".console"), "w+")
+        self.name = f"eps-{os.getpid()}-{next(self.COUNT)}"
         # A node of its own, as the machine sets its mode.
         self.tun = tree.with_name(tree.name + ".tun")
 
@@ -159,7 +163,7 @@ class Machine:
         self.process = subprocess.Popen(
             [*cgroups, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--settings=no",
              "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN",
-             f"--bind={self.tun}:/dev/net/tun", f"--machine=eps-{self.process_id()}", f"--directory={self.tree}"],
+             f"--bind={self.tun}:/dev/net/tun", f"--machine={self.name}", f"--directory={self.tree}"],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             self.leader = wait_until(self._leader, "systemd-nspawn starts", 20)
@@ -171,10 +175,6 @@ class Machine:
             self.__exit__()
             raise AssertionError(f"{failure}\n{said}") from failure
         return self
-
-    @staticmethod
-    def process_id():
-        return os.getpid()
 
     def _leader(self):
         assert self.process.poll() is None, "systemd-nspawn ended"
