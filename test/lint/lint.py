@@ -39,11 +39,16 @@ class Tree:
     def cxx(self):
         return [p for p in self.paths if p.endswith((".h", ".cc"))]
 
+    def scripts(self, interpreter, suffixes):
+        def is_one(path):
+            return path.endswith(suffixes) or re.match(rf"#!.*\b{interpreter}\b", self.text(path).split("\n", 1)[0])
+        return [p for p in self.paths if is_one(p)]
+
     def shell_scripts(self):
-        def is_shell(path):
-            first = self.text(path).split("\n", 1)[0]
-            return path.endswith((".sh", ".bash")) or re.match(r"#!.*\b(ba|da)?sh\b", first)
-        return [p for p in self.paths if is_shell(p)]
+        return self.scripts("(ba|da)?sh", (".sh", ".bash"))
+
+    def python(self):
+        return self.scripts("python3", (".py",))
 
 
 def room_of(path):
@@ -298,6 +303,11 @@ def rule_format(tree):
 def rule_shell(tree):
     """shellcheck has nothing to say."""
     yield from run_tool(tree, ["shellcheck"], tree.shell_scripts())
+
+
+def rule_python(tree):
+    """pyflakes finds no unused or unknown name."""
+    yield from run_tool(tree, ["pyflakes3"], tree.python())
 
 
 RULES = {name.removeprefix("rule_"): rule for name, rule in list(globals().items()) if name.startswith("rule_")}

@@ -16,6 +16,7 @@ GOOD = {
     "src/os/clock.cc": "auto t = std::chrono::steady_clock::now();\n",
     "src/wire/message.cc": '#include "control.pb.h"\n',
     "run.sh": "#!/bin/bash\necho hello\n",
+    "run.py": "import sys\n\nprint(sys.argv)\n",
     "README.md": "# Top\n\n[page](docs/page.md#a-part-of-it) and `[no](link)`\n\n    [code](gone.md)\n",
     "docs/page.md": "# Page\n\n## A part of it\n\n![picture](picture.svg), [above](#page), <https://example.org>\n",
     "docs/picture.svg": "<svg/>\n",
@@ -59,6 +60,8 @@ BAD = [
     ("links", "mkdocs.yml", "nav:\n  - Page: page.md\n  - Gone: gone.md\n"),
     ("format", "src/base/ugly.cc", "int   x ;\n"),
     ("shell", "run.sh", "#!/bin/bash\necho $1 `date`\n"),
+    ("python", "run.py", "import os\nimport sys\n\nprint(sys.argv)\n"),
+    ("python", "run", "#!/usr/bin/env python3\nprint(gone)\n"),
 ]
 
 

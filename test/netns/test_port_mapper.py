@@ -128,7 +128,7 @@ def test_server_behind_a_nat(network, method):
 def test_router_restarts(network, method, link):
     router = Router(network, method)
     inside = router.inside("inside")
-    server = network.server(inside)
+    network.server(inside)
     router.wait_forwards(PORTS)
     if link:
         router.host.ip("link", "set", "p-inside", "down")
