@@ -36,6 +36,7 @@ namespace {
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 constexpr auto kLoopsAgain = std::chrono::minutes(1);  // in the log
+constexpr auto kKeepAgain = std::chrono::seconds(5);  // what could not be written
 constexpr auto kJoinPatience = std::chrono::seconds(5);
 
 class ClientDaemon {
@@ -50,8 +51,11 @@ class ClientDaemon {
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
-    keep_known(*state_, node_->unkept_known(), log_);
-    keep_network(*state_, node_->unkept_network(), log_);
+    node::ClientOutputs last;
+    last.keep_known = node_->unkept_known();
+    last.keep_network = node_->unkept_network();
+    keep(last);
+    keeper_->write();
     service_.stopping();
     hooks_.finish();  // `down` may still use the network
     mapper_.reset();
@@ -89,6 +93,8 @@ class ClientDaemon {
     if (!loop_.io().stopped() && node_->link() == 0) service_.state("Waiting for the server");
   }
   Result<std::string> reload(const ConfText& conf);
+  void keep(node::ClientOutputs& out);
+  void write_kept() { keep_again_.arm(keeper_->write() ? kNever : os::now() + kKeepAgain); }
   nlohmann::json answer(const nlohmann::json& request);
 
   const ClientSettings& settings_;
@@ -103,6 +109,8 @@ class ClientDaemon {
                           }};
   DeadlineTimer settle_{loop_.io(), [this] { look_at_network(); }};
   std::optional<os::ClientState> state_;
+  std::optional<Keeper> keeper_;
+  DeadlineTimer keep_again_{loop_.io(), [this] { write_kept(); }};
   std::unique_ptr<os::LinuxTap> tap_;
   std::unique_ptr<os::LinuxUdp> udp_;
   std::optional<dataplane::StreamPort> port_;
@@ -172,6 +180,7 @@ Result<node::ClientParams> ClientDaemon::load_state() {
   auto state = os::ClientState::open(settings_.state + "/client");
   if (!state) return state.error();
   state_ = std::move(*state);
+  keeper_.emplace(*state_, log_);
   auto params = load_params(settings_, std::move(*key), *state_, rng_, log_);
   if (params) params->run = rng_.u64();
   return params;
@@ -354,11 +363,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
   if (const std::string sentence = not_allowed(); sentence != std::exchange(told_not_allowed_, sentence)) {
     if (!sentence.empty()) log_.warn(sentence);
   }
-  if (out.enrolled) {
-    if (auto saved = state_->save_enrolment(server_key_); !saved) log_.warn(saved.error().what);
-  }
-  keep_known(*state_, out.keep_known, log_);
-  keep_network(*state_, out.keep_network, log_);
+  keep(out);
   for (auto& [link, bytes] : out.to_server) server_->send(link, std::move(bytes));
   for (const control::LinkId link : out.disconnect) server_->close(link);
   if (out.stop_dialing) server_->stop_dialing();
@@ -371,6 +376,14 @@ void ClientDaemon::act(node::ClientOutputs out) {
   }
   if (out.connect) server_->dial(server_ports());
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+}
+
+void ClientDaemon::keep(node::ClientOutputs& out) {
+  if (!out.enrolled && !out.keep_known && !out.keep_network) return;
+  if (out.enrolled) keeper_->keep_enrolment(server_key_);
+  if (out.keep_known) keeper_->keep_known(std::move(*out.keep_known));
+  if (out.keep_network) keeper_->keep_network(std::move(*out.keep_network));
+  write_kept();
 }
 
 // In the order in which they are tried.

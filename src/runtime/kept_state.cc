@@ -75,12 +75,6 @@ std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log) 
   return std::nullopt;
 }
 
-void keep_network(os::ClientState& state, const std::optional<Bytes>& content, ops::Log& log) {
-  if (!content) return;
-  const auto kept = content->empty() ? state.remove_network() : state.save_network(*content);
-  if (!kept) log.warn(kept.error().what);
-}
-
 node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops::Log& log) {
   constexpr const char* kAnew = "; the keys that peers have now count as the known ones.";
   const auto text = state.load_known(node::kMaxKnownFile);
@@ -94,9 +88,26 @@ node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops
   return {};
 }
 
-void keep_known(os::ClientState& state, const std::optional<std::string>& text, ops::Log& log) {
-  if (!text) return;
-  if (const auto kept = state.save_known(*text); !kept) log.warn(kept.error().what);
+bool Keeper::write() {
+  std::string failure;
+  const auto attempt = [&failure](auto& waiting, const auto& save) {
+    if (!waiting) return;
+    if (const auto saved = save(*waiting); saved) {
+      waiting.reset();
+    } else if (failure.empty()) {
+      failure = saved.error().what;
+    }
+  };
+  attempt(enrolment_, [this](const PublicKey& server) { return state_.save_enrolment(server); });
+  attempt(known_, [this](const std::string& text) { return state_.save_known(text); });
+  attempt(network_, [this](const Bytes& content) {
+    return content.empty() ? state_.remove_network() : state_.save_network(content);
+  });
+  if (failure != failure_) {
+    failure.empty() ? log_.info("The state folder can be written again; everything is saved.") : log_.warn(failure);
+  }
+  failure_ = failure;
+  return failure.empty();
 }
 
 }  // namespace eps::runtime

@@ -4,6 +4,8 @@
 // so.
 
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "base/rng.h"
 #include "node/client_node.h"
@@ -23,8 +25,28 @@ std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log);
 // The peers that earlier runs knew: those of this server.
 node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops::Log& log);
 
-// ClientOutputs::keep_network and keep_known.
-void keep_network(os::ClientState& state, const std::optional<Bytes>& content, ops::Log& log);
-void keep_known(os::ClientState& state, const std::optional<std::string>& text, ops::Log& log);
+// Writes what the node says must be kept. What cannot be written, as on a full disk, waits for the next write(): the
+// newest of each kind. The log says what failed once, and that it was mended.
+//
+// Thread rules: one thread at a time. REQUIRES: both outlive it
+class Keeper {
+ public:
+  Keeper(os::ClientState& state, ops::Log& log) : state_(state), log_(log) {}
+
+  void keep_enrolment(const PublicKey& server) { enrolment_ = server; }
+  // ClientOutputs::keep_network: empty content removes it.
+  void keep_network(Bytes content) { network_ = std::move(content); }
+  void keep_known(std::string text) { known_ = std::move(text); }
+  // False: something still waits.
+  bool write();
+
+ private:
+  os::ClientState& state_;
+  ops::Log& log_;
+  std::optional<PublicKey> enrolment_;
+  std::optional<Bytes> network_;
+  std::optional<std::string> known_;
+  std::string failure_;  // that the log has
+};
 
 }  // namespace eps::runtime
