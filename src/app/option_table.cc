@@ -123,6 +123,11 @@ constexpr std::array kTable = {
         {"HTTP proxy through which to reach the server, as http://USER:PASSWORD@HOST:PORT, or none; without it, the "
          "variable https_proxy applies"},
         kNone},
+    OptionSpec{"tls",
+               Group::program,
+               Kind::flag,
+               {"put the connection to the server inside TLS (without this option: on port 443 only)"},
+               {"accept connections inside TLS on every port (without this option: on port 443 only)"}},
     OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
     OptionSpec{
         "offload",

@@ -64,6 +64,13 @@ Result<bool> switch_value(std::string_view text) {
   return must("must be true, yes, on or 1, or false, no, off or 0");
 }
 
+Result<std::optional<bool>> tls_value(std::string_view text) {
+  if (text == "auto") return std::optional<bool>();
+  const auto on = switch_value(text);
+  if (!on) return must("must be auto, true or false");
+  return std::optional(*on);
+}
+
 Result<Ip4Network> network_value(std::string_view text) {
   const std::size_t slash = text.find('/');
   const auto base = parse_ip4(text.substr(0, slash));

@@ -41,6 +41,7 @@ Result<std::string> name_value(std::string_view text);
 // For /bin/sh.
 Result<std::string> command_value(std::string_view text);
 // nullopt: none.
+Result<std::optional<bool>> tls_value(std::string_view text);  // "auto": nullopt
 Result<std::optional<runtime::Proxy>> proxy_value(std::string_view text);
 // "private", "any", networks of either family, separated by blanks.
 Result<std::vector<IpNetwork>> accepted_value(std::string_view text);

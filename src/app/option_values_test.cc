@@ -30,6 +30,9 @@ TEST_F(Options, WrongValuesInTheFileAreNamed) {
   EXPECT_EQ(refusal(server({}, "port = 1\nport = 1")), conf() + ":2: port = 1: is given twice");
   EXPECT_EQ(refusal(server({}, "conf = /x")), conf() + ":1: \"conf\" can be given on the command line only");
   EXPECT_EQ(refusal(server({}, "help")), conf() + ":1: \"help\" can be given on the command line only");
+  EXPECT_EQ(refusal(server({}, "tls = maybe")), conf() + ":1: tls = maybe: must be auto, true or false");
+  EXPECT_EQ(good(server({}, "tls = auto")).tls, std::nullopt);
+  EXPECT_EQ(good(server({}, "tls = no")).tls, false);
   EXPECT_EQ(refusal(server({}, "[servers]")), conf() + ":1: unknown section; there are [server] and [client]");
 }
 
@@ -47,6 +50,7 @@ TEST_F(Options, WrongArgumentsAreNamed) {
       {{"--port"}, "eps-server: --port needs a value"},
       {{"--port", "--stats"}, "eps-server: --port needs a value"},
       {{"--conf"}, "eps-server: --conf needs a value"},
+      {{"--tls=yes"}, "eps-server: option '--tls' does not take any arguments"},
       {{"--scorecard", ""}, "eps-server: --scorecard : must be the name of a file or directory"},
       {{"--prt=1"}, "eps-server: unknown option \"--prt\"; did you mean \"--port\"?"},
       {{"--port="}, "eps-server: the argument for option '--port' should follow immediately after the equal sign"},

@@ -175,6 +175,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.number("interval", to.interval, 1, kMaxInterval);
   from.number("port", to.port, 1, 65535);
   from.number("also-port", to.also_port, 0, 65535);
+  from.into("tls", to.tls, tls_value);
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
   from.into("offload", to.offload, offload_value);
   from.number("workers", to.workers, 0, kMaxWorkers);
@@ -293,7 +294,11 @@ std::string describe_common(const runtime::CommonSettings& s) {
          "\nlog-level = " + std::string(ops::name_of(s.log_level)) +
          "\nlog-format = " + std::string(ops::name_of(s.log_format)) +
          "\nhttp = " + (s.http ? to_string(*s.http) : "(off)") + "\nport = " + std::to_string(s.port) +
-         "\nalso-port = " + std::to_string(s.also_port) + "\nupnptimeout = " + std::to_string(s.upnp_timeout.count()) +
+         "\nalso-port = " + std::to_string(s.also_port) + "\ntls = " +
+         (!s.tls   ? "auto"
+          : *s.tls ? "true"
+                   : "false") +
+         "\nupnptimeout = " + std::to_string(s.upnp_timeout.count()) +
          "\noffload = " + (s.offload ? to_string(*s.offload) : "auto") + "\nworkers = " + std::to_string(s.workers);
 }
 

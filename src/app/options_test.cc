@@ -30,6 +30,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"http", "[::1]:9100", [](auto& s) { return s.http == parse_endpoint("[::1]:9100"); }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
       {"also-port", "443", [](auto& s) { return s.also_port == 443; }},
+      {"tls", "", [](auto& s) { return s.tls == true; }},
       {"server", "192.168.1.42 eps.example.com",
        [](auto& s) {
          return s.servers == Arguments{"192.168.1.42", "eps.example.com"};
@@ -73,6 +74,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"http", "[::1]:9100", [](auto& s) { return s.http == parse_endpoint("[::1]:9100"); }},
       {"port", "12345", [](auto& s) { return s.port == 12345; }},
       {"also-port", "443", [](auto& s) { return s.also_port == 443; }},
+      {"tls", "", [](auto& s) { return s.tls == true; }},
       {"sequential", "", [](auto& s) { return s.sequential; }},
       {"upnptimeout", "0", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(0); }},
       {"state", "/tmp/st", [](auto& s) { return s.state == "/tmp/st"; }},

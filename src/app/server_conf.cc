@@ -59,6 +59,7 @@ std::optional<KeyFileOutcome> find_key(const std::vector<ConfLine>& lines, std::
 }
 
 std::string example_of(const OptionSpec& spec, const OptionSpec::In& in) {
+  if (spec.name == "tls") return "auto";
   if (spec.kind == OptionSpec::Kind::flag) return "false";
   if (spec.name == "name") return "alice";
   if (spec.name == "http") return "9100";

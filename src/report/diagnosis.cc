@@ -49,8 +49,8 @@ class Doctor {
     const json server = part(status_, "server");
     const std::string endpoint = text(server, "endpoint");
     if (flag(server, "connected")) {
-      ok("Connected to the server at " + endpoint + " and admitted as " + text(status_, "name") + " with " +
-         text(status_, "address") + ".");
+      ok("Connected to the server at " + endpoint + (flag(server, "tls") ? " inside TLS" : "") + " and admitted as " +
+         text(status_, "name") + " with " + text(status_, "address") + ".");
       if (const std::string theirs = text(server, "version"); !theirs.empty() && theirs != text(status_, "version")) {
         warning("The server runs version " + theirs + ", this computer " + text(status_, "version") + ".",
                 "Update the older one.");

@@ -36,7 +36,7 @@ namespace {
 // A burst of netlink messages (a link going up, addresses, routes) is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 constexpr auto kLoopsAgain = std::chrono::minutes(1);  // in the log
-constexpr auto kKeepAgain = std::chrono::seconds(5);  // what could not be written
+constexpr auto kKeepAgain = std::chrono::seconds(5);   // what could not be written
 constexpr auto kJoinPatience = std::chrono::seconds(5);
 
 class ClientDaemon {
@@ -81,7 +81,7 @@ class ClientDaemon {
   HttpPages pages();
   void act(node::ClientOutputs out);
   void relay_stream();
-  std::vector<std::uint16_t> server_ports() const;
+  std::vector<ServerPort> server_ports() const;
   void look_at_network();
   void configure(const ports::LinkConfig& config, std::optional<std::string>& fatal);
   Hooks::Variables hook_variables(const ports::LinkConfig& config) const;
@@ -386,11 +386,17 @@ void ClientDaemon::keep(node::ClientOutputs& out) {
   write_kept();
 }
 
-// In the order in which they are tried.
-std::vector<std::uint16_t> ClientDaemon::server_ports() const {
-  std::vector<std::uint16_t> ports = {settings_.port};
-  for (const std::uint16_t also : {settings_.also_port, node_->also_port()}) {
-    if (also != 0 && std::ranges::find(ports, also) == ports.end()) ports.push_back(also);
+// In the order in which they are tried. On the port of HTTPS a firewall may let nothing but TLS pass, and a server of
+// an older version knows none.
+std::vector<ServerPort> ClientDaemon::server_ports() const {
+  std::vector<ServerPort> ports;
+  const auto add = [&ports](std::uint16_t number, bool tls) {
+    if (std::ranges::find(ports, ServerPort{number, tls}) == ports.end()) ports.push_back({number, tls});
+  };
+  for (const std::uint16_t number : {settings_.port, settings_.also_port, node_->also_port()}) {
+    if (number == 0) continue;
+    if (tls_at(number, settings_)) add(number, true);
+    if (!settings_.tls.value_or(false)) add(number, false);
   }
   return ports;
 }
@@ -475,6 +481,7 @@ std::string ClientDaemon::not_allowed() const {
 
 nlohmann::json ClientDaemon::status() {
   nlohmann::json out = report::to_json(node_->status(os::now()));
+  out["server"]["tls"] = server_->tls(node_->link());
   out["troubles"] = network_.troubles;
   if (const std::string sentence = not_allowed(); !sentence.empty()) out["troubles"].push_back(sentence);
   return out;

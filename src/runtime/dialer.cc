@@ -49,7 +49,7 @@ asio::ip::address to_asio(const IpAddress& ip) {
 
 }  // namespace
 
-Dialer::Dialer(asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<std::uint16_t> ports,
+Dialer::Dialer(asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<ServerPort> ports,
                std::optional<Proxy> proxy, Handlers handlers)
     : io_(io),
       resolver_(resolver),
@@ -82,17 +82,18 @@ void Dialer::start(const std::vector<std::string>& servers) {
 }
 
 void Dialer::resolve(const std::string& server) {
-  if (const auto numeric = parse_ip(server)) return add({*numeric});
+  if (const auto numeric = parse_ip(server)) return add(server, {*numeric});
   unresolved_.push_back(server);
   resolver_.resolve(server, [self = shared_from_this(), server](Result<std::vector<IpAddress>> found) {
     if (self->done_) return;
     std::erase(self->unresolved_, server);
     if (found) {
       self->known_[server] = *found;
-      self->add(interleave(*found));
+      self->add(server, interleave(*found));
     } else {
       self->note("cannot resolve " + server + ": " + found.error().what);
-      if (const auto before = self->known_.find(server); before != self->known_.end()) self->add(before->second);
+      if (const auto before = self->known_.find(server); before != self->known_.end())
+        self->add(server, before->second);
     }
     self->advance();
   });
@@ -125,7 +126,7 @@ void Dialer::add_proxied(const std::vector<std::string>& servers, const std::vec
   for (const std::string& server : servers) {
     for (const IpAddress& ip : proxies) {
       for (std::size_t i = 0; i < ports_.size(); ++i) {
-        todo_[i].push_back({{to_asio(ip), proxy_->port}, server, ports_[i]});
+        todo_[i].push_back({{to_asio(ip), proxy_->port}, server, ports_[i], true});
       }
     }
   }
@@ -134,16 +135,18 @@ void Dialer::add_proxied(const std::vector<std::string>& servers, const std::vec
 void Dialer::use_known() {
   names_are_late_ = true;
   for (const std::string& name : unresolved_) {
-    if (const auto before = known_.find(name); before != known_.end()) add(interleave(before->second));
+    if (const auto before = known_.find(name); before != known_.end()) add(name, interleave(before->second));
   }
   advance();
 }
 
-void Dialer::add(const std::vector<IpAddress>& addresses) {
+void Dialer::add(const std::string& server, const std::vector<IpAddress>& addresses) {
   for (const IpAddress& ip : addresses) {
     if (std::ranges::find(addresses_, ip) != addresses_.end()) continue;
     addresses_.push_back(ip);
-    for (std::size_t i = 0; i < ports_.size(); ++i) todo_[i].push_back({{to_asio(ip), ports_[i]}, "", ports_[i]});
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+      todo_[i].push_back({{to_asio(ip), ports_[i].number}, server, ports_[i], false});
+    }
   }
 }
 
@@ -201,15 +204,20 @@ void Dialer::failed(const Socket& socket, const std::string& why) {
 
 void Dialer::on_tcp(const Socket& socket, const Target& target) {
   next_after(kSilence);
-  if (!target.server.empty()) return ask_proxy(socket, target);
+  if (target.proxied) return ask_proxy(socket, target);
   std::erase(running_, socket);
   ErrorCode gone;
   const Endpoint server = to_endpoint(socket->remote_endpoint(gone));
-  gone ? hurry() : handlers_.on_connected(std::move(*socket), server);
+  gone ? hurry() : connected(socket, target, server);
+}
+
+void Dialer::connected(const Socket& socket, const Target& target, const Endpoint& server) {
+  auto tls = target.port.tls ? Tls::client(parse_ip(target.server) ? "" : target.server) : nullptr;
+  handlers_.on_connected(std::move(*socket), server, std::move(tls));
 }
 
 void Dialer::ask_proxy(const Socket& socket, const Target& target) {
-  const auto request = std::make_shared<std::string>(connect_request(*proxy_, target.server, target.port));
+  const auto request = std::make_shared<std::string>(connect_request(*proxy_, target.server, target.port.number));
   const auto answer = std::make_shared<std::string>();
   const auto on_answer = [self = shared_from_this(), socket, target, answer](ErrorCode e, std::size_t size) {
     if (self->done_) return;
@@ -217,7 +225,7 @@ void Dialer::ask_proxy(const Socket& socket, const Target& target) {
     if (e) return self->failed(socket, name + " gave no answer that ends (" + e.message() + ")");
     // The server says nothing before it is spoken to.
     if (size != answer->size()) return self->failed(socket, name + " said more than it was asked");
-    const std::string why = connect_failure(*self->proxy_, target.server, target.port, *answer);
+    const std::string why = connect_failure(*self->proxy_, target.server, target.port.number, *answer);
     why.empty() ? self->on_proxied(socket, target) : self->failed(socket, why);
   };
   asio::async_write(*socket, asio::buffer(*request),
@@ -232,13 +240,13 @@ void Dialer::on_proxied(const Socket& socket, const Target& target) {
   std::erase(running_, socket);
   const auto known = known_.find(target.server);
   if (known == known_.end() || known->second.empty()) {
-    return handlers_.on_connected(std::move(*socket), to_endpoint(target.endpoint));
+    return connected(socket, target, to_endpoint(target.endpoint));
   }
   for (const IpAddress& ip : known->second) {
     if (std::ranges::find(addresses_, ip) == addresses_.end()) addresses_.push_back(ip);
   }
   next_after(kSilence);
-  handlers_.on_connected(std::move(*socket), {known->second.front(), target.port});
+  connected(socket, target, {known->second.front(), target.port.number});
 }
 
 void Dialer::stop() {

@@ -15,6 +15,8 @@
 #include "base/types.h"
 #include "runtime/proxy.h"
 #include "runtime/resolver.h"
+#include "runtime/server_link.h"
+#include "runtime/tls.h"
 
 namespace eps::runtime {
 
@@ -25,10 +27,12 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
  public:
   struct Handlers {
     // `server`: whom it leads to. Through a proxy that is the server as far as its address is known, else the proxy.
-    std::function<void(boost::asio::ip::tcp::socket socket, const Endpoint& server)> on_connected;
+    // `tls`: what the connection is to be inside of; null: nothing.
+    std::function<void(boost::asio::ip::tcp::socket socket, const Endpoint& server, std::unique_ptr<Tls> tls)>
+        on_connected;
     std::function<void(std::string why)> on_dialed_all;  // once, at the end
   };
-  Dialer(boost::asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<std::uint16_t> ports,
+  Dialer(boost::asio::io_context& io, Resolver& resolver, KnownAddresses& known, std::vector<ServerPort> ports,
          std::optional<Proxy> proxy, Handlers handlers);
   void start(const std::vector<std::string>& servers);
   // No handler is called any more.
@@ -39,11 +43,12 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
 
  private:
   using Clock = boost::asio::steady_timer::clock_type;
-  // Where to dial, and what to ask for there: nothing, or a server by its name and port from a proxy.
+  // Where to dial, and which server, by its name and port, that is or is to be asked for there.
   struct Target {
     boost::asio::ip::tcp::endpoint endpoint;
     std::string server;
-    std::uint16_t port = 0;
+    ServerPort port;
+    bool proxied = false;
   };
   using Socket = std::shared_ptr<boost::asio::ip::tcp::socket>;
   void resolve(const std::string& server);
@@ -53,7 +58,8 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   void ask_proxy(const Socket& socket, const Target& target);
   void on_proxied(const Socket& socket, const Target& target);
   void failed(const Socket& socket, const std::string& why);
-  void add(const std::vector<IpAddress>& addresses);
+  void connected(const Socket& socket, const Target& target, const Endpoint& server);
+  void add(const std::string& server, const std::vector<IpAddress>& addresses);
   void use_known();
   void note(const std::string& failure);
   void advance();
@@ -63,7 +69,7 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   boost::asio::io_context& io_;
   Resolver& resolver_;
   KnownAddresses& known_;
-  std::vector<std::uint16_t> ports_;
+  std::vector<ServerPort> ports_;
   std::optional<Proxy> proxy_;
   Handlers handlers_;
   boost::asio::steady_timer next_attempt_, names_late_, deadline_;

@@ -359,9 +359,11 @@ void ServerDaemon::look_at_network() {
 void ServerDaemon::adopt(tcp::socket socket) {
   ErrorCode gone;
   const Endpoint from = to_endpoint(socket.remote_endpoint(gone));
+  const std::uint16_t port = gone ? 0 : socket.local_endpoint(gone).port();
   if (gone) return;
   const control::ConnId id = next_connection_++;
   auto stream = std::make_shared<TcpStream>(std::move(socket), kMaxBacklog);
+  if (tls_at(port, settings_)) stream->accept_tls();
   streams_.emplace(id, stream);
   act(node_->on_open(id, from, os::now()));
   if (!streams_.contains(id)) return;

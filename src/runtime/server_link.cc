@@ -25,9 +25,9 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
   std::map<LinkId, std::shared_ptr<TcpStream>> streams;
   LinkId last_link = 0;
 
-  void adopt(tcp::socket socket, const Endpoint& server) {
+  void adopt(tcp::socket socket, const Endpoint& server, std::unique_ptr<Tls> tls) {
     const LinkId link = ++last_link;
-    auto stream = std::make_shared<TcpStream>(std::move(socket), kMaxBacklog);
+    auto stream = std::make_shared<TcpStream>(std::move(socket), kMaxBacklog, std::move(tls));
     streams.emplace(link, stream);
     const std::weak_ptr<Impl> weak = weak_from_this();
     stream->start({[weak, link](ByteView bytes) {
@@ -60,20 +60,20 @@ void ServerLink::set_servers(std::vector<std::string> servers, std::optional<Pro
   impl_->proxy = std::move(proxy);
 }
 
-void ServerLink::dial(std::vector<std::uint16_t> ports) {
+void ServerLink::dial(std::vector<ServerPort> ports) {
   stop_dialing();
   const std::weak_ptr<Impl> weak = impl_;
+  Dialer::Handlers handlers{[weak](tcp::socket socket, const Endpoint& server, std::unique_ptr<Tls> tls) {
+                              if (const auto self = weak.lock()) self->adopt(std::move(socket), server, std::move(tls));
+                            },
+                            [weak](std::string why) {
+                              const auto self = weak.lock();
+                              if (!self) return;
+                              self->dialer.reset();
+                              self->handlers.on_dialed_all(std::move(why));
+                            }};
   impl_->dialer = std::make_shared<Dialer>(impl_->io, impl_->resolver, impl_->known, std::move(ports), impl_->proxy,
-                                           Dialer::Handlers{[weak](tcp::socket socket, const Endpoint& server) {
-                                                              if (const auto self = weak.lock())
-                                                                self->adopt(std::move(socket), server);
-                                                            },
-                                                            [weak](std::string why) {
-                                                              const auto self = weak.lock();
-                                                              if (!self) return;
-                                                              self->dialer.reset();
-                                                              self->handlers.on_dialed_all(std::move(why));
-                                                            }});
+                                           std::move(handlers));
   impl_->dialer->start(impl_->servers);
 }
 
@@ -89,6 +89,11 @@ void ServerLink::send(LinkId link, Bytes bytes) {
 std::size_t ServerLink::backlog(LinkId link) const {
   const auto it = impl_->streams.find(link);
   return it == impl_->streams.end() ? 0 : it->second->backlog();
+}
+
+bool ServerLink::tls(LinkId link) const {
+  const auto it = impl_->streams.find(link);
+  return it != impl_->streams.end() && it->second->tls();
 }
 
 void ServerLink::close(LinkId link) {

@@ -22,6 +22,13 @@ class io_context;
 
 namespace eps::runtime {
 
+// A TCP port of the server, and how it is spoken to there.
+struct ServerPort {
+  std::uint16_t number = 0;
+  bool tls = false;
+  friend bool operator==(const ServerPort&, const ServerPort&) = default;
+};
+
 class ServerLink {
  public:
   // Called from the event loop, never from inside a call.
@@ -43,11 +50,13 @@ class ServerLink {
   // For the next dial().
   void set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy);
   // Begins, in place of what runs. Connections that are made stay. REQUIRES: a port.
-  void dial(std::vector<std::uint16_t> ports);
+  void dial(std::vector<ServerPort> ports);
   void stop_dialing();
   // Queues bytes. More than kMaxBacklog waiting: the connection is closed, as its other end has stopped reading.
   void send(control::LinkId link, Bytes bytes);
   std::size_t backlog(control::LinkId link) const;
+  // Whether it is inside TLS.
+  bool tls(control::LinkId link) const;
   // Sends what is queued, then closes. No handler is called for this connection any more.
   void close(control::LinkId link);
 

@@ -33,11 +33,19 @@ struct CommonSettings {
   std::string socket;
   std::uint16_t port = kDefaultPort;
   std::uint16_t also_port = 0;                   // of TCP, besides `port`; 0: none
+  std::optional<bool> tls;                       // on every TCP port or on none; nullopt: on that of HTTPS alone
   std::optional<Endpoint> http;                  // where /metrics and the like are served
   std::optional<OffloadSet> offload;             // nullopt: all that the kernel has
   std::uint16_t workers = 0;                     // data-plane threads; 0: by the number of processors
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
 };
+
+inline constexpr std::uint16_t kHttpsPort = 443;
+
+// Whether the control connection is inside TLS at this TCP port of the server.
+inline bool tls_at(std::uint16_t port, const CommonSettings& settings) {
+  return settings.tls.value_or(port == kHttpsPort);
+}
 
 struct ClientSettings : CommonSettings {
   std::vector<std::string> servers;  // names and addresses in the order given, at least one

@@ -26,8 +26,8 @@ Endpoint to_endpoint(const tcp::endpoint& endpoint) {
   return out;
 }
 
-TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog)
-    : socket_(std::move(socket)), linger_(socket_.get_executor()), max_backlog_(max_backlog) {
+TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog, std::unique_ptr<Tls> tls)
+    : socket_(std::move(socket)), linger_(socket_.get_executor()), max_backlog_(max_backlog), tls_(std::move(tls)) {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
@@ -37,6 +37,7 @@ TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog)
 
 void TcpStream::start(Handlers handlers) {
   handlers_ = std::move(handlers);
+  if (tls_) queue(tls_->take_output());
   read();
 }
 
@@ -49,12 +50,27 @@ void TcpStream::read() {
     if (!e) n = self->socket_.read_some(asio::buffer(buffer), e);
     if (e == asio::error::would_block || e == asio::error::interrupted) return self->read();
     if (e) return self->fail(e == asio::error::eof ? "" : e.message());
-    self->handlers_.on_bytes(ByteView(buffer).first(n));
+    self->take(ByteView(buffer).first(n));
     if (!self->closing_) self->read();
   });
 }
 
+void TcpStream::take(ByteView received) {
+  if (std::exchange(may_become_tls_, false) && Tls::begins(received)) tls_ = Tls::server();
+  if (!tls_) return handlers_.on_bytes(received);
+  const auto plain = tls_->read(received);
+  queue(tls_->take_output());
+  if (!plain) return fail(plain.error().what);
+  if (!plain->empty()) handlers_.on_bytes(*plain);
+}
+
 void TcpStream::send(Bytes bytes) {
+  if (!tls_) return queue(std::move(bytes));
+  tls_->write(bytes);
+  queue(tls_->take_output());
+}
+
+void TcpStream::queue(Bytes bytes) {
   if (closing_ || bytes.empty()) return;
   backlog_ += bytes.size();
   queue_.push_back(std::move(bytes));

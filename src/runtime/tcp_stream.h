@@ -1,6 +1,7 @@
 #pragma once
 
-// One TCP connection after it is made, on either side: reads until it ends, writes from a bounded queue.
+// One TCP connection after it is made, on either side: reads until it ends, writes from a bounded queue. On the
+// server's side one that begins as TLS is TLS from there on.
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -11,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "runtime/tls.h"
 
 namespace eps::runtime {
 
@@ -27,16 +29,22 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
     std::function<void(std::string why)> on_closed;  // once; not after close()
     std::function<void()> on_drained = [] {};        // all that was queued is the kernel's
   };
-  TcpStream(boost::asio::ip::tcp::socket socket, std::size_t max_backlog);
+  // `tls`: around what is sent from the beginning, on the client's side; null: nothing.
+  TcpStream(boost::asio::ip::tcp::socket socket, std::size_t max_backlog, std::unique_ptr<Tls> tls = nullptr);
+  // For the server's side, before start().
+  void accept_tls() { may_become_tls_ = true; }
   void start(Handlers handlers);
   // What does not fit the backlog ends the connection: its other end has stopped reading.
   void send(Bytes bytes);
   std::size_t backlog() const { return backlog_; }
+  bool tls() const { return tls_ != nullptr; }
   // Writes out what is queued, for at most kLinger, then closes. No handler is called any more.
   void close();
 
  private:
   void read();
+  void take(ByteView received);
+  void queue(Bytes bytes);
   void write();
   void fail(std::string why);
 
@@ -44,6 +52,8 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer linger_;
   std::size_t max_backlog_;
+  std::unique_ptr<Tls> tls_;
+  bool may_become_tls_ = false;
   Handlers handlers_;       // stay as they are until the end: close() may be called from inside one
   std::list<Bytes> queue_;  // a deque holds 600 bytes when it is empty
   std::size_t backlog_ = 0;

@@ -160,3 +160,43 @@ def test_only_a_proxy_leads_out(network):
     host.drop_nothing()
     a.restart()
     assert running.output().count("CONNECT") == asked
+
+
+def test_only_tls_passes(network):
+    """A firewall that cuts what is not TLS: on port 443 the connection is TLS unasked, elsewhere with the option."""
+    server = network.server(also_port=443, tls=True)
+    firewall = network.host("firewall")
+    inspected = {port: firewall.spawn(sys.executable, pathlib.Path(__file__).with_name("tls_firewall.py"), port,
+                                      server.host.v4) for port in (443, MAIN)}
+    host = network.host("a")
+    host.drop(f"oifname eth0 ip daddr != {firewall.v4} meta l4proto {{ tcp, udp }}")
+    host.drop("oifname eth0 ip6 nexthdr { tcp, udp }")
+    host.drop("oifname eth0 meta l4proto udp")
+    a = network.client("a", host=host, server=firewall.v4, also_port=443)
+    assert a.status()["server"]["endpoint"] == f"{firewall.v4}:443" and a.status()["server"]["tls"]
+    assert "inside TLS" in a.eps("doctor", check=False)
+    assert "cut" in inspected[MAIN].output(), "the plain connection did not get through"
+    b = network.client("b")
+    a.wait_sees(b)
+    a.wait_status(lambda s: s["relay_over_tcp"], "is relayed inside TLS")
+    assert a.ping(b) == 3
+    sent, came, _ = transfer(b.host, a.host, a.address, 3_000_000)
+    assert sent == came
+    assert "cut" not in inspected[443].output()
+    a.stop()
+    host.drop("oifname eth0 tcp dport 443")
+    a.options["tls"] = True
+    a.restart()
+    assert a.status()["server"]["endpoint"] == f"{firewall.v4}:{MAIN}" and a.status()["server"]["tls"]
+    assert "client: hello" in inspected[MAIN].output()
+
+
+def test_where_tls_is_not_understood_port_443_is_tried_without(network):
+    """As with an older server: no ClientHello is answered."""
+    network.server(also_port=443)
+    host = network.host("a")
+    host.drop(f"tcp dport {MAIN}")
+    # After a header with time stamps.
+    host.drop("tcp dport 443 @th,256,24 0x160301")
+    a = network.client("a", host=host, also_port=443)
+    assert a.status()["server"]["endpoint"].endswith(":443") and not a.status()["server"]["tls"]
