@@ -19,6 +19,7 @@
 #include "app/tool_check.h"
 #include "app/tool_graph.h"
 #include "app/tool_keys.h"
+#include "app/tool_pairs.h"
 #include "app/tool_ping.h"
 #include "app/version.h"
 #include "os/files.h"
@@ -47,6 +48,8 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members allow", "NAME RANGE",
      "allow a member further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
     {"members revoke", "NAME RANGE", "withdraw them"},
+    {"pairs", "", "what each member sent to each other one, and what was lost"},
+    {"pairs", "NAME", "the same of one member"},
     {"key", "", "print this server's network key, which every client needs"},
     {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
     {"keys create", "", "create a join key and print it; see --uses, --expires, --name and --approve"},
@@ -99,7 +102,8 @@ std::string help_text() {
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
          "with\n"
-         "                       --socket that daemon's status itself; for \"peers\" and \"members\" a list\n"
+         "                       --socket that daemon's status itself; for \"peers\", \"members\" and \"pairs\" a "
+         "list\n"
          "  --help               show this help message\n"
          "  --version            show version information\n"
          "\n"
@@ -189,6 +193,8 @@ class Tool : private ToolBase {
     if (is({"watch"})) return WatchCommand(request_, defaults_, out_, err_).run();
     if (is({"check", "client"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::client);
     if (is({"check", "server"})) return CheckCommand(request_, defaults_, out_, err_).run(Program::server);
+    if (is({"pairs"})) return PairsCommand(request_, defaults_, out_, err_).run("");
+    if (words.size() == 2 && words[0] == "pairs") return PairsCommand(request_, defaults_, out_, err_).run(words[1]);
     if (words.size() == 2 && words[0] == "ping") return PingCommand(request_, defaults_, out_, err_).run(words[1]);
     if (words.size() == 2 && words[0] == "why") return why(words[1]);
     if (words.size() == 2 && words[0] == "trust") return trust(words[1]);

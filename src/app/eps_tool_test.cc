@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "app/tool_audit.h"
+#include "ops/background.h"
 #include "ops/status_socket.h"
 #include "os/files.h"
 #include "report/status_json.h"
@@ -64,7 +65,7 @@ json server_answer(const json& request) {
 class Daemon {
  public:
   Daemon(const std::string& path, ops::StatusSocket::Handler handler)
-      : socket_(ops::StatusSocket::open(io_, path, "test", std::move(handler)).value()),
+      : socket_(ops::StatusSocket::open(io_, background_, path, "test", std::move(handler)).value()),
         thread_([this] { io_.run(); }) {}
   ~Daemon() {
     io_.stop();
@@ -73,6 +74,7 @@ class Daemon {
 
  private:
   boost::asio::io_context io_{1};
+  ops::Background background_{io_};
   std::unique_ptr<ops::StatusSocket> socket_;
   std::thread thread_;
 };
@@ -183,6 +185,30 @@ TEST_F(EpsTool, PrintsTheGraph) {
   EXPECT_EQ(out.str(), "graph eps { a -- b }\n");
   EXPECT_EQ(run({"graph", "--json"}), 0);
   EXPECT_EQ(printed(), (json{{"dot", "graph eps { a -- b }\n"}}));
+}
+
+TEST_F(EpsTool, ReadsThePairsInPages) {
+  const Daemon server(dir / "server.sock", [](const json& request) -> json {
+    if (request.value("command", "") == "members") return server_answer(request);
+    const auto pair = [](const char* from, const char* to) {
+      return json{{"from", from}, {"to", to}, {"path", "direct"}, {"bytes_sent", 1500}, {"packets_lost", 2}};
+    };
+    EXPECT_EQ(request.value("command", ""), "pairs");
+    if (request.contains("member")) return {{"ok", true}, {"pairs", json::array({pair("alice", "carol")})}};
+    if (!request.contains("after")) {
+      return {{"ok", true}, {"pairs", json::array({pair("alice", "bob")})}, {"next", {1, 2}}};
+    }
+    EXPECT_EQ(request["after"], json::array({1, 2}));
+    return {{"ok", true}, {"pairs", json::array({pair("bob", "alice")})}};
+  });
+  EXPECT_EQ(run({"pairs"}), 0);
+  EXPECT_EQ(out.str(),
+            "FROM   TO     PATH    RTT  SENT     RECEIVED  LOST\n"
+            "alice  bob    direct  -    1.50 kB  0 B       2\n"
+            "bob    alice  direct  -    1.50 kB  0 B       2\n");
+  EXPECT_EQ(run({"--json", "pairs", "alice"}), 0);
+  EXPECT_EQ(printed().at(0).at("to"), "carol");
+  EXPECT_EQ(run({"pairs", "nobody"}), 1);
 }
 
 TEST_F(EpsTool, ReloadsWhateverRuns) {

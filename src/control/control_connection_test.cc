@@ -80,7 +80,7 @@ TEST_F(ControlTest, ASilentClientIsGoneAfterAWhile) {
 TEST_F(ControlTest, MembersReportTheirTrafficWhenAsked) {
   TestClient &a = join("a"), &b = join("b");
   a.report = {std::chrono::seconds(9), {{b.self->id, 5, 500, 4, 400, PathKind::relayed, {}, "no way"}}};
-  take(server_->request_reports());
+  take(server_->request_reports(now_));
   run();
   ASSERT_EQ(reports_.size(), 2U);
   for (const auto& [from, report] : reports_) EXPECT_EQ(report, from == a.self->id ? a.report : TrafficReport{});
@@ -89,7 +89,7 @@ TEST_F(ControlTest, MembersReportTheirTrafficWhenAsked) {
   run();
   EXPECT_EQ(reports_.size(), 2U) << "nobody asked";
   hang_up(b);
-  take(server_->request_reports());
+  take(server_->request_reports(now_));
   run();
   EXPECT_EQ(reports_.size(), 3U);
 }
@@ -99,7 +99,7 @@ TEST_F(ControlTest, AReportThatIsTooLongIsCut) {
   for (std::uint32_t i = 1; i <= kMaxPeersPerReport + 50; ++i) {
     a.report.peers.push_back({{i}, 1, i, 1, 1, PathKind::direct, {}, std::string(200, 'r')});
   }
-  take(server_->request_reports());
+  take(server_->request_reports(now_));
   run();
   ASSERT_EQ(reports_.size(), 1U);
   EXPECT_EQ(reports_[0].second.peers.size(), kMaxPeersPerReport);

@@ -133,6 +133,26 @@ TEST_F(ControlScale, JoinsThatComeTogetherAreWrittenTogether) {
   expect_all_agree();
 }
 
+TEST_F(ControlScale, MembersAreAskedForReportsInSteps) {
+  server_config_.admissions_at_once = kAdmissionsAtOnce;
+  server_config_.tell_all = kTellAll;
+  start_server();
+  const std::size_t all = kPushStep + 10;
+  for (std::size_t n = 0; n < all; ++n) open(add("h"));
+  run();
+  advance(seconds(1));
+  std::size_t asked = 0;
+  for (auto out = server_->request_reports(now_);; out = server_->on_deadline(now_)) {
+    EXPECT_LE(out.to_send.size(), kPushStep) << "then others get their turn";
+    asked += out.to_send.size();
+    take(std::move(out));
+    if (server_->next_deadline() > now_) break;
+  }
+  EXPECT_EQ(asked, all);
+  run();
+  EXPECT_EQ(reports_.size(), all);
+}
+
 TEST_F(ControlScale, WhoComesWhenThereIsTooMuchToDoIsToldWhenToComeBack) {
   TestClient& a = join("a");
   for (int n = 0; n < 6; ++n) connect(a);

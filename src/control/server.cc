@@ -128,7 +128,7 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   copies_.forget(removed->id);
   Outputs out;
   out.events.push_back(
-      {ServerEvent::Kind::removed, describe(*removed) + " was removed; its key is refused from now on."});
+      {ServerEvent::Kind::removed, describe(*removed) + " was removed; its key is refused from now on.", removed->id});
   if (const auto at = by_member_.find(removed->id); at != by_member_.end()) {
     const ConnId id = at->second;
     Connection& c = connections_.at(id);
@@ -210,13 +210,14 @@ Server::Outputs Server::on_deadline(Instant now) {
   if (now >= join_at_) finish_joins(out, now);
   forget_ended(out);
   tell_rejections(out, now);
+  if (now >= ask_at_) ask_for_reports(out, now);
   push(out, now);
   return out;
 }
 
 Instant Server::next_deadline() const {
   const Instant tell_at = rejections_.untold > 0 ? rejections_.since + kRejectionPeriod : kNever;
-  return std::min({checks_.empty() ? kNever : checks_.begin()->first, push_at_, tell_at, join_at_});
+  return std::min({checks_.empty() ? kNever : checks_.begin()->first, push_at_, tell_at, join_at_, ask_at_});
 }
 
 Server::Outputs Server::relay(MemberId member, std::vector<Bytes> datagrams) {

@@ -89,7 +89,7 @@ struct ServerEvent {
   };
   Kind kind;
   std::string sentence;  // for the log
-  MemberId member = {};  // who joined
+  MemberId member = {};  // who joined or was removed
   bool members_changed() const { return kind != Kind::rejected; }
 };
 
@@ -114,8 +114,8 @@ class Server {
   // The member's data socket was seen at this endpoint: that becomes a candidate of it, in place of the one before of
   // the same address family.
   Outputs on_observed(MemberId member, const Endpoint& endpoint, Instant now);
-  // Asks all members for a report of their traffic.
-  Outputs request_reports();
+  // Asks all members for a report of their traffic, some in each step until all are asked.
+  Outputs request_reports(Instant now);
   // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
   Result<Outputs> remove(std::string_view name, Instant now);
 
@@ -201,6 +201,7 @@ class Server {
   void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
   void on_want(ConnId id, Connection& c, const wire::Want& want);
   void on_candidates(Connection& c, const wire::Candidates& message);
+  void ask_for_reports(Outputs& out, Instant now);
   std::uint32_t new_relay_tag();
 
   // server_push.cc: what the members are told. Everybody in rounds, a part of the members in each step; who is new, who
@@ -244,6 +245,9 @@ class Server {
   std::vector<ConnId> ended_;  // connections of a batch that are to be forgotten when the step ends
   Instant admitted_until_{};
   Instant next_turn_{};
+
+  std::optional<ConnId> ask_from_;  // whom to ask next for a report
+  Instant ask_at_ = kNever;
 
   // Telling.
   Instant push_at_ = kNever;

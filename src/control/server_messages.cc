@@ -163,10 +163,11 @@ void Server::finish_joins(Outputs& out, Instant now) {
   const auto joined = registry_.join_all(requests);
   for (const auto& [member, since, away] : registry_.take_reclaimed()) {
     const std::string ago = away < 2 * 3600 ? std::to_string(away / 60) + " min" : std::to_string(away / 3600) + " h";
-    out.events.push_back({ServerEvent::Kind::removed, member.name + " (" + to_string(member.address) +
-                                                          ") gave its place to a new member: no address " +
-                                                          "was free, and it has been away longest (" +
-                                                          (away < 120 ? std::to_string(away) + " s" : ago) + ")."});
+    out.events.push_back(
+        {ServerEvent::Kind::removed,
+         member.name + " (" + to_string(member.address) + ") gave its place to a new member: no address " +
+             "was free, and it has been away longest (" + (away < 120 ? std::to_string(away) + " s" : ago) + ").",
+         member.id});
   }
   for (std::size_t i = 0; i < who.size(); ++i) {
     const auto it = connections_.find(who[i].first);
@@ -336,14 +337,24 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   return out;
 }
 
-Server::Outputs Server::request_reports() {
+Server::Outputs Server::request_reports(Instant now) {
   Outputs out;
-  for (auto& [id, c] : connections_) {
+  ask_from_ = ConnId{0};
+  ask_for_reports(out, now);
+  return out;
+}
+
+void Server::ask_for_reports(Outputs& out, Instant now) {
+  auto it = connections_.lower_bound(*ask_from_);
+  for (std::size_t asked = 0; it != connections_.end() && asked < kPushStep; ++it) {
+    auto& [id, c] = *it;
     if (!c.authenticated() || c.ending) continue;
     c.report_awaited = true;
     send(id, c, wire::ReportRequest{}, out);
+    ++asked;
   }
-  return out;
+  ask_at_ = it == connections_.end() ? kNever : now;
+  ask_from_ = it == connections_.end() ? std::nullopt : std::optional(it->first);
 }
 
 std::uint32_t Server::new_relay_tag() {

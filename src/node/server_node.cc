@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
+#include <tuple>
 
 #include "crypto/primitives.h"
 #include "wire/datagram.h"
@@ -49,7 +51,7 @@ ServerOutputs ServerNode::on_deadline(Instant now) {
 }
 
 ServerOutputs ServerNode::request_reports(Instant now) {
-  return take(control_.request_reports(), now);
+  return take(control_.request_reports(now), now);
 }
 
 Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
@@ -85,7 +87,7 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
   std::vector<MemberId> joined;
   for (const control::ServerEvent& event : from.events) {
     if (event.kind == control::ServerEvent::Kind::joined) joined.push_back(event.member);
-    if (event.kind == control::ServerEvent::Kind::removed) reports_.keep(registry_.members());
+    if (event.kind == control::ServerEvent::Kind::removed) reports_.forget(event.member);
     out.members_changed |= event.members_changed();
     out.notes.push_back(event.sentence);
   }
@@ -233,7 +235,45 @@ Result<void> ServerNode::keep_last_seen() {
   return registry_.keep_last_seen();
 }
 
-ServerStatus ServerNode::status(Instant now) const {
+std::pair<TrafficTotals, std::uint64_t> ServerNode::totals() const {
+  TrafficTotals out = totals_of(counters_);
+  out.packets_sent += own_.packets_sent;
+  out.bytes_sent += own_.bytes_sent;
+  out.packets_received += own_.packets_received;
+  out.bytes_received += own_.bytes_received - std::min(own_.bytes_received, relayed_inside_);
+  return {out, connections_established_};
+}
+
+// What a member that is gone said of its paths does not count any more.
+PairStatus ServerNode::as_told(const PairStatus& pair) const {
+  PairStatus out = pair;
+  if (const Member* from = registry_.find(pair.from); from == nullptr || !from->online) out.path = PathKind::none;
+  return out;
+}
+
+std::vector<PairStatus> ServerNode::pairs() const {
+  std::vector<PairStatus> out;
+  out.reserve(reports_.pairs().size());
+  for (const auto& [key, pair] : reports_.pairs()) out.push_back(as_told(pair));
+  return out;
+}
+
+ServerNode::PairsPage ServerNode::pairs_page(MemberId of, std::pair<MemberId, MemberId> after) const {
+  PairsPage out;
+  const TrafficReports::Page page = reports_.page(of, after, kPairsPage);
+  std::set<MemberId> named;
+  for (const PairStatus& pair : page.pairs) {
+    out.status.pairs.push_back(as_told(pair));
+    named.insert({pair.from, pair.to});
+  }
+  if (page.more) out.next = {page.pairs.back().from, page.pairs.back().to};
+  for (const MemberId id : named) {
+    if (const Member* member = registry_.find(id)) out.status.members.emplace_back().member = *member;
+  }
+  return out;
+}
+
+ServerStatus ServerNode::status(Instant now, bool with_pairs) const {
   ServerStatus s;
   s.unix_time = params_.unix_time();
   s.version = params_.version;
@@ -242,12 +282,7 @@ ServerStatus ServerNode::status(Instant now) const {
   s.offloads = params_.offloads;
   s.list_version = registry_.records_version();
   s.uptime = now - started_;
-  s.traffic = totals_of(counters_);
-  s.traffic.packets_sent += own_.packets_sent;
-  s.traffic.bytes_sent += own_.bytes_sent;
-  s.traffic.packets_received += own_.packets_received;
-  s.traffic.bytes_received += own_.bytes_received - std::min(own_.bytes_received, relayed_inside_);
-  s.connections_established = connections_established_;
+  std::tie(s.traffic, s.connections_established) = totals();
   s.drops = nonzero_drops(counters_);
   for (const auto& [id, member] : registry_.members()) {
     ServerMemberStatus m;
@@ -263,13 +298,7 @@ ServerStatus ServerNode::status(Instant now) const {
     }
     s.members.push_back(std::move(m));
   }
-  for (const auto& [key, pair] : reports_.pairs()) {
-    s.pairs.push_back(pair);
-    // What a member that is gone said of its paths does not count any more.
-    if (const Member* from = registry_.find(key.first); from == nullptr || !from->online) {
-      s.pairs.back().path = PathKind::none;
-    }
-  }
+  if (with_pairs) s.pairs = pairs();
   return s;
 }
 

@@ -48,11 +48,43 @@ void TrafficReports::take(MemberId from, const TrafficReport& report, Instant no
   teller.uptime = report.uptime;
 }
 
-void TrafficReports::keep(const std::map<MemberId, Member>& members) {
-  const auto gone = [&](MemberId id) { return !members.contains(id); };
-  std::erase_if(tellers_, [&](const auto& entry) { return gone(entry.first); });
-  for (auto& [id, teller] : tellers_) std::erase_if(teller.last, [&](const auto& entry) { return gone(entry.first); });
-  std::erase_if(pairs_, [&](const auto& entry) { return gone(entry.first.first) || gone(entry.first.second); });
+// Whoever is named in a report has a pair in each direction.
+std::vector<MemberId> TrafficReports::partners_of(MemberId member) const {
+  std::vector<MemberId> out;
+  for (auto it = pairs_.lower_bound({member, {0}}); it != pairs_.end() && it->first.first == member; ++it) {
+    out.push_back(it->first.second);
+  }
+  return out;
+}
+
+TrafficReports::Page TrafficReports::page(MemberId of, std::pair<MemberId, MemberId> after, std::size_t most) const {
+  Page out;
+  if (of.value == 0) {
+    auto it = pairs_.upper_bound(after);
+    for (; it != pairs_.end() && out.pairs.size() < most; ++it) out.pairs.push_back(it->second);
+    out.more = it != pairs_.end();
+    return out;
+  }
+  std::vector<std::pair<MemberId, MemberId>> keys;
+  for (const MemberId partner : partners_of(of)) {
+    for (const auto& key : {std::pair(of, partner), std::pair(partner, of)}) {
+      if (key > after) keys.push_back(key);
+    }
+  }
+  std::ranges::sort(keys);
+  out.more = keys.size() > most;
+  if (out.more) keys.resize(most);
+  for (const auto& key : keys) out.pairs.push_back(pairs_.at(key));
+  return out;
+}
+
+void TrafficReports::forget(MemberId member) {
+  for (const MemberId partner : partners_of(member)) {
+    pairs_.erase({member, partner});
+    pairs_.erase({partner, member});
+    if (const auto it = tellers_.find(partner); it != tellers_.end()) it->second.last.erase(member);
+  }
+  tellers_.erase(member);
 }
 
 std::optional<Duration> TrafficReports::uptime(MemberId member) const {

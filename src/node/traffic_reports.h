@@ -19,11 +19,17 @@ class TrafficReports {
   // A member's counters begin at zero with its program, and ours with the server: what a member counted before the
   // server started is left out, what it counted since its own restart is added.
   void take(MemberId from, const TrafficReport& report, Instant now);
-  // Forgets who is no member any more.
-  void keep(const std::map<MemberId, Member>& members);
+  // It is no member any more.
+  void forget(MemberId member);
 
   // Of all directions in which anything went or a path is known, ordered by `from` and `to`.
   const std::map<std::pair<MemberId, MemberId>, PairStatus>& pairs() const { return pairs_; }
+  // The first `most` of them behind `after`, or of those of one member, when `of` is not 0.
+  struct Page {
+    std::vector<PairStatus> pairs;
+    bool more = false;  // there are others behind
+  };
+  Page page(MemberId of, std::pair<MemberId, MemberId> after, std::size_t most) const;
   // How long the member's program had run when it was last heard; nullopt: it has not told.
   std::optional<Duration> uptime(MemberId member) const;
 
@@ -33,6 +39,7 @@ class TrafficReports {
     std::map<MemberId, PeerReport> last;
   };
   PairStatus& pair(MemberId from, MemberId to);
+  std::vector<MemberId> partners_of(MemberId member) const;
 
   Instant started_;
   std::map<MemberId, Teller> tellers_;

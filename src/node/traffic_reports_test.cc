@@ -90,10 +90,33 @@ TEST_F(TrafficReportsTest, BearPeersThatComeAndGo) {
   EXPECT_FALSE(reports.pairs().contains({kA, kA}));
 }
 
+TEST_F(TrafficReportsTest, ArePagedWholeOrOfOneMember) {
+  tell(kA, 5, {about(kB, 1, 0), about(kC, 1, 0)});
+  tell(kB, 5, {about(kC, 1, 0)});
+  const auto read = [&](MemberId of, std::size_t most) {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> out;
+    std::pair<MemberId, MemberId> after;
+    for (bool more = true; more;) {
+      const TrafficReports::Page page = reports.page(of, after, most);
+      EXPECT_LE(page.pairs.size(), most);
+      for (const PairStatus& p : page.pairs) out.emplace_back(p.from.value, p.to.value);
+      more = page.more;
+      if (more) after = {page.pairs.back().from, page.pairs.back().to};
+    }
+    return out;
+  };
+  using Ids = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
+  for (const std::size_t most : {1U, 2U, 4U, 6U, 100U}) {
+    EXPECT_EQ(read({}, most), (Ids{{1, 2}, {1, 3}, {2, 1}, {2, 3}, {3, 1}, {3, 2}})) << most;
+    EXPECT_EQ(read(kB, most), (Ids{{1, 2}, {2, 1}, {2, 3}, {3, 2}})) << most;
+  }
+  EXPECT_TRUE(read({9}, 5).empty());
+}
+
 TEST_F(TrafficReportsTest, ForgetWhoIsNoMemberAnyMore) {
   tell(kA, 5, {about(kB, 100, 0), about(kC, 1, 1)});
   tell(kB, 5, {about(kA, 0, 100)});
-  reports.keep({{kA, {}}, {kC, {}}});
+  reports.forget(kB);
   EXPECT_FALSE(reports.pairs().contains({kA, kB}));
   EXPECT_TRUE(reports.pairs().contains({kA, kC}));
   EXPECT_EQ(reports.uptime(kB), std::nullopt);

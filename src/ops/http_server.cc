@@ -8,6 +8,7 @@
 #include <boost/beast/http.hpp>
 
 #include "ops/accept_loop.h"
+#include "ops/background.h"
 
 namespace eps::ops {
 namespace {
@@ -27,10 +28,11 @@ bool names_this_computer(std::string_view host) {
 
 struct Answering {
   HttpServer::Handler handler;
+  Background& background;
   bool loopback = false;
 };
 
-HttpPage page_for(const Answering& answering, const http::request<http::empty_body>& request) {
+HttpServer::Answer page_for(const Answering& answering, const http::request<http::empty_body>& request) {
   const auto refusal = [](unsigned status, const char* text) { return HttpPage{status, HttpPage{}.type, text}; };
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
     return refusal(405, "Only GET and HEAD are answered here.\n");
@@ -67,7 +69,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void write() {
     if (!answering_) return;
     const auto& request = parser_->get();
-    send(page_for(*answering_, request), request.version(), request.keep_alive(), request.method() == http::verb::head);
+    const auto reply = [self = shared_from_this(), version = request.version(), keep_alive = request.keep_alive(),
+                        head = request.method() == http::verb::head](HttpPage page) {
+      if (self->answering_) self->send(std::move(page), version, keep_alive, head);
+    };
+    HttpServer::Answer answer = page_for(*answering_, request);
+    if (auto* page = std::get_if<HttpPage>(&answer)) return reply(std::move(*page));
+    answering_->background.run([reply, make = std::move(std::get<1>(answer))]() -> Background::Done {
+      return [reply, page = make()]() mutable { reply(std::move(page)); };
+    });
   }
   // What is too long or no HTTP gets an answer, too; silence and broken connections do not.
   void refuse(ErrorCode e) {
@@ -109,8 +119,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(boost::asio::io_context& io, const Endpoint& at, Handler handler)
-      : answering(std::make_shared<const Answering>(Answering{std::move(handler), at.ip.is_loopback()})),
+  Impl(boost::asio::io_context& io, Background& background, const Endpoint& at, Handler handler)
+      : answering(std::make_shared<const Answering>(Answering{std::move(handler), background, at.ip.is_loopback()})),
         loop(std::make_shared<AcceptLoop<tcp>>(io)) {}
   ~Impl() { loop->stop(); }
 
@@ -151,8 +161,9 @@ struct HttpServer::Impl {
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 
-Result<std::unique_ptr<HttpServer>> HttpServer::open(boost::asio::io_context& io, const Endpoint& at, Handler handler) {
-  std::unique_ptr<HttpServer> server(new HttpServer(std::make_unique<Impl>(io, at, std::move(handler))));
+Result<std::unique_ptr<HttpServer>> HttpServer::open(boost::asio::io_context& io, Background& background,
+                                                     const Endpoint& at, Handler handler) {
+  std::unique_ptr<HttpServer> server(new HttpServer(std::make_unique<Impl>(io, background, at, std::move(handler))));
   if (auto listening = server->impl_->listen(at); !listening) return listening.error();
   server->impl_->start();
   return server;

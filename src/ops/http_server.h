@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "base/result.h"
 #include "base/types.h"
@@ -29,14 +30,20 @@ struct HttpPage {
   std::string body;
 };
 
+class Background;
+
 class HttpServer {
  public:
+  // The page, or how to make it where that takes long: called in another thread, so it holds what it needs.
+  using Answer = std::variant<HttpPage, std::function<HttpPage()>>;
   // `path` is without the query. Called from the event loop; what it does delays the daemon.
-  using Handler = std::function<HttpPage(std::string_view path)>;
+  using Handler = std::function<Answer(std::string_view path)>;
 
   // Where it listens on a loopback address, only requests for localhost or an IP address are answered: a web page that
   // lets its name lead to this computer reads nothing.
-  static Result<std::unique_ptr<HttpServer>> open(boost::asio::io_context& io, const Endpoint& at, Handler handler);
+  // `background` outlives the server.
+  static Result<std::unique_ptr<HttpServer>> open(boost::asio::io_context& io, Background& background,
+                                                  const Endpoint& at, Handler handler);
   // Closes every connection. No handler is called any more.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;

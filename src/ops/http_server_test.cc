@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "ops/background.h"
+
 namespace eps::ops {
 namespace {
 
@@ -20,18 +22,23 @@ using boost::asio::ip::tcp;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-HttpPage page(std::string_view path) {
-  if (path == "/big") return {.body = std::string(3'000'000, 'x')};
-  if (path == "/ill") return {.status = 503, .body = "ill\n"};
-  return {.body = "this is " + std::string(path) + "\n"};
+HttpServer::Answer page(std::string_view path) {
+  if (path == "/beside") {
+    return [loop = std::this_thread::get_id()] {
+      return HttpPage{.body = std::this_thread::get_id() == loop ? "in the loop\n" : "beside it\n"};
+    };
+  }
+  if (path == "/big") return HttpPage{.body = std::string(3'000'000, 'x')};
+  if (path == "/ill") return HttpPage{.status = 503, .body = "ill\n"};
+  return HttpPage{.body = "this is " + std::string(path) + "\n"};
 }
 
 class HttpTest : public testing::Test {
  protected:
-  HttpTest() : server_(HttpServer::open(io_, *parse_endpoint("127.0.0.1:1"), page)) {
+  HttpTest() : server_(HttpServer::open(io_, background_, *parse_endpoint("127.0.0.1:1"), page)) {
     // Port 0 is no endpoint of ours, so a free one is looked for.
     for (std::uint16_t port = 20000; !server_ && port < 21000; ++port) {
-      server_ = HttpServer::open(io_, {*parse_ip("127.0.0.1"), port}, page);
+      server_ = HttpServer::open(io_, background_, {*parse_ip("127.0.0.1"), port}, page);
     }
     EXPECT_TRUE(server_);
     port_ = (*server_)->port();
@@ -66,6 +73,7 @@ class HttpTest : public testing::Test {
   }
 
   boost::asio::io_context io_{1}, client_{1};
+  Background background_{io_};
   Result<std::unique_ptr<HttpServer>> server_;
   std::uint16_t port_ = 0;
   std::thread thread_;
@@ -86,6 +94,10 @@ TEST_F(HttpTest, AnswersOneRequestAfterTheOther) {
           "GET /2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(both, HasSubstr("this is /1\n"));
   EXPECT_THAT(both, HasSubstr("this is /2\n"));
+}
+
+TEST_F(HttpTest, WhatTakesLongIsMadeBesideTheLoop) {
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(get("/beside"), HasSubstr("\r\n\r\nbeside it\n"));
 }
 
 TEST_F(HttpTest, OfAHeadOnlyTheHead) {
@@ -134,7 +146,8 @@ TEST_F(HttpTest, StopsWithConnectionsOpen) {
 
 TEST_F(HttpTest, SaysWhyItCannotListen) {
   boost::asio::io_context io{1};
-  const auto second = HttpServer::open(io, {*parse_ip("127.0.0.1"), port_}, page);
+  Background background(io);
+  const auto second = HttpServer::open(io, background, {*parse_ip("127.0.0.1"), port_}, page);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().what, "Cannot serve HTTP at 127.0.0.1:" + std::to_string(port_) +
                                      ": Address already in use; choose another address or port with --http.");

@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ops/accept_loop.h"
+#include "ops/background.h"
 
 namespace eps::ops {
 namespace {
@@ -28,7 +29,7 @@ using ErrorCode = boost::system::error_code;
 // The group may look; see allowed().
 constexpr mode_t kSocketMode = 0660;
 constexpr const char* kGroup = "eps";  // of the packages; where root runs the daemon, its members may look, too
-constexpr std::array<std::string_view, 5> kForLooking = {"status", "peers", "members", "why", "graph"};
+constexpr std::array<std::string_view, 6> kForLooking = {"status", "peers", "members", "pairs", "why", "graph"};
 
 // Who asks; nullopt: the kernel does not say.
 std::optional<uid_t> asker(int fd) {
@@ -51,7 +52,7 @@ nlohmann::json refusal(const std::string& why) {
   return {{"ok", false}, {"error", why}};
 }
 
-nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view line, std::optional<uid_t> who) {
+StatusSocket::Answer handle(const StatusSocket::Handler& handler, std::string_view line, std::optional<uid_t> who) {
   nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
   if (!request.is_object()) return refusal("the request is no JSON object");
   request["uid"] = who ? nlohmann::json(*who) : nlohmann::json();
@@ -63,11 +64,19 @@ nlohmann::json handle(const StatusSocket::Handler& handler, std::string_view lin
   }
 }
 
+std::string line_of(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 // One connection: reads a line, answers it, closes.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(stream_protocol::socket socket, std::shared_ptr<const StatusSocket::Handler> handler)
-      : socket_(std::move(socket)), deadline_(socket_.get_executor()), handler_(std::move(handler)) {}
+  Connection(stream_protocol::socket socket, std::shared_ptr<const StatusSocket::Handler> handler,
+             Background& background)
+      : socket_(std::move(socket)),
+        deadline_(socket_.get_executor()),
+        handler_(std::move(handler)),
+        background_(background) {}
 
   void start() {
     deadline_.expires_after(kStatusTimeout);
@@ -88,12 +97,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   void on_line(ErrorCode e, std::size_t size) {
     if (!handler_) return;
-    if (e == boost::asio::error::not_found) return answer(refusal("the request is too long"));
+    if (e == boost::asio::error::not_found) return answer(line_of(refusal("the request is too long")));
     if (e) return close();
-    answer(handle(*handler_, std::string_view(in_).substr(0, size - 1), asker(socket_.native_handle())));
+    const auto out = handle(*handler_, std::string_view(in_).substr(0, size - 1), asker(socket_.native_handle()));
+    if (const auto* now = std::get_if<nlohmann::json>(&out)) return answer(line_of(*now));
+    background_.run([self = shared_from_this(), make = std::get<1>(out)]() -> Background::Done {
+      return [self, line = line_of(make())]() mutable {
+        if (self->handler_) self->answer(std::move(line));
+      };
+    });
   }
-  void answer(const nlohmann::json& json) {
-    out_ = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  void answer(std::string line) {
+    out_ = std::move(line);
     boost::asio::async_write(socket_, boost::asio::buffer(out_),
                              [self = shared_from_this()](ErrorCode, std::size_t) { self->close(); });
   }
@@ -101,6 +116,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   stream_protocol::socket socket_;
   boost::asio::steady_timer deadline_;
   std::shared_ptr<const StatusSocket::Handler> handler_;  // null once closed
+  Background& background_;
   std::string in_, out_;
 };
 
@@ -142,8 +158,9 @@ void make_parent(const std::string& path) {
 }  // namespace
 
 struct StatusSocket::Impl {
-  Impl(boost::asio::io_context& io, std::string at, Handler on_request)
-      : path(std::move(at)),
+  Impl(boost::asio::io_context& io, Background& beside, std::string at, Handler on_request)
+      : background(beside),
+        path(std::move(at)),
         handler(std::make_shared<const Handler>(std::move(on_request))),
         loop(std::make_shared<AcceptLoop<stream_protocol>>(io)) {}
   ~Impl() {
@@ -178,12 +195,13 @@ struct StatusSocket::Impl {
   void start() {
     loop->start([this](stream_protocol::socket socket) {
       if (connections.full()) return;
-      const auto connection = std::make_shared<Connection>(std::move(socket), handler);
+      const auto connection = std::make_shared<Connection>(std::move(socket), handler, background);
       connections.add(connection);
       connection->start();
     });
   }
 
+  Background& background;
   std::string path;
   std::shared_ptr<const Handler> handler;
   std::shared_ptr<AcceptLoop<stream_protocol>> loop;
@@ -194,12 +212,14 @@ struct StatusSocket::Impl {
 StatusSocket::StatusSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 StatusSocket::~StatusSocket() = default;
 
-Result<std::unique_ptr<StatusSocket>> StatusSocket::open(boost::asio::io_context& io, const std::string& path,
-                                                         const std::string& program, Handler handler) {
+Result<std::unique_ptr<StatusSocket>> StatusSocket::open(boost::asio::io_context& io, Background& background,
+                                                         const std::string& path, const std::string& program,
+                                                         Handler handler) {
   if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) return cannot_listen(path, ENAMETOOLONG);
   make_parent(path);
   if (auto clear = clear_way(io, path, program); !clear) return clear.error();
-  std::unique_ptr<StatusSocket> socket(new StatusSocket(std::make_unique<Impl>(io, path, std::move(handler))));
+  std::unique_ptr<StatusSocket> socket(
+      new StatusSocket(std::make_unique<Impl>(io, background, path, std::move(handler))));
   if (auto listening = socket->impl_->listen(); !listening) return listening.error();
   socket->impl_->start();
   return socket;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <variant>
 
 #include "base/result.h"
 
@@ -21,17 +22,23 @@ inline constexpr std::size_t kMaxRequestSize = 2 * 1024 * 1024;  // bytes; a lon
 inline constexpr std::size_t kMaxStatusConnections = 32;         // at once; the next one is closed unanswered
 inline constexpr std::chrono::seconds kStatusTimeout{5};         // for a whole connection
 
+class Background;
+
 class StatusSocket {
  public:
+  // What to answer, or how to make it where that takes long: called in another thread, so it holds what it needs.
+  using Answer = std::variant<nlohmann::json, std::function<nlohmann::json()>>;
   // `request` is a JSON object (anything else is refused before); its field "uid" says whose program asks, by the
   // kernel, whatever the program itself has put there. Called from the event loop.
-  using Handler = std::function<nlohmann::json(const nlohmann::json& request)>;
+  using Handler = std::function<Answer(const nlohmann::json& request)>;
 
-  // Listens at `path`, open to its owner and to its group, who may look (status, peers, members, why, graph) and
-  // nothing more unless it is root; makes the directory (0755) if it is missing and replaces what a crash left behind.
-  // Where another process answers there: Errc::in_use. `program` is for the error's text.
-  static Result<std::unique_ptr<StatusSocket>> open(boost::asio::io_context& io, const std::string& path,
-                                                    const std::string& program, Handler handler);
+  // Listens at `path`, open to its owner and to its group, who may look (status, peers, members, pairs, why, graph)
+  // and nothing more unless it is root; makes the directory (0755) if it is missing and replaces what a crash left
+  // behind. Where another process answers there: Errc::in_use. `program` is for the error's text. `background` outlives
+  // it.
+  static Result<std::unique_ptr<StatusSocket>> open(boost::asio::io_context& io, Background& background,
+                                                    const std::string& path, const std::string& program,
+                                                    Handler handler);
   // Closes every connection and removes the socket's file. No handler is called any more.
   ~StatusSocket();
   StatusSocket(const StatusSocket&) = delete;

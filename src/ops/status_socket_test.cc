@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "ops/background.h"
 #include "support/temporary_directory.h"
 
 namespace eps::ops {
@@ -27,16 +28,21 @@ using nlohmann::json;
 using test::TemporaryDirectory;
 using testing::HasSubstr;
 
-json echo(const json& request) {
+StatusSocket::Answer echo(const json& request) {
   if (request.value("command", "") == "break") return json{{"text", "\xff"}};
-  return {{"ok", true}, {"request", request}};
+  if (request.value("command", "") == "report") {
+    return [loop = std::this_thread::get_id()] {
+      return json{{"ok", true}, {"beside_the_loop", std::this_thread::get_id() != loop}};
+    };
+  }
+  return json{{"ok", true}, {"request", request}};
 }
 
 // A status socket on an event loop of its own, as in a daemon.
 class Daemon {
  public:
   explicit Daemon(const std::string& path, StatusSocket::Handler handler = echo) {
-    auto opened = StatusSocket::open(io_, path, "eps-client", std::move(handler));
+    auto opened = StatusSocket::open(io_, background_, path, "eps-client", std::move(handler));
     if (!opened) {
       error = opened.error();
       return;
@@ -58,6 +64,7 @@ class Daemon {
  private:
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
+  Background background_{io_};
   std::unique_ptr<StatusSocket> socket_;
   std::thread thread_;
 };
@@ -91,6 +98,16 @@ TEST(StatusSocket, AnswersARequest) {
   EXPECT_TRUE(ask(dir / "s.sock", {{"command", "peers"}}));
   EXPECT_EQ((*ask(dir / "s.sock", {{"command", "peers"}, {"uid", 77}}))["request"]["uid"], ::geteuid())
       << "who asks is said by the kernel";
+}
+
+TEST(StatusSocket, WhatTakesLongIsMadeBesideTheLoop) {
+  const TemporaryDirectory dir;
+  const Daemon daemon(dir / "client.sock");
+  for (int i = 0; i < 3; ++i) {
+    const auto answer = ask(dir / "client.sock", {{"command", "report"}});
+    ASSERT_TRUE(answer);
+    EXPECT_EQ((*answer)["beside_the_loop"], true);
+  }
 }
 
 TEST(StatusSocket, ALongAnswerArrivesWhole) {

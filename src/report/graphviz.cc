@@ -154,7 +154,7 @@ struct Traffic {
 
 class Picture {
  public:
-  Picture(const ServerStatus& status, const std::optional<EarlierStatus>& earlier, std::int64_t unix_time)
+  Picture(const ServerStatus& status, const std::optional<Earlier>& earlier, std::int64_t unix_time)
       : status_(status), unix_time_(unix_time) {
     for (const ServerMemberStatus& m : status.members) {
       by_id_[m.member.id] = &m;
@@ -237,10 +237,10 @@ class Picture {
     return "behind " + to_string(ip);
   }
 
-  void collect_edges(const std::optional<EarlierStatus>& earlier) {
+  void collect_edges(const std::optional<Earlier>& earlier) {
     std::map<std::pair<MemberId, MemberId>, const PairStatus*> before;
     if (earlier && earlier->ago.count() > 0) {
-      for (const PairStatus& p : earlier->status.pairs) before[{p.from, p.to}] = &p;
+      for (const PairStatus& p : earlier->pairs) before[{p.from, p.to}] = &p;
     }
     for (const PairStatus& p : status_.pairs) {
       if (!by_id_.contains(p.from) || !by_id_.contains(p.to)) continue;
@@ -301,7 +301,7 @@ class Picture {
     return out;
   }
 
-  void count(const PairStatus& p, const PairStatus& was, const std::optional<EarlierStatus>& earlier) {
+  void count(const PairStatus& p, const PairStatus& was, const std::optional<Earlier>& earlier) {
     Traffic &from = traffic_[p.from], &to = traffic_[p.to];
     from.sent += p.bytes_sent;
     to.received += p.bytes_received;
@@ -463,8 +463,7 @@ class Picture {
 
 }  // namespace
 
-std::string graphviz_text(const ServerStatus& status, const std::optional<EarlierStatus>& earlier,
-                          std::int64_t unix_time) {
+std::string graphviz_text(const ServerStatus& status, const std::optional<Earlier>& earlier, std::int64_t unix_time) {
   return Picture(status, earlier, unix_time).draw();
 }
 

@@ -8,18 +8,18 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/status.h"
 
 namespace eps::report {
 
-// An earlier status, for rates and for what was lost lately.
-struct EarlierStatus {
-  ServerStatus status;
+// The pairs of an earlier status, for rates and for what was lost lately.
+struct Earlier {
+  const std::vector<PairStatus>& pairs;
   std::chrono::milliseconds ago{0};
 };
 
-std::string graphviz_text(const ServerStatus& status, const std::optional<EarlierStatus>& earlier,
-                          std::int64_t unix_time);
+std::string graphviz_text(const ServerStatus& status, const std::optional<Earlier>& earlier, std::int64_t unix_time);
 
 }  // namespace eps::report

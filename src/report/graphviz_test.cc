@@ -100,7 +100,7 @@ TEST(Graphviz, RatesAreWhatCameSince) {
   before.pairs[0].packets_sent = before.pairs[0].packets_received = 0;
   now.pairs[1] = pair(2, 1, 600, 10, PathKind::direct);  // 100 more, none of them lost
   std::erase_if(before.pairs, [](const PairStatus& p) { return p.to == MemberId{3}; });
-  const std::string text = graphviz_text(now, EarlierStatus{before, seconds(10)}, 0);
+  const std::string text = graphviz_text(now, Earlier{before.pairs, seconds(10)}, 0);
   EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 100 kB/s"));
   EXPECT_THAT(text, HasSubstr("bob → alice  600 kB, 10.0 kB/s\\n")) << "what was lost long ago is not told";
   EXPECT_THAT(text, HasSubstr("alice → carol  7.00 kB, 700 B/s")) << "this pair is new";

@@ -23,6 +23,7 @@ constexpr std::array kHelp = std::to_array<Help>({
     {"peers_relayed", "Other members that are reached through a relay."},
     {"members", "Members that are enrolled."},
     {"members_online", "Members that are connected to the server."},
+    {"pairs", "Pairs of sender and receiver that have told of traffic; of many only the busiest have figures here."},
     {"packets_sent", "Frames that a client took from its interface; the server's own messages."},
     {"bytes_sent", "Bytes of the frames that a client took from its interface; of the server's own messages."},
     {"packets_received", "Frames that a client gave to its interface; what the server received."},

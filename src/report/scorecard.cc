@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "report/pairs.h"
 #include "report/prometheus.h"
 
 namespace eps::report {
@@ -139,6 +140,7 @@ std::vector<Figure> figures_of(const ServerStatus& s, const std::optional<Passed
   c.add("", "members_online",
         static_cast<std::uint64_t>(
             std::ranges::count_if(s.members, [](const ServerMemberStatus& m) { return m.member.online; })));
+  c.add("", "pairs", s.pairs.size());
   c.totals({s.traffic, s.connections_established}, passed, s.drops);
   std::map<MemberId, const Member*> members;
   for (const ServerMemberStatus& m : s.members) {
@@ -153,7 +155,7 @@ std::vector<Figure> figures_of(const ServerStatus& s, const std::optional<Passed
     c.add("member", "packets_relayed_to", m.relayed.packets_sent, true);
     c.add("member", "bytes_relayed_to", m.relayed.bytes_sent, true);
   }
-  for (const PairStatus& pair : s.pairs) {
+  for (const PairStatus& pair : busiest_pairs(s)) {
     const auto from = members.find(pair.from), to = members.find(pair.to);
     if (from == members.end() || to == members.end()) continue;
     c.subject = from->second->name;

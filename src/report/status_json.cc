@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "report/pairs.h"
+
 namespace eps::report {
 namespace {
 
@@ -58,29 +60,6 @@ void put_address6(const std::optional<NetworkInfo>& network, const Mac& mac, jso
 
 json milliseconds(const std::optional<Duration>& d) {
   return d ? json(std::chrono::duration<double, std::milli>(*d).count()) : json(nullptr);
-}
-
-json pairs_json(const ServerStatus& s) {
-  std::map<MemberId, const Member*> members;
-  for (const ServerMemberStatus& m : s.members) members[m.member.id] = &m.member;
-  json out = json::array();
-  for (const PairStatus& p : s.pairs) {
-    const auto from = members.find(p.from), to = members.find(p.to);
-    if (from == members.end() || to == members.end()) continue;
-    out.push_back({{"from", from->second->name},
-                   {"to", to->second->name},
-                   {"path", name_of(p.path)},
-                   {"reason", or_null(p.reason)},
-                   {"round_trip_ms", milliseconds(p.round_trip)},
-                   {"packets_sent", p.packets_sent},
-                   {"bytes_sent", p.bytes_sent},
-                   {"packets_received", p.packets_received},
-                   {"bytes_received", p.bytes_received},
-                   {"packets_lost", p.packets_lost(to->second->online)},
-                   {"recent_packets_sent", p.recent_packets_sent},
-                   {"recent_packets_received", p.recent_packets_received}});
-  }
-  return out;
 }
 
 json peer_json(const PeerStatus& peer) {
@@ -197,7 +176,8 @@ json to_json(const ServerStatus& s) {
               {"offloads", offloads_json(s.offloads)},
               {"connections_established", s.connections_established},
               {"members", json::array()},
-              {"pairs", pairs_json(s)}};
+              {"pairs_total", s.pairs.size()},
+              {"pairs", pairs_json(s, busiest_pairs(s))}};
   for (const ServerMemberStatus& m : s.members) {
     json member = member_json(m.member);
     put_address6(s.network, m.member.mac, member);

@@ -14,7 +14,7 @@
 //          last_handshake_seconds?, last_heard_seconds? (anything that authenticated), round_trip_ms?, path_mtu?,
 //          aead?, aead_library?, traffic {...}, nat (its mapping), unreachable (something was to be sent to it, and
 //          nothing comes back), why_relayed? and how_to_mend? (sentences)
-// Server:  port, members [...], pairs [...]
+// Server:  port, members [...], pairs [...] (of many the busiest, report/pairs.h), pairs_total (how many there are)
 //   member: name, address, mac, id, public_key, version, online, control_endpoint?, data_endpoint?, relayed {...},
 //          uptime_seconds? (of its program, as it told last), last_seen? (Unix time at which it was last connected),
 //          last_seen_seconds? (how long ago that was), copy_at? (where another computer with its key is)

@@ -87,7 +87,7 @@ class ClientDaemon {
   Hooks::Variables hook_variables(const ports::LinkConfig& config) const;
   void tell_loops();
   std::string not_allowed() const;
-  nlohmann::json status();
+  std::function<nlohmann::json()> status();
   void interface_is_gone();
   void tell_waiting() {
     if (!loop_.io().stopped() && node_->link() == 0) service_.state("Waiting for the server");
@@ -95,13 +95,14 @@ class ClientDaemon {
   Result<std::string> reload(const ConfText& conf);
   void keep(node::ClientOutputs& out);
   void write_kept() { keep_again_.arm(keeper_->write() ? kNever : os::now() + kKeepAgain); }
-  nlohmann::json answer(const nlohmann::json& request);
+  ops::StatusSocket::Answer answer(const nlohmann::json& request);
 
   const ClientSettings& settings_;
   ops::Log& log_;
   const ReadSettings<ClientSettings>& read_again_;
   os::OsRng rng_;
   ControlLoop loop_;
+  ops::Background background_{loop_.io()};
   Service service_{loop_.io()};
   // Who waits for this unit waits for the interface, but not for a server that is out of reach.
   DeadlineTimer patience_{loop_.io(), [this] {
@@ -131,7 +132,7 @@ class ClientDaemon {
   std::unique_ptr<ops::HttpServer> http_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
-  Reporter reporter_{loop_.io(), log_, sources()};
+  Reporter reporter_{loop_.io(), background_, log_, sources()};
   SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(node_->members())); }};
   // What each further worker has of its own; the first uses tap_ and port_.
@@ -187,12 +188,12 @@ Result<node::ClientParams> ClientDaemon::load_state() {
 }
 
 Result<void> ClientDaemon::open_status() {
-  auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-client",
+  auto socket = ops::StatusSocket::open(loop_.io(), background_, settings_.socket, "eps-client",
                                         [this](const nlohmann::json& request) { return answer(request); });
   if (!socket) return socket.error();
   socket_ = std::move(*socket);
   if (!settings_.http) return {};
-  auto http = ops::HttpServer::open(loop_.io(), *settings_.http, pages());
+  auto http = ops::HttpServer::open(loop_.io(), background_, *settings_.http, pages());
   if (!http) return http.error();
   http_ = std::move(*http);
   return {};
@@ -307,7 +308,9 @@ HttpPages ClientDaemon::pages() {
     const ClientStatus s = node_->status(os::now());
     return s.connected ? "" : "Not connected to the server: " + s.server_note + ".";
   };
-  out.figures = [this] { return report::figures_of(node_->status(os::now()), std::nullopt, unix_time()); };
+  out.figures = [this] {
+    return [s = node_->status(os::now()), at = unix_time()] { return report::figures_of(s, std::nullopt, at); };
+  };
   out.network = [this] { return status(); };
   return out;
 }
@@ -319,7 +322,7 @@ Reporter::Sources ClientDaemon::sources() {
     return report::Totals{s.traffic, s.connections_established};
   };
   out.figures = [this](const report::Passed& passed, std::int64_t unix_time) {
-    return report::figures_of(node_->status(os::now()), passed, unix_time);
+    return [s = node_->status(os::now()), passed, unix_time] { return report::figures_of(s, passed, unix_time); };
   };
   return out;
 }
@@ -479,12 +482,16 @@ std::string ClientDaemon::not_allowed() const {
          node_->name() + " bridge";
 }
 
-nlohmann::json ClientDaemon::status() {
-  nlohmann::json out = report::to_json(node_->status(os::now()));
-  out["server"]["tls"] = server_->tls(node_->link());
-  out["troubles"] = network_.troubles;
-  if (const std::string sentence = not_allowed(); !sentence.empty()) out["troubles"].push_back(sentence);
-  return out;
+// Takes a snapshot; what it returns turns that into JSON, in any thread.
+std::function<nlohmann::json()> ClientDaemon::status() {
+  auto troubles = network_.troubles;
+  if (const std::string sentence = not_allowed(); !sentence.empty()) troubles.push_back(sentence);
+  return [s = node_->status(os::now()), troubles = std::move(troubles), tls = server_->tls(node_->link())] {
+    nlohmann::json out = report::to_json(s);
+    out["server"]["tls"] = tls;
+    out["troubles"] = troubles;
+    return out;
+  };
 }
 
 Result<std::string> ClientDaemon::reload(const ConfText& conf) {
@@ -497,30 +504,31 @@ Result<std::string> ClientDaemon::reload(const ConfText& conf) {
   return note;
 }
 
-nlohmann::json ClientDaemon::answer(const nlohmann::json& request) {
+ops::StatusSocket::Answer ClientDaemon::answer(const nlohmann::json& request) {
+  using nlohmann::json;
   const std::string command = request.value("command", "");
   if (command == "status" || command == "peers") {
-    return {{"ok", true}, {"status", status()}};
+    return [status = status()] { return json{{"ok", true}, {"status", status()}}; };
   }
   if (command == "why") {
     const std::string peer = request.value("peer", "");
     const auto why = node_->why(peer, os::now());
-    if (why) return {{"ok", true}, {"why", report::to_json(*why)}};
-    return {{"ok", false}, {"error", "there is no member \"" + peer + "\"; see eps peers"}};
+    if (why) return json{{"ok", true}, {"why", report::to_json(*why)}};
+    return json{{"ok", false}, {"error", "there is no member \"" + peer + "\"; see eps peers"}};
   }
   if (command == "trust") {
     node::ClientOutputs out;
     const auto done = node_->trust(request.value("peer", ""), out, os::now());
     act(std::move(out));
-    if (!done) return {{"ok", false}, {"error", done.error().what}};
-    return {{"ok", true}, {"note", *done}};
+    if (!done) return json{{"ok", false}, {"error", done.error().what}};
+    return json{{"ok", true}, {"note", *done}};
   }
   if (command == "reload") {
     const auto note = reload(conf_text(request));
-    if (!note) return {{"ok", false}, {"error", note.error().what}};
-    return {{"ok", true}, {"program", "eps-client"}, {"note", *note}};
+    if (!note) return json{{"ok", false}, {"error", note.error().what}};
+    return json{{"ok", true}, {"program", "eps-client"}, {"note", *note}};
   }
-  return {{"ok", false}, {"error", "eps-client does not know the command \"" + command + "\""}};
+  return json{{"ok", false}, {"error", "eps-client does not know the command \"" + command + "\""}};
 }
 
 }  // namespace

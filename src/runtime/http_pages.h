@@ -14,27 +14,34 @@ namespace eps::runtime {
 
 struct HttpPages {
   std::function<std::string()> ailment;  // one sentence; "" while the daemon does what it is for
-  std::function<std::vector<report::Figure>()> figures;
-  std::function<nlohmann::json()> network;  // the status
-  std::function<std::string()> graph;       // DOT; empty: there is none
+  // Each takes a snapshot, and what it returns makes the page of it.
+  std::function<std::function<std::vector<report::Figure>()>()> figures;
+  std::function<std::function<nlohmann::json()>()> network;  // the status
+  std::function<std::function<std::string()>()> graph;       // DOT; empty: there is none
 
-  ops::HttpPage operator()(std::string_view path) const {
+  ops::HttpServer::Answer operator()(std::string_view path) const {
     if (path == "/healthz") {
       const std::string wrong = ailment();
       return wrong.empty() ? ops::HttpPage{.body = "ok\n"} : ops::HttpPage{.status = 503, .body = wrong + "\n"};
     }
     if (path == "/metrics") {
-      return {.type = "text/plain; version=0.0.4; charset=utf-8",
-              .body = report::scorecard_text(figures(), report::ScorecardFormat::prometheus)};
+      return [figures = figures()] {
+        return ops::HttpPage{.type = "text/plain; version=0.0.4; charset=utf-8",
+                             .body = report::scorecard_text(figures(), report::ScorecardFormat::prometheus)};
+      };
     }
     if (path == "/api/v1/network") {
-      return {.type = "application/json",
-              .body = network().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
+      return [network = network()] {
+        return ops::HttpPage{.type = "application/json",
+                             .body = network().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
+      };
     }
-    if (path == "/network.gv" && graph) return {.type = "text/vnd.graphviz; charset=utf-8", .body = graph()};
-    return {.status = 404,
-            .body = std::string("There are /healthz, /metrics and /api/v1/network") + (graph ? ", /network.gv" : "") +
-                    " here.\n"};
+    if (path == "/network.gv" && graph) {
+      return [graph = graph()] { return ops::HttpPage{.type = "text/vnd.graphviz; charset=utf-8", .body = graph()}; };
+    }
+    return ops::HttpPage{.status = 404,
+                         .body = std::string("There are /healthz, /metrics and /api/v1/network") +
+                                 (graph ? ", /network.gv" : "") + " here.\n"};
   }
 };
 

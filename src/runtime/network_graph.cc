@@ -9,8 +9,11 @@ constexpr mode_t kGraphMode = 0644;  // for other programs
 constexpr auto kLeastSpan = std::chrono::seconds(1);
 }  // namespace
 
-NetworkGraph::NetworkGraph(boost::asio::io_context& io, ops::Log& log, std::function<ServerStatus()> status)
-    : log_(log), status_(std::move(status)), timer_(io, [this] { write(); }) {}
+NetworkGraph::NetworkGraph(boost::asio::io_context& io, ops::Background& background, ops::Log& log,
+                           std::function<ServerStatus()> status, std::function<std::vector<PairStatus>()> pairs)
+    : background_(background), log_(log), status_(std::move(status)), pairs_(std::move(pairs)), timer_(io, [this] {
+        write();
+      }) {}
 
 void NetworkGraph::apply(const ServerSettings& settings) {
   const bool same = file_ == settings.graphviz && interval_ == settings.graphviz_interval;
@@ -22,27 +25,34 @@ void NetworkGraph::apply(const ServerSettings& settings) {
   timer_.arm(file_ ? os::now() : kNever);
 }
 
-void NetworkGraph::before_reports() {
+void NetworkGraph::before_reports(bool many) {
   // Asked twice at once, as by somebody in a hurry: there is no rate of so short a time.
   if (os::now() - asked_at_ < kLeastSpan) return;
-  earlier_ = status_();
+  earlier_ = many && !asked_for_ ? nullptr : std::make_shared<const std::vector<PairStatus>>(pairs_());
   asked_before_ = std::exchange(asked_at_, os::now());
 }
 
-std::string NetworkGraph::text() {
-  std::optional<report::EarlierStatus> earlier;
-  if (earlier_ && asked_before_ != kNever) {
-    earlier = {*earlier_, std::chrono::round<std::chrono::milliseconds>(asked_at_ - asked_before_)};
-  }
-  return report::graphviz_text(status_(), earlier, unix_time());
+std::function<std::string()> NetworkGraph::text() {
+  asked_for_ = true;
+  auto earlier = asked_before_ == kNever ? nullptr : earlier_;
+  const auto ago = std::chrono::round<std::chrono::milliseconds>(asked_at_ - asked_before_);
+  return [now = status_(), earlier = std::move(earlier), ago, at = unix_time()] {
+    if (!earlier) return report::graphviz_text(now, std::nullopt, at);
+    return report::graphviz_text(now, report::Earlier{*earlier, ago}, at);
+  };
 }
 
 void NetworkGraph::write() {
   timer_.arm(os::now() + interval_);
-  const auto written = os::write_output(*file_, text(), kGraphMode);
-  const std::string failure = written ? "" : written.error().what;
-  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no diagram until that is fixed.");
-  failure_ = failure;
+  if (std::exchange(writing_, true)) return;  // the one before takes longer than the interval
+  background_.run([this, file = *file_, text = text()]() -> ops::Background::Done {
+    const auto written = os::write_output(file, text(), kGraphMode);
+    return [this, failure = written ? "" : written.error().what] {
+      writing_ = false;
+      if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no diagram until that is fixed.");
+      failure_ = failure;
+    };
+  });
 }
 
 }  // namespace eps::runtime

@@ -3,9 +3,12 @@
 // The picture of the network that the server draws, into a file every now and then and for whoever asks.
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "ops/background.h"
 #include "ops/log.h"
 #include "report/graphviz.h"
 #include "runtime/control_loop.h"
@@ -15,22 +18,29 @@ namespace eps::runtime {
 
 class NetworkGraph {
  public:
-  NetworkGraph(boost::asio::io_context& io, ops::Log& log, std::function<ServerStatus()> status);
+  NetworkGraph(boost::asio::io_context& io, ops::Background& background, ops::Log& log,
+               std::function<ServerStatus()> status, std::function<std::vector<PairStatus>()> pairs);
   // Begins, or goes on with other settings.
   void apply(const ServerSettings& settings);
-  // Call before the members are asked for new reports: rates are what has come since.
-  void before_reports();
-  std::string text();
+  // Call before the members are asked for new reports: rates are what has come since. With so many pairs that they
+  // are only kept for a picture that somebody has asked for.
+  void before_reports(bool many);
+  // Takes a snapshot; what it returns draws it, in any thread.
+  std::function<std::string()> text();
 
  private:
   void write();
 
+  ops::Background& background_;
   ops::Log& log_;
   std::function<ServerStatus()> status_;
+  std::function<std::vector<PairStatus>()> pairs_;
+  bool asked_for_ = false;
   std::optional<std::string> file_;
   std::chrono::seconds interval_{0};
+  bool writing_ = false;
   std::string failure_;  // the last one told
-  std::optional<ServerStatus> earlier_;
+  std::shared_ptr<const std::vector<PairStatus>> earlier_;
   Instant asked_at_ = os::now(), asked_before_ = kNever;  // the last two times that members were asked, or the start
   DeadlineTimer timer_;
 };

@@ -1,6 +1,7 @@
 #include "runtime/reporter.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "os/output_file.h"
 #include "runtime/unix_time.h"
@@ -11,8 +12,8 @@ namespace {
 constexpr mode_t kScorecardMode = 0644;  // for other programs
 }  // namespace
 
-Reporter::Reporter(boost::asio::io_context& io, ops::Log& log, Sources sources)
-    : log_(log), sources_(std::move(sources)), timer_(io, [this] { report(); }) {}
+Reporter::Reporter(boost::asio::io_context& io, ops::Background& background, ops::Log& log, Sources sources)
+    : background_(background), log_(log), sources_(std::move(sources)), timer_(io, [this] { report(); }) {}
 
 void Reporter::apply(const CommonSettings& settings) {
   stats_ = settings.stats;
@@ -51,11 +52,16 @@ void Reporter::report() {
 }
 
 void Reporter::write_scorecard(const report::Passed& passed) {
-  const std::string text = report::scorecard_text(sources_.figures(passed, unix_time()), format_);
-  const auto written = os::write_output(*scorecard_, text, kScorecardMode);
-  const std::string failure = written ? "" : written.error().what;
-  if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is fixed.");
-  failure_ = failure;
+  if (std::exchange(writing_, true)) return;  // the one before takes longer than an interval
+  background_.run([this, figures = sources_.figures(passed, unix_time()), file = *scorecard_,
+                   format = format_]() -> ops::Background::Done {
+    const auto written = os::write_output(file, report::scorecard_text(figures(), format), kScorecardMode);
+    return [this, failure = written ? "" : written.error().what] {
+      writing_ = false;
+      if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is fixed.");
+      failure_ = failure;
+    };
+  });
 }
 
 }  // namespace eps::runtime

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "ops/background.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
 #include "report/statistics.h"
@@ -17,10 +18,11 @@ class Reporter {
  public:
   struct Sources {
     std::function<report::Totals()> totals;
-    std::function<std::vector<report::Figure>(const report::Passed&, std::int64_t unix_time)> figures;
+    // Takes a snapshot; what it returns makes the figures of it, in another thread.
+    std::function<std::function<std::vector<report::Figure>()>(const report::Passed&, std::int64_t unix_time)> figures;
     std::function<void()> after;  // at the end of every interval; where it is given, also when nothing is written
   };
-  Reporter(boost::asio::io_context& io, ops::Log& log, Sources sources);
+  Reporter(boost::asio::io_context& io, ops::Background& background, ops::Log& log, Sources sources);
   // Begins, or goes on with other settings: the running interval starts anew when its length changes.
   void apply(const CommonSettings& settings);
 
@@ -28,12 +30,14 @@ class Reporter {
   void report();
   void write_scorecard(const report::Passed& passed);
 
+  ops::Background& background_;
   ops::Log& log_;
   Sources sources_;
   std::chrono::seconds interval_{0};
   bool stats_ = false;
   std::optional<std::string> scorecard_;
   report::ScorecardFormat format_ = report::ScorecardFormat::keys;
+  bool writing_ = false;
   std::string failure_;  // the last one told
   report::Totals before_;
   Instant looked_at_{};

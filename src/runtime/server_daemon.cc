@@ -23,6 +23,7 @@
 #include "os/udp.h"
 #include "os/underlay_routes.h"
 #include "report/member_table.h"
+#include "report/pairs.h"
 #include "report/status_json.h"
 #include "report/text.h"
 #include "runtime/audit.h"
@@ -48,6 +49,8 @@ using ErrorCode = boost::system::error_code;
 // long is disconnected and resumes later.
 constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
+
+constexpr std::size_t kManyPairs = 10'000;  // a copy of them takes some milliseconds
 
 // A burst of netlink messages is looked at once.
 constexpr auto kSettle = std::chrono::milliseconds(50);
@@ -99,13 +102,16 @@ class ServerDaemon {
   void keep_last_seen();
   void ask_members();
   Result<std::string> reload(const ConfText& conf);
-  nlohmann::json answer(const nlohmann::json& request);
+  ops::StatusSocket::Answer answer(const nlohmann::json& request);
+  std::optional<ops::StatusSocket::Answer> answer_report(const std::string& command, const nlohmann::json& request);
+  nlohmann::json act_on(const std::string& command, const nlohmann::json& request);
 
   const ServerSettings& settings_;
   ops::Log& log_;
   const ReadSettings<ServerSettings>& read_again_;
   os::OsRng rng_;
   ControlLoop loop_;
+  ops::Background background_{loop_.io()};
   Service service_{loop_.io()};
   std::vector<std::unique_ptr<TcpListener>> listeners_;
   std::unique_ptr<os::SqliteStore> store_;
@@ -134,13 +140,13 @@ class ServerDaemon {
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
-  Reporter reporter_{loop_.io(), log_, sources()};
+  Reporter reporter_{loop_.io(), background_, log_, sources()};
   SignalWatch hangups_{loop_.io(), SIGHUP, [this] {
                          registry_->set_actor({"SIGHUP", unix_time()});
                          (void)reload({});
                        }};
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(registry_->members())); }};
-  NetworkGraph graph_{loop_.io(), log_, [this] { return status(); }};
+  NetworkGraph graph_{loop_.io(), background_, log_, [this] { return status(); }, [this] { return node_->pairs(); }};
   std::vector<PortMapping> port_mappings_;
   std::string keep_failure_;  // the last one told
   DeadlineTimer seen_timer_{loop_.io(), [this] { keep_last_seen(); }};
@@ -207,12 +213,12 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
     log_.warn(saved.error().what);
   }
 
-  auto socket = ops::StatusSocket::open(loop_.io(), settings_.socket, "eps-server",
+  auto socket = ops::StatusSocket::open(loop_.io(), background_, settings_.socket, "eps-server",
                                         [this](const nlohmann::json& request) { return answer(request); });
   if (!socket) return socket.error();
   socket_ = std::move(*socket);
   if (settings_.http) {
-    auto http = ops::HttpServer::open(loop_.io(), *settings_.http, pages());
+    auto http = ops::HttpServer::open(loop_.io(), background_, *settings_.http, pages());
     if (!http) return http.error();
     http_ = std::move(*http);
   }
@@ -291,8 +297,8 @@ Result<void> ServerDaemon::add_worker(ports::UdpPort& port, std::vector<int> fds
 HttpPages ServerDaemon::pages() {
   HttpPages out;
   out.ailment = [] { return ""; };  // it answers
-  out.figures = [this] { return report::figures_of(status(), std::nullopt, unix_time()); };
-  out.network = [this] { return report::to_json(status()); };
+  out.figures = [this] { return [s = status(), at = unix_time()] { return report::figures_of(s, std::nullopt, at); }; };
+  out.network = [this] { return [s = status()] { return report::to_json(s); }; };
   out.graph = [this] { return graph_.text(); };
   return out;
 }
@@ -300,11 +306,11 @@ HttpPages ServerDaemon::pages() {
 Reporter::Sources ServerDaemon::sources() {
   Reporter::Sources out;
   out.totals = [this] {
-    const ServerStatus s = node_->status(os::now());
-    return report::Totals{s.traffic, s.connections_established};
+    const auto [traffic, connections] = node_->totals();
+    return report::Totals{traffic, connections};
   };
   out.figures = [this](const report::Passed& passed, std::int64_t unix_time) {
-    return report::figures_of(node_->status(os::now()), passed, unix_time);
+    return [s = status(), passed, unix_time] { return report::figures_of(s, passed, unix_time); };
   };
   out.after = [this] { ask_members(); };
   return out;
@@ -409,7 +415,7 @@ void ServerDaemon::keep_last_seen() {
 
 // What they counted. Their answers are there long before the next interval ends.
 void ServerDaemon::ask_members() {
-  graph_.before_reports();
+  graph_.before_reports(node_->pairs_told() > kManyPairs);
   act(node_->request_reports(os::now()));
 }
 
@@ -430,18 +436,45 @@ Result<std::string> ServerDaemon::reload(const ConfText& conf) {
   return note;
 }
 
-nlohmann::json ServerDaemon::answer(const nlohmann::json& request) {
+ops::StatusSocket::Answer ServerDaemon::answer(const nlohmann::json& request) {
   const std::string command = request.value("command", "");
+  if (auto report = answer_report(command, request)) return std::move(*report);
+  return act_on(command, request);
+}
+
+// What takes long in a large network, of a snapshot.
+std::optional<ops::StatusSocket::Answer> ServerDaemon::answer_report(const std::string& command,
+                                                                     const nlohmann::json& request) {
+  using nlohmann::json;
+  if (command == "status") {
+    return [s = status()] { return json{{"ok", true}, {"status", report::to_json(s)}}; };
+  }
+  if (command == "members") {
+    return [s = node_->status(os::now(), false)] { return json{{"ok", true}, {"status", report::to_json(s)}}; };
+  }
+  if (command == "pairs") {
+    const MemberId of{request.value("member", std::uint32_t{0})};
+    const json after = request.value("after", json::array({0U, 0U}));
+    const std::pair<MemberId, MemberId> behind{{after.at(0).get<std::uint32_t>()}, {after.at(1).get<std::uint32_t>()}};
+    return [page = node_->pairs_page(of, behind)] {
+      json out = {{"ok", true}, {"pairs", report::pairs_json(page.status, page.status.pairs)}};
+      if (page.next) out["next"] = {page.next->first.value, page.next->second.value};
+      return out;
+    };
+  }
+  if (command == "graph") {
+    return [draw = graph_.text()] { return json{{"ok", true}, {"dot", draw()}}; };
+  }
+  return std::nullopt;
+}
+
+nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::json& request) {
   registry_->set_actor({who_asks(request), unix_time()});
   if (command == "audit") return answer_audit(*registry_, request);
-  if (command == "status" || command == "members") {
-    return {{"ok", true}, {"status", report::to_json(status())}};
-  }
   if (command == "refresh") {
     ask_members();
     return {{"ok", true}};
   }
-  if (command == "graph") return {{"ok", true}, {"dot", graph_.text()}};
   if (command == "remove") {
     auto removed = node_->remove(request.value("name", ""), os::now());
     if (!removed) return {{"ok", false}, {"error", removed.error().what}};

@@ -1,0 +1,34 @@
+#include "ops/background.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <optional>
+#include <utility>
+
+namespace eps::ops {
+
+struct Background::Impl {
+  explicit Impl(boost::asio::io_context& loop) : io(loop) {}
+  boost::asio::io_context& io;
+  std::optional<boost::asio::thread_pool> thread;
+};
+
+Background::Background(boost::asio::io_context& io) : impl_(std::make_unique<Impl>(io)) {}
+
+Background::~Background() {
+  if (!impl_->thread) return;
+  impl_->thread->stop();
+  impl_->thread->join();
+}
+
+void Background::run(std::function<Done()> work) {
+  if (!impl_->thread) impl_->thread.emplace(1);
+  boost::asio::post(*impl_->thread, [&io = impl_->io, work = std::move(work)]() mutable {
+    Done done = work();
+    work = nullptr;  // the snapshot is freed here and not in the loop's thread
+    boost::asio::post(io, std::move(done));
+  });
+}
+
+}  // namespace eps::ops
