@@ -402,6 +402,13 @@ void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now)
     request.put(IFLA_ADDRESS, set_->mac.bytes.data(), set_->mac.bytes.size());
     done(socket_.request(request, "set the MAC address of " + device_), report);
   }
+  // A TAP without a queue takes no frame. Any other length is the user's to choose.
+  if (own.tx_queue_length == 0 && may_repair("its queue had no length", report, now)) {
+    NetlinkMessage request(RTM_NEWLINK, 0);
+    request.family<ifinfomsg>().ifi_index = own.index;
+    request.put_u32(IFLA_TXQLEN, kTxQueueLength);
+    done(socket_.request(request, "set the queue length of " + device_), report);
+  }
   if ((own.flags & IFF_NOARP) != 0 && may_repair("ARP was off", report, now)) {
     done(set_flag_off(own.index, IFF_NOARP, "switch ARP on at " + device_), report);
   }

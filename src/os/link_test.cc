@@ -183,7 +183,7 @@ TEST_F(LinkTest, SetsRightWhatOthersChange) {
   EXPECT_THAT(set_up(wanted).notes, IsEmpty());
   const auto as_it_was = [&] {
     EXPECT_THAT(output_of("ip addr show eps0"), AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("02:11:22:33:44:55")));
-    EXPECT_THAT(output_of("ip link show eps0"), AllOf(HasSubstr("UP"), Not(HasSubstr("NOARP"))));
+    EXPECT_THAT(output_of("ip link show eps0"), AllOf(HasSubstr("UP"), Not(HasSubstr("NOARP")), HasSubstr("qlen 500")));
     EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0"));
   };
   for (const auto& [change, said] : std::initializer_list<std::pair<const char*, const char*>>{
@@ -192,6 +192,7 @@ TEST_F(LinkTest, SetsRightWhatOthersChange) {
            {"ip route del 192.168.43.0/24", "route"},
            {"ip link set eps0 down", "down"},
            {"ip link set eps0 address 02:00:00:00:00:01", "02:00:00:00:00:01"},
+           {"ip link set eps0 txqueuelen 0", "queue"},
            {"ip link set eps0 arp off", "ARP"}}) {
     ASSERT_TRUE(shell(change)) << change;
     const auto report = reconcile();
