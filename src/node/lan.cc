@@ -1,5 +1,6 @@
 #include "node/lan.h"
 
+#include <cctype>
 #include <chrono>
 
 #include "l2/source_guard.h"
@@ -35,7 +36,8 @@ void Lan::fill(dataplane::PeerTable& table) {
   table.stations = stations_;
 }
 
-void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, Instant now) {
+void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, bool outside,
+             Instant now) {
   using What = l2::Refusal::What;
   const l2::Refusal& r = refused.refusal;
   const bool own = refused.from.value == 0;
@@ -95,6 +97,11 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
                               : "Allow it on the server with: eps members allow " + sender.name + " " + address +
                                     " (or a range around it), or masquerade what is behind " + who + ".";
       if (owner == nullptr && r.address.is_unspecified()) mend = "Give the interface an address.";
+      if (owner == nullptr && outside) {
+        mend = "It is an address of this computer outside the network, so a rule or route leads into " + device_ +
+               " what belongs elsewhere; see: ip rule; ip route show table all. If it belongs here: " +
+               static_cast<char>(std::tolower(static_cast<unsigned char>(mend.front()))) + mend.substr(1);
+      }
       break;
   }
   tell(std::move(what), std::move(mend), now);

@@ -33,7 +33,8 @@ class Lan {
   void fill(dataplane::PeerTable& table);
 
   // `owner`: of the MAC or address, where that is another member's; else null.
-  void on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, Instant now);
+  // `outside`: the address is one of this computer's other interfaces.
+  void on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, bool outside, Instant now);
   void on(const dataplane::LoopSeen& seen, const Member* twin, Instant now);
   // `sender`: null: this computer.
   void on(const dataplane::TooManyGroupFrames& too_many, const Member* sender, Instant now);

@@ -19,9 +19,10 @@ class LanTest : public testing::Test {
     return table.directory;
   }
   // What is said of this, and of nothing else.
-  LanFinding refused(Refusal::What what, MemberId from, const Member* owner, const IpAddress& claimed = {}) {
+  LanFinding refused(Refusal::What what, MemberId from, const Member* owner, const IpAddress& claimed = {},
+                     bool outside = false) {
     Lan fresh("eps7", notes);
-    fresh.on({from, {what, a.mac, claimed}, {}}, from.value == 0 ? self : a, owner, now);
+    fresh.on({from, {what, a.mac, claimed}, {}}, from.value == 0 ? self : a, owner, outside, now);
     return fresh.findings(now).at(0);
   }
   static bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -69,6 +70,12 @@ TEST_F(LanTest, AForeignMacIsABridgeOrALoop) {
   EXPECT_TRUE(has(loop.what, "on eps7")) << loop.what;
   EXPECT_TRUE(has(loop.what, "but of c3 (10.0.0.3).")) << loop.what;
   EXPECT_TRUE(has(loop.mend, "take eps7 out of the bridge")) << loop.mend;
+}
+
+TEST_F(LanTest, AnAddressOfThisComputerOutsideTheNetworkIsARouteThatLeadsInside) {
+  const auto routed = refused(Refusal::What::ip4, {0}, nullptr, address, true);
+  EXPECT_TRUE(has(routed.mend, "a rule or route leads into eps7 what belongs elsewhere")) << routed.mend;
+  EXPECT_TRUE(has(routed.mend, "If it belongs here: allow it on the server with: eps members allow")) << routed.mend;
 }
 
 TEST_F(LanTest, AForeignAddressIsAllowedOrRemoved) {

@@ -449,7 +449,9 @@ void Peers::serve_the_silent(Instant now) {
 void Peers::on(dataplane::FrameRefused& refused, Instant now) {
   const Member* sender = member(refused.from);
   if (sender == nullptr && refused.from.value != 0) return;
-  lan_.on(refused, sender ? *sender : self_, member(refused.owner), now);
+  const bool outside =
+      sender == nullptr && std::ranges::find(here_.addresses(), refused.refusal.address) != here_.addresses().end();
+  lan_.on(refused, sender ? *sender : self_, member(refused.owner), outside, now);
 }
 
 void Peers::on(dataplane::LoopSeen& seen, Instant now) {
