@@ -128,13 +128,22 @@ inline void tell_missing(ops::Log& log, const CommonSettings& settings, const Of
   log.warn("This kernel lacks " + to_string(offloads.missing) + " of the option offload; it goes on without.");
 }
 
+// What to do about an error of this number, as the rest of a sentence; "": nothing is known.
+inline std::string remedy(int error) {
+  const bool few = error == EMFILE || error == ENFILE;
+  return few ? "; it needs more descriptors: ulimit -n 1024, or LimitNOFILE= in its unit." : "";
+}
+
 // The exit code of a daemon that ended, after a last sentence in the log.
 inline int tell_end(ops::Log& log, const std::string& program, const Result<int>& code) {
   if (code) {
     log.info(program + " ends.");
     return *code;
   }
-  log.error(code.error().what);
+  const Error& error = code.error();
+  const std::string_view what = error.what;
+  const std::string mend = remedy(error.sys);
+  log.error(std::string(mend.empty() ? what : what.substr(0, what.find_last_not_of('.') + 1)) + mend);
   return 1;
 }
 
@@ -144,10 +153,9 @@ int run_to_end(ops::Log& log, const std::string& program, Run run) {
   try {
     return tell_end(log, program, run());
   } catch (const boost::system::system_error& e) {
-    const bool few = e.code().value() == EMFILE || e.code().value() == ENFILE;
-    log.error(program + " cannot go on: " + e.code().message() +
-              (few ? "; it needs more descriptors: ulimit -n 1024, or LimitNOFILE= in its unit." : "."));
-    return 1;
+    return tell_end(
+        log, program,
+        make_error(Errc::exhausted, program + " cannot go on: " + e.code().message() + ".", e.code().value()));
   }
 }
 
