@@ -22,6 +22,7 @@
 #include "runtime/hooks.h"
 #include "runtime/http_pages.h"
 #include "runtime/kept_state.h"
+#include "runtime/privileges.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/server_link.h"
@@ -170,6 +171,11 @@ Result<void> ClientDaemon::prepare() {
   published_.on_publish([this] { workers_.wake_all(); });
   node_.emplace(std::move(*params), *port_, rng_);
   make_server_link();
+  // The workers start with what is left.
+  os::Needs needs = needs_of(settings_);
+  needs.net_admin = true;
+  needs.runs_commands = !settings_.up.empty() || !settings_.down.empty();
+  tell_kept_right(log_, os::keep_only(needs));
   return start_workers();
 }
 

@@ -31,6 +31,7 @@
 #include "runtime/http_pages.h"
 #include "runtime/join_admin.h"
 #include "runtime/network_graph.h"
+#include "runtime/privileges.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/service.h"
@@ -232,9 +233,11 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (auto ok = open_queues(); !ok) return ok;
   on_key(key);
   if (auto listening = listen(); !listening) return listening;
-  // They were for the buffers' sizes and for ports below 1024: all sockets are open. The workers start with what is
-  // left.
-  os::drop_network_capabilities();
+  // The capabilities were for the buffers' sizes and for ports below 1024: all sockets are open. The workers start with
+  // what is left.
+  os::Needs needs = needs_of(settings_);
+  needs.files.push_back(settings_.graphviz.value_or(""));
+  tell_kept_right(log_, os::keep_only(needs));
   const OffloadStatus offloads =
       offload_status({false, false, false, wish.gso, wish.gro}, {false, false, false, udp_->gso(), udp_->gro()});
   tell_missing(log_, settings_, offloads);

@@ -1,0 +1,24 @@
+#pragma once
+
+// What both daemons write to and read again once they run, and what the log says of the rights that this takes.
+
+#include <string>
+
+#include "ops/log.h"
+#include "os/privilege.h"
+#include "runtime/settings.h"
+
+namespace eps::runtime {
+
+inline os::Needs needs_of(const CommonSettings& settings) {
+  return {.state = settings.state,
+          .files = {settings.log, settings.socket, settings.scorecard.value_or("")},
+          .reads = {settings.conf}};
+}
+
+inline void tell_kept_right(ops::Log& log, const std::string& because_of) {
+  if (because_of.empty()) return;
+  log.info("Root keeps the right to write to files of others, because " + because_of + " is not its own.");
+}
+
+}  // namespace eps::runtime
