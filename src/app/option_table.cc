@@ -77,6 +77,11 @@ constexpr std::array kTable = {
                Kind::value,
                {"network key; other users can briefly see it on the command line, so put it into the file"},
                kNone},
+    OptionSpec{"psk-file",
+               Group::program,
+               Kind::value,
+               {"file with a pre-shared key of the network's members, 32 bytes in base64, against quantum computers"},
+               kNone},
     OptionSpec{"name", Group::program, Kind::value, {"name of this member", "hostname"}, kNone},
     OptionSpec{"device", Group::program, Kind::value, {"name of the network interface to create", "eps0"}, kNone},
     OptionSpec{

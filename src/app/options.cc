@@ -189,6 +189,8 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("key", to.key, key_value);
   from.into("device", to.device, device_value);
   from.into("bridge", to.bridge, device_value);
+  from.into("psk-file", to.psk_file, path_value);
+  if (!to.psk_file.empty()) to.psk_copy = copy_of_conf(here, to.psk_file);
   from.into("up", to.up, command_value);
   from.into("down", to.down, command_value);
   from.into("name", to.name, name_value);
@@ -319,9 +321,10 @@ std::string describe(const runtime::ClientSettings& s) {
   for (const IpNetwork& network : s.accepted) accepted += (accepted.empty() ? "" : " ") + to_string(network);
   return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
          "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) +
-         "\nup = " + (s.up.empty() ? "(none)" : s.up) + "\ndown = " + (s.down.empty() ? "(none)" : s.down) +
-         "\naccept-network = " + accepted + "\naead = " + s.aead + "\ndscp = " + (s.copy_dscp ? "copy" : "off") +
-         "\nrelay = " + (s.relay ? "true" : "false") + "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
+         "\npsk-file = " + (s.psk_file.empty() ? "(none)" : s.psk_file) + "\nup = " + (s.up.empty() ? "(none)" : s.up) +
+         "\ndown = " + (s.down.empty() ? "(none)" : s.down) + "\naccept-network = " + accepted + "\naead = " + s.aead +
+         "\ndscp = " + (s.copy_dscp ? "copy" : "off") + "\nrelay = " + (s.relay ? "true" : "false") +
+         "\nproxy = " + (s.proxy ? s.proxy->text() : "none");
 }
 
 std::string describe(const runtime::ServerSettings& s) {

@@ -37,7 +37,7 @@ struct Surroundings {
   std::string https_proxy = {}, no_proxy = {};
 };
 
-// The copy that the service manager made of this configuration file; empty if it made none.
+// The copy that the service manager made of this file; empty if it made none.
 std::string copy_of_conf(const Surroundings& here, const std::string& path);
 
 Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here);

@@ -44,6 +44,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"socket", "/tmp/x.sock", [](auto& s) { return s.socket == "/tmp/x.sock"; }},
       {"accept-network", "8.0.0.0/8 fd00::/8", [](auto& s) { return s.accepted.size() == 2; }},
       {"aead", "chacha20-poly1305", [](auto& s) { return s.aead == "chacha20-poly1305"; }},
+      {"psk-file", "/etc/eps.psk", [](auto& s) { return s.psk_file == "/etc/eps.psk"; }},
       {"dscp", "off", [](auto& s) { return !s.copy_dscp; }},
       {"interval", "2", [](auto& s) { return s.interval == std::chrono::seconds(2); }},
       {"relay", "", [](auto& s) { return s.relay; }},

@@ -24,7 +24,10 @@ bool gone(const Peer& peer, Instant now) {
 void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant now) {
   if (s.path == PathKind::direct) return;
   if (s.path == PathKind::none) {
-    if (peer.sessions.current() && gone(peer, now)) {
+    if (const PskMismatch mismatch = peer.sessions.psk_mismatch(); mismatch != PskMismatch::none) {
+      s.why_relayed = sentence_of(mismatch, peer.member.name);
+      s.how_to_mend = remedy_of(mismatch, peer.member.name);
+    } else if (peer.sessions.current() && gone(peer, now)) {
       s.why_relayed = "It is not connected to the server, and it does not answer.";
     } else if (peer.sessions.current()) {
       s.why_relayed = "There is a session but no way: no relay can be used and no endpoint answers.";
@@ -106,7 +109,8 @@ PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Stand
     s.aead_library = crypto::name_of(peer.sessions.current()->library());
   }
   const bool unanswered =
-      peer.sessions.pending() ? peer.sessions.attempt() >= kAttemptsInVain : peer.sessions.given_up();
+      peer.sessions.psk_mismatch() != PskMismatch::none ||
+      (peer.sessions.pending() ? peer.sessions.attempt() >= kAttemptsInVain : peer.sessions.given_up());
   s.unreachable = s.path == PathKind::none && peer.member.online && (peer.sessions.current() || unanswered);
   s.traffic = totals_of(peer.activity->counters);
   explain(peer, here, s, now);

@@ -4,13 +4,19 @@
 // and how the transport keys of a session follow.
 //
 //   initiation payload  | version 8 | purpose 8 (3: peer) | number 64 | initiator MAC 48 | responder MAC 48 | n 8 |
-//                       | AEAD kinds n | features 32 |
+//                       | AEAD kinds n | features 32 | psk check 64 |
 //   response payload    | version 8 | AEAD kind 8 | features 32 |
+//   refusal payload     | version 8 | 0           | features 32 | mismatch 8 |
 //
 // `number` grows with every initiation of a static key, across restarts: a replayed initiation is refused. Both MACs
 // are bound here, so that an Ethernet header that was left out can be rebuilt. Version 0.1 sends no features and
 // ignores what follows the fields it knows; a session has the features of both ends. A transport key is
 // HMAC-BLAKE2s(Noise's key, "eps data key" | version | AEAD kind | direction).
+//
+// psk2 is the network's pre-shared key, or zero for a member without one. Only who has one sends the check, the first
+// 64 bits of HMAC-BLAKE2s(psk, "eps psk check" | network id | initiator's static key | responder's): by it the
+// responder knows before it answers whether it will be understood. If not, it refuses, with psk2 zero, and says how the
+// two differ. Version 0.1 knows of no such key and answers with psk2 zero.
 
 #include <optional>
 #include <vector>
@@ -21,6 +27,7 @@
 #include "crypto/aead.h"
 #include "model/features.h"
 #include "model/network.h"
+#include "model/psk_mismatch.h"
 #include "noise/handshake.h"
 #include "session/session.h"
 
@@ -38,16 +45,20 @@ class PeerInitiator {
   // Appends the noise message to `message`; nullopt when the peer's key is unusable.
   static std::optional<PeerInitiator> start(const crypto::KeyPair& self, const PublicKey& peer,
                                             const PeerBinding& binding, std::uint64_t number,
-                                            const std::vector<crypto::AeadKind>& offer, Features features, Rng& rng,
-                                            Bytes& message);
-  // nullopt when it is no answer to this initiation. The indices are left for the caller to fill.
+                                            const std::vector<crypto::AeadKind>& offer, Features features,
+                                            const std::optional<crypto::Key>& psk, Rng& rng, Bytes& message);
+  // nullopt when it is no answer to this initiation, or when the peer has another psk: then mismatch() says how. The
+  // indices are left for the caller to fill.
   std::optional<session::SessionParams> finish(ByteView noise_message, Instant now);
+  PskMismatch mismatch() const { return mismatch_; }
 
  private:
   explicit PeerInitiator(noise::Initiator noise) : noise_(std::move(noise)) {}
   noise::Initiator noise_;
   std::vector<crypto::AeadKind> offer_;
   Features features_;
+  std::optional<crypto::Key> psk_;
+  PskMismatch mismatch_ = PskMismatch::none;
 };
 
 // An initiation of somebody's, read and not yet answered.
@@ -61,14 +72,25 @@ class PeerResponder {
     Mac responder_mac;
     std::vector<crypto::AeadKind> offer;
     Features features;
+    std::uint64_t psk_check = 0;
   };
   std::optional<Request> read(ByteView noise_message);
   // Appends the noise message of the response. `features` are this node's. REQUIRES: read() succeeded.
-  std::optional<session::SessionParams> answer(crypto::AeadKind aead, Features features, Instant now, Bytes& message);
+  // REQUIRES: mismatch(psk) == none.
+  std::optional<session::SessionParams> answer(crypto::AeadKind aead, Features features,
+                                               const std::optional<crypto::Key>& psk, Instant now, Bytes& message);
+  // Between the psk that was read of and ours. REQUIRES: read() succeeded.
+  PskMismatch mismatch(const std::optional<crypto::Key>& psk) const;
+  // Appends the noise message of a refusal for `mismatch`, as this node sees it. False: the initiator's key is
+  // unusable.
+  bool refuse(PskMismatch mismatch, Features features, Bytes& message);
 
  private:
   noise::Responder noise_;
+  NetworkId network_;
+  PublicKey self_, initiator_;
   Features theirs_;
+  std::uint64_t psk_check_ = 0;
 };
 
 }  // namespace eps::node

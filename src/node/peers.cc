@@ -334,7 +334,7 @@ void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) 
   if (!response || !sessions_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
   Peer* peer = find_index(response->receiver);
   if (peer == nullptr) return counters_.drop(Drop::unknown_session);
-  auto session = sessions_.finish(peer->sessions, *response, now);
+  auto session = sessions_.finish(peer->sessions, peer->member, *response, now);
   if (!session) return;
   if (!arrival.relayed() && peer->path.adopt(arrival.way(), std::nullopt, now)) dirty_ = true;
   install(*peer, std::move(session), now);

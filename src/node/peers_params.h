@@ -3,6 +3,7 @@
 // What node::Peers is given, and its parts with it.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace eps::node {
 
 struct PeersParams {
   crypto::KeyPair self;
+  std::optional<crypto::Key> psk;            // of the network, that peers must have too; nullopt: they may have none
   std::vector<crypto::AeadKind> aeads;       // in order of preference
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;

@@ -18,8 +18,10 @@ class PeersTest : public testing::Test {
   PeersTest() : peers_(params(), out_, rng_) {}
 
   PeersParams params() {
-    return {
-        crypto::generate_key_pair(rng_), {crypto::AeadKind::chacha20poly1305}, 1, session::kRekeyAfterPackets, false};
+    PeersParams out;
+    out.self = crypto::generate_key_pair(rng_);
+    out.aeads = {crypto::AeadKind::chacha20poly1305};
+    return out;
   }
   Member member(std::uint32_t id) { return test::member_of(id, crypto::generate_key_pair(rng_).public_key); }
   void join(std::uint32_t others) {

@@ -56,7 +56,7 @@ std::optional<Bytes> Sessions::initiate(Record& record, const Member& peer, int 
     record.least_number_ = std::max(next_number_++, record.least_number_ + 1);
     Bytes noise;
     auto initiator = PeerInitiator::start(params_.self, peer.key, {*network_, mac_, peer.mac}, record.least_number_,
-                                          params_.aeads, params_.features, rng_, noise);
+                                          params_.aeads, params_.features, params_.psk, rng_, noise);
     if (!initiator) return std::nullopt;
     const std::uint32_t index = new_index(peer.id);
     record.handshake_.emplace(Record::Handshake{.initiator = std::move(*initiator),
@@ -83,7 +83,14 @@ std::optional<MemberId> Sessions::owner_of(std::uint32_t index) const {
   return it == by_index_.end() ? std::nullopt : std::optional(it->second);
 }
 
-Sessions::SessionPtr Sessions::finish(Record& record, const wire::Response& response, Instant now) {
+// How the two differ over the pre-shared key is told once.
+void Sessions::set_mismatch(Record& record, const Member& peer, PskMismatch mismatch) {
+  if (std::exchange(record.psk_mismatch_, mismatch) == mismatch) return;
+  notes_.push_back("No conduit with " + peer.name + ": " + sentence_of(mismatch, peer.name) + " " +
+                   remedy_of(mismatch, peer.name));
+}
+
+Sessions::SessionPtr Sessions::finish(Record& record, const Member& peer, const wire::Response& response, Instant now) {
   auto& handshake = record.handshake_;
   // Each copy of an initiation is answered; the first answer to come has made the session.
   if (!handshake || handshake->local_index != response.receiver) {
@@ -94,6 +101,9 @@ Sessions::SessionPtr Sessions::finish(Record& record, const wire::Response& resp
   // A forged response must not end the handshake, but it has used up the state: begin anew at the next retry.
   if (!params) {
     handshake->used_up = true;
+    if (const PskMismatch mismatch = handshake->initiator.mismatch(); mismatch != PskMismatch::none) {
+      set_mismatch(record, peer, mismatch);
+    }
     counters_.drop(Drop::bad_tag);
     return nullptr;
   }
@@ -183,6 +193,16 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
     return {refuse_number(record, peer, datagram, initiation.sender)};
   }
   if (request.initiator_mac != peer.mac || request.responder_mac != mac_) return refused(Drop::malformed);
+  // Nothing of it is remembered: a copy is refused like the first one.
+  if (const PskMismatch mismatch = initiation.responder.mismatch(params_.psk); mismatch != PskMismatch::none) {
+    set_mismatch(record, peer, mismatch);
+    counters_.drop(Drop::bad_tag);
+    Bytes noise;
+    if (!initiation.responder.refuse(mismatch, params_.features, noise)) return {};
+    Bytes refusal = wire::make_response(0, initiation.sender, noise);
+    record.cookies_.append_macs(refusal, now);
+    return {std::move(refusal)};
+  }
   const auto aead = std::ranges::find_if(
       params_.aeads, [&](crypto::AeadKind kind) { return std::ranges::count(request.offer, kind) > 0; });
   if (aead == params_.aeads.end()) {
@@ -192,7 +212,7 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
   }
   record.last_number_ = request.number;
   Bytes noise;
-  auto params = initiation.responder.answer(*aead, params_.features, now, noise);
+  auto params = initiation.responder.answer(*aead, params_.features, params_.psk, now, noise);
   if (!params) return refused(Drop::bad_tag);
   params->local_index = new_index(peer.id);
   params->remote_index = initiation.sender;
@@ -254,6 +274,7 @@ bool Sessions::install(Record& record, SessionPtr session, Instant now) {
   record.current_ = std::move(session);
   record.began_ = now;
   record.given_up_ = false;
+  record.psk_mismatch_ = PskMismatch::none;
   return record.retired_.empty();
 }
 

@@ -66,6 +66,8 @@ class Sessions {
     int attempt() const { return handshake_->attempt; }      // of that
     bool due(Instant now) const { return handshake_ && now >= handshake_->retry_at; }
     bool given_up() const { return given_up_; }  // the last one was never answered
+    // `none`, as far as is known, again once there is a session.
+    PskMismatch psk_mismatch() const { return psk_mismatch_; }
     // It is repeated at the next deadline.
     void hurry(Instant now) {
       if (handshake_) handshake_->retry_at = now;
@@ -92,6 +94,7 @@ class Sessions {
     Instant began_{};
     std::optional<Handshake> handshake_;
     bool given_up_ = false;
+    PskMismatch psk_mismatch_ = PskMismatch::none;
     std::uint64_t last_number_ = 0;          // of the peer's initiations
     dataplane::RateLimit answered_;          // its initiations
     std::uint64_t least_number_ = 0;         // ours to this peer have to be greater
@@ -119,7 +122,7 @@ class Sessions {
   std::optional<MemberId> owner_of(std::uint32_t index) const;
   bool mac1_ok(ByteView datagram) const { return cookie_checker_.mac1_ok(datagram); }
   // The session that a response makes, to be installed; null, counted, when it makes none.
-  SessionPtr finish(Record& record, const wire::Response& response, Instant now);
+  SessionPtr finish(Record& record, const Member& peer, const wire::Response& response, Instant now);
   // True: the same attempt is to be made at once, with the cookie.
   bool take_cookie_reply(Record& record, ByteView datagram, Instant now);
   // True: the handshake is to begin anew, with a greater number.
@@ -168,6 +171,7 @@ class Sessions {
  private:
   bool may_begin(const Arrival& arrival, ByteView datagram, std::uint32_t sender, Bytes& reply, Instant now);
   Bytes respond(Record& record, Instant now) const;
+  void set_mismatch(Record& record, const Member& peer, PskMismatch mismatch);
   Bytes refuse_number(Record& record, const Member& peer, ByteView datagram, std::uint32_t sender);
   const crypto::Key* number_key_of(Record& record, const Member& peer) const;
   std::uint32_t new_index(MemberId peer);

@@ -40,7 +40,7 @@ struct End {
   }
   Sessions::SessionPtr finish(ByteView response, Instant now) {
     const auto parsed = wire::parse_response(response);
-    return parsed ? sessions->finish(*record, *parsed, now) : nullptr;
+    return parsed ? sessions->finish(*record, peer, *parsed, now) : nullptr;
   }
   std::uint64_t drops(Drop reason) const { return counters.drops[static_cast<std::size_t>(reason)].load(); }
 
@@ -164,6 +164,27 @@ TEST_F(SessionsTest, WithoutACipherInCommonThereIsASentence) {
   EXPECT_TRUE(b.answer(c, c.initiate(0, now), now).reply.empty());
   ASSERT_EQ(b.notes.size(), 1U);
   EXPECT_NE(b.notes[0].find("no cipher in common"), std::string::npos);
+}
+
+TEST_F(SessionsTest, AnotherPreSharedKeyIsToldAtBothEndsOnce) {
+  b.params.psk.emplace();
+  const Bytes initiation = a.initiate(0, now);
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = b.answer(a, initiation, now);
+    EXPECT_FALSE(refused.made);
+    EXPECT_LT(refused.reply.size(), initiation.size());
+    EXPECT_EQ(a.finish(refused.reply, now), nullptr);
+  }
+  EXPECT_EQ(a.record->psk_mismatch(), PskMismatch::peer_alone);
+  EXPECT_EQ(b.record->psk_mismatch(), PskMismatch::self_alone);
+  ASSERT_EQ(a.notes.size(), 1U);
+  ASSERT_EQ(b.notes.size(), 1U);
+  EXPECT_NE(a.notes[0].find("has a pre-shared key (--psk-file), and this computer has none."), std::string::npos);
+  // Started again with it.
+  a.params.psk.emplace();
+  meet();
+  EXPECT_EQ(a.record->psk_mismatch(), PskMismatch::none);
+  EXPECT_EQ(b.record->psk_mismatch(), PskMismatch::none);
 }
 
 TEST_F(SessionsTest, UnderLoadAnInitiationHasToProveItsEndpoint) {

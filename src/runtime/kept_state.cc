@@ -4,6 +4,7 @@
 
 #include "control/cache_file.h"
 #include "crypto/aead.h"
+#include "runtime/psk_file.h"
 #include "runtime/unix_time.h"
 
 namespace eps::runtime {
@@ -49,6 +50,15 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
   if (!enrolment) return enrolment.error();
 
   node::ClientParams params;
+  if (!settings.psk_file.empty()) {
+    auto psk = read_psk(settings.psk_file, settings.psk_copy);
+    if (!psk) return psk.error();
+    params.peers.psk = std::move(*psk);
+    log.info("Peers must have the pre-shared key of " + settings.psk_file + ".");
+    if (settings.psk_copy.empty() && others_may_read(settings.psk_file)) {
+      log.warn("Others on this computer may read " + settings.psk_file + "; chmod 600 " + settings.psk_file + ".");
+    }
+  }
   params.peers.self = std::move(*identity);
   params.peers.copy_dscp = settings.copy_dscp;
   params.peers.aeads = offered_aeads(settings.aead);

@@ -53,6 +53,7 @@ struct ClientSettings : CommonSettings {
   std::string key;                   // the network key's text, blanks trimmed; secret
   std::string device = "eps0";
   std::string bridge;                                    // that the device is to be a port of; "": none
+  std::string psk_file, psk_copy;                        // path, and the service manager's copy; "": none
   std::string up, down;                                  // commands for /bin/sh; "": none
   std::string name;                                      // valid_name()
   bool relay = false;                                    // for other members
