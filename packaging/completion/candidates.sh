@@ -17,7 +17,7 @@ for word do
       takes_value=''
     else
       case $current in
-        --json | --approve | --help | --version | --*=*) ;;
+        --json | --approve | --ephemeral | --help | --version | --*=*) ;;
         -*) takes_value=1 ;;
         *) typed=$typed${typed:+ }$current ;;
       esac

@@ -52,7 +52,7 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"pairs", "NAME", "the same of one member"},
     {"key", "", "print this server's network key, which every client needs"},
     {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
-    {"keys create", "", "create a join key and print it; see --uses, --expires, --name and --approve"},
+    {"keys create", "", "create a join key and print it; see --uses, --expires, --name, --approve and --ephemeral"},
     {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
     {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
     {"audit", "", "who did what at this server, and when: joins, removals, keys, addresses, reloads; see --since"},
@@ -99,6 +99,8 @@ std::string help_text() {
          "  --name NAME          name of the key in \"keys list\"\n"
          "  --since TIME         the record of \"audit\" from then on: 24h, 7d or 2026-11-27 (=all)\n"
          "  --approve            computers that join with the key wait for \"members approve\"\n"
+         "  --ephemeral          computers that join with the key are members until they have been away for 10 "
+         "minutes\n"
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
          "with\n"
@@ -116,7 +118,7 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
       "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
       "expires", po::value<std::string>())("since", po::value<std::string>())("name", po::value<std::string>())(
-      "approve", "")("json", "")("help", "")("version", "");
+      "approve", "")("ephemeral", "")("json", "")("help", "")("version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -148,6 +150,7 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       if (option.string_key == "since") out.since = option.value.front();
       if (option.string_key == "name") out.name = option.value.front();
       if (option.string_key == "approve") out.approve = true;
+      if (option.string_key == "ephemeral") out.ephemeral = true;
       if (option.string_key == "conf") out.conf = option.value.front();
       if (option.string_key == "png") out.png = option.value.front();
       if (option.string_key == "svg") out.svg = option.value.front();

@@ -142,6 +142,9 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
   EXPECT_EQ(out.str(), "eps1-made\n");
   EXPECT_EQ(asked,
             (json{{"command", "create_key"}, {"uses", 1}, {"valid_for", 86400}, {"name", "phone"}, {"approve", true}}));
+  EXPECT_EQ(run({"keys", "create", "--ephemeral"}), 0);
+  EXPECT_EQ(asked, (json{{"command", "create_key"}, {"ephemeral", true}}));
+  EXPECT_EQ(run({"keys", "rotate", "--ephemeral"}), 2);
   EXPECT_EQ(run({"keys", "create", "--expires", "soon"}), 2);
   EXPECT_THAT(err.str(), HasSubstr("--expires: \"soon\" is not a time such as"));
   EXPECT_EQ(run({"keys", "list"}), 0);

@@ -146,6 +146,11 @@ constexpr std::array kTable = {
             "threads that move frames (zero: one on one or two processors, otherwise one for every two, at most 8)",
             "0", "0"),
     OptionSpec{"mtu", Group::program, Kind::value, kNone, {"MTU of the network's interfaces", "1500"}},
+    OptionSpec{"expire-after",
+               Group::program,
+               Kind::value,
+               kNone,
+               {"days after which a member that was not seen is removed and its address is free (zero: never)", "0"}},
     OptionSpec{
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},
 };

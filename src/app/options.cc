@@ -25,6 +25,7 @@ namespace {
 
 constexpr std::uint64_t kMaxInterval = 86400;  // seconds: a day
 constexpr std::uint64_t kMaxWorkers = 64;
+constexpr std::uint64_t kMaxExpireAfter = 3650;    // days
 constexpr std::uint64_t kMaxUpnpTimeout = 60'000;  // milliseconds
 
 using Values = std::map<std::string_view, std::vector<Given>>;
@@ -212,6 +213,7 @@ void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
   });
   from.into("sequential", to.sequential, switch_value);
   from.number("mtu", to.mtu, kMinMtu, kMaxMtu);
+  from.number("expire-after", to.expire_after, 0, kMaxExpireAfter);
   from.into("graphviz", to.graphviz, path_value);
   from.into("key", to.configured_key, [](std::string_view text) { return Result<std::string>(std::string(text)); });
   from.number("graphviz-interval", to.graphviz_interval, 1, kMaxInterval);
@@ -329,7 +331,8 @@ std::string describe(const runtime::ClientSettings& s) {
 
 std::string describe(const runtime::ServerSettings& s) {
   return describe_common(s) + "\nnetwork = " + to_string(s.network) + (s.network6 ? "," + to_string(*s.network6) : "") +
-         "\nsequential = " + (s.sequential ? "true" : "false") + "\nmtu = " + std::to_string(s.mtu);
+         "\nsequential = " + (s.sequential ? "true" : "false") + "\nmtu = " + std::to_string(s.mtu) +
+         "\nexpire-after = " + std::to_string(s.expire_after);
 }
 
 }  // namespace eps::app

@@ -86,6 +86,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"mtu", "1280", [](auto& s) { return s.mtu == 1280; }},
       {"workers", "64", [](auto& s) { return s.workers == 64; }},
       {"offload", "none", [](auto& s) { return s.offload == kNoOffloads; }},
+      {"expire-after", "90", [](auto& s) { return s.expire_after == 90; }},
       {"graphviz-interval", "7", [](auto& s) { return s.graphviz_interval == std::chrono::seconds(7); }},
   };
   return cases;

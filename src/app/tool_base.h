@@ -28,7 +28,7 @@ struct Request {
   std::optional<std::uint64_t> count, uses;
   std::optional<std::int64_t> expires;  // seconds from now
   std::optional<std::string> name, since;
-  bool json = false, help = false, version = false, approve = false;
+  bool json = false, help = false, version = false, approve = false, ephemeral = false;
 };
 
 class ToolBase {

@@ -67,6 +67,7 @@ Result<KeysCommand::json> KeysCommand::ask_server(json what) const {
   if (request_.expires) what["valid_for"] = *request_.expires;
   if (request_.name) what["name"] = *request_.name;
   if (request_.approve) what["approve"] = true;
+  if (request_.ephemeral) what["ephemeral"] = true;
   return ask(request_.socket.value_or(defaults_.server_socket), what);
 }
 
@@ -81,7 +82,9 @@ int KeysCommand::list() {
     const auto expires = key.value("expires", std::int64_t{0});
     rows.push_back({std::to_string(id), id == 0 ? "(the network key)" : key.value("name", ""), key.value("state", "-"),
                     uses_of(key), expires == 0 ? "never" : date_text(expires),
-                    key.value("approve", false) ? "needs approval" : ""});
+                    std::string(key.value("ephemeral", false) ? "ephemeral" : "") +
+                        (key.value("ephemeral", false) && key.value("approve", false) ? ", " : "") +
+                        (key.value("approve", false) ? "needs approval" : "")});
   }
   return print(report::columns(rows));
 }
@@ -100,6 +103,7 @@ int KeysCommand::revoke(const std::string& which) {
 }
 
 int KeysCommand::rotate() {
+  if (request_.ephemeral) return usage("--ephemeral is an option of keys create");
   const auto answer = ask_server({{"command", "rotate_key"}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));
   const std::string key = answer->value("key", "");

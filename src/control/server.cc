@@ -142,6 +142,21 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   return out;
 }
 
+Result<Server::Outputs> Server::expire(std::int64_t keep, Instant now) {
+  auto expired = registry_.expire(config_.unix_time(), keep);
+  if (!expired) return expired.error();
+  Outputs out;
+  for (const auto& [member, away, ephemeral] : *expired) {
+    copies_.forget(member.id);
+    const std::string ago = ephemeral ? std::to_string(away / 60) + " min" : std::to_string(away / 86400) + " days";
+    out.events.push_back({ServerEvent::Kind::removed, describe(member) + (ephemeral ? ", an ephemeral member," : "") +
+                                                          " expired: it was away for " + ago +
+                                                          ". Its address is free."});
+  }
+  if (!expired->empty()) push(out, now);
+  return out;
+}
+
 Result<Server::Outputs> Server::grant(std::string_view name, const IpNetwork& range, bool given, Instant now) {
   const auto member = given ? registry_.grant(name, range) : registry_.revoke_grant(name, range);
   if (!member) return member.error();

@@ -118,6 +118,8 @@ class Server {
   Outputs request_reports(Instant now);
   // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
   Result<Outputs> remove(std::string_view name, Instant now);
+  // Removes who has been away too long (registry::Registry::expire()); everybody hears of it.
+  Result<Outputs> expire(std::int64_t keep, Instant now);
 
   // Gives a member further addresses or takes them back; everybody hears of it.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);

@@ -19,7 +19,8 @@ struct JoinKey {
   std::int64_t created = 0;  // seconds since 1970
   std::int64_t expires = 0;  // seconds since 1970; 0: never
   bool revoked = false;
-  bool approve = false;  // who joins with it waits for an administrator
+  bool approve = false;    // who joins with it waits for an administrator
+  bool ephemeral = false;  // who joins with it is a member only while it is here
 
   bool operator==(const JoinKey&) const = default;
 };
@@ -30,6 +31,7 @@ struct JoinKeyWish {
   std::uint32_t uses = 0;
   std::int64_t valid_for = 0;  // seconds; 0: for ever
   bool approve = false;
+  bool ephemeral = false;
 };
 
 }  // namespace eps

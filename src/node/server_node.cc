@@ -60,6 +60,12 @@ Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
   return take(std::move(*removed), now);
 }
 
+Result<ServerOutputs> ServerNode::expire(std::int64_t keep, Instant now) {
+  auto expired = control_.expire(keep, now);
+  if (!expired) return expired.error();
+  return take(std::move(*expired), now);
+}
+
 Result<ServerOutputs> ServerNode::grant(std::string_view name, const IpNetwork& range, bool given, Instant now) {
   auto changed = control_.grant(name, range, given, now);
   if (!changed) return changed.error();

@@ -65,6 +65,8 @@ class ServerNode {
   ServerOutputs request_reports(Instant now);
   // Evicts a member.
   Result<ServerOutputs> remove(std::string_view name, Instant now);
+  // Removes ephemeral members that have left, and whoever has been away for `keep` seconds (0: nobody).
+  Result<ServerOutputs> expire(std::int64_t keep, Instant now);
   Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<ServerOutputs> allow_bridge(std::string_view name, bool allowed, Instant now);
 

@@ -14,7 +14,8 @@ JoinKey make(std::uint32_t id, const JoinKeyWish& wish, std::int64_t now, Rng& r
               .created = now,
               .expires = wish.valid_for == 0 ? 0 : now + wish.valid_for,
               .revoked = false,
-              .approve = wish.approve};
+              .approve = wish.approve,
+              .ephemeral = wish.ephemeral};
   rng.fill(key.secret);
   return key;
 }

@@ -97,6 +97,7 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
   auto loaded = registry->load_or_create(*state);
   auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
   if (adopted) registry->load_last_seen(*state);
+  if (adopted) registry->load_ephemeral(*state);
   for (auto& [name, value] : state->meta) crypto::wipe(value);
   if (!adopted) return adopted.error();
   return registry;

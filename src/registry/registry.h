@@ -79,6 +79,13 @@ inline constexpr std::size_t kMaxPendingJoins = 256;
 inline constexpr std::int64_t kKeepPlaceAtLeast = 3;  // seconds
 inline constexpr std::int64_t kKeepPlaceAtMost = 7 * 24 * 3600;
 
+// An ephemeral member goes when it has been away for so long: longer than a computer takes to start anew, or a client
+// to come back from a change of its network.
+inline constexpr std::int64_t kKeepEphemeral = 10 * 60;  // seconds
+// After its start the server expires nobody for so long (ephemeral members: kKeepEphemeral): they were away because it
+// was.
+inline constexpr std::int64_t kExpiryGrace = 3600;  // seconds
+
 // The first new member after each start gets a number up to so many ahead. A state that was restored from a backup
 // knows nothing of the numbers given since, and clients refuse a number that comes back with another key
 // (node/known_peers.h). 2^24 numbers last for 32,000 such starts.
@@ -154,6 +161,17 @@ class Registry {
   std::optional<std::int64_t> last_seen(MemberId id) const;
   Result<void> keep_last_seen();
 
+  // Removes the ephemeral members that left kKeepEphemeral ago, and whoever else has been away for `keep` seconds (0:
+  // for ever), in one write. Nobody who is online, and nobody with further addresses, which a person gave it. Their
+  // keys are not revoked: they may come back as new members.
+  struct Expired {
+    Member member;
+    std::int64_t away = 0;  // seconds
+    bool ephemeral = false;
+  };
+  Result<std::vector<Expired>> expire(std::int64_t now, std::int64_t keep);
+  bool is_ephemeral(MemberId id) const;
+
   // Members whose place a new one took since the last call (registry_seen.cc).
   struct Reclaimed {
     Member member;
@@ -193,6 +211,7 @@ class Registry {
   Registry(ports::Store& store, const RegistryConfig& config, Rng& rng);
   Result<void> load_or_create(const ports::StoredState& state);
   Result<void> adopt_members(std::vector<Member> members);
+  void load_ephemeral(const ports::StoredState& state);
   void load_last_seen(const ports::StoredState& state);
   std::optional<std::string> who_is_in(const IpNetwork& range) const;
   Result<Member> set_grants(const Member& member, Grants grants);
@@ -258,6 +277,7 @@ class Registry {
   struct Presence {
     std::int64_t joined = 0, last_seen = 0;
     std::int64_t since = 0;  // it has been away since then for all that is known
+    bool ephemeral = false;
   };
   std::map<MemberId, Presence> presence_kept_;
   bool last_seen_changed_ = false;

@@ -10,6 +10,10 @@
 
 namespace eps::registry {
 
+// Numbers of the join keys, and of the members, that are ephemeral: 32 bits each. Version 0.1 keeps what it does not
+// know.
+inline constexpr const char* kEphemeralKeys = "ephemeral.keys";
+inline constexpr const char* kEphemeralMembers = "ephemeral.members";
 inline constexpr const char* kNextId = "next_id";
 inline constexpr const char* kGrantsOf = "grants.";  // and the member's number
 

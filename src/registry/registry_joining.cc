@@ -127,6 +127,14 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
   put(member);
   presence_kept_[member.id] = {.joined = request.unix_time, .since = request.unix_time};
   last_seen_changed_ = true;
+  if (out.used_key && out.used_key->ephemeral) {
+    presence_kept_[member.id].ephemeral = true;
+    Bytes& all = change.put_meta[kEphemeralMembers];
+    all.clear();
+    for (const auto& [id, presence] : presence_kept_) {
+      if (presence.ephemeral) Writer(all).u32(id.value);
+    }
+  }
   change.put_members.push_back(member);
   change.audit.push_back(join_entry(request, member));
   member.version = request.version.substr(0, kMaxVersionSize);
@@ -144,7 +152,8 @@ AuditEntry Registry::join_entry(const JoinRequest& request, const Member& member
           "join",
           to_string(request.from),
           described(member) + ", member " + std::to_string(member.id.value) + ", key " + to_base32(member.key.bytes) +
-              (key == nullptr ? "" : ", with " + described(*key))};
+              (key == nullptr ? "" : ", with " + described(*key)) +
+              (key != nullptr && key->ephemeral ? ", ephemeral" : "")};
 }
 
 Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t now) {
@@ -155,7 +164,14 @@ Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t 
   change.audit.push_back(
       by_actor("key create", described(*key) + (key->uses == 0 ? "" : ", uses " + std::to_string(key->uses)) +
                                  (key->expires == 0 ? "" : ", for " + std::to_string(wish.valid_for) + " s") +
-                                 (key->approve ? ", needs approval" : "")));
+                                 (key->approve ? ", needs approval" : "") + (key->ephemeral ? ", ephemeral" : "")));
+  if (key->ephemeral) {
+    Writer all(change.put_meta[kEphemeralKeys]);
+    for (const auto& [id, other] : join_keys_.all()) {
+      if (other.ephemeral) all.u32(id);
+    }
+    all.u32(key->id);
+  }
   const auto old = join_keys_.to_give_way(now);
   if (old) change.remove_join_keys.push_back(*old);
   if (auto stored = commit(change); !stored) return stored.error();

@@ -63,6 +63,56 @@ void Registry::load_last_seen(const ports::StoredState& state) {
   load(kJoined, [](Presence& p, std::int64_t time) { p.joined = time; });
 }
 
+// As for load_last_seen().
+void Registry::load_ephemeral(const ports::StoredState& state) {
+  const auto load = [&](const char* name, auto&& take) {
+    const auto it = state.meta.find(name);
+    if (it == state.meta.end()) return;
+    for (std::size_t at = 0; at + 4 <= it->second.size(); at += 4) take(load_be32(it->second.data() + at));
+  };
+  load(kEphemeralKeys, [&](std::uint32_t id) {
+    if (const JoinKey* known = join_keys_.find(id)) {
+      JoinKey key = *known;
+      key.ephemeral = true;
+      join_keys_.put(key);
+    }
+  });
+  load(kEphemeralMembers, [&](std::uint32_t id) {
+    if (const auto it = presence_kept_.find(MemberId{id}); it != presence_kept_.end()) it->second.ephemeral = true;
+  });
+}
+
+bool Registry::is_ephemeral(MemberId id) const {
+  const auto it = presence_kept_.find(id);
+  return it != presence_kept_.end() && it->second.ephemeral;
+}
+
+Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::int64_t keep) {
+  std::vector<Expired> out;
+  ports::StoreChange change;
+  const std::int64_t up = now - static_cast<std::int64_t>(config_.epoch_floor);
+  for (const auto& [id, member] : members_) {
+    const auto it = presence_kept_.find(id);
+    if (member.online || member.grants.any() || it == presence_kept_.end()) continue;
+    const std::int64_t away = now - it->second.since;
+    const bool ephemeral = it->second.ephemeral && away >= kKeepEphemeral && up >= kKeepEphemeral;
+    if (!ephemeral && (keep == 0 || away < keep || up < kExpiryGrace)) continue;
+    out.push_back({member, away, ephemeral});
+    change.remove_members.push_back(id);
+    change.audit.push_back({0, now, AuditEntry::Kind::membership, "expire", "the server",
+                            described(member) + ", member " + std::to_string(id.value) + ", " +
+                                (ephemeral ? "ephemeral, " : "") + "which was away for " + std::to_string(away) +
+                                " s"});
+  }
+  if (out.empty()) return out;
+  if (auto stored = commit(std::move(change)); !stored) return stored.error();
+  for (const Expired& gone : out) {
+    erase(gone.member);
+    tell_removed(gone.member.id);
+  }
+  return out;
+}
+
 // Who gives its place to a new member, if anybody does. Whoever has further addresses was given them by a person, who
 // may take them back.
 std::optional<Registry::Reclaimed> Registry::make_room(std::int64_t now) const {

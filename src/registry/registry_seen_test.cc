@@ -109,5 +109,80 @@ TEST_F(PlaceTest, WhatCannotBeStoredLeavesTheOldMemberWhereItWas) {
   EXPECT_FALSE(refused_at(kNow + 1000, 7));
 }
 
+class ExpiryTest : public PlaceTest {
+ protected:
+  // As live(), with the key that this makes.
+  void make_key() {
+    const auto made = registry_->create_join_key({.name = "ci", .ephemeral = true}, kNow);
+    ASSERT_TRUE(made && made->ephemeral);
+    ephemeral_ = made->id;
+  }
+  Member live_ephemeral(std::int64_t time, std::uint32_t n, std::int64_t stay) {
+    JoinRequest request{key(n), "m" + std::to_string(n), "0.2.0"};
+    request.join_key = ephemeral_;
+    request.unix_time = time;
+    const Member member = std::get<Member>(registry_->join(request));
+    registry_->saw(member.id, time + stay);
+    return member;
+  }
+  std::vector<std::string> expire(std::int64_t now, std::int64_t keep = 0) {
+    std::vector<std::string> out;
+    const auto expired = registry_->expire(now, keep);
+    EXPECT_TRUE(expired);
+    for (const auto& e : *expired) out.push_back(e.member.name);
+    return out;
+  }
+  std::uint32_t ephemeral_ = 0;
+};
+
+TEST_F(ExpiryTest, AnEphemeralMemberGoesSomeMinutesAfterItLeft) {
+  using testing::ElementsAre;
+  using testing::IsEmpty;
+  open();
+  make_key();
+  live(kNow, 1, 100);
+  const Member brief = live_ephemeral(kNow, 2, 100);
+  const Member here = live_ephemeral(kNow, 3, 100);
+  const Member allowed = live_ephemeral(kNow, 4, 100);
+  registry_->set_online(here.id, true);
+  ASSERT_TRUE(registry_->grant("m4", *parse_ip_network("10.60.0.0/24")));
+  const std::int64_t left = kNow + 100;
+  EXPECT_THAT(expire(left + kKeepEphemeral - 1), IsEmpty());
+  // All of it survives a restart, after which the server gives everybody the time to come back.
+  ASSERT_TRUE(registry_->keep_last_seen());
+  config_.epoch_floor = kNow + 5000;
+  open();
+  EXPECT_TRUE(registry_->join_keys().find(ephemeral_)->ephemeral);
+  registry_->set_online(here.id, true);
+  EXPECT_THAT(expire(kNow + 5000 + kKeepEphemeral - 1), IsEmpty());
+  const std::uint64_t before = registry_->records_version();
+  EXPECT_THAT(expire(kNow + 5000 + kKeepEphemeral), ElementsAre("m2"));
+  EXPECT_THAT(registry_->records_since(before).removed, ElementsAre(brief.id));
+  EXPECT_FALSE(registry_->is_revoked(key(2)));
+  EXPECT_NE(registry_->find(allowed.id), nullptr) << "a person gave it addresses";
+  const auto record = registry_->audit({});
+  ASSERT_TRUE(record && !record->empty());
+  EXPECT_EQ(record->back().act, "expire");
+  EXPECT_THAT(record->back().what, testing::HasSubstr("m2 (" + to_string(brief.address) + ")"));
+  config_.epoch_floor = kNow;
+  open();
+  EXPECT_EQ(registry_->find_name("m2"), nullptr);
+}
+
+TEST_F(ExpiryTest, WhoWasAwayForTooManyDaysGoes) {
+  constexpr std::int64_t kDay = 24 * 3600;
+  open();
+  live(kNow, 1, 100);
+  live(kNow, 2, 5 * kDay);
+  EXPECT_THAT(expire(kNow + 40 * kDay), testing::IsEmpty()) << "not unless it is wanted";
+  EXPECT_THAT(expire(kNow + 33 * kDay, 30 * kDay), testing::ElementsAre("m1"));
+  // The server was away, and not the member.
+  ASSERT_TRUE(registry_->keep_last_seen());
+  config_.epoch_floor = kNow + 60 * kDay;
+  open();
+  EXPECT_THAT(expire(kNow + 60 * kDay + kExpiryGrace - 1, 30 * kDay), testing::IsEmpty());
+  EXPECT_THAT(expire(kNow + 60 * kDay + kExpiryGrace, 30 * kDay), testing::ElementsAre("m2"));
+}
+
 }  // namespace
 }  // namespace eps::registry

@@ -19,6 +19,7 @@ JoinKeyWish wish_of(const json& request) {
   wish.uses = request.value("uses", 0U);
   wish.valid_for = request.value("valid_for", std::int64_t{0});
   wish.approve = request.value("approve", false);
+  wish.ephemeral = request.value("ephemeral", false);
   return wish;
 }
 
@@ -33,7 +34,11 @@ json to_json(const JoinKey& key, std::int64_t now) {
           {"created", key.created},
           {"expires", key.expires},
           {"approve", key.approve},
-          {"state", key.revoked ? "revoked" : expired ? "expired" : used_up ? "used up" : "valid"}};
+          {"ephemeral", key.ephemeral},
+          {"state", key.revoked ? "revoked"
+                    : expired   ? "expired"
+                    : used_up   ? "used up"
+                                : "valid"}};
 }
 
 std::string called(const JoinKey& key) {

@@ -49,6 +49,8 @@ using ErrorCode = boost::system::error_code;
 // Of one member's connection: more than the largest list (16,384 members, 10 MB); a member that reads nothing for so
 // long is disconnected and resumes later.
 constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
+constexpr auto kLookForExpired = std::chrono::seconds(30);
+constexpr std::int64_t kDay = 24 * 3600;
 constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
 
 constexpr std::size_t kManyPairs = 10'000;  // a copy of them takes some milliseconds
@@ -71,6 +73,7 @@ class ServerDaemon {
     graph_.apply(settings_);
     service_.state(listening());
     keep_last_seen();
+    expire_members();
     const int code = loop_.run();
     keep_last_seen();
     service_.stopping();
@@ -101,6 +104,7 @@ class ServerDaemon {
   void relay_stream(control::ConnId id);
   ServerStatus status() const;
   void keep_last_seen();
+  void expire_members();
   void ask_members();
   Result<std::string> reload(const ConfText& conf);
   ops::StatusSocket::Answer answer(const nlohmann::json& request);
@@ -149,8 +153,9 @@ class ServerDaemon {
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(registry_->members())); }};
   NetworkGraph graph_{loop_.io(), background_, log_, [this] { return status(); }, [this] { return node_->pairs(); }};
   std::vector<PortMapping> port_mappings_;
-  std::string keep_failure_;  // the last one told
+  std::string keep_failure_, expiry_failure_;  // the last ones told
   DeadlineTimer seen_timer_{loop_.io(), [this] { keep_last_seen(); }};
+  DeadlineTimer expiry_timer_{loop_.io(), [this] { expire_members(); }};
 };
 
 // Each member is a descriptor, and the usual soft limit of 1,024 is few members.
@@ -414,6 +419,15 @@ void ServerDaemon::keep_last_seen() {
   if (!failure.empty() && failure != keep_failure_) log_.warn("When members were last seen is not kept: " + failure);
   keep_failure_ = failure;
   seen_timer_.arm(os::now() + kKeepLastSeen);
+}
+
+void ServerDaemon::expire_members() {
+  auto expired = node_->expire(settings_.expire_after * kDay, os::now());
+  const std::string failure = expired ? "" : expired.error().what;
+  if (!failure.empty() && failure != expiry_failure_) log_.warn("Members that were away too long stay: " + failure);
+  expiry_failure_ = failure;
+  if (expired) act(std::move(*expired));
+  expiry_timer_.arm(os::now() + kLookForExpired);
 }
 
 // What they counted. Their answers are there long before the next interval ends.

@@ -67,7 +67,8 @@ struct ServerSettings : CommonSettings {
   std::optional<IpNetwork> network6;  // a /64; nullopt: one that follows from the network's id
   bool sequential = false;
   std::uint16_t mtu = kDefaultMtu;
-  std::string configured_key;  // the line that is there for the clients, if there is one; secret
+  std::string configured_key;      // the line that is there for the clients, if there is one; secret
+  std::uint32_t expire_after = 0;  // days that a member may be away; 0: any number
   std::optional<std::string> graphviz;
   std::chrono::seconds graphviz_interval{300};
 };
