@@ -178,6 +178,24 @@ def test_commands_of_the_user_run_in_the_sandbox_of_the_unit(machine):
     joined(machine)
 
 
+def test_a_pre_shared_key_may_be_root_s_alone(machine):
+    conf, key = machine.path("/etc/eps.conf"), machine.path("/etc/eps.psk")
+    text = conf.read_text()
+    key.write_text(43 * "A" + "=\n")
+    key.chmod(0o600)
+    conf.write_text("psk-file = /etc/eps.psk\n" + text)
+    machine.run("systemctl", "restart", "eps-client", check=False)
+    wait_until(lambda: "--psk-file /etc/eps.psk: is all zeros" in machine.journal("eps-client"), "it reads the file")
+    key.write_text("B" + key.read_text()[1:])
+    machine.run("systemctl", "restart", "eps-client")
+    joined(machine)
+    assert "Peers must have the pre-shared key of /etc/eps.psk." in machine.journal("eps-client")
+    key.unlink()
+    conf.write_text(text)
+    machine.run("systemctl", "restart", "eps-client")
+    joined(machine)
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_watchdog_fires(machine, unit):
     machine.add_to_unit(unit, "WatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=1")
