@@ -225,6 +225,35 @@ TEST_F(ControlTest, NamesAndVersionsThatAreTooLongOrStrangeDoNotKeepAClientOut) 
   EXPECT_EQ(a.self->name.size(), kMaxNameSize);
 }
 
+TEST_F(ControlTest, WhoWasAwayTooLongIsRemovedAndMayComeBackAsANewMember) {
+  constexpr std::int64_t kDay = 24 * 3600;
+  std::int64_t unix_time = 20'000 * kDay;
+  server_config_.unix_time = [&] { return unix_time; };
+  start_server();
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  const MemberId before = b.self->id;
+  hang_up(b);
+  unix_time += 30 * kDay;
+  for (const std::int64_t keep : {std::int64_t{0}, 31 * kDay, 30 * kDay}) {
+    auto out = server_->expire(keep, now_);
+    ASSERT_TRUE(out);
+    take(std::move(*out));
+  }
+  advance(seconds(1));
+  EXPECT_EQ(count(ServerEvent::Kind::removed), 1U);
+  EXPECT_EQ(a.members().find_name("b"), nullptr);
+  EXPECT_TRUE(a.connected() && a.members().find_name("a")) << "nobody who is online";
+  b.enrolled = true;
+  connect(b);
+  ASSERT_TRUE(b.refused);
+  EXPECT_TRUE(b.refused->forget_enrolment);
+  b.enrolled = false;
+  connect(b);
+  ASSERT_TRUE(b.self);
+  EXPECT_NE(b.self->id, before);
+}
+
 TEST_F(ControlTest, ARemovedMemberIsToldAndEverybodyElseToo) {
   TestClient& a = join("a");
   TestClient& b = join("b");
