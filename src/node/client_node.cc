@@ -30,7 +30,7 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   enrolled |= other.enrolled;
   if (other.keep_network) keep_network = std::move(other.keep_network);
   if (other.keep_known) keep_known = std::move(other.keep_known);
-  members_changed |= other.members_changed;
+  members_changed.merge(std::move(other.members_changed));
   std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
   std::move(other.warnings.begin(), other.warnings.end(), std::back_inserter(warnings));
   if (!fatal) fatal = std::move(other.fatal);
@@ -80,13 +80,13 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
       (members_.members().size() == 1 ? " member" : " members") + ", and the address " + to_string(cache.self.address) +
       "/" + std::to_string(cache.network.network.prefix) + " for this computer.");
   set_self(cache.network, cache.self, now);
-  update_peers(true, now);
+  out.members_changed = update_peers(true, {true, {}}, now);
   bring_up(out);
   announce(out, now);
-  out.members_changed = true;
 }
 
 void ClientNode::set_self(const NetworkInfo& network, const Member& self, Instant now) {
+  if (self_ && self_->id != self.id) look_at_all_ = true;  // who was this computer is a peer
   network_ = network;
   self_ = self;
   link_due_ = true;
@@ -359,12 +359,17 @@ std::optional<PeerWhy> ClientNode::why(std::string_view peer, Instant now) const
 }
 
 // Before what the step leads to, so that nothing is sent to a member that is refused, and all that is taken is known.
-void ClientNode::update_peers(bool records, Instant now) {
-  if (records) known_.look(members_, params_.peers.self.public_key, now);
+MembersChanged ClientNode::update_peers(bool records, MembersChanged changed, Instant now) {
+  if (records) changed = known_.look(members_, params_.peers.self.public_key, now, std::move(changed));
   if (known_.changed()) {
-    keep_at_ = std::min(keep_at_, known_kept_at_ ? std::max(now, *known_kept_at_ + kKeepNetworkAfter) : now);
+    keep_at_ = std::min(keep_at_, known_kept_at_ ? std::max(now, *known_kept_at_ + keep_pause()) : now);
   }
-  peers_.update_members(members_, now, known_.refused());
+  peers_.update_members(members_, now, known_.refused(), changed);
+  return changed;
+}
+
+Duration ClientNode::keep_pause() const {
+  return kKeepNetworkAfter + kKeepLaterPerMember * static_cast<Duration::rep>(members_.members().size());
 }
 
 Result<std::string> ClientNode::trust(std::string_view peer, ClientOutputs& out, Instant now) {
@@ -372,7 +377,7 @@ Result<std::string> ClientNode::trust(std::string_view peer, ClientOutputs& out,
     known_.trust(*refused);
     const MemberId id = refused->id;
     const std::string name = refused->name, key = to_base32(refused->key.bytes);
-    update_peers(true, now);
+    out.members_changed.merge(update_peers(true, {true, {}}, now));
     out.notes.push_back("The key " + key + " of " + name + " was accepted by this computer's user.");
     out.keep_known = unkept_known();
     out.merge(finish({}, now));

@@ -18,6 +18,7 @@
 #include "dataplane/commit.h"
 #include "dataplane/stream_port.h"
 #include "dataplane/upcall.h"
+#include "model/members_changed.h"
 #include "model/status.h"
 #include "node/bind.h"
 #include "node/peers.h"
@@ -33,6 +34,8 @@ inline constexpr std::array<Duration, 6> kReconnect = {std::chrono::milliseconds
                                                        std::chrono::seconds(5),        std::chrono::seconds(10)};
 // What changed in the network is kept durably at most so often; new peers at once, and then as seldom.
 inline constexpr Duration kKeepNetworkAfter = std::chrono::seconds(5);
+// And for each member so much later, as the whole list is written: what is lost in a crash, the server says again.
+inline constexpr Duration kKeepLaterPerMember = std::chrono::milliseconds(20);
 // A deadline that is met so late: the machine slept, and the world may have changed meanwhile.
 inline constexpr Duration kSlept = std::chrono::seconds(2);
 // A server that has not answered by UDP so long after the welcome relays inside the control connection.
@@ -69,7 +72,7 @@ struct ClientOutputs {
   bool enrolled = false;                  // the server admitted this key: remember it durably
   std::optional<Bytes> keep_network;      // durably, in place of what was kept before; empty: nothing any more
   std::optional<std::string> keep_known;  // durably, in place of what was kept before
-  bool members_changed = false;           // log the list of members
+  MembersChanged members_changed;         // log the changes of the list
   std::vector<std::string> notes;         // sentences for the log
   std::vector<std::string> warnings;      // sentences that somebody should read
   std::optional<std::string> fatal;       // end the program with this sentence
@@ -138,7 +141,7 @@ class ClientNode {
   void on_event(const control::Relayed& event, ClientOutputs& out, Instant now);
   void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
-  void update_peers(bool records, Instant now);
+  MembersChanged update_peers(bool records, MembersChanged changed, Instant now);
   PeerStatus status_of_refused(const Member& member) const;
   void recall(NetworkCache cache, ClientOutputs& out, Instant now);
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
@@ -156,6 +159,7 @@ class ClientNode {
   void doubt_server(ClientOutputs& out, Instant now);
   void search_later(Instant now);
   void announce(ClientOutputs& out, Instant now);
+  Duration keep_pause() const;
   void connection_lost(std::string why, ClientOutputs& out, Instant now);
   ClientOutputs finish(ClientOutputs out, Instant now);
 
@@ -176,7 +180,8 @@ class ClientNode {
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;
-  bool link_due_ = false;  // the interface does not have self_'s address yet
+  bool look_at_all_ = false;  // at the next change of the list, and not at what has changed in it
+  bool link_due_ = false;     // the interface does not have self_'s address yet
   std::uint16_t also_port_ = 0;
   std::optional<PublicKey> signing_key_;  // of the server, from the first join on
   Instant keep_at_ = kNever;              // what changed since is not durable yet

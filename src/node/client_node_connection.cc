@@ -181,6 +181,7 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
 void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& out, Instant now) {
   Delta delta = changed.delta;
   const bool other = delta.full || delta.from != members_.version();
+  MembersChanged which{std::exchange(look_at_all_, false) || other, {}};
   if (other) {
     const MemberList before = std::exchange(members_, connection_->members());
     members_.keep_candidates(before);
@@ -190,19 +191,21 @@ void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& ou
         m.candidates = old->candidates;
       }
     }
+    for (const Member& m : delta.upserts) which.ids.push_back(m.id);
+    which.ids.insert(which.ids.end(), delta.removed.begin(), delta.removed.end());
+    which = which.all ? MembersChanged{true, {}} : MembersChanged::of(std::move(which.ids));
     members_.apply(delta);
   }
   list_signature_ = connection_->list_signature().value_or(list_signature_);
-  keep_at_ = std::min(keep_at_, now + kKeepNetworkAfter);
-  update_peers(other || changed.records, now);
-  out.members_changed = true;
+  keep_at_ = std::min(keep_at_, now + keep_pause());
+  out.members_changed.merge(update_peers(other || changed.records, std::move(which), now));
   if (const Member* self = self_ ? members_.find(self_->id) : nullptr) self_ = *self;
   bring_up(out);
 }
 
 void ClientNode::on_event(const control::ReportRequested&, ClientOutputs& out, Instant now) {
   TrafficReport report{.uptime = now - started_, .peers = {}};
-  for (const PeerStatus& peer : peers_.status(now)) {
+  for (const PeerStatus& peer : peers_.status_of_met(now)) {
     const TrafficTotals& t = peer.traffic;
     if (peer.path == PathKind::none && t.packets_sent == 0 && t.packets_received == 0) continue;
     report.peers.push_back({peer.member.id, t.packets_sent, t.bytes_sent, t.packets_received, t.bytes_received,

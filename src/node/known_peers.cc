@@ -49,26 +49,52 @@ std::optional<PublicKey> parse_key(std::string_view text) {
 
 }  // namespace
 
-void KnownPeers::look(const MemberList& list, const PublicKey& own, Instant now) {
-  const auto before = std::exchange(refused_, {});
-  listed_.clear();
-  for (const auto& [id, member] : list.members()) {
-    if (member.key == own) continue;
-    if (auto why = judge(member, list)) {
-      const auto told = before.find(id);
-      if (told == before.end() || told->second.why != *why) {
-        warnings_.push_back(who(member) + " is refused. " + *why + " Nothing is sent to it and nothing is taken from " +
-                            "it. " + mend_of(member));
-      }
-      refused_.emplace(id, Refused{std::move(*why), mend_of(member)});
-      continue;
+MembersChanged KnownPeers::look(const MemberList& list, const PublicKey& own, Instant now, MembersChanged changed) {
+  // Who is not refused can only be so by a change of its own: its bindings are another's only once its key has left the
+  // list. Who is refused may be so because of another, and no longer when that one has changed.
+  if (changed.all) {
+    listed_.clear();
+    std::erase_if(refused_, [&](const auto& refused) { return list.find(refused.first) == nullptr; });
+    for (const auto& [id, member] : list.members()) {
+      if (member.key != own) judge_and_learn(member, list, now);
     }
-    if (before.contains(id)) notes_.push_back(who(member) + " is refused no longer.");
-    succeed(member, now);
-    learn(member);
+  } else {
+    for (const auto& [id, why] : refused_) changed.ids.push_back(id);
+    changed = MembersChanged::of(std::move(changed.ids));
+    for (const MemberId id : changed.ids) {
+      const Member* member = list.find(id);
+      if (member == nullptr) {
+        refused_.erase(id);
+      } else if (!listed_.empty()) {
+        listed_[member->key] = id;
+      }
+    }
+    for (const MemberId id : changed.ids) {
+      if (const Member* member = list.find(id); member != nullptr && member->key != own) {
+        judge_and_learn(*member, list, now);
+      }
+    }
   }
   shrink(list);
-  listed_.clear();
+  return changed;
+}
+
+void KnownPeers::judge_and_learn(const Member& member, const MemberList& list, Instant now) {
+  const auto told = refused_.find(member.id);
+  if (auto why = judge(member, list)) {
+    if (told == refused_.end() || told->second.why != *why) {
+      warnings_.push_back(who(member) + " is refused. " + *why + " Nothing is sent to it and nothing is taken from " +
+                          "it. " + mend_of(member));
+    }
+    refused_.insert_or_assign(member.id, Refused{std::move(*why), mend_of(member)});
+    return;
+  }
+  if (told != refused_.end()) {
+    notes_.push_back(who(member) + " is refused no longer.");
+    refused_.erase(told);
+  }
+  succeed(member, now);
+  learn(member);
 }
 
 // Why the member is refused; nullopt: it is not.
@@ -100,7 +126,8 @@ const Member* KnownPeers::in_list(const PublicKey& key, const MemberList& list) 
     for (const auto& [id, m] : list.members()) listed_.emplace(m.key, id);
   }
   const auto it = listed_.find(key);
-  return it == listed_.end() ? nullptr : list.find(it->second);
+  const Member* member = it == listed_.end() ? nullptr : list.find(it->second);
+  return member == nullptr || member->key != key ? nullptr : member;
 }
 
 // Tells of a member that has taken the name or the address of one that is no more.

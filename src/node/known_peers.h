@@ -22,6 +22,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "model/members_changed.h"
 #include "model/network.h"
 #include "model/status.h"
 
@@ -39,10 +40,12 @@ class KnownPeers {
     std::string why, mend;  // sentences
   };
 
-  // Judges the members of the list other than this one, and remembers those that are not refused.
-  void look(const MemberList& list, const PublicKey& own, Instant now);
+  // Judges the members of the list other than this one, and remembers those that are not refused. Of a list that was
+  // looked at before it is enough to name who has changed since, come or gone: besides them only those are judged that
+  // are refused. Returns whom it judged.
+  MembersChanged look(const MemberList& list, const PublicKey& own, Instant now, MembersChanged changed = {true, {}});
   const std::map<MemberId, Refused>& refused() const { return refused_; }
-  // The key that the member has now is the known one from here on. REQUIRES: look() at the list afterwards
+  // The key that the member has now is the known one from here on. REQUIRES: look() at the whole list afterwards
   void trust(const Member& member);
 
   // Sentences for the log, emptied by the call: what has to be known, and what is good to know.
@@ -62,6 +65,7 @@ class KnownPeers {
 
  private:
   std::optional<std::string> judge(const Member& member, const MemberList& list);
+  void judge_and_learn(const Member& member, const MemberList& list, Instant now);
   const Member* in_list(const PublicKey& key, const MemberList& list);
   void learn(const Member& member);
   void succeed(const Member& member, Instant now);
@@ -77,7 +81,8 @@ class KnownPeers {
   std::map<MemberId, Refused> refused_;
   std::vector<Successor> successors_;
   std::vector<std::string> warnings_, notes_;
-  std::unordered_map<PublicKey, MemberId> listed_;  // within look(), once it is needed
+  // The list by key, once it is needed; what changed key or is gone stays in it until all is looked at.
+  std::unordered_map<PublicKey, MemberId> listed_;
   bool changed_ = false;
 };
 

@@ -5,6 +5,8 @@
 
 #include <chrono>
 
+#include "support/seeded_rng.h"
+
 namespace eps::node {
 namespace {
 
@@ -138,6 +140,66 @@ TEST_F(KnownPeersTest, WhatIsTrustedIsKnownAndTheOldKeyNoMore) {
   EXPECT_TRUE(known_.take_changed());
   look({self_, b_});
   EXPECT_THAT(refused_, ElementsAre(2U));
+}
+
+TEST_F(KnownPeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
+  for (const std::uint32_t n : {100U, 10'000U}) {
+    KnownPeers known;
+    std::vector<Member> members = {self_};
+    for (std::uint32_t id = 2; id <= n; ++id) members.push_back(member(id, id, "m" + std::to_string(id), id));
+    MemberList list;
+    list.apply({.from = 0, .to = 1, .full = true, .upserts = members, .removed = {}});
+    EXPECT_TRUE(known.look(list, key(1), now_).all);
+    list.apply({.from = 1, .to = 2, .full = false, .upserts = {member(7, 7, "new", 7)}, .removed = {}});
+    EXPECT_THAT(known.look(list, key(1), now_, {false, {{7}}}).ids, ElementsAre(MemberId{7}));
+    list.apply({.from = 2, .to = 3, .full = false, .upserts = {member(8, 99'999, "m8", 8)}, .removed = {}});
+    EXPECT_THAT(known.look(list, key(1), now_, {false, {{8}}}).ids, ElementsAre(MemberId{8}));
+    EXPECT_TRUE(known.refused().contains({8}));
+    list.apply({.from = 3, .to = 4, .full = false, .upserts = {}, .removed = {{9}}});
+    EXPECT_THAT(known.look(list, key(1), now_, {false, {{9}}}).ids, ElementsAre(MemberId{8}, MemberId{9}))
+        << "who is refused may be so no longer";
+  }
+}
+
+// Whatever members do to each other: who is looked at by name of those that changed is judged as in a look at all.
+TEST_F(KnownPeersTest, WhatIsJudgedByPartsIsJudgedAsAWhole) {
+  test::SeededRng rng(5);
+  for (int round = 0; round < 200; ++round) {
+    KnownPeers whole, parts;
+    std::map<std::uint32_t, Member> members;
+    for (std::uint32_t id = 2; id < 8; ++id) members[id] = member(id, id, "m" + std::to_string(id), id);
+    MemberList list;
+    std::uint64_t version = 0;
+    std::uint32_t next_id = 8;
+    for (int step = 0; step < 30; ++step) {
+      std::vector<MemberId> changed;
+      for (std::uint64_t n = 1 + rng.below(3); n > 0; --n) {
+        const auto below = [&](std::uint64_t limit) { return static_cast<std::uint32_t>(rng.below(limit)); };
+        const std::uint32_t id = below(5) == 0 ? next_id++ : 2 + below(next_id - 2);
+        changed.push_back({id});
+        if (below(4) == 0) {
+          members.erase(id);
+        } else {
+          const std::uint32_t of_key = below(2) == 0 ? id : 2 + below(10);
+          members.erase(id);
+          const auto has_it = [&](const auto& other) { return other.second.key == key(of_key); };
+          if (std::ranges::any_of(members, has_it)) continue;  // no key is in a list twice
+          members[id] = member(id, of_key, "m" + std::to_string(2 + below(10)), 2 + below(10));
+        }
+      }
+      Delta delta{.from = version, .to = version + 1, .full = true, .upserts = {}, .removed = {}};
+      for (const auto& [id, m] : members) delta.upserts.push_back(m);
+      ++version;
+      list.apply(delta);
+      whole.look(list, key(1), now_);
+      parts.look(list, key(1), now_, step == 0 ? MembersChanged{true, {}} : MembersChanged::of(changed));
+      std::vector<std::pair<std::uint32_t, std::string>> by_whole, by_parts;
+      for (const auto& [id, why] : whole.refused()) by_whole.emplace_back(id.value, why.why);
+      for (const auto& [id, why] : parts.refused()) by_parts.emplace_back(id.value, why.why);
+      ASSERT_EQ(by_parts, by_whole) << round << " " << step;
+      ASSERT_EQ(parts.encode(key(100)), whole.encode(key(100))) << round << " " << step;
+    }
+  }
 }
 
 TEST_F(KnownPeersTest, IsKeptAsText) {

@@ -87,52 +87,29 @@ void Peers::set_own_nat(NatStatus nat, Instant now) {
   }
 }
 
-void Peers::update_members(const MemberList& list, Instant now,
-                           const std::map<MemberId, KnownPeers::Refused>& refused) {
-  for (auto it = peers_.begin(); it != peers_.end();) {
-    const Member* member = list.find(it->first);
-    if (member == nullptr || member->key != it->second.member.key || refused.contains(it->first)) {
-      waiting_.drop(it->second.waiting, Drop::no_peer);
-      lan_.move_out(it->second.member);
-      forget(it->second, now);
-      it = peers_.erase(it);
-      dirty_ = true;
-    } else {
-      ++it;
+void Peers::update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused,
+                           const MembersChanged& changed) {
+  const auto is_peer = [&](const Member* member, const PublicKey& key) {
+    return member != nullptr && member->key == key && !refused.contains(member->id);
+  };
+  if (changed.all) {
+    std::vector<MemberId> gone;
+    for (const auto& [id, peer] : peers_) {
+      if (!is_peer(list.find(id), peer.member.key)) gone.push_back(id);
     }
-  }
-  for (const auto& [id, member] : list.members()) {
-    if (id == self_.id || refused.contains(id)) continue;
-    const auto [it, added] = peers_.try_emplace(id, member, rng_);
-    Peer& peer = it->second;
-    if (!added && peer.member == member) continue;
-    touch(peer);
-    by_key_.insert_or_assign(member.key, id);
-    lan_.move_in(member, added ? nullptr : &peer.member, address6(member.mac));
-    const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
-    if (moved) forget_sessions(peer, now);
-    dirty_ = true;
-    // A server that has just restarted knows no candidates yet: what we knew is better than nothing.
-    std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
-    const bool changed = added || candidates != peer.member.candidates;
-    const auto direct_is_in = [&](const std::vector<Candidate>& all) {
-      return std::any_of(all.begin(), all.end(), [&](auto& c) { return peer.path.has(c.endpoint); });
-    };
-    // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
-    const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
-    const bool came = member.online && !peer.member.online;
-    if (peer.member.online && !member.online) {
-      peer.offline_at = now;
-      peer.tick_at = std::min(peer.tick_at, now);  // is it?
+    for (const MemberId id : gone) drop(id, now);
+    for (const auto& [id, member] : list.members()) {
+      if (id != self_.id && !refused.contains(id)) take_in(member, now);
     }
-    peer.member = member;
-    peer.member.candidates = std::move(candidates);
-    relays_.on_member(peer);
-    if (changed) paths_.on_listed(peer, now);
-    if (left) peer.path.moved(now);
-    peer.path.set_relays(relays_.usable_for(peer), now);
-    if (changed || came) peer.sessions.hurry(now);
-    if (left && peer.sessions.current() && !peer.sessions.pending()) start_handshake(peer, now);
+  } else {
+    for (const MemberId id : changed.ids) {
+      const auto it = peers_.find(id);
+      if (it != peers_.end() && !is_peer(list.find(id), it->second.member.key)) drop(id, now);
+    }
+    for (const MemberId id : changed.ids) {
+      const Member* member = list.find(id);
+      if (member != nullptr && id != self_.id && !refused.contains(id)) take_in(*member, now);
+    }
   }
   lan_.on_list(!list.members().empty());
   if (const Member* self = list.find(self_.id); self != nullptr && self->grants != self_.grants) {
@@ -141,6 +118,48 @@ void Peers::update_members(const MemberList& list, Instant now,
   }
   for (const Sessions::Early& early : sessions_.take_early(now)) on_initiation(early.arrival, early.datagram, now);
   on_deadline(now);
+}
+
+void Peers::drop(MemberId id, Instant now) {
+  const auto it = peers_.find(id);
+  waiting_.drop(it->second.waiting, Drop::no_peer);
+  lan_.move_out(it->second.member);
+  forget(it->second, now);
+  peers_.erase(it);
+  dirty_ = true;
+}
+
+void Peers::take_in(const Member& member, Instant now) {
+  const auto [it, added] = peers_.try_emplace(member.id, member, rng_);
+  Peer& peer = it->second;
+  if (!added && peer.member == member) return;
+  touch(peer);
+  by_key_.insert_or_assign(member.key, member.id);
+  lan_.move_in(member, added ? nullptr : &peer.member, address6(member.mac));
+  const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
+  if (moved) forget_sessions(peer, now);
+  dirty_ = true;
+  // A server that has just restarted knows no candidates yet: what we knew is better than nothing.
+  std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
+  const bool changed = added || candidates != peer.member.candidates;
+  const auto direct_is_in = [&](const std::vector<Candidate>& all) {
+    return std::any_of(all.begin(), all.end(), [&](auto& c) { return peer.path.has(c.endpoint); });
+  };
+  // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
+  const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
+  const bool came = member.online && !peer.member.online;
+  if (peer.member.online && !member.online) {
+    peer.offline_at = now;
+    peer.tick_at = std::min(peer.tick_at, now);  // is it?
+  }
+  peer.member = member;
+  peer.member.candidates = std::move(candidates);
+  relays_.on_member(peer);
+  if (changed) paths_.on_listed(peer, now);
+  if (left) peer.path.moved(now);
+  peer.path.set_relays(relays_.usable_for(peer), now);
+  if (changed || came) peer.sessions.hurry(now);
+  if (left && peer.sessions.current() && !peer.sessions.pending()) start_handshake(peer, now);
 }
 
 void Peers::on_network_change(Instant now) {
@@ -268,6 +287,13 @@ std::vector<PeerStatus> Peers::status(Instant now) const {
   std::vector<PeerStatus> out;
   const Standpoint here = standpoint();
   for (const auto& [id, peer] : peers_) out.push_back(status_of(peer, route(peer), here, now));
+  return out;
+}
+
+std::vector<PeerStatus> Peers::status_of_met(Instant now) const {
+  std::vector<PeerStatus> out;
+  const Standpoint here = standpoint();
+  for (const auto& [id, peer] : met_) out.push_back(status_of(*peer, route(*peer), here, now));
   return out;
 }
 

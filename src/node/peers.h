@@ -41,8 +41,10 @@ class Peers {
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
   // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
   void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket = 0);
-  // Those that are refused are treated as if they were no members (node/known_peers.h).
-  void update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused = {});
+  // Those that are refused are treated as if they were no members (node/known_peers.h). `changed`: those that have
+  // changed in the list, or are refused or not, since the call before.
+  void update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused = {},
+                      const MembersChanged& changed = {true, {}});
   // The server knows this node by this socket no more: it is closed when no path uses it.
   void leave_side(ports::SocketId side) { left_sides_.push_back(side); }
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
@@ -70,6 +72,8 @@ class Peers {
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
 
   std::vector<PeerStatus> status(Instant now) const;
+  // Of those alone that there was a session with since the program started: no other can have had traffic.
+  std::vector<PeerStatus> status_of_met(Instant now) const;
   // nullopt: no such peer.
   std::optional<PeerWhy> why(std::string_view name, Instant now) const;
   // What the peers saw this node's data socket send from, other than its known candidates; true once after a change.
@@ -164,6 +168,8 @@ class Peers {
   // Bookkeeping.
   void forget_sessions(Peer& peer, Instant now);
   void forget(Peer& peer, Instant now);
+  void drop(MemberId id, Instant now);
+  void take_in(const Member& member, Instant now);
   Peer* find(MemberId id);  // and touches it, as the next two do
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
@@ -195,6 +201,7 @@ class Peers {
   std::map<MemberId, Peer> peers_;
   std::unordered_map<PublicKey, MemberId> by_key_;
   std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step
+  std::map<MemberId, Peer*> met_;   // has or had a session
   std::vector<Peer*> touched_;
   std::set<std::pair<Instant, MemberId>> timers_;
   Broadcasts broadcasts_;

@@ -21,6 +21,7 @@ void Peers::forget(Peer& peer, Instant now) {
   std::erase(touched_, &peer);
   timers_.erase({peer.timer_at, peer.member.id});
   live_.erase(peer.member.id);
+  met_.erase(peer.member.id);
   relays_.forget(peer);
   if (const auto it = by_key_.find(peer.member.key); it != by_key_.end() && it->second == peer.member.id) {
     by_key_.erase(it);
@@ -96,12 +97,13 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->mtu = network_->mtu;
   table->relays = relays_.hops();
   table->serves = relays_.serves(live_);
-  for (const auto& [id, peer] : peers_) {
-    const auto receiving = peer.sessions.receiving();
-    if (!peer.member.online && receiving.empty()) continue;
+  // The others are in the directory.
+  for (const auto& [id, peer] : met_) {
+    const auto receiving = peer->sessions.receiving();
+    if (!peer->member.online && receiving.empty()) continue;
     const auto at = static_cast<std::uint32_t>(table->peers.size());
-    table->peers.push_back(route(peer));
-    table->by_mac.emplace(peer.member.mac, at);
+    table->peers.push_back(route(*peer));
+    table->by_mac.emplace(peer->member.mac, at);
     for (const auto& session : receiving) {
       table->by_index.insert_or_assign(session->local_index(), dataplane::PeerTable::Receiving{session, at});
     }

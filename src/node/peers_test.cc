@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 
 #include "support/node_fakes.h"
 #include "support/seeded_rng.h"
@@ -59,7 +61,53 @@ TEST_F(PeersTest, SilentMembersHaveNoTimer) {
   join(300);
   EXPECT_EQ(peers_.next_deadline(), kNever);
   ASSERT_TRUE(table_);
-  EXPECT_EQ(table_->peers.size(), 300U);
+  EXPECT_EQ(table_->directory->online(), 300U);
+}
+
+// What a step makes for the workers holds whom this node has had a session with, and the list comes in by parts.
+TEST_F(PeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
+  for (const std::uint32_t n : {100U, 10'000U}) {
+    now_ += seconds(1);
+    list_ = {};
+    join(n);
+    Member moved = *list_.find({7});
+    moved.candidates = {{Candidate::Kind::local, *parse_endpoint("10.9.9.9:1000")}};
+    Delta delta;
+    delta.from = 1;
+    delta.to = 2;
+    delta.upserts = {moved};
+    delta.removed = {{8}};
+    ASSERT_TRUE(list_.apply(delta));
+    table_ = nullptr;
+    KnownPeers known;
+    known.look(list_, {}, now_);
+    const auto timed = [&](const char* what, const MembersChanged& changed) {
+      const auto began = std::chrono::steady_clock::now();
+      peers_.update_members(list_, now_, {}, known.look(list_, {}, now_, changed));
+      settle();
+      const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began;
+      if (std::getenv("EPS_SHOW_TIMES") != nullptr) std::printf("%5u members, %s: %.3f ms\n", n, what, took.count());
+    };
+    timed("those that changed", {false, {{7}, {8}}});
+    const auto first = table_;
+    timed("all", {true, {}});
+    table_ = first;
+    ASSERT_TRUE(table_);
+    EXPECT_EQ(table_->peers.size(), 0U);
+    EXPECT_EQ(table_->directory->online(), n - 1);
+    EXPECT_EQ(peers_.status_of_met(now_).size(), 0U);
+    EXPECT_EQ(peers_.status(now_).size(), n - 1);
+  }
+}
+
+// A full look finds what a partial one has to be told of.
+TEST_F(PeersTest, WhoIsNotNamedIsNotLookedAt) {
+  join(3);
+  ASSERT_TRUE(list_.apply({.from = 1, .to = 2, .full = false, .upserts = {}, .removed = {{3}, {4}}}));
+  peers_.update_members(list_, now_, {}, {false, {{4}}});
+  EXPECT_EQ(peers_.status(now_).size(), 2U);
+  peers_.update_members(list_, now_);
+  EXPECT_EQ(peers_.status(now_).size(), 1U);
 }
 
 TEST_F(PeersTest, AHandshakeIsRepeatedAtItsTimeAndEndsSometime) {
@@ -99,7 +147,7 @@ TEST_F(PeersTest, WhoIsRemovedLeavesNoTimer) {
   peers_.update_members(list_, now_);
   settle();
   EXPECT_EQ(peers_.next_deadline(), kNever);
-  EXPECT_EQ(table_->peers.size(), 2U);
+  EXPECT_EQ(table_->directory->online(), 2U);
   now_ += seconds(60);
   peers_.on_deadline(now_);
   EXPECT_EQ(settle(), 0U);

@@ -18,6 +18,7 @@ void Peers::settle_timers() {
   for (Peer* peer : std::exchange(touched_, {})) {
     peer->touched = false;
     const MemberId id = peer->member.id;
+    if (peer->sessions.current() || !peer->sessions.receiving().empty()) met_.emplace(id, peer);
     const Instant at = deadline_of(*peer);
     if (at == kNever) live_.erase(id);
     if (at == peer->timer_at) continue;

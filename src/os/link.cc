@@ -252,14 +252,22 @@ void NetlinkLink::forget_neighbour(Ip4 address) {
   (void)socket_.request(request, "forget a neighbour");  // it may not know one
 }
 
-void NetlinkLink::set_members(const std::map<Ip4, Mac>& members) {
-  if (index_ != 0) {
-    for (const auto& [ip, mac] : members_) {
-      const auto it = members.find(ip);
-      if (it == members.end() || it->second != mac) forget_neighbour(ip);
+void NetlinkLink::update_members(const std::map<MemberId, std::optional<Neighbour>>& changed) {
+  for (const auto& [id, is] : changed) {
+    const auto was = members_.find(id);
+    if (was != members_.end() && was->second != is && index_ != 0) forget_neighbour(was->second.address);
+    if (is) {
+      members_.insert_or_assign(id, *is);
+    } else if (was != members_.end()) {
+      members_.erase(was);
     }
   }
-  members_ = members;
+}
+
+void NetlinkLink::set_members(const std::map<MemberId, std::optional<Neighbour>>& members) {
+  auto changed = members;
+  for (const auto& [id, was] : members_) changed.try_emplace(id);
+  update_members(changed);
 }
 
 // --- what should be, and what is -----------------------------------------------------------------------------------
@@ -502,8 +510,8 @@ void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, 
   }
   if (!collision_.empty() && has_address) {
     const std::set<Ip4> others = reserved(kernel, own.index);
-    for (const auto& [ip, mac] : members_) {
-      if (ip != set_->address && !others.contains(ip)) wanted.insert(ip);
+    for (const auto& [id, member] : members_) {
+      if (member.address != set_->address && !others.contains(member.address)) wanted.insert(member.address);
     }
   }
   for (const Ip4 ip : wanted) {

@@ -39,7 +39,15 @@ class NetlinkLink final : public ports::LinkPort {
   Result<void> configure(const ports::LinkConfig& config) override;
   // Who gets a route of its own while the network collides with another; and whose MAC address the kernel must not
   // remember, when it is another one now.
-  void set_members(const std::map<Ip4, Mac>& members);
+  // `changed`: those that can have changed since the call before; one without an address is no member.
+  struct Neighbour {
+    Ip4 address;
+    Mac mac;
+    bool operator==(const Neighbour&) const = default;
+  };
+  void update_members(const std::map<MemberId, std::optional<Neighbour>>& changed);
+  // Of all members, those that are not named are none any more.
+  void set_members(const std::map<MemberId, std::optional<Neighbour>>& members);
 
   struct Report {
     ports::Underlay underlay;
@@ -108,7 +116,7 @@ class NetlinkLink final : public ports::LinkPort {
   NetlinkSocket socket_;
   UnderlayRoutes routes_;
   std::optional<ports::LinkConfig> set_;  // what was set last
-  std::map<Ip4, Mac> members_;
+  std::map<MemberId, Neighbour> members_;
   std::string collision_;  // what has addresses of the network besides; "": nothing
   bool withheld_ = false;  // the EPS address, because the gateway of another network has the same
   bool no_ip6_ = false;    // the interface takes no IPv6 address

@@ -297,10 +297,13 @@ TEST_F(LinkTest, TheIpv6AddressIsSetAndKept) {
   EXPECT_THAT(reconcile().notes, IsEmpty()) << "not tried again and again";
 }
 
+NetlinkLink::Neighbour at(const char* address, const char* mac = "02:00:00:00:00:01") {
+  return {*parse_ip4(address), *parse_mac(mac)};
+}
+
 TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
-  link_->set_members(
-      {{*parse_ip4("192.168.43.1"), {}}, {*parse_ip4("192.168.43.7"), {}}, {*parse_ip4("192.168.43.9"), {}}});
+  link_->set_members({{{1}, at("192.168.43.1")}, {{7}, at("192.168.43.7")}, {{9}, at("192.168.43.9")}});
   set_up(wanted);
   add("eth0", "192.168.43.50/24");  // a hotspot
   ASSERT_TRUE(shell("ip route add default via 192.168.43.1 dev eth0"));
@@ -310,7 +313,7 @@ TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
   EXPECT_THAT(output_of("ip route get 192.168.43.9"), AllOf(HasSubstr("dev eps0"), HasSubstr("src 192.168.43.7")));
   EXPECT_THAT(reconcile().notes, IsEmpty());
   EXPECT_THAT(set_up(wanted).notes, IsEmpty()) << "a reconnect changes nothing";
-  link_->set_members({{*parse_ip4("192.168.43.10"), {}}});
+  link_->set_members({{{10}, at("192.168.43.10")}});
   reconcile();
   EXPECT_THAT(output_of("ip route get 192.168.43.9"), HasSubstr("dev eth0"));
   EXPECT_THAT(output_of("ip route get 192.168.43.10"), HasSubstr("dev eps0"));
@@ -338,12 +341,12 @@ TEST_F(LinkTest, AnAddressThatIsAlsoAGatewaysIsGivenUp) {
 
 TEST_F(LinkTest, ForgetsTheMacAddressOfAMemberThatHasAnother) {
   set_up(config("192.168.43.7", "192.168.43.0/24"));
-  const Ip4 nine = *parse_ip4("192.168.43.9"), ten = *parse_ip4("192.168.43.10");
-  link_->set_members({{nine, *parse_mac("02:00:00:00:00:09")}, {ten, *parse_mac("02:00:00:00:00:10")}});
+  link_->set_members(
+      {{{9}, at("192.168.43.9", "02:00:00:00:00:09")}, {{10}, at("192.168.43.10", "02:00:00:00:00:10")}});
   ASSERT_TRUE(
       shell("ip neigh add 192.168.43.9 lladdr 02:00:00:00:00:09 dev eps0 nud reachable && "
             "ip neigh add 192.168.43.10 lladdr 02:00:00:00:00:10 dev eps0 nud reachable"));
-  link_->set_members({{nine, *parse_mac("02:00:00:00:00:99")}, {ten, *parse_mac("02:00:00:00:00:10")}});
+  link_->update_members({{{9}, at("192.168.43.9", "02:00:00:00:00:99")}});
   EXPECT_THAT(output_of("ip neigh show dev eps0"),
               AllOf(Not(HasSubstr("192.168.43.9 lladdr")), HasSubstr("192.168.43.10 lladdr")));
 }

@@ -47,36 +47,43 @@ std::string MemberChanges::change(const Seen* was, const Seen& is) {
   return "";
 }
 
-std::vector<std::string> MemberChanges::look(const std::map<MemberId, Member>& members) {
+std::vector<std::string> MemberChanges::look(const std::map<MemberId, Member>& members, const MembersChanged& changed) {
   std::vector<std::string> out;
-  std::size_t changes = 0, online = 0;
+  std::size_t changes = 0;
   const auto tell = [&](const std::string& sentence) {
     if (sentence.empty()) return;
     if (++changes <= kMaxChangesTold) out.push_back(sentence);
   };
-  for (auto it = seen_.begin(); it != seen_.end();) {
-    if (members.contains(it->first)) {
-      ++it;
-      continue;
-    }
-    tell(it->second.name + " (" + to_string(it->second.address) + ") is no longer a member.");
-    it = seen_.erase(it);
-  }
-  for (const auto& [id, m] : members) {
-    online += m.online ? 1 : 0;
+  const auto look_at = [&](MemberId id, const Member& m) {
     const Seen is{m.name, m.address, m.online};
     const auto [it, added] = seen_.try_emplace(id, is);
     tell(change(added ? nullptr : &it->second, is));
     it->second = is;
+  };
+  const auto leave = [&](auto it) {
+    tell(it->second.name + " (" + to_string(it->second.address) + ") is no longer a member.");
+    return seen_.erase(it);
+  };
+  if (changed.all) {
+    for (auto it = seen_.begin(); it != seen_.end();) it = members.contains(it->first) ? std::next(it) : leave(it);
+    for (const auto& [id, m] : members) look_at(id, m);
+  } else {
+    for (const MemberId id : changed.ids) {
+      if (const auto it = seen_.find(id); it != seen_.end() && !members.contains(id)) leave(it);
+    }
+    for (const MemberId id : changed.ids) {
+      if (const auto it = members.find(id); it != members.end()) look_at(id, it->second);
+    }
   }
   const bool first = !std::exchange(looked_, true);
+  if (!first && changes <= kMaxChangesTold) return out;
+  const auto online =
+      static_cast<std::size_t>(std::ranges::count_if(members, [](const auto& m) { return m.second.online; }));
   if (first) {
     const bool few = !members.empty() && members.size() <= kMaxChangesTold;
-    out = {counts(members.size(), online) + (few ? ": " + names(members) : "") + "."};
-  } else if (changes > kMaxChangesTold) {
-    out = {counts(members.size(), online) + "; " + std::to_string(changes) + " changes at once."};
+    return {counts(members.size(), online) + (few ? ": " + names(members) : "") + "."};
   }
-  return out;
+  return {counts(members.size(), online) + "; " + std::to_string(changes) + " changes at once."};
 }
 
 }  // namespace eps::report

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "model/members_changed.h"
 #include "model/network.h"
 
 namespace eps::report {
@@ -30,7 +31,8 @@ inline constexpr std::size_t kMaxChangesTold = 10;
 // are at most kMaxChangesTold: a client that gets its first list after others have joined sees no change of theirs.
 class MemberChanges {
  public:
-  std::vector<std::string> look(const std::map<MemberId, Member>& members);
+  // `changed`: who can have changed since, when that is known.
+  std::vector<std::string> look(const std::map<MemberId, Member>& members, const MembersChanged& changed = {true, {}});
 
  private:
   struct Seen {

@@ -231,6 +231,15 @@ TEST(MemberChangesTest, OneLineAChange) {
                                                  "c (10.0.8.9) had the address 10.0.8.3 before."));
   members.erase(MemberId{3});
   EXPECT_THAT(changes.look(members), ElementsAre("c (10.0.8.9) is no longer a member."));
+  set(member(1, "a", "10.0.8.1", true));
+  set(member(2, "bob", "10.0.8.2", false));
+  EXPECT_THAT(changes.look(members, {false, {{1}}}), ElementsAre("a (10.0.8.1) is online.")) << "only who is named";
+  EXPECT_THAT(changes.look(members, {false, {{2}}}), ElementsAre("bob (10.0.8.2) is offline."));
+  members.erase(MemberId{1});
+  EXPECT_THAT(changes.look(members, {false, {{1}}}), ElementsAre("a (10.0.8.1) is no longer a member."));
+  set(member(1, "a", "10.0.8.1", false));
+  set(member(2, "bob", "10.0.8.2", true));
+  EXPECT_EQ(changes.look(members).size(), 2U);
   for (std::uint32_t i = 10; i < 30; ++i) {
     members[MemberId{i}] = member(1, "m" + std::to_string(i), "10.0.8." + std::to_string(i), true);
   }

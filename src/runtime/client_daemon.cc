@@ -81,6 +81,7 @@ class ClientDaemon {
   Reporter::Sources sources();
   HttpPages pages();
   void act(node::ClientOutputs out);
+  void tell_link(const MembersChanged& changed);
   void relay_stream();
   std::vector<ServerPort> server_ports() const;
   void look_at_network();
@@ -353,19 +354,29 @@ void ClientDaemon::relay_stream() {
   act(node_->on_stream_room(kStreamRoom - std::min(server_->backlog(node_->link()), kStreamRoom), os::now()));
 }
 
+void ClientDaemon::tell_link(const MembersChanged& changed) {
+  const MemberList& list = node_->members();
+  std::map<MemberId, std::optional<os::NetlinkLink::Neighbour>> members;
+  const auto add = [&](MemberId id, const Member* member) {
+    auto& neighbour = members[id];
+    if (member != nullptr && !node_->refuses(id)) neighbour = {member->address, member->mac};
+  };
+  if (changed.all) {
+    for (const auto& [id, member] : list.members()) add(id, &member);
+    link_->set_members(members);
+  } else {
+    for (const MemberId id : changed.ids) add(id, list.find(id));
+    link_->update_members(members);
+  }
+  if (link_->collides()) settle_.arm(os::now());
+}
+
 void ClientDaemon::act(node::ClientOutputs out) {
   node_->counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, *port_));
   for (const std::string& note : out.notes) log_.info(note);
   for (const std::string& warning : out.warnings) log_.warn(warning);
   if (out.woke && mapper_) mapper_->network_changed();
-  if (out.members_changed) {
-    std::map<Ip4, Mac> members;
-    for (const auto& [id, member] : node_->members().members()) {
-      if (!node_->refuses(id)) members.emplace(member.address, member.mac);
-    }
-    link_->set_members(members);
-    if (link_->collides()) settle_.arm(os::now());
-  }
+  if (out.members_changed.any()) tell_link(out.members_changed);
   // Before the node's next step: the first frame may come as soon as the interface is up.
   if (out.link) configure(*out.link, out.fatal);
   tell_loops();
@@ -376,8 +387,10 @@ void ClientDaemon::act(node::ClientOutputs out) {
   for (auto& [link, bytes] : out.to_server) server_->send(link, std::move(bytes));
   for (const control::LinkId link : out.disconnect) server_->close(link);
   if (out.stop_dialing) server_->stop_dialing();
-  if (out.members_changed) {
-    for (const std::string& change : member_changes_.look(node_->members().members())) log_.info(change);
+  if (out.members_changed.any()) {
+    for (const std::string& change : member_changes_.look(node_->members().members(), out.members_changed)) {
+      log_.info(change);
+    }
   }
   if (out.fatal) {
     log_.error(*out.fatal);
