@@ -64,7 +64,7 @@ TEST_F(ControlTest, AReturningClientIsToldChangesOnly) {
   connect(a);
   EXPECT_LT(sent_[a.id].size(), 1200U) << "not 42 members";
   EXPECT_EQ(a.members().members().size(), 42U);
-  advance(milliseconds(50));
+  advance(kMaxGather);
   expect_all_agree();
 }
 
@@ -102,12 +102,12 @@ TEST_F(ControlTest, AResyncIsAskedForOnceAndEndsThere) {
   EXPECT_LT(a.to_server.size(), 40U) << "one wish for the whole list";
   hang_up(*std::next(clients_.begin()));
   sent_[a.id].clear();
-  advance(milliseconds(50));
+  advance(kMaxGather);
   EXPECT_GT(sent_[a.id].size(), 2000U) << "the whole list";
   expect_all_agree();
   sent_[a.id].clear();
   connect(*std::next(clients_.begin()));
-  advance(milliseconds(50));
+  advance(kMaxGather);
   EXPECT_LT(sent_[a.id].size(), 600U) << "changes only, as before";
   expect_all_agree();
 }

@@ -133,6 +133,33 @@ TEST_F(ControlScale, JoinsThatComeTogetherAreWrittenTogether) {
   expect_all_agree();
 }
 
+TEST_F(ControlScale, ChangesThatKeepComingAreToldTogether) {
+  server_config_.admissions_at_once = kAdmissionsAtOnce;
+  server_config_.tell_all = kTellAll;
+  start_server();
+  for (int n = 0; n < 50; ++n) join("h" + std::to_string(n));
+  advance(seconds(5));
+  const TestClient& a = clients_.front();
+  TestClient& b = clients_.back();
+  const auto change = [&](std::uint16_t port) {
+    announce(b, {{Candidate::Kind::local, {IpAddress::from_v4({0x0a090909U}), port}}});
+  };
+  const int before = a.lists;
+  change(1000);
+  EXPECT_EQ(a.lists, before + 1) << "at once when it was calm";
+  for (std::uint16_t n = 0; n < 100; ++n) {
+    advance(milliseconds(20));
+    change(static_cast<std::uint16_t>(1001 + n));
+  }
+  advance(kMaxGather);
+  EXPECT_LE(a.lists - before, 12) << "and not 101";
+  expect_all_agree();
+  advance(kCalm);
+  const int then = a.lists;
+  change(2000);
+  EXPECT_EQ(a.lists, then + 1);
+}
+
 TEST_F(ControlScale, MembersAreAskedForReportsInSteps) {
   server_config_.admissions_at_once = kAdmissionsAtOnce;
   server_config_.tell_all = kTellAll;

@@ -41,6 +41,12 @@ inline constexpr Duration kProveWithin = std::chrono::seconds(1);
 // Between two rounds that tell everybody what changed. Longer where a round costs more, so that changes gather: by its
 // members, and by its bytes.
 inline constexpr Duration kPushPause = std::chrono::milliseconds(20);
+// While changes keep coming, as when many computers start, the pause doubles, up to so much for each member and for
+// all: who talks with a member hears of it at once anyway, and each round is a packet to everybody and its
+// acknowledgement. After so long without a round it is short again.
+inline constexpr Duration kGatherPerMember = std::chrono::milliseconds(10);
+inline constexpr Duration kMaxGather = std::chrono::milliseconds(500);
+inline constexpr Duration kCalm = std::chrono::seconds(1);
 inline constexpr Duration kPushPausePerMember = std::chrono::microseconds(50);
 inline constexpr Duration kPushPausePerMegabyte = std::chrono::milliseconds(60);
 inline constexpr Duration kMaxPushPause = std::chrono::seconds(5);
@@ -257,6 +263,7 @@ class Server {
   std::optional<ConnId> round_;  // goes on with this connection
   std::size_t round_bytes_ = 0;
   Instant round_at_{};  // no round begins before
+  Duration gather_{};   // the pause for changes to gather
   std::set<ConnId> urgent_;
   Instant urgent_at_{};
   bool on_demand_ = false;

@@ -29,6 +29,9 @@ void Server::push(Outputs& out, Instant now) {
     if (now >= push_at_) step_round(out, now);
   } else if (news() != told_ && now >= round_at_) {
     told_ = news();
+    const Duration most =
+        std::min<Duration>(kMaxGather, kGatherPerMember * static_cast<Duration::rep>(by_member_.size()));
+    gather_ = now - round_at_ >= kCalm ? kPushPause : std::max(kPushPause, std::min(2 * gather_, most));
     round_ = 0;
     round_bytes_ = 0;
     step_round(out, now);
@@ -76,7 +79,7 @@ void Server::step_round(Outputs& out, Instant now) {
   round_.reset();
   const auto by_members = kPushPausePerMember * static_cast<Duration::rep>(by_member_.size());
   const auto by_bytes = kPushPausePerMegabyte * static_cast<Duration::rep>(round_bytes_) / 1'000'000;
-  round_at_ = now + std::min<Duration>(std::max<Duration>({kPushPause, by_members, by_bytes}), kMaxPushPause);
+  round_at_ = now + std::min<Duration>(std::max<Duration>({gather_, by_members, by_bytes}), kMaxPushPause);
 }
 
 void Server::serve_urgent(Outputs& out, Instant now) {
