@@ -213,3 +213,8 @@ def test_alerts_fire_when_they_should():
     run = subprocess.run(["promtool", "test", "rules", "alerts_test.yml"], cwd=monitoring, capture_output=True, text=True,
                          check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_picture_of_scale_is_that_of_its_table():
+    drawn = subprocess.run([ROOT / "bench/scale_plot", "--print"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert drawn == (ROOT / "docs/scale.svg").read_text(encoding="utf-8"), "run bench/scale_plot"
