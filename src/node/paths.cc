@@ -54,6 +54,7 @@ void Paths::learn(Peer& peer, const std::vector<Candidate>& candidates, bool pro
 
 void Paths::on_session(Peer& peer) {
   peer.paths.elsewhere_ = 0;
+  peer.paths.sizes_asked_.clear();
 }
 
 void Paths::on_sent(Peer& peer, const Way& way) {
@@ -199,7 +200,15 @@ std::vector<Paths::Outgoing> Paths::size_pings(Peer& peer, const dataplane::Peer
   mesh::PathMtu& mtu = peer.paths.mtu_;
   mtu.use(*peer.path.path(), headers_to(route.to), wanted, now);
   const bool large_flows = now - peer.activity->large_at() < kLargeFlows;
+  Record& record = peer.paths;
+  if (std::exchange(record.sizes_asked_of_, peer.path.uses()) != peer.path.uses()) record.sizes_asked_.clear();
+  const std::size_t passes = mtu.datagram(*peer.path.path(), headers_to(route.to));
   for (const auto& probe : mtu.take_due(large_flows, peer.path.round_trip(), now)) {
+    // One that is too large is lost on a path that loses nothing else.
+    if (probe.size > passes) {
+      record.sizes_asked_.push_back(probe.id);
+      ++record.elsewhere_;
+    }
     const std::size_t around = envelope + wire::kDataOverhead + mesh::kSizePingSize;
     out.push_back({probe.way, mesh::SizePingMessage{probe.id, probe.size - std::min(probe.size, around)}});
   }
@@ -215,6 +224,10 @@ bool Paths::take_sizes_changed(Peer& peer, Instant now) {
 
 bool Paths::on_size_pong(Peer& peer, std::uint64_t id, Instant now) {
   mesh::PathMtu& mtu = peer.paths.mtu_;
+  // The peer has counted it among what arrived.
+  if (peer.paths.sizes_asked_of_ == peer.path.uses() && std::erase(peer.paths.sizes_asked_, id) != 0) {
+    --peer.paths.elsewhere_;
+  }
   if (!mtu.on_answer(id, now)) return false;
   const auto packets = peer.path.path() ? mtu.path_mtu(*peer.path.path()) : std::nullopt;
   if (packets) peer.path.note("packets of " + std::to_string(*packets) + " bytes pass", now);

@@ -57,7 +57,10 @@ class Paths {
     Instant asked_us_at_{};    // when we last answered its question for another member
     mesh::PathMtu mtu_;
     mesh::PathTally tally_;
-    std::uint64_t elsewhere_ = 0;  // path messages that did not leave by the path in use
+    std::uint64_t elsewhere_ = 0;  // path messages that did not leave by the path in use, or say nothing of its loss
+    // The size pings among these: larger than what is known to pass, and not answered since the path was chosen.
+    std::vector<std::uint64_t> sizes_asked_;
+    std::uint32_t sizes_asked_of_ = 0;  // PathFinder::uses()
   };
   struct Outgoing {
     Way way;

@@ -100,6 +100,24 @@ TEST_P(Sim, LargeFramesPassWhereLargeDatagramsDoNot) {
   }
 }
 
+// What asks how large a datagram may be is lost where it is too large, and a relay without a limit is at hand.
+TEST_P(Sim, TheSearchForTheLargestDatagramIsNoReasonToLeaveAPath) {
+  for (const std::size_t limit : {1400UL, 1250UL, 548UL}) {
+    World world(options(2));
+    world.limit_size(0, 1, limit);
+    join(world, 2);
+    ASSERT_TRUE(world.everybody_talks(seconds(5)));
+    ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(20)));
+    int relayed = 0;
+    for (int i = 0; i < 100; ++i) {
+      world.send_frame(0, 1, i < 40 ? 100 : 1400);
+      world.run_for(milliseconds(100));
+      if (!world.all_direct()) ++relayed;
+    }
+    EXPECT_EQ(relayed, 0) << limit;
+  }
+}
+
 // No FIN, no RST: the server stands still, and member relays are at hand.
 TEST_P(Sim, AServerThatHangsIsReplacedByAMemberThatRelaysInTwoSeconds) {
   WorldOptions o = options(4);
