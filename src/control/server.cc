@@ -276,7 +276,8 @@ void Server::reject(ConnId id, Connection& c, const std::string& why, Outputs& o
   if (rejections_.told == 0) rejections_.since = now;
   if (rejections_.told < kMaxRejectionsTold) {
     ++rejections_.told;
-    out.events.push_back({ServerEvent::Kind::rejected, "The connection from " + to_string(c.from) + " " + why + "."});
+    out.events.push_back({ServerEvent::Kind::rejected,
+                          "The connection from " + to_string(c.from) + " " + why + (why.ends_with('.') ? "" : ".")});
   } else {
     ++rejections_.untold;
   }

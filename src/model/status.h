@@ -151,6 +151,7 @@ struct ServerStatus {
   std::map<std::string, std::uint64_t> drops;
   std::vector<ServerMemberStatus> members;
   std::vector<PairStatus> pairs;
+  std::vector<std::string> troubles;  // sentences: what is not as it should be now
 };
 
 }  // namespace eps

@@ -316,6 +316,13 @@ Result<std::vector<AuditEntry>> SqliteStore::audit(const ports::AuditQuery& quer
 }
 
 Result<void> SqliteStore::commit(const ports::StoreChange& change) {
+  auto written = write(change);
+  // What contradicts itself is its sender's fault, not the disk's.
+  if (written || written.error().code != Errc::invalid_argument) failure_ = written ? "" : written.error().what;
+  return written;
+}
+
+Result<void> SqliteStore::write(const ports::StoreChange& change) {
   if (Result<void> opened = reopen(); !opened) return opened;
   if (run(db_.get(), "BEGIN IMMEDIATE") && apply(change) && run(db_.get(), "COMMIT")) return {};
   Error failed = error("write");

@@ -27,6 +27,8 @@ class SqliteStore final : public ports::Store {
   Result<ports::StoredState> load() override;
   // After an error the change is not there, unless the disk failed: then a restart tells.
   Result<void> commit(const ports::StoreChange& change) override;
+  // Why the last change that could be saved was not; "": it was.
+  const std::string& failure() const { return failure_; }
   Result<std::vector<AuditEntry>> audit(const ports::AuditQuery& query) override;
 
  private:
@@ -40,6 +42,7 @@ class SqliteStore final : public ports::Store {
   Result<ports::StoredState> load_open();
   bool apply(const ports::StoreChange& change);
   bool record(const std::vector<AuditEntry>& entries);
+  Result<void> write(const ports::StoreChange& change);
   Result<void> reopen();
   Error error(const char* tried) const;
 
@@ -47,6 +50,7 @@ class SqliteStore final : public ports::Store {
   const std::string path_;
   std::unique_ptr<sqlite3, Close> db_;      // null: it cannot be written
   std::optional<ports::StoredState> read_;  // what was read where it cannot
+  std::string failure_;
 };
 
 }  // namespace eps::os

@@ -108,6 +108,7 @@ TEST(SqliteStoreTest, AChangeIsWholeOrAbsent) {
   const Result<void> refused = store->commit(change);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+  EXPECT_EQ(store->failure(), "") << "the disk is well";
   EXPECT_THAT(store->load()->members, ElementsAre(member(1)));
   EXPECT_TRUE(store->commit(put({member(2)})));  // and it goes on
 }

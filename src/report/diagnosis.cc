@@ -78,6 +78,9 @@ class Doctor {
     const auto online = std::ranges::count_if(members, [](const json& m) { return flag(m, "online"); });
     ok("Serving " + text(part(status_, "network"), "address") + " on port " + std::to_string(number(status_, "port")) +
        ": " + counted(members.size(), "member") + ", " + std::to_string(online) + " online.");
+    for (const json& trouble : status_.value("troubles", json::array())) {
+      if (trouble.is_string()) problem(trouble.get<std::string>(), "");
+    }
     sizes();
     room(members);
     for (const json& m : members) {

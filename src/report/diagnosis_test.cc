@@ -88,6 +88,9 @@ TEST(Diagnosis, OfAServer) {
                  {"members", {member, other}},
                  {"pairs", {pair(99, 0), pair(1000, 990), pair(5, 9)}}};
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << findings_text(diagnose(status, "0.1.0"));
+  status["troubles"] = {"The disk is full."};
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("problem  The disk is full."));
+  status.erase("troubles");
   status["pairs"] = {pair(1000, 970)};
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
               HasSubstr("Of the last 1000 packets from a to b only 970 arrived."));

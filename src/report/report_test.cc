@@ -138,7 +138,7 @@ TEST(StatusJson, FieldNamesAreStable) {
             "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(names(server),
             "connections_established drops list_version members network offloads pairs pairs_total port port_mappings "
-            "program traffic uptime_seconds version ");
+            "program traffic troubles uptime_seconds version ");
   EXPECT_EQ(
       names(server["members"][0]),
       "address allowed control_endpoint copy_at data_endpoint id last_seen last_seen_seconds mac name online over_tcp "

@@ -171,6 +171,7 @@ json to_json(const ServerStatus& s) {
               {"traffic", traffic_json(s.traffic)},
               {"drops", s.drops},
               {"port_mappings", mappings_json(s.port_mappings)},
+              {"troubles", s.troubles},
               {"network", network_json(s.network)},
               {"port", s.port},
               {"offloads", offloads_json(s.offloads)},

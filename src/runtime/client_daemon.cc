@@ -505,6 +505,8 @@ std::string ClientDaemon::not_allowed() const {
 std::function<nlohmann::json()> ClientDaemon::status() {
   auto troubles = network_.troubles;
   if (const std::string sentence = not_allowed(); !sentence.empty()) troubles.push_back(sentence);
+  if (!keeper_->failure().empty())
+    troubles.push_back("A restart would forget what is new: " + keeper_->failure() + ".");
   return [s = node_->status(os::now()), troubles = std::move(troubles), tls = server_->tls(node_->link())] {
     nlohmann::json out = report::to_json(s);
     out["server"]["tls"] = tls;

@@ -39,6 +39,8 @@ class Keeper {
   void keep_known(std::string text) { known_ = std::move(text); }
   // False: something still waits.
   bool write();
+  // Why it does; "": nothing waits.
+  const std::string& failure() const { return failure_; }
 
  private:
   os::ClientState& state_;

@@ -73,10 +73,12 @@ TEST_F(KeeperTest, AFailureIsToldOnceAndSoIsItsEnd) {
   const std::string first = logged();
   EXPECT_THAT(first, HasSubstr(folder_ + "/known"));
   EXPECT_EQ(first.find("known"), first.rfind("known"));
+  EXPECT_THAT(keeper_.failure(), HasSubstr(folder_ + "/known"));
   EXPECT_THAT(first, Not(HasSubstr("written again")));
   unblock("known");
   EXPECT_TRUE(keeper_.write());
   EXPECT_TRUE(keeper_.write());
+  EXPECT_EQ(keeper_.failure(), "");
   EXPECT_THAT(logged().substr(first.size()), HasSubstr("can be written again"));
 }
 

@@ -439,6 +439,10 @@ void ServerDaemon::ask_members() {
 ServerStatus ServerDaemon::status() const {
   ServerStatus out = node_->status(os::now());
   out.port_mappings = port_mappings_;
+  if (!store_->failure().empty()) {
+    out.troubles.push_back("Nobody can join or be removed; the last change could not be saved: " + store_->failure() +
+                           ".");
+  }
   return out;
 }
 

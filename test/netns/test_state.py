@@ -75,6 +75,8 @@ def test_both_programs_start_where_nothing_can_be_written(network):
         assert set(server.members()) == {"a", "b"}, "who cannot be removed durably is not removed"
         c = network.client("c", join=False)
         c.wait_log("cannot save the new member")
+        assert "the last change could not be saved" in server.eps("doctor", check=False)
+        assert re_search(server, "Mend that on the server.") and ".." not in server.log()
         # A running daemon has the mounts of its start: `ip netns exec` gives it a mount namespace of its own.
         assert server.stop() == 0
         make_writable()
