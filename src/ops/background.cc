@@ -1,5 +1,7 @@
 #include "ops/background.h"
 
+#include <pthread.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -7,6 +9,9 @@
 #include <utility>
 
 namespace eps::ops {
+namespace {
+constexpr const char* kThreadName = "eps-reports";  // in top -H; 15 bytes at most
+}  // namespace
 
 struct Background::Impl {
   explicit Impl(boost::asio::io_context& loop) : io(loop) {}
@@ -23,7 +28,10 @@ Background::~Background() {
 }
 
 void Background::run(std::function<Done()> work) {
-  if (!impl_->thread) impl_->thread.emplace(1);
+  if (!impl_->thread) {
+    impl_->thread.emplace(1);
+    boost::asio::post(*impl_->thread, [] { ::pthread_setname_np(::pthread_self(), kThreadName); });
+  }
   boost::asio::post(*impl_->thread, [&io = impl_->io, work = std::move(work)]() mutable {
     Done done = work();
     work = nullptr;  // the snapshot is freed here and not in the loop's thread
