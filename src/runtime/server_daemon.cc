@@ -192,7 +192,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   const std::string directory = settings_.state + "/server";
   const auto had_network = find_earlier_network(settings_);
   auto store = os::SqliteStore::open(directory, !had_network);
-  if (!store && store.error().code == Errc::not_found) {
+  if (!store && had_network && store.error().code == Errc::not_found) {
     return make_error(Errc::corrupt, "The network is lost: " + store.error().what + ", but " + *had_network + ".");
   }
   if (!store) return store.error();
