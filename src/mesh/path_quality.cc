@@ -104,7 +104,7 @@ std::optional<PathTally::Result> PathTally::on_pong(std::uint64_t id, const Came
   const std::int64_t excused = static_cast<std::int64_t>(now.sent.dropped_here - before.sent.dropped_here) +
                                std::max(0, grown(before.came.lost_there, now.came.lost_there));
   if (lost > 0) lost = std::max<std::int64_t>(0, lost - excused);
-  return Result{sent, lost};
+  return Result{sent, lost, now.key};
 }
 
 }  // namespace eps::mesh

@@ -85,6 +85,7 @@ class PathTally {
   struct Result {
     std::uint64_t sent = 0;
     std::int64_t lost = 0;
+    std::uint64_t key = 0;
   };
   void on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent, Instant now);
   // What happened since the last ping of this key that was answered; nullopt when there is none, kSettle after its

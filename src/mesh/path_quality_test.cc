@@ -111,6 +111,7 @@ TEST(PathTally, ComparesWhatWasSentWithWhatThePeerCounted) {
   ASSERT_TRUE(result);
   EXPECT_EQ(result->sent, 200U);
   EXPECT_EQ(result->lost, 50) << "the count wraps";
+  EXPECT_EQ(result->key, 5U);
   EXPECT_FALSE(tally.on_pong(2, {.arrived = 100, .lost_there = 0})) << "overtaken";
 }
 

@@ -61,13 +61,17 @@ void Paths::on_sent(Peer& peer, const Way& way) {
   if (way != peer.path.path()) ++peer.paths.elsewhere_;
 }
 
+// The path in use by its place among those there have been. REQUIRES: a session
+std::uint64_t Paths::tally_key(const Peer& peer) {
+  return peer.sessions.current()->local_index() | std::uint64_t{peer.path.uses()} << 32;
+}
+
 mesh::PingMessage Paths::ping(Peer& peer, const mesh::Ping& ping, Instant now) {
   const session::Session& session = *peer.sessions.current();
   const bool counted = session.has(Feature::path_counts) && ping.way == peer.path.path();
   if (counted) {
-    // The path in use by its place among those there have been.
-    const std::uint64_t key = session.local_index() | std::uint64_t{peer.path.uses()} << 32;
-    peer.paths.tally_.on_ping(ping.id, key, {session.sealed_count() - peer.paths.elsewhere_, dropped_here()}, now);
+    peer.paths.tally_.on_ping(ping.id, tally_key(peer),
+                              {session.sealed_count() - peer.paths.elsewhere_, dropped_here()}, now);
   }
   return {ping.id, counted};
 }
@@ -79,10 +83,12 @@ mesh::PongMessage Paths::pong(const mesh::PingMessage& ping, const Arrival& arri
 }
 
 bool Paths::on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now) {
-  if (!pong.counts) return false;
+  if (!pong.counts || peer.sessions.current() == nullptr) return false;
   const auto result = peer.paths.tally_.on_pong(pong.id, {pong.counts->arrived, pong.counts->lost_here});
-  // An answer by another way than the one that was asked is told apart by on_pong().
-  return result && arrival.way() == peer.path.path() &&
+  // An answer by another way than the one that was asked is told apart by on_pong(). What an earlier use of the same
+  // way lost says nothing: after a sleep everything that waited leaves at once, and the last ping of that use overtakes
+  // it.
+  return result && result->key == tally_key(peer) && arrival.way() == peer.path.path() &&
          peer.path.on_counts(arrival.way(), result->sent, result->lost, now);
 }
 

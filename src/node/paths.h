@@ -127,6 +127,7 @@ class Paths {
   bool on_size_pong(Peer& peer, std::uint64_t id, Instant now);
 
  private:
+  static std::uint64_t tally_key(const Peer& peer);
   std::uint64_t dropped_here() const;
 
   const Surroundings& here_;
