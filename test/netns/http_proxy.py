@@ -8,21 +8,14 @@ import socketserver
 import sys
 import threading
 
+from tcp_pump import pump
+
 PORT, ALLOWED, CREDENTIALS = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 NAMES = dict(pair.split("=") for pair in sys.argv[4:])
 
 
-def pump(source, sink):
-    try:
-        while piece := source.recv(65536):
-            sink.sendall(piece)
-    except OSError:
-        pass
-    for end in source, sink:
-        try:
-            end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+def pass_on(source, sink):
+    pump(iter(lambda: source.recv(65536), b""), source, sink)
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -46,9 +39,9 @@ class Handler(socketserver.StreamRequestHandler):
         except OSError:
             return self.say("502 Bad Gateway")
         self.say("200 Connection established")
-        thread = threading.Thread(target=pump, args=(server, self.connection), daemon=True)
+        thread = threading.Thread(target=pass_on, args=(server, self.connection), daemon=True)
         thread.start()
-        pump(self.connection, server)
+        pass_on(self.connection, server)
         thread.join()
 
     def say(self, status):

@@ -8,6 +8,8 @@ import socketserver
 import sys
 import threading
 
+from tcp_pump import pump
+
 PORT, HOST = int(sys.argv[1]), sys.argv[2]
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO = 1, 2
@@ -39,23 +41,21 @@ def read_record(source, first):
     return body and header + body
 
 
-def pump(source, sink, who):
+def records(source, who):
+    """Until the end, or until something is no TLS."""
     try:
         first = True
         while record := read_record(source, first):
             if first:
                 print(f"{who}: hello", flush=True)
             first = False
-            sink.sendall(record)
+            yield record
     except ValueError as e:
         print(f"cut: the {who} said {e}", flush=True)
-    except OSError:
-        pass
-    for end in source, sink:
-        try:
-            end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+
+
+def pass_on(source, sink, who):
+    pump(records(source, who), source, sink)
 
 
 class Handler(socketserver.BaseRequestHandler):
@@ -64,9 +64,9 @@ class Handler(socketserver.BaseRequestHandler):
             server = socket.create_connection((HOST, PORT), 5)
         except OSError:
             return
-        back = threading.Thread(target=pump, args=(server, self.request, "server"), daemon=True)
+        back = threading.Thread(target=pass_on, args=(server, self.request, "server"), daemon=True)
         back.start()
-        pump(self.request, server, "client")
+        pass_on(self.request, server, "client")
         back.join()
 
 
