@@ -21,6 +21,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   target_compile_options(eps_flags INTERFACE -Wno-maybe-uninitialized -Wno-restrict
                          -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds)
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  target_compile_options(eps_flags INTERFACE -Wthread-safety)  # see base/mutex.h
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND EPS_SANITIZE MATCHES thread)
   # Boost.Asio has fences that TSan does not see; they stand beside its mutexes, which it does.
   target_compile_options(eps_flags INTERFACE -Wno-tsan)

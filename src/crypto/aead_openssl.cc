@@ -4,11 +4,11 @@
 #include <openssl/evp.h>
 
 #include <limits>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/mutex.h"
 #include "crypto/aead_internal.h"
 
 namespace eps::crypto {
@@ -46,14 +46,14 @@ class ContextPool {
   void with(Use&& use) const {
     Context context = take();
     use(context.get());
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     idle_.push_back(std::move(context));
   }
 
  private:
   Context take() const {
     {
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       if (!idle_.empty()) {
         Context context = std::move(idle_.back());
         idle_.pop_back();
@@ -70,8 +70,8 @@ class ContextPool {
   const AeadKind kind_;
   const bool encrypt_;
   const Key key_;
-  mutable std::mutex mutex_;
-  mutable std::vector<Context> idle_;  // guarded by mutex_
+  mutable Mutex mutex_;
+  mutable std::vector<Context> idle_ EPS_GUARDED_BY(mutex_);
 };
 
 void start(EVP_CIPHER_CTX* context, const RawNonce& nonce, ByteView aad) {

@@ -13,7 +13,7 @@ Reassembly::Taken Reassembly::take(ByteView content, std::uint8_t traffic_class,
     out.drop = Drop::malformed;
     return out;
   }
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   auto frame = std::ranges::find_if(frames_, [&](const Frame& f) { return f.first.id == fragment->id; });
   if (frame == frames_.end()) {
     out.lost = make_room(fragment->total, now);
@@ -39,7 +39,7 @@ Reassembly::Taken Reassembly::take(ByteView content, std::uint8_t traffic_class,
 }
 
 std::size_t Reassembly::expire(Instant now) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return make_room(0, now);
 }
 

@@ -5,10 +5,10 @@
 
 #include <bitset>
 #include <cstddef>
-#include <mutex>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/mutex.h"
 #include "base/time.h"
 #include "model/counters.h"
 #include "wire/datagram.h"
@@ -46,11 +46,10 @@ class Reassembly {
     bool marked = false;
     Bytes bytes;
   };
-  std::size_t make_room(std::size_t size, Instant now);
-
-  std::mutex mutex_;
-  std::vector<Frame> frames_;  // oldest first; guarded by mutex_
-  std::size_t bytes_ = 0;      // of all; guarded by mutex_
+  Mutex mutex_;
+  std::size_t make_room(std::size_t size, Instant now) EPS_REQUIRES(mutex_);
+  std::vector<Frame> frames_ EPS_GUARDED_BY(mutex_);  // oldest first
+  std::size_t bytes_ EPS_GUARDED_BY(mutex_) = 0;      // of all
 };
 
 }  // namespace eps::dataplane

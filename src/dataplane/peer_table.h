@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/time.h"
 #include "base/types.h"
 #include "dataplane/batch.h"
@@ -147,7 +147,7 @@ class Published {
   void on_publish(std::function<void()> wake) { wake_ = std::move(wake); }
   void publish(std::shared_ptr<const T> value) {
     {
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       value_ = std::move(value);
       generation_.fetch_add(1, std::memory_order_release);
     }
@@ -162,7 +162,7 @@ class Published {
   };
   const T& after(const Batch&, View& view) const {
     if (view.generation != generation_.load(std::memory_order_acquire)) {
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       view.value = value_;
       view.generation = generation_.load(std::memory_order_relaxed);
     }
@@ -171,8 +171,8 @@ class Published {
 
  private:
   std::function<void()> wake_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<const T> value_ = std::make_shared<const T>();  // guarded by mutex_
+  mutable Mutex mutex_;
+  std::shared_ptr<const T> value_ EPS_GUARDED_BY(mutex_) = std::make_shared<const T>();
   std::atomic<std::uint64_t> generation_{1};
 };
 

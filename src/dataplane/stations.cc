@@ -3,7 +3,7 @@
 namespace eps::dataplane {
 
 void Stations::learn(const Mac& station, const Mac& via, Instant now) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto known = places_.find(station);
   if (known != places_.end() && known->second->via == via) {
     Heard& heard = behind_[via];
@@ -22,7 +22,7 @@ void Stations::learn(const Mac& station, const Mac& via, Instant now) {
 }
 
 void Stations::forget(const Mac& station) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   erase(station);
 }
 
@@ -36,7 +36,7 @@ void Stations::erase(const Mac& station) {
 }
 
 std::optional<Mac> Stations::where(const Mac& station, Instant now) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto known = places_.find(station);
   if (known == places_.end() || now - known->second->seen > kStationLife) return std::nullopt;
   return known->second->via;

@@ -5,10 +5,10 @@
 
 #include <cstddef>
 #include <list>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 
+#include "base/mutex.h"
 #include "base/time.h"
 #include "base/types.h"
 
@@ -35,11 +35,11 @@ class Stations {
     Instant seen;
   };
   using Heard = std::list<Station>;  // of one member, the one heard of last at the end
-  void erase(const Mac& station);
 
-  mutable std::mutex mutex_;
-  std::unordered_map<Mac, Heard> behind_;  // by member
-  std::unordered_map<Mac, Heard::iterator> places_;
+  mutable Mutex mutex_;
+  void erase(const Mac& station) EPS_REQUIRES(mutex_);
+  std::unordered_map<Mac, Heard> behind_ EPS_GUARDED_BY(mutex_);  // by member
+  std::unordered_map<Mac, Heard::iterator> places_ EPS_GUARDED_BY(mutex_);
 };
 
 // What one worker last said to Stations, so that a stream of frames does not take its lock for each. Thread rules: one

@@ -33,7 +33,7 @@ bool is_stream(const Endpoint& endpoint) {
 std::size_t StreamPort::receive(std::span<ports::RxDatagram> out) {
   lent_.clear();
   if (arrived_count_.load(std::memory_order_acquire) > 0) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     // Half of the room is left for UDP.
     for (std::size_t room = std::max<std::size_t>(out.size() / 2, 1); room > 0 && !arrived_.empty(); --room) {
       Arrived& first = arrived_.front();
@@ -79,7 +79,7 @@ std::size_t StreamPort::enqueue(const ports::TxDatagram& run) {
   bool all = true;
   bool tell = false;
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     const MemberId member{load_be32(run.to.ip.bytes.data() + 12)};
     const auto it = streams_.find(member);
     if (it == streams_.end() || stream_endpoint(member) != run.to) return 0;
@@ -101,12 +101,12 @@ std::size_t StreamPort::enqueue(const ports::TxDatagram& run) {
 }
 
 void StreamPort::open(MemberId member) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   streams_.try_emplace(member);
 }
 
 std::size_t StreamPort::close(MemberId member) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   waiting_.erase(member);
   const auto closed = streams_.extract(member);
   return closed ? closed.mapped().queue.size() : 0;
@@ -118,20 +118,20 @@ void StreamPort::Stream::look(Instant now) {
 }
 
 std::vector<MemberId> StreamPort::take_waiting(Instant now) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   told_ = false;
   for (const MemberId member : waiting_) streams_.at(member).look(now);
   return {waiting_.begin(), waiting_.end()};
 }
 
 bool StreamPort::waits(MemberId member) const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return waiting_.contains(member);
 }
 
 std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant now, std::size_t& too_old) {
   std::vector<Bytes> out;
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   const auto it = streams_.find(member);
   if (it == streams_.end()) return out;
   Stream& stream = it->second;
@@ -159,7 +159,7 @@ std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant n
 std::size_t StreamPort::arrive(MemberId member, std::vector<Bytes> datagrams) {
   std::size_t taken = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     const auto it = streams_.find(member);
     if (it == streams_.end()) return 0;
     for (Bytes& bytes : datagrams) {

@@ -13,12 +13,12 @@
 #include <deque>
 #include <functional>
 #include <list>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <unordered_map>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/time.h"
 #include "ports/udp.h"
 
@@ -106,13 +106,13 @@ class StreamPort final : public ports::UdpPort {
   ports::UdpPort& udp_;
   std::function<void()> on_queued_;
   std::function<void()> on_arrived_;
-  mutable std::mutex mutex_;
-  std::unordered_map<MemberId, Stream> streams_;  // open ones; guarded by mutex_
-  std::set<MemberId> waiting_;                    // those with something in their queue; guarded by mutex_
-  std::deque<Arrived> arrived_;                   // guarded by mutex_
-  bool told_ = false;                             // on_queued was called; guarded by mutex_
-  std::atomic<std::size_t> arrived_count_{0};     // spares the receiver the lock
-  std::vector<Arrived> lent_;                     // what the last receive() handed out; the receiver's
+  mutable Mutex mutex_;
+  std::unordered_map<MemberId, Stream> streams_ EPS_GUARDED_BY(mutex_);  // open ones
+  std::set<MemberId> waiting_ EPS_GUARDED_BY(mutex_);                    // those with something in their queue
+  std::deque<Arrived> arrived_ EPS_GUARDED_BY(mutex_);
+  bool told_ EPS_GUARDED_BY(mutex_) = false;   // on_queued was called
+  std::atomic<std::size_t> arrived_count_{0};  // spares the receiver the lock
+  std::vector<Arrived> lent_;                  // what the last receive() handed out; the receiver's
 };
 
 }  // namespace eps::dataplane

@@ -5,7 +5,7 @@
 namespace eps::os {
 
 bool GsoMemory::allows(const IpAddress& ip, std::uint16_t segment_size, Instant now) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   bool live = false;
   for (const Entry& entry : entries_) {
     if (entry.until <= now) continue;
@@ -17,7 +17,7 @@ bool GsoMemory::allows(const IpAddress& ip, std::uint16_t segment_size, Instant 
 }
 
 void GsoMemory::failed(const IpAddress& ip, std::uint16_t segment_size, Instant now) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   Entry* entry = &entries_.front();
   for (Entry& other : entries_) {
     if (other.ip == ip && other.until > now) {

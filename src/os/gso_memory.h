@@ -8,8 +8,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "base/time.h"
 #include "base/types.h"
 
@@ -35,8 +35,8 @@ class GsoMemory {
     Instant until{};
   };
   std::atomic<bool> any_{false};
-  std::mutex mutex_;
-  std::array<Entry, kMaxEntries> entries_{};
+  Mutex mutex_;
+  std::array<Entry, kMaxEntries> entries_ EPS_GUARDED_BY(mutex_){};
 };
 
 }  // namespace eps::os

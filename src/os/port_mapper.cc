@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "base/mutex.h"
 #include "os/clock.h"
 #include "os/netlink.h"
 
@@ -56,22 +56,25 @@ struct PortMapper::Impl {
   std::string told;  // the last note: each is told once
 
   // What both threads use.
-  std::mutex mutex;
-  std::condition_variable wake;
-  OnReport on_report;  // under the mutex; empty once nobody wants reports
-  bool changed = false;
-  bool stopping = false;
-  bool ended = false;
+  Mutex mutex;
+  std::condition_variable_any wake;
+  OnReport on_report EPS_GUARDED_BY(mutex);  // called under it; empty once nobody wants reports
+  bool changed EPS_GUARDED_BY(mutex) = false;
+  bool stopping EPS_GUARDED_BY(mutex) = false;
+  bool ended EPS_GUARDED_BY(mutex) = false;
 
   void run() {
     while (true) {
       const Instant at = step();
-      std::unique_lock lock(mutex);
-      const auto woken = [this] { return changed || stopping; };
-      if (at == kNever) {
-        wake.wait(lock, woken);
-      } else {
-        wake.wait_for(lock, std::max(at - now(), Duration::zero()), woken);
+      const Lock lock(mutex);
+      while (!changed && !stopping) {
+        if (at == kNever) {
+          wake.wait(mutex);
+        } else if (const Duration left = at - now(); left > Duration::zero()) {
+          wake.wait_for(mutex, left);
+        } else {
+          break;
+        }
       }
       news = std::exchange(changed, false) || news;
       if (stopping) break;
@@ -79,13 +82,13 @@ struct PortMapper::Impl {
     if (device) {
       for (const PortMapping& mapping : mappings) device->unmap(mapping);
     }
-    const std::lock_guard lock(mutex);
+    const Lock lock(mutex);
     ended = true;
     wake.notify_all();
   }
 
   bool is_stopping() {
-    const std::lock_guard lock(mutex);
+    const Lock lock(mutex);
     return stopping;
   }
 
@@ -174,7 +177,7 @@ struct PortMapper::Impl {
     if (mappings == reported && fresh.empty()) return;
     if (!note.empty()) told = note;
     reported = mappings;
-    const std::lock_guard lock(mutex);
+    const Lock lock(mutex);
     if (on_report) on_report({mappings, fresh});
   }
 };
@@ -187,15 +190,18 @@ PortMapper::PortMapper(PortMapperOptions options, OnReport on_report) {
 }
 
 PortMapper::~PortMapper() {
-  std::unique_lock lock(impl_->mutex);
+  const Lock lock(impl_->mutex);
   impl_->on_report = nullptr;
   impl_->stopping = true;
   impl_->wake.notify_all();
-  impl_->wake.wait_for(lock, kEndTimeout, [this] { return impl_->ended; });
+  const Instant until = now() + kEndTimeout;
+  for (Duration left = kEndTimeout; !impl_->ended && left > Duration::zero(); left = until - now()) {
+    impl_->wake.wait_for(impl_->mutex, left);
+  }
 }
 
 void PortMapper::network_changed() {
-  const std::lock_guard lock(impl_->mutex);
+  const Lock lock(impl_->mutex);
   impl_->changed = true;
   impl_->wake.notify_all();
 }

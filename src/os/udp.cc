@@ -211,7 +211,7 @@ std::uint64_t LinuxUdp::take_looped() {
 
 std::size_t LinuxUdp::receive_from_sides(std::span<ports::RxDatagram> out) {
   std::array<epoll_event, kRxSlots> ready;
-  const std::lock_guard lock(sides_->mutex);
+  const Lock lock(sides_->mutex);
   const int n = ::epoll_wait(sides_->poll.get(), ready.data(), static_cast<int>(ready.size()), 0);
   std::size_t count = 0;
   for (int i = 0; i < n && count < out.size(); ++i) {
@@ -258,7 +258,7 @@ std::optional<ports::UdpPort::Side> LinuxUdp::open_side() {
   tune(fd->get(), options_);
   const auto port = bind_to(fd->get(), 0);
   if (!port) return std::nullopt;
-  const std::lock_guard lock(sides_->mutex);
+  const Lock lock(sides_->mutex);
   if (sides_->fds.size() >= ports::kMaxSideSockets) return std::nullopt;
   ports::SocketId id = 1;
   while (sides_->fds.contains(id)) ++id;
@@ -270,7 +270,7 @@ std::optional<ports::UdpPort::Side> LinuxUdp::open_side() {
 }
 
 void LinuxUdp::close_side(ports::SocketId socket) {
-  const std::lock_guard lock(sides_->mutex);
+  const Lock lock(sides_->mutex);
   sides_->fds.erase(socket);
   sides_->count.store(sides_->fds.size(), std::memory_order_relaxed);
 }

@@ -13,11 +13,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "os/gso_memory.h"
 #include "os/reply_memory.h"
@@ -74,9 +74,9 @@ class LinuxUdp final : public ports::UdpPort {
   struct RxPool;
   struct Sides {
     UniqueFd poll;  // epoll over all of them; an event's data is the SocketId
-    std::mutex mutex;
-    std::map<ports::SocketId, UniqueFd> fds;  // guarded by mutex
-    std::atomic<std::size_t> count{0};        // of fds, so that nobody locks while there are none
+    Mutex mutex;
+    std::map<ports::SocketId, UniqueFd> fds EPS_GUARDED_BY(mutex);
+    std::atomic<std::size_t> count{0};  // of fds, so that nobody locks while there are none
     // What else all queues share.
     ReplyMemory replies;
     std::array<std::atomic<std::uint32_t>, kMaxInside> inside{}, uplinks{};  // indices; 0: none

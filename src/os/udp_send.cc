@@ -186,7 +186,7 @@ std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
     if (socket == 0) {
       taken += send_by(fd_.get(), run);
     } else {
-      const std::lock_guard lock(sides_->mutex);
+      const Lock lock(sides_->mutex);
       const auto side = sides_->fds.find(socket);
       if (side != sides_->fds.end()) taken += send_by(side->second.get(), run);
     }

@@ -34,7 +34,7 @@ Hooks::~Hooks() {
 void Hooks::set(Variables variables) {
   if (up_.empty() && down_.empty()) return;
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     wanted_ = std::move(variables);
   }
   changed_.notify_one();
@@ -49,7 +49,7 @@ void Hooks::set(Variables variables) {
 void Hooks::finish() {
   if (!thread_.joinable()) return;
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     wanted_.reset();
     ending_ = true;
   }
@@ -62,20 +62,21 @@ void Hooks::run() {
   // exec takes away what the thread does not have, but for root.
   os::drop_network_capabilities();
   std::optional<Variables> applied;
-  std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return ending_ || applied != wanted_; });
-    if (applied == wanted_) return;
     const bool is_down = applied.has_value();
-    Variables variables = is_down ? *std::exchange(applied, std::nullopt) : *wanted_;
-    if (!is_down) applied = variables;
-    lock.unlock();
+    Variables variables;
+    {
+      const Lock lock(mutex_);
+      while (!ending_ && applied == wanted_) changed_.wait(mutex_);
+      if (applied == wanted_) return;
+      variables = is_down ? *std::exchange(applied, std::nullopt) : *wanted_;
+      if (!is_down) applied = variables;
+    }
     if (is_down) {
       run_one("down", down_, std::move(variables), -1);
     } else {
       run_one("up", up_, std::move(variables), cancel_.get());
     }
-    lock.lock();
   }
 }
 

@@ -9,12 +9,12 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "ops/log.h"
 #include "os/unique_fd.h"
 
@@ -45,10 +45,10 @@ class Hooks {
   ops::Log& log_;
   const std::string up_, down_;
   const std::chrono::milliseconds patience_;
-  std::mutex mutex_;  // guards wanted_ and ending_
-  std::condition_variable changed_;
-  std::optional<Variables> wanted_;  // nullopt: nothing is up
-  bool ending_ = false;
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::optional<Variables> wanted_ EPS_GUARDED_BY(mutex_);  // nullopt: nothing is up
+  bool ending_ EPS_GUARDED_BY(mutex_) = false;
   os::UniqueFd cancel_;  // readable once an `up` is to end
   std::thread thread_;   // while there is something to run
 };

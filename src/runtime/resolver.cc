@@ -7,11 +7,11 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <map>
-#include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/mutex.h"
 #include "runtime/tcp_stream.h"
 
 namespace eps::runtime {
@@ -45,34 +45,35 @@ Result<std::vector<IpAddress>> look_up(const std::string& name) {
 }  // namespace
 
 struct Resolver::Shared {
-  std::mutex mutex;
-  boost::asio::io_context* io = nullptr;  // null: nobody waits any more
+  Mutex mutex;
+  boost::asio::io_context* io EPS_GUARDED_BY(mutex) = nullptr;  // null: nobody waits any more
   // Of each name: who waits for an answer, and how many threads look it up.
   struct Name {
     std::vector<OnAnswer> waiting;
     int threads = 0;
   };
-  std::map<std::string, Name> names;
+  std::map<std::string, Name> names EPS_GUARDED_BY(mutex);
 };
 
 Resolver::Resolver(boost::asio::io_context& io) : shared_(std::make_shared<Shared>()) {
+  const Lock lock(shared_->mutex);
   shared_->io = &io;
 }
 
 Resolver::~Resolver() {
-  const std::lock_guard lock(shared_->mutex);
+  const Lock lock(shared_->mutex);
   shared_->io = nullptr;
   shared_->names.clear();
 }
 
 void Resolver::resolve(const std::string& name, OnAnswer on_answer) {
-  const std::lock_guard lock(shared_->mutex);
+  const Lock lock(shared_->mutex);
   Shared::Name& wanted = shared_->names[name];
   wanted.waiting.push_back(std::move(on_answer));
   if (wanted.threads >= kMaxThreadsPerName) return;
   const auto work = [shared = shared_, name] {
     auto answer = look_up(name);
-    const std::lock_guard ended(shared->mutex);
+    const Lock ended(shared->mutex);
     if (shared->io == nullptr) return;
     Shared::Name& of = shared->names[name];
     --of.threads;

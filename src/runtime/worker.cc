@@ -47,7 +47,7 @@ void Worker::wake() {
 }
 
 std::vector<dataplane::Upcall> Worker::take_upcalls() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return mailbox_.take();
 }
 
@@ -56,7 +56,7 @@ void Worker::deliver(dataplane::Upcalls& upcalls) {
   bool was_empty = false;
   {
     std::vector<dataplane::Upcall> items = upcalls.take();
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     was_empty = mailbox_.empty();
     for (dataplane::Upcall& item : items) {
       const bool counts = !dataplane::is_hint(item);

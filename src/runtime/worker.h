@@ -8,10 +8,10 @@
 
 #include <atomic>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "dataplane/upcall.h"
@@ -49,8 +49,8 @@ class Worker {
   Counters& counters_;
   Pump pump_;
   Notify notify_;
-  std::mutex mutex_;
-  dataplane::Upcalls mailbox_;  // guarded by mutex_
+  Mutex mutex_;
+  dataplane::Upcalls mailbox_ EPS_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

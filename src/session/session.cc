@@ -162,7 +162,7 @@ void Session::authenticate(std::span<Open> items) {
 // Refuses what is authentic but was accepted before. Returns whether anything was accepted.
 bool Session::accept_once(std::span<Open> items) {
   bool any = false;
-  const std::lock_guard lock(window_mutex_);
+  const Lock lock(window_mutex_);
   for (Open& item : items) {
     if (item.drop != Drop::none) continue;
     if (window_.accept(counter_of(item))) {

@@ -8,11 +8,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 
 #include "base/bytes.h"
+#include "base/mutex.h"
 #include "base/time.h"
 #include "crypto/aead.h"
 #include "model/counters.h"
@@ -111,8 +111,8 @@ class Session {
   alignas(64) std::atomic<std::uint64_t> next_counter_{0};
   alignas(64) std::atomic<std::uint64_t> failed_opens_{0};
   std::atomic<bool> opened_any_{false};
-  std::mutex window_mutex_;
-  ReplayWindow window_;  // guarded by window_mutex_
+  Mutex window_mutex_;
+  ReplayWindow window_ EPS_GUARDED_BY(window_mutex_);
 };
 
 }  // namespace eps::session
