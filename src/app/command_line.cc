@@ -10,7 +10,7 @@ namespace {
 
 namespace po = boost::program_options;
 
-// The descriptions stand in column 24, where the manual has them, and are not broken.
+// Descriptions start in column 24, as in the manual, and are not wrapped.
 constexpr unsigned kLineLength = 128;
 constexpr unsigned kDescriptionLength = kLineLength - 24;
 constexpr int kStyle = po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |

@@ -1,6 +1,6 @@
 #pragma once
 
-// What stands on the command line, by name: Boost.Program_options reads it and prints the help. The values are checked
+// The options on the command line, by name. Boost.Program_options parses them and prints the help. Values are checked
 // later, together with those of the configuration file.
 
 #include <string>

@@ -1,7 +1,8 @@
 #pragma once
 
-// The form of /etc/eps.conf: one "name = value" a line, "#" begins a comment, [server] and [client] begin what holds
-// for one program only. A flag may stand without a value. What the names and values mean is not looked at here.
+// The syntax of /etc/eps.conf: one "name = value" per line, "#" begins a comment, and the sections [server] and
+// [client] hold options for one program only. A flag needs no value. The meaning of names and values is checked
+// elsewhere.
 
 #include <optional>
 #include <string>

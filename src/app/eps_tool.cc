@@ -282,7 +282,7 @@ class Tool : private ToolBase {
     if (!answer) return failed(answer.error(), who, socket);
     if (request_.json) return print_json(answer->value(what, json::array()));
     const std::string table = as_text(*answer, width());
-    // Of a table that is longer than the screen the head stands below, too.
+    // If the table is longer than the screen, repeat its header at the end.
     const bool long_one = height() != 0 && static_cast<std::size_t>(std::ranges::count(table, '\n')) >= height();
     return print(table + (long_one ? table.substr(0, table.find('\n') + 1) : ""));
   }
@@ -337,7 +337,7 @@ class Tool : private ToolBase {
 
   int graph() {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
-    // The members are asked what they counted; who does not answer soon is drawn as it was at the last interval.
+    // Ask the members for their counts. A member that does not answer soon is drawn as of the last interval.
     if (ask(socket, {{"command", "refresh"}})) std::this_thread::sleep_for(kReportPause);
     const auto answer = ask(socket, {{"command", "graph"}});
     if (!answer) return failed(answer.error(), "eps-server", socket);

@@ -95,7 +95,7 @@ class EpsTool : public testing::Test {
 TEST_F(EpsTool, ShowsWhicheverRuns) {
   EXPECT_EQ(run({"status"}), 3);
   EXPECT_EQ(err.str(),
-            "eps: neither eps-client nor eps-server runs here (nobody answers at " + dir.path() + "/client.sock or " +
+            "eps: neither eps-client nor eps-server runs here (no answer at " + dir.path() + "/client.sock or " +
                 dir.path() +
                 "/server.sock). Start it: sudo eps-configure.sh, which asks what it needs; or name its socket with "
                 "--socket.\n");
@@ -243,7 +243,7 @@ TEST_F(EpsTool, NamesASocket) {
   EXPECT_EQ(run({"status", "--socket", dir / "other.sock"}), 0);
   EXPECT_EQ(run({"--socket=" + (dir / "other.sock"), "peers"}), 0);
   EXPECT_EQ(run({"--socket", dir / "none.sock", "status"}), 3);
-  EXPECT_THAT(err.str(), HasSubstr("nobody answers at " + dir.path() + "/none.sock"));
+  EXPECT_THAT(err.str(), HasSubstr("no answer at " + dir.path() + "/none.sock"));
 }
 
 TEST_F(EpsTool, PeersAndMembers) {

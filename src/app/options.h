@@ -1,7 +1,7 @@
 #pragma once
 
-// From a daemon's command line and its configuration file to its settings. What stands on the command line wins over
-// the file; in the file the program's own section wins over the lines before any section.
+// Turns the command line and the configuration file of a daemon into its settings. The command line wins over the file;
+// within the file, the program's own section wins over the lines before any section.
 
 #include <optional>
 #include <string>
@@ -31,7 +31,7 @@ struct Surroundings {
   std::string default_conf = "/etc/eps.conf";
   // Where systemd put copies of files that the daemon may not read itself, under their last names; empty: nowhere.
   std::string credentials = {};
-  // What the file says, from one who has read it.
+  // The text of the file, if a caller has read it already.
   std::optional<std::string> conf_text = std::nullopt;
   // The variables of these names, in either case.
   std::string https_proxy = {}, no_proxy = {};

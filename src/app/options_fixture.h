@@ -28,7 +28,7 @@ inline std::string network_key() {
 
 class Options : public testing::Test {
  protected:
-  // The options in the file or on the command line; a client gets what it must have besides.
+  // The options in the file or on the command line; a client also gets the options that it requires.
   Parsed<ClientSettings> client(Arguments arguments, const std::string& conf = "") {
     if (!conf.empty()) dir.write("eps.conf", conf);
     return client_settings(arguments, here());

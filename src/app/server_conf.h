@@ -1,7 +1,7 @@
 #pragma once
 
-// The server's part in its configuration file: it makes the one that is missing and sees to it that the network key
-// stands there, so that there is one place to copy it from.
+// The server creates its configuration file if it is missing and makes sure that the network key is in it, so that
+// there is one place to copy the key from.
 
 #include <string>
 #include <string_view>
@@ -14,12 +14,12 @@ enum class KeyFileOutcome {
   created,  // the file was missing
   added,    // the line was missing
   present,  // nothing to do
-  differs,  // another key stands there, which is left alone: the server's state counts
+  differs,  // the file has another key, which is left alone: the server's state counts
 };
 
 // REQUIRES: `key` is the text of the server's own network key. What is written has mode 0600.
 Result<KeyFileOutcome> ensure_conf_key(const std::string& path, std::string_view key);
-// What that would do. Nothing is written.
+// The outcome that ensure_conf_key() would have. Nothing is written.
 Result<KeyFileOutcome> find_conf_key(const std::string& path, std::string_view key);
 // Where a client that reads the file takes `old_key` as its key, it takes `key` from now on. All else stays as it is.
 // A file that is missing or holds another key is left alone.

@@ -1,4 +1,4 @@
-// eps-server: admits the members of one network and tells them of each other.
+// eps-server: admits the members of one network and introduces them to each other.
 
 #include "app/server_conf.h"
 #include "app/startup.h"

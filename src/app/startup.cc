@@ -67,7 +67,7 @@ bool stderr_is_journal() {
   return std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino) == stream;
 }
 
-// Compares what describe() tells, line by line: both have the same lines.
+// Compares the output of describe() line by line; both have the same lines.
 template <class Settings>
 std::string differing_names(const Settings& a, const Settings& b) {
   std::istringstream before(describe(a)), after(describe(b));

@@ -16,8 +16,8 @@ std::vector<std::string> take_arguments(int argc, char** argv);
 Surroundings surroundings();
 // Prints and returns the exit status.
 int tell(Program program, const Stop& stop);
-// Writes out what standard output still holds. A full disk or a closed pipe is an error, told on standard error, of a
-// program that would have ended well.
+// Flushes standard output. If that fails (a full disk, a closed pipe) a program that would have succeeded prints the
+// error on standard error and fails.
 int finish_output(const std::string& program, int status);
 
 // The log file, and the terminal if there is one.

@@ -69,11 +69,11 @@ class ToolBase {
     return kExitFailure;
   }
   int not_running(const std::string& sentence, const std::string& where) {
-    err_ << "eps: " << sentence << " (nobody answers at " << where << "). Start it: " << how_to_start(sentence)
+    err_ << "eps: " << sentence << " (no answer at " << where << "). Start it: " << how_to_start(sentence)
          << "; or name its socket with --socket.\n";
     return kExitNotRunning;
   }
-  // `sentence` names whom.
+  // `sentence` names the programs.
   std::string how_to_start(const std::string& sentence) const {
     const bool client = sentence.find("eps-client") != std::string::npos;
     const bool server = sentence.find("eps-server") != std::string::npos;
@@ -134,7 +134,7 @@ class ToolBase {
                        {"address", address.substr(0, address.find('/'))},
                        {"mac", status.value("mac", json()).is_string() ? status.value("mac", "") : ""}};
     if (wish.empty() || entry_of(json::array({self}), wish).is_null()) return "";
-    return "\"" + quotable(wish) + "\" is this computer itself; eps status tells of it, eps peers of the others";
+    return "\"" + quotable(wish) + "\" is this computer itself; see eps status for it, and eps peers for the others";
   }
 
   Request request_;

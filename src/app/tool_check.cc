@@ -169,7 +169,7 @@ void CheckCommand::file(const std::string& path) {
     return warning("There is no " + path + ".", "eps-server makes it; a client can do with the command line alone.");
   }
   if ((info.st_mode & 077) != 0) {
-    return warning("Others than its owner can read " + path + ", in which the network key may stand.",
+    return warning("Users other than its owner can read " + path + ", which may hold the network key.",
                    "chmod 600 " + path);
   }
   ok(path + " is there, and only its owner can read it.");
@@ -279,7 +279,7 @@ int DoctorCommand::run() {
   if (request_.socket) sockets = {*request_.socket};
   std::vector<Result<json>> before;
   for (const std::string& socket : sockets) before.push_back(ask_status(socket, "status"));
-  // Counters tell of now only by what they grow in between.
+  // Only the growth of a counter between two readings says something about the present.
   if (std::ranges::any_of(before, [](const Result<json>& status) { return status.has_value(); })) {
     std::this_thread::sleep_for(kDoctorPause);
   }
@@ -306,7 +306,7 @@ int DoctorCommand::run() {
     take("services", units);
   }
   if (all.empty()) {
-    return not_running("no daemon runs here; eps check client and eps check server tell what may keep it from starting",
+    return not_running("no daemon runs here; eps check client and eps check server show what may keep it from starting",
                        sockets.front());
   }
   request_.json ? print_json(all) : print_folded(text);

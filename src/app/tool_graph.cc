@@ -61,7 +61,7 @@ Result<void> draw(const std::string& dot, const std::string& form, const std::st
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (whole && WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  return make_error(Errc::unavailable, "Graphviz could not draw " + quotable(file) + "; what it says stands above");
+  return make_error(Errc::unavailable, "Graphviz could not draw " + quotable(file) + "; its output is above");
 }
 
 }  // namespace eps::app

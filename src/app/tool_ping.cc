@@ -39,7 +39,7 @@ int PingCommand::run(const std::string& peer) {
   auto found = look();
   if (!found) return failed(found.error(), "eps-client", socket);
   const auto address = parse_ip4(found->value("address", ""));
-  if (!address) return fail("the daemon tells no address of " + quotable(peer));
+  if (!address) return fail("the daemon knows no address of " + quotable(peer));
   auto echo = os::EchoSocket::open(*address);
   if (!echo) return fail(echo.error().what);
 

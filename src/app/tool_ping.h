@@ -4,7 +4,7 @@
 
 namespace eps::app {
 
-// `eps ping PEER`: the round trip through the conduit beside the one of the path outside it.
+// `eps ping PEER`: the round trip through the conduit, and next to it the one of the path outside.
 class PingCommand : private ToolBase {
  public:
   using ToolBase::ToolBase;

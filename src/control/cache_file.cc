@@ -24,7 +24,7 @@ Bytes encode_cache_file(const NetworkCache& cache) {
 Result<NetworkCache> decode_cache_file(ByteView bytes) {
   const std::size_t head = kTitle.size() + sizeof(crypto::Hash);
   if (bytes.size() < head || as_text(bytes.first(kTitle.size())) != kTitle) {
-    return make_error(Errc::corrupt, "it is no such file");
+    return make_error(Errc::corrupt, "it is not such a file");
   }
   const ByteView body = bytes.subspan(head);
   if (!equal(bytes.subspan(kTitle.size(), sizeof(crypto::Hash)), crypto::blake2s({body}))) {

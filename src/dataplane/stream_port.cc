@@ -11,7 +11,7 @@ namespace {
 constexpr std::byte kDiscardPrefix{0x01};  // 0100::/64
 constexpr std::uint16_t kStreamPort = 1;
 
-// What take() gives fits one message, where up to 4 bytes stand before each datagram and 16 before all.
+// The result of take() fits one message, with up to 4 bytes before each datagram and 16 before all.
 static_assert(StreamPort::kMaxTaken + 4 * wire::kMaxRelayedPerMessage + 16 <= wire::kMaxControlMessage);
 static_assert(StreamPort::kMaxDatagram <= StreamPort::kMaxTaken);
 }  // namespace
@@ -54,7 +54,7 @@ std::size_t StreamPort::receive(std::span<ports::RxDatagram> out) {
 
 std::size_t StreamPort::receive_from(ports::UdpPort& udp, std::span<ports::RxDatagram> out) {
   const auto received = out.first(out.empty() ? 0 : udp.receive(out));
-  // Who forges the source address of a stream gets none.
+  // Drop datagrams that impersonate a stream.
   const auto end = std::ranges::remove_if(received, [](const auto& d) { return is_stream(d.from); }).begin();
   return static_cast<std::size_t>(end - received.begin());
 }
@@ -112,7 +112,7 @@ std::size_t StreamPort::close(MemberId member) {
   return closed ? closed.mapped().queue.size() : 0;
 }
 
-// Those that came since the last look have no time yet; they stand at the end.
+// Those that came since the last call have no time yet; they are at the end.
 void StreamPort::Stream::look(Instant now) {
   for (auto q = queue.rbegin(); q != queue.rend() && q->since == kNever; ++q) q->since = now;
 }
@@ -144,7 +144,7 @@ std::vector<Bytes> StreamPort::take(MemberId member, std::size_t room, Instant n
     if (now - first.since > kMaxAge) {
       ++too_old;
     } else {
-      // A large one would wait for ever for enough room beside what else is sent, so some room is enough for one.
+      // A large one might wait for ever for enough room next to other traffic, so any room is enough for the first.
       if (out.empty() ? room == 0 : taken + size > room) break;
       taken += size;
       out.push_back(std::move(first.bytes));

@@ -40,8 +40,8 @@ ByteView ethernet_of(const Inner& inner) {
   return ByteView(inner.bytes).first(inner.info.l3_offset);
 }
 
-// Not for a table, only to tell flows apart quickly: find() compares what matches. The numbers are a sender's, who
-// could make his own flows collide.
+// A quick filter rather than a hash for a table: find() compares every match in full. A sender can choose the inputs
+// and make its own flows collide, which slows down nobody else.
 std::uint32_t flow_hash(const Headers& h) {
   std::uint64_t x = load_be32(h.l4);  // ports
   const std::byte* addresses = h.info.ip_version == 4 ? h.ip + 12 : h.ip + 8;
@@ -154,7 +154,7 @@ bool Coalescer::joinable(const Inner& inner) const {
   if (ip_size != (inner.info.ip_version == 4 ? kIp4Size : kIp6Size)) return false;
   if (inner.info.ip_version == 4) {
     if ((load_be16(h.ip + 6) & ~kDontFragment) != 0) return false;
-    // The joined header gets a right checksum, so a wrong one must not be among what it stands for.
+    // The joined header gets a correct checksum, which must not cover up a wrong one in any of its segments.
     if (!verifies(add_bytes(0, ByteView(h.ip, kIp4Size)))) return false;
   }
   if (h.tcp()) return (h.tcp_flags() & ~(kTcpCutFlags | kTcpEce)) == kTcpAck;

@@ -159,7 +159,7 @@ ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessag
     const Ip4 asker = message.asker.v4();
     return ByteView(out).first(info.l3_offset + put_arp(packet, kArpReply, owner, message.about.v4(), info.src, asker));
   }
-  // Who has no address yet is told by way of all nodes (RFC 4861, section 7.2.4), which here are one.
+  // An asker without an address is answered through all-nodes (RFC 4861, section 7.2.4); here that is this node only.
   const IpAddress to = probe ? all_nodes() : message.asker;
   return ByteView(out).first(
       info.l3_offset + put_advertisement(packet, message.about, owner, to, probe ? kOverride : kOverride | kSolicited));

@@ -1,8 +1,8 @@
 #pragma once
 
-// What a computer says to its link rather than to a program elsewhere: who has which address (ARP, neighbour
-// discovery), which groups it listens to (IGMP, MLD), whether there is a router. The member list knows the first, so it
-// is answered where it was asked.
+// Messages that a computer sends to its link rather than to a program elsewhere: which address belongs to which MAC
+// (ARP, neighbour discovery), which groups it listens to (IGMP, MLD), whether there is a router. The member list has
+// the answer to the first, so this node answers such questions itself.
 
 #include <array>
 #include <cstddef>
@@ -23,7 +23,7 @@ struct LinkMessage {
     announcement,  // I have `about` (gratuitous ARP; a neighbour advertisement to all)
     router_search,  // router solicitation
     membership,     // groups joined or left (IGMP and MLD reports)
-    query,          // by a multicast router: who listens to what?
+    query,          // from a multicast router: which groups have listeners?
   };
   Kind kind = Kind::none;
   IpAddress about;  // of the first three

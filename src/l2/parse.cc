@@ -7,7 +7,7 @@ constexpr std::uint8_t kHopByHop = 0;
 constexpr std::uint8_t kRouting = 43;
 constexpr std::uint8_t kFragmentHeader = 44;
 constexpr std::uint8_t kDestinationOptions = 60;
-// More would only serve to hide what follows; RFC 8200 asks for at most five.
+// More would only serve to hide what follows; RFC 8200 needs five at most.
 constexpr int kMaxExtensionHeaders = 8;
 
 std::uint8_t u8(const std::byte* p) {
@@ -18,7 +18,7 @@ bool is_vlan(std::uint16_t ethertype) {
   return ethertype == kEtherVlan || ethertype == kEtherServiceVlan;
 }
 
-// `transport` is what lies between the IP headers and the end of the packet.
+// `transport` is everything between the IP headers and the end of the packet.
 void parse_transport(ByteView transport, FrameInfo& info) {
   if (info.fragment) return;
   if (info.protocol == kProtocolTcp && transport.size() >= kTcpSize) {

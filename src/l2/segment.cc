@@ -11,7 +11,7 @@ namespace {
 // Where headers leave less room, cutting is not worth its overhead.
 constexpr std::size_t kMinCut = 128;
 
-// Whether the receiver, who knows both MACs and sees the IP version, restores the Ethernet header exactly.
+// Whether the receiver, which knows both MACs and sees the IP version, can restore the Ethernet header exactly.
 bool restorable(const FrameInfo& info, std::size_t frame_size, const MacPair& macs) {
   return info.ip_version != 0 && !info.vlan && info.ip_end == frame_size && info.src == macs.self &&
          info.dst == macs.peer;
@@ -240,7 +240,7 @@ bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, s
   head[0] = kind_byte(info, skip != 0, partial);
   std::memcpy(head + 1, bytes.data() + skip, body_at - skip);
   if (checksum_filled) {
-    // The field holds the pseudo-header's sum, so that it counts as it stands.
+    // The field already holds the sum of the pseudo-header, so it is included as it is.
     store_be16(head + 1 + (field - skip), nonzero_checksum(add_bytes(0, bytes.subspan(meta.csum_start))));
   }
   if (lower) {

@@ -22,7 +22,7 @@ namespace eps::l2 {
 struct Segment {
   ByteView head;
   ByteView body;
-  std::uint32_t ethernet_size = 0;  // of the Ethernet frame that the segment stands for
+  std::uint32_t ethernet_size = 0;  // of the Ethernet frame that the segment represents
 };
 
 // The two ends of a session, whose MACs need not travel with every packet.

@@ -106,16 +106,16 @@ bool hides_source(std::uint16_t ethertype) {
   }
 }
 
-// What is for members that may bridge.
+// Frames that only members with permission to bridge may send.
 Drop check_kind(const FrameInfo& info, const Check& check) {
   if (check.may_bridge()) return Drop::none;
-  // LLDP says who is there, and steers no bridge.
+  // LLDP announces neighbours and does not control bridges.
   const bool control = is_bridge_control(info.dst) && info.ethertype != kEtherLldp;
   if (control) return check.refuse(Refusal::What::bridge, {});
   return hides_source(info.ethertype) ? check.refuse(Refusal::What::hidden, {}) : Drop::none;
 }
 
-// ICMP and IGMP, the first fragments of them, too: every one has room for the type.
+// ICMP and IGMP, including first fragments, which always have room for the type.
 Drop check_ip4_message(ByteView packet, const FrameInfo& info, Ip4 source, const Check& check) {
   const bool icmp = info.protocol == kProtocolIcmp4, igmp = info.protocol == kProtocolIgmp;
   const bool first = (load_be16(packet.data() + 6) & 0x1fff) == 0;
@@ -192,8 +192,8 @@ bool first_fragment(const std::byte* behind_header) {
   return load_be16(behind_header - 6) >> 3 == 0;
 }
 
-// What stands behind the extension headers in a first fragment, which `rest` begins with then; nullopt where it ends
-// within them.
+// The protocol behind the extension headers of a first fragment; `rest` then begins with it. nullopt if the fragment
+// ends within the headers.
 std::optional<std::uint8_t> skip_extensions(std::uint8_t next, ByteView& rest) {
   constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60;
   while (next == kHopByHop || next == kRouting || next == kFragment || next == kDestination) {

@@ -32,11 +32,11 @@ class Others {
   ~Others() = default;
 };
 
-// Who a member is on the link.
+// The identity of a member on the link.
 struct Owner {
   Mac mac;
   Ip4 ip;
-  std::span<const IpNetwork> further = {};  // that it may use besides
+  std::span<const IpNetwork> further = {};  // further ones that it may use
   const Others* others = nullptr;           // set: it may bridge
   IpAddress ip6 = {};                       // unspecified: it has none but the link-local one
 };
@@ -58,12 +58,11 @@ struct Refusal {
 //              and in IGMP (RFC 3376, section 4.2.13).
 //   ARP        Ethernet/IPv4 only; the sender is the owner, its protocol address may be 0.0.0.0 (a probe, RFC 5227).
 //   IPv6       the source is an address of the owner, or :: (RFC 4862, MLD).
-//   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold a MAC of the owner; what is advertised,
-//   and
-//              what is asked for from :: (duplicate address detection), is an address of the owner. Fragments of it are
-//              refused (RFC 6980), and first fragments that do not show what they carry (RFC 7112).
-//   routers    No member is one: router advertisements and redirects (RFC 4861; RFC 792; RFC 1256) are refused, in
-//              fragments, too.
+//   ICMPv6     in neighbour discovery (RFC 4861) the link-layer options hold a MAC of the owner; an address that is
+//              advertised, or asked for from :: (duplicate address detection), belongs to the owner. Fragments of it
+//              are refused (RFC 6980), and so are first fragments that hide what they carry (RFC 7112).
+//   routers    no member is a router: router advertisements and redirects (RFC 4861; RFC 792; RFC 1256) are refused,
+//              including those in fragments.
 //   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.
 // And from members that may not bridge:
 //   queries    of IGMP and MLD, by which a multicast router is chosen.

@@ -1,12 +1,12 @@
 #pragma once
 
-// Which members an idle node keeps a session with while there is no server: they tell two others that do not know where
-// the other is now, or whose NATs have forgotten everything, where it is (find and introduce, path_message.h). All
-// choose few, so that an idle network stays quiet.
+// Anchors: the members that an idle node keeps a session with while there is no server. They introduce two others that
+// have lost each other, because one moved or their NATs dropped every mapping (find and introduce, path_message.h).
+// Every node has few anchors, so that an idle network stays quiet.
 //
-// In a small network all choose by the same order, so that any two have one in common. In a larger one, where that
-// would send everybody to the same three, each draws its own by a hash of both numbers, which all others can repeat:
-// who looks for it asks those.
+// In a small network all nodes choose by the same order, so that any two have an anchor in common. In a larger one that
+// would load the same three members, so each node's anchors follow from a hash of both numbers. Any other node can
+// compute them, and asks them when it looks for that node.
 
 #include <cstddef>
 #include <vector>
@@ -26,11 +26,11 @@ struct AnchorCandidate {
   bool direct = false;     // there is a session with a direct path now
 };
 
-// The best kAnchors, best first. One that is neither reachable nor has a direct path cannot be any.
+// The best kAnchors, best first. A member that is neither reachable nor has a direct path cannot be one.
 std::vector<MemberId> choose_anchors(std::vector<AnchorCandidate> all);
 
-// The anchors of member `of` in a network of so many members of which these are reachable. None, where those are so few
-// that with everybody they would serve more than kAnchorLoad each: then only a share of the members has anchors.
+// The anchors of member `of` in a network of this many members, of which these are reachable. If these are so few that
+// each would serve more than kAnchorLoad members, only a share of the members has anchors, and the others have none.
 std::vector<MemberId> anchors_of(MemberId of, const std::vector<MemberId>& reachable, std::size_t members);
 
 }  // namespace eps::mesh

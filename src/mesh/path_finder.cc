@@ -86,7 +86,7 @@ PathFinder::Known* PathFinder::add(const Way& way, Origin origin, int rank, bool
     return known;
   }
   if (known_.size() >= kMaxWays) {
-    // What nobody announced and never answered gives way.
+    // Replace a way that was not announced and has never answered.
     const auto victim = std::ranges::find_if(
         known_, [&](const Known& k) { return !k.announced && !k.alive && k.way.direct() && k.way != path_; });
     if (victim == known_.end()) return nullptr;
@@ -199,7 +199,7 @@ bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
   if (!round_trip) return false;
   ++known->pongs;
   proved(*known, round_trip, now);
-  // The same NAT with another port: its mapping was made anew, the old one is gone.
+  // The same NAT with another port: it made a new mapping, and the old one is gone.
   if (challenger_ == from && challenge_ends_ != kNever && direct() && path_->to.ip == from.to.ip) {
     challenge_ends_ = kNever;
     lose(*find(*path_), now);

@@ -6,10 +6,10 @@
 //   choice    among the ways that answer: LAN, then IPv6, then other addresses, then relays; a round trip that is
 //             shorter by kMargin overrules that order (by kRelayMargin where a relay would replace a direct way). Where
 //             a way loses datagrams (mesh/path_quality.h), TCP's expected throughput decides
-//   move      only for a better way, or because the one in use is lost; both ends accept what comes by any way, so a
-//             move loses nothing. A way that was left for a worse-ranked one rests, each time for longer, so that the
-//             choice does not swing
-//   evidence  what was tried by each way and what came of it is kept, for `eps why`
+//   move      only to a better way, or because the one in use is lost; both ends accept datagrams by any way, so a
+//             move loses nothing. A way that was left for a worse-ranked one rests, longer each time, so that the
+//             choice does not oscillate
+//   evidence  attempts by each way and their results are kept for `eps why`
 
 #include <array>
 #include <cstdint>
@@ -35,32 +35,33 @@ inline constexpr std::array<Duration, 7> kProbeRounds = {
     std::chrono::milliseconds(1500), std::chrono::milliseconds(4000), std::chrono::milliseconds(10000),
     std::chrono::milliseconds(30000)};
 inline constexpr Duration kProbeSlow = std::chrono::seconds(60);
-// A way on which we send and nothing comes back is asked after kSilence, and given up when kLostPings pings, one every
+// A way on which we send and nothing comes back is pinged after kSilence, and given up when kLostPings pings, one every
 // kPingAgain, stay unanswered: 0.6 s + 3 * 0.25 s, and less than 0.3 s of the caller's timers, are under 2 s.
 inline constexpr Duration kSilence = std::chrono::milliseconds(600);
 inline constexpr Duration kPingAgain = std::chrono::milliseconds(250);
 inline constexpr int kLostPings = 3;
-// While traffic flows, pings measure the way in use, the best direct way and the best relay beside it. While the one in
-// use loses datagrams the others are compared with it, and a way that was left for its losses is asked often enough to
-// be seen to be well again.
+// While traffic flows, pings measure the way in use, the best direct way and the best other relay. While the way in use
+// loses datagrams the others are compared with it, and a way that was left because of its losses is pinged often enough
+// to notice its recovery.
 inline constexpr Duration kSampleInUse = std::chrono::seconds(1);
 inline constexpr Duration kSampleOther = std::chrono::seconds(5);
 inline constexpr Duration kSampleResting = std::chrono::milliseconds(250);
 inline constexpr Duration kSampleTrial = std::chrono::milliseconds(200);
-inline constexpr double kTrialSeen = 60;  // crossings that are enough for comparing; then as a resting one
-// TCP's expected time for a segment must be so many times shorter by another way, where losses decide.
+inline constexpr double kTrialSeen =
+    60;  // crossings that suffice for a comparison; then it is pinged like a resting way
+// If losses decide, another way must shorten TCP's expected time for a segment by this factor.
 inline constexpr double kGain = 2;
-// A way that was left for a worse-ranked one is not gone back to for so long; twice as long each time that this happens
+// A way that was left for a worse-ranked one is not used again for this long; twice as long each time that this happens
 // again within kRestMemory.
 inline constexpr Duration kRest = std::chrono::seconds(15);
 inline constexpr Duration kMaxRest = std::chrono::minutes(5);
 inline constexpr Duration kRestMemory = std::chrono::minutes(10);
 inline constexpr std::size_t kMaxWays = 28;    // to one peer, relays included; further ones are not probed
 inline constexpr std::size_t kMaxEvents = 48;  // kept for `eps why`
-// What the round trip of another way must be better by.
+// How much shorter the round trip of another way must be.
 inline constexpr Duration kMargin = std::chrono::milliseconds(10);
 inline constexpr Duration kRelayMargin = std::chrono::milliseconds(50);
-// The peer sends from elsewhere than where we send to: so long has the way in use to answer, then that one is taken.
+// The peer sends by another way than we do: the way in use has this long to answer, then we move to the peer's.
 inline constexpr Duration kChallenge = std::chrono::milliseconds(250);
 inline constexpr Duration kChallengeAgain = std::chrono::seconds(5);
 
@@ -73,18 +74,18 @@ class PathFinder {
  public:
   explicit PathFinder(Rng& rng) : rng_(&rng) {}
 
-  // Where the peer may be reached, and this node's own addresses, which tell what is near. New ones are probed in the
+  // Where the peer may be reached, and this node's own addresses, which show what is near. New ones are probed in the
   // next round, which starts at once when `probe` is true. `socket`: the one of ours that the server sees. What the
   // peer sends arrives there, so the NATs must have seen it send.
   void set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own, Instant now,
                       bool probe, std::uint16_t socket = 0);
-  // The relays that both ends may use; the server is believed until it is found silent. True when the path changed.
+  // The relays that both ends may use. The server is trusted to work until it stays silent. True when the path changed.
   bool set_relays(const std::vector<MemberId>& relays, Instant now);
   // A session was established, or something changed: start the probe rounds.
   void begin(Instant now);
   // The peer authenticated a datagram that came by this way.
   void heard_from(const Way& way, Instant now);
-  // The way has proved both directions without a ping of ours: a handshake or a guess that we sent there was answered
+  // The way works in both directions, proved without a ping: a handshake or a guess that we sent there was answered
   // from there. True when the path changed.
   bool adopt(const Way& way, std::optional<Duration> round_trip, Instant now);
   // True when the path changed.
@@ -93,17 +94,17 @@ class PathFinder {
   // changed.
   bool on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now);
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
-  // from it by the path in use. Asks a silent path, gives it up when it stays silent (true: the path changed).
+  // from it by the path in use. Pings a silent path, and gives it up if it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
-  // The peer has stopped using the direct path, so it is likely lost: asks twice at once, and a watch() without
-  // an answer after kPingAgain or a round trip gives it up, whatever comes by it. Not when it has answered a moment
-  // ago.
+  // The peer has stopped using the direct path, so it is probably lost: pings it twice at once, and a watch() without
+  // an answer after kPingAgain or a round trip gives it up, whatever arrives by it. Does nothing if the path has just
+  // answered.
   void doubt(Instant now);
   // A ping by the path in use, as a sign of life.
   void ask(Instant now);
   // A ping of watch() waits for its answer: look again after kPingAgain.
   bool in_doubt() const { return unanswered_ > 0; }
-  // One of the two ends has moved: every direct way has to answer anew. True when the path changed.
+  // One of the two ends has moved: every direct way has to answer again. True when the path changed.
   bool moved(Instant now);
   // Forgets path and probes (the peer's sessions ended). True when the path changed.
   bool reset(Instant now);
@@ -113,19 +114,19 @@ class PathFinder {
   // This socket is closed: nothing can be sent by it any more. It must not be the one in use.
   void forget_socket(std::uint16_t socket);
 
-  // What is due: decides a challenge, then gives the pings; the caller sends them in the session.
+  // Decides a pending challenge, then returns the pings that are due; the caller sends them in the session.
   std::vector<Ping> take_due(Instant now, bool traffic_flows);
   Instant next_deadline() const { return std::min(next_round_, challenge_ends_); }
   // True once after take_due() changed the path.
   bool take_changed() { return std::exchange(changed_, false); }
 
-  // The way to send by; nullopt when nothing is known.
+  // The way to send by; nullopt if none is known.
   const std::optional<Way>& path() const { return path_; }
-  // Grows each time that the path changes.
+  // Grows with each change of the path.
   std::uint32_t uses() const { return uses_; }
   bool direct() const { return path_ && path_->direct(); }
-  // The last direct path went by this socket of ours and has died, while a relay is in use that answers: something on
-  // the way may have ended that flow for good, and let another one pass.
+  // The last direct path used this socket of ours and has died, while a relay is in use and answers: a middlebox may
+  // have blocked that flow for good and may let another one pass.
   bool flow_died(std::uint16_t socket) const;
   // A direct way answers, whether or not it is the one in use.
   bool direct_answers() const;
@@ -137,7 +138,7 @@ class PathFinder {
   std::optional<Duration> round_trip() const;
   // When the path in use was last pinged. REQUIRES: path().
   Instant pinged_at() const { return find(*path_)->pinged_at; }
-  // The probe rounds began this long ago and no direct way answers; nullopt when one does or nothing was begun.
+  // Time since the probe rounds began without an answer by a direct way; nullopt if there is an answer or no round.
   std::optional<Duration> searching_for(Instant now) const;
 
   std::vector<WayStatus> ways(Instant now) const;
@@ -150,7 +151,7 @@ class PathFinder {
     WayStatus::Origin origin = WayStatus::Origin::heard;
     int rank = 0;  // a lower one is better
     bool announced = false;
-    bool alive = false;    // it answered, and has not been given up since
+    bool alive = false;    // it has answered and was not given up since
     bool refuted = false;  // the server's relay: it was given up, and has not answered since
     PathQuality quality;
     Duration rest{};  // the last one

@@ -1,24 +1,24 @@
 #pragma once
 
-// The messages with which two members find the ways between them. They travel sealed in their session (wire
+// The messages that two members use to find the ways between them. They travel sealed in their session (wire
 // Kind::control), by any way.
 //
 //   ping       | op 1 | id 64 | zeros 144 |
 //   pong       | op 2 | id 64 | ip 128 | port 16 |       as large as the ping, by the way it came; where it came from,
 //                                                        zero when it came through a relay
-//   counted ping | op 16 | id 64 | zeros 208 |           as ping and pong, between peers of which both have the
-//   feature: counted pong | op 17 | id 64 | ip 128 | port 16 | arrived 32 | lost here 32 |
-//                                                        how many datagrams of the sender have arrived so far as the
-//                                                        ping did (directly, or by a relay), and how many of whomever
-//                                                        this node had to drop because it was too slow
-//   call       | op 3 | flags 8 | NAT 8 | candidates |   I send to you now, send to me: here is where I may be reached;
+//   counted ping | op 16 | id 64 | zeros 208 |           like ping and pong, between peers that both have the feature:
+//   counted pong | op 17 | id 64 | ip 128 | port 16 | arrived 32 | lost here 32 |
+//                                                        how many datagrams of the sender have arrived so far the way
+//                                                        the ping did (directly, or by a relay), and how many of any
+//                                                        sender this node had to drop because it was too slow
+//   call       | op 3 | flags 8 | NAT 8 | candidates |   I am sending to you, send to me; these are my candidates.
 //                                                        flag 1: forget the direct ways that you know, I have moved;
 //                                                        flag 2: I begin to guess ports (port_guess.h), do your part
-//   find       | op 4 | member 24 | candidates |         I seek this member: do you reach it? here is where I am
-//   introduce  | op 5 | member 24 | candidates |         this member seeks you, or: there it is
+//   find       | op 4 | member 24 | candidates |         I am looking for this member: can you reach it? I am here
+//   introduce  | op 5 | member 24 | candidates |         this member is looking for you, or: it is there
 //   offer      | op 6 | tag 32 |                         I relay for you: put this tag into the envelope
-//   size ping  | op 7 | id 64 | zeros ... |               padded to the size that is asked for, sent so that nobody
-//                                                        fragments it; between peers with Feature::path_mtu
+//   size ping  | op 7 | id 64 | zeros ... |              padded to the size to be tested and never fragmented;
+//                                                        between peers with Feature::path_mtu
 //   size pong  | op 8 | id 64 |                          it arrived; by the way it came
 //
 //   candidates | n 8 | n times: kind 8, ip 128, port 16 |
@@ -80,7 +80,7 @@ using PathMessage = std::variant<PingMessage, PongMessage, CallMessage, FindMess
 
 // Candidates beyond kMaxCandidates are left out.
 Bytes encode(const PathMessage& message);
-// nullopt for what is cut, too long, unknown, or holds a number out of its range.
+// nullopt if the message is truncated, too long or unknown, or a number in it is out of range.
 std::optional<PathMessage> decode_path_message(ByteView bytes);
 
 }  // namespace eps::mesh

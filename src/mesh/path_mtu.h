@@ -1,13 +1,13 @@
 #pragma once
 
-// How large a datagram each way to one peer takes: RFC 8899 (DPLPMTUD) with padded pings that must not be fragmented,
-// which the peer answers with small ones. What routers say by ICMP counts for nothing.
+// The largest datagram that each way to one peer carries: RFC 8899 (DPLPMTUD) with padded pings that must not be
+// fragmented and that the peer answers with small ones. ICMP messages from routers are ignored.
 //
-//   start    a size that passes everywhere; nothing is sent before something large wants to go by the way
-//   search   a ladder of usual sizes at once, again what was not answered, then finer between the largest that was
-//            answered and the smallest that was not: an answer raises the size at once, after one round trip
-//   check    while large datagrams flow, the size in use is asked every kCheckEvery. When it stays unanswered kLost
-//            times while small pings are answered the way has shrunk: back to the start, and a new search
+//   start    a size that passes everywhere; no probes until something large is to be sent that way
+//   search   a ladder of usual sizes at once, then those without an answer again, then finer steps between the largest
+//            with an answer and the smallest without: an answer raises the size at once, after one round trip
+//   check    while large datagrams flow, the size in use is probed every kCheckEvery. If kLost probes in a row stay
+//            unanswered while small pings are answered, the way has shrunk: back to the start, and a new search
 //   raise    while large datagrams flow, a search for more every kRaiseEvery
 //
 // Sizes are UDP payloads, the envelope of a relay included.
@@ -25,15 +25,15 @@
 namespace eps::mesh {
 
 inline constexpr Duration kCheckEvery = std::chrono::milliseconds(400);
-// Three times at most every 100 ms after a check, and the caller's 200 ms: a retransmission of TCP 1.4 s after the last
-// datagram that passed meets the right size.
+// At most three times, every 100 ms after a check, plus the caller's 200 ms: a TCP retransmission 1.4 s after the last
+// datagram that passed already uses the right size.
 inline constexpr Duration kCheckAgain = std::chrono::milliseconds(100);
 inline constexpr int kLostChecks = 3;
 inline constexpr Duration kSearchPauseMin = std::chrono::milliseconds(150);  // for the answers to one round
 inline constexpr Duration kRaiseEvery = std::chrono::seconds(60);
 inline constexpr std::size_t kIpUdp4 = 28;  // headers of IPv4 and UDP
 inline constexpr std::size_t kIpUdp6 = 48;
-inline constexpr std::size_t kMaxSizedWays = 8;  // of one peer; of the ways not in use the oldest is forgotten
+inline constexpr std::size_t kMaxSizedWays = 8;  // of one peer; the oldest one not in use is forgotten first
 
 class PathMtu {
  public:
@@ -42,29 +42,29 @@ class PathMtu {
   struct Probe {
     Way way;
     std::uint64_t id = 0;
-    std::size_t size = 0;  // 0: as small as may be
+    std::size_t size = 0;  // 0: as small as possible
   };
 
-  // Traffic goes by this way now. `headers`: kIpUdp4 or kIpUdp6, as our side of it needs; `wanted`: the largest
-  // datagram that there is any use for.
+  // Traffic uses this way now. `headers`: kIpUdp4 or kIpUdp6, as on our side of it; `wanted`: the largest datagram that
+  // would be useful.
   void use(const Way& way, std::size_t headers, std::size_t wanted, Instant now);
-  // One of the two ends has moved: nothing is known of any way.
+  // One of the two ends has moved: forgets all ways.
   void moved();
-  // What is to be sent now. `large_flows`: datagrams near the size in use were sent lately.
+  // The probes to send now. `large_flows`: datagrams near the size in use were sent recently.
   std::vector<Probe> take_due(bool large_flows, std::optional<Duration> round_trip, Instant now);
   // True when the size in use grew.
   bool on_answer(std::uint64_t id, Instant now);
   // True once after take_due() made the size in use smaller.
   bool take_changed() { return std::exchange(changed_, false); }
-  // True once after a search has ended, also where it found nothing larger.
+  // True once after a search has ended, even if it found nothing larger.
   bool take_settled() { return std::exchange(settled_, false); }
   Instant next_deadline() const;
 
-  // The size of datagrams by this way: what is known of it, or what passes everywhere.
+  // The size of datagrams by this way: the one found, or one that passes everywhere.
   std::size_t datagram(const Way& way, std::size_t headers) const;
-  // The largest IP packet that was answered by this way; nullopt until something large has gone there.
+  // The largest IP packet that was answered by this way; nullopt until something large was sent.
   std::optional<std::size_t> path_mtu(const Way& way) const;
-  // Whether a search has found that size, and none is under way.
+  // Whether a search found that size and none is running.
   bool settled(const Way& way) const;
 
  private:

@@ -60,7 +60,7 @@ void PathQuality::count(double seen, double lost, Instant now) {
   counted_at_ = now;
   seen_ = seen_ * left + seen;
   lost_ = lost_ * left + lost;
-  // Leaving the state takes as much evidence as cost() asks for.
+  // Leaving the state takes as much evidence as cost() needs.
   if (lossy_) {
     lossy_ = (lost_ + 0.5) / (seen_ + 10) > kClean;
   } else {

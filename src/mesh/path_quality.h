@@ -1,13 +1,13 @@
 #pragma once
 
-// How well one way carries datagrams: its round trip and its loss over the last seconds, and the throughput that TCP
-// may expect of it.
+// The quality of one way: its round trip, its loss over the last seconds, and the throughput that TCP can expect.
 //
 //   pings     each is answered, or counts as lost after kLostAfter (or four round trips). A ping crosses the way twice,
 //             so a lost one is one loss in two crossings.
-//   counts    how many datagrams we sent by the way, and how many the peer says arrived: exact, and for our direction.
+//   counts    the datagrams that we sent by the way and those that the peer reports as arrived: exact, for our
+//   direction.
 //
-// What was counted is halved every kHalfLife, so a change shows within seconds.
+// Old counts decay by half every kHalfLife, so a change shows within seconds.
 
 #include <array>
 #include <cstdint>
@@ -21,29 +21,29 @@ class PathQuality {
  public:
   static constexpr Duration kHalfLife = std::chrono::seconds(4);
   static constexpr Duration kLostAfter = std::chrono::seconds(1);
-  // A way is lossy from this share on, if so many datagrams show it, and until it is below the other.
+  // A way becomes lossy at the first share, given enough datagrams, and stays so until it is below the second.
   static constexpr double kLossy = 0.05, kClean = 0.02;
   static constexpr double kEnough = 20, kEnoughLost = 3;
 
-  // `counts`: an answer that does not come is a loss. A way that is only searched for is asked in vain.
+  // `counts`: a missing answer is a loss. It is none while a way is only being searched for.
   void on_ping(std::uint64_t id, bool counts, Instant now);
   // The round trip, if the ping waits for its answer.
   std::optional<Duration> on_pong(std::uint64_t id, Instant now);
   void on_round_trip(Duration round_trip);
-  // `sent` datagrams left by this way since the last call, and `lost` more than before have not arrived: a negative
-  // number where some that had been overtaken came after all.
+  // Since the last call `sent` datagrams left by this way, and `lost` more than before are missing; negative if
+  // overtaken ones arrived after all.
   void on_counts(std::uint64_t sent, std::int64_t lost, Instant now);
-  // Pings that wait for too long become losses.
+  // Turns overdue pings into losses.
   void expire(Instant now);
-  // The pings that wait do not count: the way is down, which is more than lossy.
+  // Pings in flight do not count: the way is down, which is worse than lossy.
   void cancel();
-  // Nothing that was counted counts any more, as after the way was down or either end has moved.
+  // Discards all evidence, because the way was down or either end has moved.
   void forget();
 
   const std::optional<Duration>& round_trip() const { return round_trip_; }
   // The share that is lost one way; 0 without evidence.
   double loss() const { return seen_ > 0 && lost_ > 0 ? lost_ / seen_ : 0; }
-  // At least this many crossings of late stand behind loss().
+  // loss() is based on at least this many recent crossings.
   double seen() const { return seen_; }
   bool lossy() const { return lossy_; }
   // The time that TCP takes for a segment, in ms: the denominator of RFC 5348, section 3.1 (Padhye et al., "Modeling
@@ -67,20 +67,20 @@ class PathQuality {
   bool lossy_ = false;
 };
 
-// What became of the datagrams that were sent by the path in use, from what the peer counted at two pings.
+// The fate of the datagrams that were sent by the path in use, from the peer's counts at two pings.
 class PathTally {
  public:
-  // After a path began to be used the threads that send may go on by the one before for a moment, which would pass for
-  // losses of this one.
+  // For a moment after a move, sending threads may still use the previous path, which would look like losses of this
+  // one.
   static constexpr Duration kSettle = std::chrono::milliseconds(200);
-  // What this node knows when it sends a ping: of one session by one way, which `key` names.
+  // The counts of this node when it sends a ping, for one session and way, which `key` identifies.
   struct Sent {
     std::uint64_t datagrams = 0;     // by this way
-    std::uint64_t dropped_here = 0;  // before they left, of whomever
+    std::uint64_t dropped_here = 0;  // before they left, for any peer
   };
   struct Came {
     std::uint32_t arrived = 0;
-    std::uint32_t lost_there = 0;  // because the peer was too slow, of whomever
+    std::uint32_t lost_there = 0;  // because the peer was too slow, of any sender
   };
   struct Result {
     std::uint64_t sent = 0;
@@ -88,8 +88,8 @@ class PathTally {
     std::uint64_t key = 0;
   };
   void on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent, Instant now);
-  // What happened since the last ping of this key that was answered; nullopt when there is none, kSettle after its
-  // first ping or later.
+  // The change since the last answered ping of this key; nullopt if there is none that was sent kSettle or more after
+  // its first ping.
   std::optional<Result> on_pong(std::uint64_t id, const Came& came);
 
  private:

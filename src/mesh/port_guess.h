@@ -1,7 +1,8 @@
 #pragma once
 
-// How a node behind a NAT that maps each destination anew is met by one behind a NAT that does not (or behind none,
-// with a firewall). Nobody can know which port the first one's datagrams to the second leave from, but it can be hit:
+// Connects a node behind a hard NAT, which makes a new mapping for each destination, with a node behind an easier NAT
+// or only a firewall. The port that the hard NAT chooses for the second node cannot be known, but it can be hit by
+// guessing:
 //
 //   many   the node behind the hard NAT sends from kSockets sockets, so that as many of its NAT's ports lead to it
 //   guess  the other one sends to that NAT's ports, first those next to the one that the server saw, then at random
@@ -30,7 +31,7 @@ namespace eps::mesh {
 class PortGuess {
  public:
   // `both`: both are behind NATs of which neither has shown itself to be hard, yet nothing gets through: one of them
-  // may map by address, which the two ports of one server cannot tell. Tried once a pair (node/).
+  // may map by address, which two ports of one server cannot show. Tried once for each pair (node/).
   enum class Role : std::uint8_t { none, many, guess, both };
   static constexpr std::size_t kSockets = 384;
   static constexpr std::size_t kMaxGuesses = 900;
@@ -39,9 +40,9 @@ class PortGuess {
   static constexpr Duration kFor = std::chrono::seconds(6);
   static constexpr Duration kStep = std::chrono::milliseconds(10);
   static constexpr std::size_t kPerStep = 5;
-  static constexpr Duration kAgain = std::chrono::seconds(1);  // `many` sends once more, against loss
+  static constexpr Duration kAgain = std::chrono::seconds(1);  // `many` sends once more, in case of loss
 
-  // What a node has to do for a peer; `in_vain`: plain probes have been tried long enough.
+  // The role of this node towards a peer; `in_vain`: plain probes have been tried long enough.
   static Role role_of(NatMapping own, NatMapping peer, bool in_vain);
 
   // `near`: a port of the peer's NAT that the server saw.
@@ -51,12 +52,12 @@ class PortGuess {
   bool over(Instant now) const { return now >= ends_; }
   Instant next_deadline() const { return std::min({next_guess_, next_send_, ends_}); }
   bool needs_sockets() const { return role_ != Role::guess; }
-  // What the whole burst makes at most.
+  // The most that the whole burst makes.
   static std::size_t entries_of(Role role);
   static std::size_t guesses_of(Role role);
   // The ports to send to now; none in role many.
   std::vector<std::uint16_t> take_ports(Instant now);
-  // True when every socket is to send now; never in role guess.
+  // True if every socket should send now; never in role guess.
   bool take_send(Instant now);
 
  private:
@@ -72,7 +73,7 @@ class PortGuess {
   int sends_ = 0;
 };
 
-// What the bursts of this node may cost its router, and those who live at the addresses that are guessed at.
+// Limits what the bursts of this node cost its router and the owners of the addresses that it sends guesses to.
 class GuessBudget {
  public:
   static constexpr std::size_t kEntriesAnHour = 6000;  // made by all bursts: six without a hit, twenty with one
@@ -84,7 +85,7 @@ class GuessBudget {
 
   // A burst of this role at this address may begin.
   bool allows(PortGuess::Role role, const IpAddress& at, Instant now);
-  // So many entries were made, of which `guesses` were sent to ports of this address.
+  // This many entries were made, of which `guesses` were sent to ports of this address.
   void charge(const IpAddress& at, std::size_t entries, std::size_t guesses, Instant now);
   std::size_t entries(Instant now, Duration lately = kWindow);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a client must not forget, in a directory of its own: who it is, which handshake numbers it has used, with which
-// server it is enrolled, and who else is.
+// The state that a client keeps across restarts, in its own directory: its identity, the handshake numbers that it has
+// used, the server that it is enrolled with, and the other members.
 //
 //   identity   the X25519 secret key, base32, mode 0600
 //   counter    the first handshake number that was never reserved, decimal
@@ -40,7 +40,7 @@ class ClientState {
   // The first of `count` consecutive numbers that no call ever returned before, crash or not. Starts at 1, or at
   // `floor` where that is greater: a number by the clock is new even where what was written down is lost, empty or of
   // an old backup. Where nothing can be written the numbers are new by the clock alone, and `unkept` says why: within
-  // one block's time, or while the clock stands behind what is stored, they are the last start's again, and peers
+  // one block's time, or while the clock is behind the stored number, they repeat those of the last start, and peers
   // refuse them until a higher one comes.
   struct Numbers {
     std::uint64_t first = 1;

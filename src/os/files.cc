@@ -62,7 +62,7 @@ bool wait_readable(int fd, std::chrono::steady_clock::time_point until) {
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t max) {
-  // Without waiting for somebody who writes into a FIFO.
+  // Does not wait for a writer if it is a FIFO.
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fd) return sys_error("cannot read " + path, errno);
   const auto give_up_at = std::chrono::steady_clock::now() + kFifoPatience;

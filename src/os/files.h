@@ -32,8 +32,8 @@ Result<void> sync_directory(const std::string& path);
 bool is_unwritable(const Error& error);
 
 // Takes an exclusive lock that ends with the descriptor or the process. Where another process holds it: Errc::in_use,
-// worded "<who> ... <remedy>" with that process's id. Where the file system takes no writes, the file is locked as it
-// is, or its directory.
+// worded "<what> ... <remedy>" with the id of that process. Where the file system takes no writes, the file is locked
+// as it is, or its directory.
 Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::string_view remedy);
 
 }  // namespace eps::os

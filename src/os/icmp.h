@@ -15,7 +15,7 @@ namespace eps::os {
 
 class EchoSocket {
  public:
-  // Errc::permission for a user who may not ping; root always may.
+  // Errc::permission if this user may not ping; root always may.
   static Result<EchoSocket> open(Ip4 target);
   // Sends one and waits for its answer: the round trip, or nullopt. An Error where it cannot even be sent.
   Result<std::optional<Duration>> ping(std::uint16_t sequence, std::chrono::milliseconds timeout);
@@ -23,7 +23,7 @@ class EchoSocket {
  private:
   EchoSocket(UniqueFd fd, bool raw) : fd_(std::move(fd)), raw_(raw) {}
   UniqueFd fd_;
-  bool raw_;  // the answers have an IP header, and those to others come, too
+  bool raw_;  // answers carry an IP header, and answers to other processes arrive as well
 };
 
 }  // namespace eps::os

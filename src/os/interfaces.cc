@@ -154,7 +154,7 @@ std::optional<Route> parse_route(const nlmsghdr* message) {
       case RTA_VIA:
         out.direct = false;
         break;
-      case RTA_MULTIPATH: {  // the first path stands for all
+      case RTA_MULTIPATH: {  // the first path represents all
         const auto hop = number_of<rtnexthop>(attribute);
         out.index = hop.rtnh_ifindex;
         out.direct = false;

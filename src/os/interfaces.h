@@ -45,7 +45,7 @@ struct Route {
   int index = 0;        // of the interface; of the first one where there are several; 0: none
   bool direct = false;  // no gateway
   std::uint32_t table = 0;
-  std::uint8_t protocol = 0;         // who made it: RTPROT_KERNEL...
+  std::uint8_t protocol = 0;         // its origin: RTPROT_KERNEL...
   std::uint32_t metric = 0;          // the kernel takes the route with the lowest
   std::optional<IpAddress> gateway;  // nullopt where there is none, several or one that is not IPv4
   std::optional<IpAddress> source;   // preferred
@@ -59,7 +59,7 @@ Result<std::vector<Route>> list_routes(NetlinkSocket& socket);
 // The default routes of IPv6, of all tables.
 Result<std::vector<Route>> list_ip6_defaults(NetlinkSocket& socket);
 
-// All of it, as of one moment.
+// A consistent view of everything at one moment.
 struct KernelView {
   std::vector<Interface> interfaces;
   std::vector<InterfaceAddress> addresses;  // of both families
@@ -91,8 +91,8 @@ std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::s
 // chance. Another TAP with exactly this network is a second member of it on the same computer, as in tests and with
 // containers. `own`: the index of the EPS interface, which does not count; 0: it does not exist.
 Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own);
-// The same in what was read before. `bridge`: the one that the EPS interface is a port of, and where its address may
-// stand instead; 0: none.
+// The same from what was read before. `bridge`: the one that the EPS interface is a port of, which may have its address
+// instead; 0: none.
 std::string find_collision(const KernelView& kernel, const Ip4Network& network, int own, int bridge = 0);
 
 // Whether `bridge` is one that container or VM software made for machines inside this one, so that its address means

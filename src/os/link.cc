@@ -120,8 +120,8 @@ Result<void> NetlinkLink::join_bridge(const Interface& bridge, const Interface& 
 // All but the addresses. The interface may be down after it, and `own` says so.
 Result<void> NetlinkLink::configure_link(const ports::LinkConfig& config, Interface& own) {
   const bool first = !set_;
-  // A bridge keeps for itself what is for the MAC of a port: who gives the port another one has a machine with the
-  // member's MAC behind it.
+  // A bridge consumes frames for the MAC of a port. A user who gave the port another MAC has a machine with the
+  // member's MAC behind the bridge.
   const bool new_mac = own.mac != config.mac && (first || own.master == 0 || set_->mac != config.mac);
   const bool new_mtu = own.mtu != config.mtu && (first || set_->mtu != config.mtu);
   const bool set_mode = (first || new_mtu) && own.addr_gen_mode > kEui64 && config.mtu >= kMinIp6Mtu;
@@ -338,8 +338,8 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
   return report;
 }
 
-// The kernel asks for the way back to a sender without our mark. Where the answer is an EPS interface, a strict filter
-// (RFC 3704) drops what the sender's computer sends us directly.
+// The kernel looks up the route back to a sender without our mark. If that leads to an EPS interface, a strict reverse
+// path filter (RFC 3704) drops what the sender sends us directly.
 void NetlinkLink::tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report) {
   const bool wide =
       std::ranges::any_of(kernel.routes, [&](const Route& r) { return r.to.prefix <= 1 && inside.contains(r.index); });

@@ -78,7 +78,7 @@ class NetlinkLink final : public ports::LinkPort {
   Result<void> set_group(int index, std::uint32_t group);
   Result<void> clean_address(const KernelView& kernel, const ports::LinkConfig& config, const Interface& own);
   Result<void> join_bridge(const Interface& bridge, const Interface& own);
-  // The bridge that the interface is to be a port of; null: it is not there, or none is wanted.
+  // The bridge that the interface should be a port of; null: it does not exist, or none is configured.
   const Interface* find_bridge(const KernelView& kernel) const;
   // The index of the interface that the EPS address belongs on.
   int home(const KernelView& kernel, const Interface& own) const;
@@ -99,7 +99,7 @@ class NetlinkLink final : public ports::LinkPort {
   void group_stacked(const KernelView& kernel, const std::set<int>& inside);
   void tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report);
   std::set<Ip4> reserved(const KernelView& kernel, int own) const;
-  // Whether one more repair may be made now; it is then told as `what`.
+  // Whether one more repair may be made now; if so it is reported as `what`.
   bool may_repair(const std::string& what, Report& report, Instant now);
   void done(const Result<void>& result, Report& report);
 

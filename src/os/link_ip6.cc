@@ -1,4 +1,4 @@
-// The EPS interface's IPv6 address, beside what os/link.cc keeps.
+// The IPv6 address of the EPS interface; os/link.cc keeps everything else.
 
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
@@ -59,7 +59,7 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
     }
   }
   if (no_ip6_ || found || (home == own.index && (elsewhere || own.master != 0))) return;
-  // It goes with the interface's state and with its place: the cause is told where that is set right.
+  // The address goes away with the interface's state and place, and the repair of those reports the cause.
   const bool caused = repair_count_ > 0 && now - last_repair_at_ < std::chrono::seconds(1);
   if (!caused && home == own.index &&
       !may_repair("the address " + to_string(set_->address6) + " was gone", report, now)) {

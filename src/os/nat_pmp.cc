@@ -27,7 +27,7 @@ class NatPmp final : public GatewayDevice {
  public:
   NatPmp(const Gateway& gateway, milliseconds timeout) : gateway_(gateway), timeout_(timeout) {}
 
-  // Asks for the external address; false where nobody answers or there is none.
+  // Requests the external address; false if there is no answer or no address.
   bool ask_address() {
     const auto answer = exchange([](natpmp_t* session) { return sendpublicaddressrequest(session); });
     if (!answer) return false;
@@ -48,9 +48,9 @@ class NatPmp final : public GatewayDevice {
                                         " of the router is taken");
   }
 
-  // There is no question for one mapping, so it is asked for again. Where the router's clock shows that it restarted
-  // meanwhile, what it has of this mapping is taken away again: all are to be made anew, in their order. (miniupnpd
-  // 2.3.1 with nftables keeps a rule too few when it extends mappings of one port in another order than it made them.)
+  // NAT-PMP cannot query a mapping, so this requests it again. If the router's clock shows that it has restarted, the
+  // mapping is removed again, because all of them must be made again in their order. (miniupnpd 2.3.1 with nftables
+  // loses a rule when it extends the mappings of one port in another order than it made them.)
   bool holds(const PortMapping& mapping) override {
     restarted_ = false;
     if (!ask_address() || restarted_ || mapping.external.ip != IpAddress::from_v4(external_)) return false;

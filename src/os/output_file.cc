@@ -14,7 +14,7 @@
 namespace eps::os {
 namespace {
 
-constexpr int kMaxLinks = 8;  // the kernel follows 40; nobody names a log through more than one or two
+constexpr int kMaxLinks = 8;  // the kernel follows 40; a log is named through one or two
 
 std::string directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -61,7 +61,7 @@ Result<OutputPlace> find_output(const std::string& given) {
   std::string path = given;
   for (int links = 0; links < kMaxLinks; ++links) {
     if (auto ok = check_parents(path); !ok) return ok.error();
-    // The links there stand for descriptors, not for names.
+    // Links in /proc refer to descriptors, not to names.
     if (path.starts_with("/proc/")) return OutputPlace{path, true};
     struct stat entry {};
     if (::lstat(path.c_str(), &entry) != 0 || S_ISREG(entry.st_mode) || S_ISDIR(entry.st_mode)) {

@@ -1,10 +1,10 @@
 #pragma once
 
-// Files whose names an administrator gives: logs, scorecards, pictures. A regular file is replaced or appended to, a
-// link is followed, and a device, FIFO or terminal is written into and left as it is.
+// Files that an administrator names: logs, scorecards, pictures. A regular file is replaced or appended to, a link is
+// followed, and a device, FIFO or terminal is written to and left in place.
 //
-// In a directory that others may write to, as /tmp, a name may be a trap: a link to /etc/shadow, a FIFO that nobody
-// reads. There only what root or this process's user has made counts.
+// In a directory that others can write to, such as /tmp, a name may be a trap: a link to /etc/shadow, or a FIFO without
+// a reader. There, only files made by root or by the user of this process are used.
 
 #include <string>
 #include <string_view>
@@ -15,17 +15,17 @@ namespace eps::os {
 
 struct OutputPlace {
   std::string path;      // links followed
-  bool special = false;  // there is something else than a regular file
+  bool special = false;  // something other than a regular file is there
 };
 // Errc::permission: another user has put a link, a FIFO or a device there.
 Result<OutputPlace> find_output(const std::string& path);
 
-// Whether a regular file that is open was made by somebody who may have a say in it: root, this process's user, or the
-// owner of a directory that nobody else may write to. And that it has no second name, which may be /etc/shadow.
+// Whether an open regular file belongs to a user we trust with it: root, the user of this process, or the owner of a
+// directory that nobody else can write to. It must also have no second name, which might be /etc/shadow.
 bool is_own_file(int fd, const std::string& path);
 
-// Opens what is no regular file for appending, without waiting for a reader, and without making a terminal ours.
-// -1 and errno: ENXIO where nobody reads.
+// Opens something other than a regular file for appending, without waiting for a reader and without acquiring a
+// controlling terminal. -1 and errno: ENXIO for a FIFO without a reader.
 int open_special(const std::string& path);
 
 // Writes the whole content: atomically where there is a regular file or none, with `mode` then. A FIFO that has no

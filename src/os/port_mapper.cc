@@ -23,7 +23,7 @@ std::optional<Gateway> gateway_of_this_machine() {
   return socket ? default_gateway(*socket) : std::nullopt;
 }
 
-// NAT-PMP first: a router that speaks it answers within milliseconds, and nobody else hears the question.
+// NAT-PMP first: a router that speaks it answers within milliseconds, and the request goes to the router only.
 std::unique_ptr<GatewayDevice> find_either(const Gateway& gateway, milliseconds timeout) {
   auto device = find_nat_pmp(gateway, timeout);
   return device ? std::move(device) : find_upnp(gateway, timeout);
@@ -43,7 +43,7 @@ std::string sentence_of(const std::vector<PortMapping>& mappings, const Gateway&
 struct PortMapper::Impl {
   Impl(PortMapperOptions given, OnReport report) : options(std::move(given)), on_report(std::move(report)) {}
 
-  // What the thread alone uses.
+  // Used by the thread only.
   PortMapperOptions options;
   std::optional<Gateway> gateway;
   std::unique_ptr<GatewayDevice> device;
@@ -53,12 +53,12 @@ struct PortMapper::Impl {
   bool news = false;  // of the network, since the router was asked last
   milliseconds retry{0};
   Instant retry_at{};
-  std::string told;  // the last note: each is told once
+  std::string told;  // the last note: each is reported once
 
-  // What both threads use.
+  // Used by both threads.
   Mutex mutex;
   std::condition_variable_any wake;
-  OnReport on_report EPS_GUARDED_BY(mutex);  // called under it; empty once nobody wants reports
+  OnReport on_report EPS_GUARDED_BY(mutex);  // called under it; empty once reports are no longer wanted
   bool changed EPS_GUARDED_BY(mutex) = false;
   bool stopping EPS_GUARDED_BY(mutex) = false;
   bool ended EPS_GUARDED_BY(mutex) = false;
@@ -92,11 +92,11 @@ struct PortMapper::Impl {
     return stopping;
   }
 
-  // Looks at everything once; the answer is when to look again at the latest.
+  // Checks everything once; returns when to check again at the latest.
   Instant step() {
     const auto current = options.gateway();
     if (current != gateway) {
-      // What stood at the old router ends with its lease: there is no way back to ask.
+      // Mappings at the old router end with their lease; it can no longer be reached to remove them.
       gateway = current;
       lose();
       retry = options.first_retry;
@@ -120,7 +120,7 @@ struct PortMapper::Impl {
     if (device && !mappings.empty()) {
       retry = options.first_retry;
       report(sentence_of(mappings, *gateway));
-      // A router that restarts within kLeastPause of the last look is not left for the next one.
+      // A router that restarts within kLeastPause of the last check is noticed right after it, not at the next check.
       return std::min(news ? checked_at + kLeastPause : now() + options.check, renew_at);
     }
     if (!device) {
@@ -143,7 +143,7 @@ struct PortMapper::Impl {
     retry_at = now();
   }
 
-  // All of the ports or none: a server that is reachable by half is of no use.
+  // All ports or none: a server with only half of them forwarded is of no use.
   void map_all() {
     std::vector<PortMapping> made;
     for (const auto& [transport, port] : options.ports) {

@@ -10,7 +10,7 @@ namespace {
 
 using Words = std::array<std::uint64_t, 2>;
 constexpr std::uint32_t kInUse = 1U << 16;
-// How old `heard` may get before it is written anew: a stream of datagrams must not write with each.
+// How old `heard` may become before it is updated, so that a stream of datagrams does not write for each of them.
 constexpr Instant::rep kRefresh = Duration(std::chrono::milliseconds(100)).count();
 
 template <class T>

@@ -32,7 +32,7 @@ class ReplyMemory {
   // datagram, and it would turn the conduit to an address that the peer's NAT does not let in.
   static constexpr Duration kHold = std::chrono::seconds(1);
 
-  // `seed`: random, so that strangers cannot choose whom they displace.
+  // `seed`: random, so that strangers cannot choose which entry they displace.
   explicit ReplyMemory(std::uint64_t seed);
   void heard(const Endpoint& from, const LocalAddress& at, Instant now);
   // From where to send to this endpoint; nullopt: as the kernel chooses.
@@ -49,7 +49,7 @@ class ReplyMemory {
     LocalAddress at;
     Instant::rep heard = 0;
   };
-  // Written and read through std::atomic_ref only. All zero: empty, so that pages nobody needs are never touched.
+  // Written and read through std::atomic_ref only. All zero: empty, so that unused pages are never touched.
   struct Slot {
     std::uint32_t sequence;
     std::uint32_t port_and_flag;  // bit 16: in use

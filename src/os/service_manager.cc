@@ -30,7 +30,7 @@ std::optional<long> positive_number(std::string_view text) {
 }  // namespace
 
 ServiceManager::ServiceManager() : socket_(environment("NOTIFY_SOCKET")) {
-  // A child of the one who is watched inherits the variables, but not the duty.
+  // A child of the watched process inherits the variables but is not watched.
   const std::string_view whose = environment("WATCHDOG_PID");
   if (!whose.empty() && positive_number(whose) != ::getpid()) return;
   if (const auto limit = positive_number(environment("WATCHDOG_USEC"))) watchdog_ = std::chrono::microseconds(*limit);

@@ -11,7 +11,7 @@ namespace eps::os {
 
 class ServiceManager {
  public:
-  // As the environment says. Without a manager there tell() does nothing.
+  // Configured by the environment. Without a service manager, tell() does nothing.
   ServiceManager();
 
   // Assignments, one a line: "READY=1\nSTATUS=Listening". Lost if the manager does not take them within a second.
@@ -21,7 +21,7 @@ class ServiceManager {
   std::optional<std::chrono::microseconds> watchdog() const { return watchdog_; }
 
  private:
-  std::string socket_;  // "": nobody wants to know
+  std::string socket_;  // "": there is no service manager
   std::optional<std::chrono::microseconds> watchdog_;
 };
 

@@ -162,8 +162,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& direct
   return store;
 }
 
-// SQLite reads a database whose log (WAL) was not written back only where it may write beside it: in a copy, which lies
-// in memory and is gone when this returns.
+// SQLite can read a database with an unmerged write-ahead log only if it may write next to it. So this reads a copy in
+// memory, which is gone when it returns.
 Result<void> SqliteStore::read_copy() {
   db_.reset();
   std::string directory = "/dev/shm/eps-XXXXXX";

@@ -25,7 +25,7 @@ class SqliteStore final : public ports::Store {
 
   // REQUIRES: called once.
   Result<ports::StoredState> load() override;
-  // After an error the change is not there, unless the disk failed: then a restart tells.
+  // After an error the change is not stored, unless the disk failed: then only a restart shows whether it is.
   Result<void> commit(const ports::StoreChange& change) override;
   // Why the last change that could be saved was not; "": it was.
   const std::string& failure() const { return failure_; }

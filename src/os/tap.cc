@@ -27,7 +27,7 @@ static_assert(sizeof(VnetHeader) == 10);
 constexpr std::uint8_t kNeedsChecksum = 1;
 constexpr std::uint8_t kDataValid = 2;
 constexpr std::uint8_t kGsoNone = 0, kGsoTcp4 = 1, kGsoTcp6 = 4, kGsoUdp = 5;  // VIRTIO_NET_HDR_GSO_
-constexpr std::uint8_t kGsoEcn = 0x80;  // a bit besides: the TCP super-frame has CWR set
+constexpr std::uint8_t kGsoEcn = 0x80;  // an additional bit: the TCP super-frame has CWR set
 
 // Newer than the headers of Debian 12 (Linux 6.2).
 constexpr unsigned kTunUso4 = 0x20, kTunUso6 = 0x40;
@@ -132,7 +132,7 @@ Error attach_error(const std::string& name, int sys) {
   }
 }
 
-// As dev_valid_name() of the kernel has it; '%' besides, which would make it choose a number.
+// The kernel's dev_valid_name(), and no '%', which would make the kernel choose a number.
 Result<void> check_name(const std::string& name) {
   bool valid = name.size() < IFNAMSIZ && name != "." && name != "..";
   for (const char c : name) valid = valid && c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%';
@@ -174,7 +174,7 @@ Result<std::unique_ptr<LinuxTap>> LinuxTap::attach(const std::string& name, cons
   return tap;
 }
 
-// REQUIRES: attached. The order is the kernel's: header size first, then what may stand in it.
+// REQUIRES: attached. The kernel requires this order: the header size first, then the offloads that use it.
 Result<void> LinuxTap::set_offloads() {
   int header_size = sizeof(VnetHeader);
   if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &header_size) != 0) {

@@ -54,7 +54,7 @@ struct LinuxUdp::RxPool {
     }
   }
 
-  // What the kernel says of a message besides its bytes.
+  // What the kernel reports about a message in addition to its bytes.
   struct Told {
     std::size_t segment_size = 0;           // that it coalesced by; 0 where it did not
     std::optional<std::uint32_t> overruns;  // of the socket until this message came; nothing before the first
@@ -233,7 +233,7 @@ std::size_t LinuxUdp::receive_from(int fd, ports::SocketId socket, std::span<por
   const Instant when = got > 0 ? now() : Instant{};
   for (std::size_t i = first_slot; got > 0 && i < first_slot + static_cast<std::size_t>(got); ++i) {
     const std::size_t size = rx_->headers[i].msg_len;
-    // Empty datagrams are nobody's; one cut short (longer than UDP allows) does not happen.
+    // Skip empty datagrams. Truncation would take a datagram longer than UDP allows.
     if (size == 0 || (rx_->headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
     const RxPool::Told told = rx_->told(i);
     if (told.overruns) overruns_ = *told.overruns;

@@ -113,7 +113,8 @@ class LinuxUdp final : public ports::UdpPort {
   std::uint16_t port_ = 0;
   std::unique_ptr<RxPool> rx_;  // the receiving thread's
   bool drained_ = true;         // the receiving thread's
-  // What the kernel dropped at the main socket, modulo 2^32, and how much of it was told; the receiving thread's.
+  // Datagrams that the kernel dropped at the main socket, modulo 2^32, and how many were reported. Receiving thread
+  // only.
   std::uint32_t overruns_ = 0;
   std::uint32_t told_overruns_ = 0;
   GsoMemory no_gso_;  // destinations to which segmentation failed lately; any thread's

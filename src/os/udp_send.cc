@@ -18,7 +18,7 @@
 namespace eps::os {
 namespace {
 
-constexpr std::size_t kPerPacket = 1024;          // what the kernel counts for a datagram besides its bytes, at most
+constexpr std::size_t kPerPacket = 1024;          // the most that the kernel charges for a datagram on top of its bytes
 constexpr std::size_t kTxBatch = 32;              // messages of one sendmmsg
 constexpr std::size_t kTxBatchBytes = 128 << 10;  // after which it is full
 
@@ -131,7 +131,7 @@ class LinuxUdp::TxBatch {
       const int sent = ::sendmmsg(fd, &headers_[done], static_cast<unsigned>(size_ - done), MSG_DONTWAIT);
       if (sent > 0) {
         done += static_cast<std::size_t>(sent);
-        // An ICMP error that an earlier datagram brought back belongs to nobody here: the next call is clear of it.
+        // This is the ICMP error of an earlier datagram, and reading it clears it: the next call will not see it.
       } else if (errno != EINTR && errno != ECONNREFUSED && !failed(messages_[done++], errno)) {
         return false;
       }
@@ -161,7 +161,7 @@ bool refuses_segments(int error) {
   return error == EMSGSIZE || error == EINVAL || error == EIO;
 }
 
-// What lies in the socket's send buffer, because the device is slower than we are.
+// Bytes in the socket's send buffer, waiting for a device that is slower than we are.
 std::size_t unsent(int fd) {
   int bytes = 0;
   return ::ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;

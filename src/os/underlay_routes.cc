@@ -51,7 +51,7 @@ struct UnderlayRoutes::Route {
   bool same_destination(const Route& other) const {
     return header.rtm_dst_len == other.header.rtm_dst_len && to == other.to;
   }
-  // Another route of the table cannot be told from one with the same.
+  // Two routes of the table with equal text() are indistinguishable.
   auto text() const { return std::tie(header.rtm_dst_len, header.rtm_scope, header.rtm_flags, attributes); }
 };
 
@@ -134,7 +134,7 @@ Result<void> UnderlayRoutes::change_route(std::uint16_t type, const Route& route
   NetlinkMessage request(type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_EXCL : 0);
   request.family<rtmsg>() = route.header;
   request.put_u32(RTA_TABLE, kUnderlayTable);
-  // A next hop object stands for what the kernel tells besides, and excludes it.
+  // A next hop object replaces the hop attributes, which the kernel reports as well but does not accept beside it.
   const bool by_object = route.attributes.contains(RTA_NH_ID);
   for (const auto& [attribute, bytes] : route.attributes) {
     const bool hop =

@@ -1,20 +1,20 @@
 #pragma once
 
-// Policy rules and a routing table that keep the underlay (what carries the mark of os/underlay_mark.h) out of the EPS
+// Policy rules and a routing table that keep the underlay (traffic with the mark of os/underlay_mark.h) out of the EPS
 // interfaces, whatever the user routes through them: the LAN of a peer, a default route through a member.
 //
-//   32763: fwmark 0x45500000 lookup main suppress_ifgroup 17744     what main says, unless it leads into an EPS
-//   interface 32764: fwmark 0x45500000 lookup 1162870784                      what main would say without such routes
-//   32765: fwmark 0x45500000 unreachable                            else nowhere
+//   32763: fwmark 0x45500000 lookup main suppress_ifgroup 17744    the route of main, unless into an EPS interface
+//   32764: fwmark 0x45500000 lookup 1162870784                     the route main would have without those
+//   32765: fwmark 0x45500000 unreachable                           otherwise none
 //
-// They stand right before the rule for the main table, so that rules of the user and of other VPNs come first; where
-// one of these leads into a table with a route through an EPS interface, they stand right before that one. EPS
-// interfaces, and what is stacked upon one, are in the group 17744. The table holds copies of the other routes in
-// main (of a large main table only those that a route through an EPS interface hides, and default routes); one that was
-// replaced by a route through an EPS interface stays while its own interface is up.
+// The rules come right before the rule for the main table, so that rules of the user and of other VPNs take precedence.
+// If one of those looks up a table with a route through an EPS interface, the rules come right before that one instead.
+// EPS interfaces, and interfaces stacked on them, are in group 17744. The table holds copies of the other routes in
+// main (of a large main table only default routes and those that a route through an EPS interface hides). A route that
+// was replaced by one through an EPS interface stays in the table while its own interface is up.
 //
-// Several EPS programs on one computer share all of it; the last client that ends removes it. What one that was killed
-// left behind does nothing to others, and the next one takes it over.
+// All EPS programs on one computer share rules and table; the last client to end removes them. What a killed client
+// leaves behind harms nothing, and the next client takes it over.
 
 #include <cstdint>
 #include <set>
@@ -27,7 +27,7 @@
 namespace eps::os {
 
 inline constexpr std::uint32_t kEpsGroup = 17744;  // "EP": of interfaces
-inline constexpr std::uint8_t kEpsProtocol = 69;   // 'E': who made a route or rule
+inline constexpr std::uint8_t kEpsProtocol = 69;   // 'E': marks the routes and rules that we made
 inline constexpr std::uint32_t kUnderlayPriority = 32763;
 
 class UnderlayRoutes {

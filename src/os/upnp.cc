@@ -61,7 +61,7 @@ class Upnp final : public GatewayDevice {
                           std::chrono::seconds lease) override {
     PortMapping mapping{transport, port, {IpAddress{}, external_port}, "UPnP"};
     const auto ip = external_address();
-    if (!ip) return make_error(Errc::unavailable, "the router tells no external address");
+    if (!ip) return make_error(Errc::unavailable, "the router reports no external address");
     mapping.external.ip = *ip;
     // Some routers give a port to whoever asks last.
     if (const auto owner = owner_of(mapping); !owner.empty() && owner != us(mapping)) {

@@ -59,16 +59,16 @@ struct MemberDelta {
   std::array<std::byte, 64> signature{};  // with the last part
 };
 
-// One part of a change of the members' stable fields. What is volatile in them is left out.
+// One part of a change of the members' stable fields; volatile fields are left out.
 struct Records {
-  Delta delta;  // `from`, `to` and `full` stand in the last part
+  Delta delta;  // `from`, `to` and `full` are in the last part
   bool last = true;
   std::array<std::byte, 32> root{};       // with the last part
   std::array<std::byte, 64> signature{};  // with the last part
   bool more = false;                      // with the last part: States follow that belong to the same change
 };
 
-// What is volatile of one member.
+// The volatile fields of one member.
 struct MemberState {
   MemberId id;
   bool online = false;
@@ -80,7 +80,7 @@ struct States {
   bool all = false;        // whoever is not named is offline
   bool on_demand = false;  // see Want
   std::vector<MemberState> states;
-  std::vector<MemberId> online, offline;  // and nothing else is said of these; in order
+  std::vector<MemberId> online, offline;  // with no further state; in order
   bool more = false;                      // another part of the same change follows
 };
 // The client talks with these: it wants their states now, and whenever they change.

@@ -21,7 +21,7 @@
 //   number reply    | type 8 | receiver index 24 | nonce 96 | sealed number 64 + tag 128 |   (noise/number_reply.h)
 //   bind request    | type 6 | member 24 | number 64 | flags 8 | echo 64 | zeros ... | mac 128 |   (64 bytes)
 //   bind reply      | type 7 | member 24 | number 64 | observed ip 128, port 16 | second port 16 | mac 128 |
-//                   and before the MAC, to who can echo it: | echo 64 |
+//                   and before the MAC, if the client can echo: | echo 64 |
 //
 // The sum behind kOldMtu, on an underlay of 1500 bytes:
 //   IPv6 40 + UDP 8 + relay envelope 8 + data header 8 + kind 1 + Ethernet 14 + VLAN tag 4 + MTU 1400 + tag 16 = 1499.
@@ -82,7 +82,7 @@ struct Fragment {
 inline constexpr std::size_t kFragmentHeaderSize = 8;
 inline constexpr std::size_t kMaxFragments = 255;
 void put_fragment_header(std::byte* out, const Fragment& fragment);
-// nullopt unless it is one of two or more pieces that make up `total`, with as many bytes as its place asks for.
+// nullopt unless it is one of two or more pieces that make up `total`, with as many bytes as its position requires.
 std::optional<Fragment> parse_fragment(ByteView content);
 
 inline constexpr std::uint8_t kKindMask = 0x07;
@@ -127,9 +127,9 @@ std::optional<Response> parse_response(ByteView datagram);
 struct BindRequest {
   MemberId member;
   std::uint64_t number = 0;
-  bool observe_only = false;  // flag 1: tell me how you see me, but relay to where I was bound before
+  bool observe_only = false;  // flag 1: report my endpoint as you see it, but keep relaying to the one bound before
   bool twice = false;         // flag 2: answer from your second port as well
-  bool can_echo = false;      // flag 4: tell me what to echo from here
+  bool can_echo = false;      // flag 4: send me a number to echo from here
   std::uint64_t echo = 0;     // what the last reply to this socket said; 0: none came yet
 };
 struct BindReply {
@@ -137,8 +137,8 @@ struct BindReply {
   std::uint64_t number = 0;
   Endpoint observed;
   std::uint16_t second_port = 0;  // of the server, for finding out how a NAT behaves; 0: it has none
-  // Only who receives at `observed` can know it, and the server takes no endpoint of which it has not been told it. 0:
-  // the endpoint needs no proof. nullopt: a request without can_echo, or a server of version 0.1.
+  // Only a receiver at `observed` can know it, and the server accepts no endpoint that has not echoed it. 0: the
+  // endpoint needs no proof. nullopt: a request without can_echo, or a server of version 0.1.
   std::optional<std::uint64_t> echo = std::nullopt;
 };
 // Without checking the MAC, so that the server can find the key first.

@@ -1,7 +1,7 @@
 #pragma once
 
-// Members and networks between the domain and protobuf, for the messages and files of this room. Each take() returns
-// false for a value that breaks a limit. Includes generated code: for .cc files of wire only.
+// Converts members and networks between the domain and protobuf, for the messages and files of this room. Each take()
+// returns false for a value that breaks a limit. Includes generated code: for .cc files of wire only.
 
 #include <algorithm>
 #include <array>
@@ -49,7 +49,7 @@ inline std::string text_of(ByteView bytes) {
 }
 void put(const Candidate& from, proto::Candidate& to);
 void put(const Member& from, proto::Member& to);
-// Without what is volatile.
+// Without the volatile fields.
 void put_stable(const Member& from, proto::Member& to);
 template <class Message>
 void put_network(const NetworkInfo& from, Message& to) {

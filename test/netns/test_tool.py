@@ -151,7 +151,7 @@ def test_check(network):
     status, problems, _ = check("server", places + "port = 99999\n")
     assert status == 1 and "port = 99999" in next(iter(problems))
     _, _, warnings = check("server", places, 0o644)
-    assert any("Others than its owner can read" in w for w in warnings)
+    assert any("Users other than its owner can read" in w for w in warnings)
     _, _, warnings = check("server", places + "network = 10.77.0.0/16\n")
     assert any("overlaps 10.77.0.1/24 on eth0" in w for w in warnings)
     host.ip("route", "add", "10.99.0.0/16", "via", "10.77.0.2")
