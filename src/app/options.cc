@@ -31,7 +31,7 @@ constexpr std::uint64_t kMaxUpnpTimeout = 60'000;  // milliseconds
 using Values = std::map<std::string_view, std::vector<Given>>;
 
 // What counts of each option: one set of values replaces another as a whole.
-void override_with(Values& values, Values stronger) {
+void override_with(Values& values, Values&& stronger) {
   for (auto& [name, given] : stronger) values[name] = std::move(given);
 }
 

@@ -121,7 +121,7 @@ Result<KeyFileOutcome> find_conf_key(const std::string& given_path, std::string_
 }
 
 Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::string_view key) {
-  const auto outcome = find_conf_key(given_path, key);
+  auto outcome = find_conf_key(given_path, key);
   const std::string path = resolve(given_path);
   if (!outcome) return outcome;
   if (*outcome == KeyFileOutcome::created) return write_conf(path, conf_template(key), *outcome, nullptr);

@@ -44,7 +44,7 @@ Admission::Outputs Admission::on_closed(LinkId link, const std::string& why, con
   return out;
 }
 
-Admission::Outputs Admission::on_dialed_all(std::string why) {
+Admission::Outputs Admission::on_dialed_all(const std::string& why) {
   Outputs out;
   if (!dialing_) return out;
   dialing_ = false;

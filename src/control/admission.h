@@ -48,7 +48,7 @@ class Admission {
   Outputs on_bytes(LinkId link, ByteView bytes, const MemberList& held, Instant now);
   Outputs on_closed(LinkId link, const std::string& why, const MemberList& held, Instant now);
   // All addresses were tried, or nothing is to be tried any more; `why` says what failed before a connection was made.
-  Outputs on_dialed_all(std::string why);
+  Outputs on_dialed_all(const std::string& why);
   Outputs on_deadline(const MemberList& held, Instant now);
   Instant next_deadline() const;
   // Gives up: the connections to close.

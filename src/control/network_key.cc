@@ -18,7 +18,7 @@ constexpr const char* kWhereToGetIt =
     " Copy the whole line again: on the server, `eps key` prints it, and the key line of its configuration file holds "
     "it.";
 
-Error bad_key(std::string why) {
+Error bad_key(const std::string& why) {
   return make_error(Errc::invalid_argument, "The network key " + why + kWhereToGetIt);
 }
 

@@ -140,7 +140,7 @@ Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::
     std::array<char, 16> pid{};
     const ssize_t size = ::pread(fd.get(), pid.data(), pid.size() - 1, 0);
     std::string who(pid.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-    who.erase(who.find_last_not_of("\n") + 1);
+    who.erase(who.find_last_not_of('\n') + 1);
     return make_error(Errc::in_use,
                       std::string(what) + (who.empty() ? "" : " (process " + who + ")") + "; " + std::string(remedy),
                       EWOULDBLOCK);
