@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What processes and the whole computer use: CPU time and memory, from /proc."""
 
 import os

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Sealing and opening one packet: each kind in each library, in place and with a head gathered in front, in batches of
 // 32 as the data plane makes them. The time is per packet.
 

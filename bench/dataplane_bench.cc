@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The look-ups of the data plane: a frame's peer, a datagram's session, the two members of what is relayed, and whether
 // there is a newer table. By the number of members; whom it concerns changes with every look, in no order.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Cutting and joining as the data plane does them: a 64 KB super-frame into the segments of MTU 1400, and the received
 // segments back into one write. Times are per super-frame; items_per_second counts segments.
 

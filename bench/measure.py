@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One cell of the benchmark: one peer is brought up, measured and taken down.
 
 Figures, in the unit that stands in their name:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What every VPN of the benchmark is made of. One file each in peers/ says how it comes up:
 
     prepare()      keys and configuration under self.directory, once

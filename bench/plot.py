@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The picture of a run: plot.svg and plot.png, medians with whiskers from the least to the most."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The first answer: ICMP echo requests from a host, every few milliseconds, until one is answered."""
 
 import os

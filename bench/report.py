@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a run found: results.jsonl (one cell a line) becomes results.json, Markdown tables and a plot."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The report of a run, from the results of two short ones of three peers; no namespaces, no root.
 
 python3 -m pytest bench/report_test.py

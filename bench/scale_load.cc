@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The load of bench/scale: N members of one network in one process, each with a control connection of its own, real
 // handshakes and real messages, from addresses of its own in 127.0.0.0/8. Each sends the candidates, pings and bind
 // requests that eps-client sends. Told what to do by lines on stdin; answers each with one line of JSON.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What a session adds to its AEAD: seal and open of batches as the data plane makes them, the bare AEAD beside them,
 // and the replay window alone. Times are per batch; items_per_second counts packets.
 

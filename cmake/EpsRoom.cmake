@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+
 # eps_room(NAME SOURCES a.cc… [USES room…] [LINK target…] [TESTS a_test.cc…] [TEST_LINK target…])
 #
 # One room of the house: the static library eps_NAME, the rooms it may include (USES, checked against the layer

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+
 # Compiler settings and the libraries that the rooms link. Everything found here is a Debian 12 package;
 # `tools/install-packages` lists them.
 

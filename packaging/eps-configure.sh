@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Sets up this computer as a server or a client of an EPS network; see eps-configure.sh(8).
 set -euo pipefail
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The second half of ../demo: the network, the figures and the picture."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """EPS Conduits with its defaults: a server on S, clients on A and B, which take the direct path as soon as they can."""
 
 import json

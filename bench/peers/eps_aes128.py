@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """EPS Conduits with AES-128-GCM."""
 
 from peers.eps import Peer as Eps

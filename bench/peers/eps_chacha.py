@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """EPS Conduits with the cipher of a computer without AES instructions."""
 
 from peers.eps import Peer as Eps

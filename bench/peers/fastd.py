@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """fastd: layer 2 (TAP), no server. The method that its manual recommends for speed."""
 
 from lab import sh

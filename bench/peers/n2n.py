@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """n2n 1.3, the release that Debian carries: layer 2 (TAP), a supernode on S, edges talk directly.
 
 Its one cipher does not authenticate what it encrypts. With its default MTU of 1400 frames of full size are fragmented

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Nebula: layer 3 (TUN), a lighthouse on S, nodes talk directly.
 
 The MTU is raised from the careful default of 1300 to the largest that fits the outer 1500; batch is the documented

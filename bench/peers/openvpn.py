@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """OpenVPN 2, TAP over UDP: a server (A) and a client (B), certificates and tls-crypt; in user space, as TAP must."""
 
 from lab import sh

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """No VPN: plain sockets over the outer veths. The ceiling of everyone else."""
 
 from peer import OUTER, Peer as Base

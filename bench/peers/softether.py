@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SoftEther VPN: layer 2 (TAP), a server (A) and a client (B), eight TCP connections over TLS and its UDP acceleration,
 which are its defaults. It begins with TCP and moves to UDP some ten seconds later, within a cell: read the spread.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """tinc 1.0, switch mode: layer 2 (TAP), no server. Cipher and digest are the strong values that its manual names."""
 
 from lab import sh

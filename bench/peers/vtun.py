@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """VTun, Ethernet over UDP: a server (A) and a client (B). The classic small TAP tunnel; its ciphers do not authenticate
 what they encrypt. (With aes256cbc the session dropped as soon as TCP loaded it.)"""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """WireGuard in user space (wireguard-go): layer 3 (TUN), no server.
 
 From the releases of 2023 on it moves large TCP segments through the TUN device and UDP in GSO and GRO batches; Debian

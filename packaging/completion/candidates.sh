@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # candidates.sh PROGRAM [WORD]... CURRENT
 #
 # What the word CURRENT on the command line of eps, eps-client, eps-server or eps-configure.sh can become, for the

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+
 # bash completion of eps, eps-client, eps-server and eps-configure.sh.
 # shellcheck shell=bash disable=SC2207
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+
 # fish completion of eps, eps-client, eps-server and eps-configure.sh.
 
 function __eps_complete

@@ -1,4 +1,5 @@
 #compdef eps eps-client eps-server eps-configure.sh
+# SPDX-License-Identifier: MIT
 # zsh completion of eps, eps-client, eps-server and eps-configure.sh.
 
 _eps() {

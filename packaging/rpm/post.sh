@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 if [ -d /run/systemd/system ]; then
   systemd-tmpfiles --create eps-conduits.conf || :

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload || :

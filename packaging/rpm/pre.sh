@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 getent group eps >/dev/null || groupadd -r eps
 getent passwd eps >/dev/null ||

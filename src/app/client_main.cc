@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // eps-client: this computer's member of the network.
 
 #include "app/startup.h"

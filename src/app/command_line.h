@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The options on the command line, by name. Boost.Program_options parses them and prints the help. Values are checked

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Prints the example of the configuration file that the packages ship.
 
 #include <iostream>

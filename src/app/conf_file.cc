@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/conf_file.h"
 
 namespace eps::app {

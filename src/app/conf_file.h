@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The syntax of /etc/eps.conf: one "name = value" per line, "#" begins a comment, and the sections [server] and

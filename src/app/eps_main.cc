@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // eps: the control tool.
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/eps_tool.h"
 
 #include <algorithm>

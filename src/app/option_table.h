@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Every option of both daemons in one table: from it come the help, what the command line and the configuration file

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What an option's text may be. An Error's sentence goes on after the option and its value: "must be ...".

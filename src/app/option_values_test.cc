@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/option_values.h"
 
 #include <gtest/gtest.h>

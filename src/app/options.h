@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Turns the command line and the configuration file of a daemon into its settings. The command line wins over the file;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // For the tests of options: a configuration file of the test's own, and what came out.

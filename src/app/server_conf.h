@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The server creates its configuration file if it is missing and makes sure that the network key is in it, so that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/server_conf.h"
 
 #include <gmock/gmock.h>

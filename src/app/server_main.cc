@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // eps-server: admits the members of one network and introduces them to each other.
 
 #include "app/server_conf.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/tool_audit.h"
 
 #include <charconv>

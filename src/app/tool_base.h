@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the commands of `eps` share: the request, printing, exit codes, asking a daemon.

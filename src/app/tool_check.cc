@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/tool_check.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/tool_keys.h"
 
 #include <array>

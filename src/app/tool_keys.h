@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // `eps keys …` and the commands about computers that wait to be approved.

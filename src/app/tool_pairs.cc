@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "app/tool_pairs.h"
 
 #include "report/pairs.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // `eps pairs`: what each pair of members sent to each other, of all or of one.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Byte views, a bounds-checked reader and writer, and the text encodings of byte strings.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // An assertion that stays on in release builds: for bugs of ours, never for input from outside.

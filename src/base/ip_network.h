@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A prefix of either family: the addresses that somebody may use besides his own.

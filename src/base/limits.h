@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Named maxima that more than one room relies on. What happens at each is said where it is enforced.

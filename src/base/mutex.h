@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A mutex whose use clang checks when it compiles (-Wthread-safety): what is marked EPS_GUARDED_BY(mutex_) is touched

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // How an operation that can fail answers: Result<T> holds a T or an Error. No exceptions cross the core.

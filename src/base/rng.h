@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Randomness in the core is an injected source: the operating system's in the daemons, a seeded one in tests.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Time in the core is a value that callers pass in. There is no now() here on purpose.

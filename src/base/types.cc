@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "base/types.h"
 
 #include <arpa/inet.h>  // inet_pton and inet_ntop: text forms only

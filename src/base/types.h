@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Strong types for the numbers and addresses that must not be mixed up, with their text forms.

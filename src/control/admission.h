@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // How a client gets in: several connections may be made at once, to all addresses and ports that the server may have,

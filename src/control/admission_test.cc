@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Only admission counts: strangers that take connections, whatever they do with them, keep nobody out.
 
 #include "control/admission.h"

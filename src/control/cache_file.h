@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The file in which a client keeps its network: a line that says what it is, BLAKE2s-256 of the rest, the rest

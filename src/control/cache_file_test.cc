@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "control/cache_file.h"
 
 #include <gmock/gmock.h>

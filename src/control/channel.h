@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // One end of a control connection after TCP: frames with a length of 16 bits, first the two handshake messages in

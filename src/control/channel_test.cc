@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "control/channel.h"
 
 #include <gtest/gtest.h>

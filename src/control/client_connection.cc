@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "control/client_connection.h"
 
 #include <algorithm>

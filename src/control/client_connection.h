@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The client's end of one control connection, from the first handshake byte to the last delta. Sans I/O.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What a client believes of a server that misbehaves, though it holds the right key: its list changes only by what is
 // signed and whole.
 

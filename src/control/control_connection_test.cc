@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // A connection that stands: it relays, is kept alive, is given up when the other end is silent, and carries reports.
 
 #include <gmock/gmock.h>

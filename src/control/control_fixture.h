@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A server and clients back to back: bytes wait in queues and are delivered in pieces of random size, and the clock

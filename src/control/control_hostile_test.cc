@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What cannot or must not work: each refusal reaches the client as one clear sentence, strangers get nothing and cost
 // little, and whatever is changed on the way ends the connection.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What everybody learns of everybody: members, their candidates and every change, in few bytes, until all hold the same
 // list.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What keeps the cost of a large network small: a return costs what changed, states are told to who needs them, joins
 // are written together, and who comes when there is too much to do is told when to come back.
 

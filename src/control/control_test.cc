@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Clients and a server back to back: who joins, under which name and with which address, and who is turned away or
 // replaced.
 

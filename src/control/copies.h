@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Which members exist twice: somebody copied a state directory, or a whole machine. Every run of a client's program has

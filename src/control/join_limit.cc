@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "control/join_limit.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // How many computers may join for the first time from one place: a token bucket per source, so that one key in wrong

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "control/network_key.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "control/server.h"
 
 #include <algorithm>

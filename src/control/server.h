@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The server's end of all control connections. Sans I/O. Nobody is admitted and nothing is stored before a connection's

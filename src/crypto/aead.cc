@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "crypto/aead.h"
 
 #if defined(__aarch64__)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Authenticated encryption of batches (RFC 5116 algorithms: AES-GCM as in NIST SP 800-38D, ChaCha20-Poly1305 as in

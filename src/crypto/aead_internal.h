@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the two AEAD libraries implement for aead.cc, and the 96-bit nonce that the batch interface hides: for cookie

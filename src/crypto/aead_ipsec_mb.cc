@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The AEADs of intel-ipsec-mb, by its direct API: those calls take the expanded key as const and keep their state in a
 // context of the caller, so one manager serves every thread. A context is used for a whole batch and wiped after it
 // (it holds keystream).

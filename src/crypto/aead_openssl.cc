@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The AEADs of OpenSSL 3 (EVP). A cipher context keeps one expanded key but serves one thread at a time, so every key
 // has a pool of contexts: a batch borrows one, and only a key's first batches on a thread allocate.
 

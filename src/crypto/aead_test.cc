@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What holds for every kind in every library, and that the libraries agree with each other byte for byte.
 
 #include "crypto/aead.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Every library against Project Wycheproof, with the vectors' own nonces.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The primitives of the handshake, all from OpenSSL 3: X25519 (RFC 7748), BLAKE2s (RFC 7693), HMAC (RFC 2104),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Proof that a worker has taken its batch from a port. Only then may it look at the published table: what a datagram

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a step of the control thread comes to, as a value: the table that the workers shall use from now on, and what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Who is where: every member's MAC and addresses, for workers that look up what the peer table does not hold, because

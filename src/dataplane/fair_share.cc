@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/fair_share.h"
 
 #include <algorithm>

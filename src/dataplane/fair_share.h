@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Shares a way out that is congested among those who send by it, so that one who floods it does not starve the others:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/fragments.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Joins the fragments (wire::Fragment) that one peer cut from what its path to us does not take whole. They may come in

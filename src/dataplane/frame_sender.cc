@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/frame_sender.h"
 
 #include <algorithm>

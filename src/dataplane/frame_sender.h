@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Seals inner segments for peers and sends them in runs: datagrams of one size for one endpoint that follow each other

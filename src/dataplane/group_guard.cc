@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/group_guard.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What keeps broadcast and multicast from flooding a network: a limit for each source, and a watch for loops. A loop is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/outbound.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the data plane knows of the world: an immutable snapshot, made by node/ at every change and published to the

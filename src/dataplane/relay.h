@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A relay, the server's or a member's: moves sealed datagrams between members whose endpoints it has authenticated. It

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Whom a relay serves. A copy costs nothing and shares all that is not changed afterwards, so that control publishes a

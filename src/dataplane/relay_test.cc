@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/relay.h"
 
 #include <gtest/gtest.h>

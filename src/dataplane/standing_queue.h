@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Keeps short a queue of the kernel's in front of us (the TAP's, the UDP socket's), whose length cannot be seen but of

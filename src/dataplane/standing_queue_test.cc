@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/standing_queue.h"
 
 #include <gtest/gtest.h>

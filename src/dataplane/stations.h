@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Machines behind members that may bridge: which MAC was last seen in frames of which member. As the table of a switch

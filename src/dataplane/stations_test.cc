@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/stations.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/stream_port.h"
 
 #include <algorithm>

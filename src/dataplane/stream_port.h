@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Datagrams inside the control connection, for members whose data socket the server does not know yet, or whose network

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the data plane does not decide itself: it hands these to node/, which owns handshakes, paths and timers.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "dataplane/upcall.h"
 
 #include <gtest/gtest.h>

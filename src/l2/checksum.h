@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The Internet checksum (RFC 1071): the ones-complement sum of 16-bit words, kept wide while it is gathered and folded

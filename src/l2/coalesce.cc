@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "l2/coalesce.h"
 
 #include <algorithm>

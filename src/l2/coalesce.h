@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The receiving side, many packets at a time: joins what the sender cut (or what arrived as a train of packets) into

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Checksums: proved before frames are joined, kept as they are otherwise, and completed for a TAP that cannot.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Rounds of received segments for the tests of the coalescer, and what it writes of them.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The runs of a round: their order, many at once, and where each of them ends.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Which segments are joined, and which stay apart.
 
 #include "l2/coalesce.h"

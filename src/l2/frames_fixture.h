@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Frames for the tests of this room, and a slow checksum of their own to hold them against.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "l2/inner.h"
 
 #include "l2/checksum.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The receiving side, one packet at a time: what an opened datagram carries.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Messages that a computer sends to its link rather than to a program elsewhere: which address belongs to which MAC

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "l2/neighbour.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Where the headers of an Ethernet frame lie. Every frame is parsed once; what follows works on the offsets.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Both directions together, over random frames: what one end splits, the other joins again. Each property holds for
 // every seed; a failure prints its seed.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "l2/segment.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The sending side: turns one frame of the TAP, a super-frame of up to 64 KB perhaps, into the inner segments that are

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // TCP cut to what a path takes (Segmenter::split with a limit).
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The rule that no member speaks in another's name: every frame, before it is sealed and after it is opened, names its

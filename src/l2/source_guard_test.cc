@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "l2/source_guard.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Anchors: the members that an idle node keeps a session with while there is no server. They introduce two others that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "mesh/anchors.h"
 
 #include <gtest/gtest.h>

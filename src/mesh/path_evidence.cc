@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What mesh::PathFinder keeps for `eps why`: what was tried by each way, and what came of it.
 
 #include <algorithm>

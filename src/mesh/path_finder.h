@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Finds, chooses and watches the ways to one peer. Traffic may always go through a relay; a direct way is used only

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "mesh/path_message.h"
 
 #include <algorithm>

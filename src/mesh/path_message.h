@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The messages that two members use to find the ways between them. They travel sealed in their session (wire

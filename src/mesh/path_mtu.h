@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The largest datagram that each way to one peer carries: RFC 8899 (DPLPMTUD) with padded pings that must not be

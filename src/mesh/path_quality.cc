@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "mesh/path_quality.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The quality of one way: its round trip, its loss over the last seconds, and the throughput that TCP can expect.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "mesh/port_guess.h"
 
 #include <algorithm>

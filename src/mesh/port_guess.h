@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Connects a node behind a hard NAT, which makes a new mapping for each destination, with a node behind an easier NAT

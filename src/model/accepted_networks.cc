@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "model/accepted_networks.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The networks that a client lets its server put it into. The server says which addresses the interface and its route

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The server's record of acts of control: who let whom in, took whom out, changed what, and when.

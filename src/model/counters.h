@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Traffic counters of one peer or of a whole daemon. Written by the data plane with relaxed atomics (each counter has

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "model/drop_reason.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Why packets are thrown away, for people: the one table that reports, `eps doctor` and docs/api.md speak from.

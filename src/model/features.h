@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a program can do beyond version 0.1: a set of bits that both ends of a handshake, and both ends of a control

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // An IPv4 or IPv6 network, where it does not matter which of both.

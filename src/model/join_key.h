@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What lets new computers into the network. The network's own key is one of these; others are made for a purpose, for

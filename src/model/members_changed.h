@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Which members something that happened to the list is about, for those who would otherwise look at all of them: a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // How the NAT in front of a node behaves, in the terms of RFC 4787, as far as it was observed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The domain's nouns: a network, its members, and the versioned list of them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Work that the kernel may leave undone, or do for many packets at once. Each can be switched off, for tests and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // How two members differ over the pre-shared key of the network, as one of them sees it. The numbers are on the wire.

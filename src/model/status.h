@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the daemons say of themselves: plain values, filled by node/, turned into text and JSON by report/.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a member counted of its traffic with each peer, as it tells the server when asked. All members are asked at the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/bind.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Proves this node's data socket to the server and learns how the server sees it (wire/datagram.h, bind request). Asked

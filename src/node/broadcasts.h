@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What was broadcast, for members without a session. Each of them costs a handshake, so they get their turn at a

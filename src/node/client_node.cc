@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/client_node.h"
 
 #include <algorithm>

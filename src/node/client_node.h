@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The whole client, sans I/O: the control connection, the bind to the server's data port, and the peers. The daemon

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The control connection of node::ClientNode: from the moment that it is made, by what the server says in it, to its
 // loss and the pause before the next.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What is said of a peer, and why a path is what it is: told from what was tried, not guessed.

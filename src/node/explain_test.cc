@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/explain.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Bursts at the ports of NATs that map each destination anew (mesh/port_guess.h): one at a time, each with its side

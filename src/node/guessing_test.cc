@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/guessing.h"
 
 #include <gtest/gtest.h>

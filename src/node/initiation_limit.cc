@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/initiation_limit.h"
 
 #include <algorithm>

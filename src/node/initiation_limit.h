@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What the initiations of strangers may cost. A good mac1 shows no more than that the sender knows this node's public

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Key continuity: which static key belonged to which member number, name and address that this client has seen, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/known_peers.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/lan.h"
 
 #include <cctype>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The LAN that the members make together, as this node's workers and its user are told of it: who is where

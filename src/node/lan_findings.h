@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What was dropped for a reason of the LAN, as a sentence with its remedy: each at most once a minute in the log, and

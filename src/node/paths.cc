@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/paths.h"
 
 #include <algorithm>

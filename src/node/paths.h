@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What this node and a peer tell each other about the ways between them: where each is, which NAT is in front of it,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The handshake between two members: Noise IKpsk2 messages in wire initiations and responses, what their payloads say,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/peer_handshake.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // All other members as this node talks to them: handshakes, session lifetimes, paths, and the snapshot that the data

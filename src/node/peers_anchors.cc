@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The sessions that node::Peers keeps without traffic while the server is away (mesh/anchors.h).
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The path messages of node::Peers: pings and pongs, calls that make both ends search at once, and what members tell
 // each other of third ones when there is no server to do so. What they say and do is Paths'; here it is sent.
 

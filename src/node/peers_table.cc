@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What node::Peers keeps count of: sessions by their index, peers by their key, and the snapshot for the data plane.
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/peers.h"
 
 #include <gtest/gtest.h>

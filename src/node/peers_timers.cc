@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What node::Peers does as time passes: it repeats handshakes, watches paths, keeps mappings in NATs open, and ends
 // sessions past their life.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Who relays for whom. The server does for everybody; a member that was started with --relay offers it to each peer

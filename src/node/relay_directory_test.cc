@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/relay_directory.h"
 
 #include <gtest/gtest.h>

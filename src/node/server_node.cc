@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/server_node.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The whole server, sans I/O: the control connections, the registry behind them, the binds of the members' data

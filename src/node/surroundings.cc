@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/surroundings.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Where this node is: its addresses, the NAT in front of it and how others see it; and what follows from that for where

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/traffic_reports.h"
 
 #include <gtest/gtest.h>

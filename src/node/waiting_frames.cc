@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "node/waiting_frames.h"
 
 #include <algorithm>

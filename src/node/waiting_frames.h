@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Frames that wait for a session with a peer, or for a way to it. Each peer has a queue of its own, with a bound; what

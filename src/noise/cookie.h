@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The MACs at the end of initiations and responses, and the cookie reply, as in the WireGuard paper (Donenfeld 2017,

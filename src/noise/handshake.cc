@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The messages of Noise_IKpsk2 and what each token mixes in:
 //
 //   <- s                        both sides know the responder's static key beforehand

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "noise/handshake.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "noise/number_reply.h"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The answer to an initiation whose number is not greater than the last one of its sender: "use a number above this

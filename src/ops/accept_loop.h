@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What everything that listens has in common: accepting connections, and keeping those that have not ended.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "ops/accept_loop.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "ops/background.h"
 
 #include <pthread.h>

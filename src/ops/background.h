@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Work beside the event loop: turning a snapshot of a large network into text. One thread, begun with the first work

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Read-only pages over HTTP/1.1 for monitoring, on the event loop of the daemon. GET and HEAD only; no request has a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "ops/log.h"
 
 #include <gmock/gmock.h>

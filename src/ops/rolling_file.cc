@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "ops/rolling_file.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A log file that is rolled by size, with a bounded number kept (see log.h for the names). Not thread-safe.

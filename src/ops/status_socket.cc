@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "ops/status_socket.h"
 
 #include <grp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // How `eps` asks a running daemon: a Unix stream socket, one request a connection. The request is one line of JSON

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/address_monitor.h"
 
 #include <linux/rtnetlink.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Tells when the machine's interfaces, addresses or routes changed: time to announce new candidates and probe again.

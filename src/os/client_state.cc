@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/client_state.h"
 
 #include <string.h>

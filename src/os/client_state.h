@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The state that a client keeps across restarts, in its own directory: its identity, the handshake numbers that it has

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/default_routes.h"
 
 #include <linux/rtnetlink.h>

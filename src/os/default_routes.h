@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Which way leads out of this computer. Two networks may give it the same address: only the way differs.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/files.h"
 
 #include <fcntl.h>

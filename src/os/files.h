@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Small files that must be whole or absent, private directories, and locks on them.

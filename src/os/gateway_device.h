@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A router that forwards ports when asked, by either protocol. Calls block, each for a bounded time: seconds where the

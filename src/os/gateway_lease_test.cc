@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Leases at a real router, miniupnpd, which forgets a mapping when its lease is over.
 
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/gso_memory.h"
 
 #include <algorithm>

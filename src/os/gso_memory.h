@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Remembers for a while to which destinations a segmented send of which size failed (the route's MTU is smaller, or its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/heap.h"
 
 #include <malloc.h>

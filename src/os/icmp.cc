@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/icmp.h"
 
 #include <arpa/inet.h>

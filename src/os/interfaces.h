@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The kernel's lists of interfaces, addresses and routes, read through rtnetlink.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/link.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The machine's network configuration through rtnetlink: ours is set and kept as it was set, the other interfaces' is

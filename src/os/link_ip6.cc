@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The IPv6 address of the EPS interface; os/link.cc keeps everything else.
 
 #include <linux/if_addr.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What a router says by NAT-PMP (RFC 6886), and what is asked of it.
 
 #include <gtest/gtest.h>

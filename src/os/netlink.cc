@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/netlink.h"
 
 #include <linux/rtnetlink.h>

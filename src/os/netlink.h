@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Requests to the kernel's routing tables (rtnetlink): one request with its acknowledgement, or one dump.

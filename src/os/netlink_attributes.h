@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Reading the attributes of rtnetlink messages. (libmnl's own loops are not C++.)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // For tests only: each test runs in a network namespace of its own, so that real devices and addresses leak nowhere.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/os_rng.h"
 
 #include <sys/random.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Files that an administrator names: logs, scorecards, pictures. A regular file is replaced or appended to, a link is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/path_mtu.h"
 
 #include <arpa/inet.h>

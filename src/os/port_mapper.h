@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Asks the router of this network to forward our ports to us, by NAT-PMP or UPnP, and keeps it so: extends the leases,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/port_mapper.h"
 
 #include <gmock/gmock.h>

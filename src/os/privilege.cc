@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/privilege.h"
 
 #include <linux/capability.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Remembers which of this machine's addresses each endpoint sends to, so that what goes back leaves from that one: a

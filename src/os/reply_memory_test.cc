@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/reply_memory.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Tells systemd how the daemon is, as sd_notify(3) does: one datagram to the socket that NOTIFY_SOCKET names.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/service_manager.h"
 
 #include <gtest/gtest.h>

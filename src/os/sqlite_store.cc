@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/sqlite_store.h"
 
 #include <fcntl.h>

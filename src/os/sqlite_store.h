@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The server's durable state in one SQLite database, server.db. It holds the network's identity: the directory is for

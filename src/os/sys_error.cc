@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/sys_error.h"
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Errors of system calls, all worded alike: "what was tried: why it failed; how to mend it".

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/tap.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The TAP device: Ethernet frames to and from the kernel, with virtio offload metadata, so that a 64 KB super-frame

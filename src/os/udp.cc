@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/udp.h"
 
 #include <netinet/in.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The way out of os::LinuxUdp: runs are cut into messages that the kernel takes, messages leave in batches, and where
 // the kernel will not segment the segments go one by one.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What udp.cc and udp_send.cc share of the kernel's sockets: how it writes an endpoint

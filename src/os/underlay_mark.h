@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The mark (SO_MARK) on every socket that carries EPS itself: UDP of every kind, and the control connection. Policy

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "os/underlay_routes.h"
 
 #include <linux/fib_rules.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Policy rules and a routing table that keep the underlay (traffic with the mark of os/underlay_mark.h) out of the EPS

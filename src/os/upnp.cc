@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include <miniupnpc/miniupnpc.h>
 #include <miniupnpc/upnpcommands.h>
 #include <miniupnpc/upnperrors.h>

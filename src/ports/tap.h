@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The virtual Ethernet interface as the data plane sees it: batches of frames, each with what virtio calls its offload

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The outer network as the data plane sees it: batches of datagrams, each possibly a run of equal segments that the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Each act of control is in the record, by the change that carries it out.
 
 #include <gmock/gmock.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The versioned list: what a client that holds some version is told, and what the server signs.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The addresses of a network that no member has, as ranges: what one costs does not grow with how many are taken.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "registry/grants.h"
 
 namespace eps::registry {

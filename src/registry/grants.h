@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a member may use besides its own addresses, signed by the server for that member alone. The signature stands

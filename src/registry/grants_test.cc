@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "registry/grants.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "registry/join_keys.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The join keys of the network: which exist, and whether one lets a computer in. Holds no store: the registry makes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "registry/list_digest.h"
 
 #include "registry/merkle_tree.h"

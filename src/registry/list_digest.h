@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What binds a member list to its server: a message over the stable fields of all members, which the server signs. The

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A hash over the records of all members that changes with one of them at the cost of that one, however many there are.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "registry/merkle_tree.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Who is a member, under which name and address, and what changed since when. The server's memory: every answer that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A registry over a store that outlives it, as a disk outlives the server.

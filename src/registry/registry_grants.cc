@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The further addresses of members: kept by the registry, signed, and never given to another member as its own.
 
 #include <algorithm>

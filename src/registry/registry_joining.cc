@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // How a computer that the registry does not know becomes a member: join keys, approval, enrolment.
 
 #include <algorithm>

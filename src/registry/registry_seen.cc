@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // When members were here, and who gives way when a new one finds no place.
 
 #include <algorithm>

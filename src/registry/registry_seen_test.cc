@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Who gives way when a new member finds no place.
 
 #include <gmock/gmock.h>

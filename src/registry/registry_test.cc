@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Who is admitted, under which address and name, and what a restart remembers.
 
 #include "registry/registry.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a person would look at when it does not work, told from a daemon's status (status_json.h).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The network as a picture for Graphviz: the server, its members, and how each pair talks. dot, circo, neato and fdp

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "report/member_table.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The list of members for the log: a line for each change, and the whole table for who asks.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Which pairs of members a report names. In a large network that all talk in there are more than anybody reads: a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Figures in the text exposition format of Prometheus, as `promtool check metrics` wants it: each name with HELP and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The figures of a daemon for other programs, in three forms that carry the same.

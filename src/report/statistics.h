@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What --stats writes to the log, in the form that the manual shows. Units are SI.

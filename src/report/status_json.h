@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A daemon's status as JSON: what its socket answers and `eps --json` prints. Field names are stable: new ones may

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Tables for people, made from the JSON that a daemon answers (status_json.h). Fields that are missing, because the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A table that is printed again and again: what moved between two looks at a daemon's status (status_json.h).

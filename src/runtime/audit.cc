@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/audit.h"
 
 #include <pwd.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The client daemon. Control thread: Asio, node::ClientNode, netlink, the status socket. Workers: TAP and UDP.
 
 #include <algorithm>

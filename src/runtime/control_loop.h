@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What both daemons' control threads share: the event loop, its one timer for the node's deadlines, the signals that

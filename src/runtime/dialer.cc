@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/dialer.h"
 
 #include <netinet/tcp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // One round of dialing: names are looked up side by side, their addresses are dialed in turn. See server_link.h.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/hooks.h"
 
 #include <sys/eventfd.h>

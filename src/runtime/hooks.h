@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The user's commands of --up and --down. `up` runs once the interface has an address, `down` before it loses it. A

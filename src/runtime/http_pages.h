@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What both daemons serve on --http: /healthz, /metrics, /api/v1/network and, by the server, /network.gv.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/join_admin.h"
 
 #include <nlohmann/json.hpp>

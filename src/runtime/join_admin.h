@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What an administrator says of joining through the server's status socket: join keys, and computers that wait to be

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a client keeps from run to run (os/client_state.h): read for its node at the start, written when the node says

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/kept_state.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/network_graph.h"
 
 #include "os/output_file.h"

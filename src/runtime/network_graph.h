@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The picture of the network that the server draws, into a file every now and then and for whoever asks.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What both daemons write to and read again once they run, and what the log says of the rights that this takes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // An HTTP proxy that leads to the server: where a network lets nothing out but by its proxy, the control connection

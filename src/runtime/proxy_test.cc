@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/proxy.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The file of --psk-file: one line, 32 bytes in base64 (44 characters), as "openssl rand -base64 32" and "wg genpsk"

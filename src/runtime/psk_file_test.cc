@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/psk_file.h"
 
 #include <gmock/gmock.h>

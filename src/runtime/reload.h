@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Settings read anew while the daemon runs: on SIGHUP and on `eps reload`. What can change without a frame lost does;

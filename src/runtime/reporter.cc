@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/reporter.h"
 
 #include <algorithm>

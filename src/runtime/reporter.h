@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a daemon does every --interval seconds: statistics to the log, the scorecard.

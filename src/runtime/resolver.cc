@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/resolver.h"
 
 #include <netdb.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Looks names up without waiting: the C library's resolver, with all that nsswitch.conf says, in threads of its own. A

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The daemons: the nodes of node/ wired to Linux, from start to SIGTERM.

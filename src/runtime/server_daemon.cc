@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Workers: the relay.
 
 #include <sys/resource.h>

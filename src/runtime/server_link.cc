@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/server_link.h"
 
 #include <boost/asio/io_context.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The client's TCP connections to the server: dials all addresses of all names, one after the other without waiting for

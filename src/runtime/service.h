@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The daemon as a unit of systemd (Type=notify): ready, its state in one line of `systemctl status`, stopping, and the

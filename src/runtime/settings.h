@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The value of every option of the daemons, checked: what app/options.h makes of command line and configuration file.

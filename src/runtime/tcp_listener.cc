@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/tcp_listener.h"
 
 #include <boost/asio/ip/v6_only.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Accepts TCP connections at one port, by IPv6 and IPv4.

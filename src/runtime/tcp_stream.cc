@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/tcp_stream.h"
 
 #include <netinet/tcp.h>

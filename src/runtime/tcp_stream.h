@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // One TCP connection after it is made, on either side: reads until it ends, writes from a bounded queue. On the

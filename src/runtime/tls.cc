@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/tls.h"
 
 #include <openssl/err.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // TLS 1.3 (RFC 8446) around one control connection, for firewalls that let nothing else pass. It is an envelope and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/tls.h"
 
 #include <gmock/gmock.h>

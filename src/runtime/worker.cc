@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "runtime/worker.h"
 
 #include <poll.h>

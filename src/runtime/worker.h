@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A data-plane thread: waits for its descriptors, pumps batches while there is work, and hands upcalls to the control

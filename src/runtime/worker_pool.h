@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The data plane's threads, and the way back from them: what they hand up is given to one function on the control

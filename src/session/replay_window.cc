@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "session/replay_window.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Which counters of a session were accepted already: the window of RFC 6479, a ring of bitmap words.

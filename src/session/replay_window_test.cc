@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // In the manner of WireGuard's selftest/counter.c, whose cases come first; then the same window is held against a model
 // that remembers everything.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // One pair of transport keys between two members: seals and opens batches of data datagrams.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "wire/control_messages.h"
 
 #include <algorithm>

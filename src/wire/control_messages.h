@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The control channel's messages as validated values. Protobuf is seen in control_messages.cc only; whatever decode()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The layout of every UDP datagram, and the limits that follow from it. All numbers are big-endian.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "wire/member_proto.h"
 
 namespace eps::wire {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Converts members and networks between the domain and protobuf, for the messages and files of this room. Each take()

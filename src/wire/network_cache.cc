@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "wire/network_cache.h"
 
 #include "wire/member_proto.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The form in which a client keeps its network in a file. What decode_network_cache() returns keeps the limits of

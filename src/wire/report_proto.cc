@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "wire/report_proto.h"
 
 #include <algorithm>

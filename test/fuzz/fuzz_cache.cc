@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The file in which a client keeps its network, with arbitrary bytes behind a hash that fits: whatever is read from it
 // keeps the limits of base/limits.h and survives the way there and back; no list is believed that the server did not
 // sign, and one that it signed only as long as no byte of the file is another.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The decoder of the control channel on arbitrary bytes: whatever it returns keeps the limits of base/limits.h, fits a
 // frame again and survives the way there and back unchanged.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The server before anybody has authenticated: whatever strangers send, in whatever pieces, nobody is admitted, nothing
 // is stored, who does not hold the server's key gets no byte, and every connection is closed in time.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Every parser of wire/datagram.h on arbitrary bytes: none reads outside the datagram, each agrees with the type byte,
 // and what it accepts is written back as the same bytes.
 

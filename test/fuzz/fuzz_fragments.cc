@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The joining of fragments: whatever a peer seals, what it keeps is bounded, and what it joins is made of the bytes
 // that were sent for it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The way in as a whole: whatever arrives at the UDP socket, the interface gets exactly what the peer sealed for it,
 // each packet once, unaltered, and in the order of its flow.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Both directions of l2 on arbitrary bytes. What is joined means exactly what was received, in the order of each flow,
 // and every hint for the kernel follows from the bytes; what is cut stands for the frame that was given.
 //

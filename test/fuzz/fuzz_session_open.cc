@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // A batch of forged datagrams against a session: none is accepted, none gives plaintext, the session is not confirmed.
 //
 // The input is a series of | mode 8 | size 16 | bytes ... |. The mode says what becomes of the bytes:

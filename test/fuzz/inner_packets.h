@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Inner packets out of fuzzer input, for the programs that join and cut them: a series of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The layer table of docs/architecture.md, and every exception to it with its reason."""
 
 # Lowest row first. A room may include its own headers and those of lower rows.

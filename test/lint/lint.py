@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """lint.py RULE [--root DIR]: holds one rule of the house over the tracked files; prints what breaks it and exits 1."""
 
 import argparse
@@ -210,6 +211,8 @@ def rule_shape(tree):
     """Headers have a guard, sources include their own header first, and no file is longer than can be read."""
     for path in tree.cxx():
         text = tree.text(path)
+        for number, line in matches(text, r"^.{121}"):
+            yield f"{path}:{number}: {len(line)} columns (120 at most)"
         if path.endswith(".h") and not re.search(r"^#pragma once$", text, re.M):
             yield f"{path}: no #pragma once"
         own = path.removesuffix(".cc") + ".h"
@@ -285,6 +288,15 @@ def rule_links(tree):
         for page in sorted(set(nav + pages)):
             if nav.count(page) != 1 or page not in pages:
                 yield f"mkdocs.yml: {page}: {nav.count(page)} times in nav, {pages.count(page)} times in docs/"
+
+
+def rule_licence(tree):
+    """Every source, script and test names its licence in its first three lines."""
+    licence = "SPDX-License-" "Identifier: MIT"
+    listed = [p for p in tree.paths if p.endswith((".proto", ".cmake", ".fish", ".zsh", "CMakeLists.txt"))]
+    for path in sorted({*tree.cxx(), *tree.shell_scripts(), *tree.python(), *listed}):
+        if licence not in "".join(tree.text(path).splitlines(keepends=True)[:3]):
+            yield f"{path}: write {licence} at the top"
 
 
 def run_tool(tree, command, paths):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each rule of lint.py must see what it is there for: a bad tree is refused, a good one passes."""
 
 import sys
@@ -6,6 +7,14 @@ import pytest
 
 sys.dont_write_bytecode = True
 import lint
+
+def licensed(path, text):
+    if not path.endswith((".h", ".cc", ".sh", ".py", ".txt")):
+        return text
+    line = ("//" if path.endswith((".h", ".cc")) else "#") + " SPDX-License-" "Identifier: MIT\n"
+    head, newline, rest = text.partition("\n") if text.startswith("#!") else ("", "", text)
+    return head + newline + line + rest
+
 
 GOOD = {
     "src/base/types.h": "#pragma once\n#include <cstdint>\n",
@@ -22,6 +31,8 @@ GOOD = {
     "docs/picture.svg": "<svg/>\n",
     "mkdocs.yml": "nav:\n  - Page: page.md\n",
 }
+
+GOOD = {path: licensed(path, text) for path, text in GOOD.items()}
 
 # rule, path, text: what each rule must refuse.
 BAD = [
@@ -49,6 +60,10 @@ BAD = [
     ("shape", "src/base/bare.h", "int x;\n"),
     ("shape", "src/model/member.cc", '#include <vector>\n#include "model/member.h"\n'),
     ("shape", "src/base/long.cc", "int x;\n" * 601),
+    ("shape", "src/base/wide.h", "#pragma once\n// " + "x" * 118 + "\n"),
+    ("licence", "src/base/free.h", "#pragma once\n"),
+    ("licence", "tool", "#!/usr/bin/env python3\nprint(1)\n"),
+    ("licence", "src/CMakeLists.txt", "# one\n# two\n# three\n# SPDX-License-" "Identifier: MIT\n"),
     ("words", "src/base/later.h", "#pragma once\n// TO" "DO: finish\n"),
     ("words", "docs/here.md", "see /wor" "k/main/docs\n"),
     ("hosts", "fetch.txt", "https://deb.deb" "ian.org/debian\n"),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What every test gets: a fresh lab, a time limit of its own, and a last look at what the daemons left behind."""
 
 import signal

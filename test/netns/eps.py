@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """EPS daemons in a Lab.
 
     network.server()                 starts eps-server on a host of its own ("server", 10.77.0.1)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Joins two devices of a namespace and disturbs the UDP that passes: forwarder.py LEFT RIGHT REORDER DUPLICATE
 
 REORDER and DUPLICATE are percentages. A frame out of order comes up to eight frames or five milliseconds late. Of the

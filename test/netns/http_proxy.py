@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An HTTP proxy that knows CONNECT alone: http_proxy.py PORT ALLOWED_PORT USER:PASSWORD NAME=ADDRESS...
 
 An empty USER:PASSWORD asks nobody. Only the given names are known, and addresses."""

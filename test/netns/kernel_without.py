@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs a program as on a kernel that lacks something: kernel_without.py WHAT PROGRAM [ARGUMENT]...
 
 WHAT is a list of csum, tso, uso, gso, gro and ipv6. A seccomp filter answers what such kernels answer: EINVAL where the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Virtual networks on one computer: a host is a network namespace, a switch a bridge in a namespace of its own.
 
         lab = Lab()

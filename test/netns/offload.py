@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests of offloads have in common: frames as they lie at an interface, their checksums, and the counters."""
 
 import contextlib

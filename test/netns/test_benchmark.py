@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The programs that measure. bench/scale has a server and its members on one host; bench/throughput makes this network:
 
      [a] ──┬── [lan] ──┬── [s]

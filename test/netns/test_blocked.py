@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Networks that let little through.
 
      [server] ──┐

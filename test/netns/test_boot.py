@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Daemons that are there before the network is, and that stay while names, addresses and interfaces change.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A member that may bridge: machines behind it are on the LAN with MACs and addresses of their own.
 
      [a] ── conduits ── eps0 [b] br0 ── [vm]

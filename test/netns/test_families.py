@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Both address families outside: members and server are seen in each, whichever the control connection uses.
 
     [server] ─── internet ──┬── [ra] ── [a]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Pages for monitoring over HTTP.
 
      [server] ──┐

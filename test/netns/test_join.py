@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients join a server and reach each other.
 
      [server] ──┐

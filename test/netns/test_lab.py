@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lab itself, without any daemon.
 
      [a] ──┬── [lan] ──┬── [c]

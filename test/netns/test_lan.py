@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """eps0 is a LAN without the storm: neighbours are known, chatter stays at home, what is broadcast arrives, a loop ends.
 
      [server] ──┐

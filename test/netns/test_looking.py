@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who may look at a daemon, what fits on a terminal, and what a daemon bears.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who is a member, and how one is put out.
 
      [server] ──┐

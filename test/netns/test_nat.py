@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which pairs find a direct path through which routers, and how fast. The rest is relayed, and talks as well.
 
     [server] ───────────┐                    two of each, a and b:

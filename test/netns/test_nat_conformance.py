@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The simulated NATs (test/sim/nat.h) against those of the kernel: the same datagrams, the same fate.
 
      [a] ──┬── [r] ──── internet ──┬── [x]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The routers of nat_lab.py do what their kinds say, without any daemon (see RFC 4787, section 4 and 5).
 
      [x], [y] ── internet ── [router] ── [a], [b]

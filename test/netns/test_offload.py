@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each offload can be switched off, and then it is off: seen at the interface, on the underlay and in the counters.
 
      [server] ──┐

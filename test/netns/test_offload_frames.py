@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Frames of every make arrive as they left, whatever the ends use of their offloads: made by hand, with VLAN tags, odd
 last segments, TCP options, ECN, fragments, extension headers, and flows that alternate.
 

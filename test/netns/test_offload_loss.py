@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whatever the ends use of their offloads, and whatever becomes of the datagrams on the way, what arrives is right.
 
      [server] ──────────────────┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an administrator does while the network runs: looks at its picture, changes the configuration.
 
      [server] ──┐

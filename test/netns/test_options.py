@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The manual's options, files and examples, as they are written there.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ports that a router forwards because a daemon asked it to: a real miniupnpd, which sets real nftables rules.
 
      [inside] eth0 ─── lan [router] eth0 ───┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What daemons that root starts by hand may still do once they run.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A pre-shared key of the members, in files of theirs.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A start or a join that cannot succeed: one clear sentence with the remedy, and an exit code.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Members that cannot reach each other talk through the server, which cannot read what it relays.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Daemons end, are killed and come back; what is not concerned goes on.
 
      [server] ──┐

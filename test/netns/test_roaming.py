@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What happens on the underlay ends no TCP stream inside the tunnel, and how long is it interrupted?
 
     [server] ──────────── internet ──┬── [ra] ── [a]       a: changes its address, LAN, interface, its router restarts ...

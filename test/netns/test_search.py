@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who takes the TCP connection has not won: the server is looked for until it has admitted this computer.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a listener on the underlay sees, and what it can do by sending.
 
      [server] ──┐

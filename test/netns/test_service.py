@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the daemons tell systemd: each has a notification socket of this test.
 
      [server] ──┐

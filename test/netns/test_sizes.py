@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Frames of every size over paths of every size: TCP is cut to what the path takes, everything else goes in pieces.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is kept on disk, where the disk gives nothing back or takes nothing.
 
      [server] ──┐

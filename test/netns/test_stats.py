@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Statistics and scorecards against what really went through the interface.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What `eps` finds out about a network that works, and about one that does not.
 
      [server] ──┐

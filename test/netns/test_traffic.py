@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What members send each other arrives: whole, in every kind, over every size of underlay.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The DSCP of a packet inside is that of its datagrams outside, and marks of congestion (ECN) come back in.
 
      [server] ──┐

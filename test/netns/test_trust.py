@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A server whose state was altered: a client does not take another computer for a peer that it knows.
 
      [server] ──┐

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the conduits run over is kept apart from what runs over them, and what is ours on this computer stays as it is.
 
      [server] ──┐

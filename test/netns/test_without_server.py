@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The server is away: who knew each other goes on talking, also after a restart, and all agree when it comes back.
 
      [server] ──┐

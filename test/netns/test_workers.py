@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several threads move frames, in both programs: everything arrives, and what belongs together stays in order.
 
      [server] ──┐

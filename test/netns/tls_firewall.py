@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A firewall that inspects: passes TCP to another host while both ends speak TLS: tls_firewall.py PORT HOST
 
 Every byte must belong to a TLS record, and the first record must be a ClientHello or a ServerHello (RFC 8446, 4 and

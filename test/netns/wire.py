@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is seen and sent on the underlay: frames of a Lab's switch, and streams and datagrams between hosts."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A Debian 12 of its own for a test of the packages: a tree made by debootstrap, booted by systemd-nspawn.
 
 The tree is made once, from the mirror that this computer's apt uses, and kept under build/; each test works on a copy.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """eps-configure.sh through a terminal and by its options. What the units then do: test_deb.py."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The .deb in a Debian 12 that has booted: installed, set up, watched, upgraded, removed and purged, in that order.
 
 tools/test-packages runs it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Man pages and completion say what --help says: every option with its default, every command, and nothing else. The
 documentation quotes only commands and options that there are."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The programs have what the compiler and the linker can do against errors of memory: see cmake/EpsToolchain.cmake."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The way of README.md to a network of three computers, in three Debians on one LAN: the repository that
 tools/apt-repository makes and serves, and the commands as README.md has them and as the server prints them.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The .rpm in a root of its own: what it requires, that its programs run, and that its removal leaves nothing.
 
 rpm installs it into a Debian whose rpm database is empty, so that no package there is its dependency: what the programs

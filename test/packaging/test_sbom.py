@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The bill of materials names what the programs load and contain, and is the same each time."""
 
 import json

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Virtual time: an ordered queue of things to do. Two events of one instant run in the order in which they were added,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The frames that simulated clients exchange: real Ethernet, IPv4 and UDP, with a marker that must never be seen on the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A NAT in the terms of RFC 4787: what becomes of a UDP datagram that passes it, told by its addresses and the time. It

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Runs a script of datagrams through a simulated NAT and says what arrived where, so that the same can be done with a
 // real one and compared (test/netns/test_nat_conformance.py).
 //

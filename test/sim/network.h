@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // The simulated underlay: hosts with addresses of both families in nested realms, of which the outermost is the

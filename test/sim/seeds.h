@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // Which seeds a test of the simulation runs with: EPS_SIM_SEED=N that one alone, EPS_SIM_SEEDS=N the first N.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Many clients, and what they send: no storm of probes, whatever they do all at once.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What tests of whole networks begin with: a world of each seed, and all clients admitted.

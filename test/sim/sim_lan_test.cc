@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // A LAN of many: what members send that only stand there, what one broadcast costs, and that everybody hears it.
 
 #include <gtest/gtest.h>

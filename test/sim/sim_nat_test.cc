@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The simulated NAT and the ways of datagrams through several of them, without any client.
 
 #include "sim/nat.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Where clients may stand to each other: in one LAN, behind several NATs, with IPv6 behind firewalls. Many seeds
 // (sim/seeds.h); a failure names its own.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What cannot go directly: relayed by the server, over TCP where UDP is blocked, or by another member while the server
 // is gone. Many seeds (sim/seeds.h); a failure names its own.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What the server sets side by side of each pair of members, against what was sent and what arrived.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Clients and servers that die, are gone or sleep, and come back: at once, with their addresses and from what they
 // kept, without a storm. Many seeds (sim/seeds.h); a failure names its own.
 

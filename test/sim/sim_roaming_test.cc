@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What changes while two clients talk: addresses, NATs, sleep, silence, cuts. Each test goes through many seeds
 // (sim/seeds.h) and judges the longest interruptions of all; a failure names the seeds of the worst.
 

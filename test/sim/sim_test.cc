@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Whole networks in virtual time: joining, re-keying, silence, forgeries, who is thrown out, and faults of every kind
 // at random. Every test runs with many seeds (EPS_SIM_SEEDS, default 20); a failure names its seed, and EPS_SIM_SEED=N
 // runs that one alone.

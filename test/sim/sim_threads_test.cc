@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // Threads that hold each other up: every call of a port may take longer than a round trip, and mailboxes are emptied
 // late and in any order. In good weather nothing may get lost by that.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // A server whose state was altered, or that was taken over: a client does not talk to another under the name, the
 // address or the number of a peer that it knows.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // The zoo: clients behind NATs of every kind, in every weather. Every test runs with many seeds (sim/seeds.h); a
 // failure names its seed and what stood against what.
 

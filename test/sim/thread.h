@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A thread of a simulated daemon. It does one thing at a time: what comes while it is inside a call waits for its

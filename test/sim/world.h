@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // A server and N clients, each the very code of the daemons, on a simulated underlay. After every event the invariants

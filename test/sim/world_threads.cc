@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 // What threads do: control and workers, each with its own view and mailbox, run late and in any order.
 #include "base/check.h"
 #include "sim/world.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #pragma once
 
 // What a wire would have carried, worked out a second time and plainly: the judge of l2's cutting and joining. It
