@@ -237,7 +237,7 @@ std::optional<std::string> complaint(const runtime::ClientSettings& settings) {
 }
 std::optional<std::string> complaint(const runtime::ServerSettings& settings) {
   const auto same = [](const std::string& one, const std::string& other, std::uint16_t port) {
-    return "eps-server: " + one + " and " + other + " are both " + std::to_string(port) + ": give one of them another";
+    return "eps-server: " + one + " and " + other + " are both " + std::to_string(port) + "; they must differ";
   };
   if (settings.also_port == settings.port) return same("port", "also-port", settings.port);
   if (settings.http && settings.http->port == settings.port) return same("port", "http", settings.port);

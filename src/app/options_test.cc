@@ -254,12 +254,12 @@ TEST_F(Options, OneFileServesBothPrograms) {
             conf() + ":2: unknown option \"prot\"; did you mean \"port\"?");
 }
 
-TEST_F(Options, OfTheServerTheTcpPortsDiffer) {
+TEST_F(Options, ServerTcpPortsMustDiffer) {
   EXPECT_EQ(refusal(server({"--port", "443", "--also-port", "443"})),
-            "eps-server: port and also-port are both 443: give one of them another");
-  EXPECT_EQ(refusal(server({"--http", "43439"})), "eps-server: port and http are both 43439: give one of them another");
+            "eps-server: port and also-port are both 443; they must differ");
+  EXPECT_EQ(refusal(server({"--http", "43439"})), "eps-server: port and http are both 43439; they must differ");
   EXPECT_EQ(refusal(server({}, "also-port = 443\nhttp = 10.0.8.1:443")),
-            "eps-server: also-port and http are both 443: give one of them another");
+            "eps-server: also-port and http are both 443; they must differ");
   EXPECT_EQ(good(server({"--also-port", "443", "--http", "9100"})).also_port, 443);
 }
 

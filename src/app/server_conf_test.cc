@@ -150,7 +150,7 @@ TEST(ServerConf, WritesThroughALinkAndKeepsTheOwner) {
   }
 }
 
-TEST(ServerConf, WhatCannotBeWrittenIsSaidWithTheOtherWay) {
+TEST(ServerConf, UnwritableFileIsReportedWithAnAlternative) {
   const TemporaryDirectory dir;
   for (const std::string& path : {dir / "missing/eps.conf", std::string("/dev/null"), dir.path()}) {
     const auto outcome = ensure_conf_key(path, network_key());

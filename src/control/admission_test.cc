@@ -89,7 +89,7 @@ class AdmissionTest : public testing::Test {
   Instant now_{std::chrono::hours(1)};
 };
 
-TEST_F(AdmissionTest, WhoMerelyTakesAConnectionHasWonNothing) {
+TEST_F(AdmissionTest, AcceptingAConnectionIsNotAdmission) {
   connected(1);
   connected(2);
   connected(3);
@@ -145,7 +145,7 @@ TEST_F(AdmissionTest, ASlowServerThatIsTheOnlyOneIsWaitedFor) {
   EXPECT_TRUE(hear(1, far.say(welcome())).won);
 }
 
-TEST_F(AdmissionTest, WhatTheServerRefusesEndsTheSearch) {
+TEST_F(AdmissionTest, RefusalByTheServerEndsTheSearch) {
   FarEnd far = server();
   const auto first = connected(1);
   connected(2);

@@ -153,7 +153,7 @@ TEST_F(ClientConnectionTest, AnUnansweredProbeIsToldOnceAndTheConnectionGoesOn) 
   EXPECT_EQ(say(wire::Pong{}).events.size(), 0U);
 }
 
-TEST_F(ClientConnectionTest, WhatIsRelayedAndNotAnsweredIsADoubt) {
+TEST_F(ClientConnectionTest, UnansweredRelayedTrafficRaisesDoubt) {
   say(welcome());
   EXPECT_EQ(answers(client_->relay({Bytes(100)}, now_)).size(), 1U);
   EXPECT_EQ(client_->next_deadline(), now_ + kRelayUnanswered);

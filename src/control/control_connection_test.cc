@@ -57,7 +57,7 @@ TEST_F(ControlTest, ASilentServerIsGivenUp) {
   EXPECT_THAT(a.refused->sentence, HasSubstr("35 seconds"));
 }
 
-TEST_F(ControlTest, WhatIsOnlySentDoesNotMakeTheServerSeemDead) {
+TEST_F(ControlTest, SendingAloneDoesNotMakeTheServerSeemDead) {
   TestClient& a = join("a");
   for (int i = 0; i < 20; ++i) {
     take(a, a.connection->relay({Bytes(100)}, now_));

@@ -182,7 +182,7 @@ TEST_F(ControlScale, MembersAreAskedForReportsInSteps) {
   EXPECT_EQ(reports_.size(), all);
 }
 
-TEST_F(ControlScale, WhoComesWhenThereIsTooMuchToDoIsToldWhenToComeBack) {
+TEST_F(ControlScale, OverloadedServerSaysWhenToComeBack) {
   TestClient& a = join("a");
   for (int n = 0; n < 6; ++n) connect(a);
   ASSERT_TRUE(a.refused && a.refused->come_back);

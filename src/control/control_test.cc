@@ -96,7 +96,7 @@ TEST_F(ControlTest, AJoinKeyLetsInAndTheNetworkKeyThatWasRotatedDoesNot) {
   EXPECT_TRUE(clients_.back().connected()) << "with the new network key";
 }
 
-TEST_F(ControlTest, WhoHasToBeApprovedIsAdmittedOnceItIs) {
+TEST_F(ControlTest, PendingClientIsAdmittedOnceApproved) {
   const auto key = registry_->create_join_key({.name = "", .uses = 0, .valid_for = 0, .approve = true}, 0);
   ASSERT_TRUE(key);
   TestClient& guest = add("guest");
@@ -146,7 +146,7 @@ TEST_F(ControlTest, TheNewerConnectionOfAKeyWins) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, OfTwoCopiesOneStaysConnectedAndBothAreNamed) {
+TEST_F(ControlTest, OneOfTwoCopiesStaysConnectedAndBothAreReported) {
   TestClient& a = join("a");
   hang_up(a);
   a.run = 1;

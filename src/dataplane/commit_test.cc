@@ -95,7 +95,7 @@ TEST(Commit, ALaterPartOfAStepComesAfterAnEarlierOneAndItsTableHolds) {
   EXPECT_EQ(udp.sent, (std::vector<Bytes>{bytes_of(1, 1), bytes_of(1, 2)}));
 }
 
-TEST(Commit, WhatTheKernelDoesNotTakeIsCountedByDatagrams) {
+TEST(Commit, DatagramsRefusedByTheKernelAreCounted) {
   Recorder udp;
   udp.room = 1;
   PublishedPeers published;

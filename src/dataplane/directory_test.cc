@@ -30,7 +30,7 @@ TEST(Directory, FindsMembersByEachOfTheirAddresses) {
   EXPECT_EQ(directory.online(), 500U);
 }
 
-TEST(Directory, OfAnEarlierStateStays) {
+TEST(Directory, EarlierSnapshotStaysUnchanged) {
   Directory directory;
   directory.put(resident(1));
   const Directory before = directory;

@@ -133,7 +133,7 @@ TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
 }
 
-TEST_F(RelayTest, WhatAMemberSendsAsSoonAsItMayIsForwarded) {
+TEST_F(RelayTest, FirstDatagramOfAMemberIsForwarded) {
   PublishedRelay published;
   PublishedRelay::View view;
   published.after(Batch::receive(udp_, {}), view);
@@ -184,7 +184,7 @@ TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
   EXPECT_GT(to_stream, 1600U);
 }
 
-TEST_F(RelayTest, WhatNoStreamTakesIsNoCongestion) {
+TEST_F(RelayTest, DatagramWithoutAStreamIsNotCongestion) {
   StreamPort port(
       udp_, [] {}, [] {});
   port.open({4});

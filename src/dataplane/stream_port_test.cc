@@ -55,7 +55,7 @@ class StreamPortTest : public testing::Test {
   const Endpoint elsewhere_{IpAddress::from_v4({0x0a000001}), 7};
 };
 
-TEST_F(StreamPortTest, WhatIsForAStreamWaitsAndTheRestLeaves) {
+TEST_F(StreamPortTest, DatagramsForAStreamWaitAndOthersLeave) {
   port_.open({3});
   const Bytes bytes(100, std::byte{1});
   const std::array out = {ports::TxDatagram{elsewhere_, bytes, 0}, ports::TxDatagram{stream_endpoint({3}), bytes, 0},
@@ -100,7 +100,7 @@ TEST_F(StreamPortTest, AFullQueueDropsTheNewestAndNobodyElses) {
   EXPECT_EQ(send(stream_endpoint({1}), 1000), 1U) << "room again";
 }
 
-TEST_F(StreamPortTest, WhatWaitedTooLongIsDropped) {
+TEST_F(StreamPortTest, OverdueDatagramIsDropped) {
   port_.open({1});
   for (int i = 0; i < 10; ++i) send(stream_endpoint({1}), 100);
   EXPECT_EQ(take({1}, 300).size(), 3U);
@@ -112,7 +112,7 @@ TEST_F(StreamPortTest, WhatWaitedTooLongIsDropped) {
   EXPECT_EQ(got[0].size(), 50U);
 }
 
-TEST_F(StreamPortTest, WhatWaitsForRoomGrowsOld) {
+TEST_F(StreamPortTest, DatagramWaitingForRoomAges) {
   port_.open({1});
   send(stream_endpoint({1}), 100);
   port_.take_waiting(now_);
@@ -126,7 +126,7 @@ TEST_F(StreamPortTest, WhatWaitsForRoomGrowsOld) {
   EXPECT_EQ(got[0].size(), 50U);
 }
 
-TEST_F(StreamPortTest, WhatNoMtuMakesIsRefused) {
+TEST_F(StreamPortTest, DatagramLargerThanAnyMtuIsRefused) {
   port_.open({1});
   EXPECT_EQ(send(stream_endpoint({1}), StreamPort::kMaxDatagram + 1), 0U);
   EXPECT_EQ(send(stream_endpoint({1}), 60'000, 60'000), 0U);
@@ -151,7 +151,7 @@ TEST_F(StreamPortTest, NoMoreIsTakenThanThereIsRoom) {
   EXPECT_EQ(sizes(100), Sizes({100}));
 }
 
-TEST_F(StreamPortTest, WhatIsTakenFitsAControlMessage) {
+TEST_F(StreamPortTest, TakenDatagramsFitAControlMessage) {
   port_.open({1});
   for (const std::size_t size : {32'000, 60'000, 65'500, 16'000, 16'384, 16'384, 10, 16'384}) {
     send(stream_endpoint({1}), size);
@@ -172,7 +172,7 @@ TEST_F(StreamPortTest, NoMoreIsTakenThanOneMessageMayHold) {
   EXPECT_EQ(take({1}).size(), 1U);
 }
 
-TEST_F(StreamPortTest, WhatArrivesIsReceivedBesideUdp) {
+TEST_F(StreamPortTest, ArrivedDatagramsAreReceivedAlongsideUdp) {
   port_.open({5});
   EXPECT_EQ(port_.arrive({5}, std::vector<Bytes>(6, Bytes(10))), 6U);
   EXPECT_EQ(port_.arrive({6}, {Bytes(10)}), 0U) << "no such stream";

@@ -22,7 +22,7 @@ TEST(Upcalls, NoKindTakesTheRoomOfAnother) {
   for (std::size_t i = kinds.size(); i-- > 0;) EXPECT_EQ(fill(upcalls, kinds[i]), room[i]) << i;
 }
 
-TEST(Upcalls, WhatIsNotRepeatedHasRoomForEveryMember) {
+TEST(Upcalls, UnrepeatedUpcallsHaveRoomForEveryMember) {
   Upcalls upcalls;
   EXPECT_EQ(fill(upcalls, SessionConfirmed{}), static_cast<int>(kMaxMembers));
   EXPECT_EQ(fill(upcalls, PeerWoke{}), static_cast<int>(kMaxMembers));

@@ -83,7 +83,7 @@ TEST(SegmentCut, EveryPieceFitsAndTheStreamIsWhole) {
   }
 }
 
-TEST(SegmentCut, WhatFitsIsNotTouched) {
+TEST(SegmentCut, FittingSegmentIsLeftAlone) {
   const Bytes frame = build_complete(lone(1348));
   const auto plains = cut(frame, {}, {1 + frame.size()}, nullptr);
   ASSERT_EQ(plains.size(), 1U);

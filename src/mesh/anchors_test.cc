@@ -17,7 +17,7 @@ TEST(Anchors, ReachableMembersComeFirstThenThoseThatRelayThenTheLowestNumbers) {
   EXPECT_EQ(chosen, (std::vector<MemberId>{{9}, {3}, {4}}));
 }
 
-TEST(Anchors, WhoIsBehindANatIsOneOnlyWhileThereIsADirectPath) {
+TEST(Anchors, MemberBehindANatIsAnAnchorOnlyWithADirectPath) {
   EXPECT_EQ(choose_anchors({{{1}, false, true, false}, {{2}, false, false, true}}), std::vector<MemberId>{{2}});
   EXPECT_TRUE(choose_anchors({}).empty());
 }

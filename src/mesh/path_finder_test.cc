@@ -161,7 +161,7 @@ TEST_F(PathFinderTest, ADoubtedPathHasTwoMoreChances) {
   EXPECT_TRUE(finder.watch(now, now - seconds(5), now));
 }
 
-TEST_F(PathFinderTest, WhatComesByADoubtedPathDoesNotSaveIt) {
+TEST_F(PathFinderTest, TrafficByADoubtedPathDoesNotSaveIt) {
   answer(due(), {{kLan, milliseconds(1)}});
   now += seconds(10);
   finder.doubt(now);

@@ -44,7 +44,7 @@ TEST(PathMessage, APongIsAsLargeAsItsPing) {
   EXPECT_EQ(encode(PingMessage{1}).size(), encode(PongMessage{1, kSomewhere}).size());
 }
 
-TEST(PathMessage, WhatIsCutTooLongOrUnknownIsRefused) {
+TEST(PathMessage, TruncatedOversizedOrUnknownMessageIsRefused) {
   const std::array<PathMessage, 4> all = {PingMessage{1}, CallMessage{false, false, NatMapping::none, many(2)},
                                           FindMessage{{1}, many(1)}, OfferMessage{1}};
   for (const PathMessage& message : all) {

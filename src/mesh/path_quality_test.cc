@@ -58,7 +58,7 @@ TEST_F(PathQualityTest, IsWellAgainAfterSomeSecondsWithoutALoss) {
   EXPECT_FALSE(quality.lossy());
 }
 
-TEST_F(PathQualityTest, WhatIsAskedInVainIsNoLoss) {
+TEST_F(PathQualityTest, UnansweredSearchPingIsNotALoss) {
   for (int i = 0; i < 50; ++i) {
     quality.on_ping(++id, false, now);
     now += milliseconds(200);
@@ -128,7 +128,7 @@ TEST(PathTally, ACountThatGoesBackIsASmallLoss) {
   EXPECT_EQ(result->lost, 2);
 }
 
-TEST(PathTally, WhatEitherEndDropsItselfIsNotTheWaysFault) {
+TEST(PathTally, DropsAtEitherEndAreNotBlamedOnTheWay) {
   PathTally tally;
   tally.on_ping(9, 5, {}, kBegan);
   tally.on_ping(1, 5, {0, 10}, kSettled);

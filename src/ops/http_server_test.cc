@@ -101,7 +101,7 @@ TEST_F(HttpTest, WhatTakesLongIsMadeBesideTheLoop) {
   for (int i = 0; i < 3; ++i) EXPECT_THAT(get("/beside"), HasSubstr("\r\n\r\nbeside it\n"));
 }
 
-TEST_F(HttpTest, OfAHeadOnlyTheHead) {
+TEST_F(HttpTest, HeadRequestGetsTheHeadOnly) {
   const std::string answer = ask("HEAD /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(answer, HasSubstr("Content-Length: 11\r\n"));
   EXPECT_TRUE(answer.ends_with("\r\n\r\n"));

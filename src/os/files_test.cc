@@ -142,7 +142,7 @@ TEST(ClientStateTest, ADamagedFileIsNotTakenForANewClient) {
   }
 }
 
-TEST(ClientStateTest, WhatAPowerCutLeftEmptyNeedsNobody) {
+TEST(ClientStateTest, FileLeftEmptyByAPowerCutRepairsItself) {
   const TemporaryDirectory dir;
   Result<ClientState> state = ClientState::open(dir.path());
   ASSERT_TRUE(state);

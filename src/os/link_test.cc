@@ -159,7 +159,7 @@ TEST_F(LinkTest, AnAddressThatAnEarlierLifeLeftIsReplaced) {
   EXPECT_THAT(addresses, HasSubstr("10.1.1.1/24")) << "the user's";
 }
 
-TEST_F(LinkTest, WhatTheUserSetStays) {
+TEST_F(LinkTest, UserSettingsStay) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   set_up(wanted);
   ASSERT_TRUE(
@@ -456,7 +456,7 @@ TEST_F(LinkTest, ABridgeOverEpsWithAPortToTheOutsideIsAWay) {
   EXPECT_THAT(addresses(), ElementsAre("192.0.2.1"));
 }
 
-TEST_F(LinkTest, OfManyAddressesTheFirstOfEachInterfaceComesFirst) {
+TEST_F(LinkTest, FirstAddressOfEachInterfaceComesFirst) {
   for (int i = 0; i < 3; ++i) add("eth" + std::to_string(i), "192.0.2." + std::to_string(1 + i) + "/32");
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(shell("ip addr add 10.3.0." + std::to_string(i + 1) + "/32 dev eth0"));
   ASSERT_TRUE(shell("ip route add default dev eth2"));

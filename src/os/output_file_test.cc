@@ -76,7 +76,7 @@ TEST_F(OutputFile, AFifoIsWrittenIntoWhileSomebodyReadsAndNeverWaitedFor) {
   EXPECT_THAT(write_output(at("fifo"), std::string(1 << 20, 'x'), 0644).error().what, HasSubstr("does not keep up"));
 }
 
-TEST_F(OutputFile, WhatOthersPlantedIsNotFollowed) {
+TEST_F(OutputFile, PlantedLinkIsNotFollowed) {
   ASSERT_TRUE(write_file_atomic(at("secret"), "secret", 0600));
   fs::create_symlink(at("secret"), at("link"));
   plant("link");

@@ -219,7 +219,7 @@ TEST(SqliteStoreTest, NoKindOfEntryTakesTheRoomOfAnother) {
 }
 
 // A child commits member after member and reports each; killed at some moment, all that it reported are there.
-TEST(SqliteStoreTest, WhatWasAcknowledgedSurvivesAKill) {
+TEST(SqliteStoreTest, AcknowledgedChangeSurvivesAKill) {
   for (int round = 0; round < 5; ++round) {
     const TemporaryDirectory dir;
     int pipe[2];

@@ -271,7 +271,7 @@ TEST_F(TapTest, ABadFrameDoesNotHoldUpTheOthers) {
   EXPECT_EQ(receive(wire.get()), good);
 }
 
-TEST_F(TapTest, WhatIsWrittenWhileTheInterfaceIsDownIsLost) {
+TEST_F(TapTest, FrameWrittenWhileTheInterfaceIsDownIsLost) {
   const auto tap = must(LinuxTap::open("epst0"));
   const Bytes frame = ethernet(kTestType, as_view("x"));
   const ByteView piece[] = {frame};

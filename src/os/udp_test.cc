@@ -116,7 +116,7 @@ TEST_F(UdpTest, APortWithoutQueuesIsNotShared) {
   EXPECT_FALSE(LinuxUdp::open({.port = udp->local_port(), .queues = true}));
 }
 
-TEST_F(UdpTest, WhatTheKernelDropsIsCounted) {
+TEST_F(UdpTest, KernelDropsAreCounted) {
   const auto sender = must(LinuxUdp::open());
   const auto receiver = must(LinuxUdp::open());
   const Bytes bytes = pattern(1000);
@@ -549,7 +549,7 @@ TEST_F(UdpTest, ATrafficClassIsSentAndHeard) {
   }
 }
 
-TEST_F(UdpTest, WhatComesThroughAnEpsInterfaceIsRefused) {
+TEST_F(UdpTest, DatagramThroughAnEpsInterfaceIsRefused) {
   const auto a = must(LinuxUdp::open()), b = must(LinuxUdp::open());
   const Bytes bytes = pattern(30);
   const TxDatagram tx{at("127.0.0.1", *b), bytes, 0};

@@ -49,7 +49,7 @@ class UnderlayRoutesTest : public NetnsTest {
   std::optional<UnderlayRoutes> routes_;
 };
 
-TEST_F(UnderlayRoutesTest, WhatIsMarkedGoesWhereMainSays) {
+TEST_F(UnderlayRoutesTest, MarkedTrafficFollowsTheMainTable) {
   EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.1 dev eth0"));
   EXPECT_THAT(marked("2001:db8:1::1"), HasSubstr("via 2001:db8::1 dev eth0"));
   EXPECT_THAT(marked("192.0.2.77"), HasSubstr("dev eth0"));

@@ -241,7 +241,7 @@ TEST(ControlMessages, RecordsCarryStableFieldsOnly) {
   EXPECT_EQ(round_trip(hello).root, hello.root);
 }
 
-TEST(ControlMessages, WhoIsOnlineIsToldInRuns) {
+TEST(ControlMessages, OnlineMembersAreEncodedInRuns) {
   States states;
   for (std::uint32_t id = 1; id <= 10'000; ++id) states.online.push_back({id});
   states.offline = {{1}, {2}, {77}, {0xffffff}};

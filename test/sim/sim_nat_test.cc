@@ -64,7 +64,7 @@ TEST_F(NatTest, FiltersAsItsBehaviourSays) {
   }
 }
 
-TEST_F(NatTest, WhatIsDroppedCreatesNoMapping) {
+TEST_F(NatTest, DroppedPacketCreatesNoMapping) {
   Nat nat = make({.ports = PortAllocation::preserving});
   EXPECT_FALSE(nat.inbound(kX1, {kExternal, 7000}, now));
   EXPECT_EQ(nat.outbound(kInside, kX1, now), (Endpoint{kExternal, 7000})) << "the port is still free";
@@ -264,7 +264,7 @@ TEST_F(WaysTest, IPv6IsReachedOnceTheFirewallLetsIn) {
   EXPECT_EQ(send(c, own(a), a), own(c));
 }
 
-TEST_F(WaysTest, WhatIsBlockedAsleepOrMovedGetsNothing) {
+TEST_F(WaysTest, BlockedSleepingOrMovedHostReceivesNothing) {
   auto a = computer(kInternet);
   auto b = computer(kInternet);
   network.block_udp(a.host, true);

@@ -33,7 +33,7 @@ void join_directly_and_cut(World& world) {
   world.block_udp(0, 1, true);
 }
 
-TEST_P(Sim, WhatCannotGoDirectlyIsRelayed) {
+TEST_P(Sim, PairWithoutADirectPathIsRelayed) {
   World world(options(3));
   world.block_udp(0, 1, true);
   join(world, 3);
@@ -178,7 +178,7 @@ TEST_P(Sim, BothEndsLeaveALostDirectPath) {
   EXPECT_LT(world.clock().now() - cut, seconds(2));
 }
 
-TEST_P(Sim, WhoeverCannotSendUdpToTheServerIsRelayedOverTcp) {
+TEST_P(Sim, ClientWithoutUdpToTheServerIsRelayedOverTcp) {
   World world(options(4));
   for (const int peer : {0, 2, 3}) world.block_udp(1, peer, true);
   world.block_udp(1, kServer, true);
@@ -261,7 +261,7 @@ TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
 }
 
 // Without --relay nobody forwards for others.
-TEST_P(Sim, WhoWasNotAskedToRelayDoesNot) {
+TEST_P(Sim, MemberThatWasNotAskedToRelayDoesNot) {
   World world(options(3));
   ASSERT_NO_FATAL_FAILURE(join_apart(world));
   world.stop_server();

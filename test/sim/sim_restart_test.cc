@@ -142,7 +142,7 @@ TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
 }
 
 // The server has nothing new to say of the members when the client is back, but of who is online.
-TEST_P(Sim, WhatARestartedClientKeepsIsGoodForTheNextRestart) {
+TEST_P(Sim, StateOfARestartedClientServesTheNextRestart) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
   for (int life = 0; life < 3; ++life) {
@@ -157,7 +157,7 @@ TEST_P(Sim, WhatARestartedClientKeepsIsGoodForTheNextRestart) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
-TEST_P(Sim, WhoeverWasRemovedMeanwhileIsOutWhenTheListComes) {
+TEST_P(Sim, MemberRemovedDuringTheOutageIsOutOnceTheListArrives) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
   world.stop_client(0);

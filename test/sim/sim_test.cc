@@ -35,7 +35,7 @@ TEST_P(Sim, BroadcastReachesEveryOtherClientOnce) {
 }
 
 // Others hear of a member before the server knows its data socket: the relay takes it into its control connection.
-TEST_P(Sim, WhatIsSentToAMemberThatHasJustJoinedIsNotLost) {
+TEST_P(Sim, FrameToAMemberThatHasJustJoinedIsNotLost) {
   World world(options(2));
   world.block_udp(0, 1, true);
   world.start_client(0);
@@ -123,7 +123,7 @@ TEST_P(Sim, TwoComputersWithOneKeyBackOff) {
   EXPECT_LT(world.server().status(world.clock().now()).connections_established, 60U);
 }
 
-TEST_P(Sim, WhatWasSniffedAndChangedOrReplayedIsDropped) {
+TEST_P(Sim, AlteredOrReplayedDatagramIsDropped) {
   World world(options(2));
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(3)));
