@@ -420,6 +420,8 @@ class MultihomedTest : public UdpTest {
       ASSERT_TRUE(shell(std::string("ip addr add 10.9.0.") + n + "/32 dev lo && ip addr add 2001:db8::" + n +
                         "/128 dev lo nodad"));
     }
+    // The kernel makes the routes a moment later.
+    ASSERT_TRUE(shell("until [ $(ip -6 route show table local | grep -c 2001:db8:) = 3 ]; do sleep 0.01; done"));
   }
 
   struct Asker {
