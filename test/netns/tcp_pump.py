@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What programs that stand between two TCP connections share."""
 
 import socket
