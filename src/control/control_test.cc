@@ -236,8 +236,9 @@ TEST_F(ControlTest, WhoWasAwayTooLongIsRemovedAndMayComeBackAsANewMember) {
   TestClient& b = join("b");
   const MemberId before = b.self->id;
   hang_up(b);
-  unix_time += 30 * kDay;
-  for (const std::int64_t keep : {std::int64_t{0}, 31 * kDay, 30 * kDay}) {
+  advance(seconds(2 * kDay));
+  unix_time += 2 * kDay;
+  for (const std::int64_t keep : {std::int64_t{0}, 3 * kDay, 2 * kDay}) {
     auto out = server_->expire(keep, now_);
     ASSERT_TRUE(out);
     take(std::move(*out));
@@ -254,6 +255,33 @@ TEST_F(ControlTest, WhoWasAwayTooLongIsRemovedAndMayComeBackAsANewMember) {
   connect(b);
   ASSERT_TRUE(b.self);
   EXPECT_NE(b.self->id, before);
+}
+
+TEST_F(ControlTest, AClockThatIsSetMakesNobodyExpire) {
+  constexpr std::int64_t kHour = 3600;
+  std::int64_t unix_time = 20'000 * 24 * kHour;
+  server_config_.unix_time = [&] { return unix_time; };
+  start_server();
+  join("a");
+  TestClient& b = join("b");
+  const auto expired_after = [&](std::int64_t time, std::int64_t jump) {
+    advance(seconds(time));
+    unix_time += time + jump;
+    auto out = server_->expire(10 * kHour, now_);
+    EXPECT_TRUE(out);
+    take(std::move(*out));
+    return count(ServerEvent::Kind::removed);
+  };
+  hang_up(b);
+  EXPECT_EQ(expired_after(60, 0), 0U);
+  EXPECT_EQ(expired_after(60, 365 * 24 * kHour), 0U) << "set forward";
+  EXPECT_EQ(count(ServerEvent::Kind::clock), 1U);
+  EXPECT_EQ(expired_after(2 * kHour, 0), 0U) << "and not only for a time of grace";
+  EXPECT_EQ(expired_after(60, -365 * 24 * kHour), 0U) << "and back again";
+  EXPECT_EQ(count(ServerEvent::Kind::clock), 2U);
+  EXPECT_EQ(expired_after(7 * kHour, 20), 0U) << "a clock that runs fast was not set";
+  EXPECT_EQ(count(ServerEvent::Kind::clock), 2U);
+  EXPECT_EQ(expired_after(kHour, 0), 1U) << "10 h after it left";
 }
 
 TEST_F(ControlTest, ARemovedMemberIsToldAndEverybodyElseToo) {

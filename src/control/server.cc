@@ -143,10 +143,29 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   return out;
 }
 
+// Who is away is away by this clock: when a server's is wrong for a while, its members must not lose their places.
+std::int64_t Server::unix_time(Instant now) {
+  const std::int64_t shown = config_.unix_time();
+  if (clock_read_) {
+    const auto passed = std::chrono::floor<std::chrono::seconds>(now - clock_read_->first);
+    const std::int64_t by = shown - clock_read_->second - passed.count();
+    if (std::abs(by) > kClockJump.count()) {
+      registry_.clock_jumped(by);
+      clock_events_.push_back(
+          {ServerEvent::Kind::clock, "This computer's clock went " + std::to_string(std::abs(by)) + " s " +
+                                         (by > 0 ? "forward" : "back") +
+                                         "; that time does not count towards how long members were away."});
+    }
+  }
+  clock_read_ = {now, shown};
+  return shown;
+}
+
 Result<Server::Outputs> Server::expire(std::int64_t keep, Instant now) {
-  auto expired = registry_.expire(config_.unix_time(), keep);
+  auto expired = registry_.expire(unix_time(now), keep);
   if (!expired) return expired.error();
   Outputs out;
+  out.events = std::exchange(clock_events_, {});
   for (const auto& [member, away, ephemeral] : *expired) {
     copies_.forget(member.id);
     const std::string ago = ephemeral ? std::to_string(away / 60) + " min" : std::to_string(away / 86400) + " days";

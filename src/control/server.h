@@ -66,6 +66,9 @@ inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);
 // Sentences about rejected connections: beyond so many in so long, only their number is told.
 inline constexpr std::size_t kMaxRejectionsTold = 20;
 inline constexpr Duration kRejectionPeriod = std::chrono::minutes(1);
+// More than this between the clock and the time that has passed since it was last read: it was set, or the computer
+// slept.
+inline constexpr std::chrono::seconds kClockJump{30};
 
 struct ServerConfig {
   std::string version;
@@ -93,11 +96,12 @@ struct ServerEvent {
     changed,  // a member has another name
     removed,
     rejected,
+    clock,  // it was set
   };
   Kind kind;
   std::string sentence;  // for the log
   MemberId member = {};  // who joined or was removed
-  bool members_changed() const { return kind != Kind::rejected; }
+  bool members_changed() const { return kind != Kind::rejected && kind != Kind::clock; }
 };
 
 class Server {
@@ -127,6 +131,9 @@ class Server {
   Result<Outputs> remove(std::string_view name, Instant now);
   // Removes who has been away too long (registry::Registry::expire()); everybody hears of it.
   Result<Outputs> expire(std::int64_t keep, Instant now);
+
+  // Seconds since 1970. Notices when the clock was set (registry::Registry::clock_jumped()); expire() tells of it.
+  std::int64_t unix_time(Instant now);
 
   // Gives a member further addresses or takes them back; everybody hears of it.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
@@ -240,6 +247,8 @@ class Server {
   std::set<ConnId> unauthenticated_;
   std::unordered_map<MemberId, ConnId> by_member_;
   Rejections rejections_;
+  std::optional<std::pair<Instant, std::int64_t>> clock_read_;  // when it was last, and what it showed
+  std::vector<ServerEvent> clock_events_;                       // that expire() is to tell of
   JoinLimit join_limit_;
   Copies copies_;
   std::set<std::pair<Instant, ConnId>> checks_;  // no connection is late or dead before

@@ -138,6 +138,7 @@ void Server::on_hello(ConnId id, Connection& c, wire::Hello hello, Outputs& out,
 void Server::finish_joins(Outputs& out, Instant now) {
   join_at_ = kNever;
   const auto all = std::exchange(joining_, {});
+  const std::int64_t clock = unix_time(now);
   std::vector<registry::JoinRequest> requests;
   std::vector<std::pair<ConnId, const wire::Hello*>> who;
   std::vector<std::string> old_names;
@@ -157,7 +158,7 @@ void Server::finish_joins(Outputs& out, Instant now) {
     if (c.purpose == Purpose::first_join) request.join_key = c.join_key;
     request.relays = hello.relays;
     request.from = c.from.ip;
-    request.unix_time = config_.unix_time();
+    request.unix_time = clock;
     requests.push_back(std::move(request));
     who.emplace_back(id, &hello);
   }

@@ -102,7 +102,7 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
     std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });
     reports_.take(member, report, now);
   }
-  for (const MemberId member : from.gone) on_gone(member);
+  for (const MemberId member : from.gone) on_gone(member, now);
   for (const MemberId member : joined) on_joined(member);
   if (!from.gone.empty() || !joined.empty()) publish();
   for (const auto& [member, here] : from.relay_here) on_relay_here(member, here);
@@ -134,9 +134,9 @@ void ServerNode::on_joined(MemberId member) {
 }
 
 // What was bound under the credentials of a connection ends with it.
-void ServerNode::on_gone(MemberId member) {
+void ServerNode::on_gone(MemberId member, Instant now) {
   if (bound_.erase(member) == 0) return;
-  registry_.saw(member, params_.unix_time());
+  registry_.saw(member, control_.unix_time(now));
   relay_table_.erase(member);
   counters_.drop(Drop::congested, udp_.close(member));
 }
@@ -237,8 +237,9 @@ void ServerNode::publish() {
   published_.publish(std::make_shared<dataplane::RelayTable>(relay_table_));
 }
 
-Result<void> ServerNode::keep_last_seen() {
-  for (const auto& [id, bound] : bound_) registry_.saw(id, params_.unix_time());
+Result<void> ServerNode::keep_last_seen(Instant now) {
+  const std::int64_t clock = control_.unix_time(now);
+  for (const auto& [id, bound] : bound_) registry_.saw(id, clock);
   return registry_.keep_last_seen();
 }
 

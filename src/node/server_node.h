@@ -72,7 +72,7 @@ class ServerNode {
   Result<ServerOutputs> allow_bridge(std::string_view name, bool allowed, Instant now);
 
   // Makes durable when each member was last here; every now and then, and before the end.
-  Result<void> keep_last_seen();
+  Result<void> keep_last_seen(Instant now);
 
   // Without its pairs it costs a few milliseconds with 10,000 members.
   ServerStatus status(Instant now, bool with_pairs = true) const;
@@ -103,7 +103,7 @@ class ServerNode {
   ServerOutputs carry(control::Server::Outputs from, Instant now);
   PairStatus as_told(const PairStatus& pair) const;
   void on_joined(MemberId member);
-  void on_gone(MemberId member);
+  void on_gone(MemberId member, Instant now);
   void on_relay_here(MemberId member, bool here);
   // Whether what is sent to this endpoint reaches the member, and not a stranger whose address somebody forged.
   bool proved(MemberId member, const Endpoint& from, const wire::BindRequest& request) const;

@@ -171,6 +171,8 @@ class Registry {
     bool ephemeral = false;
   };
   Result<std::vector<Expired>> expire(std::int64_t now, std::int64_t keep);
+  // The clock was set by so many seconds, or stood while the computer slept: nobody was away for that time.
+  void clock_jumped(std::int64_t by);
   bool is_ephemeral(MemberId id) const;
 
   // Members whose place a new one took since the last call (registry_seen.cc).
@@ -281,6 +283,7 @@ class Registry {
     bool ephemeral = false;
   };
   std::map<MemberId, Presence> presence_kept_;
+  std::int64_t started_ = config_.epoch_floor;  // Unix seconds, by today's clock
   bool last_seen_changed_ = false;
   std::set<MemberId> returning_;  // in the batch of joins under way
   std::vector<Reclaimed> reclaimed_;

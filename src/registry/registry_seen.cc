@@ -89,10 +89,15 @@ bool Registry::is_ephemeral(MemberId id) const {
   return it != presence_kept_.end() && it->second.ephemeral;
 }
 
+void Registry::clock_jumped(std::int64_t by) {
+  started_ += by;
+  for (auto& [id, presence] : presence_kept_) presence.since += by;
+}
+
 Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::int64_t keep) {
   std::vector<Expired> out;
   ports::StoreChange change;
-  const std::int64_t up = now - static_cast<std::int64_t>(config_.epoch_floor);
+  const std::int64_t up = now - started_;
   for (const auto& [id, member] : members_) {
     const auto it = presence_kept_.find(id);
     if (member.online || member.grants.any() || it == presence_kept_.end()) continue;

@@ -416,7 +416,7 @@ void ServerDaemon::act(node::ServerOutputs out) {
 
 // After a crash it is at most so long behind.
 void ServerDaemon::keep_last_seen() {
-  const auto kept = node_->keep_last_seen();
+  const auto kept = node_->keep_last_seen(os::now());
   const std::string failure = kept ? "" : kept.error().what;
   if (!failure.empty() && failure != keep_failure_) log_.warn("When members were last seen is not kept: " + failure);
   keep_failure_ = failure;
