@@ -380,7 +380,7 @@ Ping PathFinder::ping(Known& known, Instant now) {
   return {known.way, id};
 }
 
-std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
+std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows, Instant last_used) {
   if (now >= challenge_ends_) {
     challenge_ends_ = kNever;
     Known* mine = path_ ? find(*path_) : nullptr;
@@ -394,7 +394,7 @@ std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows) {
   due_.clear();
   for (Known& k : known_) k.quality.expire(now);
   if (now >= next_round_) probe_round(out, now, traffic_flows);
-  if (traffic_flows) sample(out, now);
+  if (traffic_flows && now - last_used < kSampleOther) sample(out, last_used, now);
   return out;
 }
 
@@ -422,7 +422,7 @@ void PathFinder::probe_round(std::vector<Ping>& out, Instant now, bool traffic_f
   }
 }
 
-void PathFinder::sample(std::vector<Ping>& out, Instant now) {
+void PathFinder::sample(std::vector<Ping>& out, Instant last_used, Instant now) {
   Known* mine = path_ ? find(*path_) : nullptr;
   if (mine == nullptr) return;
   const bool trial = mine->quality.lossy();
@@ -448,7 +448,8 @@ void PathFinder::sample(std::vector<Ping>& out, Instant now) {
     }
     return best;
   };
-  take(mine);
+  const bool says_enough = !trial && mine->answered_at >= mine->pinged_at && mine->pinged_at > last_used;
+  if (!says_enough) take(mine);
   take(best_of(true));
   take(best_of(false));
 }

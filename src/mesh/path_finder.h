@@ -115,8 +115,10 @@ class PathFinder {
   // This socket is closed: nothing can be sent by it any more. It must not be the one in use.
   void forget_socket(std::uint16_t socket);
 
-  // Decides a pending challenge, then returns the pings that are due; the caller sends them in the session.
-  std::vector<Ping> take_due(Instant now, bool traffic_flows);
+  // Decides a pending challenge, then returns the pings that are due; the caller sends them in the session. Traffic
+  // was last sent at `last_used`: a path in use that has answered since is not asked again, and the others are not
+  // measured for a peer that only sends to us.
+  std::vector<Ping> take_due(Instant now, bool traffic_flows, Instant last_used = kNever);
   Instant next_deadline() const { return std::min(next_round_, challenge_ends_); }
   // True once after take_due() changed the path.
   bool take_changed() { return std::exchange(changed_, false); }
@@ -169,7 +171,7 @@ class PathFinder {
   bool usable(const Known& known) const;
   static bool better(const Known& a, const Known& b);
   void probe_round(std::vector<Ping>& out, Instant now, bool traffic_flows);
-  void sample(std::vector<Ping>& out, Instant now);
+  void sample(std::vector<Ping>& out, Instant last_used, Instant now);
   void proved(Known& known, std::optional<Duration> round_trip, Instant now);
   bool choose(Instant now);
   bool use(const Known& known, const std::string& why, Instant now);

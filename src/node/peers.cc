@@ -559,9 +559,9 @@ void Peers::send_all(Peer& peer, const std::vector<Paths::Outgoing>& messages, I
 void Peers::probe(Peer& peer, Instant now) {
   if (!peer.sessions.current()) return;
   // Either way: who only receives has to help in the search as well.
-  const Instant last = std::max({peer.activity->sent_at(), peer.activity->received_at(), peer.needed_at});
-  const bool flows = now - last < kActiveFor;
-  const auto pings = peer.path.take_due(now, flows);
+  const Instant sent = std::max(peer.activity->sent_at(), peer.needed_at);
+  const bool flows = now - std::max(sent, peer.activity->received_at()) < kActiveFor;
+  const auto pings = peer.path.take_due(now, flows, sent);
   for (const mesh::Ping& ping : pings) send_control(peer, paths_.ping(peer, ping, now), ping.way, now);
   if (peer.path.take_changed()) dirty_ = true;
   probe_size(peer, now);

@@ -59,7 +59,8 @@ TEST_P(Lan, IsQuietAndHearsOneBroadcast) {
   int heard = 0;
   for (int c = 1; c < members; ++c) heard += world.delivered(frame, c) ? 1 : 0;
   EXPECT_EQ(heard, members - 1);
-  EXPECT_LE(cost / (members - 1), 60);
+  // In a large network most sessions begin through the relay: what the peer can be reached at is asked for first.
+  EXPECT_LE(cost / (members - 1), members <= 100 ? 22 : 60);
 }
 
 // More by environment: EPS_SIM_MEMBERS=1000.
