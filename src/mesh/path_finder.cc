@@ -234,9 +234,13 @@ bool PathFinder::choose(Instant now) {
   const auto may_replace = [&](const Known& k) {
     return mine == nullptr || (now >= k.rest_until && (!mine->alive || now - k.answered_at < kRecent));
   };
+  // The server's relay is trusted before it has answered, but not beside what has.
+  const auto ahead = [](const Known& k, const Known& than) {
+    return k.alive == than.alive ? better(k, than) : k.alive;
+  };
   const Known* best = mine;
   for (const Known& k : known_) {
-    if (usable(k) && may_replace(k) && (best == nullptr || better(k, *best))) best = &k;
+    if (usable(k) && may_replace(k) && (best == nullptr || ahead(k, *best))) best = &k;
   }
   // The server's relay is what is left when nothing is known to work.
   if (best == nullptr) best = find(Way::through(kServerRelay));
@@ -281,8 +285,14 @@ void PathFinder::lose(Known& known, Instant now) {
 
 bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
   if (!path_) return false;
+  if (last_received != heard_until_) {
+    stream_ = last_received - heard_until_ < kSilence ? stream_ + 1 : 1;
+    heard_until_ = last_received;
+  }
+  // Who only answers has nothing outstanding when the path dies: the end of a stream is reason enough to ask.
+  const bool owed = last_sent > last_received || stream_ >= kStream;
   // What comes by the path says nothing of our own datagrams once the peer has left it: only an answer does.
-  if (!doubted_ && (last_received >= last_sent || now - last_received < kSilence)) {
+  if (!doubted_ && (!owed || now - last_received < kSilence)) {
     unanswered_ = 0;
     return false;
   }

@@ -41,6 +41,8 @@ inline constexpr Duration kProbeSlow = std::chrono::seconds(60);
 inline constexpr Duration kSilence = std::chrono::milliseconds(600);
 inline constexpr Duration kPingAgain = std::chrono::milliseconds(250);
 inline constexpr int kLostPings = 3;
+// Of so many calls of watch() each has seen something new come, without a pause of kSilence: a stream.
+inline constexpr int kStream = 3;
 // While traffic flows, pings measure the way in use, the best direct way and the best other relay. While the way in use
 // loses datagrams the others are compared with it, and a way that was left because of its losses is pinged often enough
 // to notice its recovery.
@@ -185,6 +187,8 @@ class PathFinder {
   Instant round_began_ = kNever;
   Instant next_round_ = kNever;
   int unanswered_ = 0;
+  int stream_ = 0;  // see kStream
+  Instant heard_until_{};
   std::uint32_t uses_ = 0;
   bool doubted_ = false;  // the peer has left the path in use, and nothing has answered by it since
   Instant asked_at_{};

@@ -128,6 +128,29 @@ TEST_F(PathFinderTest, GivesUpASilentPathInUnderTwoSeconds) {
   EXPECT_NE(id_for(due(), kLan), 0U) << "it is probed again";
 }
 
+TEST_F(PathFinderTest, WhoOnlyAnswersAsksAtTheEndOfAStreamAndNotAfterASingleDatagram) {
+  answer(due(), {{kLan, milliseconds(1)}});
+  const auto listen = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      now += milliseconds(200);
+      finder.watch(now, now, now);  // what came is answered at once
+    }
+  };
+  const auto asks_after = [&](Duration silence) {
+    due();
+    const Instant last = now;
+    while (now - last < silence) {
+      now += milliseconds(200);
+      finder.watch(last, last, now);
+    }
+    return finder.in_doubt();
+  };
+  listen(1);
+  EXPECT_FALSE(asks_after(seconds(5)));
+  listen(5);
+  EXPECT_TRUE(asks_after(kSilence));
+}
+
 TEST_F(PathFinderTest, WithoutARelayTheLastKnownWayIsKept) {
   answer(due(), {{kLan, milliseconds(1)}});
   finder.set_relays({}, now);
@@ -365,6 +388,14 @@ TEST_F(PathFinderTraffic, AServersRelayThatFallsSilentIsReplacedInUnderTwoSecond
   finder.set_relays({kServerRelay, {9}}, now);
   run({{kMember, milliseconds(20)}}, seconds(30));
   EXPECT_EQ(moves, 0);
+  // Nor when that one falls silent and another has answered.
+  const Way other = Way::through({10});
+  finder.set_relays({{9}, {10}}, now);
+  run({{kMember, milliseconds(20)}, {other, milliseconds(30)}}, seconds(70));
+  ASSERT_EQ(finder.path(), kMember);
+  finder.set_relays({kServerRelay, {9}, {10}}, now);
+  run({{other, milliseconds(30)}}, milliseconds(1900));
+  EXPECT_EQ(finder.path(), other);
 }
 
 TEST_F(PathFinderTraffic, APeerThatIsGoneIsNotSearchedForAgainAndAgain) {

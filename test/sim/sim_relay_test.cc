@@ -136,6 +136,40 @@ TEST_P(Sim, AServerThatHangsIsReplacedByAMemberThatRelaysInTwoSeconds) {
   EXPECT_LT(in_seconds(talk.longest_gap()), 2);
 }
 
+// Who only answers has nothing outstanding when the relay falls silent, and must not notice after the one who asks.
+TEST_P(Sim, AServerThatHangsIsReplacedInTwoSecondsWhereOneEndOnlyAnswers) {
+  WorldOptions o = options(4);
+  o.relays = {2, 3};
+  World world(o);
+  world.block_udp(0, 1, true);
+  join(world, 4);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  bool asked = false;
+  Instant answered = world.clock().now();
+  Duration gap{};
+  world.on_delivered = [&](int from, int to, std::uint64_t) {
+    if (from == 0 && to == 1) asked = true;
+    if (from != 1 || to != 0) return;
+    gap = std::max(gap, world.clock().now() - answered);
+    answered = world.clock().now();
+  };
+  const auto run = [&](Duration time) {
+    for (const Instant until = world.clock().now() + time; world.clock().now() < until;) {
+      world.send_frame(0, 1);
+      for (int i = 0; i < 5; ++i) {
+        world.run_for(milliseconds(10));
+        if (std::exchange(asked, false)) world.send_frame(1, 0);
+      }
+    }
+  };
+  run(seconds(15));
+  gap = {};
+  world.network().sleep(world.host(kServer), world.clock().now() + seconds(60));
+  run(seconds(10));
+  world.on_delivered = nullptr;
+  EXPECT_LT(in_seconds(std::max(gap, world.clock().now() - answered)), 2);
+}
+
 TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_directly_and_cut(world));
