@@ -53,7 +53,8 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   const RelayDirectory::ServerChange change = relays_.set_server(server, tag, by, socket);
   if (change.any) dirty_ = true;
   schedule_anchors(now);
-  if (change.socket) {
+  // Who stands beside the server is looked for at its address.
+  if (change.socket || change.address) {
     for (auto& [id, peer] : peers_) refresh_candidates(peer, peer.sessions.current() && !peer.path.direct(), now);
   }
   refresh_relays(now);

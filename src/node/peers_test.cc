@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -109,6 +110,24 @@ TEST_F(PeersTest, WhoIsNotNamedIsNotLookedAt) {
   EXPECT_EQ(peers_.status(now_).size(), 2U);
   peers_.update_members(list_, now_);
   EXPECT_EQ(peers_.status(now_).size(), 1U);
+}
+
+// As when this computer has left the LAN in which server and peer are.
+TEST_F(PeersTest, WhoStandsBesideTheServerIsLookedForAtItsNewAddress) {
+  join(1);
+  Member beside = *list_.find({2});
+  beside.candidates = {{Candidate::Kind::local, *parse_endpoint("192.168.1.5:5000")}};
+  ASSERT_TRUE(list_.apply({.from = 1, .to = 2, .full = false, .upserts = {beside}, .removed = {}}));
+  peers_.set_relay(*parse_endpoint("192.168.1.2:43439"), 1, ServerRelay::udp, now_);
+  peers_.update_members(list_, now_);
+  const auto knows = [&](const std::string& endpoint) {
+    const auto ways = peers_.why("c2", now_)->ways;
+    return std::ranges::any_of(ways,
+                               [&](const WayStatus& w) { return w.way.direct() && to_string(w.way.to) == endpoint; });
+  };
+  EXPECT_FALSE(knows("198.18.0.9:5000"));
+  peers_.set_relay(*parse_endpoint("198.18.0.9:43439"), 1, ServerRelay::udp, now_);
+  EXPECT_TRUE(knows("198.18.0.9:5000"));
 }
 
 TEST_F(PeersTest, AHandshakeIsRepeatedAtItsTimeAndEndsSometime) {

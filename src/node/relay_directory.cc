@@ -21,6 +21,7 @@ RelayDirectory::ServerChange RelayDirectory::set_server(const Endpoint& server, 
   const dataplane::RelayHop hop{kServerRelay, server, socket, tag};
   ServerChange change;
   change.any = server_ != hop || server_by_ != by;
+  change.address = server_.endpoint.ip != server.ip;
   change.socket = server_.socket != socket;
   change.usable = by != ServerRelay::none && (!server_relays() || server_ != hop);
   server_ = hop;

@@ -45,8 +45,9 @@ class RelayDirectory {
   // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
   struct ServerChange {
     bool any = false;
-    bool socket = false;  // it sees another socket of ours
-    bool usable = false;  // what could not pass before can now
+    bool address = false;  // it is reached elsewhere
+    bool socket = false;   // it sees another socket of ours
+    bool usable = false;   // what could not pass before can now
   };
   ServerChange set_server(const Endpoint& server, std::uint32_t tag, ServerRelay by, ports::SocketId socket);
   bool server_relays() const { return server_by_ != ServerRelay::none; }
