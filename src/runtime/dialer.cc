@@ -25,6 +25,8 @@ constexpr auto kSilence = std::chrono::seconds(1);
 constexpr auto kGiveUpAfter = std::chrono::seconds(15);
 // A name that has not been answered by then is dialed where it was before, and holds up no round of other names.
 constexpr auto kNamesLate = std::chrono::seconds(1);
+// Names are looked up again while nobody answers: a server that has moved gets its name a little later.
+constexpr auto kNamesAgain = std::chrono::seconds(1);
 // Of the smallest paths that IPv4 and IPv6 know, both ways: the kernel would believe its interface's MTU, and stall for
 // ever where larger packets are lost without a word. What the connection carries needs no more.
 constexpr int kMaxSegment4 = 536, kMaxSegment6 = 1220;
@@ -60,6 +62,7 @@ Dialer::Dialer(asio::io_context& io, Resolver& resolver, KnownAddresses& known, 
       handlers_(std::move(handlers)),
       next_attempt_(io),
       names_late_(io),
+      names_again_(io),
       deadline_(io),
       todo_(ports_.size()) {}
 
@@ -74,6 +77,7 @@ void Dialer::start(const std::vector<std::string>& servers) {
   names_late_.async_wait([self = shared_from_this()](ErrorCode e) {
     if (!e && !self->done_) self->use_known();
   });
+  look_again();
   std::vector<std::string> proxied;
   for (const std::string& server : servers) {
     proxy_ && proxy_->leads_to(server) ? proxied.push_back(server) : resolve(server);
@@ -85,6 +89,7 @@ void Dialer::start(const std::vector<std::string>& servers) {
 void Dialer::resolve(const std::string& server) {
   if (const auto numeric = parse_ip(server)) return add(server, {*numeric});
   unresolved_.push_back(server);
+  named_.push_back(server);
   resolver_.resolve(server, [self = shared_from_this(), server](Result<std::vector<IpAddress>> found) {
     if (self->done_) return;
     std::erase(self->unresolved_, server);
@@ -139,6 +144,23 @@ void Dialer::use_known() {
     if (const auto before = known_.find(name); before != known_.end()) add(name, interleave(before->second));
   }
   advance();
+}
+
+void Dialer::look_again() {
+  names_again_.expires_after(kNamesAgain);
+  names_again_.async_wait([self = shared_from_this()](ErrorCode e) {
+    if (e || self->done_) return;
+    for (const std::string& name : self->named_) {
+      if (std::ranges::find(self->unresolved_, name) != self->unresolved_.end()) continue;
+      self->resolver_.resolve(name, [self, name](Result<std::vector<IpAddress>> found) {
+        if (self->done_ || !found) return;
+        self->known_[name] = *found;
+        self->add(name, interleave(*found));
+        self->advance();
+      });
+    }
+    self->look_again();
+  });
 }
 
 void Dialer::add(const std::string& server, const std::vector<IpAddress>& addresses) {
@@ -254,6 +276,7 @@ void Dialer::stop() {
   done_ = true;
   next_attempt_.cancel();
   names_late_.cancel();
+  names_again_.cancel();
   deadline_.cancel();
   ErrorCode ignored;
   for (const auto& socket : running_) socket->close(ignored);

@@ -62,6 +62,7 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   void connected(const Socket& socket, const Target& target, const Endpoint& server);
   void add(const std::string& server, const std::vector<IpAddress>& addresses);
   void use_known();
+  void look_again();
   void note(const std::string& failure);
   void advance();
   void next_after(Clock::duration pause);
@@ -73,10 +74,11 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   std::vector<ServerPort> ports_;
   std::optional<Proxy> proxy_;
   Handlers handlers_;
-  boost::asio::steady_timer next_attempt_, names_late_, deadline_;
+  boost::asio::steady_timer next_attempt_, names_late_, names_again_, deadline_;
   std::vector<std::deque<Target>> todo_;  // for each of the ports
   std::vector<IpAddress> addresses_;
-  std::vector<std::string> unresolved_;
+  std::vector<std::string> named_;       // what is no address
+  std::vector<std::string> unresolved_;  // of these
   std::vector<std::shared_ptr<boost::asio::ip::tcp::socket>> running_;
   bool names_are_late_ = false;
   bool done_ = false;

@@ -9,8 +9,10 @@
 import contextlib
 import pathlib
 import shutil
+import time
 
 import pytest
+from eps import PATIENCE
 from lab import wait_until
 
 
@@ -85,6 +87,26 @@ def test_name_that_resolves_later_and_then_changes(network):
         names(eps="10.77.0.77")
         a.wait_status(lambda s: s["server"]["connected"] and s["server"]["endpoint"] == "10.77.0.77:43439",
                       "is connected to the new address", 30)
+
+
+def test_a_server_that_moves_is_found_as_soon_as_its_name_follows(network):
+    """Nobody says that the old address is dead: packets to it vanish."""
+    server = network.server()
+    host = network.host("a")
+    with names_of(host) as names:
+        names(eps=server.host.v4)
+        a = network.client("a", host, server="eps.example")
+        server.host.ip("addr", "add", "10.77.0.77/24", "dev", "eth0")
+        server.host.run("nft", "add table ip gone; add chain ip gone in { type filter hook input priority 0; }; "
+                        f"add rule ip gone in ip daddr {server.host.v4} drop")
+        host.ip("link", "set", "eth0", "down")  # which makes it doubt the connection
+        host.ip("link", "set", "eth0", "up")
+        wait_until(lambda: f"{server.host.v4}:43439" in host.run("ss", "-Htn", "state", "syn-sent"), "a dials the old address")
+        names(eps="10.77.0.77")
+        began = time.monotonic()
+        a.wait_status(lambda s: s["server"]["connected"] and s["server"]["endpoint"] == "10.77.0.77:43439",
+                      "is connected to the new address", 30)
+        assert time.monotonic() - began < 5 * PATIENCE, "the round of dialing lasts 15 s"
 
 
 def test_interface_gets_another_name(network):
