@@ -6,14 +6,16 @@
 #include <cctype>
 #include <sstream>
 
+#include "report/text.h"
+
 namespace eps::app {
 namespace {
 
 namespace po = boost::program_options;
 
-// Descriptions start in column 24, as in the manual, and are not wrapped.
-constexpr unsigned kLineLength = 128;
-constexpr unsigned kDescriptionLength = kLineLength - 24;
+// Descriptions start in column 24, as in the manual; on a narrow terminal further left.
+constexpr unsigned kLineLength = 128, kColumn = 24;
+constexpr unsigned kNarrow = 60, kNarrowColumn = 8, kLeastLineLength = 32;
 constexpr int kStyle = po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |
                        po::command_line_style::long_allow_next;
 
@@ -34,10 +36,11 @@ void add(po::options_description& group, const OptionSpec& spec, const OptionSpe
   group.add_options()(name.c_str(), semantic, help.c_str());
 }
 
-po::options_description describe(Program program) {
-  po::options_description all(kLineLength, kDescriptionLength);
+po::options_description describe(Program program, unsigned line_length = kLineLength) {
+  const unsigned description_length = line_length - (line_length < kNarrow ? kNarrowColumn : kColumn);
+  po::options_description all(line_length, description_length);
   const auto add_group = [&](const char* caption, OptionSpec::Group which) {
-    po::options_description group(caption, kLineLength, kDescriptionLength);
+    po::options_description group(caption, line_length, description_length);
     for (const OptionSpec& spec : option_table()) {
       if (spec.group == which && spec.is_of(program)) add(group, spec, spec.in(program));
     }
@@ -116,12 +119,13 @@ Given given(Program program, const po::option& option) {
 
 }  // namespace
 
-std::string help_text(Program program) {
+std::string help_text(Program program, std::size_t columns) {
+  const auto fitting = std::clamp<std::size_t>(columns, kLeastLineLength, kLineLength);
   std::ostringstream out;
-  out << describe(program);
+  out << describe(program, columns == 0 ? kLineLength : static_cast<unsigned>(fitting));
   std::string text = out.str();
   text.erase(0, text.find_first_not_of('\n'));
-  return text;
+  return report::folded(text, columns);  // names and defaults that are too long
 }
 
 Result<std::vector<Given>> parse_command_line(Program program, const std::vector<std::string>& arguments) {

@@ -19,8 +19,8 @@ struct Given {
   std::string where;  // "eps-client: --port 0" or "/etc/eps.conf:3: port = 0": the beginning of an error; no secret
 };
 
-// The manual's layout.
-std::string help_text(Program program);
+// The manual's layout, or one that fits a terminal of so many columns (0: none).
+std::string help_text(Program program, std::size_t columns = 0);
 
 // The Error's sentence names the argument. Both "--scorecard FILE" and "--scorecard=FILE" give a value, "--scorecard"
 // alone and before another option takes the default one.

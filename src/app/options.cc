@@ -271,7 +271,7 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
   if (!given) return usage(given.error().what);
   auto command_line = by_name(*given);
   if (!command_line) return usage(command_line.error().what);
-  if (command_line->contains("help")) return Stop{0, help_text(program)};
+  if (command_line->contains("help")) return Stop{0, help_text(program, here.columns)};
   if (command_line->contains("version")) return Stop{0, version_line() + "\n"};
 
   Settings settings;

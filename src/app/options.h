@@ -36,6 +36,8 @@ struct Surroundings {
   std::optional<std::string> conf_text = std::nullopt;
   // The variables of these names, in either case.
   std::string https_proxy = {}, no_proxy = {};
+  // Of the terminal that standard output is; 0: it is none.
+  std::size_t columns = 0;
 };
 
 // The copy that the service manager made of this file; empty if it made none.

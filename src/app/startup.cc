@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "app/startup.h"
 
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,6 +42,9 @@ Surroundings surroundings() {
   here.no_proxy = variable("no_proxy", "NO_PROXY");
   // LoadCredential= in the units.
   if (const char* directory = std::getenv("CREDENTIALS_DIRECTORY")) here.credentials = directory;
+  if (winsize size{}; ::isatty(STDOUT_FILENO) == 1 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+    here.columns = size.ws_col;
+  }
   return here;
 }
 

@@ -43,9 +43,10 @@ def test_tables_fit_the_terminal(network):
     a, b = network.clients("a", "b")
     a.wait_sees(b)
     for columns in 80, 40:
-        for words in ["peers"], ["status"], ["doctor"], ["why", "b"], ["--help"], ["watch", "--count", "1"]:
-            child = pexpect.spawn(str(BIN / "eps"), ["--socket", str(a.socket), *words], dimensions=(24, columns),
-                                  encoding="utf-8", timeout=20)
+        of_eps = ["peers"], ["status"], ["doctor"], ["why", "b"], ["--help"], ["watch", "--count", "1"]
+        lines = [["eps", "--socket", str(a.socket), *words] for words in of_eps]
+        for program, *words in [*lines, ["eps-client", "--help"], ["eps-server", "--help"]]:
+            child = pexpect.spawn(str(BIN / program), words, dimensions=(24, columns), encoding="utf-8", timeout=20)
             child.expect(pexpect.EOF)
             child.close()
             for line in child.before.replace("\x1b[H\x1b[2J", "").splitlines():
