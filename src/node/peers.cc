@@ -69,6 +69,12 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   on_deadline(now);
 }
 
+std::vector<LanFinding> Peers::findings(Instant now) const {
+  std::vector<LanFinding> out = lan_.findings(now);
+  if (auto set_back = sessions_.set_back(now)) out.push_back(std::move(*set_back));
+  return out;
+}
+
 void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now) {
   if (!here_.set_own(std::move(candidates), std::move(local))) return;
   // What is near has changed.

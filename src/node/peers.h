@@ -87,8 +87,8 @@ class Peers {
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
   // True once when the flow to a peer by the socket that the server sees is dead and another may live.
   bool take_flow_doubt() { return std::exchange(flow_doubt_, false); }
-  // What was dropped lately for a reason of the LAN.
-  std::vector<LanFinding> findings(Instant now) const { return lan_.findings(now); }
+  // What was dropped lately for a reason of the LAN, and what else somebody should know.
+  std::vector<LanFinding> findings(Instant now) const;
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
   // One sentence each, for the log; emptied by the call.

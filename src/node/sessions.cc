@@ -136,8 +136,20 @@ bool Sessions::take_number_reply(Record& record, const Member& peer, ByteView da
   notes_.push_back(peer.name +
                    " knows a later life of this computer: its state seems to be that of an earlier snapshot or backup. "
                    "Beginning anew with it.");
+  set_back_by_ = peer.name;
+  set_back_at_ = now;
   handshake->used_up = true;
   return true;
+}
+
+std::optional<LanFinding> Sessions::set_back(Instant now) const {
+  if (set_back_by_.empty()) return std::nullopt;
+  return LanFinding{
+      "The state of this computer is that of an earlier snapshot or backup: " + set_back_by_ +
+          " knows a later life of it. They began anew with each other.",
+      "If it was restored, there is nothing to do. If it was copied, the copy needs a state directory of its own: eps "
+      "doctor on the server names computers that are there twice.",
+      now - set_back_at_};
 }
 
 // --- the peers' ----------------------------------------------------------------------------------------------------

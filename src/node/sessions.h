@@ -27,6 +27,7 @@
 #include "dataplane/upcall.h"
 #include "model/counters.h"
 #include "model/network.h"
+#include "model/status.h"
 #include "node/initiation_limit.h"
 #include "node/peer_handshake.h"
 #include "node/peers_params.h"
@@ -129,6 +130,9 @@ class Sessions {
   // True: the handshake is to begin anew, with a greater number.
   bool take_number_reply(Record& record, const Member& peer, ByteView datagram, Instant now);
 
+  // This computer's state was that of an earlier time, as a peer found.
+  std::optional<LanFinding> set_back(Instant now) const;
+
   // The peers'.
   struct Initiation {
     PeerResponder responder;
@@ -190,6 +194,8 @@ class Sessions {
   std::uint64_t next_number_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use
   std::vector<Early> early_;                              // of keys that are no member's yet
+  std::string set_back_by_;                               // the peer that found it; "": none
+  Instant set_back_at_{};
 };
 
 }  // namespace eps::node

@@ -147,6 +147,9 @@ TEST_F(SessionsTest, WhoCountsFromAnOldNumberIsToldAndBeginsAnew) {
   ASSERT_FALSE(refused.reply.empty());
   EXPECT_TRUE(a.sessions->take_number_reply(*a.record, a.peer, refused.reply, now));
   EXPECT_EQ(a.notes.size(), 1U);
+  ASSERT_TRUE(a.sessions->set_back(now));
+  EXPECT_NE(a.sessions->set_back(now)->what.find("earlier snapshot or backup: c2 knows"), std::string::npos);
+  EXPECT_FALSE(later.sessions->set_back(now));
   EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).made);
   EXPECT_FALSE(a.sessions->take_number_reply(*a.record, a.peer, refused.reply, now)) << "it is of the one before";
 }

@@ -58,9 +58,13 @@ class Doctor {
       }
       udp(endpoint);
     } else {
-      problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " +
-                  text(server, "note") + ".",
-              "Is the server running, its TCP port open in every firewall between, and the option server right?");
+      // What the server itself says is several sentences, with the remedy.
+      const std::string note = text(server, "note");
+      const bool says_more = note.find(". ") != std::string::npos;
+      problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " + note + ".",
+              says_more ? ""
+                        : "Is the server running, its TCP port open in every firewall between, and the option server "
+                          "right?");
     }
     for (const json& trouble : status_.value("troubles", json::array())) {
       if (trouble.is_string()) warning(trouble.get<std::string>(), "");

@@ -48,6 +48,10 @@ TEST(Diagnosis, OfAClientInTrouble) {
   EXPECT_THAT(findings_text(findings), HasSubstr("problem  Not connected to the server: the connection is refused.\n"));
   EXPECT_THAT(findings_text(findings), HasSubstr("the installed version is 0.2.0.\n         Restart it.\n"));
 
+  status["server"]["note"] = "Another computer has this key. On one of the two, move the state directory away";
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), testing::Not(HasSubstr("Is the server running")))
+      << "the server says it itself";
+
   status = client();
   status["observed_endpoint"] = nullptr;
   status["drops"] = {{"congested", 3}, {"overrun", 2}, {"replayed", 1}};
