@@ -14,7 +14,7 @@ import time
 
 import pytest
 from eps import SANITIZED
-from lab import FIGURES, wait_until
+from lab import FIGURES, Host, wait_until
 from wire import Sniffer, received, transfer, udp_receiver
 
 CROWD = 6 if SANITIZED else 20
@@ -110,6 +110,63 @@ def test_what_is_refused_is_told_with_its_remedy(network):
     network.the_server.eps("members", "allow", "b", "fd99::2")
     b.host.ip("addr", "add", "fd99::2/64", "dev", "eps0", "nodad")
     wait_until(lambda: "1 received" in a.host.run("ping", "-6", "-c1", "-W1", "fd99::2", check=False), "it passes", 10)
+
+
+def test_a_subnet_a_container_and_an_exit_node_pass_once_they_are_allowed(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+
+    def behind(name, member, address):
+        host = Host(network, name, 0, None, None)
+        network.add(host)
+        port = network.cable(host, "eth0", member.host.namespace)
+        member.host.ip("addr", "add", "10.50.0.1/24", "dev", port)
+        member.host.ip("link", "set", port, "up")
+        host.ip("addr", "add", address, "dev", "eth0")
+        host.ip("link", "set", "eth0", "up")
+        host.ip("route", "add", "default", "via", "10.50.0.1")
+        member.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        return host, port
+
+    def reaches(host, target):
+        return wait_until(lambda: host.ping(target, 1), f"{host.name} reaches {target}")
+
+    printer, port = behind("printer", a, "10.50.0.2/24")
+    printer.ip("addr", "add", "203.0.113.9/32", "dev", "lo")  # stands for the internet
+    a.host.ip("route", "add", "203.0.113.9", "via", "10.50.0.2")
+    for there in "10.50.0.0/24", "203.0.113.9":
+        b.host.ip("route", "add", there, "via", a.address, "dev", "eps0")
+        assert b.host.ping(there.replace(".0/24", ".2"), 1) == 0
+    a.wait_log(r"Dropped on eps0: packets from 10\.50\.0\.2, .*members allow a 10\.50\.0\.2")
+    server.eps("members", "allow", "a", "10.50.0.0/24")
+    reaches(b.host, "10.50.0.2")
+    reaches(printer, b.address)
+    assert b.host.ping("203.0.113.9", 1) == 0
+    server.eps("members", "allow", "a", "bridge")  # from anywhere but the members' addresses
+    a.host.run("nft", "add table ip exit; add chain ip exit out { type nat hook postrouting priority 100; }; "
+               f"add rule ip exit out oifname {port} masquerade")
+    reaches(b.host, "203.0.113.9")
+
+    container = Host(network, "container", 0, None, None)
+    network.add(container)
+    b.host.ip("link", "add", "mv0", "link", "eps0", "type", "macvlan", "mode", "bridge")
+    b.host.ip("link", "set", "mv0", "name", "eth0", "netns", container.namespace)
+    free = next(x for x in (re.sub(r"\d+$", str(n), a.address) for n in range(240, 250)) if x not in (a.address, b.address))
+    container.ip("addr", "add", f"{free}/24", "dev", "eth0")
+    container.ip("link", "set", "eth0", "up")
+    assert container.ping(a.address, 1) == 0
+    server.eps("members", "allow", "b", "bridge")
+    reaches(container, a.address)
+    assert a.host.ping(free) == 3
+
+    # The link-local address that NetworkManager chooses.
+    server.eps("members", "revoke", "b", "bridge")
+    b.host.run("sysctl", "-qw", "net.ipv6.conf.eps0.addr_gen_mode=3")
+    b.host.ip("link", "set", "eps0", "down")
+    b.host.ip("link", "set", "eps0", "up")
+    chosen = wait_until(lambda: re.search(r"inet6 (fe80::\S+)/64", b.host.ip("-6", "addr", "show", "eps0")), "it has one")
+    server.eps("members", "allow", "b", chosen[1])
+    reaches(a.host, f"{chosen[1]}%eps0")
 
 
 def test_two_bridges_into_one_lan_do_not_storm(network):
