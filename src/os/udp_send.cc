@@ -174,6 +174,12 @@ bool is_full(int error) {
   return error == EAGAIN || error == ENOMEM;
 }
 
+// No way leads there, or a firewall of this computer forbids it: lost as on any network, and no sign of a full queue.
+bool has_no_way(int error) {
+  return error == ENETUNREACH || error == EHOSTUNREACH || error == ENETDOWN || error == EADDRNOTAVAIL ||
+         error == EPERM || error == EACCES;
+}
+
 }  // namespace
 
 std::size_t LinuxUdp::send(std::span<const ports::TxDatagram> datagrams) {
@@ -216,7 +222,7 @@ std::size_t LinuxUdp::send_as_set(int fd, std::span<const ports::TxDatagram> dat
   bool full = false;
   const auto failed = [&](const Message& message, int error) {
     full = is_full(error);
-    if (full || !send_again(fd, message, error, full)) lose(message.owner);
+    if (full || (!send_again(fd, message, error, full) && !has_no_way(error))) lose(message.owner);
     return !full;
   };
 
@@ -227,8 +233,7 @@ std::size_t LinuxUdp::send_as_set(int fd, std::span<const ports::TxDatagram> dat
   };
   for (Message message; cutter.next(message);) {
     if (!ipv6_ && !message.to->ip.is_v4()) {
-      lose(message.owner);  // an IPv4 socket reaches no IPv6 address
-      continue;
+      continue;  // as where no way leads there
     }
     message.from = local_for(*message.to);
     batch.add(message, ipv6_);
@@ -266,7 +271,7 @@ bool LinuxUdp::send_again(int fd, const Message& message, int error, bool& full)
     failure = e;
     return false;
   });
-  if (failure == 0) return true;
+  if (failure == 0 || has_no_way(failure)) return true;
   full = is_full(failure);
   return !full && anywhere.segment_size != 0 && refuses_segments(failure) &&
          send_segments(fd, anywhere, full) == Took::all;

@@ -253,7 +253,7 @@ TEST_F(UdpTest, Ipv4PassesWhereIpv6IsSwitchedOff) {
   EXPECT_EQ(a->send({&tx, 1}), 1U);
   expect_equal(receive(*b, sent.size()), sent, 1200);
   const TxDatagram six{at("::1", *b), sent, 1200};
-  EXPECT_EQ(a->send({&six, 1}), 0U);
+  EXPECT_EQ(a->send({&six, 1}), 1U) << "as where no way leads there";
 }
 
 TEST_F(UdpTest, ALostDatagramDoesNotHoldUpTheOthers) {
@@ -267,7 +267,7 @@ TEST_F(UdpTest, ALostDatagramDoesNotHoldUpTheOthers) {
     batch.push_back({at("2001:db8::1", *b), lone, 0});  // no route
     batch.push_back({at("127.0.0.1", *b), run, 500});
   }
-  EXPECT_EQ(a->send(batch), 80U);
+  EXPECT_EQ(a->send(batch), 160U) << "what has no way is lost as on any network; no queue was full";
   EXPECT_EQ(receive(*b, 40 * (99 + 20 * 500)).datagrams.size(), 40U * 21U);
 }
 

@@ -65,7 +65,8 @@ class UdpPort {
   virtual std::uint64_t take_overruns() { return 0; }
   // Runs that came through an EPS interface since the last call, and were refused. The receiver's.
   virtual std::uint64_t take_looped() { return 0; }
-  // Sends all it can without blocking; returns how many the kernel took. The others are lost, as on any network.
+  // Sends all it can without blocking; returns how many the kernel had room for, those without a way to their
+  // destination among them. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
   // Opens a side socket with a local port of its own; nullopt when no more can be had.
   struct Side {
