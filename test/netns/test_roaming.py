@@ -48,10 +48,17 @@ class Pings(threading.Thread):
 
 
 class World:
-    def __init__(self, lab, a={}, b={}, c={}, path="direct"):
-        self.lab, self.server = lab, lab.server()
+    def __init__(self, lab, a={}, b={}, c={}, path="direct", home=False):
+        """home: the server is in the LAN of a and b, and its ports are forwarded."""
+        self.lab, self.server = lab, None if home else lab.server()
         self.ra, self.rb, self.rc = lab.router("ra", **a), lab.router("rb", **b), lab.router("rc", **c)
-        self.a, self.b = (lab.client(name, host=router.host(name), join=False)
+        options = {}
+        if home:
+            host = self.ra.host("server")
+            self.ra.forward("43439", host.v4)
+            self.ra.run("nft", f"add rule inet router inwards iifname wan tcp dport 43439 dnat ip to {host.v4}")
+            self.server, self.rb, options = lab.server(host), self.ra, {"server": f"{host.v4} {self.ra.v4}"}
+        self.a, self.b = (lab.client(name, host=router.host(name), join=False, **options)
                           for name, router in (("a", self.ra), ("b", self.rb)))
         for client, other in (self.a, self.b), (self.b, self.a):
             client.wait_joined()
@@ -112,6 +119,19 @@ def test_into_the_peers_lan_and_out_again(lab):
     world.a.wait_status(lambda s: s["peers"][0]["endpoint"].startswith(world.b.host.v4 + ":"), "is in the LAN", 10)
     world.during("out of the peer's LAN", lambda: world.a.host.move(world.rc))
     world.a.wait_path(world.b, "direct", 10)
+
+
+def test_out_of_the_lan_of_the_server(lab):
+    world = World(lab, home=True)
+    world.during("out of the server's LAN", lambda: world.a.host.move(world.rc), seconds=3, limit=2.0)
+    for client, other in (world.a, world.b), (world.b, world.a):
+        client.wait_path(other, "direct", 10)
+
+
+def test_only_tcp_passes_and_the_lan_changes(lab):
+    closed = {"allow": "no-udp"}
+    world = World(lab, a=closed, c=closed, path="relayed")
+    world.during("another LAN, only TCP passes", lambda: world.a.host.move(world.rc), seconds=3, limit=2.0)
 
 
 def test_moves_again_and_again(lab):
