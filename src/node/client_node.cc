@@ -27,7 +27,7 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   stop_dialing |= other.stop_dialing;
   connect |= other.connect;
   woke |= other.woke;
-  if (other.link) link = std::move(other.link);
+  if (other.link) link = other.link;
   enrolled |= other.enrolled;
   if (other.keep_network) keep_network = std::move(other.keep_network);
   if (other.keep_known) keep_known = std::move(other.keep_known);

@@ -89,7 +89,7 @@ class ClientNode {
   // `all`: the addresses that the server is known by, this one among them, unless it is a proxy's.
   ClientOutputs on_connected(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all, Instant now);
   // Nothing is left to dial; `why` says what failed.
-  ClientOutputs on_dialed_all(std::string why, Instant now);
+  ClientOutputs on_dialed_all(const std::string& why, Instant now);
   ClientOutputs on_server_bytes(control::LinkId link, ByteView bytes, Instant now);
   ClientOutputs on_server_closed(control::LinkId link, const std::string& why, Instant now);
   // `rerouted`: the ways out are others than before, whether or not the addresses are.

@@ -50,8 +50,8 @@ ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& ser
                 now);
 }
 
-ClientOutputs ClientNode::on_dialed_all(std::string why, Instant now) {
-  return finish(take(admission_.on_dialed_all(std::move(why)), now), now);
+ClientOutputs ClientNode::on_dialed_all(const std::string& why, Instant now) {
+  return finish(take(admission_.on_dialed_all(why), now), now);
 }
 
 ClientOutputs ClientNode::on_server_bytes(control::LinkId link, ByteView bytes, Instant now) {

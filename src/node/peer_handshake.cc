@@ -35,8 +35,9 @@ session::SessionParams params_of(const noise::TransportKeys& keys, crypto::AeadK
   params.established_at = now;
   crypto::Key forth = transport_key(keys.initiator_to_responder, aead, 1);
   crypto::Key back = transport_key(keys.responder_to_initiator, aead, 2);
-  params.send_key = initiator ? std::move(forth) : std::move(back);
-  params.receive_key = initiator ? std::move(back) : std::move(forth);
+  if (!initiator) std::swap(forth, back);
+  params.send_key = std::move(forth);
+  params.receive_key = std::move(back);
   return params;
 }
 

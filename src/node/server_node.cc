@@ -115,7 +115,7 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
   return out;
 }
 
-ServerOutputs ServerNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now) {
+ServerOutputs ServerNode::on_upcalls(const std::vector<dataplane::Upcall>& upcalls, Instant now) {
   ServerOutputs out;
   for (const dataplane::Upcall& upcall : upcalls) {
     if (const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall)) on_bind(*datagram, out, now);

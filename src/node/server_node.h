@@ -53,7 +53,7 @@ class ServerNode {
   ServerOutputs on_open(control::ConnId id, const Endpoint& from, Instant now);
   ServerOutputs on_bytes(control::ConnId id, ByteView bytes, Instant now);
   ServerOutputs on_closed(control::ConnId id, Instant now);
-  ServerOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
+  ServerOutputs on_upcalls(const std::vector<dataplane::Upcall>& upcalls, Instant now);
   ServerOutputs on_deadline(Instant now);
   // The control connections for which relayed datagrams wait, when the port says that some do. They age from then on.
   std::vector<control::ConnId> streams_waiting(Instant now);

@@ -49,7 +49,7 @@ std::string closed_file(const std::string& path, bool write) {
   std::error_code failed;
   const fs::path whole = fs::weakly_canonical(fs::absolute(path, failed), failed);
   if (failed) return path;
-  if (const std::string directory = closed_directory(whole, write); !directory.empty()) return directory;
+  if (std::string directory = closed_directory(whole, write); !directory.empty()) return directory;
   return root_may(whole, write ? S_IWUSR : S_IRUSR) ? "" : whole.string();
 }
 
@@ -57,7 +57,7 @@ std::string closed_below(const std::string& directory) {
   std::error_code failed;
   const fs::path whole = fs::weakly_canonical(fs::absolute(directory, failed), failed);
   if (failed) return directory;
-  if (const std::string above = closed_directory(whole, false); !above.empty()) return above;
+  if (std::string above = closed_directory(whole, false); !above.empty()) return above;
   if (!root_may(whole, S_IRWXU)) return whole;
   for (auto it = fs::recursive_directory_iterator(whole, failed); !failed && it != fs::end(it); it.increment(failed)) {
     const mode_t wanted = it->is_directory(failed) ? S_IRWXU : S_IRUSR | S_IWUSR;
@@ -103,7 +103,7 @@ void drop_network_capabilities() {
 
 std::string keep_only(const Needs& needs) {
   std::uint64_t keep = needs.net_admin ? 1ULL << CAP_NET_ADMIN : 0;
-  const std::string closed = ::geteuid() == 0 ? first_closed(needs) : "";
+  std::string closed = ::geteuid() == 0 ? first_closed(needs) : "";
   // What is made there is given to the directory's owner.
   if (!closed.empty()) keep |= 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_CHOWN;
   (void)::prctl(PR_SET_DUMPABLE, 0);

@@ -101,7 +101,7 @@ class ServerDaemon {
   Reporter::Sources sources();
   HttpPages pages();
   void adopt(tcp::socket socket);
-  void act(node::ServerOutputs out);
+  void act(node::ServerOutputs&& out);
   void relay_streams();
   void relay_stream(control::ConnId id);
   ServerStatus status() const;
@@ -137,9 +137,8 @@ class ServerDaemon {
     std::unique_ptr<dataplane::StreamPort::Queue> port;
   };
   std::vector<Queue> queues_;
-  WorkerPool workers_{loop_.io(), [this](std::vector<dataplane::Upcall> upcalls) {
-                        act(node_->on_upcalls(std::move(upcalls), os::now()));
-                      }};
+  WorkerPool workers_{loop_.io(),
+                      [this](std::vector<dataplane::Upcall> upcalls) { act(node_->on_upcalls(upcalls, os::now())); }};
   std::optional<os::NetlinkSocket> netlink_;
   os::LinuxUdp::Interfaces interfaces_;
   std::vector<IpAddress> addresses_;
@@ -403,7 +402,7 @@ void ServerDaemon::relay_stream(control::ConnId id) {
   act(node_->on_stream_room(id, kStreamRoom - it->second->backlog(), os::now()));
 }
 
-void ServerDaemon::act(node::ServerOutputs out) {
+void ServerDaemon::act(node::ServerOutputs&& out) {
   for (const std::string& note : out.notes) log_.info(note);
   for (auto& [id, bytes] : out.to_send) {
     if (const auto it = streams_.find(id); it != streams_.end()) it->second->send(std::move(bytes));

@@ -20,16 +20,16 @@ constexpr int kInVain = 4;
 constexpr Duration kSoon = std::chrono::microseconds(100);
 }  // namespace
 
-Result<std::unique_ptr<Worker>> Worker::start(std::vector<int> fds, Counters& counters, Pump pump, Notify notify) {
+Result<std::unique_ptr<Worker>> Worker::start(const std::vector<int>& fds, Counters& counters, Pump pump,
+                                              Notify notify) {
   os::UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return make_error(Errc::exhausted, "Cannot make an eventfd: too many open files.", errno);
-  std::unique_ptr<Worker> worker(
-      new Worker(std::move(fds), std::move(wake), counters, std::move(pump), std::move(notify)));
+  std::unique_ptr<Worker> worker(new Worker(fds, std::move(wake), counters, std::move(pump), std::move(notify)));
   worker->thread_ = std::thread([w = worker.get()] { w->run(); });
   return worker;
 }
 
-Worker::Worker(std::vector<int> fds, os::UniqueFd wake, Counters& counters, Pump pump, Notify notify)
+Worker::Worker(const std::vector<int>& fds, os::UniqueFd wake, Counters& counters, Pump pump, Notify notify)
     : wake_(std::move(wake)), counters_(counters), pump_(std::move(pump)), notify_(std::move(notify)) {
   for (const int fd : fds) polled_.push_back({fd, POLLIN, 0});
   polled_.push_back({wake_.get(), POLLIN, 0});

@@ -29,7 +29,8 @@ class Worker {
   using Notify = std::function<void()>;
 
   // `fds`: what to wait for when there is nothing to do. `counters` get what finds no room in the mailbox.
-  static Result<std::unique_ptr<Worker>> start(std::vector<int> fds, Counters& counters, Pump pump, Notify notify);
+  static Result<std::unique_ptr<Worker>> start(const std::vector<int>& fds, Counters& counters, Pump pump,
+                                               Notify notify);
   // Ends the thread and joins it.
   ~Worker();
 
@@ -39,7 +40,7 @@ class Worker {
   std::vector<dataplane::Upcall> take_upcalls();
 
  private:
-  Worker(std::vector<int> fds, os::UniqueFd wake, Counters& counters, Pump pump, Notify notify);
+  Worker(const std::vector<int>& fds, os::UniqueFd wake, Counters& counters, Pump pump, Notify notify);
   void run();
   void deliver(dataplane::Upcalls& upcalls);
   void wait();

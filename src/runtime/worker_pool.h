@@ -21,8 +21,8 @@ class WorkerPool {
   WorkerPool(boost::asio::io_context& io, Handler handler) : io_(io), handler_(std::move(handler)) {}
 
   // Starts another thread (runtime/worker.h).
-  Result<void> add(std::vector<int> fds, Counters& counters, Worker::Pump pump) {
-    auto worker = Worker::start(std::move(fds), counters, std::move(pump), [this, index = workers_.size()] {
+  Result<void> add(const std::vector<int>& fds, Counters& counters, Worker::Pump pump) {
+    auto worker = Worker::start(fds, counters, std::move(pump), [this, index = workers_.size()] {
       boost::asio::post(io_, [this, index] {
         if (index < workers_.size()) handler_(workers_[index]->take_upcalls());
       });

@@ -28,7 +28,8 @@ class Chunk {
 
  private:
   Item* data() { return reinterpret_cast<Item*>(storage_.data()); }
-  alignas(Item) std::array<std::byte, kChunk * sizeof(Item)> storage_;
+  alignas(Item)
+      std::array<std::byte, kChunk * sizeof(Item)> storage_;  // NOLINT(bugprone-sizeof-expression): pointers as well
   std::size_t size_ = 0;
 };
 
