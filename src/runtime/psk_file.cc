@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/psk_file.h"
 
+#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdint>
 
 #include "base/bytes.h"
 #include "os/files.h"
@@ -13,16 +12,8 @@
 namespace eps::runtime {
 namespace {
 
-constexpr std::size_t kTextSize = 44;  // 43 characters of six bits and one "="
+constexpr std::size_t kTextSize = 44;  // 43 characters of six bits, and one "="
 constexpr std::size_t kMaxFile = 256;
-
-// -1: not of base64.
-int value_of(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
 
 }  // namespace
 
@@ -31,21 +22,14 @@ Result<crypto::Key> parse_psk(std::string_view text) {
     return make_error(Errc::invalid_argument, what + "; \"openssl rand -base64 32\" makes a pre-shared key");
   };
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
-  if (text.size() != kTextSize || text.back() != '=') return wrong("must hold one line of 44 characters of base64");
-  text.remove_suffix(1);
-  crypto::Key key;
-  std::uint32_t bits = 0;
-  int have = 0;
-  std::size_t at = 0;
-  for (const char c : text) {
-    const int value = value_of(c);
-    if (value < 0) return wrong("must hold one line of 44 characters of base64");
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    have += 6;
-    if (have < 8) continue;
-    have -= 8;
-    key.writable()[at++] = static_cast<std::byte>(bits >> have & 0xff);
-  }
+  // OpenSSL would also accept blanks, and "=" anywhere.
+  if (text.size() != kTextSize || text.find('=') != kTextSize - 1)
+    return wrong("must hold one line of 44 characters of base64");
+  crypto::Secret<kTextSize / 4 * 3> bytes;
+  if (EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.writable().data()),
+                      reinterpret_cast<const unsigned char*>(text.data()), kTextSize) < 0)
+    return wrong("must hold one line of 44 characters of base64");
+  crypto::Key key(bytes.view().first<32>());
   if (std::ranges::all_of(key.view(), [](std::byte b) { return b == std::byte{0}; })) return wrong("is all zeros");
   return key;
 }
@@ -57,7 +41,7 @@ Result<crypto::Key> read_psk(const std::string& path, const std::string& copy) {
   };
   auto text = os::read_file(copy.empty() ? path : copy, kMaxFile);
   if (!text) return failed(text.error());
-  // The unit's stand-in for a file that is not there.
+  // The unit's placeholder for a missing file.
   auto key = *text == "#" ? Result<crypto::Key>(make_error(Errc::not_found,
                                                            "there was no such file when the unit "
                                                            "started it"))

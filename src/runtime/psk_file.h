@@ -12,13 +12,13 @@
 
 namespace eps::runtime {
 
-// Errc::invalid_argument, without the text, where it is no such line or all zeros.
+// Errc::invalid_argument, without the text, if it is not such a line, or is all zeros.
 Result<crypto::Key> parse_psk(std::string_view text);
 
-// `copy`: where the service manager put a copy; "": nowhere. The sentences name `path`.
+// `copy`: the path of the service manager's copy; "": none. The sentences name `path`.
 Result<crypto::Key> read_psk(const std::string& path, const std::string& copy);
 
-// Whether somebody else than its owner may read the file.
+// Whether users other than its owner may read the file.
 bool others_may_read(const std::string& path);
 
 }  // namespace eps::runtime

@@ -22,10 +22,11 @@ TEST(PskFile, ALineOfBase64IsAKey) {
   EXPECT_TRUE(parse_psk("+/" + std::string(41, 'A') + "="));
 }
 
-TEST(PskFile, AnythingElseIsNotAndIsNotRepeated) {
+TEST(PskFile, AnythingElseIsRefusedAndNotRepeated) {
   for (const std::string& text :
        {std::string(), std::string("secret"), kKey.substr(1), kKey + "A", kKey.substr(0, 43) + "A",
-        "-" + kKey.substr(1), kKey + "\n" + kKey, std::string(43, 'A') + "="}) {
+        "-" + kKey.substr(1), kKey + "\n" + kKey, std::string(43, 'A') + "=", " " + kKey.substr(1),
+        kKey.substr(0, 20) + "=" + kKey.substr(21), kKey.substr(0, 42) + "=="}) {
     const auto key = parse_psk(text);
     ASSERT_FALSE(key) << text;
     EXPECT_THAT(key.error().what, HasSubstr("openssl rand -base64 32"));
@@ -33,7 +34,7 @@ TEST(PskFile, AnythingElseIsNotAndIsNotRepeated) {
   }
 }
 
-TEST(PskFile, TheSentenceNamesTheFileThatWasAskedFor) {
+TEST(PskFile, TheErrorNamesTheConfiguredFile) {
   const os::TemporaryDirectory directory;
   const std::string path = directory.path() + "/key", copy = directory.path() + "/copy";
   EXPECT_THAT(read_psk(path, "").error().what, HasSubstr("--psk-file " + path + ": cannot read"));
