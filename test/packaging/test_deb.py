@@ -10,7 +10,7 @@ import stat
 
 import pexpect
 import pytest
-from machine import booted, contents, dependencies, package, run, wait_until
+from machine import ROOT, booted, contents, dependencies, package, run, wait_until
 
 UNITS = ["eps-server", "eps-client"]
 
@@ -61,6 +61,18 @@ def test_the_configuration_is_not_the_package_s(deb):
     assert "./etc" not in listed and "./var" not in listed
     assert "conffiles" not in run("dpkg-deb", "--info", deb)
     assert "./usr/share/doc/eps-conduits/examples/eps.conf" in listed
+
+
+def test_the_documentation_is_in_it_as_a_site(deb):
+    listed = run("dpkg-deb", "--contents", deb)
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")}
+    assert pages == set(re.findall(r"/usr/share/doc/eps-conduits/html/(\S+)\.html", listed)) - {"404"}
+
+
+def test_packed_again_it_is_the_same(deb):
+    first = deb.read_bytes()
+    run(ROOT / "tools/package", "deb", timeout=120)
+    assert deb.read_bytes() == first
 
 
 def test_nothing_starts_by_the_installation(machine):
