@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A Debian 12 of its own for a test of the packages: a tree made by debootstrap, booted by systemd-nspawn.
+"""A separate Debian 12 for tests of the packages: a tree made by debootstrap, booted by systemd-nspawn.
 
 The tree is made once, from the mirror that this computer's apt uses, and kept under build/; each test works on a copy.
 The machine has its own network with nothing in it, and /dev/net/tun.
@@ -24,9 +24,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 PACKAGES = ROOT / "build/packages"
 KEPT = ROOT / "build/package-test"
 SUITE = "bookworm"
-# What the tests use; the package's own dependencies come besides.
+# What the tests use, in addition to the package's dependencies.
 TOOLS = ["systemd", "systemd-sysv", "iproute2", "iputils-ping", "man-db", "procps", "passwd"]
 
+# The three of conftest.py, and the package repository that the first one serves.
+NAMES = ["hub", "laptop", "desk"]
+URL = "http://10.98.0.1:8043"
 
 def run(*argv, check=True, timeout=120, **options):
     """The output, standard error included."""
@@ -109,7 +112,7 @@ def copy_of(tree):
 
 
 def contents(tree):
-    """{path: what it is} of all that a package may have changed, the users among it."""
+    """{path: its kind} of everything that a package may change, including users."""
     passing = re.compile(r"/(?:proc|sys|dev|run|tmp|root|var/(?:cache|tmp|lib/(?:dpkg|apt|systemd|rpm)"
                          r"|log/(?:journal|private|(?:dpkg|alternatives|apt|[bw]tmp|lastlog|faillog)\S*)))(?:/|$)"
                          r"|/etc/(?:\.pwd\.lock|machine-id|resolv\.conf|(?:passwd|group|shadow|gshadow|subuid|subgid)-)$")
@@ -131,7 +134,7 @@ def contents(tree):
 
 @contextlib.contextmanager
 def booted(packages):
-    """A Machine with those packages. What fails here is no failure of ours."""
+    """A Machine with those packages. A failure here is not a failure of the package."""
     with contextlib.ExitStack() as stack:
         try:
             machine = stack.enter_context(Machine(stack.enter_context(copy_of(make_tree(packages)))))
@@ -152,7 +155,7 @@ class Machine:
         self.tree = tree
         self.console = open(tree.with_name(tree.name + ".console"), "w+")
         self.name = f"eps-{os.getpid()}-{next(self.COUNT)}"
-        # A node of its own, as the machine sets its mode.
+        # A separate device node, because the machine sets its mode.
         self.tun = tree.with_name(tree.name + ".tun")
 
     def __enter__(self):
@@ -186,7 +189,7 @@ class Machine:
         return None
 
     def __exit__(self, *_):
-        # With its first process all of the machine ends, and systemd-nspawn.
+        # The whole machine and systemd-nspawn end with its first process.
         if leader := getattr(self, "leader", None):
             os.kill(int(leader), signal.SIGKILL)
         else:
@@ -243,6 +246,6 @@ class Machine:
         self.run("systemctl", "daemon-reload")
 
     def proc(self, pid, name):
-        """A line of /proc/PID/status as the machine sees it."""
+        """A line of /proc/PID/status as seen inside the machine."""
         text = self.run("cat", f"/proc/{pid}/status")
         return re.search(rf"^{name}:\s*(.*)$", text, re.M).group(1)

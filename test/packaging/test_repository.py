@@ -1,51 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The way of README.md to a network of three computers, in three Debians on one LAN: the repository that
+"""README.md's route to a network of three computers, in three Debians on one LAN: the repository that
 tools/apt-repository makes and serves, and the commands as README.md has them and as the server prints them.
 
 tools/test-packages runs it.
 """
 
-import contextlib
 import json
-import os
 import re
-import signal
-import subprocess
 
 import pytest
-from machine import ROOT, booted, dependencies, package, run, wait_until
+from machine import ROOT, URL, dependencies, wait_until
 
-URL = "http://10.98.0.1:8043"
 MOST_STEPS = 7
-NAMES = ["hub", "laptop", "desk"]
 
 
 @pytest.fixture(scope="module")
-def deb():
-    return package("eps-conduits_*.deb")
-
-
-@pytest.fixture(scope="module")
-def computers(deb):
-    """Three on a bridge, whose namespace is that of the first: 10.98.0.1 to 3. They know no other repository."""
-    with contextlib.ExitStack() as stack:
-        three = [stack.enter_context(booted([*dependencies(deb), "wget", "ca-certificates"])) for _ in range(3)]
-        hub = three[0]
-        hub.run("ip", "link", "add", "lan", "type", "bridge")
-        hub.run("ip", "link", "set", "lan", "up")
-        hub.run("ip", "address", "add", "10.98.0.1/24", "dev", "lan")
-        for number, (computer, name) in enumerate(zip(three, NAMES), 1):
-            computer.run("hostname", name)
-            for source in "sources.list", "sources.list.d/debian.sources":
-                computer.path(f"/etc/apt/{source}").unlink(missing_ok=True)
-            if computer is not hub:
-                # Made in its own namespace, and one end moved from there to the hub's.
-                run("nsenter", "--target", computer.leader, "--net", "ip", "link", "add", "lan", "type", "veth", "peer",
-                    "name", f"port{number}", "netns", hub.leader)
-                hub.run("ip", "link", "set", f"port{number}", "master", "lan", "up")
-                computer.run("ip", "address", "add", f"10.98.0.{number}/24", "dev", "lan")
-                computer.run("ip", "link", "set", "lan", "up")
-        yield three
+def packages(deb):
+    return [*dependencies(deb), "wget", "ca-certificates"]
 
 
 def steps_of_readme():
@@ -54,30 +25,6 @@ def steps_of_readme():
     section = section.partition("\nTo run from the build tree")[0]
     lines = re.findall(r"^    (\S.*?)(?:  +#.*)?$", section, re.M)
     return [re.sub(r"\bsudo ", "", line) for line in lines]
-
-
-@pytest.fixture(scope="module")
-def served(computers, deb, tmp_path_factory):
-    """README's first command, on the hub. The source tree is not in there, so it runs in the hub's network only."""
-    command = steps_of_readme()[0].split()
-    assert command == ["tools/apt-repository", "--serve"]
-    home = tmp_path_factory.mktemp("home")
-    with open(home / "said", "w+") as said:
-        process = subprocess.Popen(
-            ["nsenter", "--target", computers[0].leader, "--net", *command, "--url", URL, "--out", home / "repository", deb],
-            cwd=ROOT, env=os.environ | {"HOME": str(home)}, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-            start_new_session=True)
-        try:
-            def look():
-                assert process.poll() is None, (home / "said").read_text()
-                return "Serving" in (home / "said").read_text() and computers[0].run(
-                    "wget", "-qO-", f"{URL}/install.sh", check=False)
-            wait_until(look, "the repository is served", 60)
-            yield home / "repository"
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
 
 
 def on(computer, line):
@@ -91,6 +38,7 @@ def status(computer):
 def test_three_computers_by_the_commands_of_the_readme(computers, served):
     steps = steps_of_readme()
     hub, *others = computers
+    assert steps[0] == "tools/apt-repository --serve"  # as conftest.py runs it
     assert len(steps) == 3 and 1 + len(computers) <= MOST_STEPS
     said = on(hub, steps[1].replace("ADDRESS", "10.98.0.1"))
     printed = re.search(r"^On every client:\n\n    (wget .*)$", said, re.M).group(1).replace("sudo ", "")
