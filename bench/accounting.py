@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What processes and the whole computer use: CPU time and memory, from /proc."""
+"""The resources that processes and the whole computer use: CPU time and memory, from /proc."""
 
 import os
 import time
@@ -22,7 +22,7 @@ def alive(pid):
 
 
 def descendants(pids):
-    """These processes and all that they forked."""
+    """These processes and all their descendants."""
     children = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit() and (fields := _stat(entry)):
@@ -53,14 +53,14 @@ def resident_mib(pids):
 
 
 def busy_seconds():
-    """How long the computer's cores were not idle since its start: user, nice, system, interrupts."""
+    """The busy time of the computer's cores since its start: user, nice, system, interrupts."""
     with open("/proc/stat") as file:
         user, nice, system, _idle, _iowait, irq, softirq = map(int, file.readline().split()[1:8])
     return (user + nice + system + irq + softirq) / TICKS
 
 
 def wait_quiet(limit, busy_below=0.1):
-    """Until other work pauses, a moment's look at a time; False when it did not within `limit` seconds."""
+    """Waits until other work pauses, in short intervals; False if it does not within `limit` seconds."""
     end = time.monotonic() + limit
     while True:
         busy, begin = busy_seconds(), time.monotonic()

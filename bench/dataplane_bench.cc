@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The look-ups of the data plane: a frame's peer, a datagram's session, the two members of what is relayed, and whether
-// there is a newer table. By the number of members; whom it concerns changes with every look, in no order.
+// The lookups of the data plane: a frame's peer, a datagram's session, the two members of a relayed datagram, and
+// whether there is a newer table. By the number of members; each lookup is for another one, in random order.
 
 #include <benchmark/benchmark.h>
 
@@ -54,7 +54,7 @@ PeerTable table_of(std::uint32_t members) {
   return table;
 }
 
-// The peer that a frame is for.
+// The destination peer of a frame.
 void peer_by_mac(benchmark::State& state) {
   const auto members = static_cast<std::uint32_t>(state.range(0));
   const PeerTable table = table_of(members);
@@ -69,7 +69,7 @@ void peer_by_mac(benchmark::State& state) {
 }
 BENCHMARK(peer_by_mac)->ArgName("members")->Arg(2)->Arg(50)->Arg(1000)->Arg(10000);
 
-// The session and the peer that a datagram is of.
+// The session and the peer of a datagram.
 void session_by_index(benchmark::State& state) {
   const auto members = static_cast<std::uint32_t>(state.range(0));
   const PeerTable table = table_of(members);
@@ -84,7 +84,7 @@ void session_by_index(benchmark::State& state) {
 }
 BENCHMARK(session_by_index)->ArgName("members")->Arg(2)->Arg(50)->Arg(1000)->Arg(10000);
 
-// Sender and destination of a datagram that is relayed.
+// Sender and destination of a relayed datagram.
 void relay_members(benchmark::State& state) {
   const auto members = static_cast<std::uint32_t>(state.range(0));
   RelayTable table;
@@ -106,14 +106,14 @@ void relay_members(benchmark::State& state) {
 }
 BENCHMARK(relay_members)->ArgName("members")->Arg(2)->Arg(50)->Arg(1000)->Arg(10000);
 
-// Gives nothing and takes nothing.
+// Provides nothing and accepts nothing.
 class NoTap final : public ports::TapPort {
  public:
   std::size_t read(std::span<ports::TapFrame>) override { return 0; }
   std::size_t write(std::span<const ports::TapWrite>) override { return 0; }
 };
 
-// The look for a newer table, once a batch.
+// The check for a newer table, once per batch.
 void refresh_unchanged(benchmark::State& state) {
   PublishedPeers published;
   published.publish(std::make_shared<const PeerTable>(table_of(50)));

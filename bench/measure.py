@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One cell of the benchmark: one peer is brought up, measured and taken down.
 
-Figures, in the unit that stands in their name:
+Figures, in the unit given by their name:
 
     start_s                               from B's start, with S and A up, to the first answered ping
     resident_mib, resident_loaded_mib     of B's daemon before, of the larger one of A and B after traffic
@@ -10,9 +10,9 @@ Figures, in the unit that stands in their name:
         mbps                              as B counted
         cpu_s_per_gb, machine_s_per_gb    of all daemons; of everything that ran on the computer
         via_server                        bytes through S per byte delivered
-    udp64_pps, udp1200_pps                what B got of packets sent as fast as iperf3 can
+    udp64_pps, udp1200_pps                packets received by B when iperf3 sends as fast as it can
     udp64_max_pps                         the highest rate of 64 bytes that lost at most 1 %
-    clear_frames                          frames on the wire that showed what was sent: 0 where there is a cipher
+    clear_frames                          frames on the wire that showed the content: 0 with a cipher
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ from wire import Sniffer
 TESTS = ("start", "sealed", "memory", "ping", "tcp1", "tcp4", "loaded", "udp64", "udp64max", "udp1200", "relay", "perf")
 DEFAULT_TESTS = TESTS[:-1]
 MARKER = "c0ffee5ea1ed0b5c"
-LOST = 0.01  # the largest share that udp64max may lose
+LOST = 0.01  # the largest acceptable loss of udp64max
 
 
 @dataclasses.dataclass
 class Amount:
-    """How much a cell does. Seconds are whole: iperf3 takes no others."""
+    """The amount of work in a cell. Seconds are whole numbers: iperf3 accepts no others."""
     tcp_seconds: int = 5
     loaded_seconds: int = 8
     udp_seconds: int = 2
@@ -66,7 +66,7 @@ class Cell:
             self.peer.down()
 
     def attempt(self, test):
-        """One figure that fails does not lose the others."""
+        """A failing figure does not affect the others."""
         try:
             getattr(self, test)()
         except Exception as error:
@@ -114,7 +114,7 @@ class Cell:
         self.figures[f"{name}_p99_ms"] = times[int(len(times) * .99)]
 
     def iperf(self, seconds, *options):
-        """What iperf3 in A says of a run to B, and what the run cost."""
+        """The result of iperf3 in A for a run to B, and the cost of the run."""
         peer = self.peer
         server = self.b.spawn("iperf3", "-s", "-1", "--forceflush", "-B", peer.inner["b"])
         try:
@@ -151,7 +151,7 @@ class Cell:
         self.tcp("tcp4", "-P", 4)
 
     def loaded(self):
-        """Within the time of a transfer. With 10 ms or less between two pings, ping looks for answers all the time, which
+        """Within the time of a transfer. With 10 ms or less between two pings, ping polls for answers, which
         takes half a processor."""
         seconds = self.amount.loaded_seconds
         pinger = self.b.spawn("ping", "-i", 0.02, "-c", int((seconds - 0.5) * 50), "-w", seconds, self.peer.inner["a"])
@@ -182,8 +182,8 @@ class Cell:
         self.udp_flood(1200)
 
     def udp64max(self):
-        """By bisection; a rate that fails is tried twice, since one hiccup of the computer would decide for all that
-        follow. Who loses nothing of a flood need not be searched."""
+        """By bisection; a failing rate is tried twice, because one hiccup of the computer would decide for all that
+        follow. No search is needed if nothing is lost in a flood."""
         received, lost = getattr(self, "flood", None) or self.udp(64, self.amount.udp_seconds)[::2]
         best, low, high = (received if lost <= LOST else 0), 0, 2 * received
         if not best:
@@ -199,7 +199,7 @@ class Cell:
         self.figures["udp64_max_pps"] = round(best)
 
     def relay(self):
-        """A new start while nothing passes straight between A and B."""
+        """A new start while direct traffic between A and B is blocked."""
         if not self.peer.relays:
             return
         self.peer.down()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every VPN of the benchmark is made of. One file each in peers/ says how it comes up:
+"""The base of every VPN in the benchmark. One file per VPN in peers/ implements its start:
 
     prepare()      keys and configuration under self.directory, once
     up_server()    on S, where it needs one
@@ -29,10 +29,10 @@ class Peer:
     cipher = "?"
     note = ""
     packages = ()        # Debian packages with its programs
-    programs = ()        # without which it cannot be measured
+    programs = ()        # required for measuring it
     inner_mtu = None     # None: what the daemon sets
     ours = False
-    relays = False       # goes on through S where A and B cannot reach each other
+    relays = False       # relays through S if A and B cannot reach each other
     settle_seconds = 8   # at most, until a direct path has replaced a relayed one
 
     def __init__(self, lab, label, programs_directory=None):
@@ -44,7 +44,7 @@ class Peer:
         self.directory.mkdir()
 
     def bin(self, name):
-        """The program: of the folder that was given for this peer, if it is there."""
+        """The program, preferably from the folder given for this peer."""
         own = self.programs_directory and pathlib.Path(self.programs_directory) / name
         return str(own) if own and os.access(own, os.X_OK) else name
 
@@ -93,7 +93,7 @@ class Peer:
         raise NotImplementedError
 
     def wait_direct(self):
-        """Until traffic goes straight from A to B. By default: until hardly any of it passes S."""
+        """Waits until traffic goes directly from A to B. By default: until hardly any of it passes S."""
         def straight():
             before = self.server_bytes()
             self.host("b").run("ping", "-q", "-i", 0.01, "-c", 50, "-s", 1000, self.inner["a"], check=False)
@@ -109,7 +109,7 @@ class Peer:
         return accounting.descendants(roots)
 
     def ended(self):
-        """Daemons that are gone, with the end of what they said."""
+        """Daemons that have exited, with the end of their output."""
         return [f"{p.argv[4]} ended: {p.output()[-300:].strip()}" for processes in self.processes.values()
                 for p in processes if not p.running()]
 

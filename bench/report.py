@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a run found: results.jsonl (one cell a line) becomes results.json, Markdown tables and a plot."""
+"""The report of a run: results.jsonl (one cell per line) becomes results.json, Markdown tables and a plot."""
 
 import json
 import pathlib
@@ -46,7 +46,7 @@ def read_cells(directory):
 
 
 def summarise(cells):
-    """By peer, in the order of the run: what it is, and of each figure median, least, most, and how it compares with
+    """By peer, in the order of the run: a description, and for each figure median, minimum, maximum, and the ratio to
     no VPN at all (of_raw) and with the best of the others (of_best)."""
     peers = {}
     for cell in cells:
@@ -71,7 +71,7 @@ def summarise(cells):
 
 
 def best_other(peers, name, more):
-    """Who has the best median of a figure, besides ours and no VPN at all; None: nobody has it."""
+    """The peer with the best median of a figure, except ours and no VPN at all; None: there is none."""
     others = [x for x, peer in peers.items() if x != "raw" and not peer["ours"] and name in peer["figures"]]
     return (max if more else min)(others, key=lambda x: peers[x]["figures"][name]["median"], default=None)
 
@@ -109,7 +109,7 @@ def markdown(about, peers):
 
 
 def comparison(peers):
-    """Ours against no VPN and the best of the others, whose name and median are in the last column."""
+    """Ours compared with no VPN and the best of the others, whose name and median are in the last column."""
     ours = [label for label, peer in peers.items() if peer["ours"]]
     rows = []
     for name, (head, form, more) in FIGURES.items():
@@ -128,7 +128,7 @@ def comparison(peers):
 
 
 def write(directory):
-    """Writes and prints the report of the run whose results lie in a folder."""
+    """Writes and prints the report of the run whose results are in a folder."""
     directory = pathlib.Path(directory)
     cells = read_cells(directory)
     if not cells:

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// The load of bench/scale: N members of one network in one process, each with a control connection of its own, real
-// handshakes and real messages, from addresses of its own in 127.0.0.0/8. Each sends the candidates, pings and bind
-// requests that eps-client sends. Told what to do by lines on stdin; answers each with one line of JSON.
+// The load of bench/scale: N members of one network in one process, each with its own control connection, real
+// handshakes and real messages, from its own address in 127.0.0.0/8. Each sends the candidates, pings and bind requests
+// that eps-client sends. It takes commands as lines on stdin, and answers each with one line of JSON.
 //
-// Every hundredth member is a whole control::ClientConnection, which holds and verifies the list. The others open every
-// frame and read the messages that are small enough to say something, but hold no list: N lists of N members would not
-// fit this computer.
+// Every hundredth member is a complete control::ClientConnection, which stores and verifies the list. The others open
+// every frame and read the messages that are small enough to matter, but store no list: N lists of N members would not
+// fit into memory.
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -54,14 +54,14 @@ struct Totals {
   std::uint64_t told_to_wait = 0;
 };
 
-// A control connection of a member that holds no list.
+// A control connection of a member that stores no list.
 class Light {
  public:
   struct Outputs {
     Bytes to_send;
     std::optional<wire::Welcome> welcome;
     bool refused = false;
-    std::optional<Duration> wait;  // told to come back then
+    std::optional<Duration> wait;  // told to return after this
   };
   Light(const crypto::KeyPair& self, const control::NetworkKey& key, std::string name, bool enrolled, Rng& rng)
       : key_(key),
@@ -157,7 +157,7 @@ struct MemberEnd {
   std::size_t number = 0;
   crypto::KeyPair keys;
   bool enrolled = false;
-  bool wanted = false;  // it shall be connected
+  bool wanted = false;  // it should be connected
   bool welcomed = false;
   int fd = -1;
   bool connecting = false;
@@ -166,7 +166,7 @@ struct MemberEnd {
   MemberList held;                                      // of a whole one
   std::optional<control::ClientConnection> connection;  // of a whole one
   std::optional<Light> light;                           // of the others
-  std::uint64_t known = 0;                              // version of the list that it was told last
+  std::uint64_t known = 0;                              // version of the list that it was last told
   crypto::Hash root{};
   Bytes backlog;
   MemberId id;
@@ -196,7 +196,7 @@ class Load {
     }
   }
 
-  // All of them shall be connected from now on.
+  // All of them should be connected from now on.
   void connect_all() {
     const Instant now = os::now();
     for (MemberEnd& m : members_) {
@@ -206,7 +206,7 @@ class Load {
   }
 
   bool all_in() const { return welcomed_ == members_.size(); }
-  // Whoever holds the list has all members in it, and they are online.
+  // Members with the list have all members in it, online.
   bool lists_complete() const {
     for (const MemberEnd& m : members_) {
       if (!whole(m)) continue;
@@ -216,7 +216,7 @@ class Load {
     }
     return true;
   }
-  // Members in the shortest of the lists that are held.
+  // Members in the shortest of the stored lists.
   std::size_t members_in_whole_lists() const {
     std::size_t out = size();
     for (const MemberEnd& m : members_) {
@@ -224,7 +224,7 @@ class Load {
     }
     return out;
   }
-  // The oldest version of the lists that are held.
+  // The oldest version of the stored lists.
   std::uint64_t version_with_all() const {
     std::uint64_t out = ~std::uint64_t{0};
     for (const MemberEnd& m : members_) {
@@ -236,7 +236,7 @@ class Load {
     return std::ranges::all_of(members_, [&](const MemberEnd& m) { return m.known >= version; });
   }
 
-  // Until the condition holds or the time is over; whether it holds.
+  // Waits until the condition holds or the time is over; returns whether it holds.
   bool run(const std::function<bool()>& condition, Duration limit) {
     const Instant end = os::now() + limit;
     Instant look = os::now();
@@ -408,7 +408,7 @@ class Load {
     send_bind(m, now);
   }
 
-  // All by one socket, each from its member's own address.
+  // All through one socket, each from its member's own address.
   void send_bind(MemberEnd& m, Instant now) {
     auto request = wire::make_bind_request({m.id, ++m.bind_number, false, false});
     const auto mac = crypto::mac16(m.bind_key, {ByteView(request).first(request.size() - wire::kMacSize)});
@@ -452,7 +452,7 @@ class Load {
     epoll_ctl(epoll_, EPOLL_CTL_MOD, m.fd, &event);
   }
 
-  // The connection is over; the next is dialled after the pause that eps-client makes.
+  // The connection has ended; the next is dialled after the pause that eps-client makes.
   void lost(MemberEnd& m, std::optional<Duration> wait, Instant now) {
     close(m.fd);
     m.fd = -1;
@@ -524,7 +524,7 @@ int run(int argc, char** argv) {
   fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
   std::string pending;
   for (;;) {
-    // A line, while the connections live on.
+    // Returns a line, while the connections stay alive.
     std::string command;
     bool ended = false;
     (void)load.run(

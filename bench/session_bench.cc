@@ -33,7 +33,7 @@ SessionParams params_of(crypto::AeadKind aead, bool initiator) {
   return params;
 }
 
-// A batch of plaintexts, split as the data plane splits them, and the room for its datagrams.
+// A batch of plaintexts, split like the data plane does, and the room for its datagrams.
 class Batch {
  public:
   Batch(std::size_t count, std::size_t size)
@@ -150,7 +150,7 @@ BENCHMARK(seal_aead_alone)->Apply(arguments);
 BENCHMARK(open)->Apply(arguments)->UseManualTime();
 BENCHMARK(open_aead_alone)->Apply(arguments)->UseManualTime();
 
-// Counters as they come: in order, in pairs swapped, each twice.
+// Counters in order of arrival: in order, in swapped pairs, each twice.
 template <class Next>
 void window(benchmark::State& state, Next next) {
   ReplayWindow replay;

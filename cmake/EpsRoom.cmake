@@ -2,7 +2,7 @@
 
 # eps_room(NAME SOURCES a.cc… [USES room…] [LINK target…] [TESTS a_test.cc…] [TEST_LINK target…])
 #
-# One room of the house: the static library eps_NAME, the rooms it may include (USES, checked against the layer
+# One room (module): the static library eps_NAME, the rooms it may include (USES, checked against the layer
 # table by test/lint), the outside libraries it needs (LINK), and one unit-test program unit_NAME from the tests beside
 # the sources, with what only they need (TEST_LINK).
 function(eps_room name)
@@ -20,11 +20,11 @@ function(eps_room name)
     target_compile_definitions(unit_${name} PRIVATE EPS_TEST_DATA="${CMAKE_SOURCE_DIR}/test/data")
     target_link_libraries(unit_${name} PRIVATE eps_${name} ${ROOM_TEST_LINK} GTest::gmock GTest::gtest_main)
     if(EPS_SANITIZE OR CMAKE_CROSSCOMPILING)
-      # One process for all: each start costs a sanitizer or an emulator too much.
+      # One process for all cases: starts are too expensive with a sanitizer or an emulator.
       add_test(NAME unit_${name}${EPS_TEST_SUFFIX} COMMAND unit_${name} --gtest_brief=1)
       set_tests_properties(unit_${name}${EPS_TEST_SUFFIX} PROPERTIES LABELS unit TIMEOUT 120)
     else()
-      # A process for each case, so that ctest names and times it; those of one room still run one after the other.
+      # One process per case, so that ctest names and times it; those of one room still run one after the other.
       include(GoogleTest)
       gtest_discover_tests(unit_${name} TEST_PREFIX unit_${name}. EXTRA_ARGS --gtest_brief=1
         DISCOVERY_TIMEOUT 60 PROPERTIES LABELS unit TIMEOUT 120 RESOURCE_LOCK unit_${name})

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 
-# Compiler settings and the libraries that the rooms link. Everything found here is a Debian 12 package;
+# Compiler settings and the libraries that the rooms link. Everything searched for here is a Debian 12 package;
 # `tools/install-packages` lists them.
 
 find_program(EPS_CCACHE ccache)
@@ -8,10 +8,10 @@ if(EPS_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${EPS_CCACHE})
 endif()
 
-# -O3 compiles longer, makes the programs larger and them no faster.
+# -O3 takes longer to compile and makes the programs larger, but no faster.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 if(EPS_SANITIZE)
-  # Half the time to compile of -O2 -g; backtraces keep their functions and lines.
+  # Compiles in half the time of -O2 -g; backtraces keep functions and lines.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
 endif()
 
@@ -27,7 +27,7 @@ if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   target_compile_options(eps_flags INTERFACE -Wthread-safety)  # see base/mutex.h
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND EPS_SANITIZE MATCHES thread)
-  # Boost.Asio has fences that TSan does not see; they stand beside its mutexes, which it does.
+  # TSan does not see the fences in Boost.Asio, but it does see the mutexes beside them.
   target_compile_options(eps_flags INTERFACE -Wno-tsan)
 endif()
 if(EPS_WERROR)
@@ -37,9 +37,9 @@ if(EPS_SANITIZE)
   target_compile_options(eps_flags INTERFACE -fsanitize=${EPS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(eps_flags INTERFACE -fsanitize=${EPS_SANITIZE})
 endif()
-# Hardening, for every build that optimises; see docs/security.md. What a packager chose stands (dpkg-buildflags, rpm's
-# optflags): a kind of flag that theirs name, be it to switch it off, is left to them. The sanitizers have checks of
-# memory of their own, which do not go with _FORTIFY_SOURCE.
+# Hardening, for every build that optimises; see docs/security.md. A packager's choice (dpkg-buildflags, rpm's
+# optflags) takes precedence: any kind of flag that it sets, even to switch it off, is left alone. The sanitizers have
+# their own memory checks, which do not work with _FORTIFY_SOURCE.
 set(EPS_THEIR_FLAGS "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_NONE} ${CMAKE_EXE_LINKER_FLAGS}")
 set(EPS_OPTIMISED "$<CONFIG:Release,RelWithDebInfo,MinSizeRel>")
 if(EPS_THEIR_FLAGS MATCHES "-O[1-9sz]")
@@ -67,7 +67,7 @@ if(NOT EPS_SANITIZE)
   eps_harden("relro" LINK LINKER:-z,relro)
   eps_harden("-z[, ]*(now|lazy)" LINK LINKER:-z,now)
 endif()
-# One run of ctest may go over several builds (see `check`): the names of a sanitizer build's tests say which it is.
+# One run of ctest may cover several builds (see `check`), so tests of a sanitizer build carry its name.
 set(EPS_TEST_SUFFIX "")
 if(EPS_SANITIZE)
   get_filename_component(EPS_TEST_SUFFIX ${CMAKE_BINARY_DIR} NAME)
@@ -77,7 +77,7 @@ if(EPS_FUZZ)
   target_compile_options(eps_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# Libraries whose names differ from one distribution to the next go into the programs, for a package that runs on many.
+# Links libraries whose names differ between distributions into the programs, for a package that runs on many.
 if(EPS_STATIC_LIBS)
   set(Boost_USE_STATIC_LIBS ON)
   set(Protobuf_USE_STATIC_LIBS ON)

@@ -25,7 +25,7 @@ def say(what, text):
 
 
 def measure(one, other):
-    """One row of the table: what `one` says of `other`, and the figures between them."""
+    """One row of the table: the report of `one` about `other`, and the figures between them."""
     ping = one.host.run("ping", "-n", "-q", "-c", 20, "-i", 0.05, "-W", 1, other.address, timeout=30)
     round_trip = float(re.search(r"= [\d.]+/([\d.]+)/", ping).group(1))
     server = other.host.spawn("iperf3", "-s", "-1", "--forceflush", "-B", other.address)
@@ -85,7 +85,7 @@ def picture(server, clients, rows):
         canvas.text(middle, 6, "┴")
     labels = {(r["from"], r["peer"]): f"{r['RTT ms']} ms, {r['TCP Gbit/s']} Gbit/s" for r in rows}
     a, b, c = NAMES
-    near, far = 8, width - 9  # where a conduit leaves its box: towards its neighbour
+    near, far = 8, width - 9  # where a conduit leaves its box, towards its neighbour
     canvas.conduit(xs[0] + far, xs[1] + near, 10, 2, labels[a, b])
     canvas.conduit(xs[1] + far, xs[2] + near, 10, 2, labels[b, c])
     canvas.conduit(xs[0] + 3, xs[2] + width - 4, 10, 3, labels[a, c])

@@ -49,7 +49,7 @@ class Peer(Base):
 
     def up_node(self, who):
         self.start(who, "eps-client", "--server", OUTER["s"], "--name", who, *self.options)
-        if who == "a":  # B's first start is what is timed
+        if who == "a":  # B's first start is measured
             self.wait_address(who)
 
     def wait_address(self, who):

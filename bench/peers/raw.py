@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""No VPN: plain sockets over the outer veths. The ceiling of everyone else."""
+"""No VPN: plain sockets over the outer veths. The upper limit for everything else."""
 
 from peer import OUTER, Peer as Base
 

@@ -3,8 +3,8 @@
 # candidates.sh PROGRAM [WORD]... CURRENT
 #
 # What the word CURRENT on the command line of eps, eps-client, eps-server or eps-configure.sh can become, for the
-# completions of all shells: one candidate per line, with its description behind a tab. "<file>" and "<directory>" stand for
-# the names of all files and directories. Everything comes from the program's --help.
+# completions of all shells: one candidate per line, with its description after a tab. "<file>" and "<directory>" mean the
+# names of all files and directories. Everything comes from the program's --help.
 
 program=$1
 shift
@@ -43,7 +43,7 @@ options() {
     END { flush() }'
 }
 
-# The values that the description lists behind a colon: "lowest level to log: trace, debug or info".
+# The values that the description lists after a colon: "lowest level to log: trace, debug or info".
 values() {
   options | awk -F '\t' -v option="$previous" '$1 == option { print $2 }' |
     sed -nE 's/.*: ([a-z0-9-]+((, | or )[a-z0-9-]+)+)$/\1/p' | sed -E 's/, | or /\n/g'

@@ -76,8 +76,8 @@ Error unexpected_argument(Program program, const std::string& text) {
   return wrong(program, "unexpected argument \"" + quotable(text) + "\"; see " + name_of(program) + " --help");
 }
 
-// Two things that Boost sees otherwise: the value of an optional value may be the next word, as in the manual's
-// examples, and the next option is never the value of the one before it.
+// Two things that Boost treats differently: the value of an optional value may be the next word, as in the manual's
+// examples, and the next option is never the value of the previous one.
 Result<std::vector<std::string>> join_values(Program program, const std::vector<std::string>& arguments) {
   std::vector<std::string> joined;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -91,7 +91,7 @@ Result<std::vector<std::string>> join_values(Program program, const std::vector<
       continue;
     }
     const std::string& value = arguments[++i];
-    // Boost refuses nothing behind "=", but takes it as a word; what is wrong with it is said later.
+    // Boost accepts anything behind "=", but as a word; errors in it are reported later.
     if (optional && !value.empty()) {
       joined.back() += "=" + value;
     } else {

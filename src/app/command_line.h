@@ -26,7 +26,7 @@ std::string help_text(Program program, std::size_t columns = 0);
 // alone and before another option takes the default one.
 Result<std::vector<Given>> parse_command_line(Program program, const std::vector<std::string>& arguments);
 
-// For text from outside in a sentence: without control characters, cut after 80 bytes, and no network key.
+// For text from outside in a sentence: without control characters, cut after 80 bytes, without network keys.
 std::string quotable(std::string_view text);
 
 }  // namespace eps::app

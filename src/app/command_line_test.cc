@@ -28,7 +28,7 @@ TEST_F(Options, HelpAndVersion) {
 }
 
 // The manual's help, word by word, with blanks taken as the manual's web page takes them.
-TEST_F(Options, HelpHasTheLinesOfTheManualInTheirOrder) {
+TEST_F(Options, HelpHasTheLinesOfTheManualInOrder) {
   const auto squeezed = [](const std::string& text) {
     std::vector<std::string> lines;
     std::istringstream in(text);

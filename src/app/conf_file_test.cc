@@ -66,7 +66,7 @@ TEST(ConfFile, NamesTheLineThatIsWrong) {
   }
 }
 
-TEST(ConfFile, NothingIsNothing) {
+TEST(ConfFile, AnEmptyFileHasNoOptions) {
   for (const char* text : {"", "\n", "   \r\n\t\n", "#", "# x\n#y"}) {
     const auto lines = parse_conf(text, "f");
     ASSERT_TRUE(lines);

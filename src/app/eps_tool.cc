@@ -210,12 +210,12 @@ class Tool : private ToolBase {
       return usage("members " + words[1] + " needs a NAME and a RANGE, for example: eps members " + words[1] +
                    " laptop 192.168.43.50");
     }
-    if (words[0] == "check") return usage("it is check client or check server");
+    if (words[0] == "check") return usage("check needs client or server");
     return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
   }
 
  private:
-  // Of the whole, or of the commands that begin with these words.
+  // All commands, or those that begin with these words.
   int help(const std::vector<std::string>& words) {
     if (words.empty()) return print_folded(help_text());
     std::string out;
@@ -229,7 +229,7 @@ class Tool : private ToolBase {
     return print_folded(out + "eps --help lists the options; see also man eps.\n");
   }
 
-  // What may have been meant: a command whose letters differ little, or that begins so.
+  // The likely intended command: one whose letters differ little, or that begins the same.
   static std::string suggestion(const std::vector<std::string>& words) {
     constexpr std::size_t kMostLetters = 2;
     std::string_view best;
@@ -237,7 +237,7 @@ class Tool : private ToolBase {
     const std::string typed = lower(joined(words)), first = lower(words[0]);
     for (const Command& command : kCommands) {
       const std::string_view word = command.words.substr(0, command.words.find(' '));
-      // Arguments of the command are no letters of its name.
+      // Arguments of the command are not part of its name.
       const std::size_t whole = edit_distance(typed, command.words), alone = edit_distance(first, word);
       std::size_t distance = std::min(whole, command.words == word && first != word ? alone : whole);
       if (first.size() >= 3 && word.starts_with(first) && first != word) distance = std::min<std::size_t>(distance, 1);
@@ -263,7 +263,7 @@ class Tool : private ToolBase {
       return not_running("neither eps-client nor eps-server runs here",
                          defaults_.client_socket + " or " + defaults_.server_socket);
     }
-    // One runs and the other is there but cannot be asked.
+    // One runs and the other exists but cannot be queried.
     for (const auto* answer : {&client, &server}) {
       if (!*answer && answer->error().code != Errc::not_found) err_ << "eps: " << answer->error().what << "\n";
     }

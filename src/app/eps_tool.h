@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The `eps` tool: asks the daemons of this computer.
+// The `eps` tool: queries the daemons of this computer.
 
 #include <cstddef>
 #include <iosfwd>
@@ -18,8 +18,8 @@ struct ToolDefaults {
   std::string state = "/var/lib/eps";
   std::string conf = "/etc/eps.conf";
   bool terminal = false;    // `out` is one: "watch" may clear it
-  std::size_t columns = 0;  // of `out`; 0: the terminal is asked, and without one lines are as long as they come
-  bool systemd = false;     // it runs here, so that services are what is to be started
+  std::size_t columns = 0;  // of `out`; 0: taken from the terminal, and without one lines are not folded
+  bool systemd = false;     // it runs here, so services are what to start
 };
 
 // Returns the exit status: 0, 1 the daemon or the system refuses, 2 wrong usage, 3 the daemon does not run.

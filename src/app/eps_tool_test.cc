@@ -163,7 +163,7 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
   EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "key = eps1-anothers\n");
 }
 
-TEST_F(EpsTool, ShowsWhoWaitsAndLetsThemIn) {
+TEST_F(EpsTool, ShowsWaitingComputersAndApprovesThem) {
   json asked;
   const Daemon server(dir / "server.sock", [&](const json& request) -> json {
     asked = request;
@@ -225,10 +225,10 @@ TEST_F(EpsTool, ReloadsWhateverRuns) {
   const Daemon server(dir / "server.sock", server_answer);
   EXPECT_EQ(run({"reload"}), 1);
   EXPECT_EQ(err.str(), "eps: eps.conf:1: unknown option\n");
-  EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n") << "the other one is asked all the same";
+  EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n") << "the other one is reloaded nevertheless";
 }
 
-TEST_F(EpsTool, HandsADaemonTheFileThatIsNamed) {
+TEST_F(EpsTool, PassesTheNamedFileToADaemon) {
   const Daemon client(dir / "client.sock", [](const json& request) -> json {
     return {{"ok", true}, {"program", "eps-client"}, {"note", request.value("conf", "none")}};
   });
@@ -295,7 +295,7 @@ TEST_F(EpsTool, PrintsTheKey) {
   EXPECT_EQ(run({"key", "--state", dir / "elsewhere"}), 1);
 }
 
-TEST_F(EpsTool, PutsTheKeyIntoAFile) {
+TEST_F(EpsTool, WritesTheKeyIntoAFile) {
   std::filesystem::create_directories(dir / "state/server");
   dir.write("state/server/network.key", "eps1-abc\n");
   const std::string conf = dir / "eps.conf";
@@ -315,7 +315,7 @@ TEST_F(EpsTool, PutsTheKeyIntoAFile) {
   EXPECT_EQ(run({"key", "--into", dir / "none/eps.conf"}), 1);
 }
 
-TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
+TEST_F(EpsTool, ExplainsInvalidCommands) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{}, "no command is given"},
       {{"stat"}, "unknown command \"stat\"; did you mean \"status\"?"},
@@ -332,7 +332,7 @@ TEST_F(EpsTool, SaysWhatItDoesNotUnderstand) {
        "members revoke needs a NAME and a RANGE, for example: eps members revoke laptop 192.168.43.50"},
       {{"why"}, "why needs a NAME"},
       {{"trust"}, "trust needs a NAME"},
-      {{"check"}, "it is check client or check server"},
+      {{"check"}, "check needs client or server"},
       {{"status", "--jso"}, "unknown option \"--jso\""},
       {{"status", "--socket"}, "the required argument for option '--socket' is missing"},
   };
@@ -353,7 +353,7 @@ TEST(Since, IsADayOrATimeAgo) {
   }
 }
 
-TEST_F(EpsTool, PrintsTheRecordInParts) {
+TEST_F(EpsTool, PrintsTheAuditRecordInParts) {
   const Daemon server(dir / "server.sock", [](const json& request) -> json {
     const auto after = request.value("after", 0U);
     if (after >= 2) return {{"ok", true}, {"entries", json::array()}, {"more", false}};
@@ -372,7 +372,7 @@ TEST_F(EpsTool, PrintsTheRecordInParts) {
   EXPECT_THAT(err.str(), HasSubstr("neither a day such as 2026-11-27"));
 }
 
-TEST_F(EpsTool, TakesNamesInAnyCaseAddressesAndMacs) {
+TEST_F(EpsTool, AcceptsNamesInAnyCaseAddressesAndMacs) {
   const Daemon server(dir / "server.sock", server_answer);
   for (const char* wish : {"Alice", "ALICE", "10.0.8.1", "02:00:00:00:00:0A"}) {
     EXPECT_EQ(run({"members", "remove", wish}), 0) << wish;
@@ -416,7 +416,7 @@ TEST_F(EpsTool, HelpAndVersion) {
   }
 }
 
-TEST_F(EpsTool, ADaemonThatBreaksOffIsAFailure) {
+TEST_F(EpsTool, AnInterruptedAnswerIsAFailure) {
   const Daemon strange(dir / "client.sock", [](const json&) { return json{{"status", 5}}; });
   EXPECT_EQ(run({"peers"}), 1);
   EXPECT_EQ(err.str(), "eps: the daemon refuses\n");

@@ -186,7 +186,7 @@ std::string_view nearest_option(std::string_view mistyped, Program program) {
   std::string_view nearest;
   std::size_t least = std::min<std::size_t>(2, mistyped.size() / 2) + 1;  // more changes than that is another word
   for (const OptionSpec& spec : kTable) {
-    // A long name is not measured: no option is nearer to it than its surplus.
+    // A long name is not measured: its excess alone makes it too different.
     if (!spec.is_of(program) || mistyped.size() > spec.name.size() + 2) continue;
     if (const std::size_t distance = edit_distance(mistyped, spec.name); distance < least) {
       least = distance;

@@ -29,7 +29,7 @@ struct OptionSpec {
     value,           // needs a value
     optional_value,  // without a value it takes the one in `client.value` or `server.value`
   };
-  // What it is in one of the programs. An empty help: the program does not have the option.
+  // The option in one of the programs. An empty help: the program does not have it.
   struct In {
     std::string_view help;
     std::string_view value = {};  // the default; "" if there is none
@@ -48,7 +48,7 @@ struct OptionSpec {
 std::span<const OptionSpec> option_table();
 // Null if neither program has it.
 const OptionSpec* find_option(std::string_view name);
-// How many letters must be put in, taken out or changed.
+// How many letters must be inserted, deleted or changed.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 // The option of `program` that a mistyped name most likely meant; "" if none is close.
 std::string_view nearest_option(std::string_view mistyped, Program program);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What an option's text may be. An Error's sentence goes on after the option and its value: "must be ...".
+// The valid values of each option. An Error's sentence continues after the option and its value: "must be ...".
 
 #include <cstdint>
 #include <optional>
@@ -53,7 +53,7 @@ Result<std::optional<OffloadSet>> offload_value(std::string_view text);
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text);
 Result<ops::LogLevel> log_level_value(std::string_view text);
 Result<ops::LogFormat> log_format_value(std::string_view text);
-// The checksum and form of the key are looked at; the sentence never repeats it.
+// Checks the checksum and form of the key; the sentence never repeats it.
 Result<std::string> key_value(std::string_view text);
 
 }  // namespace eps::app

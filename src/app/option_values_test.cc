@@ -10,7 +10,7 @@
 namespace eps::app {
 namespace {
 
-TEST_F(Options, UnknownOnesInTheFileAreNamed) {
+TEST_F(Options, UnknownOptionsInTheFileAreNamed) {
   const std::string at = conf() + ":2: unknown option ";
   EXPECT_EQ(refusal(server({}, "\nnetwrok = 10.0.8.0/24")), at + "\"netwrok\"; did you mean \"network\"?");
   EXPECT_EQ(refusal(server({}, "\nservr = a")), at + "\"servr\"; did you mean \"server\"?");

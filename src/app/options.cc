@@ -31,7 +31,7 @@ constexpr std::uint64_t kMaxUpnpTimeout = 60'000;  // milliseconds
 
 using Values = std::map<std::string_view, std::vector<Given>>;
 
-// What counts of each option: one set of values replaces another as a whole.
+// Each option's effective values: one set of values replaces another as a whole.
 void override_with(Values& values, Values&& stronger) {
   for (auto& [name, given] : stronger) values[name] = std::move(given);
 }
@@ -77,9 +77,9 @@ class ConfReader {
                                   ", but is in the section [" + line.section + "]");
         }
       }
-      // What is for the other program is the other program's to check.
+      // Options for the other program are that program's to check.
       const bool ours = line.section.empty() || line.section == section_of(program_);
-      // The server looks whether there is a network key, and not at which.
+      // The server checks that there is a network key, but not which one.
       const bool key = line.name == "key" && line.section.empty() && program_ == Program::server;
       if (!ours || (!spec->is_of(program_) && !key)) continue;
       auto given = to_given(line, *spec, where);
@@ -126,7 +126,7 @@ class ConfReader {
   const std::string& path_;
 };
 
-// Takes checked values out of the given ones; stops at the first that is wrong.
+// Extracts checked values from the given ones; stops at the first invalid one.
 class Taker {
  public:
   explicit Taker(const Values& values) : values_(values) {}
@@ -200,7 +200,7 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.into("aead", to.aead, aead_value);
   from.into("dscp", to.copy_dscp, dscp_value);
   from.into("relay", to.relay, switch_value);
-  // A proxy of the surroundings that is of no use here was meant for other programs.
+  // A proxy from the environment that does not work here was meant for other programs.
   if (const auto general = proxy_value(here.https_proxy); general && !here.https_proxy.empty()) to.proxy = *general;
   from.into("proxy", to.proxy, proxy_value);
   if (to.proxy) to.proxy->except = here.no_proxy;
@@ -220,7 +220,7 @@ void take(Taker& from, const Surroundings&, runtime::ServerSettings& to) {
   from.number("graphviz-interval", to.graphviz_interval, 1, kMaxInterval);
 }
 
-// What is wrong with values that are right by themselves.
+// Conflicts between values that are valid by themselves.
 std::optional<std::string> complaint(const runtime::ClientSettings& settings) {
   if (settings.servers.empty()) {
     return "eps-client: no server is named: write \"server = HOST\" into " + settings.conf + " or use --server HOST";
@@ -249,7 +249,7 @@ Stop usage(const std::string& sentence) {
   return {kExitUsage, sentence + "\n"};
 }
 
-// What the configuration file says, read from its copy if there is one. No values if the file may be missing and is.
+// The content of the configuration file, read from its copy if there is one. No values if an optional file is missing.
 Result<Values> read_conf(Program program, const std::string& path, const Surroundings& here, bool may_be_missing) {
   if (here.conf_text) return ConfReader(program, path).read(*here.conf_text);
   const std::string copy = copy_of_conf(here, path);

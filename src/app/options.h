@@ -26,13 +26,13 @@ struct Stop {
 template <class Settings>
 using Parsed = std::variant<Settings, Stop>;
 
-// What the defaults depend on.
+// The inputs of the defaults.
 struct Surroundings {
   std::string hostname;
   std::string default_conf = "/etc/eps.conf";
-  // Where systemd put copies of files that the daemon may not read itself, under their last names; empty: nowhere.
+  // Where systemd put copies of files that the daemon may not read itself, by their last names; empty: nowhere.
   std::string credentials = {};
-  // The text of the file, if a caller has read it already.
+  // The text of the file, if a caller has already read it.
   std::optional<std::string> conf_text = std::nullopt;
   // The variables of these names, in either case.
   std::string https_proxy = {}, no_proxy = {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// For the tests of options: a configuration file of the test's own, and what came out.
+// For tests of options: a configuration file for the test, and the result.
 
 #include <gtest/gtest.h>
 

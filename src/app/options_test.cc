@@ -110,17 +110,17 @@ void each_in_every_place(const std::vector<Case<Settings>>& cases, Parse parse) 
   }
 }
 
-TEST_F(Options, EveryOneOfTheClientInEveryPlace) {
+TEST_F(Options, EveryClientOptionInEveryPlace) {
   each_in_every_place<ClientSettings>(
       client_cases(), [this](const Arguments& a, const std::string& f) { return complete_client(a, f); });
 }
 
-TEST_F(Options, EveryOneOfTheServerInEveryPlace) {
+TEST_F(Options, EveryServerOptionInEveryPlace) {
   each_in_every_place<ServerSettings>(
       server_cases(), [this](const Arguments& a, const std::string& f) { return server(a, "# configuration\n" + f); });
 }
 
-TEST_F(Options, TheTableHasNoOtherOnes) {
+TEST_F(Options, TheTableHasNoOtherOptions) {
   for (const OptionSpec& spec : option_table()) {
     if (spec.command_line_only) continue;
     const auto in = [&](const auto& cases) {

@@ -27,7 +27,7 @@ std::string key_line(std::string_view key) {
   return "key = " + std::string(key) + "\n";
 }
 
-// Before the first section, as behind it the line would be for one program only.
+// Before the first section, because after it the line would apply to one program only.
 std::string with_key_line(const std::string& text, std::string_view key) {
   std::size_t at = 0;
   while (at < text.size() && !trim(std::string_view(text).substr(at)).starts_with('[')) {
@@ -41,14 +41,14 @@ std::string with_key_line(const std::string& text, std::string_view key) {
 Result<KeyFileOutcome> write_conf(const std::string& path, const std::string& text, KeyFileOutcome done,
                                   const struct stat* before) {
   if (auto written = os::write_file_atomic(path, text, kConfMode); !written) return written.error();
-  // Whoever owned the file still does.
+  // The owner of the file stays the same.
   if (before != nullptr && ::chown(path.c_str(), before->st_uid, before->st_gid) != 0 && errno != EPERM) {
     return make_error(Errc::permission, "cannot give " + path + " back to its owner", errno);
   }
   return done;
 }
 
-// What a client that reads the file takes as its key.
+// The key that a client takes from the file.
 std::optional<KeyFileOutcome> find_key(const std::vector<ConfLine>& lines, std::string_view key) {
   std::optional<KeyFileOutcome> found;
   for (const ConfLine& line : lines) {

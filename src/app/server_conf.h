@@ -22,11 +22,11 @@ enum class KeyFileOutcome {
 Result<KeyFileOutcome> ensure_conf_key(const std::string& path, std::string_view key);
 // The outcome that ensure_conf_key() would have. Nothing is written.
 Result<KeyFileOutcome> find_conf_key(const std::string& path, std::string_view key);
-// Where a client that reads the file takes `old_key` as its key, it takes `key` from now on. All else stays as it is.
-// A file that is missing or holds another key is left alone.
+// If a client that reads the file takes `old_key` as its key, it takes `key` from now on. Everything else is unchanged.
+// A file that is missing or has another key is left alone.
 Result<void> replace_conf_key(const std::string& path, std::string_view old_key, std::string_view key);
 
-// What the log says of it; `warning`: an administrator should do something. The key itself is not in it.
+// The log message for it; `warning`: an administrator should act. It does not contain the key.
 struct KeyFileNote {
   bool warning = false;
   std::string text;

@@ -47,7 +47,7 @@ TEST(ServerConf, TheTemplateIsAConfigurationForBothPrograms) {
   const auto client = client_settings({"--server", "a"}, here);
   ASSERT_TRUE(std::holds_alternative<runtime::ClientSettings>(client)) << std::get<Stop>(client).text;
   EXPECT_EQ(std::get<runtime::ClientSettings>(client).key, network_key());
-  // Nothing but the key and the sections is said.
+  // The template sets nothing but the key and the sections.
   const auto lines = parse_conf(conf_template(network_key()), "f");
   ASSERT_TRUE(lines);
   EXPECT_EQ(lines->size(), 1u);
@@ -60,7 +60,7 @@ TEST(ServerConf, TheTemplateNamesEveryOptionWithItsDefault) {
     if (spec.command_line_only || spec.name == "key") continue;
     EXPECT_THAT(text, HasSubstr("\n#" + std::string(spec.name) + " = ")) << spec.name;
   }
-  // With every comment sign taken away it is still a good file, and nothing but the examples changes.
+  // Without its comment signs it is still a valid file, and nothing but the examples changes.
   for (std::size_t at = 0; (at = text.find("\n#", at)) != std::string::npos; ++at) {
     if (text[at + 2] >= 'a' && text[at + 2] <= 'z') text.erase(at + 1, 1);
   }
@@ -88,7 +88,7 @@ TEST(ServerConf, AddsTheLineThatIsMissing) {
       {"port = 1\n#key = eps1-x\n", "port = 1\n#key = eps1-x\n" + line},
       {"port = 1\n\n  [server]\nmtu = 1400\n", "port = 1\n\n" + line + "  [server]\nmtu = 1400\n"},
       {"[client]\nserver = a\n", line + "[client]\nserver = a\n"},
-      // A client would not see it there.
+      // A client would not find it there.
       {"[server]\nkey = " + network_key() + "\n", line + "[server]\nkey = " + network_key() + "\n"},
   };
   for (const auto& [before, after] : cases) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the daemons' main() have in common.
+// Shared by the daemons' main().
 
 #include <string>
 #include <vector>
@@ -30,7 +30,7 @@ void log_start(ops::Log& log, Program program, const Settings& settings) {
   log.debug("Settings:\n" + describe(settings));
 }
 
-// The names of the options that differ and count only at the next start.
+// The names of the options that differ and take effect only at the next start.
 std::string wait_for_restart(const runtime::ClientSettings& running, const runtime::ClientSettings& fresh);
 std::string wait_for_restart(const runtime::ServerSettings& running, const runtime::ServerSettings& fresh);
 

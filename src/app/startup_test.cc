@@ -63,7 +63,7 @@ TEST_F(Options, TheServiceManagersCopyIsReadForTheFileOfItsName) {
   const auto settings = good(server_settings({}, here));
   EXPECT_EQ(settings.port, 5);
   EXPECT_EQ(settings.conf, "/none/eps.conf");
-  // When it is read again, whoever asks for it must bring what the file says.
+  // On a reload, the caller must bring the content of the file.
   const auto again = read_again<ServerSettings>(server_settings, {}, here, settings);
   EXPECT_THAT(again({}).error().what, HasSubstr("may not read /none/eps.conf"));
   const auto fresh = again("stats\nport = 6\n");
@@ -79,7 +79,7 @@ TEST_F(Options, TheServiceManagersCopyIsReadForTheFileOfItsName) {
   EXPECT_EQ(good(server_settings({"--conf", dir / "other.conf"}, here)).port, 6);
 }
 
-TEST_F(Options, NoKeyGetsIntoTheLog) {
+TEST_F(Options, TheKeyIsNotLogged) {
   ClientSettings settings = good(complete_client({"--stats", "--log-level", "trace", "--log", dir / "l.log"}));
   testing::internal::CaptureStderr();
   ops::Log log({.path = settings.log, .level = settings.log_level, .terminal = true});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// `eps audit`: the server's record of acts of control.
+// `eps audit`: the server's record of control actions.
 
 #include "app/tool_base.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the commands of `eps` share: the request, printing, exit codes, asking a daemon.
+// Shared by the commands of `eps`: the request, printing, exit codes, querying a daemon.
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -87,9 +87,9 @@ class ToolBase {
     return error.code == Errc::not_found ? not_running(who + " does not run here", where) : fail(error.what);
   }
 
-  // The whole answer of a daemon that says yes.
+  // The whole answer of a daemon if it succeeds.
   Result<json> ask(const std::string& socket, json what) const {
-    // For the server's record; it listens to root alone.
+    // For the server's audit record; it trusts root alone.
     if (const char* user = std::getenv("SUDO_USER"); user != nullptr) what["for"] = user;
     auto answer = ops::ask(socket, what);
     if (!answer) return answer;
@@ -110,8 +110,8 @@ class ToolBase {
     if (!defaults_.terminal || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &out) != 0) return {};
     return out;
   }
-  // The entry of a list of peers or members that is meant: by name, address or MAC, and where no other fits, by name in
-  // any case. Null if there is none, or several.
+  // The intended entry of a list of peers or members: by name, address or MAC, and if none fits, by name in any case.
+  // Null if there is none, or several.
   static json entry_of(const json& list, const std::string& wish) {
     const std::string folded = lower(wish);
     json found;

@@ -56,7 +56,7 @@ int port_trouble(const IpAddress& ip, std::uint16_t port, int kind) {
     v4.sin_family = AF_INET;
     v4.sin_port = htons(port);
     v4.sin_addr.s_addr = htonl(ip.v4().value);
-    // As the daemons do: the address may come only later.
+    // As in the daemons: the address may appear only later.
     ::setsockopt(fd.get(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
   } else {
     auto& v6 = reinterpret_cast<sockaddr_in6&>(at);
@@ -64,7 +64,7 @@ int port_trouble(const IpAddress& ip, std::uint16_t port, int kind) {
     v6.sin6_port = htons(port);
     std::memcpy(&v6.sin6_addr, ip.bytes.data(), sizeof v6.sin6_addr);
     size = sizeof(sockaddr_in6);
-    // Each family by itself, or the IPv6 socket would answer for both and say nothing where there is no IPv6.
+    // Each family separately: the IPv6 socket would answer for both, and say nothing if there is no IPv6.
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     ::setsockopt(fd.get(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
   }
@@ -96,7 +96,7 @@ bool resolves(const std::string& host) {
   return error == 0;
 }
 
-// What systemd says of the two services; "" where it does not run.
+// The output of systemd about the two services; "" if it does not run.
 std::string shown_units() {
   struct stat info {};
   if (::stat("/run/systemd/system", &info) != 0) return "";
@@ -301,7 +301,7 @@ int DoctorCommand::run() {
     look_around(*status, findings);
     take(status->value("program", sockets[i]), findings);
   }
-  // What does not run cannot be asked, but systemd knows why.
+  // A daemon that does not run cannot be asked, but systemd knows why.
   if (const auto units = request_.socket ? std::vector<Finding>() : report::unit_findings(shown_units());
       !units.empty()) {
     take("services", units);
@@ -314,7 +314,7 @@ int DoctorCommand::run() {
   return worst == Finding::Level::problem ? kExitFailure : 0;
 }
 
-// What the daemon does not know of itself: the network of this computer.
+// What the daemon cannot know: the network configuration of this computer.
 void DoctorCommand::look_around(const json& status, std::vector<Finding>& findings) const {
   const json network = status.value("network", json());
   if (status.value("program", "") != "eps-client" || !network.is_object()) return;

@@ -19,7 +19,7 @@ extern char** environ;
 namespace eps::app {
 namespace {
 
-// Of the engines the one that keeps large networks readable.
+// The engine that keeps large networks readable.
 constexpr const char* kEngine = "neato";
 
 bool write_all(int fd, std::string_view text) {
@@ -54,7 +54,7 @@ Result<void> draw(const std::string& dot, const std::string& form, const std::st
   if (error != 0)
     return make_error(Errc::unavailable, std::string("cannot start neato: ") + std::strerror(error), error);
   read_end = {};
-  // Graphviz that ends early must not end us.
+  // If Graphviz ends early, this program must not.
   std::signal(SIGPIPE, SIG_IGN);
   const bool whole = write_all(write_end.get(), dot);
   write_end = {};

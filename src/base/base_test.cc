@@ -14,7 +14,7 @@ TEST(Bytes, Base32RoundTripsEveryLengthAndRefusesStrayBits) {
     data.push_back(static_cast<std::byte>(n * 37));
   }
   EXPECT_EQ(to_base32(as_view("foobar")), "mzxw6ytboi");  // RFC 4648, section 10
-  EXPECT_FALSE(from_base32("mzxw6ytboj"));                // the last digit carries bits that no byte owns
+  EXPECT_FALSE(from_base32("mzxw6ytboj"));                // the last digit has bits that belong to no byte
   EXPECT_FALSE(from_base32("m1"));
   EXPECT_FALSE(from_base32("mzxw6y8"));
 }

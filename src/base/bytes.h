@@ -133,7 +133,7 @@ class Writer {
 std::string to_hex(ByteView bytes);
 std::optional<Bytes> from_hex(std::string_view text);
 std::string to_base32(ByteView bytes);
-// Upper case is accepted too; nullopt for any other character or for bits that no encoder would have left over.
+// Upper case is accepted as well. nullopt for any other character, and for bits that no encoder would have left over.
 std::optional<Bytes> from_base32(std::string_view text);
 
 }  // namespace eps

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// An assertion that stays on in release builds: for bugs of ours, never for input from outside.
+// An assertion that stays on in release builds. It is for bugs in this program, never for input from outside.
 
 namespace eps {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A prefix of either family: the addresses that somebody may use besides his own.
+// A prefix of either family: addresses that a member may use in addition to its own.
 
 #include <compare>
 #include <cstdint>
@@ -24,13 +24,13 @@ struct IpNetwork {
   static IpNetwork from_v4(const Ip4Network& network);
 };
 std::string to_string(const IpNetwork& network);  // "192.168.43.50/32", "fd99::/64"
-// Whether it is in canonical form, and IPv4 has a length of IPv4.
+// Whether it is in canonical form; IPv4 must have a length of IPv4.
 bool valid(const IpNetwork& network);
-// A single address stands for itself, with all its bits. nullopt for host bits that are not zero, too.
+// A single address is a network with all its bits. nullopt also where host bits are not zero.
 std::optional<IpNetwork> parse_ip_network(std::string_view text);
 
-// What limits per source count by: an IPv4 address itself, or the first address of the /64 of an IPv6 address, which
-// one subscriber has to himself.
+// The key by which limits per source count: an IPv4 address itself, or the first address of the /64 of an IPv6 address,
+// because one subscriber has a whole /64.
 IpAddress subscriber_of(const IpAddress& ip);
 
 }  // namespace eps

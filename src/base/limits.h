@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Named maxima that more than one room relies on. What happens at each is said where it is enforced.
+// Named maxima that several rooms rely on. The code that enforces a maximum documents what happens when it is reached.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,10 +15,10 @@ inline constexpr std::uint16_t kMinMtu = 576;
 inline constexpr std::uint16_t kMinIp6Mtu = 1280;  // RFC 8200: with less there is no IPv6
 inline constexpr std::uint16_t kMaxMtu = 65500;    // a frame with two VLAN tags has 16 bits of length in fragments
 
-inline constexpr std::size_t kMaxMembers = 16384;   // of one network; the next join is refused
+inline constexpr std::size_t kMaxMembers = 16384;   // of one network; further joins are refused
 inline constexpr std::size_t kMaxNameSize = 63;     // bytes of a member's name (RFC 1123 label)
-inline constexpr std::size_t kMaxCandidates = 16;   // that a member may announce; the rest is cut
-inline constexpr std::size_t kMaxGrants = 8;        // ranges of further addresses of one member; the next is refused
+inline constexpr std::size_t kMaxCandidates = 16;   // announced by a member; the rest is cut
+inline constexpr std::size_t kMaxGrants = 8;        // ranges of further addresses of one member; more are refused
 inline constexpr std::size_t kMaxVersionSize = 64;  // bytes of a program version
 
 }  // namespace eps

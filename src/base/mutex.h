@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A mutex whose use clang checks when it compiles (-Wthread-safety): what is marked EPS_GUARDED_BY(mutex_) is touched
+// A mutex whose use clang checks at compile time (-Wthread-safety): members marked EPS_GUARDED_BY(mutex_) are accessed
 // only while mutex_ is held. The std::mutex of libstdc++ lacks the annotations. Other compilers ignore them.
 // https://clang.llvm.org/docs/ThreadSafetyAnalysis.html
 
@@ -18,8 +18,8 @@
 
 namespace eps {
 
-// To wait for a condition, give the Mutex itself to std::condition_variable_any::wait(), and test the condition in a
-// loop: the analysis does not see that a lambda is called under the lock.
+// To wait for a condition, pass the Mutex itself to std::condition_variable_any::wait() and test the condition in a
+// loop, because the analysis does not see that a lambda is called under the lock.
 class EPS_THREAD_SAFETY(capability("mutex")) Mutex {
  public:
   void lock() EPS_THREAD_SAFETY(acquire_capability()) { mutex_.lock(); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// How an operation that can fail answers: Result<T> holds a T or an Error. No exceptions cross the core.
+// The result of an operation that can fail: Result<T> holds a T or an Error. No exceptions cross the core.
 
 #include <boost/system/result.hpp>
 #include <string>
@@ -15,20 +15,20 @@ enum class Errc {
   not_found,         // a file, device or entry is missing
   in_use,            // an address, port, name or device is taken
   exhausted,         // a bounded resource is full
-  corrupt,           // stored or received data contradict themselves
-  unavailable,       // it did not work now and may work later
-  unsupported,       // this system cannot do it
+  corrupt,           // stored or received data are inconsistent
+  unavailable,       // failed now, may work later
+  unsupported,       // this system does not support it
 };
 
 struct Error {
   Errc code = Errc::unavailable;
   int sys = 0;       // errno where a system call failed, else 0
-  std::string what;  // one sentence: what was tried on what, and how to mend it
+  std::string what;  // one sentence: what was attempted, on what, and how to fix it
 };
 
 [[noreturn]] void die_on_unchecked(const Error& error);
 
-// Found by argument-dependent lookup: what Result<T>::value() does when it holds an Error is a bug, not a flow.
+// Found by argument-dependent lookup. Calling Result<T>::value() on an Error is a bug, so this aborts.
 [[noreturn]] inline void throw_exception_from_error(const Error& error, const boost::source_location&) {
   die_on_unchecked(error);
 }

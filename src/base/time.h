@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Time in the core is a value that callers pass in. There is no now() here on purpose.
+// The core never reads a clock: callers pass the time in, so there is deliberately no now() here.
 
 #include <chrono>
 
@@ -9,7 +9,7 @@ namespace eps {
 
 using Duration = std::chrono::nanoseconds;
 
-// A monotonic clock that runs on while the machine sleeps (CLOCK_BOOTTIME in the daemons, virtual in the simulation).
+// A monotonic clock that keeps running during sleep (CLOCK_BOOTTIME in the daemons, virtual in the simulation).
 struct BootClock {
   using duration = Duration;
   using rep = duration::rep;

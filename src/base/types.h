@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Strong types for the numbers and addresses that must not be mixed up, with their text forms.
+// Strong types for numbers and addresses that must not be confused, with their text forms.
 
 #include <array>
 #include <compare>
@@ -15,8 +15,8 @@
 
 namespace eps {
 
-// A member's number in its network: assigned by the server, 1 to 2^24 - 1, never given to another member again while
-// the server's state lives. 0 means "no member".
+// A member's number in its network: assigned by the server, 1 to 2^24 - 1, never reassigned to another member as long
+// as the server's state exists. 0 means "no member".
 struct MemberId {
   std::uint32_t value = 0;
   auto operator<=>(const MemberId&) const = default;
@@ -53,14 +53,14 @@ struct Ip4Network {
   bool contains(Ip4 ip) const { return (ip.value & mask()) == base.value; }
   bool overlaps(const Ip4Network& o) const { return contains(o.base) || o.contains(base); }
   Ip4 broadcast() const { return {base.value | ~mask()}; }
-  // How many addresses a member may have: all but the network's and the broadcast address. REQUIRES: prefix <= 30.
+  // How many addresses are available to members: all but the network and broadcast addresses. REQUIRES: prefix <= 30.
   std::uint32_t host_count() const { return ~mask() - 1; }
 };
 std::string to_string(const Ip4Network& network);
 // "10.0.8.0/24"; host bits must be zero.
 std::optional<Ip4Network> parse_ip4_network(std::string_view text);
 
-// An IPv4 or IPv6 address. IPv4 is kept as its IPv4-mapped IPv6 form, so that equal addresses compare equal.
+// An IPv4 or IPv6 address. IPv4 is stored in its IPv4-mapped IPv6 form, so that equal addresses compare equal.
 struct IpAddress {
   std::array<std::byte, 16> bytes{};
   auto operator<=>(const IpAddress&) const = default;
@@ -74,7 +74,7 @@ struct IpAddress {
 std::string to_string(const IpAddress& ip);
 std::optional<IpAddress> parse_ip(std::string_view text);
 
-// Where a UDP datagram comes from or goes to.
+// Source or destination of a UDP datagram.
 struct Endpoint {
   IpAddress ip;
   std::uint16_t port = 0;
@@ -84,7 +84,7 @@ struct Endpoint {
 std::string to_string(const Endpoint& endpoint);  // "192.0.2.1:43439", "[2001:db8::1]:43439"
 std::optional<Endpoint> parse_endpoint(std::string_view text);
 
-// The 64-bit FNV-1a hash: for tables keyed by values that the server or we chose, not for untrusted keys.
+// 64-bit FNV-1a, for tables whose keys this program or the server chose; not for untrusted keys.
 inline std::size_t hash_bytes(ByteView bytes) {
   std::uint64_t h = 0xcbf29ce484222325U;
   for (const std::byte b : bytes) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3U;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Only admission counts: strangers that take connections, whatever they do with them, keep nobody out.
+// Only admission counts: strangers that accept connections, whatever they do with them, keep nobody out.
 
 #include "control/admission.h"
 
@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-// The far end of a connection: the server, or somebody who holds another enrolment secret.
+// The far end of a connection: the server, or a stranger with another enrolment secret.
 class FarEnd {
  public:
   FarEnd(const crypto::KeyPair& keys, const crypto::Key& psk, Rng& rng) : keys_(keys), psk_(psk.clone()), rng_(rng) {}
@@ -127,7 +127,7 @@ TEST_F(AdmissionTest, TheServerIsAskedInOneConnectionAtATime) {
   const auto first = connected(1), second = connected(2);
   EXPECT_THAT(spoken_to(hear(1, one.answer(first.to_send.at(0).second))), ElementsAre(1));
   EXPECT_TRUE(hear(2, two.answer(second.to_send.at(0).second)).to_send.empty());
-  // It takes a moment too long: the other is asked instead.
+  // It is slightly too slow: the other one is asked instead.
   now_ = admission_.next_deadline();
   const auto late = admission_.on_deadline(held_, now_);
   EXPECT_THAT(late.to_close, ElementsAre(1));
@@ -135,7 +135,7 @@ TEST_F(AdmissionTest, TheServerIsAskedInOneConnectionAtATime) {
   EXPECT_EQ(hear(2, two.say(welcome())).won->link, 2U);
 }
 
-TEST_F(AdmissionTest, ASlowServerThatIsTheOnlyOneIsWaitedFor) {
+TEST_F(AdmissionTest, TheOnlyServerIsWaitedForEvenIfSlow) {
   FarEnd far = server();
   const auto first = connected(1);
   hear(1, far.answer(first.to_send.at(0).second));
@@ -157,7 +157,7 @@ TEST_F(AdmissionTest, RefusalByTheServerEndsTheSearch) {
   EXPECT_THAT(out.to_close, ElementsAre(1, 2));
 }
 
-TEST_F(AdmissionTest, AWrongEnrolmentPartIsToldOnceTheServerHasProvedItself) {
+TEST_F(AdmissionTest, AWrongEnrolmentPartIsReportedOnceTheServerHasProvedItself) {
   enrolled_ = false;
   crypto::Key other;
   rng_.fill(other.writable());

@@ -25,7 +25,7 @@ Bytes encode_cache_file(const NetworkCache& cache) {
 Result<NetworkCache> decode_cache_file(ByteView bytes) {
   const std::size_t head = kTitle.size() + sizeof(crypto::Hash);
   if (bytes.size() < head || as_text(bytes.first(kTitle.size())) != kTitle) {
-    return make_error(Errc::corrupt, "it is not such a file");
+    return make_error(Errc::corrupt, "it is not a file of eps-client");
   }
   const ByteView body = bytes.subspan(head);
   if (!equal(bytes.subspan(kTitle.size(), sizeof(crypto::Hash)), crypto::blake2s({body}))) {

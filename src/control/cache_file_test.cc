@@ -50,7 +50,7 @@ class CacheFileTest : public testing::Test {
   NetworkCache cache_;
 };
 
-TEST_F(CacheFileTest, GivesBackWhatWasKept) {
+TEST_F(CacheFileTest, ReturnsWhatWasStored) {
   const auto got = decode_cache_file(encode_cache_file(cache_));
   ASSERT_TRUE(got) << got.error().what;
   EXPECT_EQ(got->server, cache_.server);
@@ -64,13 +64,13 @@ TEST_F(CacheFileTest, GivesBackWhatWasKept) {
   EXPECT_EQ(got->data_port, 7000);
 }
 
-TEST_F(CacheFileTest, NoListYetIsNoFault) {
+TEST_F(CacheFileTest, AMissingListIsNotAnError) {
   cache_.list = {};
   cache_.signature = {};
   EXPECT_EQ(refusal(encode_cache_file(cache_)), "");
 }
 
-TEST_F(CacheFileTest, EveryChangedByteAndEveryCutIsNoticed) {
+TEST_F(CacheFileTest, EveryChangedByteAndEveryCutIsDetected) {
   const Bytes good = encode_cache_file(cache_);
   for (std::size_t i = 0; i < good.size(); ++i) {
     Bytes bad = good;

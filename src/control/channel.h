@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// One end of a control connection after TCP: frames with a length of 16 bits, first the two handshake messages in
+// One end of a control connection above TCP: frames with a length of 16 bits, first the two handshake messages in
 // clear, then ChaCha20-Poly1305 with one 64-bit counter per direction (Noise transport messages).
 
 #include <memory>
@@ -18,12 +18,12 @@ namespace eps::control {
 inline constexpr std::string_view kPrologue = "eps control 1";
 inline constexpr std::uint8_t kVersion = 1;
 
-// What a client asks for in its first message; selects the pre-shared key.
+// What a client requests in its first message; selects the pre-shared key.
 enum class Purpose : std::uint8_t { first_join = 1, member = 2 };
 
-// What a server that has too much to do answers in the place of the handshake's second message: come back after this
-// pause. Sent only to whose first message has a third byte of payload, kMayWait. Nobody vouches for it, so it is worth
-// no more than a connection that is refused.
+// An overloaded server sends this instead of the handshake's second message: come back after this pause. It is sent
+// only to clients whose first message has a third byte of payload, kMayWait. It is not authenticated, so it is worth no
+// more than a refused connection.
 inline constexpr std::byte kMayWait{1};
 inline constexpr std::size_t kWaitingPayload = 3;  // bytes of payload: version, purpose, kMayWait
 Bytes make_busy(Duration pause);
@@ -34,14 +34,14 @@ class Channel {
  public:
   static constexpr std::size_t kMaxFrame = 65'535;
 
-  // Moves received bytes in, from the front of the view, and yields the body of the first whole frame; nullopt when
+  // Consumes received bytes from the front of the view and yields the body of the first complete frame; nullopt when
   // more bytes are needed. At most one incomplete frame is kept.
   std::optional<Bytes> next_frame(ByteView& received);
 
   // From here on frames are sealed and opened.
   void begin_transport(const noise::TransportKeys& keys, bool initiator);
   bool transport() const { return seal_ != nullptr; }
-  // Opens a frame's body; nullopt: forged, replayed or out of order, the connection must end.
+  // Opens a frame's body; nullopt if it is forged, replayed or out of order: then the connection must end.
   std::optional<Bytes> open(ByteView frame);
   // Appends a sealed frame. REQUIRES: transport(), plain.size() <= wire::kMaxControlMessage.
   void seal(ByteView plain, Bytes& out);
@@ -49,7 +49,7 @@ class Channel {
   static void put_frame(ByteView body, Bytes& out);
 
  private:
-  Bytes partial_;  // of the frame that is being received, its length first
+  Bytes partial_;  // of the frame being received, beginning with its length
   std::unique_ptr<crypto::Aead> seal_;
   std::unique_ptr<crypto::Aead> open_;
   std::uint64_t sealed_ = 0;

@@ -53,7 +53,7 @@ TEST(Channel, FramesComeOutAsTheyWentInHoweverTheyAreCut) {
       ByteView piece = rest.first(n);
       rest = rest.subspan(n);
       while (auto body = channel.next_frame(piece)) got.push_back(std::move(*body));
-      EXPECT_TRUE(piece.empty()) << "what is no whole frame is kept";
+      EXPECT_TRUE(piece.empty()) << "an incomplete frame is kept";
     }
     EXPECT_EQ(got, sent);
   }

@@ -95,7 +95,7 @@ ClientConnection::Outputs ClientConnection::say_hello(const MemberList& held, In
 
 ClientConnection::Outputs ClientConnection::probe(Instant now) {
   Outputs out;
-  // Not again while an answer is due as soon, or overdue.
+  // Not if an answer is due just as soon, or overdue.
   if (welcomed_ && !ended_ && !silent_ && silent_at_ > now + answer_time()) ping(answer_time(), out, now);
   return out;
 }
@@ -106,7 +106,7 @@ Duration ClientConnection::answer_time() const {
 
 void ClientConnection::ping(Duration answer_within, Outputs& out, Instant now) {
   last_ping_ = now;
-  // An answer that is awaited already does not get more time.
+  // An answer that is already awaited does not get more time.
   if (!silent_) silent_at_ = std::min(silent_at_, now + answer_within);
   send(wire::Ping{}, out, now);
 }
@@ -115,10 +115,11 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
   if (auto* welcome = std::get_if<wire::Welcome>(&message)) {
     if (params_.signing_key && *params_.signing_key != welcome->signing_key) {
       crypto::wipe(welcome->bind_key);
-      return refuse({std::string("the server signs its member list with another key than when this computer joined; if "
-                                 "its state was made anew, ") +
-                     kForgetNetwork},
-                    out);
+      return refuse(
+          {std::string("the server signs its member list with a different key than when this computer joined; if "
+                       "its state was made anew, ") +
+           kForgetNetwork},
+          out);
     }
     if (const auto why = why_not_accepted(params_.accepted, welcome->network, welcome->self.address)) {
       crypto::wipe(welcome->bind_key);
@@ -141,7 +142,7 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     using enum wire::RefusalCode;
     const bool unknown = refused->code == unknown_key;
-    // What can be tried again is told as the reason within a sentence.
+    // A retryable error is given as a reason within a sentence.
     std::string why = refused->sentence;
     if (refused->code != removed && why.ends_with('.')) why.pop_back();
     const bool out_for_good = refused->code == removed;
@@ -173,7 +174,7 @@ void ClientConnection::on_delta(const wire::MemberDelta& part, Outputs& out, Ins
 }
 
 void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelta& last, Outputs& out, Instant now) {
-  // What crossed our wish for the whole list on its way applies to nothing that we hold.
+  // What was sent before our request for the whole list arrived applies to nothing that we hold.
   if ((resync_ && !delta.full) || is_behind(delta.to, out)) return;
   MemberList next = members_;
   const bool applied = next.apply(delta);
@@ -200,7 +201,7 @@ bool ClientConnection::is_behind(std::uint64_t version, Outputs& out) {
   out.events.push_back(ListRefused{"The server's member list " + list_version_text(version) +
                                    " is older than the list " + list_version_text(members_.version()) +
                                    " that this computer holds, as when the server was restored from a backup while "
-                                   "its clock was wrong. The newer one holds. To take the server's, " +
+                                   "its clock was wrong. The newer one stays in use. To take the server's, " +
                                    kForgetNetwork + "."});
   return true;
 }
@@ -223,7 +224,7 @@ void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now
   on_whole_records(std::move(delta), part, out, now);
 }
 
-// Only the tree is changed before it is known that the server signed what comes of it.
+// Only the tree is changed until it is known that the server signed the result.
 void ClientConnection::on_whole_records(Delta delta, const wire::Records& last, Outputs& out, Instant now) {
   if ((resync_ && !delta.full) || is_behind(delta.to, out)) return;
   if (!crypto::verify(signing_key_, registry::signed_records_message(network_, delta.to, last.root), last.signature)) {
@@ -300,7 +301,7 @@ void ClientConnection::on_states(const wire::States& states, Outputs& out, Insta
   changed(std::move(delta), false, states.more, out);
 }
 
-// Parts of one change are seen together.
+// Parts of one change become visible together.
 void ClientConnection::changed(Delta delta, bool records, bool more, Outputs& out) {
   if (!unseen_) {
     unseen_.emplace(ListChanged{std::move(delta), records});
@@ -332,7 +333,7 @@ ClientConnection::Outputs ClientConnection::on_closed(Instant) {
 
 ClientConnection::Outputs ClientConnection::announce(std::vector<Candidate> candidates, Instant now) {
   Outputs out;
-  // The server ends a connection over a message that breaks a limit.
+  // The server ends a connection over a message that exceeds a limit.
   std::erase_if(candidates, [](const Candidate& c) { return !c.endpoint.valid(); });
   if (candidates.size() > kMaxCandidates) candidates.resize(kMaxCandidates);
   if (welcomed_ && !ended_) send(wire::Candidates{std::move(candidates)}, out, now);
@@ -390,7 +391,7 @@ ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
   if (!welcomed_ && now >= started_ + kAdmitWithin) {
     refuse({"no answer within 10 seconds"}, out);
   } else if (now >= last_received_ + kDeadAfter) {
-    refuse({"the server has not been heard for 35 seconds"}, out);
+    refuse({"nothing was received from the server for 35 seconds"}, out);
   } else if (now >= silent_at_) {
     silent_at_ = kNever;
     silent_ = true;
@@ -408,7 +409,7 @@ Instant ClientConnection::next_deadline() const {
   return std::min({ping_at(), silent_at_, last_received_ + kDeadAfter});
 }
 
-// What this end sends, as what it relays, is answered by nobody: a server that is not heard is asked as well.
+// Neither what this end sends nor what it relays is answered: a silent server is probed as well.
 Instant ClientConnection::ping_at() const {
   const Instant due = std::min(last_sent_, std::max(last_received_, last_ping_)) + kPingAfter;
   if (relayed_since_ == kNever || silent_at_ != kNever || silent_) return due;
@@ -420,8 +421,8 @@ void ClientConnection::send(const wire::ControlMessage& message, Outputs& out, I
   channel_.seal(wire::encode(message), out.to_send);
 }
 
-// Whoever has not proved the server's key may be anybody: a program that listens there, a portal that wants a login, a
-// server that is starting. Nothing follows from what it says or does not say.
+// Until it has proved the server's key, the other end may be anybody: another program that listens there, a captive
+// portal, a server that is starting. Nothing follows from what it says or does not say.
 void ClientConnection::refuse_stranger(const std::string& what, bool answered, Outputs& out) {
   refuse({"it " + what +
               " without proving that it is the server of this network key: another program or another "

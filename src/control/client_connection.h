@@ -3,8 +3,8 @@
 
 // The client's end of one control connection, from the first handshake byte to the last delta. Sans I/O.
 //
-// Several may be under way at once: any of them may have reached a stranger. The server proves its key in the
-// handshake, which costs it nothing but the answer; say_hello() then asks for admission, in one connection at a time.
+// Several may be in progress at once, as any of them may have reached a stranger. The server proves its key in the
+// handshake, which costs it only the response; say_hello() then requests admission, in one connection at a time.
 
 #include <optional>
 #include <span>
@@ -23,17 +23,17 @@
 
 namespace eps::control {
 
-inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // of sending or hearing nothing
-inline constexpr Duration kDeadAfter = std::chrono::seconds(35);    // of receiving nothing
+inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // without sending or receiving anything
+inline constexpr Duration kDeadAfter = std::chrono::seconds(35);    // without receiving anything
 inline constexpr Duration kAdmitWithin = std::chrono::seconds(10);  // from start() to Welcome
-// An answer to a ping is due after three round trips, within these limits: the lower is the pause of TCP before it
-// repeats a lost segment and a little, the upper keeps a dead connection from going unnoticed for longer.
+// The answer to a ping is due after three round trips, within these limits: the lower one is a little more than the
+// pause before TCP repeats a lost segment, the upper one limits how long a dead connection goes unnoticed.
 inline constexpr Duration kLeastAnswerTime = std::chrono::milliseconds(350);
 inline constexpr Duration kMostAnswerTime = std::chrono::seconds(1);
-// A ping that only keeps the connection alive: a server that is busy for so long is not to be met by all of its members
-// anew.
+// For a ping that only keeps the connection alive: a server that is busy for this long must not see all of its members
+// reconnect.
 inline constexpr Duration kIdleAnswerTime = std::chrono::seconds(5);
-// What is relayed inside the connection is answered sooner or later, unless the connection is dead.
+// Relayed data in the connection is answered sooner or later, unless the connection is dead.
 inline constexpr Duration kRelayUnanswered = std::chrono::milliseconds(500);
 
 struct ClientParams {
@@ -43,10 +43,10 @@ struct ClientParams {
   std::string version;
   bool enrolled = false;                                // the server has admitted this key before
   bool relays = false;                                  // for other members
-  std::optional<PublicKey> signing_key = std::nullopt;  // that it showed at the first join
+  std::optional<PublicKey> signing_key = std::nullopt;  // as shown at the first join
   Features features = kOwnFeatures;
   std::uint64_t run = 0;                                 // random, of this run of the program
-  std::vector<IpNetwork> accepted = private_networks();  // where the server may put this computer
+  std::vector<IpNetwork> accepted = private_networks();  // acceptable networks for this computer
 };
 
 struct Welcomed {
@@ -60,27 +60,27 @@ struct Welcomed {
   std::uint16_t also_port = 0;
 };
 struct Proved {};  // the other end is the server: say_hello() may follow
-struct Silent {};  // the server has not answered a ping in time; the connection goes on
+struct Silent {};  // the server has not answered a ping in time; the connection continues
 struct Heard {};   // the server answered after all
-// See ClientConnection::members(). `delta` leads there from what they were before, unless it is full.
+// See ClientConnection::members(). `delta` leads there from the previous state, unless it is full.
 struct ListChanged {
   Delta delta;
   bool records = true;  // a stable field changed, or the signed version did
 };
 struct ReportRequested {};  // answer with report()
-// The server's list is older than the one held, which stays; the connection goes on.
+// The server's list is older than the one held, which stays in use; the connection continues.
 struct ListRefused {
   std::string sentence;
 };
-// The connection ends, and why.
+// The connection ends; says why.
 struct Refused {
   std::string sentence;
-  bool retry = true;              // false: trying again cannot help
-  bool by_server = false;         // it says so itself; else the connection failed, here or on its way
-  bool wrong_answer = false;      // to the handshake: it is not the server, or has another enrolment secret
+  bool retry = true;              // false: retrying cannot help
+  bool by_server = false;         // the server itself says so; otherwise the connection failed, here or on its way
+  bool wrong_answer = false;      // in the handshake: it is not the server, or has another enrolment secret
   bool removed = false;           // from the network, by its administrator
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
-  std::optional<Duration> come_back = std::nullopt;  // the server is busy, and says when to try again
+  std::optional<Duration> come_back = std::nullopt;  // the server is busy, and says when to retry
 };
 // Datagrams that the server relayed in this connection.
 struct Relayed {
@@ -91,7 +91,7 @@ using ClientEvent =
 
 class ClientConnection {
  public:
-  // `held`: the list of an earlier connection, from which the server goes on.
+  // `held`: the list of an earlier connection, from which the server continues.
   ClientConnection(ClientParams params, const MemberList& held, Rng& rng);
 
   struct Outputs {
@@ -100,29 +100,29 @@ class ClientConnection {
     bool close = false;
   };
   Outputs start(Instant now);
-  // Asks to be admitted, going on from the list that is held by now. REQUIRES: Proved came, nothing was said yet.
+  // Requests admission, continuing from the list that is held by now. REQUIRES: Proved was emitted, nothing said yet.
   Outputs say_hello(const MemberList& held, Instant now);
-  // Something may have cut the connection: asks for a sign of life at once. Silent or nothing follows.
+  // Something may have cut the connection: demands a sign of life at once. Silent or nothing follows.
   Outputs probe(Instant now);
   Outputs on_bytes(ByteView bytes, Instant now);
   // The other end closed the connection.
   Outputs on_closed(Instant now);
   Outputs on_deadline(Instant now);
   Instant next_deadline() const;
-  // Tells the server where this node may be reached; nothing before Welcomed. At most kMaxCandidates, the rest is cut.
+  // Announces where this node may be reached; nothing before Welcomed. At most kMaxCandidates, the rest is cut.
   Outputs announce(std::vector<Candidate> candidates, Instant now);
 
-  // Whether what is relayed to us shall come in this connection, and what we want relayed. Nothing before Welcomed.
+  // Whether to relay to us over this connection, and accept what we want relayed here. Nothing before Welcomed.
   Outputs relay_here(bool here, Instant now);
   Outputs relay(std::vector<Bytes> datagrams, Instant now);
-  // This node talks with these members: a server of a large network tells the states of those alone. Ask as soon as
-  // there is anything to say to one; what was asked before in this connection holds on.
+  // This node communicates with these members: the server of a large network reports the states of those alone. Call it
+  // before sending anything to one; requests made earlier in this connection stay valid.
   Outputs want(std::span<const MemberId> members);
-  // Answers ReportRequested. Nothing without a connection.
+  // Answers ReportRequested. Does nothing without a connection.
   Outputs report(TrafficReport report, Instant now);
 
   const MemberList& members() const { return members_; }
-  // Of the server over members(); none while the list that was held still is the server's.
+  // By the server, over members(); none as long as the list that was held is still the server's.
   const std::optional<crypto::Signature>& list_signature() const { return list_signature_; }
 
  private:
@@ -151,22 +151,22 @@ class ClientConnection {
   std::optional<registry::MerkleTree> tree_;  // over members_
   std::optional<ListChanged> unseen_;         // parts of a change so far
   std::vector<MemberId> wanted_;
-  bool on_demand_ = false;  // the server tells the states of wanted_ only
-  bool resync_ = false;     // the whole list was asked for and is on its way
+  bool on_demand_ = false;  // the server reports the states of wanted_ only
+  bool resync_ = false;     // the whole list was requested and is on its way
   bool behind_ = false;     // the server's list is older than ours
   PublicKey signing_key_;
   std::optional<crypto::Signature> list_signature_;
   NetworkId network_;
   bool welcomed_ = false;
   bool ended_ = false;
-  bool silent_ = false;    // told, and not heard since
+  bool silent_ = false;    // reported, and nothing received since
   Duration round_trip_{};  // of the handshake
   Instant silent_at_ = kNever;
-  Instant relayed_since_ = kNever;  // without having heard anything
+  Instant relayed_since_ = kNever;  // without having received anything
   Instant started_{};
   Instant last_sent_{};
   Instant last_ping_{};
-  Instant last_received_{};  // a whole message that opened, not any bytes
+  Instant last_received_{};  // a complete message that opened, not just any bytes
 };
 
 }  // namespace eps::control

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What a client believes of a server that misbehaves, though it holds the right key: its list changes only by what is
-// signed and whole.
+// How a client treats a server that misbehaves although it holds the right key: its list changes only by complete,
+// signed data.
 
 #include "control/client_connection.h"
 
@@ -35,7 +35,7 @@ class ClientConnectionTest : public testing::Test {
     connect({});
   }
 
-  // Anew, with what an earlier connection left.
+  // A new connection with the state that an earlier one left.
   void connect(const MemberList& held, std::optional<PublicKey> signing_key = std::nullopt) {
     channel_ = {};
     client_.emplace(
@@ -54,7 +54,7 @@ class ClientConnectionTest : public testing::Test {
     channel_.begin_transport(*keys, false);
     const auto answered = client_->on_bytes(frame, now_);
     EXPECT_TRUE(std::holds_alternative<Proved>(answered.events.at(0)));
-    EXPECT_TRUE(answered.to_send.empty()) << "it asks for nothing yet";
+    EXPECT_TRUE(answered.to_send.empty()) << "it requests nothing yet";
     EXPECT_TRUE(std::holds_alternative<wire::Hello>(answers(client_->say_hello(held, now_)).at(0)));
   }
 
@@ -78,7 +78,7 @@ class ClientConnectionTest : public testing::Test {
     w.signing_key = crypto::signing_public_key(seed_);
     return w;
   }
-  // A whole, good list.
+  // A complete, valid list.
   wire::MemberDelta list(std::uint64_t version, std::vector<Member> members) {
     wire::MemberDelta out{{.from = 0, .to = version, .full = true, .upserts = std::move(members), .removed = {}}};
     MemberList applied;
@@ -105,7 +105,7 @@ class ClientConnectionTest : public testing::Test {
   std::optional<ClientConnection> client_;
 };
 
-TEST_F(ClientConnectionTest, TakesAGoodListAndGoesOnFromIt) {
+TEST_F(ClientConnectionTest, AcceptsAValidListAndContinuesFromIt) {
   EXPECT_EQ(say(welcome()).events.size(), 1U);
   EXPECT_EQ(say(list(5, {member(1), member(2)})).events.size(), 1U);
   wire::MemberDelta next = list(6, {member(1), member(3)});
@@ -115,7 +115,7 @@ TEST_F(ClientConnectionTest, TakesAGoodListAndGoesOnFromIt) {
   EXPECT_EQ(client_->members().members().size(), 2U);
 }
 
-TEST_F(ClientConnectionTest, BelievesNoListThatIsNotSigned) {
+TEST_F(ClientConnectionTest, RejectsAnUnsignedList) {
   say(welcome());
   wire::MemberDelta forged = list(5, {member(1)});
   test::SeededRng other(9);
@@ -126,18 +126,18 @@ TEST_F(ClientConnectionTest, BelievesNoListThatIsNotSigned) {
   EXPECT_TRUE(client_->members().members().empty());
 }
 
-TEST_F(ClientConnectionTest, ASignatureOfAnotherVersionIsNone) {
+TEST_F(ClientConnectionTest, ASignatureForAnotherVersionIsInvalid) {
   say(welcome());
   wire::MemberDelta old = list(5, {member(1)});
   old.delta.to = 6;
   EXPECT_THAT(refusal(say(old)), HasSubstr("not signed"));
 }
 
-TEST_F(ClientConnectionTest, BelievesNoListBeforeTheWelcome) {
+TEST_F(ClientConnectionTest, RejectsAListBeforeTheWelcome) {
   EXPECT_THAT(refusal(say(list(5, {member(1)}))), HasSubstr("not signed"));
 }
 
-TEST_F(ClientConnectionTest, AnUnansweredProbeIsToldOnceAndTheConnectionGoesOn) {
+TEST_F(ClientConnectionTest, AnUnansweredProbeIsReportedOnceAndTheConnectionContinues) {
   say(welcome());
   EXPECT_TRUE(std::holds_alternative<wire::Ping>(answers(client_->probe(now_)).at(0)));
   EXPECT_TRUE(client_->probe(now_).to_send.empty()) << "one is on its way";
@@ -153,7 +153,7 @@ TEST_F(ClientConnectionTest, AnUnansweredProbeIsToldOnceAndTheConnectionGoesOn) 
   EXPECT_EQ(say(wire::Pong{}).events.size(), 0U);
 }
 
-TEST_F(ClientConnectionTest, UnansweredRelayedTrafficRaisesDoubt) {
+TEST_F(ClientConnectionTest, UnansweredRelayedTrafficTriggersAProbe) {
   say(welcome());
   EXPECT_EQ(answers(client_->relay({Bytes(100)}, now_)).size(), 1U);
   EXPECT_EQ(client_->next_deadline(), now_ + kRelayUnanswered);
@@ -164,14 +164,14 @@ TEST_F(ClientConnectionTest, UnansweredRelayedTrafficRaisesDoubt) {
   EXPECT_EQ(client_->next_deadline(), now_ + kPingAfter) << "no traffic, no doubt";
 }
 
-TEST_F(ClientConnectionTest, AnotherSigningKeyThanAtTheFirstJoinIsRefused) {
+TEST_F(ClientConnectionTest, AChangedSigningKeyIsRefused) {
   connect({}, crypto::signing_public_key(seed_));
   EXPECT_EQ(refusal(say(welcome())), "");
   PublicKey other;
   rng_.fill(other.bytes);
   connect({}, other);
   const auto out = say(welcome());
-  EXPECT_THAT(refusal(out), HasSubstr("another key"));
+  EXPECT_THAT(refusal(out), HasSubstr("a different key"));
   EXPECT_TRUE(std::get<Refused>(out.events.at(0)).retry);
 }
 
@@ -185,10 +185,10 @@ TEST_F(ClientConnectionTest, AWholeListThatIsOlderThanTheOneHeldIsRefused) {
   EXPECT_THAT(std::get<ListRefused>(out.events[0]).sentence, HasSubstr("4.9 is older than the list 5.7"));
   EXPECT_FALSE(out.close);
   const auto again = say(list((5ULL << 32) + 6, {member(1)}));
-  EXPECT_TRUE(again.events.empty() && again.to_send.empty()) << "told once, and nothing is asked for";
+  EXPECT_TRUE(again.events.empty() && again.to_send.empty()) << "reported once, and nothing is requested";
   EXPECT_EQ(client_->members().members().size(), 2U);
   say(list(6ULL << 32, {member(1)}));
-  EXPECT_EQ(client_->members().members().size(), 1U) << "a newer one counts";
+  EXPECT_EQ(client_->members().members().size(), 1U) << "a newer one is accepted";
 }
 
 TEST_F(ClientConnectionTest, AWholeListThatContradictsItsDigestEndsTheConnection) {
@@ -199,12 +199,12 @@ TEST_F(ClientConnectionTest, AWholeListThatContradictsItsDigestEndsTheConnection
   EXPECT_TRUE(client_->members().members().empty());
 }
 
-TEST_F(ClientConnectionTest, AChangeThatDoesNotFitAsksForTheWholeListOnce) {
+TEST_F(ClientConnectionTest, AChangeThatDoesNotFitRequestsTheWholeListOnce) {
   say(welcome());
   say(list(5, {member(1)}));
   wire::MemberDelta change = list(8, {member(1), member(2)});
   change.delta.full = false;
-  change.delta.from = 7;  // not what we hold
+  change.delta.from = 7;  // not the version that we hold
   const auto asked = answers(say(change));
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_TRUE(std::holds_alternative<wire::Resync>(asked[0]));
@@ -215,7 +215,7 @@ TEST_F(ClientConnectionTest, AChangeThatDoesNotFitAsksForTheWholeListOnce) {
   EXPECT_EQ(answers(say(change)).size(), 1U) << "and again when it happens again";
 }
 
-TEST_F(ClientConnectionTest, PartsAreSeenTogetherOrNotAtAll) {
+TEST_F(ClientConnectionTest, PartsBecomeVisibleTogetherOrNotAtAll) {
   say(welcome());
   wire::MemberDelta last = list(5, {member(1), member(2)});
   wire::MemberDelta first = last;
@@ -236,7 +236,7 @@ TEST_F(ClientConnectionTest, PartsOfDifferentChangesAreRefused) {
   EXPECT_THAT(refusal(say(list(6, {member(2)}))), HasSubstr("do not belong together"));
 }
 
-TEST_F(ClientConnectionTest, PartsWithoutEndAreRefused) {
+TEST_F(ClientConnectionTest, EndlessPartsAreRefused) {
   say(welcome());
   wire::MemberDelta part = list(5, {});
   part.last = false;
@@ -248,7 +248,7 @@ TEST_F(ClientConnectionTest, PartsWithoutEndAreRefused) {
   EXPECT_LT(parts, 10);
 }
 
-TEST_F(ClientConnectionTest, APingIsAnsweredAndWhatIsUnknownSkipped) {
+TEST_F(ClientConnectionTest, APingIsAnsweredAndUnknownMessagesAreSkipped) {
   const auto pong = answers(say(wire::Ping{}));
   ASSERT_EQ(pong.size(), 1U);
   EXPECT_TRUE(std::holds_alternative<wire::Pong>(pong[0]));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// A connection that stands: it relays, is kept alive, is given up when the other end is silent, and carries reports.
+// An established connection: it relays, is kept alive, is given up when the other end is silent, and carries reports.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -57,7 +57,7 @@ TEST_F(ControlTest, ASilentServerIsGivenUp) {
   EXPECT_THAT(a.refused->sentence, HasSubstr("35 seconds"));
 }
 
-TEST_F(ControlTest, SendingAloneDoesNotMakeTheServerSeemDead) {
+TEST_F(ControlTest, SendingWithoutReceivingDoesNotMakeTheServerSeemDead) {
   TestClient& a = join("a");
   for (int i = 0; i < 20; ++i) {
     take(a, a.connection->relay({Bytes(100)}, now_));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A server and clients back to back: bytes wait in queues and are delivered in pieces of random size, and the clock
-// moves only when a test says so. The store outlives the server.
+// A server and clients back to back: bytes wait in queues and are delivered in pieces of random size, and only a test
+// moves the clock. The store outlives the server.
 
 #include <gtest/gtest.h>
 
@@ -20,7 +20,7 @@
 
 namespace eps::control {
 
-// One computer: its key and what it remembers from connection to connection, as node::ClientNode does.
+// One computer: its key and its state across connections, as in node::ClientNode.
 struct TestClient {
   std::string name;
   crypto::KeyPair keys;
@@ -39,7 +39,7 @@ struct TestClient {
   Bytes to_client;
   bool server_closed = false;
 
-  // What the last connection said.
+  // What the last connection reported.
   std::optional<Member> self;
   std::optional<NetworkInfo> network;
   Bytes bind_key;
@@ -47,7 +47,7 @@ struct TestClient {
   std::optional<Refused> refused;
   int lists = 0;
   std::vector<Bytes> relayed;
-  TrafficReport report;  // what it answers when asked
+  TrafficReport report;  // its answer when asked
 
   bool connected() const { return connection.has_value(); }
   const MemberList& members() const { return connection ? connection->members() : held; }
@@ -60,7 +60,7 @@ class ControlTest : public testing::Test {
     start_server();
   }
 
-  // Also: stop the server and start it again. Its clients notice.
+  // Also a restart: stops the server and starts it again. Its clients notice.
   void start_server() {
     for (TestClient& c : clients_) hang_up(c);
     server_.reset();
@@ -82,11 +82,11 @@ class ControlTest : public testing::Test {
     return c;
   }
 
-  // Connects and delivers until nothing is on its way.
+  // Connects and delivers until nothing is in transit.
   void connect(TestClient& c) {
     open(c);
     run();
-    // The server writes joins that come close together at once.
+    // The server batches the writes of joins that come close together.
     if (c.connection && !c.self && !c.server_closed) advance(kGatherJoins);
   }
   TestClient& join(std::string name) {
@@ -114,7 +114,7 @@ class ControlTest : public testing::Test {
     take(c, c.connection->start(now_));
   }
 
-  // The client goes away without a word.
+  // The client disappears without a word.
   void hang_up(TestClient& c) {
     if (!c.connection) return;
     c.held = c.connection->members();
@@ -134,7 +134,7 @@ class ControlTest : public testing::Test {
     }
   }
 
-  // Moves the clock from deadline to deadline; everything on its way arrives in between.
+  // Moves the clock from deadline to deadline; everything in transit arrives in between.
   void advance(Duration by) {
     const Instant until = now_ + by;
     run();
@@ -196,7 +196,7 @@ class ControlTest : public testing::Test {
     hang_up(c);
   }
 
-  // Every connected client holds the list that the registry has.
+  // Every connected client holds the same list as the registry.
   void expect_all_agree() const {
     for (const TestClient& c : clients_) {
       if (!c.connection) continue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What cannot or must not work: each refusal reaches the client as one clear sentence, strangers get nothing and cost
-// little, and whatever is changed on the way ends the connection.
+// What cannot or must not work: each refusal reaches the client as one clear sentence, strangers get no answer and cost
+// little, and any modification in transit ends the connection.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ using testing::StartsWith;
 
 class ControlHostile : public ControlTest {
  protected:
-  // A connection of a stranger, from an address of its own unless one is given.
+  // A stranger's connection, from an address of its own unless one is given.
   ConnId stranger(std::optional<Endpoint> from = {}) {
     const ConnId id = next_id_++;
     take(server_->on_open(
@@ -28,7 +28,7 @@ class ControlHostile : public ControlTest {
   }
   void send(ConnId id, ByteView bytes) { take(server_->on_bytes(id, bytes, now_)); }
 
-  // The first frame of somebody who knows the server's key.
+  // The first frame of a client that knows the server's key.
   struct Prover {
     crypto::KeyPair keys;
     noise::Initiator handshake;
@@ -44,7 +44,7 @@ class ControlHostile : public ControlTest {
     Channel::put_frame(message, frame);
     return {std::move(keys), std::move(handshake), std::move(frame)};
   }
-  // The channel on the prover's side, after the server's answer.
+  // The channel on the prover's side, after the server's response.
   Channel finish(Prover& p, ConnId id, Purpose purpose) {
     Channel channel;
     ByteView in = sent_[id];
@@ -78,7 +78,7 @@ TEST_F(ControlHostile, AKeyOfAnotherServer) {
   connect(a);
   ASSERT_TRUE(a.refused);
   EXPECT_THAT(a.refused->sentence, HasSubstr("hung up without proving"));
-  EXPECT_TRUE(a.refused->retry) << "nobody has proved to be the server";
+  EXPECT_TRUE(a.refused->retry) << "nobody has proved that it is the server";
   EXPECT_TRUE(sent_[a.id].empty()) << "a stranger gets no answer";
   EXPECT_THAT(last_event(), AllOf(HasSubstr("10.0.0.1:40000"), HasSubstr("does not hold this network's key")));
   EXPECT_TRUE(registry_->members().empty());
@@ -90,7 +90,7 @@ TEST_F(ControlHostile, AWrongEnrolmentSecret) {
   const int commits = store_.commits;
   connect(a);
   ASSERT_TRUE(a.refused);
-  EXPECT_TRUE(a.refused->retry) << "whoever answers so need not be the server";
+  EXPECT_TRUE(a.refused->retry) << "this answer may not be the server's";
   EXPECT_TRUE(a.refused->wrong_answer);
   EXPECT_EQ(store_.commits, commits);
   EXPECT_TRUE(registry_->members().empty());
@@ -116,7 +116,7 @@ TEST_F(ControlHostile, AFullPool) {
   ASSERT_TRUE(c.refused);
   EXPECT_TRUE(c.refused->retry) << "somebody may be removed";
   EXPECT_THAT(c.refused->sentence, AllOf(HasSubstr("10.9.9.0/30 is full"), HasSubstr("eps members remove NAME")));
-  EXPECT_FALSE(c.refused->sentence.ends_with('.')) << "a reason within a sentence";
+  EXPECT_FALSE(c.refused->sentence.ends_with('.')) << "it is a reason within a sentence";
   EXPECT_THAT(last_event(), HasSubstr("is full"));
   take(*server_->remove(b.self->name, now_));
   run();
@@ -136,7 +136,7 @@ TEST_F(ControlHostile, AStoreThatFails) {
   EXPECT_TRUE(a.connected());
 }
 
-TEST_F(ControlHostile, AnotherVersionOfTheProtocolIsTold) {
+TEST_F(ControlHostile, AnotherVersionOfTheProtocolIsReported) {
   for (const Purpose purpose : {Purpose::first_join, Purpose::member}) {
     const ConnId id = stranger();
     Prover p = prover(9, static_cast<std::uint8_t>(purpose));
@@ -159,7 +159,7 @@ TEST_F(ControlHostile, APurposeThatThisVersionLacksIsClosed) {
   }
 }
 
-// Who replays another's first message gets an answer that it cannot use; nothing is stored, nobody admitted.
+// Replaying another client's first message yields an answer that cannot be used; nothing is stored, nobody is admitted.
 TEST_F(ControlHostile, AReplayedFirstMessageAdmitsNobody) {
   TestClient& a = add("a");
   open(a);
@@ -180,7 +180,7 @@ TEST_F(ControlHostile, AReplayedFirstMessageAdmitsNobody) {
   EXPECT_TRUE(a.connected());
 }
 
-TEST_F(ControlHostile, WithoutHelloNothingIsDone) {
+TEST_F(ControlHostile, NothingIsDoneWithoutHello) {
   for (const wire::ControlMessage& message :
        std::vector<wire::ControlMessage>{wire::Ping{}, wire::Candidates{}, wire::Resync{}, wire::UnknownMessage{}}) {
     const ConnId id = stranger();
@@ -196,7 +196,7 @@ TEST_F(ControlHostile, WithoutHelloNothingIsDone) {
   EXPECT_TRUE(registry_->members().empty());
 }
 
-TEST_F(ControlHostile, AfterHelloWhatBreaksALimitEndsTheConnection) {
+TEST_F(ControlHostile, AfterHelloAMessageThatExceedsALimitEndsTheConnection) {
   const Bytes mandatory = *from_hex("08019206020801");
   const Bytes skipped = *from_hex("9206020801");
   const Bytes too_long = wire::encode(wire::Hello{std::string(64, 'a'), "", 0});
@@ -215,7 +215,7 @@ TEST_F(ControlHostile, AfterHelloWhatBreaksALimitEndsTheConnection) {
   }
 }
 
-TEST_F(ControlHostile, GarbageGetsNothingAndIsClosed) {
+TEST_F(ControlHostile, GarbageGetsNoAnswerAndIsClosed) {
   for (int round = 0; round < 200; ++round) {
     const ConnId id = stranger();
     Bytes garbage(1 + rng_.below(600));
@@ -236,7 +236,7 @@ TEST_F(ControlHostile, GarbageGetsNothingAndIsClosed) {
   EXPECT_EQ(server_->next_deadline() == kNever || server_->next_deadline() > now_, true);
 }
 
-TEST_F(ControlHostile, FiveHundredAndTwelveBytesBeforeAuthenticationAreAll) {
+TEST_F(ControlHostile, AtMost512BytesAreAcceptedBeforeAuthentication) {
   const ConnId id = stranger();
   Bytes bytes(kMaxUnauthenticatedBytes);
   store_be16(bytes.data(), 60000);
@@ -245,7 +245,7 @@ TEST_F(ControlHostile, FiveHundredAndTwelveBytesBeforeAuthenticationAreAll) {
   send(id, Bytes(1));
   EXPECT_TRUE(was_closed(id));
   EXPECT_THAT(last_event(), HasSubstr("sent too much"));
-  // Also of someone whose first message was good.
+  // Even if the first message was valid.
   const ConnId second = stranger();
   send(second, prover(kVersion, 1).frame);
   Bytes long_frame(450);
@@ -262,7 +262,7 @@ TEST_F(ControlHostile, TheLongestHonestHelloFits) {
   EXPECT_TRUE(a.connected() && a.self);
 }
 
-TEST_F(ControlHostile, FiveSecondsBeforeAuthenticationAreAllHoweverBusy) {
+TEST_F(ControlHostile, AtMostFiveSecondsPassBeforeAuthenticationHoweverBusy) {
   const ConnId id = stranger();
   const Bytes frame = prover(kVersion, 1).frame;
   for (std::size_t i = 0; i < 50; ++i) {
@@ -278,7 +278,7 @@ TEST_F(ControlHostile, FiveSecondsBeforeAuthenticationAreAllHoweverBusy) {
   EXPECT_THAT(last_event(), HasSubstr("within 5 seconds"));
 }
 
-TEST_F(ControlHostile, StrangersOfOneSourceGiveWayToWhoComesLater) {
+TEST_F(ControlHostile, StrangersOfOneSourceAreDisplacedByLaterOnes) {
   const auto of_subnet = [](int n) { return *parse_endpoint("[2001:db8:1:1::" + std::to_string(n) + "]:9"); };
   std::vector<ConnId> v4, v6;
   for (std::size_t i = 0; i < kMaxStrangersPerSource; ++i) {
@@ -286,22 +286,22 @@ TEST_F(ControlHostile, StrangersOfOneSourceGiveWayToWhoComesLater) {
     v6.push_back(stranger(of_subnet(static_cast<int>(i + 1))));
   }
   EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.1:999"))));
-  EXPECT_FALSE(was_closed(v4[0])) << "it has had no time to say something";
+  EXPECT_FALSE(was_closed(v4[0])) << "it has not had time to say anything";
   now_ += kProveWithin;
   EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.2:1"))));
   EXPECT_FALSE(was_closed(stranger(parse_endpoint("[2001:db8:1:2::1]:1"))));
-  EXPECT_FALSE(was_closed(v4[0])) << "others are no reason";
+  EXPECT_FALSE(was_closed(v4[0])) << "other sources do not matter";
   EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.1:1000"))));
   EXPECT_TRUE(was_closed(v4[0]));
   EXPECT_FALSE(was_closed(v4[1]));
   EXPECT_THAT(last_event(), HasSubstr("33 from there have not shown the network key"));
   EXPECT_FALSE(was_closed(stranger(of_subnet(9999))));
   EXPECT_TRUE(was_closed(v6[0])) << "a /64 is one source";
-  // In a hurry, the oldest goes at once.
+  // Beyond the second limit, the oldest is displaced at once.
   for (std::size_t i = 0; i < 2 * kMaxStrangersAtOnce; ++i) {
     EXPECT_FALSE(was_closed(stranger(parse_endpoint("198.51.100.3:" + std::to_string(i + 1)))));
   }
-  // Who knows the server's key does not stand in the way of others behind the same address.
+  // Clients that know the server's key do not block others behind the same address.
   for (std::size_t i = 0; i < 3 * kMaxStrangersPerSource; ++i) {
     const ConnId id = stranger(parse_endpoint("198.51.100.7:" + std::to_string(i + 1)));
     EXPECT_FALSE(was_closed(id)) << i;
@@ -309,11 +309,11 @@ TEST_F(ControlHostile, StrangersOfOneSourceGiveWayToWhoComesLater) {
   }
 }
 
-TEST_F(ControlHostile, AFloodFromEverywhereMakesTheOldestStrangersGo) {
+TEST_F(ControlHostile, AFloodFromEverywhereDisplacesTheOldestStrangers) {
   TestClient& member = join("member");
   TestClient& slow = add("slow");
   open(slow);
-  take(server_->on_bytes(slow.id, slow.to_server, now_));  // its key is proved as far as the first message does
+  take(server_->on_bytes(slow.id, slow.to_server, now_));  // its key is proved as far as the first message can
   slow.to_server.clear();
   now_ += milliseconds(1);
   const ConnId first = stranger();
@@ -329,7 +329,7 @@ TEST_F(ControlHostile, AFloodFromEverywhereMakesTheOldestStrangersGo) {
   EXPECT_LE(count(ServerEvent::Kind::rejected), kMaxRejectionsTold) << "nor do they flood the log";
 }
 
-TEST_F(ControlHostile, ManyThatKnowTheServersKeyDoNotThrowMembersOut) {
+TEST_F(ControlHostile, ManyThatKnowTheServersKeyDoNotDisplaceMembers) {
   TestClient& member = join("member");
   const Prover p = prover(kVersion, 1);
   ConnId first = 0;
@@ -342,7 +342,7 @@ TEST_F(ControlHostile, ManyThatKnowTheServersKeyDoNotThrowMembersOut) {
   EXPECT_FALSE(was_closed(member.id));
 }
 
-TEST_F(ControlHostile, RejectionsAreToldInFullUpToALimitAndThenCounted) {
+TEST_F(ControlHostile, RejectionsAreLoggedInFullUpToALimitAndThenCounted) {
   for (std::size_t i = 0; i < kMaxRejectionsTold + 7; ++i) {
     Bytes garbage;
     Channel::put_frame(Bytes(10), garbage);
@@ -355,8 +355,8 @@ TEST_F(ControlHostile, RejectionsAreToldInFullUpToALimitAndThenCounted) {
   EXPECT_EQ(server_->next_deadline(), kNever);
 }
 
-// Each byte of a whole first connection, in both directions, changed once: whatever happens, nobody is admitted under a
-// wrong key, and where a sealed byte was changed the connection ends.
+// Each byte of a complete first connection, in both directions, is changed once: whatever happens, nobody is admitted
+// under a wrong key, and a changed sealed byte ends the connection.
 TEST_F(ControlHostile, AnyChangedByteEndsTheConnection) {
   const crypto::KeyPair keys = crypto::generate_key_pair(rng_);
   for (const bool to_server : {true, false}) {
@@ -386,7 +386,7 @@ TEST_F(ControlHostile, AnyChangedByteEndsTheConnection) {
         EXPECT_GT(at, to_server ? 120U : 400U);
         break;
       }
-      // A changed length may leave an end waiting: the deadlines end that, though bytes keep coming.
+      // After a changed length an end may wait for more: the deadlines end that, even while bytes keep coming.
       advance(seconds(41));
       EXPECT_FALSE(c.connected()) << at;
       clients_.pop_back();
@@ -394,7 +394,7 @@ TEST_F(ControlHostile, AnyChangedByteEndsTheConnection) {
   }
 }
 
-TEST_F(ControlHostile, AConnectionCutAtAnyByteIsAnEndLikeAnyOther) {
+TEST_F(ControlHostile, AConnectionMayBeCutAtAnyByte) {
   TestClient& a = join("a");
   hang_up(a);
   for (std::size_t cut = 0; cut < 330; cut += 3) {
@@ -421,7 +421,7 @@ TEST_F(ControlHostile, AConnectionCutAtAnyByteIsAnEndLikeAnyOther) {
   expect_all_agree();
 }
 
-// An enrolled client does not blame its key for what somebody on the way did.
+// An enrolled client does not blame its key for a modification in transit.
 TEST_F(ControlHostile, AForgedAnswerToAnEnrolledClient) {
   TestClient& a = join("a");
   open(a);
@@ -443,7 +443,7 @@ TEST_F(ControlHostile, AClientThatGetsNoAnswerGivesUp) {
   EXPECT_TRUE(a.refused->retry);
 }
 
-TEST_F(ControlTest, AClientTakesPublicAddressesOnlyIfItsUserAcceptsThem) {
+TEST_F(ControlTest, AClientAcceptsPublicAddressesOnlyIfItsUserDoes) {
   config_.network = *parse_ip4_network("8.0.0.0/8");
   start_server();
   TestClient& a = add("a");
@@ -451,7 +451,7 @@ TEST_F(ControlTest, AClientTakesPublicAddressesOnlyIfItsUserAcceptsThem) {
   EXPECT_FALSE(a.self);
   ASSERT_TRUE(a.refused);
   EXPECT_NE(a.refused->sentence.find("\"accept-network = 8.0.0.0/8 fd"), std::string::npos) << a.refused->sentence;
-  EXPECT_TRUE(a.refused->retry) << "an administrator may set it right";
+  EXPECT_TRUE(a.refused->retry) << "an administrator may fix it";
   a.accepted = {*parse_ip_network("8.0.0.0/8"), *parse_ip_network("fc00::/7")};
   connect(a);
   EXPECT_TRUE(a.self);

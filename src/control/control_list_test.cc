@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// What everybody learns of everybody: members, their candidates and every change, in few bytes, until all hold the same
+// What members learn of each other: members, their candidates and every change, in few bytes, until all hold the same
 // list.
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ Candidate candidate(const char* endpoint, Candidate::Kind kind = Candidate::Kind
   return {kind, *parse_endpoint(endpoint)};
 }
 
-TEST_F(ControlTest, EveryoneLearnsOfEveryChange) {
+TEST_F(ControlTest, EverybodyLearnsOfEveryChange) {
   TestClient& a = join("a");
   TestClient& b = join("b");
   advance(milliseconds(50));
@@ -57,7 +57,7 @@ TEST_F(ControlTest, TheFirstChangeGoesOutAtOnce) {
   EXPECT_EQ(a.lists, lists + 1);
 }
 
-TEST_F(ControlTest, AReturningClientIsToldChangesOnly) {
+TEST_F(ControlTest, AReturningClientGetsChangesOnly) {
   for (int n = 0; n < 40; ++n) join("h" + std::to_string(n));
   TestClient& a = join("a");
   advance(seconds(1));
@@ -73,7 +73,7 @@ TEST_F(ControlTest, AReturningClientIsToldChangesOnly) {
 TEST_F(ControlTest, AListOfAnotherNetworkIsReplaced) {
   TestClient& a = join("a");
   for (int n = 0; n < 3; ++n) join("h" + std::to_string(n));
-  // Another network's list with a version that this server has been at.
+  // Another network's list, with a version that this server once had.
   Delta foreign{.from = 0, .to = registry_->version(), .full = true, .upserts = {*a.self}, .removed = {}};
   foreign.upserts[0].id = {4242};
   hang_up(a);
@@ -85,7 +85,7 @@ TEST_F(ControlTest, AListOfAnotherNetworkIsReplaced) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, AResyncIsAskedForOnceAndEndsThere) {
+TEST_F(ControlTest, AResyncIsRequestedOnceOnly) {
   TestClient& a = join("a");
   for (int n = 0; n < 30; ++n) join("h" + std::to_string(n));
   advance(seconds(1));
@@ -95,13 +95,13 @@ TEST_F(ControlTest, AResyncIsAskedForOnceAndEndsThere) {
   take(server_->on_bytes(a.id, std::exchange(a.to_server, {}), now_));
   take(a, a.connection->on_bytes(std::exchange(a.to_client, {}), now_));
   take(server_->on_bytes(a.id, std::exchange(a.to_server, {}), now_));
-  // More changes are on their way when the client sees that its list does not match.
+  // More changes are in transit when the client notices that its list does not match.
   for (int n = 0; n < 3; ++n) {
     now_ += milliseconds(30);
     take(server_->on_observed(clients_.back().self->id, {{}, static_cast<std::uint16_t>(n + 1)}, now_));
   }
   take(a, a.connection->on_bytes(std::exchange(a.to_client, {}), now_));
-  EXPECT_LT(a.to_server.size(), 40U) << "one wish for the whole list";
+  EXPECT_LT(a.to_server.size(), 40U) << "one request for the whole list";
   hang_up(*std::next(clients_.begin()));
   sent_[a.id].clear();
   advance(kMaxGather);
@@ -114,7 +114,7 @@ TEST_F(ControlTest, AResyncIsAskedForOnceAndEndsThere) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, AResyncIsAnsweredThoughNothingElseHappens) {
+TEST_F(ControlTest, AResyncIsAnsweredEvenIfNothingElseHappens) {
   TestClient& a = join("a");
   hang_up(a);
   Delta foreign{.from = 0, .to = registry_->version(), .full = true, .upserts = {*a.self}, .removed = {}};
@@ -127,7 +127,7 @@ TEST_F(ControlTest, AResyncIsAnsweredThoughNothingElseHappens) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, TheObservedEndpointIsTheServersToSay) {
+TEST_F(ControlTest, OnlyTheServerAnnouncesObservedEndpoints) {
   TestClient& a = join("a");
   TestClient& b = join("b");
   const MemberId id = a.self->id;
@@ -149,7 +149,7 @@ TEST_F(ControlTest, TheObservedEndpointIsTheServersToSay) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, ManyCandidatesDoNotPushTheObservedOneOut) {
+TEST_F(ControlTest, ManyCandidatesDoNotCrowdOutTheObservedOne) {
   TestClient& a = join("a");
   const MemberId id = a.self->id;
   std::vector<Candidate> many;
@@ -199,8 +199,8 @@ TEST_F(ControlTest, LargeListsComeInParts) {
   }
   TestClient& a = join("a");
   EXPECT_EQ(a.members().members().size(), 301U);
-  EXPECT_EQ(a.lists, 1) << "a list is seen whole or not at all";
-  // All 300 leave: one delta of removals, in one part.
+  EXPECT_EQ(a.lists, 1) << "a list becomes visible as a whole";
+  // All 300 disconnect: one delta of removals, in one part.
   advance(seconds(1));
   for (std::uint32_t n = 1; n <= 300; ++n) {
     ASSERT_TRUE(registry_->remove(std::string(std::next(registry_->members().begin())->second.name)));
@@ -212,8 +212,8 @@ TEST_F(ControlTest, LargeListsComeInParts) {
   expect_all_agree();
 }
 
-// Two hundred join within one push pause: everyone is told, but not once for each.
-TEST_F(ControlTest, ABurstOfJoinsIsToldInFewDeltas) {
+// Two hundred join within one push pause: everybody is told, but not once for each.
+TEST_F(ControlTest, ABurstOfJoinsIsSentInFewDeltas) {
   std::vector<TestClient*> all;
   for (int n = 0; n < 200; ++n) all.push_back(&add("h" + std::to_string(n)));
   for (TestClient* c : all) open(*c);
@@ -227,7 +227,7 @@ TEST_F(ControlTest, ABurstOfJoinsIsToldInFewDeltas) {
   EXPECT_EQ(tags.size(), 200U);
 }
 
-// Clients come and go, announce, are removed and are renamed, the server restarts: in the end all agree.
+// Clients come and go, announce candidates, are removed and renamed, the server restarts: in the end all agree.
 TEST_F(ControlTest, AnyMixOfChangesConverges) {
   for (int n = 0; n < 8; ++n) add("h" + std::to_string(n % 5));
   for (int step = 0; step < 600; ++step) {

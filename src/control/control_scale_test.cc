@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What keeps the cost of a large network small: a return costs what changed, states are told to who needs them, joins
-// are written together, and who comes when there is too much to do is told when to come back.
+// What limits the cost of a large network: a return costs only what changed, states go to those who need them, joins
+// are written together, and clients that arrive under overload are told when to come back.
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@ class ControlScale : public ControlTest {
     server_config_.admissions_at_once = 5;
     start_server();
   }
-  // Members that are enrolled, but not connected.
+  // Enrolled members that are not connected.
   void enrol(std::uint32_t n) {
     std::vector<registry::JoinRequest> all;
     for (std::uint32_t i = 1; i <= n; ++i) {
@@ -48,7 +48,7 @@ TEST_F(ControlScale, AReturnAfterARestartOfTheServerCostsNoList) {
   connect(a);
   EXPECT_LT(sent_[a.id].size(), 1000U) << "nothing has changed";
   EXPECT_TRUE(holds_all(a));
-  // Others have changed before it comes back.
+  // Others have changed by the time it returns.
   hang_up(a);
   start_server();
   join("b");
@@ -60,7 +60,7 @@ TEST_F(ControlScale, AReturnAfterARestartOfTheServerCostsNoList) {
   EXPECT_TRUE(holds_all(a));
 }
 
-TEST_F(ControlScale, AClientOfTheVersionBeforeIsServedAsThen) {
+TEST_F(ControlScale, AClientOfTheOlderVersionIsServedAsBefore) {
   TestClient& a = join("a");
   TestClient& old = add("old");
   old.features = {};
@@ -71,7 +71,7 @@ TEST_F(ControlScale, AClientOfTheVersionBeforeIsServedAsThen) {
   advance(seconds(1));
   EXPECT_EQ(old.members().find(b.self->id)->candidates.size(), 1U);
   expect_all_agree();
-  // Its program is updated while the server goes on, and then it is as it was before again.
+  // Its program is updated while the server keeps running, and later downgraded again.
   for (const Features features : {kOwnFeatures, Features{}}) {
     hang_up(old);
     old.features = features;
@@ -83,7 +83,7 @@ TEST_F(ControlScale, AClientOfTheVersionBeforeIsServedAsThen) {
   EXPECT_FALSE(a.refused);
 }
 
-TEST_F(ControlScale, InALargeNetworkStatesComeToWhoAsks) {
+TEST_F(ControlScale, InALargeNetworkStatesAreSentOnRequest) {
   for (std::size_t n = 0; n <= 9; ++n) now_ += seconds(1), join("h" + std::to_string(n));
   TestClient& a = join("a");
   TestClient& b = join("b");
@@ -105,9 +105,9 @@ TEST_F(ControlScale, InALargeNetworkStatesComeToWhoAsks) {
   EXPECT_FALSE(seen(a).online);
   advance(seconds(5));
   for (TestClient& c : clients_) {
-    EXPECT_FALSE(c.connected() && seen(c).online) << "everybody sees who is there";
+    EXPECT_FALSE(c.connected() && seen(c).online) << "everybody sees who is online";
   }
-  // It is small again: everybody is told everything.
+  // The network is small again: everybody is told everything.
   std::size_t left = 6;
   for (TestClient& c : clients_) {
     if (left == 0) break;
@@ -135,7 +135,7 @@ TEST_F(ControlScale, JoinsThatComeTogetherAreWrittenTogether) {
   expect_all_agree();
 }
 
-TEST_F(ControlScale, ChangesThatKeepComingAreToldTogether) {
+TEST_F(ControlScale, ContinuousChangesAreGathered) {
   server_config_.admissions_at_once = kAdmissionsAtOnce;
   server_config_.tell_all = kTellAll;
   start_server();
@@ -148,7 +148,7 @@ TEST_F(ControlScale, ChangesThatKeepComingAreToldTogether) {
   };
   const int before = a.lists;
   change(1000);
-  EXPECT_EQ(a.lists, before + 1) << "at once when it was calm";
+  EXPECT_EQ(a.lists, before + 1) << "at once after a quiet time";
   for (std::uint16_t n = 0; n < 100; ++n) {
     advance(milliseconds(20));
     change(static_cast<std::uint16_t>(1001 + n));
@@ -172,7 +172,7 @@ TEST_F(ControlScale, MembersAreAskedForReportsInSteps) {
   advance(seconds(1));
   std::size_t asked = 0;
   for (auto out = server_->request_reports(now_);; out = server_->on_deadline(now_)) {
-    EXPECT_LE(out.to_send.size(), kPushStep) << "then others get their turn";
+    EXPECT_LE(out.to_send.size(), kPushStep) << "others get their turn in between";
     asked += out.to_send.size();
     take(std::move(out));
     if (server_->next_deadline() > now_) break;

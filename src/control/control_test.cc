@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Clients and a server back to back: who joins, under which name and with which address, and who is turned away or
-// replaced.
+// Clients and a server back to back: who joins, under which name and address, and who is refused or
+// displaced.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,9 +50,9 @@ TEST_F(ControlTest, ARestartedServerGivesTheSameAddressesAndTheWholeList) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, AServerThatLostItsStateTakesItsOldClientsInAgain) {
+TEST_F(ControlTest, AServerThatLostItsStateAdmitsItsOldClientsAgain) {
   TestClient& a = join("a");
-  // The identity is there, of the members nothing.
+  // Its identity is still there, but no members are.
   ports::StoreChange identity;
   identity.put_meta = store_.load()->meta;
   identity.put_join_keys = store_.load()->join_keys;
@@ -70,7 +70,7 @@ TEST_F(ControlTest, AServerThatLostItsStateTakesItsOldClientsInAgain) {
   expect_all_agree();
 }
 
-TEST_F(ControlTest, AJoinKeyLetsInAndTheNetworkKeyThatWasRotatedDoesNot) {
+TEST_F(ControlTest, AJoinKeyAdmitsAndARotatedNetworkKeyDoesNot) {
   TestClient& member = join("member");
   const auto once = registry_->create_join_key({.name = "", .uses = 1, .valid_for = 0, .approve = false}, 0);
   ASSERT_TRUE(once);
@@ -78,9 +78,9 @@ TEST_F(ControlTest, AJoinKeyLetsInAndTheNetworkKeyThatWasRotatedDoesNot) {
   phone.network_key = network_key_of(*registry_, *once);
   TestClient& second = add("second");
   second.network_key = phone.network_key.clone();
-  TestClient& late = add("late");  // has the network key of before
+  TestClient& late = add("late");  // has the previous network key
   ASSERT_TRUE(registry_->rotate_network_key({}, 0));
-  // Two at once with a key for one: both handshakes pass, one joins.
+  // Two at once with a key for one: both handshakes succeed, one joins.
   open(phone);
   open(second);
   advance(kGatherJoins);
@@ -88,7 +88,7 @@ TEST_F(ControlTest, AJoinKeyLetsInAndTheNetworkKeyThatWasRotatedDoesNot) {
   EXPECT_THAT((phone.connected() ? second : phone).refused->sentence, HasSubstr("good for 1 computer"));
   connect(late);
   ASSERT_TRUE(late.refused);
-  EXPECT_TRUE(late.refused->wrong_answer) << "told as a wrong key once the server has proved itself (admission.h)";
+  EXPECT_TRUE(late.refused->wrong_answer) << "reported as a wrong key once the server proved itself";
   hang_up(member);
   connect(member);
   EXPECT_TRUE(member.connected()) << "members stay";
@@ -101,7 +101,7 @@ TEST_F(ControlTest, PendingClientIsAdmittedOnceApproved) {
   ASSERT_TRUE(key);
   TestClient& guest = add("guest");
   guest.network_key = network_key_of(*registry_, *key);
-  for (int i = 0; i < 2 * kJoinBurst; ++i) connect(guest);  // asking again costs its source nothing
+  for (int i = 0; i < 2 * kJoinBurst; ++i) connect(guest);  // repeated requests cost its source nothing
   ASSERT_TRUE(guest.refused);
   EXPECT_TRUE(guest.refused->retry);
   EXPECT_THAT(guest.refused->sentence, HasSubstr("eps members approve guest"));
@@ -141,7 +141,7 @@ TEST_F(ControlTest, TheNewerConnectionOfAKeyWins) {
   EXPECT_TRUE(a.refused->retry);
   EXPECT_THAT(a.refused->sentence, HasSubstr("took its place"));
   advance(milliseconds(50));
-  EXPECT_TRUE(registry_->find(id)->online) << "the older one's end does not count";
+  EXPECT_TRUE(registry_->find(id)->online) << "the end of the older one does not count";
   EXPECT_NE(server_->credentials(id)->relay_tag, tag) << "new for each connection";
   expect_all_agree();
 }
@@ -169,7 +169,7 @@ TEST_F(ControlTest, OneOfTwoCopiesStaysConnectedAndBothAreReported) {
     EXPECT_EQ(server_->copy_at(id, now_), a.from.ip);
   }
   EXPECT_EQ(std::ranges::count_if(events_,
-                                  [](const auto& e) { return e.sentence.find("is there twice") != std::string::npos; }),
+                                  [](const auto& e) { return e.sentence.find("exists twice") != std::string::npos; }),
             1)
       << "once an hour";
   // The place is free again when its holder is gone.
@@ -180,10 +180,10 @@ TEST_F(ControlTest, OneOfTwoCopiesStaysConnectedAndBothAreReported) {
   EXPECT_FALSE(server_->copy_at(id, now_));
 }
 
-TEST_F(ControlTest, ARestartedOrRoamingClientIsNoCopy) {
+TEST_F(ControlTest, ARestartedOrRoamingClientIsNotACopy) {
   TestClient& a = join("a");
   hang_up(a);
-  TestClient& again = add("a");  // its next connections, while the server has the older one still
+  TestClient& again = add("a");  // its next connections, while the server still has the older one
   again.keys = a.keys.clone();
   again.enrolled = true;
   for (std::uint64_t run = 1; run < 20; ++run) {
@@ -195,7 +195,7 @@ TEST_F(ControlTest, ARestartedOrRoamingClientIsNoCopy) {
   }
 }
 
-TEST_F(ControlTest, TwoOfOneName) {
+TEST_F(ControlTest, TwoWithTheSameName) {
   TestClient& first = join("web");
   TestClient& second = join("web");
   EXPECT_EQ(first.self->name, "web");
@@ -206,7 +206,7 @@ TEST_F(ControlTest, TwoOfOneName) {
   EXPECT_EQ(second.self->name, "web-2");
 }
 
-TEST_F(ControlTest, AnotherNameOfItsOwn) {
+TEST_F(ControlTest, AMemberThatChangesItsName) {
   TestClient& a = join("old");
   TestClient& b = join("b");
   hang_up(a);
@@ -227,7 +227,7 @@ TEST_F(ControlTest, NamesAndVersionsThatAreTooLongOrStrangeDoNotKeepAClientOut) 
   EXPECT_EQ(a.self->name.size(), kMaxNameSize);
 }
 
-TEST_F(ControlTest, WhoWasAwayTooLongIsRemovedAndMayComeBackAsANewMember) {
+TEST_F(ControlTest, AMemberAwayTooLongIsRemovedAndMayReturnAsANewOne) {
   constexpr std::int64_t kDay = 24 * 3600;
   std::int64_t unix_time = 20'000 * kDay;
   server_config_.unix_time = [&] { return unix_time; };
@@ -246,7 +246,7 @@ TEST_F(ControlTest, WhoWasAwayTooLongIsRemovedAndMayComeBackAsANewMember) {
   advance(seconds(1));
   EXPECT_EQ(count(ServerEvent::Kind::removed), 1U);
   EXPECT_EQ(a.members().find_name("b"), nullptr);
-  EXPECT_TRUE(a.connected() && a.members().find_name("a")) << "nobody who is online";
+  EXPECT_TRUE(a.connected() && a.members().find_name("a")) << "online members stay";
   b.enrolled = true;
   connect(b);
   ASSERT_TRUE(b.refused);
@@ -257,7 +257,7 @@ TEST_F(ControlTest, WhoWasAwayTooLongIsRemovedAndMayComeBackAsANewMember) {
   EXPECT_NE(b.self->id, before);
 }
 
-TEST_F(ControlTest, AClockThatIsSetMakesNobodyExpire) {
+TEST_F(ControlTest, SettingTheClockExpiresNobody) {
   constexpr std::int64_t kHour = 3600;
   std::int64_t unix_time = 20'000 * 24 * kHour;
   server_config_.unix_time = [&] { return unix_time; };
@@ -284,7 +284,7 @@ TEST_F(ControlTest, AClockThatIsSetMakesNobodyExpire) {
   EXPECT_EQ(expired_after(kHour, 0), 1U) << "10 h after it left";
 }
 
-TEST_F(ControlTest, ARemovedMemberIsToldAndEverybodyElseToo) {
+TEST_F(ControlTest, ARemovedMemberAndEverybodyElseAreTold) {
   TestClient& a = join("a");
   TestClient& b = join("b");
   advance(seconds(1));
@@ -303,7 +303,7 @@ TEST_F(ControlTest, ARemovedMemberIsToldAndEverybodyElseToo) {
     connect(b);
     ASSERT_TRUE(b.refused);
     EXPECT_FALSE(b.refused->retry);
-    EXPECT_FALSE(b.refused->forget_enrolment) << "a removed member does not come back by itself";
+    EXPECT_FALSE(b.refused->forget_enrolment) << "a removed member does not return by itself";
     EXPECT_THAT(b.refused->sentence, HasSubstr("was removed"));
   }
   EXPECT_FALSE(server_->remove("b", now_));

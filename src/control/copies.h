@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Which members exist twice: somebody copied a state directory, or a whole machine. Every run of a client's program has
-// a random number. A program that was replaced by another run of the same key and comes back is alive beside it: there
-// are two. Whoever restarts a program, roams or loses a connection never looks like that.
+// Detects members that exist twice because somebody copied a state directory, or a whole machine. Every run of a
+// client's program has a random number. A run that was displaced by another run with the same key and then returns is
+// still alive: there are two. Restarting, roaming or losing a connection never looks like that.
 
 #include <algorithm>
 #include <cstdint>
@@ -16,15 +16,15 @@
 
 namespace eps::control {
 
-// A copy asks again every 10 to 15 s; one that has not asked for so long is gone.
+// A copy retries every 10 to 15 s; one that has not retried for this long is gone.
 inline constexpr Duration kCopyGone = std::chrono::minutes(1);
-// The log hears of the same member again after so long.
+// The log mentions the same member again after this long.
 inline constexpr Duration kTellCopyAgain = std::chrono::hours(1);
 
 class Copies {
  public:
-  // The run `newer` asks for the place that `holder` has. Then the place stays where it is, if `newer` had it before
-  // that; it is given otherwise, and will be remembered. 0 is a program of an older version, which has no number.
+  // The run `newer` requests the place that `holder` has. If `newer` had it before, the place stays with `holder`;
+  // otherwise it is given to `newer`, and that is remembered. 0 is a program of an older version, which has no number.
   struct Answer {
     bool is_copy = false;
     bool tell = false;  // in the log
@@ -43,7 +43,7 @@ class Copies {
     if (tell) known.told = now;
     return {true, tell};
   }
-  // Where the copy is that has not got the place.
+  // The address of the copy that did not get the place.
   std::optional<IpAddress> at(MemberId member, Instant now) const {
     const auto it = known_.find(member);
     if (it == known_.end() || !it->second.asked || now >= *it->second.asked + kCopyGone) return std::nullopt;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// How many computers may join for the first time from one place: a token bucket per source, so that one key in wrong
-// hands does not fill the network's addresses within seconds. Members that come back are not counted.
+// Limits how many computers join for the first time from one source: a token bucket per source, so that a leaked key
+// does not fill the network's addresses within seconds. Returning members are not counted.
 //
 // A source is one subscriber (base/ip_network.h).
 
@@ -13,20 +13,20 @@
 
 namespace eps::control {
 
-inline constexpr int kJoinBurst = 32;  // a class room behind one NAT
+inline constexpr int kJoinBurst = 32;  // a classroom behind one NAT
 inline constexpr Duration kJoinRefill = std::chrono::seconds(30);
-// Sources remembered at once; beyond it those that are full again go, and then the one that joined longest ago.
+// Sources remembered at once; beyond that, those with a full bucket go first, then the one that joined longest ago.
 inline constexpr std::size_t kMaxJoinSources = 4096;
 
 class JoinLimit {
  public:
-  // Takes one join; false: too many. Then `wait_for()` says how long until the next.
+  // Takes one join; false: too many. Then `wait_for()` says how long until the next one is allowed.
   bool take(const IpAddress& from, Instant now);
   Duration wait_for(const IpAddress& from, Instant now) const;
 
  private:
   struct Bucket {
-    Instant full_at{};  // when all of the burst is there again
+    Instant full_at{};  // when the whole burst is available again
   };
   void make_room(Instant now);
 

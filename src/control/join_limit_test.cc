@@ -9,7 +9,7 @@ namespace {
 constexpr Instant kStart{std::chrono::hours(1)};
 const IpAddress kHome = IpAddress::from_v4({0x0a000001});
 
-TEST(JoinLimit, ABurstIsLetInAndThenOneAtATime) {
+TEST(JoinLimit, ABurstIsAdmittedAndThenOneAtATime) {
   JoinLimit limit;
   for (int i = 0; i < kJoinBurst; ++i) EXPECT_TRUE(limit.take(kHome, kStart)) << i;
   EXPECT_FALSE(limit.take(kHome, kStart));
@@ -19,7 +19,7 @@ TEST(JoinLimit, ABurstIsLetInAndThenOneAtATime) {
   EXPECT_FALSE(limit.take(kHome, kStart + kJoinRefill));
 }
 
-TEST(JoinLimit, OneSourceDoesNotSpendAnothers) {
+TEST(JoinLimit, SourcesHaveSeparateBuckets) {
   JoinLimit limit;
   while (limit.take(kHome, kStart)) continue;
   EXPECT_TRUE(limit.take(IpAddress::from_v4({0x0a000002}), kStart));
@@ -36,7 +36,7 @@ TEST(JoinLimit, AnIpv6SubscriberIsOneSource) {
   EXPECT_TRUE(limit.take(*parse_ip("2001:db8:1:3::1"), kStart));
 }
 
-TEST(JoinLimit, ManySourcesDoNotMakeItForgetTheWorst) {
+TEST(JoinLimit, ManySourcesDoNotMakeItForgetTheBusiest) {
   JoinLimit limit;
   while (limit.take(kHome, kStart)) continue;
   for (std::uint32_t n = 0; n < 2 * kMaxJoinSources; ++n) limit.take(IpAddress::from_v4({0x14000000 + n}), kStart);

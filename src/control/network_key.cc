@@ -58,7 +58,7 @@ Result<NetworkKey> parse_network_key(std::string_view text) {
   if (prefix != kPrefix) return bad_key("does not begin with \"eps1-\".");
   if (text.size() > kMaxText) return bad_key("is far too long.");
   auto raw = from_base32(text.substr(kPrefix.size()));
-  if (!raw) return bad_key("holds a character that no key has, or lost one at its end (allowed: a-z and 2-7).");
+  if (!raw) return bad_key("contains an invalid character, or its end is missing (allowed: a-z and 2-7).");
   if (raw->size() < kFixedSize + kChecksumSize) return bad_key("is too short.");
   const ByteView body = ByteView(*raw).first(raw->size() - kChecksumSize);
   const crypto::Hash sum = checksum_of(body);
@@ -78,7 +78,7 @@ Result<NetworkKey> parse_network_key(std::string_view text) {
     if (type == kJoinKeyField && size == 4) {
       key.join_key = in.u32();
     } else {
-      in.bytes(size);  // of a newer version
+      in.bytes(size);  // from a newer version
     }
   }
   crypto::wipe(*raw);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The network key: the one line that a client needs besides the server's name.
+// The network key: the only thing that a client needs besides the server's name.
 //
 //   "eps1-" base32( format version 1 (8) | server's X25519 public key (256) | enrolment secret (128)
 //                   | typed fields: type 8, size 8, value ... | checksum (32) )
-//   type 1: the number of the join key whose secret this is (32); without it: the network's own, number 0
+//   type 1: the number of the join key whose secret this is (32); absent: the network's own, number 0
 //
-// The checksum is the first 4 bytes of BLAKE2s over all before it: a mistyped key is recognised before anything is
+// The checksum is the first 4 bytes of BLAKE2s over everything before it: a mistyped key is detected before anything is
 // sent. Unknown typed fields are skipped.
 
 #include <string>

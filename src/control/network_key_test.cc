@@ -25,7 +25,7 @@ bool same(const NetworkKey& a, const NetworkKey& b) {
   return a.server == b.server && equal(a.enrolment.view(), b.enrolment.view());
 }
 
-// The text of a body that is none of to_text()'s, with a good checksum.
+// The text of a body that to_text() does not produce, with a valid checksum.
 std::string with_checksum(Bytes body) {
   const crypto::Hash sum = crypto::blake2s({as_view("eps network key"), body});
   body.insert(body.end(), sum.begin(), sum.begin() + 4);
@@ -54,7 +54,7 @@ TEST(NetworkKeyText, RoundTrips) {
   }
 }
 
-TEST(NetworkKeyText, NamesTheJoinKeyThatItIsNot) {
+TEST(NetworkKeyText, CarriesTheNumberOfItsJoinKey) {
   NetworkKey key = make_key(1);
   key.join_key = 70'000;
   const auto back = parse_network_key(to_text(key));
@@ -84,7 +84,7 @@ TEST(NetworkKeyText, BlanksAndUpperCaseAreForgiven) {
 }
 
 // Every single character mistyped as any other, any two neighbours swapped, any character lost or doubled.
-TEST(NetworkKeyText, EveryMistakeIsNoticed) {
+TEST(NetworkKeyText, EveryTypoIsDetected) {
   constexpr std::string_view kDigits = "abcdefghijklmnopqrstuvwxyz234567";
   const std::string text = to_text(make_key(2));
   for (std::size_t i = 5; i < text.size(); ++i) {
@@ -101,7 +101,7 @@ TEST(NetworkKeyText, EveryMistakeIsNoticed) {
   }
 }
 
-TEST(NetworkKeyText, SaysWhatIsWrongAndWhereToGetItButNeverTheKey) {
+TEST(NetworkKeyText, ErrorsSayWhatIsWrongAndWhereToGetAKeyButNeverRevealIt) {
   const std::string text = to_text(make_key(3));
   std::string typo = text;
   typo[20] = typo[20] == 'a' ? 'b' : 'a';
@@ -127,7 +127,7 @@ TEST(NetworkKeyText, SaysWhatIsWrongAndWhereToGetItButNeverTheKey) {
   }
 }
 
-TEST(NetworkKeyText, UnknownFieldsAreSkippedAndTornOnesRefused) {
+TEST(NetworkKeyText, UnknownFieldsAreSkippedAndTruncatedOnesRefused) {
   const NetworkKey key = make_key(4);
   Bytes body = body_of(to_text(key));
   const Bytes fixed = body;
@@ -146,7 +146,7 @@ TEST(NetworkKeyText, UnknownFieldsAreSkippedAndTornOnesRefused) {
   }
 }
 
-TEST(NetworkKeyText, ThePskFollowsFromTheEnrolmentSecretAlone) {
+TEST(NetworkKeyText, ThePskDependsOnTheEnrolmentSecretAlone) {
   NetworkKey a = make_key(5);
   const NetworkKey b = make_key(6);
   EXPECT_FALSE(equal(enrolment_psk(a.enrolment.view()).view(), enrolment_psk(b.enrolment.view()).view()));

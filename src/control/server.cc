@@ -40,7 +40,8 @@ Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
         (n >= kMaxStrangersAtOnce || now >= connections_.at(*oldest).opened + kProveWithin)) {
       const ConnId silent = *oldest;
       reject(silent, connections_.at(silent),
-             "gave way to a newer one: " + std::to_string(n) + " from there have not shown the network key", out, now);
+             "was displaced by a newer one: " + std::to_string(n) + " from there have not shown the network key", out,
+             now);
       forget(silent, out);
     }
   }
@@ -75,7 +76,7 @@ void Server::make_room(Outputs& out, Instant now) {
   const auto victim = std::min_element(unauthenticated_.begin(), unauthenticated_.end(),
                                        [&](ConnId a, ConnId b) { return rank(a) < rank(b); });
   const ConnId id = *victim;
-  reject(id, connections_.at(id), "gave way to newer ones: too many at once", out, now);
+  reject(id, connections_.at(id), "was displaced by newer ones: too many at once", out, now);
   forget(id, out);
 }
 
@@ -113,7 +114,7 @@ void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, I
       continue;
     }
     const auto plain = c.channel.open(*frame);
-    // The first sealed message is what proves the initiator's key and, at a first join, the enrolment secret.
+    // The first sealed message proves the initiator's key and, at a first join, the enrolment secret.
     if (!plain)
       return reject(id, c, c.authenticated() ? "sent a forged message" : "did not prove the network key", out, now);
     c.last_received = now;
@@ -204,7 +205,7 @@ Server::Outputs Server::on_closed(ConnId id, Instant now) {
   return out;
 }
 
-// Drops what is known of a connection; its member is offline, unless a newer connection has taken its place.
+// Forgets a connection; its member is offline, unless a newer connection has taken its place.
 void Server::forget(ConnId id, Outputs& out) {
   const auto it = connections_.find(id);
   if (it == connections_.end()) return;
@@ -304,7 +305,7 @@ void Server::reject(ConnId id, Connection& c, const std::string& why, Outputs& o
   end(id, c, out);
 }
 
-// At the end of a period: how many were rejected without a sentence of their own.
+// At the end of a period: how many were rejected without their own log line.
 void Server::tell_rejections(Outputs& out, Instant now) {
   if (rejections_.told == 0 || now < rejections_.since + kRejectionPeriod) return;
   if (rejections_.untold > 0) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The server's end of all control connections. Sans I/O. Nobody is admitted and nothing is stored before a connection's
+// The server's end of all control connections. Sans I/O. Nobody is admitted and nothing is stored until a connection's
 // first sealed message opens; until then a connection costs at most 512 bytes and five seconds.
 
 #include <functional>
@@ -26,44 +26,44 @@
 
 namespace eps::control {
 
-using ConnId = std::uint64_t;  // given by the caller, never used twice
+using ConnId = std::uint64_t;  // assigned by the caller, never reused
 
 inline constexpr std::size_t kMaxUnauthenticatedBytes = 512;
 inline constexpr Duration kAuthenticateWithin = std::chrono::seconds(5);
-// Connections that have not authenticated: beyond this the oldest goes, first one that has not even shown that it knows
-// the server's key. So neither a flood nor a thousand members that return at once keep the others out.
+// Unauthenticated connections: beyond this the oldest is closed, first one that has not even shown that it knows the
+// server's key. So neither a flood nor a thousand members that return at once keep the others out.
 inline constexpr std::size_t kMaxUnauthenticated = 1024;
-// Of one source, connections that have not shown that they know the server's key. Beyond this the oldest gives way to
-// the next, once it has had the time in which a client shows it; beyond the second limit also before. So nobody behind
+// Connections of one source that have not shown that they know the server's key. Beyond this the next one displaces the
+// oldest, once that has had the time in which a client shows it; beyond the second limit even earlier. So nobody behind
 // a NAT keeps the others there out.
 inline constexpr std::size_t kMaxStrangersPerSource = 32;
 inline constexpr std::size_t kMaxStrangersAtOnce = 128;
 inline constexpr Duration kProveWithin = std::chrono::seconds(1);
-// Between two rounds that tell everybody what changed. Longer where a round costs more, so that changes gather: by its
-// members, and by its bytes.
+// The pause between two rounds that tell everybody what changed. It grows with the cost of a round, so that changes
+// gather: with the number of members, and with the bytes.
 inline constexpr Duration kPushPause = std::chrono::milliseconds(20);
-// While changes keep coming, as when many computers start, the pause doubles, up to so much for each member and for
-// all: who talks with a member hears of it at once anyway, and each round is a packet to everybody and its
-// acknowledgement. After so long without a round it is short again.
+// While changes keep coming, as when many computers start, the pause doubles, up to a limit per member and a total
+// limit: members that communicate with each other are told at once anyway, and each round is a packet to everybody and
+// its acknowledgement. After this long without a round it is short again.
 inline constexpr Duration kGatherPerMember = std::chrono::milliseconds(10);
 inline constexpr Duration kMaxGather = std::chrono::milliseconds(500);
 inline constexpr Duration kCalm = std::chrono::seconds(1);
 inline constexpr Duration kPushPausePerMember = std::chrono::microseconds(50);
 inline constexpr Duration kPushPausePerMegabyte = std::chrono::milliseconds(60);
 inline constexpr Duration kMaxPushPause = std::chrono::seconds(5);
-inline constexpr std::size_t kPushStep = 128;  // members that are told before anything else gets its turn
-// Of so many connected members everybody is told all that is known; of more, the states of those that it asks for, and
-// who is online. Of three quarters it is all again.
+inline constexpr std::size_t kPushStep = 128;  // members served before anything else gets its turn
+// Up to this many connected members, everybody is told everything; beyond it, only who is online, and the states of the
+// members that a client asks for. Below three quarters of it, everything again.
 inline constexpr std::size_t kTellAll = 256;
-// Admissions are the server's most costly work. Who comes when so many are spent is told when to come back.
+// Admissions are the server's most expensive work. When this many are used up, further clients are told when to return.
 inline constexpr Duration kPerAdmission = std::chrono::milliseconds(2);
 inline constexpr int kAdmissionsAtOnce = 1000;
-// And whoever comes while more than so many are on their way in: this computer is slower than that.
+// The same when more than this many are being admitted: this computer is too slow then.
 inline constexpr std::size_t kMaxHandshakes = 256;
-// First joins within so long after another are written to the store together.
+// First joins within this long after another are written to the store together.
 inline constexpr Duration kGatherJoins = std::chrono::milliseconds(10);
 inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);
-// Sentences about rejected connections: beyond so many in so long, only their number is told.
+// Log lines about rejected connections: beyond this many in a period, only their number is logged.
 inline constexpr std::size_t kMaxRejectionsTold = 20;
 inline constexpr Duration kRejectionPeriod = std::chrono::minutes(1);
 // More than this between the clock and the time that has passed since it was last read: it was set, or the computer
@@ -73,7 +73,7 @@ inline constexpr std::chrono::seconds kClockJump{30};
 struct ServerConfig {
   std::string version;
   std::uint16_t data_port = kDefaultPort;
-  std::uint16_t also_port = 0;  // where it listens for control connections as well; 0: nowhere
+  std::uint16_t also_port = 0;  // an additional port for control connections; 0: none
   std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970
   std::size_t tell_all = kTellAll;
   int admissions_at_once = kAdmissionsAtOnce;
@@ -83,7 +83,7 @@ struct ServerConfig {
 NetworkKey network_key_of(const registry::Registry& registry, const JoinKey& key);
 NetworkKey network_key_of(const registry::Registry& registry);
 
-// What proves a member's data socket; new for each connection.
+// Authenticates a member's data socket; new for each connection.
 struct Credentials {
   crypto::Key bind_key;
   std::uint32_t relay_tag = 0;
@@ -93,14 +93,14 @@ struct ServerEvent {
   enum class Kind {
     joined,
     left,
-    changed,  // a member has another name
+    changed,  // a member has a new name
     removed,
     rejected,
     clock,  // it was set
   };
   Kind kind;
   std::string sentence;  // for the log
-  MemberId member = {};  // who joined or was removed
+  MemberId member = {};  // which joined or was removed
   bool members_changed() const { return kind != Kind::rejected && kind != Kind::clock; }
 };
 
@@ -110,44 +110,44 @@ class Server {
 
   struct Outputs {
     std::vector<std::pair<ConnId, Bytes>> to_send;
-    std::vector<ConnId> to_close;  // after what is to be sent
+    std::vector<ConnId> to_close;  // after sending the above
     std::vector<ServerEvent> events;
     std::vector<std::pair<MemberId, TrafficReport>> reports;
-    std::vector<MemberId> gone;                                    // their credentials are over; before who joined
+    std::vector<MemberId> gone;                                    // no longer valid; before those who joined
     std::vector<std::pair<MemberId, bool>> relay_here;             // see wire::RelayHere
-    std::vector<std::pair<MemberId, std::vector<Bytes>>> relayed;  // datagrams that came in a control connection
+    std::vector<std::pair<MemberId, std::vector<Bytes>>> relayed;  // datagrams that arrived in a control connection
   };
   Outputs on_open(ConnId id, const Endpoint& from, Instant now);
   Outputs on_bytes(ConnId id, ByteView bytes, Instant now);
   Outputs on_closed(ConnId id, Instant now);
   Outputs on_deadline(Instant now);
   Instant next_deadline() const;
-  // The member's data socket was seen at this endpoint: that becomes a candidate of it, in place of the one before of
-  // the same address family.
+  // The member's data socket was seen at this endpoint, which becomes its candidate, replacing the previous one of the
+  // same address family.
   Outputs on_observed(MemberId member, const Endpoint& endpoint, Instant now);
-  // Asks all members for a report of their traffic, some in each step until all are asked.
+  // Asks all members for a report of their traffic, some in each step.
   Outputs request_reports(Instant now);
-  // Evicts a member: it is told and disconnected, everybody else hears of it, its key is refused from now on.
+  // Removes a member: it is told and disconnected, everybody else is told, its key is refused from now on.
   Result<Outputs> remove(std::string_view name, Instant now);
-  // Removes who has been away too long (registry::Registry::expire()); everybody hears of it.
+  // Removes members that were away too long (registry::Registry::expire()); everybody is told.
   Result<Outputs> expire(std::int64_t keep, Instant now);
 
-  // Seconds since 1970. Notices when the clock was set (registry::Registry::clock_jumped()); expire() tells of it.
+  // Seconds since 1970. Notices when the clock was set (registry::Registry::clock_jumped()); expire() reports it.
   std::int64_t unix_time(Instant now);
 
-  // Gives a member further addresses or takes them back; everybody hears of it.
+  // Grants or revokes further addresses of a member; everybody is told.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<Outputs> allow_bridge(std::string_view name, bool allowed, Instant now);
 
   // Datagrams for a member in its control connection.
   Outputs relay(MemberId member, std::vector<Bytes> datagrams);
-  // The connection of a member, and the other way round.
+  // The connection of a member, and the reverse.
   std::optional<ConnId> connection_of(MemberId member) const;
   MemberId member_of(ConnId id) const;  // value 0: none
   // Null unless the member is connected.
   const Credentials* credentials(MemberId member) const;
   std::optional<Endpoint> connected_from(MemberId member) const;
-  // Where another computer with the key of a connected member is; nullopt: there is none.
+  // The address of another computer with the key of a connected member; nullopt: none.
   std::optional<IpAddress> copy_at(MemberId member, Instant now) const {
     return by_member_.contains(member) ? copies_.at(member, now) : std::nullopt;
   }
@@ -157,26 +157,26 @@ class Server {
     Endpoint from;
     Channel channel;
     Instant opened{};
-    Instant last_received{};      // a whole message that opened
+    Instant last_received{};      // a complete message that opened
     Instant check_at = kNever;    // its entry in checks_
     bool stranger = true;         // it has not shown that it knows the server's key
     bool joining = false;         // its hello waits in joining_
-    Bytes early;                  // what came behind that meanwhile
-    std::size_t early_bytes = 0;  // received before it was authenticated
+    Bytes early;                  // what arrived after it in the meantime
+    std::size_t early_bytes = 0;  // received before authentication
     PublicKey key;                // of the initiator, once its first message was read
     Purpose purpose = Purpose::member;
     std::uint32_t join_key = 0;  // with Purpose::first_join
     MemberId member;             // value 0: not admitted yet
-    // What it was told last. In the form of version 0.1: of everything; otherwise of the records, and of the states.
+    // What it was last told. In the form of version 0.1: of everything; otherwise of the records, and of the states.
     std::uint64_t list_version = 0;
-    std::uint64_t held_version = 0;    // of the records, as it knows it
+    std::uint64_t held_version = 0;    // of the records, as it has them
     std::uint64_t states_version = 0;  // 0: nothing
     bool on_demand = false;            // it was told so
     bool push_whole = false;
     Features features;  // of the client's program
     std::uint64_t run = 0;
-    std::vector<MemberId> wanted;  // whose states it asked for
-    std::vector<MemberId> due;     // those of them that it is to be told
+    std::vector<MemberId> wanted;  // whose states it requested
+    std::vector<MemberId> due;     // those of them that it must be told
     bool ending = false;
     bool report_awaited = false;
     Credentials credentials;
@@ -186,7 +186,7 @@ class Server {
       return authenticated() ? last_received + kServerDeadAfter : opened + kAuthenticateWithin;
     }
   };
-  // What rejections the log has heard of lately.
+  // The rejections recently logged.
   struct Rejections {
     Instant since{};
     std::size_t told = 0;
@@ -205,7 +205,7 @@ class Server {
   void tell_rejections(Outputs& out, Instant now);
   void send(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out);
 
-  // server_messages.cc: what a client says.
+  // server_messages.cc: messages from clients.
   void on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs& out, Instant now);
   void on_message(ConnId id, Connection& c, wire::ControlMessage message, Outputs& out, Instant now);
   void on_hello(ConnId id, Connection& c, wire::Hello hello, Outputs& out, Instant now);
@@ -220,8 +220,8 @@ class Server {
   void ask_for_reports(Outputs& out, Instant now);
   std::uint32_t new_relay_tag();
 
-  // server_push.cc: what the members are told. Everybody in rounds, a part of the members in each step; who is new, who
-  // asked for something, and who talks with a member whose state changed, at once.
+  // server_push.cc: messages to the members. All members in rounds, some of them in each step; at once for new members,
+  // for requests, and for members whose communication partner changed state.
   void push(Outputs& out, Instant now);
   std::uint64_t news() const;
   bool lacks_records(const Connection& c) const;
@@ -247,12 +247,12 @@ class Server {
   std::set<ConnId> unauthenticated_;
   std::unordered_map<MemberId, ConnId> by_member_;
   Rejections rejections_;
-  std::optional<std::pair<Instant, std::int64_t>> clock_read_;  // when it was last, and what it showed
-  std::vector<ServerEvent> clock_events_;                       // that expire() is to tell of
+  std::optional<std::pair<Instant, std::int64_t>> clock_read_;  // when it was last read, and its value
+  std::vector<ServerEvent> clock_events_;                       // for expire() to report
   JoinLimit join_limit_;
   Copies copies_;
-  std::set<std::pair<Instant, ConnId>> checks_;  // no connection is late or dead before
-  std::map<IpAddress, std::size_t> strangers_;   // of each source
+  std::set<std::pair<Instant, ConnId>> checks_;  // no connection times out before its entry
+  std::map<IpAddress, std::size_t> strangers_;   // per source
   std::unordered_set<std::uint32_t> tags_;
   std::size_t by_old_form_ = 0;  // connections of clients of version 0.1
 
@@ -260,30 +260,30 @@ class Server {
   std::vector<std::pair<ConnId, wire::Hello>> joining_;
   Instant join_at_ = kNever;
   Instant joined_at_{};        // the last write
-  std::vector<ConnId> ended_;  // connections of a batch that are to be forgotten when the step ends
+  std::vector<ConnId> ended_;  // connections of a batch to forget when the step ends
   Instant admitted_until_{};
   Instant next_turn_{};
 
-  std::optional<ConnId> ask_from_;  // whom to ask next for a report
+  std::optional<ConnId> ask_from_;  // the next one to ask for a report
   Instant ask_at_ = kNever;
 
-  // Telling.
+  // Updates.
   Instant push_at_ = kNever;
-  std::uint64_t told_ = 0;       // what a round told everybody, or tells now
-  std::optional<ConnId> round_;  // goes on with this connection
+  std::uint64_t told_ = 0;       // the version that a round sent, or is sending
+  std::optional<ConnId> round_;  // continues with this connection
   std::size_t round_bytes_ = 0;
-  Instant round_at_{};  // no round begins before
-  Duration gather_{};   // the pause for changes to gather
+  Instant round_at_{};  // no round starts before
+  Duration gather_{};   // the pause in which changes gather
   std::set<ConnId> urgent_;
   Instant urgent_at_{};
   bool on_demand_ = false;
   std::unordered_map<MemberId, std::set<ConnId>> wanted_by_;
-  // What was put together for one, most others need as well; of the registry's version encoded_at_.
+  // Encoded for one, needed by most others as well; of the registry's version encoded_at_.
   std::uint64_t encoded_at_ = 0;
   std::map<std::uint64_t, std::vector<Bytes>> old_deltas_;
   std::map<std::uint64_t, std::vector<Bytes>> records_;
   std::map<std::uint64_t, std::vector<Bytes>> states_;
-  // All records by 64 ids, as they were at chunks_at_.
+  // All records by groups of 64 ids, as of chunks_at_.
   std::map<std::uint32_t, Bytes> chunks_;
   std::uint64_t chunks_at_ = 0;
 };

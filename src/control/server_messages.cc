@@ -28,23 +28,23 @@ bool is_multicast(const IpAddress& ip) {
   return ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
 }
 
-// Nobody can be reached there, or too many.
+// An address where nobody can be reached, or where too many can.
 bool useless(const IpAddress& ip) {
-  // 0100::/64 is for discarding (RFC 6666); here it stands for control connections, and nobody else's.
+  // 0100::/64 is for discarding (RFC 6666); here it represents control connections, and nothing else.
   const bool discard = load_be64(ip.bytes.data()) == 0x0100000000000000U;
   return ip.is_unspecified() || ip.is_loopback() || is_multicast(ip) || discard;
 }
 
 }  // namespace
 
-// Whether a client that can be told so is to come back later. That costs us no more than the connection: the length of
-// the first message says that it can.
+// Whether to tell the client to come back later, if it understands that. The check costs no more than the connection:
+// the length of the first message shows whether it does.
 bool Server::must_wait(ConnId id, Connection& c, const Bytes& initiation, Outputs& out, Instant now) {
   const std::size_t payload = initiation.size() - std::min(initiation.size(), noise::kInitiationOverhead);
   const bool can = payload == kWaitingPayload || payload == kWaitingPayload + 4;  // with the number of a join key
   const bool busy = admitted_until_ > now || unauthenticated_.size() > kMaxHandshakes;
   if (!busy || !can) return false;
-  // Each gets a turn of its own, and comes at once when that is too far.
+  // Each gets its own turn, or returns at once when that is too far away.
   next_turn_ = std::max(next_turn_, now) + kPerAdmission;
   Bytes bytes;
   Channel::put_frame(make_busy(std::min<Duration>(next_turn_ - now, kMaxBusyPause)), bytes);
@@ -57,7 +57,7 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
   if (must_wait(id, c, frame, out, now)) return;
   noise::Responder responder(registry_.identity().keys, as_view(kPrologue), rng_);
   const auto request = responder.read_initiation(frame);
-  // Nothing is answered to whoever does not know the server's key.
+  // Clients that do not know the server's key get no answer.
   if (!request || request->payload.size() < 2) return reject(id, c, "does not hold this network's key", out, now);
   const auto version = std::to_integer<unsigned>(request->payload[0]);
   const auto purpose = std::to_integer<std::uint8_t>(request->payload[1]);
@@ -69,7 +69,7 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
     Reader rest(ByteView(request->payload).subspan(2));
     c.join_key = rest.remaining() >= 4 ? rest.u32() : registry::kNetworkKeyId;
     const JoinKey* key = registry_.join_keys().find(c.join_key);
-    // With a secret that nobody has the client finds that its key is wrong, as it does with one that was replaced.
+    // With a secret that nobody has, the client finds that its key is wrong, as with a replaced one.
     std::array<std::byte, 16> secret{};
     key != nullptr ? void(secret = key->secret) : rng_.fill(secret);
     psk = enrolment_psk(secret);
@@ -84,10 +84,10 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
   out.to_send.emplace_back(id, std::move(bytes));
   c.channel.begin_transport(*keys, false);
   no_stranger(c);
-  // Only who knows our key takes a turn from the others.
+  // Only clients that know our key take a turn from the others.
   admitted_until_ = std::max(admitted_until_, now - config_.admissions_at_once * kPerAdmission) + kPerAdmission;
   if (version == kVersion) return;
-  // It holds our key, so it shall know why it is not admitted.
+  // It holds our key, so it may know why it is not admitted.
   const std::string versions =
       "version " + std::to_string(version) + " of the control protocol, the server version " + std::to_string(kVersion);
   send(id, c,
@@ -105,7 +105,7 @@ void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, 
   if (auto* relay = std::get_if<wire::Relay>(&message)) out.relayed.emplace_back(c.member, std::move(relay->datagrams));
   if (const auto* relay = std::get_if<wire::RelayHere>(&message)) out.relay_here.emplace_back(c.member, relay->here);
   if (const auto* report = std::get_if<TrafficReport>(&message)) {
-    // One for each question: nobody makes us work by sending more.
+    // One per question: sending more must not make us work.
     if (std::exchange(c.report_awaited, false)) out.reports.emplace_back(c.member, *report);
     return;
   }
@@ -121,16 +121,17 @@ void Server::on_hello(ConnId id, Connection& c, wire::Hello hello, Outputs& out,
   const bool stranger = registry_.find_key(c.key) == nullptr && c.purpose == Purpose::first_join;
   if (stranger && !registry_.waits(c.key) && !join_limit_.take(c.from.ip, now)) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(join_limit_.wait_for(c.from.ip, now)).count();
-    send(id, c,
-         wire::Refused{wire::RefusalCode::other, "Too many new computers have joined from " + to_string(c.from.ip) +
-                                                     ": the next one is let in in " + std::to_string(seconds) + " s."},
-         out);
-    return reject(id, c, "is not let in yet: too many new computers have joined from this address", out, now);
+    send(
+        id, c,
+        wire::Refused{wire::RefusalCode::other, "Too many new computers have joined from " + to_string(c.from.ip) +
+                                                    ": the next one is admitted in " + std::to_string(seconds) + " s."},
+        out);
+    return reject(id, c, "is not admitted yet: too many new computers have joined from this address", out, now);
   }
   c.joining = true;
   const bool writes = registry_.join_writes(c.key, hello.name);
   joining_.emplace_back(id, std::move(hello));
-  // What writes nothing waits for nothing, but keeps its place behind what was there before.
+  // A join that writes nothing waits for nothing, but keeps its place behind earlier ones.
   if (joining_.size() == 1 && (!writes || now >= joined_at_ + kGatherJoins)) return finish_joins(out, now);
   join_at_ = std::min(join_at_, writes ? joined_at_ + kGatherJoins : now);
 }
@@ -167,13 +168,13 @@ void Server::finish_joins(Outputs& out, Instant now) {
     const std::string ago = away < 2 * 3600 ? std::to_string(away / 60) + " min" : std::to_string(away / 3600) + " h";
     out.events.push_back(
         {ServerEvent::Kind::removed,
-         member.name + " (" + to_string(member.address) + ") gave its place to a new member: no address " +
-             "was free, and it has been away longest (" + (away < 120 ? std::to_string(away) + " s" : ago) + ").",
+         member.name + " (" + to_string(member.address) + ") was displaced by a new member: no address " +
+             "was free, and it had been away longest (" + (away < 120 ? std::to_string(away) + " s" : ago) + ").",
          member.id});
   }
   for (std::size_t i = 0; i < who.size(); ++i) {
     const auto it = connections_.find(who[i].first);
-    if (it == connections_.end()) continue;  // another of the same key took its place just now
+    if (it == connections_.end()) continue;  // another one with the same key has just taken its place
     Connection& c = it->second;
     on_joined(it->first, c, *who[i].second, old_names[i], joined[i], out, now);
     if (const Bytes early = std::exchange(c.early, {}); !early.empty()) on_frames(it->first, c, early, out, now);
@@ -194,7 +195,7 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
     out.events.push_back({ServerEvent::Kind::changed, old_name + " is now called " + member.name + "."});
   }
   if (const auto older = by_member_.find(member.id); older != by_member_.end()) {
-    // Its own older connection, which it has lost, or another computer with a copy of its key.
+    // Its own older connection, which it lost, or another computer with a copy of its key.
     const ConnId replaced = older->second;
     Connection& old = connections_.at(replaced);
     send(replaced, old,
@@ -223,7 +224,7 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
                         member.id});
 }
 
-// Two computers of one key would replace each other for ever. The one that is here stays, as long as it is.
+// Two computers with one key would displace each other for ever. The present one stays, as long as it is there.
 bool Server::is_copy(ConnId id, Connection& c, const Member& member, Outputs& out, Instant now) {
   const auto older = by_member_.find(member.id);
   if (older == by_member_.end()) return false;
@@ -241,7 +242,7 @@ bool Server::is_copy(ConnId id, Connection& c, const Member& member, Outputs& ou
   end(id, c, out);
   if (tell) {
     out.events.push_back(
-        {ServerEvent::Kind::rejected, member.name + " (" + to_string(member.address) + ") is there twice, at " +
+        {ServerEvent::Kind::rejected, member.name + " (" + to_string(member.address) + ") exists twice, at " +
                                           to_string(holder.from.ip) + " and at " + to_string(c.from.ip) +
                                           ": its state directory was copied. The first stays connected. " + mend});
   }
@@ -274,7 +275,7 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
   crypto::wipe(welcome.bind_key);
 }
 
-// What the server saw itself is not the client's to say. It comes first: when there are too many, the last are cut.
+// A client must not announce what the server itself observes. That comes first: of too many, the last are cut.
 void Server::on_candidates(Connection& c, const wire::Candidates& message) {
   const Member* member = registry_.find(c.member);
   if (member == nullptr) return;
@@ -285,8 +286,8 @@ void Server::on_candidates(Connection& c, const wire::Candidates& message) {
   for (const Candidate& candidate : message.candidates) {
     if (candidate.kind != Candidate::Kind::observed && !useless(candidate.endpoint.ip)) all.push_back(candidate);
   }
-  // Until its data socket has been seen, and for ever where only our TCP port is forwarded: the address that it
-  // connects from, with its own port, which most home routers keep.
+  // Until its data socket has been seen, and for ever where only our TCP port is forwarded: the address from which it
+  // connects, with its own port, which most home routers keep.
   const auto outside = [&](const Candidate& o) {
     return o.endpoint.ip.is_v4() && (o.kind != Candidate::Kind::local || o.endpoint.ip == c.from.ip);
   };
@@ -302,7 +303,7 @@ void Server::on_candidates(Connection& c, const wire::Candidates& message) {
 
 void Server::on_want(ConnId id, Connection& c, const wire::Want& want) {
   for (const MemberId member : want.members) {
-    // Whoever is asked for again is told again.
+    // A repeated request is answered again.
     c.due.push_back(member);
     if (!wanted_by_[member].insert(id).second) continue;
     c.wanted.push_back(member);
@@ -322,7 +323,7 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   std::vector<Candidate> all = member->candidates;
   const bool v4 = endpoint.ip.is_v4();
   std::erase_if(all, [&](const Candidate& c) {
-    // Or was taken to be there while nothing better was known.
+    // Or it was assumed to be there as long as nothing better was known.
     const auto own_port = [&](const Candidate& o) {
       return o.kind == Candidate::Kind::local && o.endpoint.port == c.endpoint.port;
     };
@@ -330,7 +331,7 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
                           std::ranges::any_of(member->candidates, own_port);
     return supposed || (c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4);
   });
-  // An endpoint that is the member's own needs no second entry.
+  // An endpoint of the member's own needs no second entry.
   const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
   if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});
   registry_.set_candidates(id, std::move(all));

@@ -10,7 +10,7 @@ constexpr unsigned kChunkBits = 6;  // of ids
 static_assert((std::size_t{1} << kChunkBits) <= wire::kMaxMembersPerDelta);
 static_assert(registry::kMaxTombstones <= wire::kMaxRemovedPerDelta);
 
-// Calls `visit(begin, end, last)` for parts of at most `size`; once for nothing.
+// Calls `visit(begin, end, last)` for parts of at most `size`; once if there is nothing.
 template <class Items, class Visit>
 void in_parts(const Items& items, std::size_t size, Visit&& visit) {
   std::size_t at = 0;
@@ -46,7 +46,7 @@ void Server::push(Outputs& out, Instant now) {
   if (!urgent_.empty()) push_at_ = std::min(push_at_, urgent_at_);
 }
 
-// Another number whenever there is something that everybody is told of.
+// A number that changes whenever there is something to tell everybody.
 std::uint64_t Server::news() const {
   if (by_old_form_ > 0) return registry_.version();
   return std::max(registry_.records_version(), (on_demand_ ? registry_.presence() : registry_.states()).newest());
@@ -90,7 +90,7 @@ void Server::serve_urgent(Outputs& out, Instant now) {
     if (it == connections_.end() || !it->second.authenticated() || it->second.ending) continue;
     auto& [id, c] = *it;
     if (c.push_whole) tell(id, c, out);
-    if (!on_demand_) c.due.clear();  // everybody is told all anyway
+    if (!on_demand_) c.due.clear();  // everybody is told everything anyway
     if (c.due.empty()) continue;
     std::ranges::sort(c.due);
     const auto repeated = std::ranges::unique(c.due);
@@ -111,7 +111,7 @@ void Server::serve_urgent(Outputs& out, Instant now) {
   urgent_at_ = urgent_.empty() ? now + kPushPause : now;
 }
 
-// All that this one lacks.
+// Everything that this client lacks.
 void Server::tell(ConnId id, Connection& c, Outputs& out) {
   refresh_news();
   Bytes bytes;
@@ -119,7 +119,7 @@ void Server::tell(ConnId id, Connection& c, Outputs& out) {
     for (const Bytes& part : old_delta(c.push_whole ? 0 : c.list_version)) c.channel.seal(part, bytes);
     c.list_version = registry_.version();
   } else {
-    if (c.push_whole) c.states_version = 0;  // it knew nobody to whom they could belong
+    if (c.push_whole) c.states_version = 0;  // it had no members to which they could belong
     const bool states = lacks_states(c);
     if (lacks_records(c)) put_records(c, states, bytes);
     if (states) {
@@ -127,7 +127,7 @@ void Server::tell(ConnId id, Connection& c, Outputs& out) {
       for (const Bytes& part : states_since(since)) c.channel.seal(part, bytes);
       c.on_demand = on_demand_;
       c.states_version = (on_demand_ ? registry_.presence() : registry_.states()).newest();
-      // The states of those that it talks with are not in what everybody is told.
+      // The states of its communication partners are not part of what everybody is told.
       if (on_demand_ && since == 0 && !c.wanted.empty()) {
         c.due = c.wanted;
         urgent_.insert(id);
@@ -191,7 +191,7 @@ const std::vector<Bytes>& Server::old_delta(std::uint64_t since) {
   return at->second;
 }
 
-// The records that it lacks, sealed.
+// The records that it lacks, encoded.
 void Server::put_records(Connection& c, bool more, Bytes& to) {
   const std::uint64_t since = c.push_whole ? 0 : c.list_version;
   wire::Records last;
@@ -203,10 +203,10 @@ void Server::put_records(Connection& c, bool more, Bytes& to) {
   if (since != registry_.records_version()) {
     auto [at, added] = records_.try_emplace(since);
     if (added && since != 0) {
-      // Else it is further behind than the tombstones reach.
+      // Otherwise it is further behind than the tombstones.
       if (const Delta delta = registry_.records_since(since); !delta.full) at->second = record_parts(delta);
     }
-    // No parts: there are none, or it is everything.
+    // Not in parts: there are none, or it is everything.
     last.delta.full = at->second.empty();
     if (last.delta.full) put_all_records(c, to);
     for (const Bytes& part : at->second) c.channel.seal(part, to);
@@ -228,7 +228,7 @@ std::vector<Bytes> Server::record_parts(const Delta& delta) {
   return out;
 }
 
-// Only what changed since the last time is encoded anew.
+// Only what changed since the last time is encoded again.
 void Server::put_all_records(Connection& c, Bytes& to) {
   const Delta changed = registry_.records_since(chunks_at_);
   if (changed.full) chunks_.clear();
@@ -257,7 +257,7 @@ wire::MemberState Server::state_of(const Member& m) {
   return {m.id, m.online, m.version, m.relays, m.candidates};
 }
 
-// 0: all that is not as it is of a member that is offline and has never been seen.
+// 0: everything in which it differs from a member that is offline and has never been seen.
 const std::vector<Bytes>& Server::states_since(std::uint64_t since) {
   auto [at, added] = states_.try_emplace(since);
   if (!added) return at->second;
@@ -283,7 +283,7 @@ const std::vector<Bytes>& Server::states_since(std::uint64_t since) {
   registry_.states().since(since, [&](MemberId id) {
     if (const Member* m = registry_.find(id)) changed.push_back(state_of(*m));
   });
-  // Whoever is named in a later part must not be taken for offline in the first.
+  // A member named in a later part must not be taken for offline after the first.
   if (states.all && changed.size() > wire::kMaxMembersPerDelta) {
     for (const wire::MemberState& s : changed) {
       if (s.online) states.online.push_back(s.id);

@@ -19,7 +19,7 @@
 
 namespace eps::crypto {
 
-// The numbers are those of the wire (offers in handshakes).
+// The numbers are those on the wire (offers in handshakes).
 enum class AeadKind : std::uint8_t { aes256gcm = 1, aes128gcm = 2, chacha20poly1305 = 3 };
 inline constexpr std::size_t kTagSize = 16;
 
@@ -58,15 +58,15 @@ class Aead {
   virtual AeadLibrary library() const = 0;
 };
 
-// Whether this machine has the kind in that library (ipsec_mb: x86-64 with AES-NI or better, and built in).
+// Whether this machine supports the kind with that library (ipsec_mb: x86-64 with AES-NI or better, and built in).
 bool available(AeadKind kind, AeadLibrary library);
-// The library that is faster here for the kind.
+// The faster library for the kind on this machine.
 AeadLibrary preferred_library(AeadKind kind);
 // Takes the first 16 bytes of the key for AES-128. REQUIRES: available(kind, library).
 std::unique_ptr<Aead> make_aead(AeadKind kind, const Key& key, AeadLibrary library);
 std::unique_ptr<Aead> make_aead(AeadKind kind, const Key& key);
 
-// Kinds in the order in which this machine would like them: AES-256-GCM first where AES is in hardware, else ChaCha20.
+// Kinds in order of preference on this machine: AES-256-GCM first where AES is in hardware, otherwise ChaCha20.
 std::vector<AeadKind> preferred_kinds();
 
 }  // namespace eps::crypto

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the two AEAD libraries implement for aead.cc, and the 96-bit nonce that the batch interface hides: for cookie
-// replies (random nonces) and for published test vectors. Everything else uses aead.h.
+// The interface that the two AEAD libraries implement for aead.cc, with the 96-bit nonce that the batch interface
+// hides: for cookie replies (random nonces) and published test vectors. Everything else uses aead.h.
 
 #include <array>
 #include <cstddef>
@@ -34,9 +34,9 @@ inline RawNonce raw_nonce(AeadKind kind, std::uint64_t number) {
   return nonce;
 }
 
-// Puts a head and its body together at `item.out`, to be sealed in place; a body alone stays where it is. Both
-// libraries can seal two pieces in two calls, but that is slower than this copy: for 60 and 1350 bytes by 20 to 40 ns
-// with AES-256-GCM and by 140 ns with ChaCha20-Poly1305.
+// Joins a head and its body at `item.out`, to be sealed in place; a body alone stays where it is. Both libraries can
+// seal two pieces in two calls, but that is slower than this copy: for 60 and 1350 bytes by 20 to 40 ns with
+// AES-256-GCM and by 140 ns with ChaCha20-Poly1305.
 inline ByteView gather(const SealItem& item) {
   if (item.head.empty()) return item.body;
   std::memcpy(item.out, item.head.data(), item.head.size());

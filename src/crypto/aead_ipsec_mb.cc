@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The AEADs of intel-ipsec-mb, by its direct API: those calls take the expanded key as const and keep their state in a
-// context of the caller, so one manager serves every thread. A context is used for a whole batch and wiped after it
+// The AEADs of intel-ipsec-mb, by its direct API: these calls take the expanded key as const and keep their state in a
+// context of the caller, so one manager serves every thread. A context is used for a whole batch and wiped afterwards
 // (it holds keystream).
 
 #include <intel-ipsec-mb.h>
@@ -69,7 +69,7 @@ class Gcm {
   }
 
  private:
-  alignas(64) gcm_key_data key_;  // the library stores with aligned instructions and does not say so in the type
+  alignas(64) gcm_key_data key_;  // the library stores with aligned instructions, but its type does not say so
   aes_gcm_enc_dec_t seal_;
   aes_gcm_enc_dec_t open_;
 };
@@ -135,11 +135,11 @@ class IpsecMbAead final : public RawAead {
   bool open_one(typename Cipher::Context& context, const RawNonce& nonce, const OpenItem& item) const {
     if (item.sealed.size() < kTagSize) return false;
     const ByteView text = item.sealed.first(item.sealed.size() - kTagSize);
-    // The library computes the tag and leaves the comparison to its caller.
+    // The library computes the tag; comparing it is up to the caller.
     std::array<std::byte, kTagSize> tag;
     cipher_.open(context, nonce, item.aad, text, item.out, tag.data());
     if (constant_time_equal(tag, item.sealed.last(kTagSize))) return true;
-    wipe(tag);  // the tag that a forger was looking for
+    wipe(tag);  // the tag that a forger would need
     wipe({item.out, text.size()});
     return false;
   }

@@ -43,7 +43,7 @@ class ContextPool {
  public:
   ContextPool(AeadKind kind, const Key& key, bool encrypt) : kind_(kind), encrypt_(encrypt), key_(key.clone()) {}
 
-  // Runs `use(context)` with a context that no other thread has.
+  // Runs `use(context)` with a context that no other thread uses.
   template <class Use>
   void with(Use&& use) const {
     Context context = take();

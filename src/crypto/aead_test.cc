@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// What holds for every kind in every library, and that the libraries agree with each other byte for byte.
+// Properties of every kind in every library; the libraries agree with each other byte for byte.
 
 #include "crypto/aead.h"
 
@@ -73,7 +73,7 @@ void expect_opens(const Aead& aead, const std::vector<Text>& texts, const std::v
     std::vector<Bytes> in = sealed;
     std::vector<Bytes> out;
     std::vector<OpenItem> items;
-    for (const Text& text : texts) out.emplace_back(text.size() + 1);  // one more, so that data() is never null
+    for (const Text& text : texts) out.emplace_back(text.size() + 1);  // one byte more, so that data() is never null
     for (std::size_t i = 0; i < texts.size(); ++i) {
       items.push_back({.nonce = texts[i].nonce,
                        .aad = texts[i].aad,
@@ -192,7 +192,7 @@ TEST_P(Kinds, AnotherKeyOpensNothing) {
   }
 }
 
-// For the thread sanitizer too.
+// Also for the thread sanitizer.
 TEST_P(Kinds, ServesManyThreadsAtOnce) {
   for (const auto& aead : aeads(random_key(rng_))) {
     std::vector<std::thread> threads;

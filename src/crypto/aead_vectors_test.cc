@@ -27,7 +27,7 @@ void check_vector(const nlohmann::json& vector, const RawAead& aead) {
   EXPECT_EQ(opened, valid ? text : Bytes(text.size()));
   if (!valid) return;
 
-  // As one text, and cut at every place that a head may end.
+  // As one text, and cut at every place where a head may end.
   for (std::size_t cut = 0; cut <= std::min(text.size(), kMaxSealHead); ++cut) {
     Bytes out(text.size() + kTagSize);
     const ByteView view(text);
@@ -38,7 +38,7 @@ void check_vector(const nlohmann::json& vector, const RawAead& aead) {
 
 class Wycheproof : public testing::TestWithParam<AeadLibrary> {
  protected:
-  // Runs the vectors of the file whose keys have the kind's size; `count` says how many those are.
+  // Runs the vectors of the file whose keys have the kind's size; `count` is their expected number.
   void run(const char* file, AeadKind kind, std::size_t key_size, int count) {
     if (!available(kind, GetParam())) GTEST_SKIP() << "not on this machine";
     int ran = 0;

@@ -91,7 +91,7 @@ std::optional<Key> x25519(const Key& secret, const PublicKey& peer) {
   EPS_CHECK(other && context && EVP_PKEY_derive_init(context.get()) == 1);
   Key shared;
   std::size_t size = shared.view().size();
-  // OpenSSL refuses small-order points itself since 1.1.1; the comparison below does not depend on that.
+  // OpenSSL itself has refused small-order points since 1.1.1; the comparison below does not depend on that.
   if (EVP_PKEY_derive_set_peer(context.get(), other.get()) != 1) return std::nullopt;
   if (EVP_PKEY_derive(context.get(), raw(shared.writable().data()), &size) != 1) return std::nullopt;
   if (size != shared.view().size() || constant_time_equal(shared.view(), Key().view())) return std::nullopt;

@@ -8,12 +8,12 @@
 
 namespace eps::crypto {
 
-// Overwrites memory in a way that the compiler may not remove.
+// Overwrites memory in a way that the compiler must not remove.
 void wipe(ByteSpan bytes);
-// Compares in a time that depends on the sizes only.
+// Compares in time that depends only on the sizes.
 bool constant_time_equal(ByteView a, ByteView b);
 
-// N secret bytes: move-only, wiped when they go, not printable, not comparable with ==.
+// N secret bytes: move-only, wiped on destruction, neither printable nor comparable with ==.
 template <std::size_t N>
 class Secret {
  public:

@@ -21,7 +21,7 @@ Key key_of(std::byte value) {
 TEST(Secret, MovingWipesTheSource) {
   Key a = key_of(std::byte{7});
   const Key b = std::move(a);
-  // NOLINTNEXTLINE(bugprone-use-after-move): that it is empty is the point
+  // NOLINTNEXTLINE(bugprone-use-after-move): the test is that it is empty
   EXPECT_TRUE(constant_time_equal(a.view(), Key().view()));
   EXPECT_TRUE(constant_time_equal(b.view(), key_of(std::byte{7}).view()));
   Key c;

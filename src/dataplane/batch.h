@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Proof that a worker has taken its batch from a port. Only then may it look at the published table: what a datagram
-// answers was sent after the table that knows the answer had been published, so a table that is looked at after the
-// receive knows it, and one that was looked at before may not (Published::after).
+// Proof that a worker has taken its batch from a port. Only then may it look at the published table: a datagram that
+// answers something was sent after the table that explains the answer was published, so a table read after the receive
+// explains it, while one read before may not (Published::after).
 
 #include <cstddef>
 #include <span>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a step of the control thread comes to, as a value: the table that the workers shall use from now on, and what
-// leaves. While the step runs nothing of it is seen by anybody; execute() then does it in the one order in which
-// nothing that provokes an answer leaves before the table by which the answer is understood.
+// The result of a step of the control thread, as a value: the table that the workers use from now on, and what is sent.
+// While the step runs nobody sees any of it; execute() then carries it out in the one order in which nothing that
+// provokes an answer leaves before the table that explains the answer.
 
 #include <cstdint>
 #include <memory>
@@ -25,20 +25,20 @@ struct Commit {
     bool bulk = false;
     bool whole = false;
   };
-  std::shared_ptr<const PeerTable> table;  // null: the one before holds
+  std::shared_ptr<const PeerTable> table;  // null: the previous one stays valid
   std::vector<Datagrams> datagrams;
   std::vector<ports::SocketId> closed_sides;
 
-  // What a later part of the same step adds.
+  // Appends what a later part of the same step produced.
   void merge(Commit&& later);
 };
 
-// Publishes, which wakes the workers; sends; closes side sockets. Returns how many datagrams the kernel did not take.
+// Publishes, which wakes the workers; sends; closes side sockets. Returns how many datagrams the kernel rejected.
 std::size_t execute(Commit commit, PublishedPeers& published, ports::UdpPort& udp);
 
-// The data port as the components of a step see it: keeps what they send for the step's Commit.
+// The data port as the components of a step see it: collects what they send for the step's Commit.
 //
-// A side socket is opened at once: nothing has been sent by it yet that could be answered.
+// A side socket is opened at once: nothing that could be answered has been sent from it yet.
 class Outbox final : public ports::UdpPort {
  public:
   explicit Outbox(ports::UdpPort& sides) : sides_(sides) {}
@@ -47,7 +47,7 @@ class Outbox final : public ports::UdpPort {
   void send(const ports::TxDatagram& datagram) { send({&datagram, 1}); }
   std::optional<Side> open_side() override { return sides_.open_side(); }
   void close_side(ports::SocketId socket) override { kept_.closed_sides.push_back(socket); }
-  // All that was kept since the last call.
+  // Everything collected since the last call.
   Commit take() { return std::exchange(kept_, {}); }
 
  private:

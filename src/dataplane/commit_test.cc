@@ -8,7 +8,7 @@
 namespace eps::dataplane {
 namespace {
 
-// Takes so many datagrams, and tells what it did.
+// Accepts this many datagrams, and records what it did.
 class Recorder final : public ports::UdpPort {
  public:
   std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
@@ -63,7 +63,7 @@ TEST(Commit, NothingLeavesWhileTheStepRuns) {
   EXPECT_TRUE(out.take().datagrams.empty());
 }
 
-TEST(Commit, WithoutATableNobodyIsWoken) {
+TEST(Commit, WithoutATableNoWorkerIsWoken) {
   Recorder udp;
   PublishedPeers published;
   bool woken = false;
@@ -75,7 +75,7 @@ TEST(Commit, WithoutATableNobodyIsWoken) {
   EXPECT_FALSE(woken);
 }
 
-TEST(Commit, ALaterPartOfAStepComesAfterAnEarlierOneAndItsTableHolds) {
+TEST(Commit, ALaterPartOfAStepFollowsTheEarlierOneAndItsTableCounts) {
   Commit first;
   first.table = std::make_shared<PeerTable>();
   first.datagrams.push_back({.to = {}, .bytes = bytes_of(1, 1)});

@@ -24,7 +24,7 @@ Entries without(const Entries& old, MemberId id) {
   return next;
 }
 
-// The MAC that a member's IPv6 address was made of (RFC 4291, appendix A).
+// The MAC from which a member's IPv6 address was derived (RFC 4291, appendix A).
 Mac mac_of(const IpAddress& ip) {
   const auto& b = ip.bytes;
   return {{b[8] ^ std::byte{2}, b[9], b[10], b[13], b[14], b[15]}};

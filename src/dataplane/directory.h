@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Who is where: every member's MAC and addresses, for workers that look up what the peer table does not hold, because
-// nothing flows there. A Directory is a value whose copies share what they have in common: a change of one member
-// copies a few hundred pointers and one shard, never the whole.
+// Every member's MAC and addresses, for workers that look up what the peer table does not contain because nothing flows
+// there. A Directory is a value whose copies share their common parts: a change of one member copies a few hundred
+// pointers and one shard, never everything.
 
 #include <array>
 #include <atomic>
@@ -21,14 +21,14 @@ struct Resident {
   MemberId id;
   Mac mac;
   Ip4 address;
-  bool online = false;             // as the server says, or said last
-  std::vector<IpNetwork> further;  // ranges that it may use besides
-  bool bridge = false;             // machines behind it have MACs and addresses of their own
-  IpAddress address6 = {};         // made of its MAC; unspecified: the network has no IPv6 prefix
+  bool online = false;             // according to the server, now or last
+  std::vector<IpNetwork> further;  // further ranges that it may use
+  bool bridge = false;             // machines behind it have their own MACs and addresses
+  IpAddress address6 = {};         // derived from its MAC; unspecified: the network has no IPv6 prefix
   bool operator==(const Resident&) const = default;
 };
 
-// The owner of an address, which changed: neighbour caches that know another are wrong.
+// The new owner of an address: neighbour caches that have another one are wrong.
 struct Binding {
   IpAddress address;
   Mac mac;
@@ -37,23 +37,23 @@ struct Binding {
 // Thread rules: one thread changes a Directory; copies of it may be read by others.
 class Directory {
  public:
-  // In place of what is known of this MAC.
+  // Replaces the entry of this MAC.
   void put(const Resident& resident);
   void erase(const Mac& mac);
-  // Null: no member's.
+  // Null: no member has it.
   const Resident* by_mac(const Mac& mac) const;
-  // The member whose own address it is: its IPv4 address, its IPv6 address or its link-local one.
+  // The member that owns the address: its IPv4 address, its IPv6 address or its link-local one.
   const Resident* by_address(const IpAddress& address) const;
-  // Those that may use an address that is nobody's own, or have a machine behind them that does; several may share one
-  // and take turns.
+  // The members that may use an address that no member owns, or have a machine behind them that may; several may share
+  // one and take turns.
   std::vector<const Resident*> holders_of(const IpAddress& address) const;
   std::vector<const Resident*> bridges() const;  // those with machines behind them
   std::size_t online() const { return online_; }
 
-  // The binding of a member is to be said to the kernel, once.
+  // Announces a member's binding to the kernel, once.
   void announce(const Mac& mac);
-  // What has not been said yet; each is given to one caller of all threads. Of more than kMaxBindings at once the
-  // newest: the others are mended when the kernel asks anew.
+  // Announcements still to be made; each is given to one caller of all threads. Of more than kMaxBindings at once, only
+  // the newest: the others are corrected when the kernel asks again.
   std::span<const Binding> take_announcements() const;
 
  private:
@@ -69,10 +69,10 @@ class Directory {
 
   Shards by_mac_;
   Shards by_address_;
-  std::shared_ptr<const std::vector<Entry>> sharing_;  // those with further addresses or machines behind them: few
+  std::shared_ptr<const std::vector<Entry>> sharing_;  // the few with further addresses or machines behind them
   std::size_t online_ = 0;
   std::shared_ptr<const std::vector<Binding>> bindings_ = std::make_shared<const std::vector<Binding>>();
-  std::uint64_t announced_ = 0;  // ever; the last of them end `bindings_`
+  std::uint64_t announced_ = 0;  // in total; the last of them end `bindings_`
   std::shared_ptr<std::atomic<std::uint64_t>> said_ = std::make_shared<std::atomic<std::uint64_t>>(0);
 };
 

@@ -59,7 +59,7 @@ TEST(Directory, KnowsWhoSharesAnAddress) {
   EXPECT_EQ(directory.holders_of(*parse_ip("10.0.9.9")).size(), 1U);
 }
 
-TEST(Directory, GivesEachAnnouncementOnce) {
+TEST(Directory, ReturnsEachAnnouncementOnce) {
   Directory directory;
   directory.announce(resident(1).mac);
   EXPECT_TRUE(directory.take_announcements().empty()) << "nobody's";

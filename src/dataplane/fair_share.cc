@@ -15,7 +15,7 @@ bool FairShare::admit(MemberId sender, std::size_t bytes, Instant now) {
   if (now - window_began_ >= kWindow) end_window(now);
   Sender& s = senders_[sender];
   s.asked += bytes;
-  // A share is not spent all at once, as no way out has room for that. Whoever has sent nothing yet may send one
+  // A share is not spent all at once, as no link has room for that. A sender that has sent nothing yet may send one
   // datagram, however small the share.
   const auto passed = std::min<Duration::rep>((now - window_began_ + kBurst) / kStep, kWindow / kStep);
   const std::size_t due = share_ / static_cast<std::size_t>(kWindow / kStep) * static_cast<std::size_t>(passed);
@@ -28,7 +28,7 @@ void FairShare::on_sent(std::size_t taken, std::size_t lost, Instant now) {
   taken_ += taken;
   if (lost == 0) return;
   if (!congested(now)) {
-    // Who sends how much is counted from here on; until the window ends, it is as before.
+    // Usage is counted from here on; until the window ends, the old limits apply.
     senders_.clear();
     share_ = std::numeric_limits<std::size_t>::max();
     window_began_ = now;
@@ -44,7 +44,7 @@ void FairShare::end_window(Instant now) {
   if (lost_) {
     capacity_ = capacity_ == 0 ? taken : (capacity_ + taken) / 2;
   } else {
-    // It may be more than we think.
+    // There may be more capacity than assumed.
     capacity_ = std::max(capacity_, taken) + capacity_ / 64;
   }
   share_ = fair_share();
@@ -54,13 +54,13 @@ void FairShare::end_window(Instant now) {
   window_began_ = now;
 }
 
-// What each sender may have so that together they need no more than there is: the small ones get all they asked for,
-// the others the same.
+// Each sender's share such that together they need no more than the capacity: small senders get all they asked for, the
+// others equal shares.
 std::size_t FairShare::fair_share() const {
   std::vector<std::size_t> asked;
   for (const auto& [member, s] : senders_) asked.push_back(s.asked);
   std::sort(asked.begin(), asked.end());
-  // A little less than there is, so that what has gathered before us drains.
+  // Slightly less than the capacity, so that the backlog ahead drains.
   std::size_t left = capacity_ - capacity_ / 20;
   for (std::size_t i = 0; i < asked.size(); ++i) {
     const std::size_t each = left / (asked.size() - i);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Shares a way out that is congested among those who send by it, so that one who floods it does not starve the others:
-// max-min fairness (nobody gets more at the expense of somebody who has less), over windows of 10 ms. Costs nothing
-// while nothing is lost.
+// Shares a congested link among its senders, so that one who floods it does not starve the others: max-min fairness
+// (nobody gets more at the expense of somebody who has less), over windows of 10 ms. Costs nothing as long as nothing
+// is lost.
 
 #include <cstddef>
 #include <limits>
@@ -20,15 +20,15 @@ class FairShare {
   static constexpr Duration kWindow = std::chrono::milliseconds(10);
   static constexpr Duration kCongestedFor = std::chrono::seconds(1);  // after the last loss
 
-  // Whether so many bytes of this sender may go on.
+  // Whether this many bytes of this sender may pass.
   bool admit(MemberId sender, std::size_t bytes, Instant now);
-  // While this is so, those who have had least in this window go first.
+  // While this is true, the senders that got least in this window go first.
   bool congested(Instant now) const { return now < congested_until_; }
   std::size_t admitted(MemberId sender) const {
     const auto it = senders_.find(sender);
     return it == senders_.end() ? 0 : it->second.admitted;
   }
-  // What became of what was admitted: taken, or lost for want of room.
+  // The fate of what was admitted: sent, or lost for lack of room.
   void on_sent(std::size_t taken, std::size_t lost, Instant now);
 
  private:
@@ -44,7 +44,7 @@ class FairShare {
   std::unordered_map<MemberId, Sender> senders_;
   std::size_t taken_ = 0;     // in this window
   bool lost_ = false;         // in this window
-  std::size_t capacity_ = 0;  // bytes in a window, as far as known
+  std::size_t capacity_ = 0;  // bytes per window, as far as known
   std::size_t share_ = std::numeric_limits<std::size_t>::max();
 };
 

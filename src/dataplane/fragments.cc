@@ -44,7 +44,7 @@ std::size_t Reassembly::expire(Instant now) {
   return make_room(0, now);
 }
 
-// Gives up what is too old, and the oldest until `size` more bytes fit.
+// Discards what is too old, and the oldest until `size` more bytes fit.
 std::size_t Reassembly::make_room(std::size_t size, Instant now) {
   std::size_t lost = 0;
   while (lost < frames_.size()) {

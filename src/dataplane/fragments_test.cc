@@ -19,7 +19,7 @@ Bytes random_whole(std::mt19937_64& rng, std::size_t size) {
   return out;
 }
 
-// The contents of the pieces of a whole.
+// The contents of the pieces of a whole frame.
 std::vector<Bytes> pieces(const Bytes& whole, std::uint32_t id, std::size_t count) {
   std::vector<Bytes> out;
   wire::Fragment f{
@@ -38,8 +38,8 @@ Bytes plain_of(const Reassembly::Taken& taken) {
   return Bytes(taken.joined.begin() + wire::kDataHeaderSize, taken.joined.end());
 }
 
-// Whatever is lost, repeated ids aside, and in whatever order within the room: what is whole arrives unaltered, once.
-TEST(Reassembly, JoinsWhatIsWholeInAnyOrder) {
+// Whatever is lost, apart from repeated ids, and in whatever order within the limits: complete frames arrive unaltered,
+TEST(Reassembly, ReassemblesCompleteFramesInAnyOrder) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     std::mt19937_64 rng(seed);
     Reassembly reassembly;
@@ -73,14 +73,14 @@ TEST(Reassembly, JoinsWhatIsWholeInAnyOrder) {
   }
 }
 
-TEST(Reassembly, PiecesOfOneWholeAreBalanced) {
+TEST(Reassembly, PiecesOfOneFrameAreBalanced) {
   std::mt19937_64 rng(1);
   const auto two = pieces(random_whole(rng, 1501), 1, 2);
   EXPECT_EQ(two[0].size() - wire::kFragmentHeaderSize, 751U);
   EXPECT_EQ(two[1].size() - wire::kFragmentHeaderSize, 750U);
 }
 
-TEST(Reassembly, GivesUpWhatStaysIncomplete) {
+TEST(Reassembly, DiscardsIncompleteFrames) {
   std::mt19937_64 rng(1);
   Reassembly reassembly;
   reassembly.take(pieces(random_whole(rng, 1000), 1, 2)[0], 0, kNow);
@@ -89,7 +89,7 @@ TEST(Reassembly, GivesUpWhatStaysIncomplete) {
   EXPECT_EQ(reassembly.expire(kNow + std::chrono::hours(1)), 0U);
 }
 
-// A peer that sends first pieces only keeps no more than its room, and the newest can still be joined.
+// A peer that sends first pieces only uses no more than its limit, and the newest frame can still be completed.
 TEST(Reassembly, IsBounded) {
   std::mt19937_64 rng(1);
   for (const std::size_t size : {1000UL, 60000UL}) {
@@ -105,7 +105,7 @@ TEST(Reassembly, IsBounded) {
   }
 }
 
-TEST(Reassembly, RefusesWhatContradictsItself) {
+TEST(Reassembly, RejectsInconsistentPieces) {
   std::mt19937_64 rng(1);
   const Bytes whole = random_whole(rng, 1000);
   const Bytes good = pieces(whole, 1, 3)[1];
@@ -121,7 +121,7 @@ TEST(Reassembly, RefusesWhatContradictsItself) {
   EXPECT_TRUE(refused([](Bytes& p) { p[6] = std::byte{3}; }));  // the fourth of three
   EXPECT_TRUE(refused([](Bytes& p) { p[7] = std::byte{0}; }));
   EXPECT_TRUE(refused([](Bytes& p) { p[7] = std::byte{1}; }));
-  EXPECT_TRUE(refused([](Bytes& p) {  // five bytes in four pieces: the third begins behind the end
+  EXPECT_TRUE(refused([](Bytes& p) {  // five bytes in four pieces: the third would start beyond the end
     p.resize(wire::kFragmentHeaderSize + 2);
     wire::put_fragment_header(p.data(), {.id = 1, .total = 5, .index = 1, .count = 4});
   }));

@@ -48,8 +48,8 @@ void FrameSender::send_segments(const Peer& peer, std::span<const l2::Segment> s
   counters_.sent(sealed, bytes);
 }
 
-// Returns how many segments it sealed: as many as there is room for, and none that the path does not take; 0 also when
-// the session may send no more.
+// Returns how many segments it sealed: as many as there is room for, and none that the path does not carry; 0 also when
+// the session must not send any more.
 std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segment> segments, Instant now) {
   std::array<session::Seal, kSealBatch> seals;
   std::array<ByteView, kSealBatch> datagrams;
@@ -79,7 +79,7 @@ std::size_t FrameSender::seal_batch(const Peer& peer, std::span<const l2::Segmen
   return n;
 }
 
-// False when the session may send no more.
+// False when the session must not send any more.
 bool FrameSender::send_in_pieces(const Peer& peer, const l2::Segment& segment, Instant now) {
   const std::size_t total = plain_size(segment);
   const std::size_t room = peer.max_plain - 1 - wire::kFragmentHeaderSize;
@@ -95,7 +95,7 @@ bool FrameSender::send_in_pieces(const Peer& peer, const l2::Segment& segment, I
   piece_heads_.resize(count * (1 + wire::kFragmentHeaderSize) + segment.head.size());
   std::byte* at = piece_heads_.data();
   for (; fragment.index < count; ++fragment.index) {
-    // Of this piece, what lies in the segment's head and what in its body.
+    // The parts of this piece that are in the segment's head and in its body.
     const std::size_t begin = fragment.offset();
     const std::size_t size = fragment.size();
     const ByteView head = segment.head.subspan(std::min(begin, segment.head.size()));

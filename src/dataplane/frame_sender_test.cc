@@ -56,7 +56,7 @@ class FrameSenderTest : public testing::Test {
     out.activity = std::make_shared<PeerActivity>();
     return out;
   }
-  // Numbered in the order of their sending, over all peers.
+  // Numbered in sending order, over all peers.
   void send(const Peer& to, std::size_t count, std::size_t size = kBody) {
     for (; count > 0; --count) {
       Bytes body(size, std::byte{0});
@@ -66,13 +66,13 @@ class FrameSenderTest : public testing::Test {
       sender_.send_segments(to, {&segment, 1}, traffic_class_, kNow);
     }
   }
-  // How many datagrams each run that was sent holds.
+  // The number of datagrams in each run that was sent.
   std::vector<std::size_t> runs() const {
     std::vector<std::size_t> out;
     for (const auto& run : udp_.sent) out.push_back((run.bytes.size() + run.segment_size - 1) / run.segment_size);
     return out;
   }
-  // The numbers that open at the other end of each peer's session. To be called once: it opens in place.
+  // The numbers that open at the other end of each peer's session. Call it once: it opens in place.
   std::map<Endpoint, std::vector<std::uint32_t>> opened() {
     std::map<Endpoint, std::vector<std::uint32_t>> out;
     std::map<Endpoint, std::unique_ptr<session::Session>> ends;
@@ -102,8 +102,8 @@ class FrameSenderTest : public testing::Test {
   std::uint8_t traffic_class_ = 0;
 };
 
-// The initiator may have forgotten the older one, as after a restart.
-TEST_F(FrameSenderTest, ASessionIsSealedInFromItsInitiatorsFirstDatagramOn) {
+// The initiator may have lost the older one, as after a restart.
+TEST_F(FrameSenderTest, ASessionIsUsedFromItsInitiatorsFirstDatagramOn) {
   Peer to = peer(1);
   to.next = std::make_shared<session::Session>(params(false));
   EXPECT_EQ(to.sealing(), to.session.get());
@@ -111,9 +111,9 @@ TEST_F(FrameSenderTest, ASessionIsSealedInFromItsInitiatorsFirstDatagramOn) {
   sender_.flush();
   session::Open first{.datagram = udp_.sent[0].bytes, .plain = {}};
   EXPECT_TRUE(to.next->open({&first, 1}, kNow));
-  EXPECT_EQ(to.sealing(), to.next.get()) << "though the table is the same";
+  EXPECT_EQ(to.sealing(), to.next.get()) << "although the table is the same";
   to.session = nullptr;
-  EXPECT_FALSE(to.ready()) << "the way may be another";
+  EXPECT_FALSE(to.ready()) << "the path may be another";
 }
 
 using Runs = std::vector<std::size_t>;
@@ -162,7 +162,7 @@ TEST_F(FrameSenderTest, NothingWaitsTwice) {
   EXPECT_EQ(runs(), Runs({3}));
 }
 
-TEST_F(FrameSenderTest, ARunDoesNotWaitForAnotherPeers) {
+TEST_F(FrameSenderTest, ARunDoesNotWaitForAnotherPeer) {
   const Peer one = peer(1), two = peer(2);
   send(one, 3);
   sender_.flush_full_runs();
@@ -185,7 +185,7 @@ TEST_F(FrameSenderTest, ALongTrainLeavesInFullRuns) {
   EXPECT_EQ(opened()[to.to], numbers(0, 40 * kFull));
 }
 
-// What the path does not take whole arrives in pieces that it does, also from a head that is longer than a piece.
+// What the path does not carry whole arrives in pieces that fit, even from a head that is longer than a piece.
 TEST_F(FrameSenderTest, ARunHasOneTrafficClass) {
   Peer to = peer(1);
   to.outer_class = 0xff;

@@ -5,7 +5,7 @@
 
 namespace eps::dataplane {
 namespace {
-// Headers, and enough of the content to tell two frames of one program apart.
+// Headers, and enough of the content to distinguish two frames of one program.
 constexpr std::size_t kHashed = 256;
 constexpr Duration kWindow = std::chrono::seconds(1);
 }  // namespace

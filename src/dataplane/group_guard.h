@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What keeps broadcast and multicast from flooding a network: a limit for each source, and a watch for loops. A loop is
-// there where what this computer has sent comes back to it out of its own interface, as when two members bridge one
+// Keeps broadcast and multicast from flooding a network: a limit for each source, and a watch for loops. A loop exists
+// if what this computer has sent comes back to it through its own interface, as when two members bridge one
 // LAN.
 
 #include <array>
@@ -16,11 +16,11 @@
 namespace eps::dataplane {
 
 // Frames to groups that one member may send: more than discovery, games or a video stream need, and little enough for
-// whoever only listens.
+// those who only listen.
 inline constexpr Duration kGroupPause = std::chrono::milliseconds(1);    // 1,000 a second
 inline constexpr Duration kGroupBurst = std::chrono::milliseconds(500);  // 500 at once
-// A frame that comes by so often within a second may go round; so many of those are a loop. Of two members that bridge
-// one LAN, the one with the higher number gives way, and the other only where that did not help.
+// A frame that appears this often within a second may be looping; this many such frames are a loop. Of two members that
+// bridge one LAN, the one with the higher number blocks, and the other only if that did not help.
 inline constexpr std::uint32_t kSameFrames = 4;
 inline constexpr std::uint32_t kRepetitions = 64;
 inline constexpr std::uint32_t kRepetitionsOfTheOther = 256;
@@ -45,11 +45,11 @@ class RateLimit {
   std::atomic<Instant::rep> due_{0};
 };
 
-// What all workers share. Any thread.
+// Shared by all workers. Any thread.
 struct GroupState {
   RateLimit own;                               // what this computer sends to groups
   std::atomic<Instant::rep> blocked_until{0};  // no frame to a group passes the interface, either way
-  std::atomic<std::uint32_t> twin{0};          // the member whose frames came out of this computer's interface
+  std::atomic<std::uint32_t> twin{0};          // the member whose frames came in through this computer's interface
   std::atomic<Instant::rep> twin_at{0};
   void note_twin(MemberId member, Instant now) {
     twin.store(member.value, std::memory_order_relaxed);
@@ -60,10 +60,10 @@ struct GroupState {
   }
 };
 
-// Sees each frame to a group that this computer is about to send. Thread rules: one thread.
+// Watches each frame to a group that this computer is about to send. Thread rules: one thread.
 class LoopWatch {
  public:
-  // True when the frame is one that goes round and this computer has to give way: the caller blocks.
+  // True when the frame is looping and this computer has to block.
   bool goes_round(ByteView frame, const GroupState& state, MemberId self, Instant now);
 
  private:

@@ -27,7 +27,7 @@ TEST(RateLimit, LetsABurstPassAndThenTheRate) {
   EXPECT_EQ(passed, 1002);
 }
 
-// How many frames pass, of some that go round together, one every millisecond.
+// How many frames pass, of some that loop together, one every millisecond.
 int until_blocked(std::uint32_t frames, std::uint32_t self, const GroupState& state) {
   LoopWatch watch;
   for (std::uint32_t n = 0; n < 1000; ++n) {
@@ -36,13 +36,13 @@ int until_blocked(std::uint32_t frames, std::uint32_t self, const GroupState& st
   return -1;
 }
 
-TEST(LoopWatch, SeesFramesThatGoRound) {
+TEST(LoopWatch, DetectsLoopingFrames) {
   const GroupState state;
   EXPECT_EQ(until_blocked(1, 5, state), 66);
   EXPECT_EQ(until_blocked(10, 5, state), 93);
 }
 
-TEST(LoopWatch, LeavesProgramsAloneThatRepeatThemselves) {
+TEST(LoopWatch, IgnoresProgramsThatRepeatThemselves) {
   LoopWatch watch;
   const GroupState state;
   for (int n = 0; n < 600; ++n) {
@@ -51,7 +51,7 @@ TEST(LoopWatch, LeavesProgramsAloneThatRepeatThemselves) {
   }
 }
 
-TEST(LoopWatch, LeavesItToTheOtherBridgeFirst) {
+TEST(LoopWatch, LetsTheOtherBridgeBlockFirst) {
   GroupState state;
   state.twin = 6;
   state.twin_at = kStart.time_since_epoch().count();

@@ -10,10 +10,10 @@
 
 namespace eps::dataplane {
 namespace {
-// Of one kind, each a sentence for the log perhaps.
+// Per kind, as each may be a line in the log.
 constexpr Duration kTellPause = std::chrono::seconds(1);
 constexpr Duration kStrayPause = std::chrono::milliseconds(100);
-// A run of datagrams of this size is bulk traffic; what keeps a conduit up is smaller or comes alone.
+// A run of datagrams of this size is bulk traffic; packets that keep a conduit alive are smaller or come alone.
 constexpr std::size_t kBulkSegment = 1000;
 }  // namespace
 
@@ -59,7 +59,7 @@ void Inbound::take_run(const PeerTable& table, const ports::RxDatagram& run, Ins
 bool Inbound::take_envelope(const PeerTable& table, const ports::RxDatagram& run, ByteSpan& datagram, Arrival& arrival,
                             Instant now, Upcalls& upcalls) {
   const auto envelope = wire::parse_relay_header(datagram);
-  // Only a relay knows the tag that it gave us; anybody else who wraps a datagram is none.
+  // Only a relay knows the tag that it gave us; any other sender of an envelope is not our relay.
   const auto hop = !envelope ? table.relays.end() : std::ranges::find_if(table.relays, [&](const RelayHop& h) {
     return h.tag == envelope->tag && h.endpoint == run.from;
   });
@@ -207,7 +207,7 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   return Drop::none;
 }
 
-// For everybody: within the sender's limit, and no part of a loop that this computer gave way to.
+// To a group: within the sender's limit, and not part of a loop that this computer has blocked.
 Drop Inbound::take_group(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now,
                          Upcalls& upcalls) {
   if (table.groups->blocked(now)) return Drop::bridge_loop;

@@ -4,12 +4,12 @@
 // From the peers to the TAP:
 //
 //   1. receive runs of datagrams
-//   2. cut each run; take the relay envelope off what a relay sent us; forward what we are to relay for others
+//   2. cut each run; remove the relay envelope of what a relay sent us; forward what we relay for others
 //   3. data: find the session by its index, open its datagrams together, in place; anything else becomes an upcall
-//   4. path messages become upcalls; pieces are joined; frames are decoded, each parsed once
+//   4. path messages become upcalls; fragments are reassembled; frames are decoded, each parsed once
 //   5. the destination must be this node, a group or perhaps a machine behind this node, the source must be the
 //      sender's own (l2/source_guard)
-//   6. join what continues a flow, write super-frames to the TAP before the next receive
+//   6. join segments of a flow, write super-frames to the TAP before the next receive
 
 #include <array>
 #include <memory>
@@ -28,20 +28,20 @@ namespace eps::dataplane {
 class Inbound {
  public:
   Inbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, l2::Offloads offloads);
-  // One batch; returns how many runs were received. The table is looked at after the receive: what a datagram answers
-  // was sent after its session had been published.
+  // One batch; returns how many runs were received. The table is read after the receive: a datagram that answers
+  // something was sent after its session had been published.
   std::size_t pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls);
 
  private:
   static constexpr std::size_t kBatch = 64;
   void take_run(const PeerTable& table, const ports::RxDatagram& run, Instant now, Upcalls& upcalls);
-  // Takes the envelope off, or forwards the datagram, or drops it. True: go on with what is left.
+  // Removes the envelope, or forwards the datagram, or drops it. True: continue with the rest.
   bool take_envelope(const PeerTable& table, const ports::RxDatagram& run, ByteSpan& datagram, Arrival& arrival,
                      Instant now, Upcalls& upcalls);
   void take_datagram(const PeerTable& table, const Arrival& arrival, ByteSpan datagram, Instant now, Upcalls& upcalls);
-  // Opens what has gathered for one session and passes it on.
+  // Opens what was collected for one session and passes it on.
   void open_batch(const PeerTable& table, Instant now, Upcalls& upcalls);
-  // `frame`: the bytes of the Ethernet frame that came of it, where one did.
+  // `frame`: size of the resulting Ethernet frame, if there is one.
   Drop take_plain(const PeerTable& table, const Peer& peer, ByteSpan plain, Instant now, std::uint32_t arrived,
                   Upcalls& upcalls, std::size_t& frame);
   Drop take_fragment(const PeerTable& table, const Peer& peer, ByteView content, Instant now, Upcalls& upcalls,
@@ -56,14 +56,14 @@ class Inbound {
   Counters& counters_;
   l2::Coalescer coalescer_;
   Forwarder forwarder_;
-  StandingQueue queue_;  // the UDP socket's
-  // The batch that gathers: datagrams of one session that arrived the same way.
+  StandingQueue queue_;  // of the UDP socket
+  // The batch being collected: datagrams of one session that arrived on the same path.
   std::array<session::Open, kBatch> opens_;
   std::size_t open_count_ = 0;
   const PeerTable::Receiving* receiving_ = nullptr;
   Arrival arrival_;
   std::uint8_t traffic_class_ = 0;  // of their IP headers
-  std::vector<Bytes> joined_;       // what was sent in pieces, until it is written
+  std::vector<Bytes> joined_;       // reassembled frames, until they are written
   StationMemory stations_;
   Instant told_refusal_{};
   Instant told_limit_{};

@@ -9,9 +9,9 @@
 namespace eps::dataplane {
 namespace {
 constexpr std::size_t kBatch = 64;
-// After this much silence towards a peer its timers may have gone to sleep.
+// After this much silence towards a peer its timers may be asleep.
 constexpr Duration kAsleepAfter = std::chrono::seconds(1);
-// Of one kind, each a sentence for the log perhaps.
+// Per kind, as each may be a line in the log.
 constexpr Duration kTellPause = std::chrono::seconds(1);
 // "Other querier present" of RFC 3376, section 8.5, with its defaults.
 constexpr Duration kQuerierFor = std::chrono::seconds(255);
@@ -73,7 +73,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
       to_queriers(table, frame, info, now, upcalls);
       return true;
     case Kind::announcement: {
-      // Its own addresses everybody knows from the list. Another one may have been another member's until now.
+      // Everybody knows its own addresses from the list. Another one may have belonged to another member until now.
       const bool own = message.about == IpAddress::from_v4(table.self_address) ||
                        message.about == l2::eui64_link_local(table.self_mac) || message.about == table.self_address6;
       return own;
@@ -83,7 +83,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
       break;
   }
   if (const Resident* owner = table.directory->by_address(message.about)) {
-    // Of who is away nothing is said, so that programs hear at once that there is no route to it.
+    // For absent members there is no answer, so that programs learn at once that there is no route.
     if (!owner->online && !table.by_mac.contains(owner->mac)) {
       counters_.drop(Drop::no_peer);
       return true;
@@ -92,7 +92,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
     write(l2::write_answer(frame.bytes, info, message, owner->mac, answer));
     return true;
   }
-  // Which of those that may use the address does so now, they know themselves.
+  // Only the members that may use the address know which of them does so now.
   const std::vector<const Resident*> holders = table.directory->holders_of(message.about);
   for (const Resident* holder : holders) to_member(table, *holder, frame, info, now, upcalls);
   if (holders.empty() && message.kind == Kind::question) counters_.drop(Drop::no_peer);
@@ -109,8 +109,8 @@ void Outbound::to_member(const PeerTable& table, const Resident& member, const p
   }
 }
 
-// A machine behind this computer. One that another member sent for as well either moved, or that member bridges the
-// same LAN.
+// A machine behind this computer. If another member sent for it as well, either it has moved, or that member bridges
+// the same LAN.
 void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now) {
   const bool group = info.dst.is_group();
   const bool news = stations_.is_news(info.src, table.self_mac, now);
@@ -122,7 +122,7 @@ void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Ins
   table.stations->forget(info.src);
 }
 
-// Until it has been heard of, it may be behind any of those that bridge.
+// Until it was heard of, it may be behind any of the members that bridge.
 void Outbound::to_station(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                           Upcalls& upcalls) {
   const std::vector<const Resident*> bridges = table.directory->bridges();
@@ -135,7 +135,7 @@ void Outbound::to_station(const PeerTable& table, const ports::TapFrame& frame, 
   for (const Resident* bridge : bridges) to_member(table, *bridge, frame, info, now, upcalls);
 }
 
-// Who listens to what concerns multicast routers only (RFC 4541, section 2.1.1); one is who has asked lately.
+// Those interested in traffic for multicast routers only (RFC 4541, section 2.1.1): members that sent a query recently.
 void Outbound::to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                            Upcalls& upcalls) {
   for (const Peer& peer : table.peers) {
@@ -144,7 +144,7 @@ void Outbound::to_queriers(const PeerTable& table, const ports::TapFrame& frame,
   }
 }
 
-// A frame to a group: within the limit, and no part of a loop.
+// A frame to a group: within the limit, and not part of a loop.
 bool Outbound::may_pass(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls) {
   GroupState& state = *table.groups;
   if (state.blocked(now)) {
@@ -177,7 +177,7 @@ void Outbound::refused(const PeerTable& table, const l2::FrameInfo& info, const 
   if (upcalls.add(FrameRefused{{}, why, owner == nullptr ? MemberId{} : owner->id})) told_refusal_ = now;
 }
 
-// The kernel remembers where an address was: it is told when that has changed.
+// The kernel caches addresses: announce changed ones.
 void Outbound::announce(const PeerTable& table) {
   for (const Binding& binding : table.directory->take_announcements()) {
     l2::LinkFrame frame;
@@ -190,8 +190,8 @@ void Outbound::write(ByteView frame) {
   if (tap_.write({&out, 1}) == 0) counters_.drop(Drop::congested);
 }
 
-// From this computer (a bridged machine may use the same port), by the port that nobody else can have here, and of a
-// form that only ours have.
+// Sent by this computer (a bridged machine may use the same port), from the port that nobody else can have here, and in
+// a format that only we use.
 bool Outbound::loops(const PeerTable& table, ByteView frame, const l2::FrameInfo& info) const {
   return info.protocol == l2::kProtocolUdp && info.plain_transport() && underlay_port_ != 0 &&
          load_be16(frame.data() + info.l4_offset) == underlay_port_ && info.src == table.self_mac &&
@@ -213,7 +213,7 @@ void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::Tap
   sender_.send_segments(peer, segments, info.traffic_class, now);
 }
 
-// Split once, sealed once for each peer from the same bytes.
+// Split once, then sealed for each peer from the same bytes.
 void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                       Upcalls& upcalls) {
   std::span<const l2::Segment> segments;

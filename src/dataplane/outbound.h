@@ -4,12 +4,12 @@
 // From the TAP to the peers:
 //
 //   1. read a batch of frames
-//   2. the source must be this node's own (l2/source_guard); nothing that this node itself sent by UDP may be in it, or
-//      it would go round for ever
-//   3. what the kernel asks its link is answered from the member list, and does not leave (l2/neighbour)
+//   2. the source must be this node's own (l2/source_guard); it must not contain anything that this node itself sent by
+//      UDP, which would loop for ever
+//   3. the kernel's queries to its link are answered from the member list, and do not leave (l2/neighbour)
 //   4. destination: one peer by its MAC, or the one that a machine is behind; for broadcast and multicast those with a
-//      session, the others are node/'s
-//   5. a peer without session or way: the frame becomes an upcall, node/ keeps it and shakes hands
+//      session, node/ handles the others
+//   5. a peer without session or path: the frame becomes an upcall, node/ queues it and starts a handshake
 //   6. split super-frames into segments, seal them straight into the send buffer
 //   7. send in runs
 
@@ -26,8 +26,8 @@ namespace eps::dataplane {
 
 class Outbound {
  public:
-  // `underlay_port`: the local port of `udp`, by which its datagrams are known where a route leads them into the TAP;
-  // 0: they are not looked for.
+  // `underlay_port`: the local port of `udp`, to recognise its datagrams where a route leads them into the TAP; 0: no
+  // check.
   Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, std::uint16_t underlay_port = 0);
   // One batch; returns how many frames were read.
   std::size_t pump(const PublishedPeers& published, PublishedPeers::View& view, Instant now, Upcalls& upcalls);
@@ -39,13 +39,13 @@ class Outbound {
   void to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
               Upcalls& upcalls);
   bool loops(const PeerTable& table, ByteView frame, const l2::FrameInfo& info) const;
-  // True: the frame was a message to the link, and is dealt with.
+  // True: the frame was a query to the link, and has been handled.
   bool answered(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                 Upcalls& upcalls);
   void to_member(const PeerTable& table, const Resident& member, const ports::TapFrame& frame,
                  const l2::FrameInfo& info, Instant now, Upcalls& upcalls);
   void heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now);
-  // To a machine behind a member.
+  // For a machine behind a member.
   void to_station(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                   Upcalls& upcalls);
   void to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
@@ -64,7 +64,7 @@ class Outbound {
   const std::uint16_t underlay_port_;
   l2::Segmenter segmenter_;
   FrameSender sender_;
-  StandingQueue queue_;  // the TAP's
+  StandingQueue queue_;  // of the TAP
   LoopWatch loops_;
   StationMemory stations_;
   Instant told_refusal_{};

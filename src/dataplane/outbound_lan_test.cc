@@ -143,14 +143,14 @@ class OutboundTest : public testing::Test {
   std::vector<Upcall> upcalls_;
 };
 
-TEST_F(OutboundTest, AnswersForMembersThatAreThereAndSendsNothing) {
+TEST_F(OutboundTest, AnswersForPresentMembersAndSendsNothing) {
   pump({arp(kSelfIp, kPeerIp), arp(kSelfIp, {0x0a000803}), arp({}, {0x0a000803})});
   EXPECT_EQ(tap_.written.size(), 3U);
   EXPECT_EQ(sent(), 0U);
   EXPECT_TRUE(upcalls_.empty());
 }
 
-TEST_F(OutboundTest, SaysNothingForMembersThatAreAwayAndForNobody) {
+TEST_F(OutboundTest, DoesNotAnswerForAbsentMembersOrUnusedAddresses) {
   pump({arp(kSelfIp, {0x0a000805}), arp(kSelfIp, {0x0a0008c8}), arp({}, kSelfIp), arp(kSelfIp, kSelfIp)});
   EXPECT_TRUE(tap_.written.empty());
   EXPECT_EQ(sent(), 0U);
@@ -158,7 +158,7 @@ TEST_F(OutboundTest, SaysNothingForMembersThatAreAwayAndForNobody) {
   EXPECT_EQ(drops(Drop::no_peer), 2U);
 }
 
-TEST_F(OutboundTest, AsksThoseWhoMayHaveASharedAddress) {
+TEST_F(OutboundTest, AsksTheMembersThatMayHaveASharedAddress) {
   directory_.put({{2}, mac_of(2), kPeerIp, true, {*parse_ip_network("10.0.8.50")}});
   directory_.put({{4}, mac_of(4), {0x0a000804}, true, {*parse_ip_network("10.0.8.48/29")}});
   pump({arp(kSelfIp, kShared)});
@@ -168,7 +168,7 @@ TEST_F(OutboundTest, AsksThoseWhoMayHaveASharedAddress) {
   EXPECT_EQ(upcalls<NeedSession>()[0].peer, MemberId{4});
 }
 
-TEST_F(OutboundTest, BroadcastsByTheSessionsThereAreAndLeavesTheOthersToTheNode) {
+TEST_F(OutboundTest, BroadcastsToExistingSessionsAndLeavesTheOthersToTheNode) {
   pump({ethernet(kAll, 0x8137)});
   EXPECT_EQ(udp_.sent[kLive], 1U);
   EXPECT_TRUE(upcalls<NeedSession>().empty());
@@ -176,13 +176,13 @@ TEST_F(OutboundTest, BroadcastsByTheSessionsThereAreAndLeavesTheOthersToTheNode)
   EXPECT_EQ(upcalls<ForTheSilent>()[0].served, (std::vector<MemberId>{{2}}));
 }
 
-TEST_F(OutboundTest, AnnouncesAFurtherAddressToAllButNotItsOwn) {
+TEST_F(OutboundTest, AnnouncesOnlyFurtherAddresses) {
   table_.self_further = {*parse_ip_network("10.0.8.50")};
   pump({arp(kSelfIp, kSelfIp), arp(kShared, kShared)});
   EXPECT_EQ(udp_.sent[kLive], 1U);
 }
 
-TEST_F(OutboundTest, WakesASilentMemberForAFrameToItAndNobodyForAnUnknownOne) {
+TEST_F(OutboundTest, WakesASilentMemberForItsFramesAndNobodyForUnknownMacs) {
   pump({ethernet(mac_of(3), 0x8137), ethernet(mac_of(99), 0x8137), ethernet(mac_of(5), 0x8137)});
   EXPECT_EQ(sent(), 0U);
   ASSERT_EQ(upcalls<NeedSession>().size(), 1U);
@@ -190,7 +190,7 @@ TEST_F(OutboundTest, WakesASilentMemberForAFrameToItAndNobodyForAnUnknownOne) {
   EXPECT_EQ(drops(Drop::no_peer), 2U);
 }
 
-TEST_F(OutboundTest, AFrameToAMachineGoesWhereItWasHeardFromOrToAllThatBridge) {
+TEST_F(OutboundTest, AFrameToAMachineGoesWhereItWasHeardOrToAllThatBridge) {
   directory_.put({{2}, mac_of(2), kPeerIp, true, {}, true});
   directory_.put({{4}, mac_of(4), {0x0a000804}, true, {}, true});
   pump({ethernet(mac_of(99), 0x8137), arp(kSelfIp, {0x0a0008c8})});
@@ -205,11 +205,11 @@ TEST_F(OutboundTest, AFrameToAMachineGoesWhereItWasHeardFromOrToAllThatBridge) {
 
   directory_.put({{2}, mac_of(2), kPeerIp, true, {}, false});
   pump({ethernet(mac_of(99), 0x8137)});
-  EXPECT_EQ(udp_.sent[kLive], 3U) << "it may not bridge any more";
+  EXPECT_EQ(udp_.sent[kLive], 3U) << "it may no longer bridge";
   EXPECT_EQ(upcalls<NeedSession>().size(), 1U);
 }
 
-TEST_F(OutboundTest, AMachineBehindThisComputerIsBehindNobodyElse) {
+TEST_F(OutboundTest, AMachineBehindThisComputerIsNotBehindAnotherMember) {
   directory_.put({{2}, mac_of(2), kPeerIp, true, {}, true});
   table_.self_bridge = true;
   table_.stations->learn(mac_of(99), mac_of(2), kNow);
@@ -221,7 +221,7 @@ TEST_F(OutboundTest, AMachineBehindThisComputerIsBehindNobodyElse) {
   EXPECT_EQ(drops(Drop::spoofed_source), 1U) << "another member's MAC stays its own";
 }
 
-TEST_F(OutboundTest, TellsWhoseAddressWasRefused) {
+TEST_F(OutboundTest, ReportsWhoseAddressWasRefused) {
   pump({ethernet(kAll, 0x8137, 60, mac_of(3)), ethernet(kAll, 0x8137, 60, mac_of(98))});
   EXPECT_EQ(drops(Drop::spoofed_source), 2U);
   ASSERT_EQ(upcalls<FrameRefused>().size(), 1U);
@@ -238,14 +238,14 @@ TEST_F(OutboundTest, SendsNoMoreToGroupsThanTheLimit) {
   EXPECT_EQ(upcalls<TooManyGroupFrames>().size(), 1U);
 }
 
-TEST_F(OutboundTest, BlocksFramesThatGoRound) {
+TEST_F(OutboundTest, BlocksLoopingFrames) {
   pump(std::vector<Bytes>(5000, ethernet(kAll, 0x8137)));
   EXPECT_LT(udp_.sent[kLive], 100U);
   EXPECT_EQ(upcalls<LoopSeen>().size(), 1U);
   EXPECT_GT(drops(Drop::bridge_loop), 4900U);
 }
 
-TEST_F(OutboundTest, SaysToTheKernelWhereAnAddressIsNow) {
+TEST_F(OutboundTest, AnnouncesMovedAddressesToTheKernel) {
   directory_.announce(kPeer);
   pump({});
   EXPECT_EQ(tap_.written.size(), 2U);

@@ -32,7 +32,7 @@ struct NoUdp final : ports::UdpPort {
   void close_side(ports::SocketId) override {}
 };
 
-// An Ethernet frame from `from` to nobody in particular: UDP over IPv4 from 192.168.43.7 with this source port.
+// An Ethernet frame from `from` to an arbitrary address: UDP over IPv4 from 192.168.43.7 with this source port.
 Bytes udp_frame(const Mac& from, std::uint16_t port, std::byte first) {
   Bytes f(14 + 20 + 8 + 40);
   std::fill_n(f.begin(), 6, std::byte{0x02});
@@ -69,13 +69,13 @@ Drop fate(const Bytes& frame, std::uint16_t underlay_port = kPort) {
   return Drop::none;
 }
 
-TEST(Outbound, NothingThatThisNodeSentGoesRoundInTheConduit) {
+TEST(Outbound, NothingThatThisNodeSentLoopsThroughTheConduit) {
   const auto data = static_cast<std::byte>(wire::Type::data);
   EXPECT_EQ(fate(udp_frame(kSelf, kPort, data)), Drop::looped);
   EXPECT_EQ(fate(udp_frame(kSelf, kPort, static_cast<std::byte>(wire::Type::relay))), Drop::looped);
   EXPECT_EQ(fate(udp_frame(kSelf, kPort + 1, data)), Drop::no_peer) << "another program's";
-  EXPECT_EQ(fate(udp_frame(kSelf, kPort, std::byte{0xee})), Drop::no_peer) << "not of our form";
-  EXPECT_NE(fate(udp_frame(*parse_mac("02:00:00:00:00:77"), kPort, data)), Drop::looped) << "a bridged machine's";
+  EXPECT_EQ(fate(udp_frame(kSelf, kPort, std::byte{0xee})), Drop::no_peer) << "not in our format";
+  EXPECT_NE(fate(udp_frame(*parse_mac("02:00:00:00:00:77"), kPort, data)), Drop::looped) << "from a bridged machine";
   EXPECT_EQ(fate(udp_frame(kSelf, kPort, data), 0), Drop::no_peer);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the data plane knows of the world: an immutable snapshot, made by node/ at every change and published to the
+// The data plane's view of the world: an immutable snapshot, made by node/ at every change and published to the
 // workers. Hot counters live behind pointers that outlive a snapshot.
 
 #include <atomic>
@@ -32,22 +32,22 @@
 
 namespace eps::dataplane {
 
-// Datagrams up to this size pass anywhere; larger ones, and frames in pieces, are a reason to ask what the path takes.
+// Datagrams up to this size pass anywhere; larger ones, and frames in pieces, are a reason to probe the path MTU.
 inline constexpr std::size_t kSmallDatagram = 500;
 
-// Traffic of one peer. Written by workers with relaxed atomics once a batch, read by node/ for timers and reports.
+// Traffic of one peer. Written by workers with relaxed atomics once per batch, read by node/ for timers and reports.
 struct PeerActivity {
   Counters counters;
   std::atomic<Instant::rep> last_sent{0};              // of anything sealed to the peer
   std::atomic<Instant::rep> last_received{0};          // of anything that authenticated, by any path
-  std::atomic<Instant::rep> last_received_on_path{0};  // by the path that we send by: a sign of life of that one
-  std::atomic<Instant::rep> last_large{0};             // sent, of a datagram above kSmallDatagram, or of pieces
+  std::atomic<Instant::rep> last_received_on_path{0};  // on the path that we send on: a sign of life of that one
+  std::atomic<Instant::rep> last_large{0};             // sent: a datagram above kSmallDatagram, or pieces
   std::atomic<std::uint32_t> next_fragment{0};         // the id of the next frame that is sent in pieces
   Reassembly fragments;                                // of what the peer sends in pieces
-  std::atomic<std::uint32_t> opened_direct{0}, opened_relayed{0};  // datagrams, by how they came
+  std::atomic<std::uint32_t> opened_direct{0}, opened_relayed{0};  // datagrams, by the path they came
   std::atomic<Instant::rep> last_stray{0};                         // of the last HeardElsewhere
-  std::atomic<Instant::rep> last_query{0};                         // of its last IGMP or MLD query: a multicast router
-  RateLimit groups;                                                // of what it sends to groups
+  std::atomic<Instant::rep> last_query{0};                         // its last IGMP or MLD query: a multicast router
+  RateLimit groups;                                                // what it sends to groups
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
   Instant large_at() const { return Instant(Duration(last_large.load(std::memory_order_relaxed))); }
@@ -56,38 +56,38 @@ struct PeerActivity {
   }
 };
 
-// One peer as a sender of frames sees it.
+// One peer as senders of frames see it.
 struct Peer {
   MemberId id;
   Mac mac;
   Ip4 address;
-  std::vector<IpNetwork> further;             // addresses that it may use besides
-  bool bridge = false;                        // machines behind it have MACs and addresses of their own
+  std::vector<IpNetwork> further;             // further addresses that it may use
+  bool bridge = false;                        // machines behind it have their own MACs and addresses
   IpAddress address6 = {};                    // unspecified: the network has no IPv6 prefix
   std::shared_ptr<session::Session> session;  // the one in use; null until there is one
-  // Of which we are the responder, and that its initiator had not used when the table was made. Its first datagram may
-  // be a question whose answer leaves before the next table is there.
+  // A session of which we are the responder and which its initiator had not used when the table was made. Its first
+  // datagram may be a question whose answer leaves before the next table is there.
   std::shared_ptr<session::Session> next;
-  Endpoint to;                   // the peer's endpoint, or the relay's; !valid() while there is no way
-  ports::SocketId socket = 0;    // by which of our sockets
-  std::uint8_t outer_class = 0;  // which bits of a packet's traffic class its datagrams get too
+  Endpoint to;                   // the peer's endpoint, or the relay's; !valid() while there is no path
+  ports::SocketId socket = 0;    // which local socket to use
+  std::uint8_t outer_class = 0;  // which bits of a packet's traffic class are copied to its datagrams
   bool relayed = false;
-  wire::RelayHeader envelope;  // put in front of every datagram when relayed
-  // What a datagram's kind byte and content may have together on this path; more goes in pieces.
+  wire::RelayHeader envelope;  // prepended to every datagram when relayed
+  // The maximum for a datagram's kind byte and content on this path; anything larger is sent in pieces.
   std::size_t max_plain = l2::kNoLimit;
-  // What the TCP connections that begin now are told to put in one.
+  // The MSS for TCP connections that start now.
   std::size_t promised_plain = l2::kNoLimit;
-  // Whether datagrams may leave as runs that the kernel cuts. Where the network takes less than Ethernet's size it is
-  // likely virtual or filtered, and may count a run that is not cut yet as one packet that is too large.
+  // Whether datagrams may leave as runs that the kernel cuts. A network with an MTU below Ethernet's is likely virtual
+  // or filtered, and may treat a run that is not cut yet as one oversized packet.
   bool runs = true;
   std::shared_ptr<PeerActivity> activity;
-  // The one to seal with: the initiator of an older one may have forgotten it. Without an older one the frame waits for
-  // the next table, which has the way by which the question came.
+  // The session to seal with: the initiator of an older one may have lost it. Without an older one the frame waits for
+  // the next table, which has the path on which the question came.
   session::Session* sealing() const { return session && next && next->confirmed() ? next.get() : session.get(); }
   bool ready() const { return session != nullptr && to.valid(); }
 };
 
-// A relay that this node may use: it knows us by the tag, and what it relays to us carries the same.
+// A relay that this node may use: it knows us by the tag, and what it relays to us carries the same tag.
 struct RelayHop {
   MemberId relay;  // kServerRelay: the server
   Endpoint endpoint;
@@ -108,7 +108,7 @@ struct PeerTable {
   std::shared_ptr<Stations> stations = std::make_shared<Stations>();
   std::uint16_t mtu = 0;
   std::vector<RelayHop> relays;
-  std::shared_ptr<const RelayTable> serves;  // what this node relays for others; null: it does not
+  std::shared_ptr<const RelayTable> serves;  // members for which this node relays; null: none
   std::vector<Peer> peers;
   std::unordered_map<Mac, std::uint32_t> by_mac;  // index into peers
   struct Receiving {
@@ -118,7 +118,7 @@ struct PeerTable {
   std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
 };
 
-// What members other than `owner` have.
+// The members' other than `owner`.
 class OtherMembers final : public l2::Others {
  public:
   OtherMembers(const PeerTable& table, MemberId owner) : table_(table), owner_(owner) {}
@@ -138,13 +138,13 @@ class OtherMembers final : public l2::Others {
   MemberId owner_;
 };
 
-// Hands the newest snapshot to readers that ask often: they compare a generation number and take the lock only when
-// it has changed. Thread-safe.
+// Hands the newest snapshot to frequent readers: they compare a generation number and take the lock only when it has
+// changed. Thread-safe.
 template <class T>
 class Published {
  public:
-  // What to call after each publish(), by its thread: wakes all readers, since one without traffic would keep what was
-  // before, and with it the keys of sessions that are over. Before the first publish().
+  // Called after each publish(), by its thread: wakes all readers, because one without traffic would keep the old
+  // snapshot and with it the keys of expired sessions. Set it before the first publish().
   void on_publish(std::function<void()> wake) { wake_ = std::move(wake); }
   void publish(std::shared_ptr<const T> value) {
     {
@@ -154,9 +154,9 @@ class Published {
     }
     if (wake_) wake_();
   }
-  // Another number after each publish().
+  // Changes with each publish().
   std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
-  // A reader's own copy of the pointer and of the generation it belongs to.
+  // A reader's copy of the pointer, and the generation it belongs to.
   struct View {
     std::shared_ptr<const T> value;
     std::uint64_t generation = 0;

@@ -44,12 +44,12 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
   if (!header) return Drop::malformed;
   const RelayMember* const sender = table.by_tag(header->tag);
   if (sender == nullptr || !sender->sends_from(run.from)) return Drop::unauthorised;
-  // Nobody has to send to itself by a relay: it would take twice the line.
+  // Nobody needs to send to itself through a relay: it would use twice the bandwidth.
   if (header->member == sender->id) return Drop::unauthorised;
   const RelayMember* const found = table.by_id(header->member);
   if (found == nullptr) return Drop::no_peer;
   const RelayMember& destination = *found;
-  // Else its loss would pass for congestion, and hold up the others.
+  // Otherwise its loss would count as congestion, and slow the others down.
   if (destination.inside && datagram.size() > StreamPort::kMaxDatagram) return Drop::oversized;
   FairShare& share = share_of(destination.to());
   if (!share.admit(sender->id, datagram.size(), now)) return Drop::congested;
@@ -67,7 +67,7 @@ FairShare& Forwarder::share_of(const Endpoint& to) {
 }
 
 void Forwarder::flush(Instant now) {
-  // By one way out at a time, so that a loss is charged to the right one.
+  // One output at a time, so that a loss is charged to the right one.
   for (auto at = out_.begin(); at != out_.end();) {
     FairShare& share = share_of(at->to);
     const auto end = std::find_if(at, out_.end(), [&](const auto& d) { return &share_of(d.to) != &share; });

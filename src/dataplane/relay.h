@@ -2,17 +2,17 @@
 #pragma once
 
 // A relay, the server's or a member's: moves sealed datagrams between members whose endpoints it has authenticated. It
-// rewrites the envelope in place and sends from the receive buffer; runs that the kernel put together leave as runs
+// rewrites the envelope in place and sends from the receive buffer; runs that the kernel joined leave as runs
 // again.
 //
 //   1. receive runs
-//   2. cut each run into datagrams; whatever is no relay envelope becomes an upcall
+//   2. cut each run into datagrams; anything but a relay envelope becomes an upcall
 //   3. sender: the envelope's tag must be that of a member bound to exactly this endpoint, or of the member whose
 //   control
 //      connection it came in
 //   4. destination: a bound member; the envelope becomes {sender's id, destination's tag}
-//   5. while the way out is congested: has the sender had its share (dataplane/fair_share.h)?
-//   6. neighbours for one destination leave as one run
+//   5. while the output is congested: has the sender had its share (dataplane/fair_share.h)?
+//   6. neighbouring datagrams for one destination leave as one run
 
 #include <unordered_map>
 #include <vector>
@@ -25,11 +25,11 @@
 
 namespace eps::dataplane {
 
-// Steps 3 to 6. REQUIRES: the datagrams stay where they are until flush().
+// Steps 3 to 6. REQUIRES: the datagrams stay in place until flush().
 class Forwarder {
  public:
   Forwarder(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters) {}
-  // `datagram` is a relay envelope that came as `run` says. Drop::none: it leaves with the next flush().
+  // `datagram` is a relay envelope that arrived as `run` says. Drop::none: it leaves with the next flush().
   Drop forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now);
   void flush(Instant now);
 
@@ -41,9 +41,9 @@ class Forwarder {
   ports::UdpPort& udp_;
   Counters& counters_;
   std::vector<ports::TxDatagram> out_;
-  std::vector<std::size_t> sent_before_;  // of each in out_: what its sender has had before it, while that counts
+  std::vector<std::size_t> sent_before_;  // per entry of out_: what its sender was granted before it, while that counts
   FairShare udp_share_;
-  std::unordered_map<Endpoint, FairShare> stream_shares_;  // each control connection is a way out of its own
+  std::unordered_map<Endpoint, FairShare> stream_shares_;  // each control connection is an output of its own
 };
 
 // The server's data plane.

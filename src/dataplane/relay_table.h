@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Whom a relay serves. A copy costs nothing and shares all that is not changed afterwards, so that control publishes a
-// table for every member that comes or moves, however many there are.
+// The members that a relay serves. A copy costs nothing and shares everything that is not changed afterwards, so
+// control can publish a table whenever a member joins or moves, however many there are.
 
 #include <array>
 #include <cstdint>
@@ -23,14 +23,14 @@ struct RelayMember {
   Endpoint endpoint;                   // bound by an authenticated request, or the member's direct path; or none yet
   ports::SocketId socket = 0;          // of the relay
   std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
-  bool inside = false;                 // it gets what is for it in its control connection
+  bool inside = false;                 // datagrams for it go into its control connection
   Endpoint to() const { return inside ? stream_endpoint(id) : endpoint; }
-  // By either way: it sends by the new one before the relay has heard that it changed.
+  // Over either transport: a member uses the new one before the relay has heard of the change.
   bool sends_from(const Endpoint& from) const { return from == endpoint || from == stream_endpoint(id); }
 };
 
-// An immutable map from numbers of 32 bits: a tree of degree 16 over a mix of their bits. What put() and erase() change
-// is the way from the root to one leaf.
+// An immutable map with 32-bit keys: a tree of degree 16 over a mix of their bits. put() and erase() replace only
+// the nodes on the way from the root to one leaf.
 template <class T>
 class SharedMap {
  public:
@@ -64,7 +64,7 @@ class SharedMap {
   };
   using Shared = std::shared_ptr<const Node>;
   static std::uint32_t mix(std::uint32_t key) {
-    key *= 0x9e3779b1U;  // members' numbers follow each other
+    key *= 0x9e3779b1U;  // members' numbers are consecutive
     return key ^ key >> 16;
   }
   static std::size_t place(std::uint32_t mixed, unsigned shift) { return mixed >> shift & ((1U << kBits) - 1); }
@@ -90,7 +90,7 @@ class SharedMap {
     }
     return node;
   }
-  // An empty leaf stays where it is until something comes there.
+  // An empty leaf stays until something is added there.
   static Shared erase(const Node& at, unsigned shift, std::uint32_t key) {
     auto node = std::make_shared<Node>(at);
     if (node->leaf()) {
@@ -109,7 +109,7 @@ class RelayTable {
  public:
   const RelayMember* by_tag(std::uint32_t tag) const { return by_tag_.find(tag); }
   const RelayMember* by_id(MemberId id) const { return by_id_.find(id.value); }
-  // In the place of what was known of this member.
+  // Replaces the entry of this member.
   void put(RelayMember member) {
     erase(member.id);
     const auto shared = std::make_shared<const RelayMember>(std::move(member));

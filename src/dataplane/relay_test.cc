@@ -11,14 +11,14 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A way out that takes so many bytes a millisecond, with room for twice as many.
+// An output that accepts this many bytes a millisecond, with a buffer for twice as many.
 class SlowUdp final : public ports::UdpPort {
  public:
   std::size_t receive(std::span<ports::RxDatagram> out) override { return on_receive ? on_receive(out) : 0; }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
     std::size_t taken = 0;
     for (const auto& d : datagrams) {
-      if (d.bytes.size() > room) break;  // full: it and all after it are lost
+      if (d.bytes.size() > room) break;  // full: this one and everything after it are lost
       room -= d.bytes.size();
       ++taken;
       passed[wire::parse_relay_header(d.bytes)->member] += ports::segments_of(d);
@@ -86,15 +86,15 @@ TEST_F(RelayTest, AFloodDoesNotStarveAModestSender) {
   udp_.rate = 10'000;
   for (int ms = 0; ms < 3000; ++ms) {
     if (ms == 200) udp_.passed.clear(), udp_.bytes = 0;
-    send(1, 5, 1000, 100);  // ten times what there is, and always first
+    send(1, 5, 1000, 100);  // ten times the capacity, and always first
     send(2, 5, 500, 1);
     step();
   }
   EXPECT_GT(udp_.passed[{2}], 2800U * 95 / 100);
-  EXPECT_GT(udp_.bytes, 2800U * 10'000 * 85 / 100) << "and the rest is the flood's";
+  EXPECT_GT(udp_.bytes, 2800U * 10'000 * 85 / 100) << "the flood gets the rest";
 }
 
-TEST_F(RelayTest, FloodsShareAlike) {
+TEST_F(RelayTest, FloodsShareEqually) {
   udp_.rate = 10'000;
   for (int ms = 0; ms < 3000; ++ms) {
     if (ms == 200) udp_.passed.clear();
@@ -107,7 +107,7 @@ TEST_F(RelayTest, FloodsShareAlike) {
   EXPECT_GT(least * 100, most * 80) << least << " " << most;
 }
 
-TEST_F(RelayTest, WithRoomForAllNothingIsHeldBack) {
+TEST_F(RelayTest, NothingIsHeldBackWithoutCongestion) {
   udp_.rate = 200'000;
   udp_.tick();
   for (int ms = 0; ms < 500; ++ms) {
@@ -119,7 +119,7 @@ TEST_F(RelayTest, WithRoomForAllNothingIsHeldBack) {
   EXPECT_EQ(udp_.passed[{2}], 500U);
 }
 
-TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
+TEST_F(RelayTest, ATagIsValidFromItsOwnEndpointAndControlConnection) {
   const auto forward = [&](const Endpoint& from) {
     Bytes datagram(100);
     wire::put_relay_header(datagram.data(), {{5}, 1});
@@ -128,7 +128,7 @@ TEST_F(RelayTest, ATagCountsFromItsOwnEndpointAndItsOwnControlConnection) {
   EXPECT_EQ(forward(endpoint(1)), Drop::none);
   EXPECT_EQ(forward(stream_endpoint({1})), Drop::none);
   put_inside(1);
-  EXPECT_EQ(forward(endpoint(1)), Drop::none) << "which is back on UDP and has not been heard to say so";
+  EXPECT_EQ(forward(endpoint(1)), Drop::none) << "which is back on UDP but has not announced it yet";
   EXPECT_EQ(forward(endpoint(2)), Drop::unauthorised);
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
 }
@@ -151,7 +151,7 @@ TEST_F(RelayTest, FirstDatagramOfAMemberIsForwarded) {
   EXPECT_EQ(udp_.passed[{1}], 1U);
 }
 
-TEST_F(RelayTest, ASlowStreamHoldsUpNobodyElse) {
+TEST_F(RelayTest, ASlowStreamDelaysNobodyElse) {
   udp_.rate = 1'000'000;
   udp_.tick();
   StreamPort port(
@@ -201,7 +201,7 @@ TEST_F(RelayTest, DatagramWithoutAStreamIsNotCongestion) {
   now_ += FairShare::kWindow;
   for (int i = 0; i < 10; ++i) EXPECT_EQ(forward(1000), Drop::none);
   now_ += FairShare::kWindow;
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(forward(1000), Drop::none) << "all may send as much as they like";
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(forward(1000), Drop::none) << "nobody is limited";
 }
 
 }  // namespace

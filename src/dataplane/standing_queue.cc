@@ -25,7 +25,7 @@ void StandingQueue::on_read(bool drained, Instant now) {
 bool StandingQueue::wants_loss(Instant now) {
   if (!losing_) {
     if (standing_since_ == kNever || now - standing_since_ < kInterval) return false;
-    // Soon after an earlier time about as many are needed as then.
+    // Soon after an earlier episode about as many losses are needed as then.
     losses_ = losses_ > 2 && now - next_loss_ < 16 * kInterval ? losses_ - 2 : 1;
     losing_ = true;
   } else if (now >= next_loss_) {

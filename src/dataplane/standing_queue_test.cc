@@ -10,7 +10,7 @@ using std::chrono::milliseconds;
 
 class StandingQueueTest : public testing::Test {
  protected:
-  // Reads once a millisecond; returns after how many milliseconds losses were wanted.
+  // Reads once a millisecond; returns the milliseconds at which losses were requested.
   std::vector<int> run(int ms, bool drained) {
     std::vector<int> losses;
     for (int i = 1; i <= ms; ++i) {
@@ -24,14 +24,14 @@ class StandingQueueTest : public testing::Test {
   Instant now_ = Instant(std::chrono::hours(1));
 };
 
-TEST_F(StandingQueueTest, LosesNothingWhileTheQueueIsEmptyNowAndThen) {
+TEST_F(StandingQueueTest, LosesNothingIfTheQueueIsSometimesEmpty) {
   for (int i = 0; i < 50; ++i) {
     EXPECT_TRUE(run(10, false).empty());
     EXPECT_TRUE(run(1, true).empty());
   }
 }
 
-TEST_F(StandingQueueTest, LosesMoreAndMoreOfAStandingQueue) {
+TEST_F(StandingQueueTest, LosesMoreAndMorePacketsOfAStandingQueue) {
   const auto losses = run(100, false);
   ASSERT_GE(losses.size(), 5U);
   EXPECT_EQ(losses[0], 11);
@@ -47,7 +47,7 @@ TEST_F(StandingQueueTest, EndsWithTheQueue) {
   EXPECT_TRUE(run(10, false).empty());
 }
 
-TEST_F(StandingQueueTest, TakesUpWhereItWasIfTheQueueComesBackSoon) {
+TEST_F(StandingQueueTest, ResumesWhereItWasIfTheQueueReturnsSoon) {
   const auto before = run(500, false);
   run(1, true);
   const auto again = run(100, false);

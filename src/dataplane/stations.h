@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Machines behind members that may bridge: which MAC was last seen in frames of which member. As the table of a switch
-// (IEEE 802.1D, section 7.8), with a bound for each member.
+// Machines behind members that may bridge: which MAC was last seen in frames of which member. Like the table of a
+// switch (IEEE 802.1D, section 7.8), with a bound for each member.
 
 #include <cstddef>
 #include <list>
@@ -16,17 +16,17 @@
 namespace eps::dataplane {
 
 inline constexpr Duration kStationLife = std::chrono::seconds(300);  // the "ageing time" of IEEE 802.1D
-// Of one member: a large LAN; the one that was silent for the longest time gives way.
+// Per member: a large LAN; the station that was silent for the longest time is replaced.
 inline constexpr std::size_t kMaxStations = 1024;
 
 // Thread-safe.
 class Stations {
  public:
-  // A frame from `station` came from the member that has the MAC `via`: the machine is behind that one now.
+  // A frame from `station` came from the member with the MAC `via`: the machine is behind that member now.
   void learn(const Mac& station, const Mac& via, Instant now);
-  // A frame from it came out of this computer's own interface.
+  // A frame from it came in through this computer's own interface.
   void forget(const Mac& station);
-  // The MAC of the member that it is behind. nullopt: not known, or silent for kStationLife.
+  // The MAC of the member that it is behind. nullopt: unknown, or silent for kStationLife.
   std::optional<Mac> where(const Mac& station, Instant now) const;
 
  private:
@@ -35,7 +35,7 @@ class Stations {
     Mac via;
     Instant seen;
   };
-  using Heard = std::list<Station>;  // of one member, the one heard of last at the end
+  using Heard = std::list<Station>;  // of one member, the most recently heard at the end
 
   mutable Mutex mutex_;
   void erase(const Mac& station) EPS_REQUIRES(mutex_);
@@ -43,11 +43,11 @@ class Stations {
   std::unordered_map<Mac, Heard::iterator> places_ EPS_GUARDED_BY(mutex_);
 };
 
-// What one worker last said to Stations, so that a stream of frames does not take its lock for each. Thread rules: one
-// thread.
+// What one worker last reported to Stations, so that a stream of frames does not take its lock for each. Thread rules:
+// one thread.
 class StationMemory {
  public:
-  // Whether this has not been said within the last second.
+  // Whether this was not reported within the last second.
   bool is_news(const Mac& station, const Mac& via, Instant now) {
     if (station == station_ && via == via_ && now - at_ < std::chrono::seconds(1)) return false;
     station_ = station;

@@ -14,7 +14,7 @@ Mac mac_of(std::uint32_t n) {
 
 constexpr Instant kNow{std::chrono::hours(1)};
 
-TEST(Stations, AMachineIsBehindWhomItWasHeardOfLast) {
+TEST(Stations, AMachineIsBehindTheMemberThatLastSentItsFrames) {
   Stations stations;
   EXPECT_EQ(stations.where(mac_of(9), kNow), std::nullopt);
   stations.learn(mac_of(9), mac_of(1), kNow);
@@ -34,7 +34,7 @@ TEST(Stations, ASilentMachineIsForgotten) {
   EXPECT_EQ(stations.where(mac_of(9), kNow + kStationLife * 2), mac_of(1));
 }
 
-TEST(Stations, AMemberFillsItsOwnPartOnly) {
+TEST(Stations, AMemberFillsOnlyItsOwnPart) {
   Stations stations;
   stations.learn(mac_of(1'000'001), mac_of(1), kNow);
   stations.learn(mac_of(1'000'002), mac_of(2), kNow);
@@ -46,7 +46,7 @@ TEST(Stations, AMemberFillsItsOwnPartOnly) {
   EXPECT_EQ(stations.where(mac_of(1'000'003), kNow), std::nullopt) << "silent for the longest time";
 }
 
-TEST(Stations, AWorkerSaysAThingOnceASecond) {
+TEST(Stations, AWorkerReportsAStationOnceASecond) {
   StationMemory memory;
   EXPECT_TRUE(memory.is_news(mac_of(9), mac_of(1), kNow));
   EXPECT_FALSE(memory.is_news(mac_of(9), mac_of(1), kNow));

@@ -12,7 +12,7 @@ namespace {
 constexpr std::byte kDiscardPrefix{0x01};  // 0100::/64
 constexpr std::uint16_t kStreamPort = 1;
 
-// The result of take() fits one message, with up to 4 bytes before each datagram and 16 before all.
+// The result of take() fits into one message, with up to 4 bytes before each datagram and 16 before all.
 static_assert(StreamPort::kMaxTaken + 4 * wire::kMaxRelayedPerMessage + 16 <= wire::kMaxControlMessage);
 static_assert(StreamPort::kMaxDatagram <= StreamPort::kMaxTaken);
 }  // namespace
@@ -35,7 +35,7 @@ std::size_t StreamPort::receive(std::span<ports::RxDatagram> out) {
   lent_.clear();
   if (arrived_count_.load(std::memory_order_acquire) > 0) {
     const Lock lock(mutex_);
-    // Half of the room is left for UDP.
+    // Half of the batch is left for UDP.
     for (std::size_t room = std::max<std::size_t>(out.size() / 2, 1); room > 0 && !arrived_.empty(); --room) {
       Arrived& first = arrived_.front();
       if (const auto it = streams_.find(first.member); it != streams_.end()) {
@@ -113,7 +113,7 @@ std::size_t StreamPort::close(MemberId member) {
   return closed ? closed.mapped().queue.size() : 0;
 }
 
-// Those that came since the last call have no time yet; they are at the end.
+// Those that arrived since the last call have no time yet; they are at the end.
 void StreamPort::Stream::look(Instant now) {
   for (auto q = queue.rbegin(); q != queue.rend() && q->since == kNever; ++q) q->since = now;
 }

@@ -10,7 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Remembers what was sent and has what a test puts in.
+// Records what was sent and delivers what a test injects.
 class FakeUdp final : public ports::UdpPort {
  public:
   std::size_t receive(std::span<ports::RxDatagram> out) override {
@@ -62,7 +62,7 @@ TEST_F(StreamPortTest, DatagramsForAStreamWaitAndOthersLeave) {
                           ports::TxDatagram{stream_endpoint({3}), bytes, 40}, ports::TxDatagram{elsewhere_, bytes, 0}};
   EXPECT_EQ(port_.send(out), 4U);
   EXPECT_EQ(udp_.sent, std::vector<Endpoint>({elsewhere_, elsewhere_}));
-  EXPECT_EQ(queued_, 1) << "told once until somebody looks";
+  EXPECT_EQ(queued_, 1) << "signalled once until somebody looks";
   EXPECT_EQ(port_.take_waiting(now_), std::vector<MemberId>{{3}});
   const auto got = take({3});
   ASSERT_EQ(got.size(), 4U);
@@ -74,7 +74,7 @@ TEST_F(StreamPortTest, DatagramsForAStreamWaitAndOthersLeave) {
   EXPECT_EQ(queued_, 2);
 }
 
-TEST_F(StreamPortTest, AStreamThatIsNotOpenTakesNothing) {
+TEST_F(StreamPortTest, AClosedStreamAcceptsNothing) {
   EXPECT_EQ(send(stream_endpoint({3}), 10), 0U);
   port_.open({3});
   Endpoint near = stream_endpoint({3});
@@ -88,7 +88,7 @@ TEST_F(StreamPortTest, AStreamThatIsNotOpenTakesNothing) {
   EXPECT_TRUE(udp_.sent.empty()) << "and none of it leaves by UDP";
 }
 
-TEST_F(StreamPortTest, AFullQueueDropsTheNewestAndNobodyElses) {
+TEST_F(StreamPortTest, AFullQueueDropsItsOwnNewestDatagram) {
   port_.open({1});
   port_.open({2});
   std::size_t sent = 0;
@@ -135,7 +135,7 @@ TEST_F(StreamPortTest, DatagramLargerThanAnyMtuIsRefused) {
   EXPECT_EQ(send(stream_endpoint({1}), StreamPort::kMaxDatagram), 1U);
 }
 
-TEST_F(StreamPortTest, NoMoreIsTakenThanThereIsRoom) {
+TEST_F(StreamPortTest, NoMoreIsTakenThanFits) {
   port_.open({1});
   const auto sizes = [&](std::size_t room) {
     std::vector<std::size_t> out;
@@ -185,7 +185,7 @@ TEST_F(StreamPortTest, ArrivedDatagramsAreReceivedAlongsideUdp) {
   EXPECT_TRUE(receive().empty());
 }
 
-TEST_F(StreamPortTest, AnArrivalBeyondTheRoomIsDropped) {
+TEST_F(StreamPortTest, ArrivalsBeyondTheLimitAreDropped) {
   port_.open({5});
   EXPECT_EQ(port_.arrive({5}, std::vector<Bytes>(1000, Bytes(1000))), StreamPort::kMaxArrived / 1000);
   while (!receive().empty()) {
@@ -193,7 +193,7 @@ TEST_F(StreamPortTest, AnArrivalBeyondTheRoomIsDropped) {
   EXPECT_EQ(port_.arrive({5}, {Bytes(1000)}), 1U);
 }
 
-TEST_F(StreamPortTest, AQueueSendsToTheSameStreamsAndReceivesItsOwn) {
+TEST_F(StreamPortTest, AnotherQueueSendsToTheSameStreamsAndReceivesOnlyItsOwn) {
   FakeUdp other;
   StreamPort::Queue queue(port_, other);
   port_.open({5});
@@ -210,7 +210,7 @@ TEST_F(StreamPortTest, AQueueSendsToTheSameStreamsAndReceivesItsOwn) {
   EXPECT_EQ(other.sent, std::vector<Endpoint>{elsewhere_});
 }
 
-TEST_F(StreamPortTest, AForgedSourceIsNoStream) {
+TEST_F(StreamPortTest, AForgedSourceDoesNotCountAsAStream) {
   port_.open({5});
   Bytes bytes(10);
   udp_.waiting = {{stream_endpoint({5}), bytes, 10}, {elsewhere_, bytes, 10}};

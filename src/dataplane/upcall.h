@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the data plane does not decide itself: it hands these to node/, which owns handshakes, paths and timers.
+// What the data plane does not decide itself: it passes these to node/, which owns handshakes, paths and timers.
 
 #include <array>
 #include <utility>
@@ -23,13 +23,13 @@ struct Arrival {
   Endpoint from;               // the peer's endpoint, or the relay's
   ports::SocketId socket = 0;  // of ours
   MemberId relayed_from;       // the origin that the relay vouches for; value 0: it came directly
-  MemberId relay;              // which relay, when it was relayed
+  MemberId relay;              // which relay, if it was relayed
   bool relayed() const { return relayed_from.value != 0; }
   Way way() const { return relayed() ? Way::through(relay) : Way::straight(from, socket); }
   bool operator==(const Arrival&) const = default;
 };
 
-// A datagram that is no data: handshakes, binds, cookies.
+// A datagram other than data: handshakes, binds, cookies.
 struct HandshakeDatagram {
   Arrival arrival;
   Bytes bytes;
@@ -41,7 +41,7 @@ struct PathControl {
   std::uint32_t local_index = 0;
   Arrival arrival;
   Bytes bytes;
-  std::uint32_t arrived = 0;  // how many datagrams of the peer have opened so far that came as this one, it included:
+  std::uint32_t arrived = 0;  // number of the peer's datagrams opened so far on this path, including this one:
                               // directly, or by a relay
 };
 
@@ -52,50 +52,50 @@ struct NeedSession {
   ports::FrameMeta meta;
 };
 
-// A frame for everybody, which those with a session have been sent. The others are node/'s: each costs a handshake.
+// A broadcast that was sent to members with a session. The others are up to node/, as each costs a handshake.
 struct ForTheSilent {
   Bytes frame;
   ports::FrameMeta meta;
   std::vector<MemberId> served;  // ascending
 };
 
-// A frame named a source that is not its sender's. Not more often than once a second and worker.
+// A frame named a source that does not belong to its sender. At most once per second and worker.
 struct FrameRefused {
   MemberId from;  // value 0: this computer's interface
   l2::Refusal refusal;
-  MemberId owner;  // of the MAC or address, where it is another member's
+  MemberId owner;  // of the MAC or address, if another member owns it
 };
 
-// What this computer sent came back to it, so that frames to groups are blocked for a while.
+// What this computer sent came back to it, so frames to groups are blocked for a while.
 struct LoopSeen {
   MemberId twin;  // a member that bridges the same LAN; value 0: unknown
   Mac frame_to;
 };
 
-// A member sends more to groups than it may. Not more often than once a second and worker.
+// A member exceeds its limit for frames to groups. At most once per second and worker.
 struct TooManyGroupFrames {
   MemberId from;  // value 0: this computer
 };
 
-// The first datagram of this session opened: the peer has proved that it holds the keys.
+// The first datagram of this session opened: the peer has proved that it has the keys.
 struct SessionConfirmed {
   MemberId peer;
   std::uint32_t local_index = 0;
   Arrival arrival = {};   // of that datagram
-  bool by_frame = false;  // it was a frame, not a path message
+  bool by_frame = false;  // it was a frame rather than a path message
 };
 
-// A data datagram for a session that we do not have, as when we restarted and the peer has not noticed.
+// A data datagram for an unknown session, as when we restarted and the peer has not noticed.
 struct UnknownSession {
   Arrival arrival;
 };
 
-// The first datagram to this peer after a second of silence: timers that slept must run again.
+// The first datagram to this peer after a second of silence: sleeping timers must run again.
 struct PeerWoke {
   MemberId peer;
 };
 
-// Something of the peer's opened that did not come by the path that we send by. Not more often than kStrayPause.
+// Something from the peer opened that did not come on the path that we send on. At most once per kStrayPause.
 struct HeardElsewhere {
   MemberId peer;
   Arrival arrival;
@@ -109,8 +109,8 @@ struct RelayWanted {
 using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
                             HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames>;
 
-// Bounded, each kind for itself, so that none takes the room of another. What finds no room is dropped and counted by
-// whoever adds it. SessionConfirmed and PeerWoke, which are not said again at once, have room for every member.
+// Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
+// SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
 class Upcalls {
  public:
   bool add(Upcall upcall) {
@@ -144,7 +144,7 @@ class Upcalls {
   std::array<std::size_t, std::variant_size_v<Upcall>> counts_{};
 };
 
-// Only tells of something, which has been counted or is told again with the next datagram: no loss to count.
+// Only a notification of something already counted, or repeated with the next datagram: its loss is not counted.
 inline bool is_hint(const Upcall& upcall) {
   return std::holds_alternative<UnknownSession>(upcall) || std::holds_alternative<HeardElsewhere>(upcall) ||
          std::holds_alternative<RelayWanted>(upcall) || std::holds_alternative<FrameRefused>(upcall) ||

@@ -12,7 +12,7 @@ int fill(Upcalls& upcalls, const Upcall& with) {
   return n;
 }
 
-TEST(Upcalls, NoKindTakesTheRoomOfAnother) {
+TEST(Upcalls, NoKindCrowdsOutAnother) {
   const std::vector<Upcall> kinds = {HandshakeDatagram{}, PathControl{}, NeedSession{},    SessionConfirmed{},
                                      UnknownSession{},    PeerWoke{},    HeardElsewhere{}, RelayWanted{}};
   Upcalls upcalls;

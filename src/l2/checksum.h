@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The Internet checksum (RFC 1071): the ones-complement sum of 16-bit words, kept wide while it is gathered and folded
-// once at the end. Sums are gathered over words in the machine's own byte order, which RFC 1071 (section 2, "byte
-// order independence") allows, and turned only by fold().
+// The Internet checksum (RFC 1071): the ones-complement sum of 16-bit words, kept wide while it accumulates and folded
+// once at the end. Sums are accumulated over words in the machine's own byte order, which RFC 1071 (section 2, "byte
+// order independence") allows, and converted only by fold().
 
 #include <bit>
 #include <cstddef>
@@ -14,7 +14,7 @@
 
 namespace eps::l2 {
 
-// A sum under way. It cannot overflow in less than 2^31 additions: each adds less than 2^33 or a few words.
+// A partial sum. It cannot overflow in less than 2^31 additions: each adds less than 2^33 or a few words.
 using Sum = std::uint64_t;
 
 namespace detail {
@@ -30,7 +30,7 @@ inline std::uint16_t to_network(std::uint16_t v) {
 }
 }  // namespace detail
 
-// Adds bytes that begin at an even offset of what is summed; an odd last byte counts as if a zero followed.
+// Adds bytes that begin at an even offset of the summed data; an odd last byte counts as if a zero followed.
 inline Sum add_bytes(Sum sum, ByteView bytes) {
   const std::byte* p = bytes.data();
   std::size_t n = bytes.size();
@@ -75,23 +75,23 @@ inline std::uint16_t fold(Sum sum) {
   return detail::to_network(static_cast<std::uint16_t>(sum));
 }
 
-// What goes into a checksum field.
+// The value for a checksum field.
 inline std::uint16_t checksum(Sum sum) {
   return static_cast<std::uint16_t>(~fold(sum));
 }
-// The same for UDP, where zero means "no checksum" and the other zero, 0xffff, is sent instead (RFC 768). TCP may take
-// it too: both zeros verify alike.
+// The same for UDP, where zero means "no checksum" and the other zero, 0xffff, is sent instead (RFC 768). TCP may use
+// it as well: both zeros verify alike.
 inline std::uint16_t nonzero_checksum(Sum sum) {
   const std::uint16_t c = checksum(sum);
   return c == 0 ? std::uint16_t{0xffff} : c;
 }
-// A checksum after one of the words that it covers has changed (RFC 1624, equation 3).
+// A checksum after a change of one of the words that it covers (RFC 1624, equation 3).
 inline std::uint16_t updated_checksum(std::uint16_t checksum_before, std::uint16_t before, std::uint16_t after) {
   const Sum sum =
       add_word(add_word(0, static_cast<std::uint16_t>(~checksum_before)), static_cast<std::uint16_t>(~before));
   return checksum(add_word(sum, after));
 }
-// Whether bytes that include their checksum field sum up right.
+// Whether bytes that include their checksum field have a correct sum.
 inline bool verifies(Sum sum) {
   return fold(sum) == 0xffff;
 }

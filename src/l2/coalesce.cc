@@ -59,16 +59,16 @@ bool same_flow(const Inner& a, const Inner& b) {
   return addresses && same(x.l4, y.l4, 4) && equal(ethernet_of(a), ethernet_of(b));
 }
 
-// What of the IP header has to be equal within a run: everything but lengths, ids and checksums.
+// The parts of the IP header that must be equal within a run: everything but lengths, ids and checksums.
 bool same_ip_rules(const Headers& a, const Headers& b) {
   if (a.info.ip_version == 6) return same(a.ip, b.ip, 4) && a.ip[7] == b.ip[7];  // class, flow label; hop limit
   return a.ip[1] == b.ip[1] && same(a.ip + 6, b.ip + 6, 3);                      // TOS; DF, TTL
 }
 
-// What the kernel's cutting leaves on the first segment only (CWR), and on the last (FIN, PSH).
+// Flags that the kernel's segmentation leaves on the first segment only (CWR), and on the last (FIN, PSH).
 constexpr std::uint8_t kTcpCutFlags = kTcpCwr | kTcpFin | kTcpPsh;
 
-// The TCP header but for sequence, checksum and those flags: ports, acknowledgement, window, ECE, options.
+// The TCP header without sequence, checksum and those flags: ports, acknowledgement, window, ECE, options.
 bool same_tcp_rules(const Headers& a, const Headers& b) {
   if (((a.tcp_flags() ^ b.tcp_flags()) & ~kTcpCutFlags) != 0 || (b.tcp_flags() & kTcpCwr) != 0) return false;
   const std::size_t size = a.info.payload_offset - a.info.l4_offset;
@@ -145,12 +145,12 @@ bool Coalescer::add(const Inner& inner) {
   return true;
 }
 
-// Whether the frame can be part of a run at all, also as its first.
+// Whether the frame can be part of a run, including as its first.
 bool Coalescer::joinable(const Inner& inner) const {
   const Headers h(inner);
   if (!offloads_.checksum || !(h.tcp() ? offloads_.tso : offloads_.uso)) return false;
   if (h.payload_size() == 0 || inner.info.ip_end != inner.frame_size()) return false;
-  // No IPv4 options, no IPv6 extension headers, and of the IPv4 flags none but DF.
+  // No IPv4 options, no IPv6 extension headers, and no IPv4 flags except DF.
   const std::size_t ip_size = inner.info.l4_offset - inner.info.l3_offset;
   if (ip_size != (inner.info.ip_version == 4 ? kIp4Size : kIp6Size)) return false;
   if (inner.info.ip_version == 4) {
@@ -162,7 +162,7 @@ bool Coalescer::joinable(const Inner& inner) const {
   return inner.checksum_partial || h.checksum_field() != 0;  // a UDP datagram may have none
 }
 
-// Whether a run can take another segment: its last one was not short, pushed, the flow's end, or one too many.
+// Whether a run can take another segment: its last one was not short, pushed or the flow's end, and it is not full.
 bool Coalescer::grows(const Run& run) {
   const Headers h(run.first);
   if (run.payload != run.segments * run.gso_size) return false;
@@ -198,8 +198,8 @@ bool Coalescer::extend(Run& run, const Inner& inner) {
   return true;
 }
 
-// A joined frame claims that all its checksums were right, so those that came computed are proved first. The first
-// frame's proof waits until there is something to join.
+// A joined frame claims that all its checksums were correct, so computed ones are verified first. The first frame's
+// verification waits until there is something to join.
 bool Coalescer::proved(Run& run, const Inner& inner) {
   if (run.proof == Proof::unverified) {
     if (!checksum_proved(Headers(run.first))) return false;
@@ -221,7 +221,7 @@ std::uint32_t Coalescer::new_run(const Inner& inner) {
   return static_cast<std::uint32_t>(runs_.size() - 1);
 }
 
-// Packets of one peer follow each other, so the last header kept is most often the same.
+// Packets of one peer are consecutive, so the last header kept is most often the same.
 const std::byte* Coalescer::keep_ethernet(const Inner& inner) {
   if (ethernets_.empty() || ethernets_.back() != inner.ethernet) ethernets_.push_back(inner.ethernet);
   return ethernets_.back().data();
@@ -269,11 +269,11 @@ void Coalescer::finish_one(const Run& run, ports::FrameMeta& meta) const {
   if (run.proof != Proof::partial) {
     meta.checksum_valid = run.proof == Proof::verified;
   } else {
-    // Also where the kernel would do it later: programs that read packets themselves (DHCP clients, captures) see them
-    // before that, and a frame that leaves through another device needs it anyway.
+    // Even where the kernel would do it later: programs that read packets themselves (DHCP clients, captures) see them
+    // earlier, and a frame that leaves through another device needs it anyway.
     const Headers h(run.first);
     std::byte* const field = h.l4 + h.info.checksum_offset();
-    // From the addresses again, so that what the sender left in the field does not count.
+    // From the addresses again, so that the sender's value in the field does not count.
     store_be16(field, 0);
     const Sum pseudo = pseudo_header_sum(h.info.ip_version, h.ip, h.info.protocol, h.l4_size());
     store_be16(field, nonzero_checksum(add_bytes(pseudo, ByteView(h.l4, h.l4_size()))));
@@ -281,7 +281,7 @@ void Coalescer::finish_one(const Run& run, ports::FrameMeta& meta) const {
   }
 }
 
-// Makes the first frame's headers those of the super-frame.
+// Turns the first frame's headers into those of the super-frame.
 void Coalescer::finish_joined(const Run& run, ports::FrameMeta& meta) {
   const Headers h(run.first);
   const std::size_t ip_size = h.info.l4_offset - h.info.l3_offset;

@@ -17,14 +17,14 @@
 
 namespace eps::l2 {
 
-// What the TAP takes. Without `checksum` nothing is joined either: a super-frame has no finished checksum.
+// What the TAP accepts. Without `checksum` nothing is joined either: a super-frame has no finished checksum.
 struct Offloads {
   bool tso = true;
   bool uso = true;
   bool checksum = true;
 };
 
-// Use: add() frames, finish(), write what it gave, reset(). The frames lie in receive buffers that stay until then and
+// Use: add() frames, finish(), write its result, reset(). The frames are in receive buffers that stay until then and
 // whose headers are rewritten in place.
 //
 // Order: frames of a flow (addresses, ports, protocol, Ethernet header) leave in the order they came; a frame that does
@@ -33,9 +33,9 @@ struct Offloads {
 // Not thread-safe. Allocates only when constructed.
 class Coalescer {
  public:
-  // Frames between two resets.
+  // Maximum frames between two resets.
   static constexpr std::size_t kMaxFrames = 2048;
-  // Flows that can grow at a time; the one not met for the longest time gives way.
+  // Flows that can grow at the same time; the one not seen for the longest time is replaced.
   static constexpr std::size_t kMaxOpenRuns = 16;
   // The most segments of a UDP super-frame, as in the kernel (UDP_GRO_CNT_MAX).
   static constexpr std::size_t kMaxUdpSegments = 64;
@@ -55,7 +55,7 @@ class Coalescer {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
   enum class Proof : std::uint8_t { partial, unverified, verified };
 
-  // Frames that leave as one write. `first` holds the headers; the payload of the others hangs on as a list.
+  // Frames that leave as one write. `first` holds the headers; the payload of the others follows as a list.
   struct Run {
     Inner first;
     const std::byte* ethernet = nullptr;  // the restored header, where it was elided

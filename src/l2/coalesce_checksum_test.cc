@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Checksums: proved before frames are joined, kept as they are otherwise, and completed for a TAP that cannot.
+// Checksums: verified before frames are joined, otherwise left alone, and completed for a TAP that cannot.
 
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ TEST(Coalesce, ProvesComputedChecksumsBeforeItJoins) {
       std::vector<Written> out = round.finish();
       ASSERT_EQ(out.size(), 1U);
       EXPECT_EQ(out[0].frame, build(joined({a, b, c})));
-      // A wrong one stays alone, unchanged, and is nowhere called valid.
+      // A wrong one stays alone, unchanged, and is never declared valid.
       Bytes wrong = build_complete(b);
       wrong.back() ^= std::byte{1};
       round.add_complete(a);
@@ -65,7 +65,7 @@ TEST(Coalesce, TrailingBytesStayWithTheirFrame) {
   EXPECT_EQ(out[1].frame, next);
 }
 
-// The joined header gets a right checksum, which must not repair a packet that was damaged before it was sealed.
+// The joined header gets a correct checksum, which must not repair a packet that was damaged before it was sealed.
 TEST(Coalesce, DoesNotRepairAnIp4Header) {
   const Spec a = spec_of(4, kProtocolTcp, 100);
   Bytes wrong = build(next_of(a, 100));
@@ -80,7 +80,7 @@ TEST(Coalesce, DoesNotRepairAnIp4Header) {
   EXPECT_TRUE(equal(ByteView(out[1].frame).first(34), ByteView(wrong).first(34)));
 }
 
-// Whoever reads the interface with a packet socket sees it as it is written.
+// A packet socket on the interface sees the frame as it is written.
 TEST(Coalesce, ALoneFrameHasItsChecksum) {
   const Spec spec = spec_of(4, kProtocolTcp, 100);
   Round round;

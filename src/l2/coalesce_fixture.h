@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Rounds of received segments for the tests of the coalescer, and what it writes of them.
+// Rounds of received segments for the tests of the coalescer, and what it writes for them.
 
 #include <gtest/gtest.h>
 
@@ -18,7 +18,7 @@ struct Written {
   ports::FrameMeta meta;
 };
 
-// What a coalescer has put together; it is empty again.
+// The output of a coalescer, which is empty afterwards.
 inline std::vector<Written> take_writes(Coalescer& coalescer) {
   std::vector<Written> out;
   for (const ports::TapWrite& write : coalescer.finish()) out.push_back({join(write), write.meta});

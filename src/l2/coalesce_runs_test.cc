@@ -21,7 +21,7 @@ using test::Spec;
 using test::spec_of;
 using test::Written;
 
-// What cannot be joined ends its flow's run and comes after it, so that nothing later overtakes it.
+// A frame that cannot be joined ends its flow's run and comes after it, so that nothing later overtakes it.
 TEST(Coalesce, KeepsTheOrderWithinAFlow) {
   const Spec a = spec_of(4, kProtocolTcp, 100);
   const Spec b = next_of(a, 100);

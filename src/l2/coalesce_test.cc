@@ -104,7 +104,7 @@ TEST(Coalesce, DoesNotJoinWhatDiffers) {
   }
 }
 
-// What stays alone although both segments have it alike: cut again, the kernel would not restore it, or nobody knows.
+// Segments that stay alone although both have the same: the kernel would not restore it, or nobody knows.
 TEST(Coalesce, JoinsNoOptionsAndNoOddFlags) {
   Spec options = spec_of(4, kProtocolTcp, 100);
   options.ip_options = Bytes(4, std::byte{1});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Frames for the tests of this room, and a slow checksum of their own to hold them against.
+// Frames for the tests of this room, and a slow checksum for comparison.
 
 #include <random>
 #include <span>
@@ -75,7 +75,7 @@ inline std::uint32_t slow_pseudo_sum(ByteView frame, const FrameInfo& info) {
   return sum;
 }
 
-// Whether every checksum of a TCP or UDP frame is right and its lengths fit.
+// Whether every checksum of a TCP or UDP frame is correct and its lengths fit.
 inline bool valid(ByteView frame) {
   const auto info = parse_frame(frame);
   if (!info || !info->plain_transport() || info->ip_end != frame.size()) return false;
@@ -151,7 +151,7 @@ inline Bytes build_complete(const Spec& spec) {
   return out;
 }
 
-// What the kernel says of such a frame.
+// The kernel's metadata of such a frame.
 inline ports::FrameMeta meta_of(ByteView frame, std::size_t gso_size) {
   const auto info = parse_frame(frame);
   ports::FrameMeta meta;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The receiving side, one packet at a time: what an opened datagram carries.
+// The receiving side, one packet at a time: the content of an opened datagram.
 
 #include <array>
 #include <cstddef>
@@ -41,8 +41,8 @@ inline bool for_us(const Inner& inner, const Mac& self) {
   return inner.info.dst == self || inner.info.dst.is_group();
 }
 
-// Hands what the outer header says of congestion on to the inner packet, as RFC 6040 (section 4.2) has it. False: the
-// packet has to be dropped, as it cannot carry the mark.
+// Copies the congestion mark of the outer header to the inner packet, as in RFC 6040 (section 4.2). False: the packet
+// must be dropped, because it cannot carry the mark.
 bool hand_on_congestion(Inner& inner, std::uint8_t outer_traffic_class);
 
 }  // namespace eps::l2

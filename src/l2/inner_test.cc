@@ -43,7 +43,7 @@ TEST(Inner, RestoresTheElidedHeaderBesideThePacket) {
 }
 
 // The table of RFC 6040, section 4.2.
-TEST(Inner, AMarkOfTheOuterHeaderIsHandedOn) {
+TEST(Inner, AMarkOfTheOuterHeaderIsCopied) {
   constexpr int kDropped = -1;
   constexpr int kRows[4][4] = {{0, 0, 0, kDropped}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
   for (const std::uint8_t version : {4, 6}) {
@@ -106,7 +106,7 @@ TEST(Inner, RefusesTheChecksumFlagWhereNoChecksumIsLeftToDo) {
   EXPECT_EQ(flagged(Bytes(60)), Drop::malformed);
 }
 
-TEST(Inner, KnowsForWhomAFrameIs) {
+TEST(Inner, KnowsWhetherAFrameIsForThisMember) {
   Inner inner;
   inner.info.dst = test::kPeer;
   EXPECT_TRUE(for_us(inner, test::kPeer));

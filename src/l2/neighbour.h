@@ -20,7 +20,7 @@ struct LinkMessage {
   enum class Kind {
     none,          // an ordinary frame
     question,      // who has `about`? (RFC 826; neighbour solicitation, RFC 4861, also the unicast one that asks again)
-    probe,         // has anybody `about`? I am about to use it (RFC 5227; RFC 4862, section 5.4)
+    probe,         // does anybody have `about`? I am about to use it (RFC 5227; RFC 4862, section 5.4)
     announcement,  // I have `about` (gratuitous ARP; a neighbour advertisement to all)
     router_search,  // router solicitation
     membership,     // groups joined or left (IGMP and MLD reports)
@@ -28,13 +28,13 @@ struct LinkMessage {
   };
   Kind kind = Kind::none;
   IpAddress about;  // of the first three
-  IpAddress asker;  // the address that an answer goes to; unspecified in a probe
+  IpAddress asker;  // the address for the answer; unspecified in a probe
 };
 
-// Reads a frame that check_source() has let pass; kind none for all that is no whole message of these.
+// Reads a frame that check_source() has accepted; kind none for anything but a complete message of these kinds.
 LinkMessage read_link_message(ByteView frame, const FrameInfo& info);
 
-// Whether a received frame is a query of a multicast router (IGMP, MLD).
+// Whether a received frame is a query from a multicast router (IGMP, MLD).
 bool is_query(const Inner& inner);
 
 // A frame of this kind: with one VLAN tag, the largest of them is a neighbour advertisement.
@@ -42,11 +42,11 @@ inline constexpr std::size_t kMaxLinkFrame = kEthernetSize + kVlanTagSize + kIp6
 using LinkFrame = std::array<std::byte, kMaxLinkFrame>;
 
 // The owner's answer to a question or probe, as if it had come from the owner itself, in the VLAN of the question.
-// REQUIRES: `message` was read from `question`, and is one of both.
+// REQUIRES: `message` was read from `question`, and is a question or a probe.
 ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessage& message, const Mac& owner,
                       LinkFrame& out);
-// Says to all on the link that `owner` has `address` now: a gratuitous ARP request, or an unsolicited advertisement
-// that overrides. It corrects what a computer remembers; what it does not remember it does not learn.
+// Announces on the link that `owner` has `address` now: a gratuitous ARP request, or an unsolicited advertisement that
+// overrides. It corrects what a computer has cached; it does not add entries.
 ByteView write_announcement(const IpAddress& address, const Mac& owner, LinkFrame& out);
 
 }  // namespace eps::l2

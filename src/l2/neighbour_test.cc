@@ -91,7 +91,7 @@ TEST(Neighbour, ReadsQuestionsProbesAndAnnouncements) {
   EXPECT_EQ(read(icmp6({}, solicitation(own))).kind, Kind::probe);
 }
 
-TEST(Neighbour, ReadsWhatTheKernelSaysOfItself) {
+TEST(Neighbour, ReadsMessagesThatTheKernelSendsByItself) {
   const auto kind_of = [](std::uint8_t type) {
     return read(icmp6(eui64_link_local(kSelf), Bytes(24, static_cast<std::byte>(type)), true)).kind;
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Where the headers of an Ethernet frame lie. Every frame is parsed once; what follows works on the offsets.
+// The positions of the headers in an Ethernet frame. Every frame is parsed once; later steps use the offsets.
 
 #include <cstddef>
 #include <cstdint>
@@ -68,8 +68,8 @@ struct FrameInfo {
   std::uint8_t traffic_class = 0;  // of the IP header: DSCP and ECN
   std::size_t l3_offset = kEthernetSize;
   std::size_t l4_offset = 0;  // behind the IP header and its extension headers; 0 without IP
-  // Behind a TCP or UDP header that is whole and of a right length; 0 otherwise, and in fragments. A UDP header is
-  // right only if it covers the rest of the packet.
+  // Behind a TCP or UDP header that is complete and has a correct length; 0 otherwise, and in fragments. A UDP header
+  // is correct only if it covers the rest of the packet.
   std::size_t payload_offset = 0;
   std::size_t ip_end = 0;  // the end of the packet by its IP length; trailing bytes may follow
 

@@ -22,7 +22,7 @@ Bytes with_extensions(std::uint8_t first, const Bytes& extensions, Spec spec = {
   return frame;
 }
 
-TEST(Checksum, IsTheSlowOneAtEveryLengthAndAlignment) {
+TEST(Checksum, EqualsTheSlowOneAtEveryLengthAndAlignment) {
   test::Engine rng(1);
   const Bytes bytes = test::random_bytes(rng, 300);
   for (std::size_t at = 0; at < 9; ++at) {
@@ -108,7 +108,7 @@ TEST(Parse, RefusesHeadersThatContradictTheFrame) {
   EXPECT_FALSE(parse_frame(frame));
 }
 
-TEST(Parse, TrailingBytesAreNotThePacket) {
+TEST(Parse, TrailingBytesDoNotBelongToThePacket) {
   Bytes frame = build({});
   frame.resize(60);
   const auto info = parse_frame(frame);

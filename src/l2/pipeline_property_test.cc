@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Both directions together, over random frames: what one end splits, the other joins again. Each property holds for
-// every seed; a failure prints its seed.
+// Both directions together, over random frames: what one end splits, the other joins. Each property holds for every
+// seed; a failure prints its seed.
 
 #include <gtest/gtest.h>
 
@@ -181,7 +181,7 @@ void forget_meaningless_id(Bytes& frame, const FrameInfo& info) {
   store_be16(ip + 10, 0);
 }
 
-// A frame as the receiver's kernel has it in the end: cut again and its checksum completed, by the flow it is of.
+// A frame as the receiver's kernel finally has it: cut again and with its checksum completed, by its flow.
 using ByPort = std::map<std::uint16_t, std::vector<Bytes>>;
 void deliver(const Written& write, ByPort& out) {
   Segmenter segmenter(false);
@@ -194,8 +194,8 @@ void deliver(const Written& write, ByPort& out) {
   }
 }
 
-// However packets are lost, repeated, swapped or damaged: what is joined, cut again by the kernel, is each flow's
-// packets as they came, byte for byte and in order.
+// However packets are lost, repeated, swapped or damaged: joined and cut again by the kernel, each flow's packets are
+// as they arrived, byte for byte and in order.
 TEST(Pipeline, JoiningChangesNoPacketAndNoOrderWithinAFlow) {
   Coalescer joining({});
   Coalescer plain_writes({false, false, true});
@@ -282,8 +282,8 @@ void disorder(test::Engine& rng, std::vector<Bytes>& plains) {
   }
 }
 
-// Any frames, and their segments in any order: what the receiver's kernel makes of what it is given is what was sent,
-// in the order of arrival within each flow, and every hint to it is exact. Judged by support/inner_frames.h.
+// Any frames, with their segments in any order: the receiver's kernel gets what was sent, in the order of arrival
+// within each flow, and every hint to it is exact. Checked by support/inner_frames.h.
 TEST(Pipeline, AnyFramesInAnyOrderArriveAsTheyLeft) {
   using ByFlow = std::map<eps::test::Flow, std::vector<Bytes>>;
   Segmenter carrying;
@@ -341,9 +341,9 @@ TEST(Pipeline, AnyFramesInAnyOrderArriveAsTheyLeft) {
   EXPECT_GT(segments, 30000U);
 }
 
-// Whatever arrives, nothing is read or written outside the plaintext (the sanitizers watch), and what is written
-// keeps to the limits.
-TEST(Pipeline, GarbageDoesNoHarm) {
+// Whatever arrives, nothing is read or written outside the plaintext (the sanitizers watch), and the output stays
+// within the limits.
+TEST(Pipeline, GarbageIsHarmless) {
   Segmenter segmenter;
   Coalescer coalescer({});
   std::size_t decoded = 0;

@@ -9,7 +9,7 @@
 namespace eps::l2 {
 namespace {
 
-// Where headers leave less room, cutting is not worth its overhead.
+// If headers leave less room than this, cutting is not worth its overhead.
 constexpr std::size_t kMinCut = 128;
 
 // Whether the receiver, which knows both MACs and sees the IP version, can restore the Ethernet header exactly.
@@ -23,7 +23,7 @@ std::byte kind_byte(const FrameInfo& info, bool elided, bool partial) {
   return static_cast<std::byte>(static_cast<unsigned>(kind) | (partial ? wire::kChecksumPartial : 0U));
 }
 
-// What the kernel says of a super-frame must be what its headers say.
+// The kernel's metadata of a super-frame must agree with its headers.
 bool gso_fits(const ports::TapFrame& frame, const FrameInfo& info) {
   const bool tcp = frame.meta.gso != ports::Gso::udp;
   if (!info.plain_transport() || info.ip_end != frame.bytes.size()) return false;
@@ -57,8 +57,8 @@ bool each_option(const ports::TapFrame& frame, const FrameInfo& info, Visit visi
   return true;
 }
 
-// Whether TCP allows for less in a segment than its sender meant: not where the place of urgent data counts, nor in a
-// SYN, whose payload is no part of the stream yet, nor where a signature covers the segment.
+// Whether TCP allows segments smaller than its sender intended: not if the position of urgent data counts, nor in a
+// SYN, whose payload is not part of the stream yet, nor if a signature covers the segment.
 bool divisible(const ports::TapFrame& frame, const FrameInfo& info) {
   if (info.protocol != kProtocolTcp || !info.plain_transport() || info.ip_end != frame.bytes.size()) return false;
   const std::byte* tcp = frame.bytes.data() + info.l4_offset;
@@ -66,7 +66,7 @@ bool divisible(const ports::TapFrame& frame, const FrameInfo& info) {
   return each_option(frame, info, [](std::uint8_t kind, ByteView) { return !signs(kind); });
 }
 
-// Where the value of a SYN's MSS option is that may be changed, in the frame; 0: there is none.
+// The position in the frame of a SYN's MSS option value, if it may be changed; 0: none.
 std::size_t mss_at(const ports::TapFrame& frame, const FrameInfo& info) {
   if (info.protocol != kProtocolTcp || !info.plain_transport()) return 0;
   if ((frame.bytes[info.l4_offset + kTcpFlags] & std::byte{kTcpSyn}) == std::byte{0}) return 0;
@@ -90,8 +90,8 @@ void lower_mss(std::byte* head, std::size_t at, std::size_t l4, std::uint16_t to
   store_be16(field, updated_checksum(load_be16(field), word(from), word(to)));
 }
 
-// Whether the checksum of a lone TCP segment is the device's to compute, or is right: each piece gets one of its own,
-// which must not make good what was broken on its way here.
+// Whether the checksum of a lone TCP segment is left to the device, or is correct: each piece gets one of its own,
+// which must not repair what was broken on its way here.
 bool checksum_is_sound(const ports::TapFrame& frame, const FrameInfo& info) {
   const std::size_t size = frame.bytes.size() - info.l4_offset;
   if (frame.meta.checksum_partial) {
@@ -113,7 +113,7 @@ std::size_t step_of(const ports::TapFrame& frame, const FrameInfo& info, std::si
   return cut ? limit - headers : step;
 }
 
-// Writes the headers of one segment after the other, each over its own part of the super-frame's payload. Positions are
+// Writes the headers of one segment after another, each over its own part of the super-frame's payload. Positions are
 // those in a head without its kind byte.
 class HeaderCutter {
  public:
@@ -134,7 +134,7 @@ class HeaderCutter {
     if (protocol_ == kProtocolTcp) sequence_ = load_be32(headers.data() + l4_ + kTcpSequence);
   }
 
-  // `index` and `at` are the segment's number and its payload's place in the whole payload.
+  // `index` and `at` are the segment's number and its payload's position in the whole payload.
   void write(std::byte* out, std::size_t index, std::size_t at, ByteView payload, bool last) const {
     std::memcpy(out, headers_.data(), headers_.size());
     const std::size_t l4_size = headers_.size() - l4_ + payload.size();
@@ -216,7 +216,7 @@ std::byte* Segmenter::take(std::size_t size) {
   return out;
 }
 
-// One segment. The head is the kind byte alone, or reaches behind what is filled in here: a checksum field, or the MSS
+// One segment. The head is the kind byte alone, or extends beyond what is filled in here: a checksum field, or the MSS
 // of a SYN.
 bool Segmenter::split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t promised) {
   const ports::FrameMeta& meta = frame.meta;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The sending side: turns one frame of the TAP, a super-frame of up to 64 KB perhaps, into the inner segments that are
+// The sending side: turns one frame of the TAP, possibly a super-frame of up to 64 KB, into inner segments that are
 // sealed into one datagram each. The payload is not copied: a segment is a small head, built here, and a view of the
 // frame.
 
@@ -26,19 +26,19 @@ struct Segment {
   std::uint32_t ethernet_size = 0;  // of the Ethernet frame that the segment represents
 };
 
-// The two ends of a session, whose MACs need not travel with every packet.
+// The two ends of a session, whose MACs need not be sent with every packet.
 struct MacPair {
   Mac self;
   Mac peer;
 };
 
-// How many segments a super-frame may give: its gso_size is at least a 1024th of its payload.
+// The maximum number of segments of a super-frame: its gso_size is at least a 1024th of its payload.
 inline constexpr std::size_t kMaxSegments = 1024;
 inline constexpr std::size_t kNoLimit = ~std::size_t{0};
 
-// What head and body of a segment may have together.
+// The maximum for head and body of a segment together.
 struct Limits {
-  // TCP is cut to it, as its sender's kernel would have done for a smaller MTU; what cannot be cut leaves larger: SYN
+  // TCP is cut to it, as its sender's kernel would have done for a smaller MTU; what cannot be cut stays larger: SYN
   // and URG segments, signed ones, anything but TCP.
   std::size_t segment = kNoLimit;
   // The MSS of a SYN is lowered to it, so that the other end's kernel makes segments that need no cutting: cut ones end
@@ -62,8 +62,8 @@ class Segmenter {
              Limits limits = {});
 
  private:
-  // Where the heads of one frame lie: enough for kMaxSegments of 128 bytes, or for the whole of a frame that needs its
-  // checksum computed.
+  // The heads of one frame: enough for kMaxSegments of 128 bytes, or for the whole of a frame that needs its checksum
+  // computed.
   static constexpr std::size_t kArenaSize = 128 * 1024;
 
   bool split_one(const ports::TapFrame& frame, const FrameInfo& info, std::size_t skip, std::size_t promised);

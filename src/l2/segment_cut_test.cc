@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// TCP cut to what a path takes (Segmenter::split with a limit).
+// TCP cut to what a path carries (Segmenter::split with a limit).
 
 #include <gtest/gtest.h>
 
@@ -27,7 +27,7 @@ std::vector<Bytes> cut(Bytes frame, const ports::FrameMeta& meta, Limits limits,
   return test::plains_of(segments);
 }
 
-// What a TAP without offloads gets of it: finished frames.
+// What a TAP without offloads gets from it: finished frames.
 std::vector<Bytes> arrived(const std::vector<Bytes>& plains) {
   Coalescer coalescer({false, false, false});
   std::vector<test::Received> buffers(plains.begin(), plains.end());
@@ -49,7 +49,7 @@ Spec lone(std::size_t payload) {
   return spec;
 }
 
-TEST(SegmentCut, EveryPieceFitsAndTheStreamIsWhole) {
+TEST(SegmentCut, EveryPieceFitsAndTheStreamIsComplete) {
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     test::Engine rng(seed);
     const bool super = rng() % 2 != 0;
@@ -125,8 +125,8 @@ TEST(SegmentCut, OptionsThatDoNotParseAreNotCut) {
   }
 }
 
-// Each piece would get a right checksum of its own, and hide what was broken.
-TEST(SegmentCut, ABrokenChecksumIsCarriedAsItIs) {
+// Each piece would get a correct checksum of its own, which would hide what was broken.
+TEST(SegmentCut, ABrokenChecksumIsPassedOnUnchanged) {
   Bytes frame = build_complete(lone(1460));
   frame.back() ^= std::byte{1};
   expect_whole(frame, {});
@@ -150,7 +150,7 @@ Spec syn(std::uint8_t version, std::size_t padding, std::uint16_t mss) {
 }
 
 // The segments that the other end makes for it then fit, with whatever options they carry.
-TEST(SegmentCut, TheMssOfASynIsLoweredToWhatIsPromised) {
+TEST(SegmentCut, TheMssOfASynIsLoweredToThePathMtu) {
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
     test::Engine rng(seed);
     const std::uint8_t version = rng() % 2 ? 4 : 6;

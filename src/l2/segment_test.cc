@@ -22,7 +22,7 @@ constexpr std::uint8_t kFrame = static_cast<std::uint8_t>(wire::Kind::frame);
 constexpr std::uint8_t kIp4 = static_cast<std::uint8_t>(wire::Kind::ipv4);
 constexpr std::uint8_t kIp6 = static_cast<std::uint8_t>(wire::Kind::ipv6);
 
-// The Ethernet frame that a plaintext stands for, as it is: without its checksum completed.
+// The Ethernet frame that a plaintext represents, without completing its checksum.
 Bytes frame_of(const Bytes& plain) {
   test::Received received(plain);
   Inner inner;
@@ -33,7 +33,7 @@ Bytes frame_of(const Bytes& plain) {
   return out;
 }
 
-// The same with its checksum completed, if that is left to do.
+// The same with its checksum completed, if necessary.
 Bytes complete_frame_of(const Bytes& plain) {
   Bytes frame = frame_of(plain);
   if ((kind(plain) & wire::kChecksumPartial) == 0) return frame;
@@ -52,7 +52,7 @@ Spec spec_of(std::uint8_t version, std::uint8_t protocol, std::size_t payload) {
   return spec;
 }
 
-// What split() says of a frame that it should refuse.
+// The result of split() for a frame that it should refuse.
 Drop refusal(Bytes frame, const ports::FrameMeta& meta) {
   Segmenter segmenter;
   std::span<const Segment> out;

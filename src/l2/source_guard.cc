@@ -23,7 +23,7 @@ constexpr std::uint8_t kTargetLinkLayer = 2;
 
 constexpr std::uint8_t kProtocolIcmp4 = 1;
 constexpr std::uint8_t kProtocolIgmp = 2;
-// Where DHCP clients and servers are, in the order of a client's datagram.
+// The ports of DHCP clients and servers, in the order of a client's datagram.
 constexpr std::uint32_t kDhcpPorts = 68U << 16 | 67U;
 
 std::uint8_t u8(const std::byte* p) {
@@ -142,7 +142,7 @@ Drop check_ip4(ByteView packet, const FrameInfo& info, const Check& check) {
              : check.refuse(Refusal::What::ip4, IpAddress::from_v4(source));
 }
 
-// Where the options of a neighbour discovery message begin; 0 for any other ICMPv6 type.
+// The position of the options of a neighbour discovery message; 0 for any other ICMPv6 type.
 std::size_t options_offset(std::uint8_t type) {
   switch (type) {
     case kRouterSolicitation:
@@ -251,7 +251,7 @@ Drop check_packet(ByteView packet, const FrameInfo& info, const Check& check) {
 IpAddress eui64_link_local(const Mac& mac) {
   const auto& m = mac.bytes;
   constexpr std::byte zero{0};
-  // The universal/local bit is turned over.
+  // The universal/local bit is inverted.
   return {{std::byte{0xfe}, std::byte{0x80}, zero, zero, zero, zero, zero, zero, m[0] ^ std::byte{2}, m[1], m[2],
            std::byte{0xff}, std::byte{0xfe}, m[3], m[4], m[5]}};
 }

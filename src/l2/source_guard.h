@@ -19,7 +19,7 @@ struct Inner;
 // The link-local address that follows from a MAC (RFC 4291, appendix A): the IPv6 address that every member has.
 IpAddress eui64_link_local(const Mac& mac);
 
-// What is another member's than the owner's of a frame. Machines behind a member that may bridge have any MAC and
+// Identities of members other than the owner of a frame. Machines behind a member that may bridge may have any MAC and
 // address but these.
 class Others {
  public:
@@ -37,19 +37,19 @@ class Others {
 struct Owner {
   Mac mac;
   Ip4 ip;
-  std::span<const IpNetwork> further = {};  // further ones that it may use
+  std::span<const IpNetwork> further = {};  // further addresses that it may use
   const Others* others = nullptr;           // set: it may bridge
-  IpAddress ip6 = {};                       // unspecified: it has none but the link-local one
+  IpAddress ip6 = {};                       // unspecified: only the link-local one
 };
 
-// What a refused frame claimed, for the sentence that says so.
+// The claim of a refused frame, for the sentence that reports it.
 struct Refusal {
-  // What no member says (router), and what only members that may bridge say: questions for groups (querier), frames
-  // from bridge to bridge (bridge), headers behind which a source is not seen (hidden).
+  // Never allowed to members (router), or only to members that may bridge: queries for groups (querier), frames from
+  // bridge to bridge (bridge), headers that hide the source (hidden).
   enum class What : std::uint8_t { mac, ip4, arp, ip6, neighbour, router, querier, bridge, hidden };
   What what = What::mac;
   Mac mac;            // the source of the frame
-  IpAddress address;  // that was claimed; unspecified for a MAC
+  IpAddress address;  // the claimed one; unspecified for a MAC
   std::uint16_t ethertype = 0;
 };
 

@@ -15,7 +15,7 @@ using test::kSelf;
 using test::kSelfIp;
 using test::Spec;
 
-// The verdict on a frame as it is, and, where they differ in form, on the same frame as a datagram carries it.
+// The verdict on a frame, and, if their forms differ, on the same frame as a datagram carries it.
 Drop verdict(ByteView frame) {
   const auto info = parse_frame(frame);
   if (!info) return Drop::malformed;
@@ -109,7 +109,7 @@ TEST(SourceGuard, TheEthernetSourceIsTheOwner) {
   EXPECT_EQ(verdict(other), Drop::none);
 }
 
-TEST(SourceGuard, AGroupIsNoSource) {
+TEST(SourceGuard, AGroupIsNotAValidSource) {
   Mac group = kSelf;
   group.bytes[0] |= std::byte{1};
   Spec spec;

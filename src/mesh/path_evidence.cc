@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// What mesh::PathFinder keeps for `eps why`: what was tried by each way, and what came of it.
+// The evidence that mesh::PathFinder keeps for `eps why`: attempts by each way, and their results.
 
 #include <algorithm>
 

@@ -16,12 +16,12 @@ constexpr int kPublicRank = 2;  // and 3 for IPv4
 constexpr int kHeardRank = 10;
 constexpr int kRelayRank = 20;  // the server's, 21 of a member
 
-// How old a way's last answer may be for falling back on it without asking.
+// Maximum age of a way's last answer for falling back on it without asking.
 constexpr Duration kFresh = std::chrono::seconds(1);
-// How old its last answer may be for moving there from a way that works.
+// Maximum age of its last answer for moving there from a way that works.
 constexpr Duration kRecent = kSampleOther + std::chrono::seconds(1);
 constexpr Duration kSocketRest = std::chrono::seconds(30);  // longer than a keepalive's pause
-// A round trip that was not measured yet, where one has to be waited for.
+// An assumed round trip while none was measured.
 constexpr Duration kUnmeasured = std::chrono::milliseconds(600);
 
 // Whether both addresses lie in one /24 or /64: likely on one link.
@@ -109,7 +109,7 @@ void PathFinder::set_candidates(const std::vector<Candidate>& candidates, const 
     before.push_back(k.way);
     k.announced = false;
   }
-  // What is no longer announced goes, except what answers: it is given up when it stops to.
+  // Ways no longer announced are removed, except those that answer: they are given up when they stop.
   const auto stays = [&](const Known& k) {
     const auto same = [&](const Candidate& c) { return c.endpoint == k.way.to; };
     const bool ours = k.way.socket == 0 || k.way.socket == socket;
@@ -147,13 +147,13 @@ void PathFinder::heard_from(const Way& way, Instant now) {
   known->heard_at = now;
   if (known->heard++ == 0 && way.direct()) note("heard the peer from " + text_of(way), now);
   if (way == path_ || !way.direct()) return;
-  // Both ends may prefer different ways for long: one that answers is not asked with every datagram.
+  // Both ends may prefer different ways for long: do not probe an answering one with every datagram.
   const bool answers = known->alive && now - known->answered_at < kChallengeAgain;
   if (!answers && now - known->pinged_at > kPingAgain) {
     due_.push_back(ping(*known, now));
     next_round_ = std::min(next_round_, now);
   }
-  // The peer sends by another way than we do. If ours does not answer any more, its mapping in a NAT has changed.
+  // The peer sends by another way than we do. If ours no longer answers, its mapping in a NAT has changed.
   const bool decided = challenger_ == way && now - challenge_began_ < kChallengeAgain;
   if (!direct() || decided || challenge_ends_ != kNever) return;
   Known* mine = find(*path_);
@@ -204,7 +204,7 @@ bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
   if (challenger_ == from && challenge_ends_ != kNever && direct() && path_->to.ip == from.to.ip) {
     challenge_ends_ = kNever;
     lose(*find(*path_), now);
-    return use(*find(from), "the peer's NAT has mapped it anew", now);
+    return use(*find(from), "the peer's NAT has made a new mapping", now);
   }
   return choose(now);
 }
@@ -242,7 +242,7 @@ bool PathFinder::choose(Instant now) {
   for (const Known& k : known_) {
     if (usable(k) && may_replace(k) && (best == nullptr || ahead(k, *best))) best = &k;
   }
-  // The server's relay is what is left when nothing is known to work.
+  // The server's relay is the fallback when nothing is known to work.
   if (best == nullptr) best = find(Way::through(kServerRelay));
   if (best == nullptr || best->way == path_) return false;
   std::string why;
@@ -252,7 +252,7 @@ bool PathFinder::choose(Instant now) {
     mine->left_at = now;
     mine->rest_until = now + mine->rest;
     why = mine->quality.lossy()
-              ? "the one before loses " + std::to_string(std::lround(mine->quality.loss() * 100)) + " %"
+              ? "the previous one loses " + std::to_string(std::lround(mine->quality.loss() * 100)) + " %"
               : "it is much faster";
   }
   return use(*best, why, now);
@@ -273,7 +273,7 @@ void PathFinder::lose(Known& known, Instant now) {
   known.alive = false;
   known.refuted = true;
   known.quality.cancel();
-  // One that is lost again and again is no better for answering in between.
+  // A way that is lost again and again is no better for answering in between.
   if (known.left_at != Instant{} && now - known.left_at < 4 * kRest) {
     known.rest = std::min(kMaxRest, std::max(kRest, 2 * known.rest));
     known.rest_until = now + known.rest;
@@ -289,9 +289,9 @@ bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
     stream_ = last_received - heard_until_ < kSilence ? stream_ + 1 : 1;
     heard_until_ = last_received;
   }
-  // Who only answers has nothing outstanding when the path dies: the end of a stream is reason enough to ask.
+  // A node that only answers expects nothing when the path dies: the end of a stream is reason enough to ask.
   const bool owed = last_sent > last_received || stream_ >= kStream;
-  // What comes by the path says nothing of our own datagrams once the peer has left it: only an answer does.
+  // What arrives by the path says nothing about our own datagrams once the peer has left it: only an answer does.
   if (!doubted_ && (!owed || now - last_received < kSilence)) {
     unanswered_ = 0;
     return false;
@@ -307,14 +307,14 @@ bool PathFinder::watch(Instant last_sent, Instant last_received, Instant now) {
     return false;
   }
   lose(*find(*path_), now);
-  // What has not answered lately is as likely lost; with a relay at hand that is found out first.
+  // A way without a recent answer is as likely lost; with a relay at hand that is found out first.
   for (Known& k : known_) {
     if (k.alive && k.way.direct() && now - k.answered_at > kFresh) k.alive = false;
   }
   unanswered_ = 0;
   doubted_ = false;
   const bool changed = choose(now);
-  // A peer that is gone answers by no way: it is not searched for again and again.
+  // A peer that is gone answers on no way: do not search for it again and again.
   if (changed || round_began_ == kNever || now - round_began_ >= kProbeRounds.back()) begin(now);
   return changed;
 }
@@ -438,7 +438,7 @@ void PathFinder::sample(std::vector<Ping>& out, Instant last_used, Instant now) 
   const bool trial = mine->quality.lossy();
   const auto pause_of = [&](const Known& k) -> Duration {
     if (&k == mine) {
-      // An answer that is due and has not come is asked for: it may be lost.
+      // A due answer that has not arrived is requested again: it may be lost.
       const Duration due = 2 * k.quality.round_trip().value_or(kUnmeasured);
       return k.answered_at < k.pinged_at ? std::clamp(due, kSampleResting, kSampleInUse) : kSampleInUse;
     }

@@ -211,7 +211,7 @@ TEST_F(PathFinderTest, IsSilentWithoutTraffic) {
   EXPECT_EQ(finder.next_deadline(), kNever);
 }
 
-TEST_F(PathFinderTest, FollowsANatThatMapsAnewAsSoonAsTheNewPortAnswers) {
+TEST_F(PathFinderTest, FollowsANewNatMappingAsSoonAsTheNewPortAnswers) {
   answer(due(), {{kPublic, milliseconds(20)}});
   now += seconds(20);
   due();
@@ -250,7 +250,7 @@ TEST_F(PathFinderTest, StaysWhenThePeerSendsByAnotherWayAndOursAnswers) {
   EXPECT_LT(pings, 10U) << "and it is not asked with every datagram";
 }
 
-TEST_F(PathFinderTest, AfterAMoveEveryDirectWayHasToAnswerAnew) {
+TEST_F(PathFinderTest, AfterAMoveEveryDirectWayHasToAnswerAgain) {
   answer(due(), {{kLan, milliseconds(1)}});
   EXPECT_TRUE(finder.moved(now));
   EXPECT_EQ(finder.path(), kServer);
@@ -258,7 +258,7 @@ TEST_F(PathFinderTest, AfterAMoveEveryDirectWayHasToAnswerAnew) {
   EXPECT_EQ(finder.path(), kPublic);
 }
 
-TEST_F(PathFinderTest, KnowsWhatIsNearByThisNodesOwnAddresses) {
+TEST_F(PathFinderTest, RecognisesTheLanByThisNodesOwnAddresses) {
   PathFinder near(rng);
   near.set_candidates({{Candidate::Kind::observed, kPublic.to}}, {*parse_ip("192.0.2.200")}, now, true);
   near.adopt(kPublic, std::nullopt, now);
@@ -279,7 +279,7 @@ TEST_F(PathFinderTest, BoundsWhatItProbes) {
   }
 }
 
-TEST_F(PathFinderTest, RemembersWhatWasTriedAndWhatCameOfIt) {
+TEST_F(PathFinderTest, RemembersAttemptsAndTheirResults) {
   answer(due(), {{kPublic, milliseconds(3)}});
   const auto ways = finder.ways(now);
   const auto by = [&](const Way& way) { return *std::ranges::find(ways, way, &WayStatus::way); };
@@ -336,7 +336,7 @@ class PathFinderTraffic : public PathFinderTest {
   int moves = 0;
 };
 
-TEST_F(PathFinderTraffic, LeavesADirectWayThatLosesForACleanRelayAndReturnsWhenItIsWell) {
+TEST_F(PathFinderTraffic, LeavesALossyDirectWayForACleanRelayAndReturnsWhenItRecovers) {
   for (const double loss : {0.2, 0.5}) {
     run({{kPublic, milliseconds(2)}, {kServer, milliseconds(20)}}, seconds(60));
     ASSERT_EQ(finder.path(), kPublic);
@@ -356,7 +356,7 @@ TEST_F(PathFinderTraffic, DoesNotLeaveALossyWayForOneThatLosesAsMuch) {
   EXPECT_LE(moves, 6);
 }
 
-TEST_F(PathFinderTraffic, ASlowDirectWayBesideAFastRelayDoesNotMakeItSwing) {
+TEST_F(PathFinderTraffic, ASlowDirectWayBesideAFastRelayDoesNotCauseOscillation) {
   for (int i = 0; i < 60; ++i) {
     const milliseconds jitter(70 + 23 * (i % 11));
     run({{kPublic, jitter}, {kServer, milliseconds(1)}}, seconds(1));
@@ -368,7 +368,7 @@ TEST_F(PathFinderTraffic, ASlowDirectWayBesideAFastRelayDoesNotMakeItSwing) {
   EXPECT_EQ(finder.path(), kServer);
 }
 
-TEST_F(PathFinderTraffic, ADirectWayThatGetsSlowLaterIsLeftWithinSeconds) {
+TEST_F(PathFinderTraffic, ADirectWayThatBecomesSlowIsLeftWithinSeconds) {
   run({{kPublic, milliseconds(5)}, {kServer, milliseconds(8)}}, seconds(100));
   ASSERT_EQ(finder.path(), kPublic);
   run({{kPublic, milliseconds(300)}, {kServer, milliseconds(8)}}, seconds(4));

@@ -23,7 +23,7 @@ Message there_and_back(const Message& message) {
   return std::get<Message>(*back);
 }
 
-TEST(PathMessage, EachComesBackAsItWent) {
+TEST(PathMessage, EachRoundTrips) {
   EXPECT_EQ(there_and_back(PingMessage{7}).id, 7U);
   const auto pong = there_and_back(PongMessage{0x0102030405060708, kSomewhere});
   EXPECT_EQ(pong.id, 0x0102030405060708U);
@@ -63,7 +63,7 @@ TEST(PathMessage, TruncatedOversizedOrUnknownMessageIsRefused) {
   EXPECT_FALSE(decode_path_message(call)) << "a NAT of an unknown kind";
 }
 
-TEST(PathMessage, TooManyCandidatesAreLeftOutOrRefused) {
+TEST(PathMessage, ExcessCandidatesAreOmittedOrRefused) {
   EXPECT_EQ(there_and_back(FindMessage{{1}, many(40)}).candidates.size(), kMaxCandidates);
   Bytes bytes = encode(FindMessage{{1}, many(kMaxCandidates)});
   bytes[4] = static_cast<std::byte>(kMaxCandidates + 1);

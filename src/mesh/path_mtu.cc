@@ -8,7 +8,7 @@ namespace {
 
 // IP packets: the least of IPv6, tunnels and mobile networks, WireGuard, 6in4, PPPoE, Ethernet, jumbo frames.
 constexpr std::array<std::size_t, 8> kLadder = {1280, 1400, 1420, 1480, 1492, 1500, 4352, 9000};
-constexpr std::size_t kExact = 8;       // a size that is known to so many bytes is known
+constexpr std::size_t kExact = 8;       // a size known to within this many bytes is exact
 constexpr std::size_t kFinerSizes = 6;  // between two
 constexpr int kLadderRounds = 2;
 constexpr int kRounds = 6;
@@ -93,7 +93,7 @@ void PathMtu::search(Known& known, std::optional<Duration> round_trip, std::vect
     known.asked.push_back(known.wanted);
   } else {
     if (const auto first = unanswered(); first != known.asked.end()) known.refused = std::min(known.refused, *first);
-    // Where Ethernet's own size passes and the next does not, there is nothing between.
+    // If Ethernet's own size passes and the next does not, there is nothing in between.
     const bool ethernet = known.size + known.headers == 1500 && known.refused + known.headers <= 1600;
     if (ethernet || known.refused <= known.size + kExact || known.round >= kRounds) {
       known.searching = false;
@@ -116,7 +116,7 @@ void PathMtu::check(Known& known, std::optional<Duration> round_trip, std::vecto
   if (known.unanswered == kLostChecks) {
     known.unanswered = 0;
     known.next = now + kCheckEvery;
-    // Where nothing at all is answered, size is not what is wrong with the way.
+    // If nothing at all is answered, size is not the problem of the way.
     if (!known.small_passes) return;
     known.size = smallest(known.way, known.headers);
     changed_ = true;
@@ -143,7 +143,7 @@ bool PathMtu::on_answer(std::uint64_t id, Instant now) {
   }
   if (size <= known->size || size > known->wanted) return false;
   known->size = size;
-  // All that was asked is answered: the next round need not wait.
+  // Everything was answered: the next round need not wait.
   if (known->searching && size == known->asked.back()) known->next = now;
   return known + 1 == known_.end();
 }

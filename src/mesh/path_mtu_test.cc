@@ -63,7 +63,7 @@ struct Lab {
   std::deque<std::pair<Instant, std::uint64_t>> answers;
 };
 
-TEST(PathMtu, AnUsualSizeIsKnownAfterOneRoundTrip) {
+TEST(PathMtu, AUsualSizeIsKnownAfterOneRoundTrip) {
   for (const std::size_t limit : {1280, 1400, 1420, 1480, 1492, 1500}) {
     Lab lab(limit);
     EXPECT_LE(lab.until(limit, seconds(5)), milliseconds(25)) << limit;
@@ -81,7 +81,7 @@ TEST(PathMtu, AnySizeIsFoundInAFewRounds) {
   }
 }
 
-TEST(PathMtu, ASearchEndsAlsoWhereItFindsNothingLarger) {
+TEST(PathMtu, ASearchEndsEvenIfItFindsNothingLarger) {
   Lab lab(1280, 1452);
   lab.headers = kIpUdp6;
   lab.sizes.use(lab.way, lab.headers, lab.wanted, lab.now);
@@ -94,7 +94,7 @@ TEST(PathMtu, ASearchEndsAlsoWhereItFindsNothingLarger) {
   EXPECT_EQ(lab.size(), 1280U);
 }
 
-TEST(PathMtu, NothingIsSentBeforeSomethingLargeIs) {
+TEST(PathMtu, NothingIsProbedBeforeLargeTraffic) {
   Lab lab(1500);
   lab.large = false;
   lab.run(seconds(100));
@@ -104,7 +104,7 @@ TEST(PathMtu, NothingIsSentBeforeSomethingLargeIs) {
   EXPECT_LE(lab.size(), 576U);
 }
 
-TEST(PathMtu, NoMoreIsLookedForThanIsWanted) {
+TEST(PathMtu, TheSearchEndsAtTheWantedSize) {
   Lab lab(9000);
   lab.run(seconds(1));
   EXPECT_EQ(lab.size(), kWanted + kIpUdp4);
@@ -131,7 +131,7 @@ TEST(PathMtu, AWayThatGrowsIsUsedWithinAMinute) {
   EXPECT_LE(lab.until(1500, seconds(100)), kRaiseEvery + seconds(1));
 }
 
-// Where nothing is answered, size is not what is wrong.
+// If nothing is answered, size is not the problem.
 TEST(PathMtu, ADeadWayKeepsItsSize) {
   Lab lab(1500);
   lab.run(seconds(2));
@@ -159,7 +159,7 @@ TEST(PathMtu, FindsTheSizeThroughLoss) {
   }
 }
 
-TEST(PathMtu, AReturnToAWayFindsItsSizeKnown) {
+TEST(PathMtu, TheSizeOfAnEarlierWayIsRemembered) {
   Lab lab(1500);
   lab.run(seconds(2));
   lab.way = Way::through(kServerRelay);

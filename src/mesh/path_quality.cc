@@ -21,7 +21,7 @@ std::optional<Duration> PathQuality::on_pong(std::uint64_t id, Instant now) {
   const auto it = std::ranges::find(asked_, id, &Asked::id);
   if (id == 0 || it == asked_.end()) return std::nullopt;
   const Duration round_trip = now - it->at;
-  // Of a way that is only searched for the losses do not count, so the answers must not.
+  // On a way that is only being searched, losses do not count, so answers must not either.
   if (it->counts) count(2, 0, now);
   *it = {};
   on_round_trip(round_trip);
@@ -98,10 +98,10 @@ std::optional<PathTally::Result> PathTally::on_pong(std::uint64_t id, const Came
   last_ = now;
   if (!same) return std::nullopt;
   const std::uint64_t sent = now.sent.datagrams - before.sent.datagrams;
-  // The peer's counters wrap; and they go back where its workers have read them in another order than its pongs left.
+  // The peer's counters wrap; and they go back if its workers read them in another order than its pongs left.
   const auto grown = [](std::uint32_t from, std::uint32_t to) { return static_cast<std::int32_t>(to - from); };
   std::int64_t lost = static_cast<std::int64_t>(sent) - grown(before.came.arrived, now.came.arrived);
-  // What either end dropped for want of time or room was not lost on the way.
+  // Drops at either end for lack of time or room are not losses of the way.
   const std::int64_t excused = static_cast<std::int64_t>(now.sent.dropped_here - before.sent.dropped_here) +
                                std::max(0, grown(before.came.lost_there, now.came.lost_there));
   if (lost > 0) lost = std::max<std::int64_t>(0, lost - excused);

@@ -11,7 +11,7 @@ using std::chrono::seconds;
 
 class PathQualityTest : public testing::Test {
  protected:
-  // One ping each 100 ms, of which one of `of` is lost (0: none).
+  // One ping every 100 ms, of which one in `of` is lost (0: none).
   void pings(int n, int of, Duration round_trip = milliseconds(10)) {
     for (int i = 0; i < n; ++i) {
       quality.on_ping(++id, true, now);
@@ -49,7 +49,7 @@ TEST_F(PathQualityTest, OneLossIsNoEvidence) {
   EXPECT_FALSE(quality.lossy());
 }
 
-TEST_F(PathQualityTest, IsWellAgainAfterSomeSecondsWithoutALoss) {
+TEST_F(PathQualityTest, RecoversAfterSomeSecondsWithoutALoss) {
   pings(60, 3);
   ASSERT_TRUE(quality.lossy());
   pings(30, 0);
@@ -72,7 +72,7 @@ TEST_F(PathQualityTest, UnansweredSearchPingIsNotALoss) {
   EXPECT_EQ(quality.loss(), 0) << "the way was given up";
 }
 
-TEST_F(PathQualityTest, AnAnswerThatComesAfterAllProvesTheWay) {
+TEST_F(PathQualityTest, ALateAnswerStillProvesTheWay) {
   quality.on_ping(++id, true, now);
   now += seconds(3);
   quality.expire(now);
@@ -89,7 +89,7 @@ TEST_F(PathQualityTest, TcpPrefersASlowCleanWayToAFastLossyOne) {
   EXPECT_LT(2 * slow.cost(), quality.cost());
 }
 
-TEST_F(PathQualityTest, AFewPingsAreNotHeldAgainstManyDatagrams) {
+TEST_F(PathQualityTest, AFewPingsDoNotOutweighManyDatagrams) {
   PathQuality few;
   few.on_round_trip(milliseconds(10));
   few.on_counts(4, 0, now);
@@ -116,7 +116,7 @@ TEST(PathTally, ComparesWhatWasSentWithWhatThePeerCounted) {
   EXPECT_FALSE(tally.on_pong(2, {.arrived = 100, .lost_there = 0})) << "overtaken";
 }
 
-// Else one such answer would hide all loss for ever.
+// Otherwise one such answer would hide all loss for ever.
 TEST(PathTally, ACountThatGoesBackIsASmallLoss) {
   PathTally tally;
   tally.on_ping(9, 5, {}, kBegan);
@@ -128,7 +128,7 @@ TEST(PathTally, ACountThatGoesBackIsASmallLoss) {
   EXPECT_EQ(result->lost, 2);
 }
 
-TEST(PathTally, DropsAtEitherEndAreNotBlamedOnTheWay) {
+TEST(PathTally, DropsAtEitherEndAreNotChargedToTheWay) {
   PathTally tally;
   tally.on_ping(9, 5, {}, kBegan);
   tally.on_ping(1, 5, {0, 10}, kSettled);
@@ -139,7 +139,7 @@ TEST(PathTally, DropsAtEitherEndAreNotBlamedOnTheWay) {
   EXPECT_EQ(result->lost, 10);
 }
 
-TEST(PathTally, AnotherPathOrSessionBeginsAnew) {
+TEST(PathTally, AnotherPathOrSessionStartsFromZero) {
   PathTally tally;
   tally.on_ping(9, 5, {}, kBegan);
   tally.on_ping(1, 5, {100, 0}, kSettled);
@@ -149,8 +149,8 @@ TEST(PathTally, AnotherPathOrSessionBeginsAnew) {
   EXPECT_FALSE(tally.on_pong(3, {.arrived = 100, .lost_there = 0}));
 }
 
-// What was sent just before by another path, by a thread that did not know of the change yet, has not arrived by this
-// one.
+// Datagrams sent just before by another path, from a thread that did not know of the change yet, have not arrived by
+// this one.
 TEST(PathTally, TheFirstMomentOfAPathProvesNothing) {
   PathTally tally;
   tally.on_ping(1, 5, {0, 0}, kBegan);

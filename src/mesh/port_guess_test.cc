@@ -50,7 +50,7 @@ TEST(PortGuess, GuessesNearPortsFirstThenEachPortOnceWithinItsBounds) {
   EXPECT_TRUE(guess.over(now));
 }
 
-// The claim of the header: with as many ports open as there are sockets, few need more than one burst.
+// The claim of the header: with as many open ports as sockets, few need more than one burst.
 TEST(PortGuess, HitsAPortOfManySoon) {
   std::size_t missed = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
@@ -81,7 +81,7 @@ TEST(PortGuess, NoBurstMakesMoreThanAThousandEntries) {
   for (const Role role : {Role::many, Role::guess, Role::both}) EXPECT_LE(PortGuess::entries_of(role), 1000U);
 }
 
-TEST(GuessBudget, LimitsWhatTheRouterHasToRememberAndWhatAnAddressGets) {
+TEST(GuessBudget, LimitsRouterEntriesAndGuessesPerAddress) {
   GuessBudget budget;
   Instant now{std::chrono::seconds(50)};
   const auto at = [](std::uint32_t i) { return IpAddress::from_v4({0xc0000200U + i}); };
@@ -97,7 +97,7 @@ TEST(GuessBudget, LimitsWhatTheRouterHasToRememberAndWhatAnAddressGets) {
   now += GuessBudget::kEntryLives;
   budget.charge(at(1), 900, 900, now);
   now += GuessBudget::kEntryLives;
-  EXPECT_FALSE(budget.allows(Role::guess, at(1), now)) << "nobody there is guessed at again";
+  EXPECT_FALSE(budget.allows(Role::guess, at(1), now)) << "no more guesses at that address";
   EXPECT_TRUE(budget.allows(Role::many, at(1), now)) << "which guesses nothing";
   for (std::uint32_t i = 2; i < 5; ++i) {
     ASSERT_TRUE(budget.allows(Role::guess, at(i), now));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The networks that a client lets its server put it into. The server says which addresses the interface and its route
-// get: one that was taken over could draw a part of the internet, or an intranet, into the interface.
+// The networks that a client lets its server assign. The server chooses the interface's address and route, so a server
+// that was taken over could otherwise route a part of the internet, or of an intranet, into the interface.
 
 #include <optional>
 #include <string>
@@ -16,8 +16,8 @@ namespace eps {
 // Private (RFC 1918), shared (RFC 6598) and unique local (RFC 4193).
 std::vector<IpNetwork> private_networks();
 
-// Why a computer that accepts these does not take this network with this address of its own: half a sentence. nullopt:
-// it takes it.
+// Why a computer that accepts `accepted` refuses this network with this address of its own: half a sentence. nullopt:
+// it does not refuse it.
 std::optional<std::string> why_not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network,
                                             Ip4 self);
 

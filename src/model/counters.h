@@ -2,7 +2,7 @@
 #pragma once
 
 // Traffic counters of one peer or of a whole daemon. Written by the data plane with relaxed atomics (each counter has
-// one writer at a time or uses fetch_add), read by reports at any time.
+// one writer at a time or uses fetch_add), and read by reports at any time.
 
 #include <array>
 #include <atomic>
@@ -16,8 +16,8 @@
 
 namespace eps {
 
-// Why a frame or datagram was thrown away: model/drop_reason.h says what each means. Each has a counter and a stable
-// name in reports.
+// Why a frame or datagram was dropped; model/drop_reason.h explains each reason. Each has a counter, and a stable name
+// in reports.
 enum class Drop : std::uint8_t {
   none,
   malformed,
@@ -69,7 +69,7 @@ struct Counters {
 };
 
 TrafficTotals totals_of(const Counters& counters);
-// By the name of the reason, those that are not zero.
+// Non-zero counters by the name of the reason.
 std::map<std::string, std::uint64_t> nonzero_drops(const Counters& counters);
 
 }  // namespace eps

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a program can do beyond version 0.1: a set of bits that both ends of a handshake, and both ends of a control
-// connection, tell each other. New behaviour is used only with who has it. Bits are never reused; unknown ones are
+// What a program supports beyond version 0.1: a set of bits that both ends of a handshake, and both ends of a control
+// connection, exchange. New behaviour is used only with peers that support it. Bits are never reused; unknown ones are
 // ignored.
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 namespace eps {
 
 enum class Feature : std::uint32_t {
-  path_mtu = 1U << 0,     // answers padded pings with small pongs, joins fragments
-  path_counts = 1U << 1,  // answers a counted ping with what has arrived
-  ecn = 1U << 2,          // hands marks of the outer header on to the inner packet (RFC 6040)
+  path_mtu = 1U << 0,     // answers padded pings with small pongs, reassembles fragments
+  path_counts = 1U << 1,  // answers a counted ping with the number of datagrams that arrived
+  ecn = 1U << 2,          // copies ECN marks of the outer header to the inner packet (RFC 6040)
   records = 1U << 8,      // control connection: stable fields by signed records, volatile ones apart (wire::Records,
                           // States)
 };
@@ -27,7 +27,7 @@ class Features {
   }
   constexpr bool has(Feature f) const { return (bits_ & static_cast<std::uint32_t>(f)) != 0; }
   constexpr std::uint32_t bits() const { return bits_; }
-  // What both have.
+  // Those that both have.
   constexpr friend Features operator&(Features a, Features b) { return Features(a.bits_ & b.bits_); }
   constexpr bool operator==(const Features&) const = default;
 
@@ -35,7 +35,7 @@ class Features {
   std::uint32_t bits_ = 0;
 };
 
-// Of this program. A bit is added here by the commit that makes it true.
+// The features of this program. The commit that implements a feature adds its bit.
 inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn, Feature::records};
 
 }  // namespace eps

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// An IPv4 or IPv6 network, where it does not matter which of both.
+// An IPv4 or IPv6 network, where the family does not matter.
 
 #include <cstdint>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What lets new computers into the network. The network's own key is one of these; others are made for a purpose, for
-// a time or for a number of computers.
+// Admits new computers to the network. The network's own key is one of these; others are made for a purpose, for a
+// limited time or for a limited number of computers.
 
 #include <array>
 #include <cstddef>
@@ -20,13 +20,13 @@ struct JoinKey {
   std::int64_t created = 0;  // seconds since 1970
   std::int64_t expires = 0;  // seconds since 1970; 0: never
   bool revoked = false;
-  bool approve = false;    // who joins with it waits for an administrator
-  bool ephemeral = false;  // who joins with it is a member only while it is here
+  bool approve = false;    // computers that join with it wait for an administrator
+  bool ephemeral = false;  // computers that join with it are members only while they are connected
 
   bool operator==(const JoinKey&) const = default;
 };
 
-// What an administrator asks for.
+// What an administrator requests.
 struct JoinKeyWish {
   std::string name;
   std::uint32_t uses = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Which members something that happened to the list is about, for those who would otherwise look at all of them: a
-// client's cost of a change must not grow with the network.
+// Which members a change of the list affects, so that code need not look at all of them: the cost of a change to a
+// client must not grow with the network.
 
 #include <algorithm>
 #include <vector>
@@ -13,7 +13,7 @@ namespace eps {
 
 struct MembersChanged {
   bool all = false;
-  std::vector<MemberId> ids;  // unless it is about all; ascending, each once
+  std::vector<MemberId> ids;  // unless it affects all; ascending, without duplicates
 
   bool any() const { return all || !ids.empty(); }
   static MembersChanged of(std::vector<MemberId> ids) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// How the NAT in front of a node behaves, in the terms of RFC 4787, as far as it was observed.
+// The observed behaviour of the NAT in front of a node, in the terms of RFC 4787.
 
 #include <cstdint>
 #include <string_view>
@@ -10,15 +10,15 @@ namespace eps {
 
 enum class NatMapping : std::uint8_t {
   unknown = 0,
-  none = 1,             // no NAT: the node is seen by its own address and port
+  none = 1,             // no NAT: the node is seen with its own address and port
   independent = 2,      // one mapping for all destinations (endpoint-independent)
-  per_destination = 3,  // another mapping for each destination (address- or port-dependent): hard to meet
+  per_destination = 3,  // a different mapping for each destination (address- or port-dependent): hard to traverse
 };
 
 enum class NatFiltering : std::uint8_t {
   unknown = 0,
-  open = 1,      // lets in what comes from another port of an address that was sent to, or from anywhere
-  per_port = 2,  // lets in only what comes from an endpoint that was sent to (address- and port-dependent)
+  open = 1,      // accepts packets from other ports of an address that was sent to, or from anywhere
+  per_port = 2,  // accepts packets only from endpoints that were sent to (address- and port-dependent)
 };
 
 constexpr std::string_view name_of(NatMapping mapping) {

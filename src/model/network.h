@@ -15,7 +15,7 @@
 
 namespace eps {
 
-// A random name that the server gives its network when it is created; bound into every handshake's prologue.
+// A random name that the server gives its network at creation; bound into every handshake's prologue.
 struct NetworkId {
   std::array<std::byte, 16> bytes{};
   auto operator<=>(const NetworkId&) const = default;
@@ -29,27 +29,27 @@ struct NetworkInfo {
   bool operator==(const NetworkInfo&) const = default;
 };
 
-// A unique local /64 (RFC 4193) that follows from the network's id.
+// The unique local /64 (RFC 4193) derived from the network's id.
 IpNetwork default_network6(const NetworkId& id);
-// Whether members may have addresses of it: a /64 of unicast addresses that are routed somewhere.
+// Whether members may have addresses from it: a /64 of routable unicast addresses.
 bool usable_network6(const IpNetwork& network);
 // The address of the member with this MAC, with the interface id of RFC 4291, appendix A. REQUIRES: a /64
 IpAddress address6_of(const IpNetwork& network, const Mac& mac);
 
-// An endpoint at which a member may be reachable directly.
+// An endpoint at which a member may be directly reachable.
 struct Candidate {
   enum class Kind : std::uint8_t {
     local = 1,     // an address of one of the member's interfaces
-    observed = 2,  // what the server saw the member's data socket send from
+    observed = 2,  // the source of the member's data socket as the server saw it
     mapped = 3,    // a port mapping that the member asked its router for
-    seen = 4,      // what another member saw the data socket send from
+    seen = 4,      // the source of the data socket as another member saw it
   };
   Kind kind = Kind::local;
   Endpoint endpoint;
   auto operator<=>(const Candidate&) const = default;
 };
 
-// What a member may use besides its own MAC and addresses, as the server's administrator allows (registry/grants.h).
+// What a member may use besides its own MAC and addresses, granted by the server's administrator (registry/grants.h).
 struct Grants {
   std::vector<IpNetwork> ranges;          // further addresses
   bool bridge = false;                    // machines behind it, with MACs and addresses of their own
@@ -77,7 +77,7 @@ struct Member {
 // 1 to 63 letters, digits, '-', '_' or '.', so that a name is safe in logs, file names and shells.
 bool valid_name(std::string_view name);
 
-// Turns a hostname or any other text into a valid name; "member" if nothing usable is left.
+// Converts a hostname or any other text into a valid name; "member" if nothing usable remains.
 std::string make_valid_name(std::string_view text);
 
 // A change of the member list. `full` replaces the list, otherwise it applies to version `from` only.
@@ -97,10 +97,10 @@ class MemberList {
   const std::map<MemberId, Member>& members() const { return members_; }
   const Member* find(MemberId id) const;
   const Member* find_name(std::string_view name) const;
-  // False, changing nothing, if the delta goes back behind this list's version or, unless it is full, does not start
-  // there.
+  // False, changing nothing, if the delta is older than this list, or if it is not full and starts at a version other
+  // than the list's.
   bool apply(const Delta& delta);
-  // Members without candidates get those that `older` has for them: a restarted server knows none yet.
+  // Members without candidates get those that `older` has for them: a restarted server has none yet.
   void keep_candidates(const MemberList& older);
 
  private:
@@ -108,23 +108,23 @@ class MemberList {
   std::map<MemberId, Member> members_;
 };
 
-// A version as people see it: the server's epoch and the number of changes in it.
+// A version as shown to people: the server's epoch and the number of changes in it.
 std::string list_version_text(std::uint64_t version);
-// And as programs do: one number that every reader of JSON holds exactly, being below 2^53. The epochs are the seconds
-// of starts, so it grows with the version while there is no more than a million changes a second.
+// And as used by programs: one number below 2^53, which every JSON reader represents exactly. Epochs are start times in
+// seconds, so it grows with the version as long as there are at most a million changes a second.
 inline constexpr int kListVersionBits = 20;
 std::uint64_t list_version_number(std::uint64_t version);
 
-// What a client keeps of its network, to go on without the server.
+// What a client stores about its network, so that it can run without the server.
 struct NetworkCache {
-  PublicKey server;       // whose network key it joined with
+  PublicKey server;       // for whose network key it joined
   PublicKey signing_key;  // of that server, from the first join on
   NetworkInfo network;
   Member self;
-  MemberList list;                        // version 0: none was received yet
+  MemberList list;                        // version 0: none received yet
   std::array<std::byte, 64> signature{};  // of the server, over the list
-  std::uint16_t also_port = 0;            // the server listens there, too; 0: it does not
-  std::uint16_t data_port = 0;            // our own UDP port, where peers look for us
+  std::uint16_t also_port = 0;            // the server also listens there; 0: it does not
+  std::uint16_t data_port = 0;            // our own UDP port, where peers expect us
 };
 
 }  // namespace eps

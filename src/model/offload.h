@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Work that the kernel may leave undone, or do for many packets at once. Each can be switched off, for tests and
-// diagnosis, and a kernel may lack some.
+// Work that the kernel may leave to us, or do for many packets at once. Each kind can be switched off for tests and
+// diagnosis, and some kernels lack some of them.
 
 #include <optional>
 #include <string>
@@ -21,20 +21,20 @@ struct OffloadSet {
 };
 inline constexpr OffloadSet kNoOffloads{false, false, false, false, false};
 
-// What a daemon uses, and what it would use if its kernel had it.
+// What a daemon uses, and what it would use if its kernel supported it.
 struct OffloadStatus {
   OffloadSet used = kNoOffloads;
   OffloadSet missing = kNoOffloads;
 };
-// `used` is what the kernel granted of the wish.
+// `used` is the part of the request that the kernel granted.
 OffloadStatus offload_status(const OffloadSet& wish, const OffloadSet& used);
 
 // In the order above.
 std::vector<std::string> names_of(const OffloadSet& set);
 // "csum,tso,uso,gso,gro"; "none" of the empty set. parse_offloads() reads it.
 std::string to_string(const OffloadSet& set);
-// One or several names separated by commas, or "none"; nullopt if it is anything else. Does not look whether tso and
-// uso have their csum.
+// One or several names separated by commas, or "none"; nullopt for anything else. Does not check that tso and uso come
+// with csum.
 std::optional<OffloadSet> parse_offloads(std::string_view text);
 
 }  // namespace eps

@@ -5,7 +5,7 @@
 
 namespace eps {
 
-// How frames reach a peer at this moment.
+// How frames currently reach a peer.
 enum class PathKind : std::uint8_t { none, direct, relayed };
 inline const char* name_of(PathKind kind) {
   switch (kind) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A port that a router forwards to us because we asked it to.
+// A port that a router forwards to us at our request.
 
 #include <cstdint>
 #include <string>

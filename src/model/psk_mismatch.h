@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// How two members differ over the pre-shared key of the network, as one of them sees it. The numbers are on the wire.
+// How the pre-shared keys of two members differ, from the point of view of one of them. The numbers are on the wire.
 
 #include <cstdint>
 #include <string>
@@ -10,7 +10,7 @@ namespace eps {
 
 enum class PskMismatch : std::uint8_t { none = 0, self_alone = 1, peer_alone = 2, differs = 3 };
 
-// As the other one sees it.
+// From the other's point of view.
 inline PskMismatch seen_from_the_peer(PskMismatch mismatch) {
   if (mismatch == PskMismatch::self_alone) return PskMismatch::peer_alone;
   return mismatch == PskMismatch::peer_alone ? PskMismatch::self_alone : mismatch;

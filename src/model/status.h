@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the daemons say of themselves: plain values, filled by node/, turned into text and JSON by report/.
+// What the daemons report about themselves: plain values, filled by node/, turned into text and JSON by report/.
 
 #include <cstdint>
 #include <map>
@@ -20,17 +20,17 @@
 
 namespace eps {
 
-// What was tried by one way to a peer, and what came of it.
+// What was tried on one path to a peer, and the outcome.
 struct WayStatus {
   enum class Origin : std::uint8_t { local, observed, mapped, seen, heard, relay };
   Way way;
-  Origin origin = Origin::heard;  // how this node came to know of it
+  Origin origin = Origin::heard;  // how this node learned of it
   bool in_use = false;
   bool answers = false;
-  bool lossy = false;  // too much to be in use while another way is better
+  bool lossy = false;  // too lossy to be used while there is a better path
   std::optional<Duration> round_trip;
-  std::uint32_t pings = 0, pongs = 0;  // sent there, answered from there
-  std::uint32_t heard = 0;             // datagrams of the peer from there that were no answers, as far as counted
+  std::uint32_t pings = 0, pongs = 0;  // sent to it, answered from it
+  std::uint32_t heard = 0;             // other datagrams of the peer from there, as far as they are counted
   std::optional<Duration> since_ping, since_answer, since_heard;
 };
 inline const char* name_of(WayStatus::Origin origin) {
@@ -70,24 +70,24 @@ struct TrafficTotals {
 struct PeerStatus {
   Member member;
   PathKind path = PathKind::none;
-  std::optional<Endpoint> endpoint;         // where datagrams go: the peer's, or the relay's
+  std::optional<Endpoint> endpoint;         // where datagrams are sent: the peer's, or the relay's
   bool over_tcp = false;                    // relayed by the server inside our control connection
   std::optional<Duration> since_handshake;  // age of the session in use
-  std::optional<Duration> since_heard;      // since anything of it authenticated; nullopt: nothing did yet
+  std::optional<Duration> since_heard;      // since anything from it authenticated; nullopt: nothing has yet
   std::optional<Duration> round_trip;       // last measured on the path in use
-  std::optional<std::size_t> path_mtu;      // IP packets of this size were answered there; none before large traffic
+  std::optional<std::size_t> path_mtu;      // IP packets of this size were confirmed there; none before large traffic
   std::string aead;                         // "" without a session
   std::string aead_library;
   TrafficTotals traffic;
-  NatMapping nat = NatMapping::unknown;  // of the peer, as it says
-  std::optional<MemberId> relay;         // relayed: by whom; the server is kServerRelay
-  bool refused = false;                  // its key is not the known one; why_relayed says more
-  bool unreachable = false;              // something was to be sent to it, and nothing comes back
+  NatMapping nat = NatMapping::unknown;  // in front of the peer, according to the peer
+  std::optional<MemberId> relay;         // if relayed: by whom; the server is kServerRelay
+  bool refused = false;                  // its key is not the known one; why_relayed explains
+  bool unreachable = false;              // there was something to send to it, but nothing comes back
   std::string why_relayed;               // one sentence; "" unless it is relayed or has no path
   std::string how_to_mend;               // one sentence; "" when nothing is wrong or nothing can be done
 };
 
-// Everything that is known of the ways to one peer.
+// Everything known about the paths to one peer.
 struct PeerWhy {
   PeerStatus peer;
   NatStatus own_nat;
@@ -95,10 +95,10 @@ struct PeerWhy {
   std::vector<PathEvent> events;  // oldest first
 };
 
-// Something of the LAN that was dropped, and what to do about it.
+// Something dropped on the LAN side, and how to fix it.
 struct LanFinding {
   std::string what, mend;  // sentences
-  Duration ago{};          // when it was last met
+  Duration ago{};          // when it last happened
 };
 
 struct ClientStatus {
@@ -109,9 +109,9 @@ struct ClientStatus {
   std::optional<Member> self;  // nullopt until the first join
   std::optional<NetworkInfo> network;
   bool connected = false;            // to the server, admitted
-  std::optional<Endpoint> server;    // the connection in use or last tried
+  std::optional<Endpoint> server;    // the connection in use or the last one tried
   std::string server_note;           // why it is not connected, one sentence
-  std::string server_version;        // of its program, as it told last; "" unknown
+  std::string server_version;        // of its program, as last reported; "" unknown
   std::optional<Endpoint> observed;  // our data socket as the server sees it
   bool relay_over_tcp = false;       // the server does not answer by UDP
   NatStatus nat;
@@ -132,10 +132,10 @@ struct ServerMemberStatus {
   std::optional<Endpoint> control;        // TCP peer address while connected
   std::optional<Endpoint> data;           // bound UDP endpoint
   TrafficTotals relayed;                  // relayed for this sender (forwarded), and to it (sent)
-  std::optional<Duration> uptime;         // of its program, as it told last
+  std::optional<Duration> uptime;         // of its program, as last reported
   std::optional<std::int64_t> last_seen;  // when it was last connected, Unix time; nullopt: not as far as is known
-  bool over_tcp = false;                  // what is relayed to it goes into its control connection
-  std::optional<IpAddress> copy_at;       // where another computer with its key is
+  bool over_tcp = false;                  // what is relayed to it is sent over its control connection
+  std::optional<IpAddress> copy_at;       // the address of another computer with the same key
 };
 
 struct ServerStatus {
@@ -143,7 +143,7 @@ struct ServerStatus {
   std::int64_t unix_time = 0;  // of this status
   NetworkInfo network;
   std::uint16_t port = 0;
-  OffloadStatus offloads;  // it has no interface, so only of its UDP socket
+  OffloadStatus offloads;  // only of its UDP socket, as it has no interface
   std::uint64_t list_version = 0;
   Duration uptime{};
   TrafficTotals traffic;
@@ -152,7 +152,7 @@ struct ServerStatus {
   std::map<std::string, std::uint64_t> drops;
   std::vector<ServerMemberStatus> members;
   std::vector<PairStatus> pairs;
-  std::vector<std::string> troubles;  // sentences: what is not as it should be now
+  std::vector<std::string> troubles;  // sentences: what is wrong now
 };
 
 }  // namespace eps

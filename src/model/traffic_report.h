@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a member counted of its traffic with each peer, as it tells the server when asked. All members are asked at the
-// same moment: then what A sent to B and what B received from A are of nearly the same time.
+// What a member counted of its traffic with each peer, reported when the server asks. All members are asked at the same
+// moment, so that what A sent to B and what B received from A refer to nearly the same time.
 
 #include <cstddef>
 #include <optional>
@@ -15,7 +15,7 @@
 
 namespace eps {
 
-inline constexpr std::size_t kMaxPeersPerReport = 300;  // those with the most traffic; the others are left out
+inline constexpr std::size_t kMaxPeersPerReport = 300;  // those with the most traffic; the others are omitted
 inline constexpr std::size_t kMaxReasonSize = 128;      // bytes
 
 // Since the start of the member's program.
@@ -35,20 +35,20 @@ struct TrafficReport {
   bool operator==(const TrafficReport&) const = default;
 };
 
-// Two-sided figures of one direction, added up since the server started and across restarts of the members.
+// Two-sided figures of one direction, accumulated since the server started and across restarts of the members.
 struct PairStatus {
   MemberId from, to;
-  std::uint64_t packets_sent = 0, bytes_sent = 0;          // what `from` says
-  std::uint64_t packets_received = 0, bytes_received = 0;  // what `to` says
-  PathKind path = PathKind::none;                          // the rest is what `from` said last
+  std::uint64_t packets_sent = 0, bytes_sent = 0;          // according to `from`
+  std::uint64_t packets_received = 0, bytes_received = 0;  // according to `to`
+  PathKind path = PathKind::none;                          // the remaining fields are from the last report of `from`
   std::optional<Duration> round_trip;
   std::string reason;
   // Between the last two reports of each.
   std::uint64_t recent_packets_sent = 0, recent_packets_received = 0;
   std::uint64_t sent_when_heard = 0;  // packets_sent when `to` last reported
-  std::uint64_t unheard = 0;          // packets_sent while `to` did not run: nobody can say what became of them
+  std::uint64_t unheard = 0;          // packets_sent while `to` was not running: their fate is unknown
 
-  // What was lost on the way, as far as both have told. `to_online`: `to` is there to tell.
+  // What was lost in transit, as far as both have reported. `to_online`: `to` is there to report.
   std::uint64_t packets_lost(bool to_online) const {
     const std::uint64_t sent = to_online ? packets_sent : sent_when_heard;
     const std::uint64_t accounted = unheard + packets_received;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The ways by which datagrams reach a member.
+// The paths by which datagrams reach a member.
 
 #include <compare>
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace eps {
 // The server as a relay; every other relay is a member.
 inline constexpr MemberId kServerRelay{0};
 
-// Straight to an endpoint of the member by one of our sockets (ports::SocketId), or through a relay, whose own endpoint
-// is then looked up when something is sent.
+// Straight to an endpoint of the member from one of our sockets (ports::SocketId), or through a relay, whose own
+// endpoint is looked up at the time of sending.
 struct Way {
   std::optional<MemberId> relay;  // nullopt: direct
   Endpoint to;                    // direct only

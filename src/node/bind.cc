@@ -49,7 +49,7 @@ void Bind::renew(Instant now) {
   ask_main(now);
 }
 
-// Everything begins anew with the data socket itself.
+// A new data socket: everything starts over.
 void Bind::leave_sockets() {
   if (main_.socket != 0) left_.push_back(main_.socket);
   if (spare_) out_.close_side(*spare_);
@@ -65,7 +65,7 @@ void Bind::use_socket(ports::SocketId socket, Instant now) {
   spare_.reset();
   by_spare_ = false;
   renewals_ = 0;
-  // What was found out of the NAT is of another socket.
+  // What was learned about the NAT belongs to another socket.
   const Endpoint second = second_.to;
   second_ = {};
   second_.to = second;
@@ -75,7 +75,7 @@ void Bind::use_socket(ports::SocketId socket, Instant now) {
   let_in_ = false;
 }
 
-// The server answers in the other family and no more in this one: it is bound to there.
+// The server answers in the other family and no longer in this one: bind there.
 bool Bind::take_other_family(Instant now) {
   if (!other_.observed || other_.unanswered > 0) return false;
   leave_sockets();
@@ -92,7 +92,7 @@ bool Bind::take_other_family(Instant now) {
 
 void Bind::ask(Target& target, bool observe_only) {
   target.number = ++number_;
-  const bool twice = &target == &nat_target() && second_since_ == 0;  // nothing is known of the NAT yet
+  const bool twice = &target == &nat_target() && second_since_ == 0;  // nothing is known about the NAT yet
   auto request = wire::make_bind_request({self_, target.number, observe_only, twice, true, target.echo});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
   std::copy(mac.begin(), mac.end(), request.end() - wire::kMacSize);
@@ -104,7 +104,7 @@ void Bind::ask_main(Instant now) {
   const auto pause = std::min<std::size_t>(static_cast<std::size_t>(main_.unanswered), kBindRetry.size() - 1);
   const bool renews = renewals_ > 0 && !lost();
   renewals_ = renews ? renewals_ - 1 : 0;
-  // By the two sockets in turn once the one has failed.
+  // Alternate between the two sockets once one has failed.
   by_spare_ = renews || (lost() && !by_spare_);
   if (by_spare_ && !spare_) {
     if (const auto side = out_.open_side()) spare_ = side->socket;
@@ -123,7 +123,7 @@ void Bind::ask_main(Instant now) {
 
 void Bind::ask_other(Instant now) {
   ask(other_, true);
-  // Nothing is relayed by it: when it does not answer there is no hurry.
+  // Nothing is relayed there, so an unanswered request is not urgent.
   other_.next = now + (other_.unanswered < kBindLost ? std::chrono::seconds(1) : 3 * kBindKeepalive);
 }
 
@@ -151,7 +151,7 @@ bool Bind::on_reply(const Endpoint& from, ports::SocketId socket, ByteView datag
   }
   const bool by_other = other_.to.valid() && reply->observed.ip.is_v4() == other_.to.ip.is_v4();
   Target& target = by_other ? other_ : main_;
-  // An answer to an earlier question is as good: on a slow path the next one is out already.
+  // A reply to an earlier request is just as good: on a slow path the next request is already out.
   if (reply->number <= target.answered) return true;
   target.answered = reply->number;
   target.observed = reply->observed;

@@ -17,7 +17,7 @@ using std::chrono::seconds;
 const Endpoint kServer4{*parse_ip("192.0.2.1"), 43439};
 const Endpoint kServer6{*parse_ip("2001:db8::1"), 43439};
 
-// Sends to a server of which each of its ways can be barred.
+// Sends to a server; each path to it can be blocked.
 class Lab final : public ports::UdpPort {
  public:
   std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
@@ -49,7 +49,7 @@ class Lab final : public ports::UdpPort {
 class BindTest : public testing::Test {
  protected:
   BindTest() { std::ranges::fill(key.writable(), std::byte{5}); }
-  // Runs for so long; every request that passes is answered at once.
+  // Runs for this long; every request that gets through is answered at once.
   void run(Duration time) {
     for (const Instant ends = now + time; now < ends; now += milliseconds(10)) {
       bind.on_deadline(now);
@@ -69,7 +69,7 @@ class BindTest : public testing::Test {
     std::ranges::copy(mac, reply.end() - wire::kMacSize);
     EXPECT_TRUE(bind.on_reply(r.to, r.socket, reply, now));
   }
-  // What the step left to be done.
+  // The effects of the step.
   void execute() {
     const dataplane::Commit commit = out.take();
     for (const auto& d : commit.datagrams) {
@@ -89,7 +89,7 @@ class BindTest : public testing::Test {
   std::uint16_t second_port = 0;
 };
 
-TEST_F(BindTest, IsBoundInTheOtherFamilyWhenUdpDoesNotPassInTheOneOfTheConnection) {
+TEST_F(BindTest, BindsInTheOtherFamilyWhenUdpIsBlockedInThatOfTheConnection) {
   lab.barred = [](const ports::TxDatagram& d) { return d.to == kServer6; };
   bind.begin({3}, key.clone(), kServer6, kServer4, now);
   run(milliseconds(1500));
@@ -101,7 +101,7 @@ TEST_F(BindTest, IsBoundInTheOtherFamilyWhenUdpDoesNotPassInTheOneOfTheConnectio
   EXPECT_TRUE(bind.bound());
 }
 
-TEST_F(BindTest, TakesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
+TEST_F(BindTest, UsesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
   bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
   run(seconds(1));
   ASSERT_TRUE(bind.bound());
@@ -122,7 +122,7 @@ TEST_F(BindTest, TakesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
   EXPECT_EQ(lab.open_sides, 0);
 }
 
-TEST_F(BindTest, FindsOutTheNatHoweverManyRequestsAreLostAndAgainForAnotherSocket) {
+TEST_F(BindTest, ClassifiesTheNatDespiteLossAndAgainForAnotherSocket) {
   second_port = 43440;
   lab.barred = [&](const ports::TxDatagram& d) { return d.to.port == second_port; };
   bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
@@ -137,7 +137,7 @@ TEST_F(BindTest, FindsOutTheNatHoweverManyRequestsAreLostAndAgainForAnotherSocke
   EXPECT_EQ(bind.nat().mapping, NatMapping::independent);
 }
 
-TEST_F(BindTest, RenewedItMovesToAnotherSocketOnceThatIsAnswered) {
+TEST_F(BindTest, RenewalMovesToAnotherSocketOnceItIsAnswered) {
   bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
   run(seconds(1));
   for (const ports::SocketId next : {1, 2}) {
@@ -156,7 +156,7 @@ TEST_F(BindTest, RenewedItMovesToAnotherSocketOnceThatIsAnswered) {
   EXPECT_EQ(bind.socket(), 2);
 }
 
-TEST_F(BindTest, AServerThatIsGoneIsAskedByTwoSocketsInTurnAndNotByMore) {
+TEST_F(BindTest, AnUnreachableServerIsAskedFromTwoSocketsInTurnAndNoMore) {
   bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
   run(seconds(1));
   lab.barred = [](const ports::TxDatagram&) { return true; };
@@ -168,7 +168,7 @@ TEST_F(BindTest, AServerThatIsGoneIsAskedByTwoSocketsInTurnAndNotByMore) {
   EXPECT_TRUE(bind.bound());
 }
 
-TEST_F(BindTest, IsBoundOnlyWhenTheServerHasHeardItsEchoFromThatSocket) {
+TEST_F(BindTest, BindsOnlyAfterTheServerReceivedTheEchoFromThatSocket) {
   wants_echo = true;
   bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
   execute();

@@ -10,7 +10,7 @@ namespace {
 
 constexpr Duration kBurst = kBroadcastPause * (kBroadcastSessions - 1);
 
-// Of the content: the number of an IPv4 packet and the checksum over it change with each repetition.
+// A hash of the content: the number of an IPv4 packet and the checksum over it change with each repetition.
 std::size_t identity_of(ByteView frame) {
   const auto info = l2::parse_frame(frame);
   if (!info || info->ip_version != 4) return hash_bytes(frame);
@@ -35,7 +35,7 @@ std::optional<Broadcasts::Turn> Broadcasts::next(Rng& rng, Instant now) {
   if (kept_.empty() || now < next_deadline()) return std::nullopt;
   due_ = std::max(due_, now) + kBroadcastPause;
   const auto& missing = kept_.front().missing;
-  // In no order: the same few would always be first.
+  // In random order, or the same few would always be first.
   const MemberId to = missing[rng.below(missing.size())];
   return Turn{to, take(to)};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What was broadcast, for members without a session. Each of them costs a handshake, so they get their turn at a
-// bounded pace: a network that somebody calls into does not become a full mesh at once, and everybody who is online
+// Broadcasts for members without a session. Each such member costs a handshake, so they are served at a limited pace: a
+// broadcast does not turn the network into a full mesh at once, yet every online member receives it.
 // hears it.
 
 #include <deque>
@@ -17,10 +17,10 @@
 
 namespace eps::node {
 
-// Sessions that broadcasts of this member open: so many at once, as in a network of friends, and then so many a second.
+// Sessions that this member's broadcasts open: this many at once, as in a network of friends, then this many a second.
 inline constexpr int kBroadcastSessions = 40;
 inline constexpr Duration kBroadcastPause = std::chrono::milliseconds(50);
-// What waits: the oldest gives way to the newest, and a search of ten minutes ago interests nobody.
+// Limits of the queue: the oldest frame is dropped for the newest, and nobody needs a broadcast of ten minutes ago.
 inline constexpr std::size_t kMaxBroadcasts = 32;
 inline constexpr Duration kBroadcastLife = std::chrono::minutes(10);
 
@@ -35,12 +35,12 @@ class Broadcasts {
     std::vector<Frame> frames;  // oldest first
   };
 
-  // `missing`: who is to get it. Takes the place of an equal frame, as a game repeats it, but for its IPv4 number.
-  // Returns how many frames gave way.
+  // `missing`: the members that still need it. Replaces an equal frame (ignoring its IPv4 number), as a game repeats
+  // it. Returns how many frames were dropped.
   std::size_t add(Frame frame, std::vector<MemberId> missing, Instant now);
-  // Who is next, with all that waits for it; nullopt when nobody is due.
+  // The next member, with everything that waits for it; nullopt when none is due.
   std::optional<Turn> next(Rng& rng, Instant now);
-  // All that waits for a member that has a session now.
+  // Everything that waits for a member that now has a session.
   std::vector<Frame> take(MemberId member);
   Instant next_deadline() const;
 
@@ -51,8 +51,8 @@ class Broadcasts {
     std::vector<MemberId> missing;
     Instant since{};
   };
-  std::deque<Kept> kept_;  // oldest first; each misses somebody
-  Instant due_{};          // of the session after those of the burst
+  std::deque<Kept> kept_;  // oldest first; each is still missing somewhere
+  Instant due_{};          // of the next session after the burst
 };
 
 }  // namespace eps::node

@@ -30,7 +30,7 @@ std::vector<MemberId> members(std::uint32_t count) {
 
 class BroadcastsTest : public testing::Test {
  protected:
-  // Who has had a turn by `until`, in steps of its deadlines.
+  // The members that had a turn by `until`, in steps of the deadlines.
   std::set<MemberId> serve(Instant until) {
     std::set<MemberId> out;
     while (now_ <= until) {
@@ -62,20 +62,20 @@ TEST_F(BroadcastsTest, ReachALargeNetworkAtABoundedPace) {
   EXPECT_EQ(frames_, 1000U);
 }
 
-TEST_F(BroadcastsTest, ComeTogetherToWhomTheyWaitFor) {
+TEST_F(BroadcastsTest, AreDeliveredTogether) {
   broadcasts_.add(frame(1), members(5), kStart);
   broadcasts_.add(frame(2), members(5), kStart);
   EXPECT_EQ(serve(kStart).size(), 5U);
   EXPECT_EQ(frames_, 10U);
 }
 
-TEST_F(BroadcastsTest, ThatAreRepeatedWaitOnce) {
+TEST_F(BroadcastsTest, AreQueuedOnceWhenRepeated) {
   for (int n = 0; n < 100; ++n) broadcasts_.add(frame(1), members(5), kStart);
   serve(kStart);
   EXPECT_EQ(frames_, 5U);
 }
 
-TEST_F(BroadcastsTest, AreFewAndYoung) {
+TEST_F(BroadcastsTest, AreLimitedInNumberAndAge) {
   std::size_t gave_way = 0;
   for (std::uint32_t n = 0; n < kMaxBroadcasts + 3; ++n) gave_way += broadcasts_.add(frame(n), members(1), kStart);
   EXPECT_EQ(gave_way, 3U);

@@ -65,11 +65,10 @@ ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant 
   return finish(std::move(out), now);
 }
 
-// Takes up where an earlier life ended; what has changed since, the server will say.
+// Continues where an earlier run ended; the server reports what has changed since.
 void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
   if (cache.server != params_.key.server || cache.self.key != params_.peers.self.public_key) {
-    out.notes.push_back(
-        "The network that was kept from an earlier run is not the one of this network key: it is not used.");
+    out.notes.push_back("The stored network of an earlier run does not belong to this network key: it is not used.");
     return;
   }
   signing_key_ = cache.signing_key;
@@ -77,7 +76,7 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
   members_ = std::move(cache.list);
   list_signature_ = cache.signature;
   out.notes.push_back(
-      "Until the server answers, what it said last holds: " + std::to_string(members_.members().size()) +
+      "Until the server answers, its last list stays in use: " + std::to_string(members_.members().size()) +
       (members_.members().size() == 1 ? " member" : " members") + ", and the address " + to_string(cache.self.address) +
       "/" + std::to_string(cache.network.network.prefix) + " for this computer.");
   set_self(cache.network, cache.self, now);
@@ -87,15 +86,15 @@ void ClientNode::recall(NetworkCache cache, ClientOutputs& out, Instant now) {
 }
 
 void ClientNode::set_self(const NetworkInfo& network, const Member& self, Instant now) {
-  if (self_ && self_->id != self.id) look_at_all_ = true;  // who was this computer is a peer
+  if (self_ && self_->id != self.id) look_at_all_ = true;  // the former holder of this identity is now a peer
   network_ = network;
   self_ = self;
   link_due_ = true;
   peers_.set_self(network, self, now);
 }
 
-// The interface, once it is known who is there: what is broadcast before, as the first ARP request of somebody who
-// waited for it, would reach nobody.
+// The interface comes up once the members are known: earlier broadcasts, such as the first ARP request of an
+// application that was waiting for it, would reach nobody.
 void ClientNode::bring_up(ClientOutputs& out) {
   if (!link_due_ || members_.members().empty()) return;
   link_due_ = false;
@@ -108,7 +107,7 @@ void ClientNode::relay_by(ServerRelay by, Instant now) {
   for (const ports::SocketId side : bind_.take_left()) peers_.leave_side(side);
 }
 
-// Only while a connection is there and UDP has failed; kNever else.
+// Set only while a connection exists and UDP has failed; kNever otherwise.
 Instant ClientNode::relay_here_at() const {
   if (!admitted_ || relay_here_ || bind_.bound()) return kNever;
   return bind_.lost() ? bind_awaited_since_ : bind_awaited_since_ + kRelayHereAfter;
@@ -132,7 +131,7 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
       candidates.push_back({Candidate::Kind::local, {ip, params_.data_port}});
     }
   }
-  // Room is left for one, and for what the server observes.
+  // Leaves room for one, and for what the server observes.
   const auto mapped = std::ranges::find(port_mappings_, Transport::udp, &PortMapping::transport);
   if (mapped != port_mappings_.end()) candidates.push_back({Candidate::Kind::mapped, mapped->external});
   for (const Endpoint& seen : peers_.seen()) candidates.push_back({Candidate::Kind::seen, seen});
@@ -151,7 +150,7 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   if (addresses == local_addresses_ && !rerouted) return out;
   local_addresses_ = std::move(addresses);
   if (connection_ && server_ && family_is_gone(server_->ip)) {
-    // The connection is dead, and nobody will ever say so. The server may be reached by the other family.
+    // The connection is dead, but nothing will ever report that. The server may be reachable in the other family.
     drop_connection(out);
     connection_lost(
         std::string("this computer has no ") + (server_->ip.is_v4() ? "IPv4" : "IPv6") + " address any more", out, now);
@@ -163,7 +162,7 @@ ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, I
   return finish(std::move(out), now);
 }
 
-// There are addresses, but none of the family of `ip`.
+// There are addresses, but none in the family of `ip`.
 bool ClientNode::family_is_gone(const IpAddress& ip) const {
   if (ip.is_loopback() || ip.is_link_local() || local_addresses_.empty()) return false;
   return std::ranges::none_of(local_addresses_, [&](const IpAddress& own) { return own.is_v4() == ip.is_v4(); });
@@ -177,14 +176,14 @@ void ClientNode::on_wake(Duration late, ClientOutputs& out, Instant now) {
   look_anew(out, now);
 }
 
-// Whatever was known of the network outside may be wrong.
+// Everything known about the network outside may be wrong.
 void ClientNode::look_anew(ClientOutputs& out, Instant now) {
-  // The relay knows the old address only, until the bind is answered.
+  // The relay knows only the old address until the bind is answered.
   bind_.refresh(now);
   bind_awaited_since_ = now;
   if (!relay_here_) relay_by(ServerRelay::none, now);
   peers_.on_network_change(now);
-  // What was dialed before goes the old way. A server that could not be reached may be now.
+  // Connection attempts so far used the old route. A server that was unreachable may be reachable now.
   failures_ = 0;
   if (!connection_ || admission_.running()) connect_at_ = now;
   doubt_server(out, now);
@@ -219,7 +218,7 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
         relay_here(false, out, now);
         relay_by(ServerRelay::udp, now);
       }
-      // The NAT made its mapping to the server anew, so likely those to the peers as well.
+      // The NAT made a new mapping to the server, so probably new ones to the peers as well.
       if (moved && before_main) {
         peers_.on_network_change(now);
         doubt_server(out, now);
@@ -239,7 +238,7 @@ ClientOutputs ClientNode::on_deadline(Instant now) {
 ClientOutputs ClientNode::pass_deadline(Instant now) {
   ClientOutputs out;
   const Instant due = next_deadline();
-  // A connection that was silent for too long ends, and after a sleep is made again at once.
+  // A connection that was silent for too long ends; after a sleep another is made at once.
   if (connection_ && now >= connection_->next_deadline()) out.merge(take(connection_->on_deadline(now), now));
   if (now >= admission_.next_deadline()) out.merge(take(admission_.on_deadline(members_, now), now));
   if (due < now && now - due >= kSlept) on_wake(now - due, out, now);
@@ -255,8 +254,8 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
   if (!was_given_up && bind_.given_up()) {
     if (admitted_) {
       out.notes.push_back("The server does not answer on UDP at " + to_string(bind_.server()) +
-                          ": what has to be relayed goes over the TCP connection, which is slower. Allow UDP to this "
-                          "port in the firewalls between.");
+                          ": relayed traffic uses the TCP connection, which is slower. Allow UDP to this "
+                          "port in the firewalls in between.");
     }
   }
   if (now >= relay_here_at()) relay_here(true, out, now);
@@ -359,7 +358,7 @@ std::optional<PeerWhy> ClientNode::why(std::string_view peer, Instant now) const
   return out;
 }
 
-// Before what the step leads to, so that nothing is sent to a member that is refused, and all that is taken is known.
+// Before the effects of the step, so that nothing is sent to a refused member, and everything learned is known.
 MembersChanged ClientNode::update_peers(bool records, MembersChanged changed, Instant now) {
   if (records) changed = known_.look(members_, params_.peers.self.public_key, now, std::move(changed));
   if (known_.changed()) {
@@ -393,7 +392,7 @@ Result<std::string> ClientNode::trust(std::string_view peer, ClientOutputs& out,
   return make_error(Errc::not_found, "there is no member \"" + std::string(peer) + "\"; see eps peers");
 }
 
-// The stream's endpoint is nobody's address: what is shown is the server's.
+// The stream's endpoint belongs to nobody: show the server's.
 void ClientNode::tell_stream(PeerStatus& peer) const {
   if (!peer.endpoint || !dataplane::is_stream(*peer.endpoint)) return;
   peer.over_tcp = true;

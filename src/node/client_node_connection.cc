@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The control connection of node::ClientNode: from the moment that it is made, by what the server says in it, to its
-// loss and the pause before the next.
+// The control connection of node::ClientNode: from its establishment, through the server's messages, to its
+// loss and the pause before the next one.
 
 #include <algorithm>
 #include <iterator>
@@ -11,7 +11,7 @@
 
 namespace eps::node {
 
-// Begins to look for the server, beside a connection that may still be good.
+// Starts looking for the server, while an existing connection may still be good.
 void ClientNode::search(ClientOutputs& out) {
   stop_search(out);
   admission_.begin();
@@ -30,7 +30,7 @@ void ClientNode::drop_connection(ClientOutputs& out) {
   out.disconnect.push_back(std::exchange(link_, 0));
 }
 
-// The way to the server may be another than before, or none.
+// The path to the server may have changed or vanished.
 void ClientNode::doubt_server(ClientOutputs& out, Instant now) {
   if (connection_) out.merge(take(connection_->probe(now), now));
 }
@@ -72,7 +72,7 @@ ClientOutputs ClientNode::on_server_closed(control::LinkId link, const std::stri
   return finish(std::move(out), now);
 }
 
-// What a step towards admission came to.
+// The result of a step towards admission.
 ClientOutputs ClientNode::take(control::Admission::Outputs from, Instant now) {
   ClientOutputs out;
   out.to_server = std::move(from.to_send);
@@ -93,7 +93,7 @@ ClientOutputs ClientNode::take(control::Admission::Outputs from, Instant now) {
     }
   } else if (from.lost) {
     out.stop_dialing = true;
-    // A connection that is there may still be good, whatever strangers say. What the server says, counts.
+    // An existing connection may still be good, whatever strangers say. What the server says counts.
     if (connection_ && !from.lost->by_server && from.lost->retry) {
       search_later(now);
     } else {
@@ -105,12 +105,12 @@ ClientOutputs ClientNode::take(control::Admission::Outputs from, Instant now) {
   return out;
 }
 
-// Runs the events of a step of the control connection.
+// Applies the events of a step of the control connection.
 ClientOutputs ClientNode::take(control::ClientConnection::Outputs from, Instant now) {
   ClientOutputs out;
   if (!from.to_send.empty()) out.to_server.emplace_back(link_, std::move(from.to_send));
   const bool moving = admission_.asking();
-  // The server ends the older connection for the newer one, which is about to take its place.
+  // The server ends the older connection for the newer one, which is about to replace it.
   if (from.close && moving)
     std::erase_if(from.events, [](const auto& e) { return std::holds_alternative<control::Refused>(e); });
   run_events(from.events, out, now);
@@ -131,7 +131,7 @@ void ClientNode::on_event(const control::Silent&, ClientOutputs& out, Instant) {
   if (!admission_.running()) search(out);
 }
 
-// The connection is good after all: no other is needed, unless the server has been asked in it.
+// The connection works after all: no other is needed, unless the server was already asked for admission there.
 void ClientNode::on_event(const control::Heard&, ClientOutputs& out, Instant) {
   if (!admission_.asking()) stop_search(out);
 }
@@ -145,7 +145,7 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   server_version_ = welcome.server_version;
   if (!params_.enrolled) out.enrolled = true;
   params_.enrolled = true;
-  // The key is pinned from now on, so it must not be forgotten.
+  // The key is pinned from now on, so it must not be lost.
   if (signing_key_ != welcome.signing_key || network_ != welcome.network || also_port_ != welcome.also_port ||
       self_->address != welcome.self.address) {
     keep_at_ = now;
@@ -156,8 +156,8 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   bring_up(out);
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
                       to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
-  // The server may listen for data elsewhere than it was dialled, but never on another address.
-  // In the other family as well, where both have an address.
+  // The server may receive data on another port than it was dialled at, but never at another address.
+  // In the other family as well, if both have an address.
   std::optional<Endpoint> other;
   for (const IpAddress& ip : server_addresses_) {
     const auto same_family = [&](const IpAddress& own) { return own.is_v4() == ip.is_v4(); };
@@ -166,10 +166,10 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
     }
   }
   udp_.open(kServerRelay);
-  // Behind a proxy the server's own address may not be known: then there is no UDP to it.
+  // Behind a proxy the server's own address may be unknown: then there is no UDP to it.
   const bool known = std::ranges::find(server_addresses_, server_->ip) != server_addresses_.end();
   const Endpoint data = known ? Endpoint{server_->ip, welcome.data_port} : Endpoint{};
-  // Where the connection before was needed for what is relayed, this one is until UDP has answered.
+  // If relayed traffic needed the previous connection, it needs this one until UDP has answered.
   const bool here = std::exchange(relay_here_, false);
   relay_tag_ = welcome.relay_tag;
   peers_.set_relay(data, relay_tag_, ServerRelay::inside, now);
@@ -247,7 +247,7 @@ void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, I
 }
 
 void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant now) {
-  // Only a connection that lasted ends the backing off: two computers with one key would replace each other for ever.
+  // Only a connection that lasted resets the backoff: two computers with one key would displace each other for ever.
   if (admitted_ && now - admitted_at_ >= kLastingConnection) failures_ = 0;
   admitted_ = false;
   counters().drop(Drop::congested, udp_.close(kServerRelay));
@@ -256,7 +256,7 @@ void ClientNode::connection_lost(std::string why, ClientOutputs& out, Instant no
   if (!admission_.running()) search_later(now);
   while (why.ends_with('.')) why.pop_back();
   server_note_ = why;
-  // Once a reason, not once an attempt.
+  // Once per reason, not per attempt.
   if (why != last_failure_) {
     out.notes.push_back("No connection to the server: " + why + ". Trying again.");
     last_failure_ = std::move(why);

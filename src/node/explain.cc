@@ -7,7 +7,7 @@
 namespace eps::node {
 namespace {
 
-// So long the first rounds of probes take; before that nothing can be said.
+// The duration of the first rounds of probes; no verdict is possible before.
 constexpr Duration kStillTrying = std::chrono::seconds(5);
 
 constexpr int kAttemptsInVain = 3;  // of a handshake: 2 s without an answer
@@ -16,7 +16,7 @@ bool hard(NatMapping mapping) {
   return mapping == NatMapping::per_destination;
 }
 
-// Off by the server's list and by what is heard of it: the session still remembers a path, but nobody is there.
+// Offline according to the server and to silence: the session still has a path, but nobody is there.
 bool gone(const Peer& peer, Instant now) {
   if (peer.member.online) return false;
   return now - std::max(peer.activity->received_at(), peer.offline_at) > kOfflineSilence;
@@ -31,7 +31,7 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
     } else if (peer.sessions.current() && gone(peer, now)) {
       s.why_relayed = "It is not connected to the server, and it does not answer.";
     } else if (peer.sessions.current()) {
-      s.why_relayed = "There is a session but no way: no relay can be used and no endpoint answers.";
+      s.why_relayed = "There is a session but no path: no relay can be used and no endpoint answers.";
     } else if (peer.sessions.pending()) {
       s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.sessions.attempt() + 1) + ".";
     } else if (!peer.member.online && here.server_relays) {
@@ -52,12 +52,12 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
     tried += w.pings > 0 ? 1 : 0;
     answering += w.answers ? 1 : 0;
     lossy += w.answers && w.lossy ? 1 : 0;
-    // What came before the path was lost says nothing of now.
+    // Failures from before the path was lost say nothing about now.
     const bool lately = w.since_heard && (!searching || *w.since_heard <= *searching);
     if (lately && (heard == nullptr || w.heard > heard->heard)) heard = &w;
   }
   const std::string endpoints = std::to_string(tried) + (tried == 1 ? " endpoint" : " endpoints");
-  // Where our router forwards already, only the other end can do something.
+  // If our router already forwards a port, only the other end can do something.
   const std::string forward =
       here.forwarded
           ? "Forward the UDP port of " + peer.member.name +
@@ -66,23 +66,24 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
   if (answering > 0) {
     s.why_relayed =
         lossy == answering
-            ? "A direct way answers, but has lost datagrams of late; it is measured, and used again when it is well."
-            : "A direct way answers, but the relay is much faster.";
+            ? "A direct path answers, but has lost datagrams lately; it is measured, and used again once it recovers."
+            : "A direct path answers, but the relay is much faster.";
   } else if (tried == 0) {
     s.why_relayed = "It has announced no endpoint that can be tried.";
     s.how_to_mend = "Look at `eps status` there: its UDP socket may be blocked.";
   } else if (searching && *searching < kStillTrying) {
     s.why_relayed = "The search has just begun, with " + endpoints + " to try.";
   } else if (hard(here.nat) && hard(peer.paths.nat())) {
-    s.why_relayed = "The NATs on both sides map each destination anew, so neither end knows where to send.";
+    s.why_relayed =
+        "The NATs on both sides make a new mapping for each destination, so neither end knows where to send.";
     s.how_to_mend = forward;
   } else if (heard != nullptr) {
     s.why_relayed = "Its datagrams reach us from " + to_string(heard->way.to) + ", but ours are not answered there.";
     s.how_to_mend = "Allow UDP from this computer's network in the firewall in front of " + peer.member.name + ".";
   } else if (hard(here.nat) || hard(peer.paths.nat())) {
     s.why_relayed =
-        std::string(hard(peer.paths.nat()) ? "The NAT in front of it maps" : "The NAT in front of us maps") +
-        " each destination anew, and guessing its port has not succeeded.";
+        std::string(hard(peer.paths.nat()) ? "The NAT in front of it makes" : "The NAT in front of us makes") +
+        " a new mapping for each destination, and guessing its port has not succeeded.";
     s.how_to_mend = forward;
   } else {
     s.why_relayed = "It does not answer at " + endpoints +

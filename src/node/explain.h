@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What is said of a peer, and why a path is what it is: told from what was tried, not guessed.
+// Explains the state of a peer and of its path, from what was tried rather than from guesses.
 
 #include "base/time.h"
 #include "dataplane/peer_table.h"
@@ -11,14 +11,14 @@
 
 namespace eps::node {
 
-// What such sentences have to know of this node.
+// What the explanations need to know about this node.
 struct Standpoint {
   NatMapping nat = NatMapping::unknown;  // in front of it
   bool forwarded = false;                // its router forwards a port to it
   bool server_relays = false;
 };
 
-// `route`: as it was published last.
+// `route`: as last published.
 PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Standpoint& here, Instant now);
 
 }  // namespace eps::node

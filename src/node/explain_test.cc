@@ -16,7 +16,7 @@ using testing::Test;
 
 class Explain : public Test {
  protected:
-  // A session whose path leads through the server, and a search for a better one that began `ago`.
+  // A session whose path leads through the server, and a search for a better one that started `ago`.
   void relayed(Duration ago, std::vector<Candidate> candidates) {
     begin_session();
     peer.path.set_relays({kServerRelay}, now);
@@ -54,14 +54,14 @@ TEST_F(Explain, WithoutASessionItSaysWhetherOneWasTried) {
   EXPECT_TRUE(status_of(peer, route, here, now).unreachable);
 }
 
-TEST_F(Explain, WhoIsOfflineIsBelievedToBeWhereTheServerCanBeAsked) {
+TEST_F(Explain, APeerIsCalledOfflineOnlyIfTheServerCanBeAsked) {
   peer.member.online = false;
   EXPECT_TRUE(says("not connected to the server")) << why();
   here.server_relays = false;
   EXPECT_FALSE(says("not connected to the server")) << why();
 }
 
-TEST_F(Explain, ASessionWithoutAWayIsUnreachable) {
+TEST_F(Explain, ASessionWithoutAPathIsUnreachable) {
   begin_session();
   EXPECT_TRUE(says("no relay can be used and no endpoint answers")) << why();
   EXPECT_TRUE(status_of(peer, route, here, now).unreachable);
@@ -76,26 +76,26 @@ TEST_F(Explain, ADirectPathNeedsNoReason) {
   EXPECT_EQ(why(), "");
 }
 
-TEST_F(Explain, WithoutAnEndpointTheOtherSideIsToBeLookedAt) {
+TEST_F(Explain, WithoutAnEndpointItPointsToTheOtherSide) {
   relayed(seconds(10), {});
   EXPECT_EQ(status_of(peer, route, here, now).path, PathKind::relayed);
   EXPECT_TRUE(says("no endpoint that can be tried")) << why();
   EXPECT_TRUE(advises("eps status"));
 }
 
-TEST_F(Explain, NothingIsSaidBeforeTheFirstProbesCanHaveBeenAnswered) {
+TEST_F(Explain, ThereIsNoVerdictBeforeTheFirstProbesCanBeAnswered) {
   relayed(seconds(1), peer.member.candidates);
   EXPECT_TRUE(says("just begun, with 1 endpoint to try")) << why();
 }
 
-TEST_F(Explain, WhichNatIsInTheWay) {
+TEST_F(Explain, ItNamesTheNatInTheWay) {
   relayed(seconds(10), peer.member.candidates);
   EXPECT_TRUE(says("a firewall or NAT on the way drops UDP")) << why();
   here.nat = NatMapping::per_destination;
-  EXPECT_TRUE(says("The NAT in front of us maps each destination anew")) << why();
+  EXPECT_TRUE(says("The NAT in front of us makes a new mapping for each destination")) << why();
 }
 
-TEST_F(Explain, WhatThePeerSaysOfItsNatCounts) {
+TEST_F(Explain, ThePeersReportOfItsNatCounts) {
   Surroundings surroundings;
   RelayDirectory relays{false, rng};
   Paths paths{surroundings, relays, counters};
@@ -107,10 +107,10 @@ TEST_F(Explain, WhatThePeerSaysOfItsNatCounts) {
   here.forwarded = true;
   EXPECT_TRUE(advises("ours forwards already"));
   here.nat = NatMapping::independent;
-  EXPECT_TRUE(says("The NAT in front of it maps each destination anew")) << why();
+  EXPECT_TRUE(says("The NAT in front of it makes a new mapping for each destination")) << why();
 }
 
-TEST_F(Explain, WhatArrivesButIsNotAnsweredMeetsAFirewallThere) {
+TEST_F(Explain, DatagramsThatArriveUnansweredPointToAFirewallThere) {
   relayed(seconds(10), peer.member.candidates);
   peer.path.heard_from(Way::straight(peer.member.candidates[0].endpoint), now - seconds(1));
   EXPECT_TRUE(says("ours are not answered there")) << why();

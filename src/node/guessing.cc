@@ -8,12 +8,12 @@
 namespace eps::node {
 namespace {
 
-// The plain probes come first: against an open filter they are enough.
+// Plain probes come first: against an open filter they suffice.
 constexpr Duration kGuessAfter = std::chrono::milliseconds(300);
 constexpr Duration kInVain = std::chrono::milliseconds(800);
-// From the beginning of one burst at a peer to that of the next: the second follows as soon as the first is over, since
-// bad luck or a lost call is the likeliest reason for its failure; when it fails as well, something else is. Who is
-// asked by the peer may have begun a little later than it.
+// From the start of one burst at a peer to that of the next: the second follows as soon as the first is over, because
+// bad luck or a lost call is the most likely reason for its failure; if it fails as well, the reason is another. A
+// burst that the peer asked for may have started a little later than the peer's.
 constexpr std::array<Duration, 3> kGuessPause = {std::chrono::seconds(8), std::chrono::seconds(60),
                                                  std::chrono::hours(1)};
 constexpr std::array<Duration, 3> kFollowPause = {mesh::PortGuess::kFor, std::chrono::seconds(45),
@@ -38,12 +38,12 @@ bool Guessing::consider(const Target& target, NatMapping own_nat, const std::vec
   const Role role = mesh::PortGuess::role_of(own_nat, target.nat, follow || searching > kInVain);
   if (role == Role::none || (!follow && searching < kGuessAfter)) return false;
   if (paused(target.record, follow, now)) return false;
-  // Both are behind one router, which does not let them meet: no port will.
+  // Both are behind one router, which does not let them connect: no port will do.
   const auto same_router = [&](const Candidate& c) {
     return c.kind == Candidate::Kind::observed && c.endpoint.ip == target.at->ip;
   };
   if (std::ranges::any_of(own, same_router) || !budget_.allows(role, target.at->ip, now)) return false;
-  // The other end opens its sockets when it has heard of the burst: what arrives before hits nothing.
+  // The other end opens its sockets when it hears of the burst; what arrives earlier hits nothing.
   const bool wait = !follow && role != Role::many;
   const Duration delay = wait ? path.round_trip().value_or(Duration::zero()) * 3 / 4 : Duration::zero();
   burst_ = Burst{target.id, {role, target.at->port, rng_, now + delay}};
@@ -56,7 +56,8 @@ bool Guessing::consider(const Target& target, NatMapping own_nat, const std::vec
     sides.push_back(side->socket);
   }
   budget_.charge(target.at->ip, sides.size(), 0, now);
-  path.note("a NAT maps each destination anew: sending from " + std::to_string(sides.size() + 1) + " sockets, " +
+  path.note("a NAT makes a new mapping for each destination: sending from " + std::to_string(sides.size() + 1) +
+                " sockets, " +
                 (role == Role::many ? "to " + to_string(*target.at)
                                     : "guessing ports of " + to_string(Endpoint{target.at->ip, 0})),
             now);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Bursts at the ports of NATs that map each destination anew (mesh/port_guess.h): one at a time, each with its side
-// sockets, of which those stay that became part of a path.
+// Bursts at the ports of NATs that make a new mapping for each destination (mesh/port_guess.h): one at a time, each
+// with its side sockets, of which those that became part of a path stay.
 
 #include <optional>
 #include <utility>
@@ -21,38 +21,38 @@ namespace eps::node {
 
 class Guessing {
  public:
-  // One peer's.
+  // The part of one peer.
   class Record {
    public:
-    // One of the NATs is perhaps another one: the pauses after bursts that hit nothing are over.
+    // One of the NATs may have been replaced: the pauses after failed bursts end.
     void forgive() { in_vain_ = 0; }
 
    private:
     friend class Guessing;
-    int in_vain_ = 0;  // bursts in a row that hit nothing
+    int in_vain_ = 0;  // consecutive bursts that hit nothing
     Instant began_{};
-    std::vector<ports::SocketId> sides_;  // that exist for this peer
+    std::vector<ports::SocketId> sides_;  // existing for this peer
   };
   struct Target {
     MemberId id;
     Record& record;
     mesh::PathFinder& path;
     bool session = false;                  // messages can be sealed for it
-    NatMapping nat = NatMapping::unknown;  // in front of it, as it says
-    std::optional<Endpoint> at = {};       // an IPv4 endpoint of it that is not merely claimed
+    NatMapping nat = NatMapping::unknown;  // in front of it, as reported by it
+    std::optional<Endpoint> at = {};       // a verified IPv4 endpoint of it, not just a claimed one
   };
   enum class Asked : std::uint8_t { no, by_the_peer };
 
   Guessing(dataplane::Outbox& out, Rng& rng) : out_(out), rng_(rng) {}
 
-  // Both ends have to do their part at one time: who begins says so, and is followed unless that was just done. True:
-  // a burst has begun; unless the peer asked for it, call it.
+  // Both ends have to act at the same time: the one that starts says so, and the other follows unless that was just
+  // done. True: a burst has started; unless the peer asked for it, call the peer.
   bool consider(const Target& target, NatMapping own_nat, const std::vector<Candidate>& own, Asked asked, Instant now);
-  // What is to be sent now; `socket`: the one of ours that the server sees. Ends the burst when it hit or is over.
+  // What to send now; `socket`: the local one that the server sees. Ends the burst when it hit or is over.
   std::vector<mesh::Ping> run(const Target& target, ports::SocketId socket, Instant now);
-  // Ends the burst for this peer, if that is the one that runs.
+  // Ends the burst if it is for this peer.
   void stop(const Target& target, Instant now);
-  // Closes the side sockets that neither end uses any more. No burst may run for this peer that has a session.
+  // Closes the side sockets that neither end uses any more. REQUIRES: no burst is running for this peer with a session.
   void tidy(const Target& target, Instant now);
 
   bool runs_for(MemberId peer) const { return burst_ && burst_->peer == peer; }

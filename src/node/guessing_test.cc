@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using enum Guessing::Asked;
 
-// A peer that is searched for in vain since half a second, behind a NAT of which one port was seen.
+// A peer that has been searched for without success for half a second, behind a NAT with one known port.
 struct Sought {
   Sought(std::uint32_t number, Rng& rng, Instant now) : id{number}, path(rng) {
     path.set_candidates({{Candidate::Kind::observed, at}}, {}, now - milliseconds(500), true);
@@ -37,7 +37,7 @@ class GuessingTest : public testing::Test {
   bool consider(Sought& to, NatMapping own = NatMapping::independent, Guessing::Asked asked = no) {
     return guessing.consider(to.target(), own, own_candidates, asked, now);
   }
-  // Until the burst is over or it ends for another reason; what was sent.
+  // Runs until the burst is over or ends for another reason; returns what was sent.
   std::vector<mesh::Ping> run(Sought& to) {
     std::vector<mesh::Ping> sent;
     while (guessing.runs_for(to.id)) {
@@ -62,7 +62,7 @@ class GuessingTest : public testing::Test {
 };
 
 TEST_F(GuessingTest, PlainProbesAndASessionComeFirst) {
-  Sought fresh{3, rng, now + milliseconds(400)};  // the search began 0.1 s ago
+  Sought fresh{3, rng, now + milliseconds(400)};  // the search started 0.1 s ago
   EXPECT_FALSE(consider(fresh));
   peer.session = false;
   EXPECT_FALSE(consider(peer));
@@ -73,9 +73,9 @@ TEST_F(GuessingTest, PlainProbesAndASessionComeFirst) {
   EXPECT_TRUE(consider(peer));
 }
 
-TEST_F(GuessingTest, ItsPortsAreGuessedAtItsAddressAlone) {
+TEST_F(GuessingTest, PortsAreGuessedAtThePeersAddressOnly) {
   ASSERT_TRUE(consider(peer));
-  EXPECT_TRUE(port.open.empty()) << "this side needs no further sockets";
+  EXPECT_TRUE(port.open.empty()) << "this side needs no more sockets";
   const auto pings = run(peer);
   EXPECT_EQ(pings.size(), PortGuess::kMaxGuesses);
   EXPECT_TRUE(std::ranges::all_of(pings, [&](const auto& p) { return p.way.to.ip == peer.at.ip; }));
@@ -102,7 +102,7 @@ TEST_F(GuessingTest, TheSocketThatHitStays) {
   peer.path.adopt(pings[7].way, std::nullopt, now);
   EXPECT_TRUE(run(peer).empty());
   EXPECT_EQ(port.open, std::set<ports::SocketId>{pings[7].way.socket});
-  // Until its session is over.
+  // Until its session ends.
   peer.session = false;
   peer.path.reset(now);
   guessing.tidy(peer.target(), now);
@@ -115,13 +115,13 @@ TEST_F(GuessingTest, OneBurstAtATime) {
   ASSERT_TRUE(consider(peer));
   EXPECT_FALSE(consider(other));
   guessing.stop(other.target(), now);
-  EXPECT_TRUE(guessing.runs_for(peer.id)) << "that of another peer goes on";
+  EXPECT_TRUE(guessing.runs_for(peer.id)) << "that of another peer continues";
   guessing.stop(peer.target(), now);
   EXPECT_EQ(guessing.next_deadline(peer.id), kNever);
   EXPECT_TRUE(consider(other));
 }
 
-TEST_F(GuessingTest, AfterBurstsInVainThePausesGrow) {
+TEST_F(GuessingTest, PausesGrowAfterFailedBursts) {
   const Instant first = now;
   ASSERT_TRUE(consider(peer));
   run(peer);
@@ -133,7 +133,7 @@ TEST_F(GuessingTest, AfterBurstsInVainThePausesGrow) {
   EXPECT_FALSE(consider(peer));
 }
 
-TEST_F(GuessingTest, AnotherNatEndsThePauses) {
+TEST_F(GuessingTest, AReplacedNatEndsThePauses) {
   ASSERT_TRUE(consider(peer));
   guessing.stop(peer.target(), now);
   EXPECT_FALSE(consider(peer));
@@ -141,14 +141,14 @@ TEST_F(GuessingTest, AnotherNatEndsThePauses) {
   EXPECT_TRUE(consider(peer));
 }
 
-TEST_F(GuessingTest, ThePeerIsFollowedAtOnceButNotTwiceInARow) {
+TEST_F(GuessingTest, APeersBurstIsJoinedAtOnceButNotTwiceInARow) {
   Sought fresh{3, rng, now + milliseconds(500)};
   ASSERT_TRUE(consider(fresh, NatMapping::independent, by_the_peer));
   guessing.stop(fresh.target(), now);
   EXPECT_FALSE(consider(fresh, NatMapping::independent, by_the_peer));
 }
 
-TEST_F(GuessingTest, NoPortHelpsBehindOneRouter) {
+TEST_F(GuessingTest, NothingIsGuessedBehindOneRouter) {
   own_candidates = {{Candidate::Kind::observed, {peer.at.ip, 9}}};
   EXPECT_FALSE(consider(peer));
 }

@@ -23,7 +23,7 @@ bool InitiationLimit::admit(const IpAddress& source, Instant now) {
     swept_at_ = now;
     std::erase_if(due_, [&](const auto& entry) { return entry.second <= now; });
   }
-  // So many sources have shown themselves within a second: the rest waits.
+  // This many sources have proved themselves within a second: the rest waits.
   if (due_.size() >= kMaxInitiationSources && !due_.contains(subscriber)) return false;
   Instant& due = due_[subscriber];
   const Instant next = std::max(due, now) + Duration(std::chrono::seconds(1)) / kSourceRate;

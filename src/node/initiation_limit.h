@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the initiations of strangers may cost. A good mac1 shows no more than that the sender knows this node's public
-// key, as every former member does, so nobody's flood may take the room of another's handshake:
+// Limits what initiations of strangers may cost. A valid mac1 shows only that the sender knows this node's public key,
+// which every former member does, so no flood may take the capacity that another's handshake needs:
 //
 //   relayed     each origin, which the relay vouches for, has a rate of its own
 //   under load  beyond kLoadLimit in a second the sender first proves with a cookie that it receives where it sends
@@ -19,15 +19,15 @@
 namespace eps::node {
 
 inline constexpr int kLoadLimit = 100;  // a second
-inline constexpr int kSourceRate = 20;  // a second, after a cookie; what a LAN behind one NAT needs when all begin
-inline constexpr int kPeerRate = 50;    // a second that one member's key is answered
+inline constexpr int kSourceRate = 20;  // a second, after a cookie; suffices for a LAN behind one NAT
+inline constexpr int kPeerRate = 50;    // a second: how often one member's key is answered
 inline constexpr std::size_t kMaxInitiationSources = 4096;
 
 class InitiationLimit {
  public:
-  // One more came. True: its sender has to prove the address.
+  // Counts an initiation. True: its sender must prove its address.
   bool under_load(bool relayed, Instant now);
-  // One from this source, which is proved. False: too many.
+  // Counts an initiation from this proven source. False: too many.
   bool admit(const IpAddress& source, Instant now);
   std::size_t sources() const { return due_.size(); }
 
@@ -37,7 +37,7 @@ class InitiationLimit {
     int count = 0;
   };
   Window direct_, relayed_;
-  std::map<IpAddress, Instant> due_;  // when the burst of each source is there again
+  std::map<IpAddress, Instant> due_;  // when the burst of each source is available again
   Instant swept_at_{};
 };
 

@@ -8,7 +8,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(InitiationLimit, AFloodOfStrangersIsNoLoadOfWhatIsRelayed) {
+TEST(InitiationLimit, AFloodOfStrangersDoesNotCountAsRelayedLoad) {
   InitiationLimit limit;
   const Instant now{seconds(100)};
   for (int n = 0; n < kLoadLimit; ++n) EXPECT_FALSE(limit.under_load(false, now));
@@ -17,7 +17,7 @@ TEST(InitiationLimit, AFloodOfStrangersIsNoLoadOfWhatIsRelayed) {
   EXPECT_FALSE(limit.under_load(false, now + seconds(1)));
 }
 
-TEST(InitiationLimit, EachSourceHasARateOfItsOwnAndA64IsOne) {
+TEST(InitiationLimit, EachSourceHasItsOwnRateAndA64IsOneSource) {
   InitiationLimit limit;
   Instant now{seconds(100)};
   const auto admitted = [&](const char* source) {

@@ -12,7 +12,7 @@ constexpr std::string_view kServer = "server ";
 constexpr std::string_view kPeer = "peer ";
 constexpr std::string_view kId = "id:", kAddress = "address:", kName = "name:";
 
-// Enough to tell keys apart, and to compare two by eye.
+// Enough to distinguish keys, and to compare two by eye.
 std::string short_text(const PublicKey& key) {
   return to_base32(key.bytes).substr(0, 16);
 }
@@ -33,7 +33,7 @@ const PublicKey* other_key(const Map& map, const Key& at, const PublicKey& key) 
   return it == map.end() || it->second == key ? nullptr : &it->second;
 }
 
-// The next word of the line, and what stands behind it.
+// The next word of the line; the rest of it remains in `line`.
 std::string_view take_word(std::string_view& line) {
   const std::string_view word = line.substr(0, line.find(' '));
   line.remove_prefix(std::min(line.size(), word.size() + 1));
@@ -51,8 +51,8 @@ std::optional<PublicKey> parse_key(std::string_view text) {
 }  // namespace
 
 MembersChanged KnownPeers::look(const MemberList& list, const PublicKey& own, Instant now, MembersChanged changed) {
-  // Who is not refused can only be so by a change of its own: its bindings are another's only once its key has left the
-  // list. Who is refused may be so because of another, and no longer when that one has changed.
+  // A member that is not refused can only become so through its own change: its bindings are another's only once its
+  // key has left the list. A refused one may be so because of another member, and no longer once that one has changed.
   if (changed.all) {
     listed_.clear();
     std::erase_if(refused_, [&](const auto& refused) { return list.find(refused.first) == nullptr; });
@@ -106,8 +106,8 @@ std::optional<std::string> KnownPeers::judge(const Member& m, const MemberList& 
   if (by_id == nullptr && by_name == nullptr && by_address == nullptr) return std::nullopt;
   const auto known_name = names_.find(m.name);
   const bool same_peer = known_name != names_.end() && known_name->second == m.key;
-  // A number alone means nothing where name and key belong together as before: a server that was restored from an old
-  // backup gave its numbers anew.
+  // A number alone means nothing if name and key still belong together: a server restored from an old
+  // backup has reassigned its numbers.
   if (by_id != nullptr && !same_peer) {
     return "Its key is " + short_text(m.key) + ", but this computer knows member " + std::to_string(m.id.value) +
            " by the key " + short_text(*by_id) + ", and a member's key never changes.";
@@ -131,7 +131,7 @@ const Member* KnownPeers::in_list(const PublicKey& key, const MemberList& list) 
   return member == nullptr || member->key != key ? nullptr : member;
 }
 
-// Tells of a member that has taken the name or the address of one that is no more.
+// Reports a member that has taken the name or the address of a former one.
 void KnownPeers::succeed(const Member& m, Instant now) {
   if (const PublicKey* old = other_key(names_, m.name, m.key)) {
     const std::string how = ids_.contains(m.id) ? " has taken the name of a member that is no more"
@@ -167,7 +167,7 @@ void KnownPeers::trust(const Member& member) {
   std::erase_if(successors_, [&](const Successor& s) { return s.name == member.name; });
 }
 
-// In a network where members come and go there is no end to those that were known once.
+// In a network with fluctuating members, the number of former ones is unbounded.
 void KnownPeers::shrink(const MemberList& list) {
   if (std::max({ids_.size(), names_.size(), addresses_.size()}) <= kMaxKnown) return;
   std::set<std::string_view> names;

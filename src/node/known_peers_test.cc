@@ -47,7 +47,7 @@ class KnownPeersTest : public testing::Test {
   Instant now_{std::chrono::hours(1)};
 };
 
-TEST_F(KnownPeersTest, WhoIsNewIsTakenAndThenKnown) {
+TEST_F(KnownPeersTest, ANewMemberIsAcceptedAndThenKnown) {
   look({self_, b_, c_});
   EXPECT_THAT(refused_, IsEmpty());
   EXPECT_TRUE(known_.take_changed());
@@ -57,20 +57,20 @@ TEST_F(KnownPeersTest, WhoIsNewIsTakenAndThenKnown) {
   EXPECT_THAT(known_.take_notes(), IsEmpty());
 }
 
-TEST_F(KnownPeersTest, AMemberWithAnotherKeyIsRefusedWhateverElseItSays) {
+TEST_F(KnownPeersTest, AMemberWithAnotherKeyIsRefusedWhateverElseMatches) {
   look({self_, b_, c_});
   EXPECT_TRUE(known_.take_changed());
   for (const Member& other : {member(2, 9, "b", 2), member(2, 9, "x", 2), member(2, 9, "b", 9), member(2, 9, "x", 9)}) {
     look({self_, other, c_});
     EXPECT_THAT(refused_, ElementsAre(2U)) << other.name << to_string(other.address);
-    EXPECT_FALSE(known_.take_changed()) << "nothing of it is learnt";
+    EXPECT_FALSE(known_.take_changed()) << "nothing is learned from it";
   }
   EXPECT_THAT(known_.refused().at({2}).mend, HasSubstr("eps trust x"));
   look({self_, b_, c_});
   EXPECT_THAT(refused_, IsEmpty()) << "the known key is back";
 }
 
-TEST_F(KnownPeersTest, ARefusalIsToldOnce) {
+TEST_F(KnownPeersTest, ARefusalIsReportedOnce) {
   look({self_, b_});
   look({self_, member(2, 9, "b", 2)});
   EXPECT_THAT(known_.take_warnings(), ElementsAre(HasSubstr("b (10.0.0.2) is refused. Its key is ")));
@@ -80,7 +80,7 @@ TEST_F(KnownPeersTest, ARefusalIsToldOnce) {
   EXPECT_EQ(known_.take_warnings().size(), 1U) << "a third key";
 }
 
-TEST_F(KnownPeersTest, MembersThatExchangeSomethingAreRefused) {
+TEST_F(KnownPeersTest, MembersThatSwapSomethingAreRefused) {
   look({self_, b_, c_});
   look({self_, member(2, 2, "c", 2), member(3, 3, "b", 3)});
   EXPECT_THAT(refused_, ElementsAre(2U, 3U)) << "names";
@@ -90,18 +90,18 @@ TEST_F(KnownPeersTest, MembersThatExchangeSomethingAreRefused) {
   EXPECT_THAT(refused_, ElementsAre(2U, 3U)) << "keys";
 }
 
-// In two steps, so that at no moment two have one name.
-TEST_F(KnownPeersTest, ANameThatWasLeftIsStillTheLeavers) {
+// In two steps, so that two members never have the same name.
+TEST_F(KnownPeersTest, AnAbandonedNameStillBelongsToItsFormerHolder) {
   look({self_, b_, c_});
   look({self_, member(2, 2, "old-b", 2), c_});
-  EXPECT_THAT(refused_, IsEmpty()) << "a member may call itself anew";
+  EXPECT_THAT(refused_, IsEmpty()) << "a member may change its name";
   look({self_, member(2, 2, "old-b", 2), member(3, 3, "b", 3)});
   EXPECT_THAT(refused_, ElementsAre(3U));
   look({self_, member(3, 3, "b", 3)});
   EXPECT_THAT(refused_, IsEmpty()) << "the other was removed";
 }
 
-TEST_F(KnownPeersTest, ASuccessorIsTakenAndTold) {
+TEST_F(KnownPeersTest, ASuccessorIsAcceptedAndReported) {
   look({self_, b_});
   look({self_});
   look({self_, member(7, 9, "b", 2)});
@@ -115,7 +115,7 @@ TEST_F(KnownPeersTest, ASuccessorIsTakenAndTold) {
   EXPECT_THAT(known_.findings(now_), IsEmpty());
 }
 
-TEST_F(KnownPeersTest, AnAddressThatWasGivenAnewIsNoted) {
+TEST_F(KnownPeersTest, AReassignedAddressIsNoted) {
   look({self_, b_});
   look({self_, member(7, 9, "d", 2)});
   EXPECT_THAT(refused_, IsEmpty());
@@ -124,7 +124,7 @@ TEST_F(KnownPeersTest, AnAddressThatWasGivenAnewIsNoted) {
 }
 
 // A computer that lost its identity file, and one whose server was restored from an old backup.
-TEST_F(KnownPeersTest, WhoComesUnderAnotherNumberWithKeyAndNameIsThePeer) {
+TEST_F(KnownPeersTest, APeerWithAnotherNumberButItsKeyAndNameIsAccepted) {
   look({self_, b_, c_});
   look({self_, member(3, 2, "b", 8), member(2, 3, "c", 9)});
   EXPECT_THAT(refused_, IsEmpty());
@@ -132,7 +132,7 @@ TEST_F(KnownPeersTest, WhoComesUnderAnotherNumberWithKeyAndNameIsThePeer) {
   EXPECT_THAT(refused_, IsEmpty());
 }
 
-TEST_F(KnownPeersTest, WhatIsTrustedIsKnownAndTheOldKeyNoMore) {
+TEST_F(KnownPeersTest, ATrustedKeyReplacesTheOldOne) {
   look({self_, b_});
   look({self_, member(2, 9, "b", 2)});
   known_.trust(member(2, 9, "b", 2));
@@ -158,12 +158,12 @@ TEST_F(KnownPeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
     EXPECT_TRUE(known.refused().contains({8}));
     list.apply({.from = 3, .to = 4, .full = false, .upserts = {}, .removed = {{9}}});
     EXPECT_THAT(known.look(list, key(1), now_, {false, {{9}}}).ids, ElementsAre(MemberId{8}, MemberId{9}))
-        << "who is refused may be so no longer";
+        << "a refused member may no longer be refused";
   }
 }
 
-// Whatever members do to each other: who is looked at by name of those that changed is judged as in a look at all.
-TEST_F(KnownPeersTest, WhatIsJudgedByPartsIsJudgedAsAWhole) {
+// Whatever members do to each other: judging only those that changed gives the same result as judging all.
+TEST_F(KnownPeersTest, JudgingChangesEqualsJudgingTheWholeList) {
   test::SeededRng rng(5);
   for (int round = 0; round < 200; ++round) {
     KnownPeers whole, parts;
@@ -203,7 +203,7 @@ TEST_F(KnownPeersTest, WhatIsJudgedByPartsIsJudgedAsAWhole) {
   }
 }
 
-TEST_F(KnownPeersTest, IsKeptAsText) {
+TEST_F(KnownPeersTest, IsStoredAsText) {
   look({self_, b_, c_});
   look({self_, member(2, 2, "old-b", 2), c_});
   const PublicKey server = key(100);
@@ -220,7 +220,7 @@ TEST_F(KnownPeersTest, IsKeptAsText) {
   EXPECT_EQ(KnownPeers::decode("", server)->size(), 0U);
 }
 
-TEST_F(KnownPeersTest, WhatCannotBeReadIsNotHalfRead) {
+TEST_F(KnownPeersTest, AnInvalidFileIsNotReadPartially) {
   look({self_, b_, c_});
   const PublicKey server = key(100);
   const std::string text = known_.encode(server);
@@ -239,13 +239,13 @@ TEST_F(KnownPeersTest, WhatCannotBeReadIsNotHalfRead) {
   EXPECT_FALSE(KnownPeers::decode("peer " + good + " id:2\n", server)) << "of which network?";
 }
 
-TEST_F(KnownPeersTest, WhatIsLongGoneGivesWay) {
+TEST_F(KnownPeersTest, OldBindingsAreDropped) {
   for (std::uint32_t n = 2; n < 2 + kMaxKnown + 10; ++n) {
     look({self_, member(n, n, "ci" + std::to_string(n), n), member(9'000'000, 9'000'000, "stays", 9'000'000)});
   }
   EXPECT_LE(known_.size(), kMaxKnown);
   look({self_, member(9'000'000, 5, "stays", 9'000'000)});
-  EXPECT_THAT(refused_, ElementsAre(9'000'000U)) << "who is in the list is not forgotten";
+  EXPECT_THAT(refused_, ElementsAre(9'000'000U)) << "members in the list are not forgotten";
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ void Lan::move_in(const Member& member, const Member* before, const IpAddress& a
   directory_.put(
       {member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge, address6});
   changed_ = true;
-  // The kernel may remember who had the address. At the beginning it knows nobody.
+  // The kernel may remember who had the address. At the start it knows nobody.
   const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
   if (moved && list_known_) directory_.announce(member.mac);
 }
@@ -52,7 +52,7 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
              to_string(sender.mac) + ").";
       if (owner != nullptr) {
         what.insert(what.size() - 1, " but of " + of(*owner));
-        mend = "Another way leads from here to that member: take " + (own ? device_ : "the interface") +
+        mend = "There is another connection from here to that member: take " + (own ? device_ : "the interface") +
                " out of the bridge on one of the two computers.";
       } else {
         mend = "A bridge, macvlan or container behind " + (own ? device_ : "its interface") +
@@ -70,7 +70,8 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
     case What::querier:
       what = "Dropped " + where + ": an IGMP or MLD query of " + address + ".";
       mend =
-          "Only members that may bridge ask for groups: stop the multicast router on that interface, or allow it on "
+          "Only members that may bridge may query for groups: stop the multicast router on that interface, or allow it "
+          "on "
           "the server with: eps members allow " +
           sender.name + " bridge";
       break;
@@ -84,7 +85,7 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
     case What::hidden: {
       Bytes type(2);
       store_be16(type.data(), r.ethertype);
-      what = "Dropped " + where + ": frames of EtherType 0x" + to_hex(type) + ", behind which no source is seen.";
+      what = "Dropped " + where + ": frames of EtherType 0x" + to_hex(type) + ", which hides the source.";
       mend = "MPLS and stacked tags are for members that may bridge; allow it on the server with: eps members allow " +
              sender.name + " bridge";
       break;

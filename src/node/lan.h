@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The LAN that the members make together, as this node's workers and its user are told of it: who is where
-// (dataplane/directory.h), and what was dropped for a reason of the LAN.
+// The LAN that the members form, as reported to this node's workers and its user: where each member is
+// (dataplane/directory.h), and what was dropped because of a problem on the LAN.
 
 #include <memory>
 #include <string>
@@ -21,10 +21,10 @@ namespace eps::node {
 
 class Lan {
  public:
-  // `device`: the interface's name, for sentences; `notes` gets those for the log.
+  // `device`: the interface's name, for sentences; `notes` receives those for the log.
   Lan(std::string device, std::vector<std::string>& notes) : device_(std::move(device)), notes_(notes) {}
 
-  // `before`: what was known of this member; null when it is new. `address6`: as PeerTable's.
+  // `before`: the previous state of this member; null when it is new. `address6`: as in PeerTable.
   void move_in(const Member& member, const Member* before, const IpAddress& address6);
   void move_out(const Member& member);
   // There is a list of members: from now on the kernel may remember who had an address.
@@ -33,8 +33,8 @@ class Lan {
   bool changed() const { return changed_; }
   void fill(dataplane::PeerTable& table);
 
-  // `owner`: of the MAC or address, where that is another member's; else null.
-  // `outside`: the address is one of this computer's other interfaces.
+  // `owner`: the member that owns the MAC or address, if another one does; else null.
+  // `outside`: the address belongs to another interface of this computer.
   void on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, bool outside, Instant now);
   void on(const dataplane::LoopSeen& seen, const Member* twin, Instant now);
   // `sender`: null: this computer.

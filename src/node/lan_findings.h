@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What was dropped for a reason of the LAN, as a sentence with its remedy: each at most once a minute in the log, and
-// for ten minutes in the status.
+// Problems on the LAN for which something was dropped, as sentences with their remedies: each at most once a minute in
+// the log, and for ten minutes in the status.
 
 #include <optional>
 #include <string>
@@ -15,11 +15,11 @@ namespace eps::node {
 
 inline constexpr Duration kTellAgain = std::chrono::minutes(1);
 inline constexpr Duration kFindingLife = std::chrono::minutes(10);
-inline constexpr std::size_t kMaxFindings = 32;  // the one not met for the longest time gives way
+inline constexpr std::size_t kMaxFindings = 32;  // the one not seen for the longest time is replaced
 
 class LanFindings {
  public:
-  // The line for the log, unless it was told within the last minute.
+  // The line for the log, unless it was logged within the last minute.
   std::optional<std::string> note(std::string what, std::string mend, Instant now);
   std::vector<LanFinding> list(Instant now) const;
 

@@ -10,7 +10,7 @@ using std::chrono::seconds;
 
 constexpr Instant kStart{seconds(100)};
 
-TEST(LanFindings, AreToldOnceAMinute) {
+TEST(LanFindings, AreLoggedOnceAMinute) {
   LanFindings findings;
   EXPECT_EQ(findings.note("It is so.", "Mend it.", kStart), "It is so. Mend it.");
   EXPECT_EQ(findings.note("It is so.", "Mend it.", kStart + seconds(59)), std::nullopt);

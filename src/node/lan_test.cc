@@ -19,7 +19,7 @@ class LanTest : public testing::Test {
     lan.fill(table);
     return table.directory;
   }
-  // What is said of this, and of nothing else.
+  // The explanation for exactly this refusal.
   LanFinding refused(Refusal::What what, MemberId from, const Member* owner, const IpAddress& claimed = {},
                      bool outside = false) {
     Lan fresh("eps7", notes);
@@ -43,7 +43,7 @@ TEST_F(LanTest, TheDirectoryIsPublishedWhenItChanged) {
   EXPECT_TRUE(lan.changed());
   const auto one = directory();
   EXPECT_NE(one->by_mac(a.mac), nullptr);
-  EXPECT_EQ(empty->by_mac(a.mac), nullptr) << "a worker may still read that";
+  EXPECT_EQ(empty->by_mac(a.mac), nullptr) << "a worker may still be reading that one";
   Member moved = a;
   moved.mac.bytes[5] = std::byte{99};
   lan.move_in(moved, &a, {});
@@ -53,7 +53,7 @@ TEST_F(LanTest, TheDirectoryIsPublishedWhenItChanged) {
   EXPECT_EQ(directory()->by_mac(moved.mac), nullptr);
 }
 
-TEST_F(LanTest, WhatTheKernelMayRememberWronglyIsAnnounced) {
+TEST_F(LanTest, AddressesThatTheKernelMayRememberWronglyAreAnnounced) {
   lan.move_in(a, nullptr, {});
   EXPECT_TRUE(directory()->take_announcements().empty()) << "it knows nobody yet";
   lan.on_list(true);
@@ -63,7 +63,7 @@ TEST_F(LanTest, WhatTheKernelMayRememberWronglyIsAnnounced) {
   EXPECT_FALSE(directory()->take_announcements().empty());
 }
 
-TEST_F(LanTest, AForeignMacIsABridgeOrALoop) {
+TEST_F(LanTest, AForeignMacMeansABridgeOrALoop) {
   const auto behind = refused(Refusal::What::mac, a.id, nullptr);
   EXPECT_TRUE(has(behind.what, "from c2 (10.0.0.2)")) << behind.what;
   EXPECT_TRUE(has(behind.mend, "eps members allow c2 bridge")) << behind.mend;
@@ -73,7 +73,7 @@ TEST_F(LanTest, AForeignMacIsABridgeOrALoop) {
   EXPECT_TRUE(has(loop.mend, "take eps7 out of the bridge")) << loop.mend;
 }
 
-TEST_F(LanTest, AnAddressOfThisComputerOutsideTheNetworkIsARouteThatLeadsInside) {
+TEST_F(LanTest, AnAddressOfAnotherInterfaceMeansARouteIntoTheNetwork) {
   const auto routed = refused(Refusal::What::ip4, {0}, nullptr, address, true);
   EXPECT_TRUE(has(routed.mend, "a rule or route leads into eps7 what belongs elsewhere")) << routed.mend;
   EXPECT_TRUE(has(routed.mend, "If it belongs here: allow it on the server with: eps members allow")) << routed.mend;
@@ -88,7 +88,7 @@ TEST_F(LanTest, AForeignAddressIsAllowedOrRemoved) {
   EXPECT_TRUE(has(refused(Refusal::What::router, a.id, nullptr, address).mend, "everybody's router"));
 }
 
-TEST_F(LanTest, LoopsAndStormsNameTheirPlace) {
+TEST_F(LanTest, LoopsAndStormsAreLocated) {
   lan.on(dataplane::LoopSeen{}, &b, now);
   lan.on(dataplane::TooManyGroupFrames{}, nullptr, now);
   lan.on(dataplane::TooManyGroupFrames{a.id}, &a, now);

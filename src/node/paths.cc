@@ -10,10 +10,10 @@
 namespace eps::node {
 namespace {
 
-// Of a way whose size is not known yet.
+// For a path whose size is not known yet.
 constexpr std::size_t kUsualMtu = 1500;
 
-// Traffic that is large pauses between its bursts.
+// The pause between bursts of large traffic.
 constexpr Duration kLargeFlows = std::chrono::seconds(1);
 
 std::size_t headers_to(const Endpoint& to) {
@@ -62,7 +62,7 @@ void Paths::on_sent(Peer& peer, const Way& way) {
   if (way != peer.path.path()) ++peer.paths.elsewhere_;
 }
 
-// The path in use by its place among those there have been. REQUIRES: a session
+// Identifies the path in use among all that were in use. REQUIRES: a session
 std::uint64_t Paths::tally_key(const Peer& peer) {
   return peer.sessions.current()->local_index() | std::uint64_t{peer.path.uses()} << 32;
 }
@@ -86,14 +86,14 @@ mesh::PongMessage Paths::pong(const mesh::PingMessage& ping, const Arrival& arri
 bool Paths::on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now) {
   if (!pong.counts || peer.sessions.current() == nullptr) return false;
   const auto result = peer.paths.tally_.on_pong(pong.id, {pong.counts->arrived, pong.counts->lost_here});
-  // An answer by another way than the one that was asked is told apart by on_pong(). What an earlier use of the same
-  // way lost says nothing: after a sleep everything that waited leaves at once, and the last ping of that use overtakes
+  // on_pong() recognises an answer by another path than the one asked. Losses of an earlier use of the same path say
+  // nothing: after a sleep everything that waited leaves at once, and the last ping of that use overtakes
   // it.
   return result && result->key == tally_key(peer) && arrival.way() == peer.path.path() &&
          peer.path.on_counts(arrival.way(), result->sent, result->lost, now);
 }
 
-// Datagrams that this node dropped because it, or its network device, was too slow.
+// Datagrams dropped here because this node, or its network device, was too slow.
 std::uint64_t Paths::dropped_here() const {
   const auto of = [&](Drop drop) {
     return counters_.drops[static_cast<std::size_t>(drop)].load(std::memory_order_relaxed);
@@ -114,7 +114,7 @@ std::vector<Paths::Outgoing> Paths::call(Peer& peer, bool moved, Instant now) {
   const mesh::CallMessage message = call_message(moved, false);
   if (peer.path.path()) out.push_back({*peer.path.path(), message});
   if (!moved) return out;
-  // Which way still works is what nobody knows at this moment.
+  // Nobody knows at this moment which path still works.
   for (const WayStatus& w : peer.path.ways(now)) {
     const bool relay_or_was_direct = !w.way.direct() || w.pongs > 0;
     if (!w.in_use && relay_or_was_direct) out.push_back({w.way, message});
@@ -211,7 +211,7 @@ std::vector<Paths::Outgoing> Paths::size_pings(Peer& peer, const dataplane::Peer
   if (std::exchange(record.sizes_asked_of_, peer.path.uses()) != peer.path.uses()) record.sizes_asked_.clear();
   const std::size_t passes = mtu.datagram(*peer.path.path(), headers_to(route.to));
   for (const auto& probe : mtu.take_due(large_flows, peer.path.round_trip(), now)) {
-    // One that is too large is lost on a path that loses nothing else.
+    // A datagram that is too large is lost on a path that loses nothing else.
     if (probe.size > passes) {
       record.sizes_asked_.push_back(probe.id);
       ++record.elsewhere_;
@@ -231,7 +231,7 @@ bool Paths::take_sizes_changed(Peer& peer, Instant now) {
 
 bool Paths::on_size_pong(Peer& peer, std::uint64_t id, Instant now) {
   mesh::PathMtu& mtu = peer.paths.mtu_;
-  // The peer has counted it among what arrived.
+  // The peer has counted it as arrived.
   if (peer.paths.sizes_asked_of_ == peer.path.uses() && std::erase(peer.paths.sizes_asked_, id) != 0) {
     --peer.paths.elsewhere_;
   }

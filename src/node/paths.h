@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What this node and a peer tell each other about the ways between them: where each is, which NAT is in front of it,
-// what arrived and how large it may be; and what members tell of third ones when there is no server to do so. The ways
-// themselves are the peer's mesh::PathFinder.
+// What this node and a peer tell each other about the paths between them: their endpoints, the NAT in front of each,
+// what arrived and how large it may be; and what members report about third ones when there is no server to do so. The
+// paths themselves belong to the peer's mesh::PathFinder.
 //
-// What is to be said is returned; the caller seals and sends it.
+// Messages to send are returned; the caller seals and sends them.
 
 #include <cstdint>
 #include <optional>
@@ -29,37 +29,37 @@ namespace eps::node {
 
 struct Peer;
 
-// IP packets; WireGuard's 1420 and what else is usual for fast networks is above.
+// IP packets; WireGuard's 1420 and other sizes usual in fast networks are above.
 inline constexpr std::size_t kRunsFrom = 1410;
 inline constexpr Duration kCallPause = std::chrono::seconds(1);
-inline constexpr Duration kSearchPause = std::chrono::seconds(15);  // between searches that calls of one peer begin
+inline constexpr Duration kSearchPause = std::chrono::seconds(15);  // between searches triggered by calls of one peer
 inline constexpr Duration kAnswerPause =
-    std::chrono::milliseconds(200);  // between two questions of one peer for others
+    std::chrono::milliseconds(200);  // between two requests of one peer about others
 inline constexpr Duration kIntroductionPause = std::chrono::seconds(1);
 
 class Paths {
  public:
   using Arrival = dataplane::Arrival;
 
-  // One peer's.
+  // The part of one peer.
   class Record {
    public:
     explicit Record(Rng& rng) : mtu_(rng) {}
-    NatMapping nat() const { return nat_; }  // in front of it, as it says
+    NatMapping nat() const { return nat_; }  // in front of it, as reported by it
     const mesh::PathMtu& mtu() const { return mtu_; }
 
    private:
     friend class Paths;
-    std::vector<Candidate> told_;  // endpoints of it that itself or another member told us, besides the server's list
+    std::vector<Candidate> told_;  // its endpoints as reported by itself or other members, besides the server's list
     NatMapping nat_ = NatMapping::unknown;
     Instant called_at_{};      // our last call
-    Instant searched_at_{};    // when its call last made us search
+    Instant searched_at_{};    // when its call last triggered a search here
     Instant introduced_at_{};  // when we last acted on an introduction to it
-    Instant asked_us_at_{};    // when we last answered its question for another member
+    Instant asked_us_at_{};    // when we last answered its request about another member
     mesh::PathMtu mtu_;
     mesh::PathTally tally_;
-    std::uint64_t elsewhere_ = 0;  // path messages that did not leave by the path in use, or say nothing of its loss
-    // The size pings among these: larger than what is known to pass, and not answered since the path was chosen.
+    std::uint64_t elsewhere_ = 0;  // path messages that did not use the path in use, or do not count towards its loss
+    // The size pings among these: larger than what is known to pass, and unanswered since the path was chosen.
     std::vector<std::uint64_t> sizes_asked_;
     std::uint32_t sizes_asked_of_ = 0;  // PathFinder::uses()
   };
@@ -71,19 +71,19 @@ class Paths {
   Paths(const Surroundings& here, const RelayDirectory& relays, const Counters& counters)
       : here_(here), relays_(relays), counters_(counters) {}
 
-  // Where the peer may be tried.
+  // Where to try the peer.
   std::vector<Candidate> usable(const Peer& peer) const;
-  // An IPv4 endpoint of the peer that is not merely claimed: where its datagrams come from, or where our server sees
-  // it. What a member says of itself could make all others send to a stranger.
+  // A verified IPv4 endpoint of the peer: the source of its datagrams, or where our server sees it. What a member
+  // claims about itself could make all others send to a stranger.
   std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
-  // What decides where it may be tried has changed.
+  // The inputs to where it may be tried have changed.
   void refresh(Peer& peer, bool probe, Instant now);
-  // The server's list has newer candidates than what was told.
+  // The server's list has newer candidates than the reports.
   void on_listed(Peer& peer, Instant now);
-  // The newest word of the peer itself or of a third member: it stands beside what the server said.
+  // The latest report of the peer itself or of a third member, used in addition to the server's.
   void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
 
-  // Pings and pongs; each datagram that one of the path in use asks about is counted.
+  // Pings and pongs; a ping of the path in use asks how many datagrams arrived, so these are counted.
   void on_session(Peer& peer);
   void on_sent(Peer& peer, const Way& way);
   mesh::PingMessage ping(Peer& peer, const mesh::Ping& ping, Instant now);
@@ -91,20 +91,20 @@ class Paths {
   // True: another path is better now.
   bool on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now);
 
-  // Tells the peer where we are and that we send there now, so that both NATs see a datagram leave before one comes.
-  // `moved`: we have.
+  // Tells the peer our endpoints and that we are sending there now, so that both NATs see an outgoing datagram before
+  // an incoming one. `moved`: our endpoints changed.
   mesh::CallMessage call_message(bool moved, bool guessing) const;
   std::vector<Outgoing> call(Peer& peer, bool moved, Instant now);
   // There is news: the next call may follow at once.
   void end_call_pause(Peer& peer);
   struct Called {
-    bool other_nat = false;  // than before in front of the peer
+    bool other_nat = false;  // the NAT in front of the peer has changed
     bool moved = false;      // the path changed
-    bool doubts = false;     // only who has no direct path calls
+    bool doubts = false;     // a peer calls only without a direct path
   };
   Called on_call(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now);
 
-  // `asker` looks for `sought`: what each is told of the other; nothing, unless both are reached directly.
+  // `asker` is looking for `sought`: what to tell each about the other; nothing, unless both are reached directly.
   struct Introductions {
     mesh::IntroduceMessage to_sought, to_asker;
   };
@@ -114,10 +114,10 @@ class Paths {
   // False: it was introduced a moment ago.
   bool on_introduced(Peer& peer, const Peer& by, const std::vector<Candidate>& candidates, Instant now);
 
-  // How large datagrams may be: mesh::PathMtu is asked on the way in use, and what it knows goes with the route. A peer
-  // of version 0.1 answers no such question: to it datagrams are as large as the frames, and are fragmented by IP.
+  // Datagram sizes: mesh::PathMtu probes the path in use, and its result is published with the route. A peer of version
+  // 0.1 does not answer such probes: datagrams to it are as large as the frames, and IP fragments them.
   static bool sized(const Peer& peer);
-  // Of its path, where there is one.
+  // Of its path, if there is one.
   static void set_sizes(const Peer& peer, dataplane::Peer& route);
   void forget_sizes(Peer& peer);
   // REQUIRES: sized, and the route is ready.

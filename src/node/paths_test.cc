@@ -54,17 +54,17 @@ class PathsTest : public testing::Test {
   const Candidate told{Candidate::Kind::local, {*parse_ip("203.0.113.9"), 7000}};
 };
 
-TEST_F(PathsTest, WhatAPeerSaysOfItselfStandsBesideTheListUntilThatIsNewer) {
+TEST_F(PathsTest, APeersOwnReportIsUsedUntilTheListIsNewer) {
   paths.learn(peer, {told}, false, now);
   EXPECT_EQ(paths.usable(peer).size(), 2U);
   EXPECT_EQ(peer.path.ways(now).size(), 2U);
   paths.learn(peer, {}, false, now);
-  EXPECT_EQ(paths.usable(peer).size(), 2U) << "who says nothing takes nothing back";
+  EXPECT_EQ(paths.usable(peer).size(), 2U) << "an empty report withdraws nothing";
   paths.on_listed(peer, now);
   EXPECT_EQ(paths.usable(peer).size(), 1U);
 }
 
-TEST_F(PathsTest, OnlyWhatTheServerSawOrWeHeardIsGuessedAt) {
+TEST_F(PathsTest, PortsAreGuessedOnlyAtObservedAddresses) {
   peer.member.candidates = {told};
   paths.learn(peer, {{Candidate::Kind::observed, {*parse_ip("203.0.113.8"), 7000}}}, false, now);
   EXPECT_FALSE(paths.seen_endpoint_of(peer));
@@ -83,7 +83,7 @@ TEST_F(PathsTest, ACallIsNotRepeatedAtOnceUnlessWeMoved) {
   EXPECT_EQ(paths.call(peer, false, now + seconds(1)).size(), 1U);
   peer.path.set_relays({kServerRelay}, now);
   const auto calls = paths.call(peer, true, now + seconds(1));
-  ASSERT_EQ(calls.size(), 2U) << "by the relay as well";
+  ASSERT_EQ(calls.size(), 2U) << "through the relay as well";
   EXPECT_TRUE(std::get<CallMessage>(calls[1].message).moved);
   EXPECT_EQ(calls[1].way, Way::through(kServerRelay));
 }
@@ -92,7 +92,7 @@ TEST_F(PathsTest, ACallMakesUsSearchUnlessWeHaveAPath) {
   begin_session(peer);
   EXPECT_FALSE(paths.on_call(peer, {.candidates = {told}}, relayed(), now).doubts);
   EXPECT_EQ(peer.path.searching_for(now), Duration::zero());
-  // Calls of one who says nothing new begin no search for a while.
+  // Calls of a peer without news trigger no search for a while.
   now += seconds(5);
   paths.on_call(peer, {.candidates = {told}}, relayed(), now);
   EXPECT_EQ(peer.path.searching_for(now), seconds(5));
@@ -103,20 +103,20 @@ TEST_F(PathsTest, ACallMakesUsSearchUnlessWeHaveAPath) {
   EXPECT_TRUE(paths.on_call(other, {}, relayed(), now).doubts);
 }
 
-TEST_F(PathsTest, WhoMovedIsToProveItsPathAnew) {
+TEST_F(PathsTest, APeerThatMovedMustProveItsPathAgain) {
   reach(peer);
   EXPECT_FALSE(paths.on_call(peer, {.moved = true, .candidates = {}}, from(at(peer)), now).doubts);
   const auto ways = peer.path.ways(now);
   EXPECT_TRUE(std::ranges::none_of(ways, [](const WayStatus& w) { return w.way.direct() && w.answers; }));
 }
 
-TEST_F(PathsTest, AnotherNatOfThePeerIsTold) {
+TEST_F(PathsTest, AReplacedNatOfThePeerIsReported) {
   EXPECT_TRUE(paths.on_call(peer, {.nat = NatMapping::per_destination, .candidates = {}}, relayed(), now).other_nat);
   EXPECT_FALSE(paths.on_call(peer, {.nat = NatMapping::per_destination, .candidates = {}}, relayed(), now).other_nat);
   EXPECT_EQ(peer.paths.nat(), NatMapping::per_destination);
 }
 
-TEST_F(PathsTest, TwoWhomWeReachAreToldOfEachOther) {
+TEST_F(PathsTest, TwoReachablePeersAreIntroducedToEachOther) {
   reach(peer);
   EXPECT_FALSE(paths.introduce(peer, {told}, from(at(peer)), other)) << "we do not reach it";
   reach(other);
@@ -127,11 +127,11 @@ TEST_F(PathsTest, TwoWhomWeReachAreToldOfEachOther) {
   EXPECT_EQ(both->to_asker.member, other.member.id);
   EXPECT_EQ(both->to_asker.candidates[0].endpoint, at(other));
   EXPECT_EQ(paths.introduce(peer, {told}, relayed(), other)->to_sought.candidates, std::vector{told})
-      << "where a relay stands says nothing of the asker";
+      << "the relay's address says nothing about the asker";
   EXPECT_FALSE(paths.introduce(peer, {}, relayed(), peer));
 }
 
-TEST_F(PathsTest, NobodyMakesUsAnswerOrSearchWithoutPause) {
+TEST_F(PathsTest, RequestsAndSearchesAreRateLimited) {
   EXPECT_TRUE(paths.may_answer(peer, now));
   EXPECT_FALSE(paths.may_answer(peer, now + milliseconds(199)));
   EXPECT_TRUE(paths.may_answer(other, now));
@@ -141,7 +141,7 @@ TEST_F(PathsTest, NobodyMakesUsAnswerOrSearchWithoutPause) {
   EXPECT_FALSE(paths.on_introduced(peer, other, {told}, now + milliseconds(999)));
 }
 
-TEST_F(PathsTest, PingsOfThePathInUseAskWhatArrived) {
+TEST_F(PathsTest, PingsOfThePathInUseAskHowMuchArrived) {
   reach(peer);
   const Way way = *peer.path.path();
   EXPECT_TRUE(paths.ping(peer, {way, 1}, now).counted);
@@ -158,7 +158,7 @@ TEST_F(PathsTest, PingsOfThePathInUseAskWhatArrived) {
   EXPECT_FALSE(paths.ping(peer, {way, 3}, now).counted) << "version 0.1 does not count";
 }
 
-TEST_F(PathsTest, LargeTrafficMakesItAskForSizesAndTheAnswerRaisesThem) {
+TEST_F(PathsTest, LargeTrafficTriggersSizeProbesAndAnswersRaiseTheSize) {
   reach(peer);
   const std::size_t before = route(peer).max_plain;
   peer.activity->last_large = now.time_since_epoch().count();
@@ -173,7 +173,7 @@ TEST_F(PathsTest, LargeTrafficMakesItAskForSizesAndTheAnswerRaisesThem) {
   EXPECT_EQ(route(peer).max_plain, before);
 }
 
-TEST_F(PathsTest, APeerThatAnswersNoSizesGetsWholeFrames) {
+TEST_F(PathsTest, APeerThatDoesNotAnswerSizeProbesGetsWholeFrames) {
   reach(peer);
   begin_session(peer, Features{});
   EXPECT_FALSE(Paths::sized(peer));

@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kPurposePeer = 3;
 constexpr std::size_t kMaxOffer = 8;
-constexpr std::uint8_t kRefused = 0;  // where the kind of AEAD would be
+constexpr std::uint8_t kRefused = 0;  // in place of the kind of AEAD
 
 Bytes prologue_for(const NetworkId& network) {
   Bytes out;
@@ -41,13 +41,13 @@ session::SessionParams params_of(const noise::TransportKeys& keys, crypto::AeadK
   return params;
 }
 
-// Nothing from version 0.1. Bytes behind them belong to a later version's fields.
+// Version 0.1 sends none. Bytes after them belong to fields of a later version.
 Features read_features(Reader& in) {
   const std::uint32_t bits = in.u32();
   return in.ok() ? Features(bits) : Features();
 }
 
-// psk2 of members without a pre-shared key, and of refusals.
+// The psk2 of members without a pre-shared key, and of refusals.
 const crypto::Key& no_psk() {
   static const crypto::Key zero;
   return zero;
@@ -91,7 +91,7 @@ std::optional<session::SessionParams> PeerInitiator::finish(ByteView noise_messa
   mismatch_ = PskMismatch::none;
   auto done = noise_.read_response(noise_message, psk_ ? *psk_ : no_psk());
   const bool with_psk = done.has_value() && psk_;
-  // A refusal, or the answer of a version that knows of no pre-shared keys.
+  // A refusal, or the response of a version without pre-shared keys.
   if (!done && psk_) done = noise_.read_response(noise_message, no_psk());
   if (!done) return std::nullopt;
   Reader in(done->payload);

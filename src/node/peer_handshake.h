@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The handshake between two members: Noise IKpsk2 messages in wire initiations and responses, what their payloads say,
-// and how the transport keys of a session follow.
+// The handshake between two members: Noise IKpsk2 messages in wire initiations and responses, the contents of their
+// payloads, and the derivation of a session's transport keys.
 //
 //   initiation payload  | version 8 | purpose 8 (3: peer) | number 64 | initiator MAC 48 | responder MAC 48 | n 8 |
 //                       | AEAD kinds n | features 32 | psk check 64 |
@@ -10,14 +10,14 @@
 //   refusal payload     | version 8 | 0           | features 32 | mismatch 8 |
 //
 // `number` grows with every initiation of a static key, across restarts: a replayed initiation is refused. Both MACs
-// are bound here, so that an Ethernet header that was left out can be rebuilt. Version 0.1 sends no features and
-// ignores what follows the fields it knows; a session has the features of both ends. A transport key is
-// HMAC-BLAKE2s(Noise's key, "eps data key" | version | AEAD kind | direction).
+// are bound here, so that an omitted Ethernet header can be rebuilt. Version 0.1 sends no features and ignores what
+// follows the fields it knows; a session has the features of both ends. A transport key is HMAC-BLAKE2s(Noise's key,
+// "eps data key" | version | AEAD kind | direction).
 //
-// psk2 is the network's pre-shared key, or zero for a member without one. Only who has one sends the check, the first
-// 64 bits of HMAC-BLAKE2s(psk, "eps psk check" | network id | initiator's static key | responder's): by it the
-// responder knows before it answers whether it will be understood. If not, it refuses, with psk2 zero, and says how the
-// two differ. Version 0.1 knows of no such key and answers with psk2 zero.
+// psk2 is the network's pre-shared key, or zero for a member without one. Only members that have one send the check,
+// the first 64 bits of HMAC-BLAKE2s(psk, "eps psk check" | network id | initiator's static key | responder's): it tells
+// the responder in advance whether its answer will be understood. If not, it refuses, with psk2 zero, and says how the
+// two keys differ. Version 0.1 has no such key and answers with psk2 zero.
 
 #include <optional>
 #include <vector>
@@ -40,7 +40,7 @@ struct PeerBinding {
   Mac peer;
 };
 
-// An initiation of ours that waits for its response.
+// An initiation of ours that is waiting for its response.
 class PeerInitiator {
  public:
   // Appends the noise message to `message`; nullopt when the peer's key is unusable.
@@ -48,7 +48,7 @@ class PeerInitiator {
                                             const PeerBinding& binding, std::uint64_t number,
                                             const std::vector<crypto::AeadKind>& offer, Features features,
                                             const std::optional<crypto::Key>& psk, Rng& rng, Bytes& message);
-  // nullopt when it is no answer to this initiation, or when the peer has another psk: then mismatch() says how. The
+  // nullopt if it is not a response to this initiation, or if the peer has another psk: then mismatch() says how. The
   // indices are left for the caller to fill.
   std::optional<session::SessionParams> finish(ByteView noise_message, Instant now);
   PskMismatch mismatch() const { return mismatch_; }
@@ -62,7 +62,7 @@ class PeerInitiator {
   PskMismatch mismatch_ = PskMismatch::none;
 };
 
-// An initiation of somebody's, read and not yet answered.
+// Another member's initiation, read and not yet answered.
 class PeerResponder {
  public:
   PeerResponder(const crypto::KeyPair& self, const NetworkId& network, Rng& rng);
@@ -80,7 +80,7 @@ class PeerResponder {
   // REQUIRES: mismatch(psk) == none.
   std::optional<session::SessionParams> answer(crypto::AeadKind aead, Features features,
                                                const std::optional<crypto::Key>& psk, Instant now, Bytes& message);
-  // Between the psk that was read of and ours. REQUIRES: read() succeeded.
+  // Compares the initiator's psk with ours. REQUIRES: read() succeeded.
   PskMismatch mismatch(const std::optional<crypto::Key>& psk) const;
   // Appends the noise message of a refusal for `mismatch`, as this node sees it. False: the initiator's key is
   // unusable.

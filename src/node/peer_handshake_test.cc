@@ -21,7 +21,7 @@ struct Members {
   PeerBinding binding{{}, {{std::byte{2}}}, {{std::byte{4}}}};
 };
 
-// What follows the Noise prologue of version 0.1's handshake.
+// What follows the Noise prologue in version 0.1's handshake.
 Bytes prologue(const NetworkId& network) {
   Bytes out;
   Writer w(out);
@@ -91,7 +91,7 @@ std::optional<crypto::Key> psk_of(std::uint8_t first) {
   return key;
 }
 
-// What a handshake between members with these keys comes to, as both ends see it.
+// The result of a handshake between members with these keys, as seen by both ends.
 struct Outcome {
   PskMismatch initiator, responder;
   bool session;
@@ -129,11 +129,11 @@ TEST(PeerHandshake, ThePreSharedKeyIsInTheKeysOfTheSession) {
   Bytes payload(17);
   payload[0] = std::byte{1};
   payload[1] = std::byte{3};
-  payload.resize(2 + 8 + 6 + 6 + 1);  // no kinds of AEAD, no check
+  payload.resize(2 + 8 + 6 + 6 + 1);  // no AEAD kinds, no check
   ASSERT_TRUE(spy.write_initiation(payload, first));
   PeerResponder responder(m.b, m.binding.network, m.rng);
   ASSERT_TRUE(responder.read(first));
-  // Whatever was agreed: with another psk nothing of the answer opens.
+  // Whatever was agreed: with another psk nothing in the response opens.
   ASSERT_TRUE(responder.answer(kOffer[0], kOne, psk_of(1), Instant{}, second));
   EXPECT_FALSE(spy.read_response(second, crypto::Key()));
   EXPECT_TRUE(spy.read_response(second, *psk_of(1)));

@@ -61,7 +61,7 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   if (change.usable) {
     for (const auto& [id, peer] : live_) {
       touch(*peer);
-      // What was sent before could not pass: say it again now instead of at the next retry.
+      // Earlier messages could not get through: repeat them now rather than at the next retry.
       peer->sessions.hurry(now);
       if (peer->sessions.current() && !peer->path.direct()) peer->path.begin(now);
     }
@@ -77,7 +77,7 @@ std::vector<LanFinding> Peers::findings(Instant now) const {
 
 void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now) {
   if (!here_.set_own(std::move(candidates), std::move(local))) return;
-  // What is near has changed.
+  // Neighbouring networks have changed.
   for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
 }
 
@@ -147,13 +147,13 @@ void Peers::take_in(const Member& member, Instant now) {
   const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
   if (moved) forget_sessions(peer, now);
   dirty_ = true;
-  // A server that has just restarted knows no candidates yet: what we knew is better than nothing.
+  // A server that has just restarted has no candidates yet: the known ones are better than nothing.
   std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
   const bool changed = added || candidates != peer.member.candidates;
   const auto direct_is_in = [&](const std::vector<Candidate>& all) {
     return std::any_of(all.begin(), all.end(), [&](auto& c) { return peer.path.has(c.endpoint); });
   };
-  // The endpoint in use is no longer the peer's: it has moved, or was started anew and lost the session.
+  // The endpoint in use is no longer the peer's: it has moved, or restarted and lost the session.
   const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
   const bool came = member.online && !peer.member.online;
   if (peer.member.online && !member.online) {
@@ -226,8 +226,8 @@ void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
   Peer* peer = find(confirmed.peer);
   if (peer == nullptr) return;
   confirm(*peer, confirmed.local_index, now);
-  // The initiator sends frames directly only by a way that brought it our response or a pong: that one goes both ways.
-  // The relay, which would be taken until a ping is answered, may be gone.
+  // The initiator sends frames directly only by a path that brought it our response or a pong: that path works both
+  // ways. The relay, which would be used until a ping is answered, may be gone.
   if (confirmed.by_frame && !confirmed.arrival.relayed() && peer->sessions.current() &&
       peer->sessions.current()->local_index() == confirmed.local_index && !peer->path.direct() &&
       peer->path.adopt(confirmed.arrival.way(), std::nullopt, now)) {
@@ -235,10 +235,10 @@ void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
   }
 }
 
-// Its sender seals for a session that we lost when this program was started anew. An initiation repairs that in one
-// round trip. In a foreign LAN a peer may also have sent us what it meant for somebody with our address in another: to
-// answer that would begin sessions that nobody needs, whose probes get astray in turn. Anybody can forge such a
-// datagram, so at most one a second.
+// Its sender seals for a session that we lost when this program restarted. An initiation repairs that in one round
+// trip. In a foreign LAN, a peer may also have sent us what it meant for another computer with our address elsewhere:
+// answering that would open sessions that nobody needs, whose probes go astray in turn. Anybody can forge such a
+// datagram, so we answer at most one a second.
 void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
   if (!began_ || now - *began_ > session::kReceiveUntil) return;
   Peer* peer = nullptr;
@@ -277,7 +277,7 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
   Peer* peer = find(control.peer);
   const auto message = mesh::decode_path_message(control.bytes);
   if (peer == nullptr || !message) return counters_.drop(Drop::malformed);
-  // Another worker may have taken the first datagram of the session, and not have told of it yet.
+  // Another worker may have received the first datagram of the session without having reported it yet.
   confirm(*peer, control.local_index, now);
   std::visit(
       [&](const auto& m) {
@@ -328,11 +328,11 @@ void Peers::start_handshake(Peer& peer, Instant now) {
 
 void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   touch(peer);
-  // Nobody has kept these while the peer was silent.
+  // Nobody maintained these while the peer was silent.
   if (!sessions_.repeats(peer.sessions, attempt) && peer.path.set_relays(relays_.usable_for(peer), now)) dirty_ = true;
   const auto datagram = sessions_.initiate(peer.sessions, peer.member, attempt, now);
   if (!datagram) return waiting_.drop(peer.waiting, Drop::no_peer);
-  // A rekey goes along the path in use; only when that does not answer, every way is tried.
+  // A rekey uses the path in use; every path is tried only if that does not answer.
   const bool rekey = attempt == 0 && peer.sessions.current() && peer.path.direct();
   send_unsealed(peer, *datagram, rekey ? Spread::best : Spread::every);
   if (!rekey && !relays_.server_relays()) {
@@ -354,12 +354,12 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   answer(arrival, out.reply);
 }
 
-// By the way the initiation came.
+// By the path the initiation came.
 void Peers::answer(const Arrival& arrival, ByteView reply) {
   const Way way = arrival.way();
   const auto hop = hop_by(way);
   if (reply.empty() || !hop) return;
-  // From where the relay sent it, which may be another of its endpoints than the one in use.
+  // From the relay's source endpoint, which may be another of its endpoints than the one in use.
   send(arrival.relayed_from, way, {arrival.relay, arrival.from, arrival.socket, hop->tag}, reply);
 }
 
@@ -402,7 +402,7 @@ void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
   peer.tick_at = std::min(peer.tick_at, now + kTick);
   dirty_ = true;
   flush_waiting(peer, now);
-  // The peer may seal nothing before it has opened something of ours.
+  // The peer must not seal anything until it has opened something of ours.
   if (peer.sessions.current()->initiator()) peer.path.ask(now);
   if (first || !peer.path.direct()) peer.path.begin(now);
   probe(peer, now);
@@ -431,7 +431,7 @@ void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Inst
   refresh_relays(now);
 }
 
-// The peer cannot be reached directly: get sessions with members that relay, whose offers then come.
+// The peer cannot be reached directly: open sessions to members that relay, which then send their offers.
 void Peers::seek_relays(const Peer& peer, Instant now) {
   for (Peer* other : relays_.to_seek(peer)) {
     if (!other->sessions.pending() && relays_.lacks_offer(*other, now)) start_handshake(*other, now);
@@ -451,7 +451,7 @@ void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
 
 // --- the LAN -------------------------------------------------------------------------------------------------------
 
-// Those that the worker did not reach: by the sessions that have been made meanwhile at once, the others in turn.
+// Members that the worker did not reach: at once through sessions made meanwhile, the others in turn.
 void Peers::on(dataplane::ForTheSilent& frame, Instant now) {
   if (!silent_limit_.take(now, kSilentPause, kSilentBurst)) return counters_.drop(Drop::rate_limited);
   std::vector<MemberId> missing;
@@ -504,13 +504,13 @@ const Member* Peers::member(MemberId id) const {
 
 // --- sending -------------------------------------------------------------------------------------------------------
 
-// Where what goes by this way is sent; nullopt while its relay cannot be used.
+// Where to send by this path; nullopt while its relay cannot be used.
 std::optional<dataplane::RelayHop> Peers::hop_by(const Way& way) const {
   if (!way.direct()) return relays_.hop_of(*way.relay);
   return dataplane::RelayHop{{}, way.to, way.socket, 0};
 }
 
-// `hop` leads to a member by `way`; through a relay it goes in an envelope.
+// `hop` leads to a member by `way`; for a relay the datagram goes into an envelope.
 void Peers::send(MemberId to, const Way& way, const dataplane::RelayHop& hop, ByteView datagram, bool whole) {
   Bytes enveloped;
   if (!way.direct()) {
@@ -524,7 +524,7 @@ void Peers::send(MemberId to, const Way& way, const dataplane::RelayHop& hop, By
   out_.send(out);
 }
 
-// A handshake datagram: by the path in use, or by every way there may be, so that the fastest wins.
+// A handshake datagram: by the path in use, or by every possible path, so that the fastest wins.
 void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
   const auto add = [&](const Way& way) {
     if (const auto hop = hop_by(way)) send(peer.member.id, way, *hop, datagram);
@@ -565,7 +565,7 @@ void Peers::send_all(Peer& peer, const std::vector<Paths::Outgoing>& messages, I
 
 void Peers::probe(Peer& peer, Instant now) {
   if (!peer.sessions.current()) return;
-  // Either way: who only receives has to help in the search as well.
+  // In both directions: a node that only receives has to help in the search as well.
   const Instant sent = std::max(peer.activity->sent_at(), peer.needed_at);
   const bool flows = now - std::max(sent, peer.activity->received_at()) < kActiveFor;
   const auto pings = peer.path.take_due(now, flows, sent);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All other members as this node talks to them: handshakes, session lifetimes, paths, and the snapshot that the data
-// plane works from. Sans I/O: what leaves goes into the step's Outbox, time and randomness are arguments.
+// All other members as this node communicates with them: handshakes, session lifetimes, paths, and the snapshot that
+// the data plane uses. Sans I/O: datagrams go into the step's Outbox, time and randomness are arguments.
 
 #include <algorithm>
 #include <map>
@@ -29,8 +29,8 @@
 
 namespace eps::node {
 
-// Broadcasts for members without a session that are looked at: what is more is a stream, which would reach them late
-// and in pieces.
+// Broadcasts considered for members without a session: any more are a stream, which would reach them late and in
+// pieces.
 inline constexpr Duration kSilentPause = std::chrono::milliseconds(50);
 inline constexpr Duration kSilentBurst = std::chrono::seconds(1);
 
@@ -38,19 +38,19 @@ class Peers {
  public:
   Peers(PeersParams params, dataplane::Outbox& out, Rng& rng);
 
-  // This node's own place in the network. A change of it ends every session.
+  // This node's own identity in the network. A change of it ends every session.
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
-  // The server's data endpoint, the tag that it knows us by, and how it takes what it shall relay.
+  // The server's data endpoint, the tag by which it knows us, and how it accepts what it should relay.
   void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket = 0);
-  // Those that are refused are treated as if they were no members (node/known_peers.h). `changed`: those that have
-  // changed in the list, or are refused or not, since the call before.
+  // Refused members are treated as if they were not members (node/known_peers.h). `changed`: those that changed in the
+  // list, or became refused or accepted, since the previous call.
   void update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused = {},
                       const MembersChanged& changed = {true, {}});
-  // The server knows this node by this socket no more: it is closed when no path uses it.
+  // The server no longer knows this node by this socket: close it once no path uses it.
   void leave_side(ports::SocketId side) { left_sides_.push_back(side); }
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.
   void set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now);
-  // Networks inside of EPS interfaces of this computer, and of other tunnels (ports::Underlay): no path leads there.
+  // Networks inside EPS interfaces of this computer, and inside other tunnels (ports::Underlay): no path leads there.
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now);
   // Whether this address is inside an EPS network, this one's or another's on this computer.
   bool is_inside(const IpAddress& ip) const { return here_.is_inside(ip); }
@@ -61,7 +61,7 @@ class Peers {
   bool may_bridge() const { return self_.grants.bridge; }
   void set_own_nat(NatStatus nat, Instant now);
   const NatStatus& own_nat() const { return here_.nat(); }
-  // This machine's addresses changed, or it has slept: every direct path has to answer anew.
+  // This machine's addresses changed, or it slept: every direct path has to be confirmed again.
   void on_network_change(Instant now);
 
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
@@ -69,25 +69,25 @@ class Peers {
   Instant next_deadline() const {
     return std::min({anchors_at_, timers_.empty() ? kNever : timers_.begin()->first, broadcasts_.next_deadline()});
   }
-  // Ends a step: sends what waited for the table that it leads to, and returns that; null: nothing changed.
+  // Ends a step: sends what waited for the table that results from it, and returns the table; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
 
   std::vector<PeerStatus> status(Instant now) const;
-  // Of those alone that there was a session with since the program started: no other can have had traffic.
+  // Only peers that had a session since the program started: no others can have had traffic.
   std::vector<PeerStatus> status_of_met(Instant now) const;
   // nullopt: no such peer.
   std::optional<PeerWhy> why(std::string_view name, Instant now) const;
-  // What the peers saw this node's data socket send from, other than its known candidates; true once after a change.
+  // Endpoints at which peers saw this node's data socket, other than known candidates; true once after a change.
   bool take_seen_changed() { return here_.take_seen_changed(); }
   const std::vector<Endpoint>& seen() const { return here_.seen(); }
-  // Whom this node has sessions or handshakes with, and with whom it began to since the last call.
+  // The members with sessions or handshakes, and those that began one since the last call.
   std::vector<MemberId> in_touch() const;
   std::vector<MemberId> take_wanted() { return std::exchange(wanted_, {}); }
-  // True once when nothing comes back through the server's relay any more: its bind is to be asked anew.
+  // True once when nothing comes back through the server's relay any more: the bind must be renewed.
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
-  // True once when the flow to a peer by the socket that the server sees is dead and another may live.
+  // True once when the flow to a peer from the socket that the server sees is dead, and another may work.
   bool take_flow_doubt() { return std::exchange(flow_doubt_, false); }
-  // What was dropped lately for a reason of the LAN, and what else somebody should know.
+  // What was recently dropped because of a problem on the LAN, and what else the user should know.
   std::vector<LanFinding> findings(Instant now) const;
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
@@ -171,7 +171,7 @@ class Peers {
   void forget(Peer& peer, Instant now);
   void drop(MemberId id, Instant now);
   void take_in(const Member& member, Instant now);
-  Peer* find(MemberId id);  // and touches it, as the next two do
+  Peer* find(MemberId id);  // and marks it as touched, as do the next two
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
   dataplane::Peer route(const Peer& peer) const;
@@ -198,7 +198,7 @@ class Peers {
   bool flow_doubt_ = false;
   Instant flow_doubted_at_{};
   std::vector<MemberId> wanted_;
-  // All other members. What happens to one costs nothing for the others: most are silent, and no event goes over all.
+  // All other members. An event of one costs nothing for the others: most are silent, and no event visits them all.
   std::map<MemberId, Peer> peers_;
   std::unordered_map<PublicKey, MemberId> by_key_;
   std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step
@@ -209,7 +209,7 @@ class Peers {
   dataplane::RateLimit silent_limit_;
   bool dirty_ = true;
   std::vector<std::string> notes_;
-  std::optional<Instant> began_;  // when this node last became who it is
+  std::optional<Instant> began_;  // when this node last changed its identity
 };
 
 }  // namespace eps::node

@@ -10,14 +10,14 @@
 
 namespace eps::node {
 namespace {
-// A server that restarts is back before that; and not everybody begins at one moment.
+// A restarting server is back before that; and not everybody starts at the same moment.
 constexpr Duration kAnchorsAfter = std::chrono::seconds(2);
 constexpr Duration kAnchorsSpread = std::chrono::seconds(3);
 constexpr Duration kAnchorsAgain = std::chrono::seconds(10);
 constexpr Duration kUnreachableFor = std::chrono::minutes(5);
 }  // namespace
 
-// The server's relay came or went.
+// The server's relay became usable or unusable.
 void Peers::schedule_anchors(Instant now) {
   if (relays_.server_relays()) {
     for (auto& [id, peer] : peers_) peer.kept = false;
@@ -66,9 +66,9 @@ void Peers::tend_anchors(Instant now) {
   }
 }
 
-// Those that know where it is now, if anybody does.
+// Those most likely to know where it is now.
 void Peers::seek_anchors_of(const Peer& peer, Instant now) {
-  // Whoever is reachable is asked itself; and so the search for an anchor begins no other.
+  // A reachable peer is asked itself; so the search for an anchor triggers no other.
   if (reachable_.empty() || has_public_address(peer.member)) return;
   for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, peers_.size() + 1)) {
     Peer* anchor = find(id);

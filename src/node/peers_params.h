@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What node::Peers is given, and its parts with it.
+// The parameters of node::Peers and its parts.
 
 #include <cstdint>
 #include <optional>
@@ -17,14 +17,14 @@ namespace eps::node {
 
 struct PeersParams {
   crypto::KeyPair self;
-  std::optional<crypto::Key> psk;            // of the network, that peers must have too; nullopt: they may have none
+  std::optional<crypto::Key> psk;            // of the network, which peers must have too; nullopt: they must have none
   std::vector<crypto::AeadKind> aeads;       // in order of preference
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
   bool relay_for_others = false;
   std::string device = "eps0";  // the interface's name, for sentences
   Features features = kOwnFeatures;
-  bool copy_dscp = true;  // of a packet inside to its datagrams
+  bool copy_dscp = true;  // from the inner packet to its datagrams
 };
 
 }  // namespace eps::node

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The path messages of node::Peers: pings and pongs, calls that make both ends search at once, and what members tell
-// each other of third ones when there is no server to do so. What they say and do is Paths'; here it is sent.
+// The path messages of node::Peers: pings and pongs, calls that make both ends search at once, and what members report
+// about third ones when there is no server to do so. Paths decides what they say; here they are sent.
 
 #include <algorithm>
 
@@ -28,8 +28,8 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
   if (!arrival.relayed() && arrival.socket == relays_.socket()) here_.note_seen(pong.seen_from);
 }
 
-// A server in our own LAN cannot tell how the internet sees us: members with a public address can, as every pong says
-// where its ping came from.
+// A server in our own LAN cannot say how the internet sees us. Members with a public address can, because every pong
+// contains the source of its ping.
 void Peers::seek_observers(Instant now) {
   if (here_.seen_from_outside()) return;
   std::size_t asked = 0;
@@ -67,7 +67,7 @@ void Peers::consider_guessing(Peer& peer, Guessing::Asked asked, Instant now) {
   Guessing::Target target = target_of(peer);
   target.at = paths_.seen_endpoint_of(peer);
   if (!guessing_.consider(target, here_.nat().mapping, here_.own(), asked, now)) return;
-  // More than once, against loss.
+  // More than once, because of loss.
   const mesh::CallMessage message = paths_.call_message(false, true);
   for (int i = 0; asked == Guessing::Asked::no && i < 4; ++i) send_control(peer, message, now);
 }
@@ -81,7 +81,7 @@ void Peers::run_guess(Peer& peer, Instant now) {
   }
 }
 
-// Without the server, others may know where a member is now, and tell it that we are looking.
+// Without the server, other members may know where a member is now, and tell it that we are looking for it.
 void Peers::ask_others_for(Peer& peer, Instant now) {
   seek_anchors_of(peer, now);
   std::size_t asked = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// What node::Peers keeps count of: sessions by their index, peers by their key, and the snapshot for the data plane.
+// The bookkeeping of node::Peers: sessions by their index, peers by their key, and the snapshot for the data plane.
 
 #include <algorithm>
 
@@ -17,7 +17,7 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   dirty_ = true;
 }
 
-// It is a member no more.
+// It is no longer a member.
 void Peers::forget(Peer& peer, Instant now) {
   forget_sessions(peer, now);
   std::erase(touched_, &peer);
@@ -67,7 +67,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.next = peer.sessions.unconfirmed();
   out.activity = peer.activity;
   if (params_.copy_dscp) out.outer_class |= l2::kDscpMask;
-  // A mark would be lost at who does not hand it on.
+  // A peer that does not copy marks would lose them.
   if (out.session && out.session->has(Feature::ecn)) out.outer_class |= l2::kEcnMask;
   const auto& path = peer.path.path();
   if (!path) return out;
@@ -111,7 +111,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
     }
   }
   offer_relaying(now);
-  // A way that has just opened is what these waited for.
+  // A path that has just opened is what these waited for.
   for (const auto& [id, peer] : live_) {
     if (peer->sessions.current()) flush_waiting(*peer, now);
   }

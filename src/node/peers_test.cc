@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::seconds;
 
-// A client among so many others, all of them online and silent.
+// A client among this many others, all of them online and silent.
 class PeersTest : public testing::Test {
  protected:
   PeersTest() : peers_(params(), out_, rng_) {}
@@ -66,7 +66,7 @@ TEST_F(PeersTest, SilentMembersHaveNoTimer) {
   EXPECT_EQ(table_->directory->online(), 300U);
 }
 
-// What a step makes for the workers holds whom this node has had a session with, and the list comes in by parts.
+// The table that a step makes for the workers has the members that had a session, and the list arrives in parts.
 TEST_F(PeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
   for (const std::uint32_t n : {100U, 10'000U}) {
     now_ += seconds(1);
@@ -102,8 +102,8 @@ TEST_F(PeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
   }
 }
 
-// A full look finds what a partial one has to be told of.
-TEST_F(PeersTest, WhoIsNotNamedIsNotLookedAt) {
+// A full look finds what a partial one must be told.
+TEST_F(PeersTest, UnnamedMembersAreNotExamined) {
   join(3);
   ASSERT_TRUE(list_.apply({.from = 1, .to = 2, .full = false, .upserts = {}, .removed = {{3}, {4}}}));
   peers_.update_members(list_, now_, {}, {false, {{4}}});
@@ -113,7 +113,7 @@ TEST_F(PeersTest, WhoIsNotNamedIsNotLookedAt) {
 }
 
 // As when this computer has left the LAN in which server and peer are.
-TEST_F(PeersTest, WhoStandsBesideTheServerIsLookedForAtItsNewAddress) {
+TEST_F(PeersTest, APeerBesideTheServerIsTriedAtItsNewAddress) {
   join(1);
   Member beside = *list_.find({2});
   beside.candidates = {{Candidate::Kind::local, *parse_endpoint("192.168.1.5:5000")}};
@@ -130,7 +130,7 @@ TEST_F(PeersTest, WhoStandsBesideTheServerIsLookedForAtItsNewAddress) {
   EXPECT_TRUE(knows("198.18.0.9:5000"));
 }
 
-TEST_F(PeersTest, AHandshakeIsRepeatedAtItsTimeAndEndsSometime) {
+TEST_F(PeersTest, AHandshakeIsRepeatedOnTimeAndGivenUp) {
   join(300);
   send_to(7);
   EXPECT_EQ(settle(), 2U) << "to its one candidate and by the relay";
@@ -145,7 +145,7 @@ TEST_F(PeersTest, AHandshakeIsRepeatedAtItsTimeAndEndsSometime) {
   EXPECT_EQ(peers_.next_deadline(), kNever);
 }
 
-TEST_F(PeersTest, OneStepServesAllThatAreDue) {
+TEST_F(PeersTest, OneStepServesAllDueDeadlines) {
   join(300);
   for (std::uint32_t id = 10; id < 20; ++id) send_to(id);
   EXPECT_EQ(settle(), 20U);
@@ -155,7 +155,7 @@ TEST_F(PeersTest, OneStepServesAllThatAreDue) {
   EXPECT_GT(peers_.next_deadline(), now_);
 }
 
-TEST_F(PeersTest, WhoIsRemovedLeavesNoTimer) {
+TEST_F(PeersTest, ARemovedMemberLeavesNoTimer) {
   join(3);
   send_to(3);
   settle();

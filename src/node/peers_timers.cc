@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What node::Peers does as time passes: it repeats handshakes, watches paths, keeps mappings in NATs open, and ends
-// sessions past their life.
+// The timers of node::Peers: it repeats handshakes, monitors paths, keeps NAT mappings open, and ends
+// sessions at the end of their life.
 
 #include <algorithm>
 
@@ -9,7 +9,7 @@
 
 namespace eps::node {
 
-// Whatever a step does to a peer begins here: its deadline is looked at again at the end of the step.
+// Every change that a step makes to a peer starts here: its deadline is recomputed at the end of the step.
 void Peers::touch(Peer& peer) {
   if (std::exchange(peer.touched, true)) return;
   touched_.push_back(&peer);
@@ -63,15 +63,15 @@ void Peers::tick(Peer& peer, Instant now) {
   const Instant received = std::max(peer.activity->received_at(), peer.sessions.began());
   const bool flows = now - std::max(sent, peer.needed_at) < kActiveFor;
   if (peer.sessions.current() && flows) {
-    // Hearing the peer by another way says nothing of the path in use: the peer may have left that one already. Nor
-    // does a new session, which may have begun through the relay.
+    // Hearing the peer on another path says nothing about the path in use: the peer may have left it already. Nor does
+    // a new session, which may have started through the relay.
     if (peer.path.watch(sent, peer.activity->received_on_path_at(), now)) {
       dirty_ = true;
-      call(peer, false, now);  // tells the other end, too
+      call(peer, false, now);  // informs the other end as well
     }
     const bool silent = sent > received && now - received > mesh::kSilence;
     const bool by_server = peer.path.path() == Way::through(kServerRelay);
-    // This node's own NAT may have forgotten everything; then the server knows it by an old endpoint, too.
+    // This node's own NAT may have lost all mappings; then the server, too, knows it by an old endpoint.
     if (peer.path.in_doubt() || (silent && by_server)) relay_doubt_ = true;
     if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
       // The relay's own session with us has to last as long as it is needed.
@@ -86,9 +86,9 @@ void Peers::tick(Peer& peer, Instant now) {
   const bool wanted = flows || peer.kept;
   if (wanted && peer.sessions.current() && !peer.sessions.pending() && peer.sessions.current()->wants_rekey(now))
     start_handshake(peer, now);
-  // A mapping in a NAT must not close while the session lives; a path within a LAN needs nothing.
+  // A NAT mapping must stay open while the session lives; a path within a LAN needs no keepalive.
   const bool through_nat = peer.path.direct() && peer.sessions.current() && !peer.path.on_lan();
-  // What answers the peer may go another way, and keeps nothing of ours open.
+  // Answers to the peer may take another path, and keep none of our mappings open.
   Instant keepalive_at = through_nat ? std::max(sent, peer.path.pinged_at()) + kNatKeepalive : kNever;
   const bool in_question = !peer.member.online && peer.path.direct() && peer.sessions.current();
   if (in_question) keepalive_at = std::max(peer.path.pinged_at() + kAskOffline, peer.offline_at);
@@ -103,8 +103,8 @@ void Peers::tick(Peer& peer, Instant now) {
   }
 }
 
-// Sessions past their life go, and with them their keys. What seals no more keeps no path open either: the next
-// handshake has to look for one by every way.
+// Expired sessions go, and their keys with them. A session that no longer seals keeps no path open either: the next
+// handshake has to search on every path.
 void Peers::expire(Peer& peer, Instant now) {
   if (const std::size_t lost = peer.activity->fragments.expire(now); lost > 0) {
     counters_.drop(Drop::incomplete, lost);
@@ -119,7 +119,7 @@ void Peers::expire(Peer& peer, Instant now) {
   }
 }
 
-// Sockets that the server has known this node by before, once no path uses them.
+// Sockets that the server knew this node by before, once no path uses them.
 void Peers::close_left_sides(Instant now) {
   std::erase_if(left_sides_, [&](ports::SocketId side) {
     const auto needs = [&](const auto& entry) {
@@ -134,7 +134,7 @@ void Peers::close_left_sides(Instant now) {
 
 Instant Peers::deadline_of(const Peer& peer) const {
   Instant at = peer.tick_at;
-  if (peer.sessions.current()) at = std::min(at, peer.path.next_deadline());  // there is nothing to probe with before
+  if (peer.sessions.current()) at = std::min(at, peer.path.next_deadline());  // without it, there is nothing to probe
   if (Paths::sized(peer) && route(peer).ready()) at = std::min(at, peer.paths.mtu().next_deadline());
   at = std::min(at, peer.sessions.next_deadline());
   at = std::min(at, guessing_.next_deadline(peer.member.id));

@@ -40,7 +40,7 @@ void RelayDirectory::on_member(Peer& peer) {
 
 void RelayDirectory::on_session(Peer& peer) {
   while (for_others_ && peer.relay.ours_ == 0) peer.relay.ours_ = rng_.u32();
-  // The peer may have been started anew and know of no offer.
+  // The peer may have restarted and lost all offers.
   peer.relay.told_by_.reset();
 }
 
@@ -74,7 +74,7 @@ std::optional<dataplane::RelayHop> RelayDirectory::hop_of(MemberId relay) const 
 
 std::vector<MemberId> RelayDirectory::usable_for(const Peer& peer) const {
   std::vector<MemberId> out;
-  // Where it does not believe a member to be it relays in vain.
+  // The server cannot relay to a member that it believes offline.
   if (server_relays() && peer.member.online) out.push_back(kServerRelay);
   for (const auto& [id, other] : offering_) {
     if (out.size() > kMaxMemberRelays) break;
@@ -102,7 +102,7 @@ std::vector<Peer*> RelayDirectory::to_seek(const Peer& peer) const {
 }
 
 bool RelayDirectory::lacks_offer(const Peer& relay, Instant now) const {
-  // A new session brings the offer again, if the one that came with this was lost.
+  // A new session brings the offer again, if the one sent with this was lost.
   return !relay.sessions.current() ||
          (relay.relay.theirs_ == 0 && relay.path.direct() && now - relay.sessions.began() > kOfferAgain);
 }

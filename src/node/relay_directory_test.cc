@@ -43,10 +43,10 @@ class RelayDirectoryTest : public testing::Test {
   std::map<MemberId, Peer> peers;
   std::map<MemberId, Peer*> all;
   RelayDirectory relays{false, rng};
-  RelayDirectory served{true, rng};  // of a node that was started with --relay
+  RelayDirectory served{true, rng};  // of a node started with --relay
 };
 
-TEST_F(RelayDirectoryTest, TheServerRelaysByWhatPasses) {
+TEST_F(RelayDirectoryTest, TheServerRelaysByTheTransportThatWorks) {
   EXPECT_FALSE(relays.hop_of(kServerRelay));
   EXPECT_TRUE(relays.usable_for(peer(2)).empty());
   EXPECT_TRUE(relays.set_server(kServer, 7, ServerRelay::inside, 0).usable);
@@ -55,18 +55,18 @@ TEST_F(RelayDirectoryTest, TheServerRelaysByWhatPasses) {
   EXPECT_EQ(relays.hop_of(kServerRelay)->endpoint, kServer);
   EXPECT_FALSE(relays.set_server(kServer, 7, ServerRelay::udp, 0).any);
   EXPECT_TRUE(relays.set_server(kServer, 7, ServerRelay::udp, 3).socket);
-  // What it relays may arrive by either way.
+  // What it relays may arrive by either transport.
   EXPECT_EQ(relays.hops().size(), 2U);
 }
 
-TEST_F(RelayDirectoryTest, TheServerRelaysInVainToWhoIsOffline) {
+TEST_F(RelayDirectoryTest, TheServerCannotRelayToAnOfflineMember) {
   relays.set_server(kServer, 7, ServerRelay::udp, 0);
   EXPECT_EQ(relays.usable_for(peer(2)), Ids{kServerRelay});
   peer(2).member.online = false;
   EXPECT_TRUE(relays.usable_for(peer(2)).empty());
 }
 
-TEST_F(RelayDirectoryTest, AMemberRelaysWhileItsOfferAndADirectPathStand) {
+TEST_F(RelayDirectoryTest, AMemberRelaysWhileItsOfferAndADirectPathExist) {
   Peer& relay = reach(3);
   EXPECT_TRUE(relays.on_offer(relay, 77));
   EXPECT_FALSE(relays.on_offer(relay, 77)) << "nothing new";
@@ -90,13 +90,13 @@ TEST_F(RelayDirectoryTest, AnOfferEndsWithTheSession) {
   EXPECT_TRUE(relays.hops().empty());
 }
 
-TEST_F(RelayDirectoryTest, FewOfManyAreTried) {
+TEST_F(RelayDirectoryTest, OnlyAFewRelaysAreTried) {
   for (std::uint32_t id = 3; id < 9; ++id) relays.on_offer(reach(id), id);
   relays.set_server(kServer, 7, ServerRelay::udp, 0);
   EXPECT_EQ(relays.usable_for(peer(2)).size(), 1 + kMaxMemberRelays);
 }
 
-TEST_F(RelayDirectoryTest, WhoWasStartedToRelayIsSoughtForItsOffer) {
+TEST_F(RelayDirectoryTest, MembersStartedToRelayAreAskedForOffers) {
   for (const std::uint32_t id : {2U, 4U, 5U, 6U, 7U}) {
     peer(id).member.relays = true;
     relays.on_member(peer(id));
@@ -114,7 +114,7 @@ TEST_F(RelayDirectoryTest, WhoWasStartedToRelayIsSoughtForItsOffer) {
   EXPECT_EQ(relays.to_seek(peer(2)).front(), &peer(6));
 }
 
-TEST_F(RelayDirectoryTest, OursIsToldOnceASessionAndServedWhereThereIsAPath) {
+TEST_F(RelayDirectoryTest, OurOfferIsSentOncePerSessionAndServedWhereThereIsAPath) {
   Peer& p = reach(2);
   EXPECT_FALSE(relays.take_offer(p)) << "this node does not relay";
   EXPECT_EQ(relays.serves(all), nullptr);
@@ -125,7 +125,7 @@ TEST_F(RelayDirectoryTest, OursIsToldOnceASessionAndServedWhereThereIsAPath) {
   ASSERT_NE(table->by_tag(*tag), nullptr);
   EXPECT_EQ(table->by_tag(*tag)->endpoint, p.member.candidates[0].endpoint);
   EXPECT_EQ(table->by_id({3}), nullptr);
-  // In a new session it is told again; the tag stays.
+  // In a new session it is sent again; the tag stays.
   served.on_session(p);
   EXPECT_EQ(served.take_offer(p), tag);
   served.end_sessions(p);

@@ -36,7 +36,7 @@ ServerOutputs ServerNode::on_open(control::ConnId id, const Endpoint& from, Inst
 }
 ServerOutputs ServerNode::on_bytes(control::ConnId id, ByteView bytes, Instant now) {
   control::Server::Outputs from = control_.on_bytes(id, bytes, now);
-  // What is relayed inside the connection is counted by the relay.
+  // The relay counts what is relayed inside the connection.
   own_.bytes_received += bytes.size();
   if (from.relayed.empty()) ++own_.packets_received;
   for (const auto& [member, datagrams] : from.relayed) {
@@ -123,7 +123,7 @@ ServerOutputs ServerNode::on_upcalls(const std::vector<dataplane::Upcall>& upcal
   return out;
 }
 
-// Others hear of the member now, and what they send it must not wait until its data socket is known.
+// The others hear of the member now, and their traffic to it must not wait until its data socket is known.
 void ServerNode::on_joined(MemberId member) {
   ++connections_established_;
   const control::Credentials* credentials = control_.credentials(member);
@@ -133,7 +133,7 @@ void ServerNode::on_joined(MemberId member) {
   changed(member);
 }
 
-// What was bound under the credentials of a connection ends with it.
+// Bindings under the credentials of a connection end with it.
 void ServerNode::on_gone(MemberId member, Instant now) {
   if (bound_.erase(member) == 0) return;
   registry_.saw(member, control_.unix_time(now));
@@ -174,8 +174,8 @@ std::uint64_t ServerNode::echo_for(MemberId member, const Endpoint& endpoint) co
   return load_be64(mac.data()) | 1;
 }
 
-// Where the control connection comes from there is somebody who answers: TCP has shown that. It is all that a client of
-// version 0.1 can show; for what comes from elsewhere it gets its datagrams in the control connection.
+// The source of the control connection is a real host: TCP has proved that. A client of version 0.1 can prove nothing
+// else; for requests from elsewhere it gets its datagrams in the control connection.
 bool ServerNode::proved(MemberId member, const Endpoint& from, const wire::BindRequest& request) const {
   const auto connected = control_.connected_from(member);
   if ((connected && connected->ip == from.ip) || bound_.at(member).endpoint == from) return true;
@@ -199,7 +199,7 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   const bool proof = proved(request->member, from, *request);
   bool moved = false;
   if (arrival.socket == 0) {
-    // A replayed request from elsewhere must not move the member's endpoint.
+    // A request replayed from elsewhere must not move the member's endpoint.
     std::uint64_t& last = request->observe_only ? bound.last_observed_number : bound.last_number;
     if (request->number <= last) return counters_.drop(Drop::replayed);
     last = request->number;
@@ -213,12 +213,12 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   const auto reply_mac =
       crypto::mac16(credentials->bind_key.view(), {ByteView(reply).first(reply.size() - wire::kMacSize)});
   std::copy(reply_mac.begin(), reply_mac.end(), reply.end() - wire::kMacSize);
-  if (moved) {  // before the reply: the member may relay as soon as it has it
+  if (moved) {  // before the reply: the member may relay as soon as it has the reply
     changed(request->member);
     publish();
   }
   std::vector<ports::TxDatagram> tx = {{from, reply, 0, arrival.socket}};
-  // To an endpoint without proof goes no more than came from there.
+  // An unproven endpoint gets no more bytes than it sent.
   if (proof && request->twice && second_ && arrival.socket == 0) tx.push_back({from, reply, 0, second_->socket});
   const std::size_t sent = udp_.send(tx);
   counters_.sent(sent, sent * reply.size());
@@ -252,7 +252,7 @@ std::pair<TrafficTotals, std::uint64_t> ServerNode::totals() const {
   return {out, connections_established_};
 }
 
-// What a member that is gone said of its paths does not count any more.
+// A former member's reports about its paths no longer count.
 PairStatus ServerNode::as_told(const PairStatus& pair) const {
   PairStatus out = pair;
   if (const Member* from = registry_.find(pair.from); from == nullptr || !from->online) out.path = PathKind::none;

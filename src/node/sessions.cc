@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t kMaxRetired = 4;
 constexpr std::size_t kMaxEarly = 16;
 
-// A place of its own for each member: 0100::/64 (RFC 6666) with its number in the upper half, where sources are told
-// apart.
+// A separate place for each member: 0100::/64 (RFC 6666) with its number in the upper half, where sources are
+// distinguished.
 IpAddress origin_of(const dataplane::Arrival& arrival) {
   IpAddress out;
   out.bytes[0] = std::byte{1};
@@ -53,7 +53,7 @@ Sessions::Sessions(const PeersParams& params, Counters& counters, std::vector<st
 std::optional<Bytes> Sessions::initiate(Record& record, const Member& peer, int attempt, Instant now) {
   if (!repeats(record, attempt)) {
     end_handshake(record);
-    // Initiations to this peer have growing numbers, whatever it has seen of an earlier life of this node.
+    // Initiations to this peer have increasing numbers, whatever it has seen from an earlier run of this node.
     record.least_number_ = std::max(next_number_++, record.least_number_ + 1);
     Bytes noise;
     auto initiator = PeerInitiator::start(params_.self, peer.key, {*network_, mac_, peer.mac}, record.least_number_,
@@ -84,7 +84,7 @@ std::optional<MemberId> Sessions::owner_of(std::uint32_t index) const {
   return it == by_index_.end() ? std::nullopt : std::optional(it->second);
 }
 
-// How the two differ over the pre-shared key is told once.
+// A pre-shared key mismatch is logged once.
 void Sessions::set_mismatch(Record& record, const Member& peer, PskMismatch mismatch) {
   if (std::exchange(record.psk_mismatch_, mismatch) == mismatch) return;
   notes_.push_back("No conduit with " + peer.name + ": " + sentence_of(mismatch, peer.name) + " " +
@@ -93,13 +93,13 @@ void Sessions::set_mismatch(Record& record, const Member& peer, PskMismatch mism
 
 Sessions::SessionPtr Sessions::finish(Record& record, const Member& peer, const wire::Response& response, Instant now) {
   auto& handshake = record.handshake_;
-  // Each copy of an initiation is answered; the first answer to come has made the session.
+  // Each copy of an initiation is answered; the first answer to arrive has made the session.
   if (!handshake || handshake->local_index != response.receiver) {
     counters_.drop(Drop::replayed);
     return nullptr;
   }
   auto params = handshake->initiator.finish(response.noise, now);
-  // A forged response must not end the handshake, but it has used up the state: begin anew at the next retry.
+  // A forged response must not end the handshake, but it has used up the state: start over at the next retry.
   if (!params) {
     handshake->used_up = true;
     if (const PskMismatch mismatch = handshake->initiator.mismatch(); mismatch != PskMismatch::none) {
@@ -128,7 +128,7 @@ bool Sessions::take_number_reply(Record& record, const Member& peer, ByteView da
     return false;
   }
   // Every copy of the initiation is answered, and a peer that names ever greater numbers is not followed faster than
-  // an initiation is repeated. The last number of all would leave none for us.
+  // an initiation is repeated. The last possible number would leave none for us.
   if (*number < handshake->number || *number == UINT64_MAX) return false;
   if (now - record.number_told_at_ < kHandshakeRetry.front()) return false;
   record.number_told_at_ = now;
@@ -154,8 +154,8 @@ std::optional<LanFinding> Sessions::set_back(Instant now) const {
 
 // --- the peers' ----------------------------------------------------------------------------------------------------
 
-// Whether an initiation may cost what reading it costs. A relay has authenticated whom it relays for, unless it was
-// taken over: its origins are told apart, and prove themselves like everybody else when they are many.
+// Whether an initiation is worth the cost of reading it. A relay has authenticated its origins, unless it was taken
+// over: origins are counted separately, and must prove themselves like anybody else when there are many.
 bool Sessions::may_begin(const Arrival& arrival, ByteView datagram, std::uint32_t sender, Bytes& reply, Instant now) {
   const Endpoint source = arrival.relayed() ? dataplane::stream_endpoint(arrival.relayed_from) : arrival.from;
   if (arrival.relayed() && !initiation_limit_.admit(origin_of(arrival), now)) return false;
@@ -198,7 +198,7 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
   const Duration pause = Duration(std::chrono::seconds(1)) / kPeerRate;
   if (!record.answered_.take(now, pause, std::chrono::seconds(1))) return refused(Drop::rate_limited);
   if (request.number <= record.last_number_) {
-    // Another copy of the newest one, which came by another way or was sent again.
+    // Another copy of the newest one, which took another path or was repeated.
     const bool again = request.number == record.last_number_ && record.unconfirmed_ &&
                        record.unconfirmed_->remote_index() == initiation.sender;
     if (again) return {respond(record, now)};
@@ -206,7 +206,7 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
     return {refuse_number(record, peer, datagram, initiation.sender)};
   }
   if (request.initiator_mac != peer.mac || request.responder_mac != mac_) return refused(Drop::malformed);
-  // Nothing of it is remembered: a copy is refused like the first one.
+  // Nothing is remembered about it: a copy is refused like the original.
   if (const PskMismatch mismatch = initiation.responder.mismatch(params_.psk); mismatch != PskMismatch::none) {
     set_mismatch(record, peer, mismatch);
     counters_.drop(Drop::bad_tag);
@@ -243,9 +243,9 @@ Bytes Sessions::respond(Record& record, Instant now) const {
   return response;
 }
 
-// A replay, or the peer counts from an old number because its state was restored: in that case it begins anew.
+// A replay, or the peer counts from an old number because its state was restored: in that case it starts over.
 Bytes Sessions::refuse_number(Record& record, const Member& peer, ByteView datagram, std::uint32_t sender) {
-  // A copy that was overtaken by another one of the same initiation needs no answer.
+  // A copy overtaken by another one of the same initiation needs no answer.
   const auto made = [&](const SessionPtr& s) { return s->remote_index() == sender; };
   if (std::ranges::any_of(record.receiving(), made)) return {};
   const crypto::Key* key = number_key_of(record, peer);

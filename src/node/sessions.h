@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The sessions with the other members, and the handshakes that make them.
+// The sessions with the other members, and the handshakes that create them.
 //
 //   initiator                                    responder
 //   initiate                          ------->   read_initiation, answer: session `unconfirmed`
 //   finish, install: `current`        <-------   response, by the way the initiation came
 //   waiting frames, probes            ------->   first one opens: confirm, install: `current`
 //
-// An initiation leaves by every way at once (relay and all candidates), and again after a while. Until the session is
-// confirmed every copy is answered with the same response, by the way it came: the way back may be barred where the way
-// there is not, and a repetition must not make worthless what is still on its way.
+// An initiation leaves by every path at once (relay and all candidates), and again after a while. Until the session is
+// confirmed, every copy is answered with the same response, by the path it came: the reverse path may be blocked where
+// the forward path is not, and a repetition must not invalidate what is still in transit.
 //
-// What is to be sent is returned; by which ways it leaves is the caller's.
+// Datagrams to send are returned; the caller chooses their paths.
 
 #include <array>
 #include <memory>
@@ -37,11 +37,11 @@
 
 namespace eps::node {
 
-// An initiation is repeated after these pauses, the last one again and again while frames wait.
+// An initiation is repeated after these pauses, the last one repeated while frames wait.
 inline constexpr std::array<Duration, 5> kHandshakeRetry = {std::chrono::milliseconds(300),
                                                             std::chrono::milliseconds(700), std::chrono::seconds(1),
                                                             std::chrono::seconds(2), std::chrono::seconds(5)};
-inline constexpr int kFreshInitiation = 4;     // every so many attempts another one is made, the others repeat it
+inline constexpr int kFreshInitiation = 4;     // every so many attempts a new one is made, the others repeat it
 inline constexpr int kHandshakeAttempts = 12;  // then the waiting frames are dropped
 
 class Sessions {
@@ -49,17 +49,17 @@ class Sessions {
   using Arrival = dataplane::Arrival;
   using SessionPtr = std::shared_ptr<session::Session>;
 
-  // One peer's.
+  // The part of one peer.
   class Record {
    public:
     explicit Record(const PublicKey& peer) : cookies_(peer) {}
 
-    const SessionPtr& current() const { return current_; }  // sealed with
+    const SessionPtr& current() const { return current_; }  // used for sealing
     const SessionPtr& unconfirmed() const {
       return unconfirmed_;
     }                                         // we are its responder and the initiator has not
                                               // used it yet
-    Instant began() const { return began_; }  // when `current` became that
+    Instant began() const { return began_; }  // when `current` was installed
     bool may_send(Instant now) const { return current_ && current_->may_send(now); }
     // All that may open something.
     std::vector<SessionPtr> receiving() const;
@@ -83,28 +83,28 @@ class Sessions {
       std::uint32_t local_index = 0;
       std::uint64_t number = 0;
       Bytes initiation;  // without MACs
-      Bytes sent;        // with them, as it left last
+      Bytes sent;        // with them, as last sent
       bool used_up = false;
       int attempt = 0;
       Instant retry_at{};
     };
     noise::CookieJar cookies_;
     SessionPtr current_, unconfirmed_;
-    Bytes response_;                   // that `unconfirmed` was answered with, without MACs
-    std::vector<SessionPtr> retired_;  // open what is in flight until their own end; both members may have begun at
-                                       // once and each seal in another session
+    Bytes response_;                   // the answer that made `unconfirmed`, without MACs
+    std::vector<SessionPtr> retired_;  // open what is in transit until their own end; both members may have
+                                       // started at once and each seal in another session
     Instant began_{};
     std::optional<Handshake> handshake_;
     bool given_up_ = false;
     PskMismatch psk_mismatch_ = PskMismatch::none;
     std::uint64_t last_number_ = 0;          // of the peer's initiations
     dataplane::RateLimit answered_;          // its initiations
-    std::uint64_t least_number_ = 0;         // ours to this peer have to be greater
+    std::uint64_t least_number_ = 0;         // ours to this peer must be greater
     std::optional<crypto::Key> number_key_;  // noise/number_reply.h
-    Instant number_told_at_{};               // when a number reply last made us begin anew
+    Instant number_told_at_{};               // when a number reply last made us start over
   };
 
-  // `notes` gets sentences for the log.
+  // `notes` receives sentences for the log.
   Sessions(const PeersParams& params, Counters& counters, std::vector<std::string>& notes, Rng& rng);
 
   void set_self(const NetworkId& network, const Mac& mac) {
@@ -113,21 +113,21 @@ class Sessions {
   }
 
   // Ours. REQUIRES of all but the first: set_self().
-  // Whether this attempt repeats the initiation of the one before.
+  // Whether this attempt repeats the initiation of the previous one.
   bool repeats(const Record& record, int attempt) const {
     return record.handshake_ && !record.handshake_->used_up && attempt % kFreshInitiation != 0;
   }
   // The datagram; nullopt, without a handshake, when the peer's key is unusable.
   std::optional<Bytes> initiate(Record& record, const Member& peer, int attempt, Instant now);
   void give_up(Record& record);
-  // Whose handshake or session has this local index.
+  // The member whose handshake or session has this local index.
   std::optional<MemberId> owner_of(std::uint32_t index) const;
   bool mac1_ok(ByteView datagram) const { return cookie_checker_.mac1_ok(datagram); }
-  // The session that a response makes, to be installed; null, counted, when it makes none.
+  // The session that a response creates, to be installed; null, counted, when it creates none.
   SessionPtr finish(Record& record, const Member& peer, const wire::Response& response, Instant now);
-  // True: the same attempt is to be made at once, with the cookie.
+  // True: repeat the same attempt at once, with the cookie.
   bool take_cookie_reply(Record& record, ByteView datagram, Instant now);
-  // True: the handshake is to begin anew, with a greater number.
+  // True: start the handshake over, with a greater number.
   bool take_number_reply(Record& record, const Member& peer, ByteView datagram, Instant now);
 
   // This computer's state was that of an earlier time, as a peer found.
@@ -141,30 +141,30 @@ class Sessions {
   };
   struct Read {
     std::optional<Initiation> initiation;  // none: counted
-    Bytes reply;                           // to be sent back by the way it came; may be empty
+    Bytes reply;                           // to return by the path it came; may be empty
   };
   Read read_initiation(const Arrival& arrival, ByteView datagram, Instant now);
   struct Answer {
     Bytes reply;        // as above
-    bool made = false;  // another `unconfirmed`
+    bool made = false;  // a new `unconfirmed`
   };
   // REQUIRES: `initiation` was read from `datagram`, and `peer` has its key.
   Answer answer(Record& record, const Member& peer, Initiation& initiation, ByteView datagram, Instant now);
-  // Who has just joined may be told of us before we are told of it.
+  // A new member may hear of us before we hear of it.
   struct Early {
     Arrival arrival;
     Bytes datagram;
     Instant since;
   };
   void keep_for_later(const Arrival& arrival, ByteView datagram, Instant now);
-  // There are new members: what is to be read once more.
+  // There are new members: datagrams to read again.
   std::vector<Early> take_early(Instant now);
 
-  // The initiator has used the session that it was answered with: that is to be installed. Null: another one, or known.
+  // The initiator has used the session that it got in the answer: install it. Null: another one, or known already.
   SessionPtr confirm(Record& record, std::uint32_t local_index);
-  // Makes `session` the one to seal with. The one before goes on opening what is in flight. True: there was none.
+  // Makes `session` the one used for sealing. The previous one still opens what is in transit. True: there was none.
   bool install(Record& record, SessionPtr session, Instant now);
-  // Sessions past their life go, and with them their keys.
+  // Expired sessions go, and their keys with them.
   struct Expired {
     bool any = false;
     bool current = false;  // nothing can be sealed any more
@@ -193,7 +193,7 @@ class Sessions {
   Mac mac_;
   std::uint64_t next_number_;
   std::unordered_map<std::uint32_t, MemberId> by_index_;  // every local session index in use
-  std::vector<Early> early_;                              // of keys that are no member's yet
+  std::vector<Early> early_;                              // from keys that belong to no member yet
   std::string set_back_by_;                               // the peer that found it; "": none
   Instant set_back_at_{};
 };

@@ -17,7 +17,7 @@ using std::chrono::seconds;
 
 constexpr Instant kStart{std::chrono::hours(1)};
 
-// One of two members, with what it holds about the other.
+// One of two members, with its state about the other.
 struct End {
   End(std::uint32_t number, std::uint64_t first_number = 1) : rng(number) {
     params.self = crypto::generate_key_pair(rng);
@@ -61,7 +61,7 @@ class SessionsTest : public testing::Test {
     a.meets(b);
     b.meets(a);
   }
-  // A whole handshake that `a` begins.
+  // A complete handshake that `a` starts.
   void meet() {
     const auto out = b.answer(a, a.initiate(0, now), now);
     auto session = a.finish(out.reply, now);
@@ -106,12 +106,12 @@ TEST_F(SessionsTest, EveryCopyIsAnsweredAlikeUntilTheSessionIsUsed) {
   EXPECT_EQ(a.drops(Drop::replayed), 1U);
   b.sessions->install(*b.record, b.sessions->confirm(*b.record, session->remote_index()), now);
   EXPECT_EQ(b.sessions->confirm(*b.record, session->remote_index()), nullptr);
-  // A copy that comes last is neither answered nor refused.
+  // A late copy is neither answered nor refused.
   EXPECT_TRUE(b.answer(a, initiation, now).reply.empty());
   EXPECT_EQ(b.drops(Drop::replayed), 1U);
 }
 
-TEST_F(SessionsTest, AnInitiationIsRepeatedBeforeAnotherIsMade) {
+TEST_F(SessionsTest, AnInitiationIsRepeatedBeforeANewOneIsMade) {
   const Bytes first = a.initiate(0, now);
   EXPECT_FALSE(a.record->due(now + milliseconds(299)));
   EXPECT_TRUE(a.record->due(now + milliseconds(300)));
@@ -125,7 +125,7 @@ TEST_F(SessionsTest, AnInitiationIsRepeatedBeforeAnotherIsMade) {
   EXPECT_EQ(a.record->next_deadline(), kNever);
 }
 
-TEST_F(SessionsTest, AForgedResponseEndsNothingButUsesTheInitiationUp) {
+TEST_F(SessionsTest, AForgedResponseUsesUpTheInitiationButEndsNothing) {
   auto reply = b.answer(a, a.initiate(0, now), now).reply;
   reply[20] ^= std::byte{1};
   EXPECT_EQ(a.finish(reply, now), nullptr);
@@ -137,11 +137,11 @@ TEST_F(SessionsTest, AForgedResponseEndsNothingButUsesTheInitiationUp) {
   EXPECT_TRUE(a.finish(again.reply, now));
 }
 
-TEST_F(SessionsTest, WhoCountsFromAnOldNumberIsToldAndBeginsAnew) {
+TEST_F(SessionsTest, APeerThatCountsFromAnOldNumberIsToldAndStartsOver) {
   End later{1, 1000};
   later.meets(b);
   ASSERT_TRUE(b.answer(later, later.initiate(0, now), now).made);
-  (void)a.initiate(0, now);  // draws the same random numbers as the first one of its later life
+  (void)a.initiate(0, now);  // draws the same random numbers as the first one of its later run
   const auto refused = b.answer(a, a.initiate(0, now), now);
   EXPECT_FALSE(refused.made);
   ASSERT_FALSE(refused.reply.empty());
@@ -154,7 +154,7 @@ TEST_F(SessionsTest, WhoCountsFromAnOldNumberIsToldAndBeginsAnew) {
   EXPECT_FALSE(a.sessions->take_number_reply(*a.record, a.peer, refused.reply, now)) << "it is of the one before";
 }
 
-TEST_F(SessionsTest, NobodyIsAnsweredForAnothersMac) {
+TEST_F(SessionsTest, AnInitiationForAnotherMacIsNotAnswered) {
   b.peer.mac.bytes[5] ^= std::byte{1};
   EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).reply.empty());
   EXPECT_EQ(b.drops(Drop::malformed), 1U);
@@ -170,7 +170,7 @@ TEST_F(SessionsTest, WithoutACipherInCommonThereIsASentence) {
   EXPECT_NE(b.notes[0].find("no cipher in common"), std::string::npos);
 }
 
-TEST_F(SessionsTest, AnotherPreSharedKeyIsToldAtBothEndsOnce) {
+TEST_F(SessionsTest, APreSharedKeyMismatchIsReportedOnceAtBothEnds) {
   b.params.psk.emplace();
   const Bytes initiation = a.initiate(0, now);
   for (int i = 0; i < 2; ++i) {
@@ -184,14 +184,14 @@ TEST_F(SessionsTest, AnotherPreSharedKeyIsToldAtBothEndsOnce) {
   ASSERT_EQ(a.notes.size(), 1U);
   ASSERT_EQ(b.notes.size(), 1U);
   EXPECT_NE(a.notes[0].find("has a pre-shared key (--psk-file), and this computer has none."), std::string::npos);
-  // Started again with it.
+  // Restarted with it.
   a.params.psk.emplace();
   meet();
   EXPECT_EQ(a.record->psk_mismatch(), PskMismatch::none);
   EXPECT_EQ(b.record->psk_mismatch(), PskMismatch::none);
 }
 
-TEST_F(SessionsTest, UnderLoadAnInitiationHasToProveItsEndpoint) {
+TEST_F(SessionsTest, UnderLoadAnInitiatorMustProveItsEndpoint) {
   for (int i = 0; i < kLoadLimit; ++i) (void)b.answer(a, a.initiate(0, now), now);
   const auto asked = b.answer(a, a.initiate(0, now), now);
   ASSERT_FALSE(asked.reply.empty());
@@ -201,7 +201,7 @@ TEST_F(SessionsTest, UnderLoadAnInitiationHasToProveItsEndpoint) {
   EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).made);
 }
 
-TEST_F(SessionsTest, ASessionOpensForAWhileAfterItSealsNoMore) {
+TEST_F(SessionsTest, ASessionStillOpensForAWhileAfterItStopsSealing) {
   meet();
   const std::uint32_t index = a.record->current()->local_index();
   EXPECT_EQ(a.record->next_deadline(), now + session::kSendUntil);
@@ -223,7 +223,7 @@ TEST_F(SessionsTest, FewOldSessionsAreKept) {
   EXPECT_EQ(a.record->receiving().size(), 5U);
 }
 
-TEST_F(SessionsTest, AllEndsWithTheMember) {
+TEST_F(SessionsTest, EverythingEndsWithTheMember) {
   meet();
   (void)a.initiate(0, now);
   const std::uint32_t index = a.record->current()->local_index();
@@ -233,7 +233,7 @@ TEST_F(SessionsTest, AllEndsWithTheMember) {
   EXPECT_FALSE(a.sessions->owner_of(index));
 }
 
-TEST_F(SessionsTest, WhoIsNotKnownYetIsReadOnceMoreForAShortTime) {
+TEST_F(SessionsTest, AnInitiationOfAnUnknownKeyIsReadAgainForAShortTime) {
   b.sessions->keep_for_later(a.arrival, a.initiate(0, now), now);
   b.sessions->keep_for_later(a.arrival, a.initiate(0, now), now + milliseconds(200));
   EXPECT_EQ(b.sessions->take_early(now + milliseconds(301)).size(), 1U);

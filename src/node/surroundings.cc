@@ -14,8 +14,8 @@ bool is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip) {
   return std::ranges::any_of(networks, [&](const IpPrefix& network) { return network.contains(ip); });
 }
 
-// The peer stands in one LAN with the server, or on its host, which therefore sees it by an address that means nothing
-// here. We dial the server at an address of their router, so that may be the peer's as well; and most home routers keep
+// The peer is in one LAN with the server, or on its host, so the server sees it at an address that means nothing here.
+// We dial the server at an address of their router, which may reach the peer as well; and most home routers preserve
 // the port of what they map.
 std::optional<Candidate> beside_the_server(const Member& member, const Endpoint& server) {
   if (!server.valid() || !server.ip.is_v4() || is_private(server.ip) || server.ip.is_loopback()) return std::nullopt;
@@ -52,7 +52,7 @@ bool Surroundings::set_nat(NatStatus nat) {
   return std::exchange(nat_, nat).mapping != nat.mapping;
 }
 
-// A mapping that the server does not see, as when it stands on our side of the NAT.
+// A mapping that the server does not see, as when it is on our side of the NAT.
 void Surroundings::note_seen(const Endpoint& seen) {
   const auto other_port = [&](const Candidate& c) {
     return c.kind == Candidate::Kind::observed && c.endpoint.ip == seen.ip && c.endpoint.port != seen.port;
@@ -89,7 +89,7 @@ std::vector<Candidate> Surroundings::usable(const Member& member, const std::vec
     const bool inside = is_inside(ip) || (c.kind == Candidate::Kind::local && is_in(tunnels_, ip));
     const bool group = ip.is_v4() ? ip.v4().value >> 28 >= 14 : ip.bytes[0] == std::byte{0xff};
     const bool had = std::ranges::find(out, c.endpoint, &Candidate::endpoint) != out.end();
-    // In another LAN the peer may have the very address that we have in ours: what we send there comes to ourselves.
+    // In another LAN the peer may have the very address that we have in ours: packets to it would come back to us.
     const bool mine = std::ranges::find(own_, c.endpoint, &Candidate::endpoint) != own_.end();
     if (!inside && !group && !had && !mine && c.endpoint.valid() && !ip.is_loopback() && !ip.is_unspecified()) {
       out.push_back(c);

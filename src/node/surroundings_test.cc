@@ -29,7 +29,7 @@ class SurroundingsTest : public testing::Test {
   Endpoint server{*parse_ip("192.0.2.1"), kDefaultPort};
 };
 
-TEST_F(SurroundingsTest, WhatIsListedComesBeforeWhatWasToldAndNothingTwice) {
+TEST_F(SurroundingsTest, ListedEndpointsPrecedeReportedOnesWithoutDuplicates) {
   const Candidate a = at(Kind::observed, "198.51.100.1"), b = at(Kind::seen, "198.51.100.2");
   EXPECT_EQ(usable({a}, {b, a}), (std::vector{a, b}));
 }
@@ -40,11 +40,11 @@ TEST_F(SurroundingsTest, NoPathLeadsThroughTheNetworkItself) {
   EXPECT_TRUE(here.set_inside({IpPrefix{*parse_ip("10.8.0.0"), 16}}, {IpPrefix{*parse_ip("10.7.0.0"), 16}}));
   EXPECT_FALSE(here.set_inside({IpPrefix{*parse_ip("10.8.0.0"), 16}}, {IpPrefix{*parse_ip("10.7.0.0"), 16}}));
   EXPECT_EQ(usable({at(Kind::local, "10.8.1.1"), at(Kind::local, "10.7.1.1"), outside}), std::vector{outside});
-  // An address in another tunnel is no way only where it is the peer's interface.
+  // An address in another tunnel is excluded only if it is the peer's interface.
   EXPECT_EQ(usable({at(Kind::observed, "10.7.1.1"), outside}).size(), 2U);
 }
 
-TEST_F(SurroundingsTest, WhatCannotBeAPeerIsNotTried) {
+TEST_F(SurroundingsTest, ImpossibleEndpointsAreNotTried) {
   here.set_own({at(Kind::local, "192.168.1.5")}, {*parse_ip("192.168.1.5")});
   EXPECT_TRUE(
       usable({at(Kind::observed, "224.0.0.1"), at(Kind::observed, "ff02::1"), at(Kind::local, "127.0.0.1"),
@@ -54,7 +54,7 @@ TEST_F(SurroundingsTest, WhatCannotBeAPeerIsNotTried) {
       << "another port of that address is another computer's";
 }
 
-TEST_F(SurroundingsTest, WhoStandsBesideTheServerIsTriedAtItsAddress) {
+TEST_F(SurroundingsTest, APeerBesideTheServerIsTriedAtTheServersAddress) {
   const Candidate local = at(Kind::local, "192.168.1.5", 7777);
   EXPECT_EQ(usable({local}), (std::vector{local, at(Kind::seen, "192.0.2.1", 7777)}));
   EXPECT_EQ(usable({local, at(Kind::observed, "198.51.100.1")}).size(), 2U) << "the server sees it elsewhere";
@@ -77,7 +77,7 @@ TEST_F(SurroundingsTest, PeersSeeANatThatTheServerDoesNot) {
   EXPECT_FALSE(here.set_nat(nat));
 }
 
-TEST_F(SurroundingsTest, AnotherPortThanTheServerSeesTellsAHardNat) {
+TEST_F(SurroundingsTest, APortThatDiffersFromTheServersViewMeansAHardNat) {
   here.set_own({at(Kind::observed, "198.51.100.1", 1000)}, {});
   here.note_seen({*parse_ip("198.51.100.1"), 1000});
   EXPECT_FALSE(here.take_seen_changed()) << "that is known";
@@ -90,7 +90,7 @@ TEST_F(SurroundingsTest, AnotherPortThanTheServerSeesTellsAHardNat) {
   EXPECT_EQ(here.nat().mapping, NatMapping::unknown);
 }
 
-TEST_F(SurroundingsTest, WhatItsOwnCandidatesSay) {
+TEST_F(SurroundingsTest, OwnCandidatesAreEvidence) {
   EXPECT_TRUE(here.set_own({at(Kind::local, "192.168.1.5")}, {*parse_ip("192.168.1.5")}));
   EXPECT_FALSE(here.set_own({at(Kind::local, "192.168.1.5")}, {*parse_ip("192.168.1.5")}));
   EXPECT_FALSE(here.seen_from_outside());

@@ -15,7 +15,7 @@ PairStatus& TrafficReports::pair(MemberId from, MemberId to) {
 void TrafficReports::take(MemberId from, const TrafficReport& report, Instant now) {
   const auto [at, first] = tellers_.try_emplace(from);
   Teller& teller = at->second;
-  // A program that started again began to count again.
+  // A restarted program counts from zero.
   const bool restarted = !first && report.uptime < teller.uptime;
   const bool older_than_us = first && report.uptime > now - started_;
   for (const auto& [id, peer] : teller.last) pair(from, id).path = PathKind::none;
@@ -26,7 +26,7 @@ void TrafficReports::take(MemberId from, const TrafficReport& report, Instant no
     PeerReport base;
     if (older_than_us) base = peer;
     if (!restarted && before != teller.last.end()) base = before->second;
-    // A counter that went back is one that began again, as of a peer that left and came back.
+    // A counter that went back has restarted, as of a peer that left and returned.
     const auto passed = [](std::uint64_t value, std::uint64_t was) { return value < was ? value : value - was; };
     PairStatus& out = pair(from, peer.peer);
     out.recent_packets_sent = passed(peer.packets_sent, base.packets_sent);
@@ -43,13 +43,13 @@ void TrafficReports::take(MemberId from, const TrafficReport& report, Instant no
     in.bytes_received += passed(peer.bytes_received, base.bytes_received);
     heard.insert_or_assign(peer.peer, peer);
   }
-  // What is left out of this report, because there are busier ones, goes on from where it was.
+  // Pairs left out of this report, because busier ones exist, continue from their last state.
   if (!restarted) heard.merge(teller.last);
   teller.last = std::move(heard);
   teller.uptime = report.uptime;
 }
 
-// Whoever is named in a report has a pair in each direction.
+// Members named in a report have a pair in each direction.
 std::vector<MemberId> TrafficReports::partners_of(MemberId member) const {
   std::vector<MemberId> out;
   for (auto it = pairs_.lower_bound({member, {0}}); it != pairs_.end() && it->first.first == member; ++it) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The server's book of what members say of their traffic with each other.
+// The server's record of the members' reports about their traffic with each other.
 
 #include <map>
 #include <utility>
@@ -20,18 +20,18 @@ class TrafficReports {
   // A member's counters begin at zero with its program, and ours with the server: what a member counted before the
   // server started is left out, what it counted since its own restart is added.
   void take(MemberId from, const TrafficReport& report, Instant now);
-  // It is no member any more.
+  // It is no longer a member.
   void forget(MemberId member);
 
-  // Of all directions in which anything went or a path is known, ordered by `from` and `to`.
+  // All directions with traffic or a known path, ordered by `from` and `to`.
   const std::map<std::pair<MemberId, MemberId>, PairStatus>& pairs() const { return pairs_; }
-  // The first `most` of them behind `after`, or of those of one member, when `of` is not 0.
+  // The first `most` of them after `after`, or of those of one member, when `of` is not 0.
   struct Page {
     std::vector<PairStatus> pairs;
-    bool more = false;  // there are others behind
+    bool more = false;  // there are more
   };
   Page page(MemberId of, std::pair<MemberId, MemberId> after, std::size_t most) const;
-  // How long the member's program had run when it was last heard; nullopt: it has not told.
+  // How long the member's program had been running when it last reported; nullopt: it has not reported.
   std::optional<Duration> uptime(MemberId member) const;
 
  private:

@@ -32,7 +32,7 @@ class TrafficReportsTest : public testing::Test {
   TrafficReports reports{start};
 };
 
-TEST_F(TrafficReportsTest, SetsWhatOneSentBesideWhatTheOtherGot) {
+TEST_F(TrafficReportsTest, CompareWhatOneSentWithWhatTheOtherReceived) {
   tell(kA, 5, {about(kB, 100, 40)});
   tell(kB, 5, {about(kA, 40, 93)});
   EXPECT_EQ(pair(kA, kB).packets_sent, 100U);
@@ -56,7 +56,7 @@ TEST_F(TrafficReportsTest, AddUpAcrossARestartOfTheMember) {
   EXPECT_EQ(pair(kA, kB).packets_sent, 135U);
 }
 
-TEST_F(TrafficReportsTest, DoNotCallLostWhatNobodyWasThereToGet) {
+TEST_F(TrafficReportsTest, DoNotCountPacketsToAnAbsentMemberAsLost) {
   at = 300;
   tell(kA, 100, {about(kB, 100, 0)});
   tell(kB, 100, {about(kA, 0, 90)});
@@ -71,14 +71,14 @@ TEST_F(TrafficReportsTest, DoNotCallLostWhatNobodyWasThereToGet) {
   EXPECT_EQ(pair(kA, kB).recent_packets_received, 97U);
 }
 
-TEST_F(TrafficReportsTest, LeaveOutWhatWasBeforeTheServer) {
+TEST_F(TrafficReportsTest, LeaveOutTrafficFromBeforeTheServerStarted) {
   tell(kA, 500, {about(kB, 1'000'000, 7)});
   EXPECT_EQ(pair(kA, kB).packets_sent, 0U);
   tell(kA, 501, {about(kB, 1'000'010, 7)});
   EXPECT_EQ(pair(kA, kB).packets_sent, 10U);
 }
 
-TEST_F(TrafficReportsTest, BearPeersThatComeAndGo) {
+TEST_F(TrafficReportsTest, HandlePeersThatComeAndGo) {
   tell(kA, 5, {about(kB, 100, 0), about(kC, 5, 5)});
   tell(kA, 6, {about(kC, 6, 5)});  // no room for B
   EXPECT_EQ(pair(kA, kB).packets_sent, 100U);
@@ -91,7 +91,7 @@ TEST_F(TrafficReportsTest, BearPeersThatComeAndGo) {
   EXPECT_FALSE(reports.pairs().contains({kA, kA}));
 }
 
-TEST_F(TrafficReportsTest, ArePagedWholeOrOfOneMember) {
+TEST_F(TrafficReportsTest, ArePagedForAllOrForOneMember) {
   tell(kA, 5, {about(kB, 1, 0), about(kC, 1, 0)});
   tell(kB, 5, {about(kC, 1, 0)});
   const auto read = [&](MemberId of, std::size_t most) {
@@ -114,7 +114,7 @@ TEST_F(TrafficReportsTest, ArePagedWholeOrOfOneMember) {
   EXPECT_TRUE(read({9}, 5).empty());
 }
 
-TEST_F(TrafficReportsTest, ForgetWhoIsNoMemberAnyMore) {
+TEST_F(TrafficReportsTest, ForgetFormerMembers) {
   tell(kA, 5, {about(kB, 100, 0), about(kC, 1, 1)});
   tell(kB, 5, {about(kA, 0, 100)});
   reports.forget(kB);

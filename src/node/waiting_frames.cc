@@ -20,7 +20,7 @@ void WaitingFrames::flush(Queue& queue, const Mac& self, const dataplane::Peer& 
   if (queue.empty() || !to.ready() || !to.sealing()->may_send(now)) return;
   const Queue waited = std::exchange(queue, {});
   for (const Queue::Frame& frame : waited.frames_) {
-    // The segmenter wants room before the frame.
+    // The segmenter needs headroom before the frame.
     Bytes room(ports::kTapHeadroom + frame.bytes.size());
     std::ranges::copy(frame.bytes, room.begin() + ports::kTapHeadroom);
     const ports::TapFrame tap{ByteSpan(room).subspan(ports::kTapHeadroom), frame.meta};

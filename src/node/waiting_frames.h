@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Frames that wait for a session with a peer, or for a way to it. Each peer has a queue of its own, with a bound; what
-// waited leaves in the order in which it came.
+// Frames that wait for a session with a peer, or for a path to it. Each peer has its own queue, with a bound; frames
+// leave in the order in which they came.
 
 #include <deque>
 
@@ -24,7 +24,7 @@ inline constexpr std::size_t kMaxWaitingFrames = 64;
 
 class WaitingFrames {
  public:
-  // One peer's.
+  // The part of one peer.
   class Queue {
    public:
     bool empty() const { return frames_.empty(); }
@@ -42,7 +42,7 @@ class WaitingFrames {
   WaitingFrames(dataplane::Outbox& out, Counters& counters) : counters_(counters), sender_(out, counters) {}
 
   void add(Queue& queue, Bytes frame, const ports::FrameMeta& meta);
-  // Sends all of them by the route `to`; none while nothing can be sealed for it. `self`: this node's MAC.
+  // Sends all of them by the route `to`; none as long as nothing can be sealed for it. `self`: this node's MAC.
   void flush(Queue& queue, const Mac& self, const dataplane::Peer& to, Instant now);
   void drop(Queue& queue, Drop reason);
 

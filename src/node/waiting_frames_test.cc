@@ -15,7 +15,7 @@ constexpr Instant kNow{std::chrono::hours(1)};
 
 class WaitingFramesTest : public testing::Test {
  protected:
-  // A frame of no known protocol, so that its size is told from that of the datagram.
+  // A frame of an unknown protocol, so that its size follows from that of the datagram.
   void add(std::size_t size) {
     Bytes frame(size);
     frame[12] = std::byte{0x88};
@@ -55,7 +55,7 @@ TEST_F(WaitingFramesTest, LeaveInTheOrderInWhichTheyCame) {
   EXPECT_TRUE(flush(route()).empty());
 }
 
-TEST_F(WaitingFramesTest, StayWhileNothingCanBeSealed) {
+TEST_F(WaitingFramesTest, WaitUntilTheyCanBeSealed) {
   add(100);
   dataplane::Peer no_session = route(), no_way = route();
   no_session.session = nullptr;
@@ -67,7 +67,7 @@ TEST_F(WaitingFramesTest, StayWhileNothingCanBeSealed) {
   EXPECT_EQ(flush(route()).size(), 1U);
 }
 
-TEST_F(WaitingFramesTest, TheNewestGoesBeyondEitherLimit) {
+TEST_F(WaitingFramesTest, TheNewestIsDroppedBeyondEitherLimit) {
   for (std::size_t i = 0; i <= kMaxWaitingFrames; ++i) add(100 + i);
   EXPECT_EQ(drops(Drop::not_ready), 1U);
   const auto sizes = flush(route());
@@ -77,7 +77,7 @@ TEST_F(WaitingFramesTest, TheNewestGoesBeyondEitherLimit) {
   EXPECT_EQ(drops(Drop::not_ready), 2U);
 }
 
-TEST_F(WaitingFramesTest, EachThatIsGivenUpIsCounted) {
+TEST_F(WaitingFramesTest, EachDroppedFrameIsCounted) {
   for (int i = 0; i < 3; ++i) add(100);
   waiting.drop(queue, Drop::no_peer);
   EXPECT_EQ(drops(Drop::no_peer), 3U);
@@ -87,7 +87,7 @@ TEST_F(WaitingFramesTest, EachThatIsGivenUpIsCounted) {
   EXPECT_EQ(drops(Drop::not_ready), 0U);
 }
 
-TEST_F(WaitingFramesTest, WhatIsNoFrameIsDroppedWhenItsTurnComes) {
+TEST_F(WaitingFramesTest, AnInvalidFrameIsDroppedWhenItsTurnComes) {
   waiting.add(queue, Bytes(5), {});
   add(100);
   EXPECT_EQ(flush(route()).size(), 1U);

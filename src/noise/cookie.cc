@@ -13,8 +13,8 @@ namespace {
 
 using wire::kMacSize;
 
-// Both sides count two minutes: the receiver from making its secret, the sender from taking the cookie. A sender whose
-// cookie outlives the secret gets a new reply.
+// Both sides count two minutes: the receiver from making its secret, the sender from receiving the cookie. A sender
+// whose cookie outlives the secret gets a new reply.
 constexpr auto kCookieLifetime = std::chrono::seconds(120);
 
 constexpr std::size_t kReplyHeaderSize = 4;
@@ -31,7 +31,7 @@ crypto::Hash cookie_key(const PublicKey& receiver) {
   return labelled("cookie--", receiver);
 }
 
-// The parts of a datagram that ends in both MACs. REQUIRES: it has room for them.
+// The parts of a datagram that ends in both MACs. REQUIRES: it is long enough for them.
 ByteView before_macs(ByteView datagram) {
   return datagram.first(datagram.size() - 2 * kMacSize);
 }
@@ -46,7 +46,7 @@ ByteView mac2_of(ByteView datagram) {
 }
 
 // Cookie replies are sealed under a key that everybody who knows the receiver's public key can derive: it hides the
-// cookie from those who do not, and binds it to the datagram (mac1 is the additional data).
+// cookie from everyone else, and binds it to the datagram (mac1 is the additional data).
 std::unique_ptr<crypto::RawAead> reply_aead(const crypto::Hash& key) {
   constexpr auto kKind = crypto::AeadKind::chacha20poly1305;
   return crypto::make_raw_aead(kKind, crypto::Key(key), crypto::preferred_library(kKind));

@@ -3,7 +3,7 @@
 
 // The MACs at the end of initiations and responses, and the cookie reply, as in the WireGuard paper (Donenfeld 2017,
 // section 5.4.4): mac1 proves that the sender knows the receiver's public key; mac2 proves, when the receiver is under
-// load, that the sender can receive at its endpoint. Nothing is answered without a good mac1.
+// load, that the sender can receive at its endpoint. Nothing is answered without a valid mac1.
 
 #include <array>
 #include <optional>
@@ -39,19 +39,19 @@ class CookieChecker {
   Instant secret_until_{};
 };
 
-// The sending side, one per peer.
+// The sending side; one per peer.
 class CookieJar {
  public:
   explicit CookieJar(const PublicKey& peer);
   // Appends mac1 and mac2 (zero without a fresh cookie).
   void append_macs(Bytes& datagram, Instant now);
-  // Takes a cookie reply to the last datagram; false if it does not authenticate.
+  // Accepts a cookie reply to the last datagram; false if it does not authenticate.
   bool take_reply(ByteView reply, Instant now);
 
  private:
   crypto::Hash mac1_key_;
   crypto::Hash cookie_key_;
-  std::optional<std::array<std::byte, 16>> last_mac1_;  // of the last datagram, until a reply to it is taken
+  std::optional<std::array<std::byte, 16>> last_mac1_;  // of the last datagram, until a reply to it is accepted
   std::optional<Cookie> cookie_;
   Instant cookie_until_{};
 };

@@ -33,7 +33,7 @@ struct Cookies : testing::Test {
     return out;
   }
   Bytes datagram() { return datagram(jar); }
-  // The jar takes a cookie for `from`.
+  // The jar accepts a cookie for `from`.
   void learn_cookie() { ASSERT_TRUE(jar.take_reply(checker.make_reply(datagram(), kIndex, from, now), now)); }
 };
 
@@ -111,7 +111,7 @@ TEST_F(Cookies, ForgedRepliesAreRefusedAndSpoilNothing) {
     EXPECT_FALSE(jar.take_reply(ByteView(reply).first(size), now));
   }
   for (std::size_t i = 0; i < reply.size(); ++i) {
-    if (i >= 1 && i < 4) continue;  // the index leads to the jar and is no part of what it checks
+    if (i >= 1 && i < 4) continue;  // the index leads to the jar and is not covered by the check
     Bytes changed = reply;
     changed[i] ^= std::byte{1};
     EXPECT_FALSE(jar.take_reply(changed, now)) << i;

@@ -102,7 +102,7 @@ class Symmetric {
  private:
   Symmetric(const Symmetric& other) : hash_(other.hash_), chain_(other.chain_.clone()), key_(other.key_.clone()) {}
 
-  crypto::Hash hash_;  // public: of everything said so far
+  crypto::Hash hash_;  // public: over everything said so far
   Key chain_;
   Key key_;
 };
@@ -147,7 +147,7 @@ std::optional<Initiator::Done> Initiator::read_response(ByteView message, const 
   const State& s = *state_;
   EPS_CHECK(s.ephemeral);
   if (message.size() < kResponseOverhead || message.size() > kMaxMessageSize) return std::nullopt;
-  Symmetric symmetric = s.symmetric.clone();  // so that a forged answer spoils nothing
+  Symmetric symmetric = s.symmetric.clone();  // so that a forged response spoils nothing
   Reader in(message);
   const PublicKey e = read_key(in);
   symmetric.mix_ephemeral(e);

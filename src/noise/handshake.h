@@ -4,10 +4,10 @@
 // Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s (Noise Protocol Framework, revision 34) as a pure state machine. The same
 // handshake opens the control channel over TCP and the sessions between members over UDP.
 //
-// Both sides: make one object, then call the two steps in order. Any failure makes the object useless; throw it away.
-// The one exception is read_response, which may be tried again: a forged answer must not end a handshake.
-// psk2 proves nothing about the initiator before its first transport message opens: the responder persists nothing
-// and admits nobody before that.
+// Both sides: make one object, then call the two steps in order. After any failure the object is useless; discard it.
+// The one exception is read_response, which may be retried: a forged response must not end a handshake.
+// psk2 proves nothing about the initiator until its first transport message opens, so the responder neither persists
+// anything nor admits anybody before that.
 
 #include <memory>
 #include <optional>
@@ -23,7 +23,7 @@ namespace eps::noise {
 inline constexpr std::size_t kInitiationOverhead = 32 + 48 + 16;  // e, encrypted s, payload tag
 inline constexpr std::size_t kResponseOverhead = 32 + 16;         // e, payload tag
 
-// What both sides hold at the end: Noise's Split(), and its handshake hash as a channel binding.
+// What both sides hold at the end: the keys of Noise's Split(), and its handshake hash as a channel binding.
 struct TransportKeys {
   crypto::Key initiator_to_responder;
   crypto::Key responder_to_initiator;
@@ -42,7 +42,7 @@ class Initiator {
     Bytes payload;
     TransportKeys keys;
   };
-  // nullopt: not an answer to ours, or the psk differs.
+  // nullopt: not a response to this initiation, or the psk differs.
   std::optional<Done> read_response(ByteView message, const crypto::Key& psk);
 
  private:

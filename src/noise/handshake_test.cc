@@ -13,7 +13,7 @@ namespace {
 using crypto::Key;
 using crypto::KeyPair;
 
-// Gives one ephemeral key, as the published vectors prescribe.
+// Returns one given ephemeral key, as the published vectors prescribe.
 class FixedRng final : public Rng {
  public:
   explicit FixedRng(const std::array<std::byte, 32>& bytes) : bytes_(bytes) {}

@@ -20,7 +20,7 @@ class NumberReply : public testing::Test {
   const Bytes network{16, std::byte{1}};
 };
 
-TEST_F(NumberReply, IsReadByTheInitiatorAlone) {
+TEST_F(NumberReply, OnlyTheInitiatorCanReadIt) {
   const auto at_a = number_reply_key(a, b.public_key, network);
   const auto at_b = number_reply_key(b, a.public_key, network);
   ASSERT_TRUE(at_a && at_b);
@@ -33,7 +33,7 @@ TEST_F(NumberReply, IsReadByTheInitiatorAlone) {
       << "another network's";
 }
 
-TEST_F(NumberReply, AnswersOneInitiationAndIsNotToBeAltered) {
+TEST_F(NumberReply, AnswersOneInitiationAndCannotBeAltered) {
   const auto key = number_reply_key(a, b.public_key, network);
   const Bytes reply = make_number_reply(*key, initiation, 77, 5, rng);
   Bytes other = initiation;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What everything that listens has in common: accepting connections, and keeping those that have not ended.
+// Shared by everything that listens: accepting connections, and storing those that have not ended.
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
@@ -13,8 +13,8 @@
 
 namespace eps::ops {
 
-// Accepts at an acceptor that its owner has opened, on the event loop. Where descriptors run out it takes a breath
-// instead of spinning.
+// Accepts at an acceptor that its owner has opened, on the event loop. If descriptors run out it pauses instead of
+// spinning.
 template <class Protocol>
 class AcceptLoop : public std::enable_shared_from_this<AcceptLoop<Protocol>> {
  public:
@@ -26,7 +26,7 @@ class AcceptLoop : public std::enable_shared_from_this<AcceptLoop<Protocol>> {
     on_accept_ = std::move(on_accept);
     accept();
   }
-  // on_accept is not called any more. Not from inside it.
+  // on_accept is not called any more. Must not be called from inside it.
   void stop() {
     on_accept_ = nullptr;
     boost::system::error_code ignored;
@@ -56,7 +56,7 @@ class AcceptLoop : public std::enable_shared_from_this<AcceptLoop<Protocol>> {
   OnAccept on_accept_;
 };
 
-// Connections that keep themselves alive, up to a number of them. They have close().
+// Connections that keep themselves alive, up to a maximum. They have close().
 template <class Connection>
 class Connections {
  public:

@@ -28,8 +28,8 @@ class AcceptLoopTest : public testing::Test {
   std::vector<tcp::socket> accepted_;
 };
 
-TEST_F(AcceptLoopTest, GoesOnWhenThereAreDescriptorsAgain) {
-  // UBSan needs descriptors to look at a type that it meets for the first time.
+TEST_F(AcceptLoopTest, ContinuesWhenDescriptorsAreAvailableAgain) {
+  // UBSan needs descriptors to examine a type that it sees for the first time.
   run(std::chrono::milliseconds(1));
   tcp::socket first(io_), second(io_);
   first.connect(loop_->acceptor().local_endpoint());
@@ -70,7 +70,7 @@ TEST(Connections, AreBoundedAndClosedAtTheEnd) {
     things.add(second);
     EXPECT_TRUE(things.full());
     first.reset();
-    EXPECT_FALSE(things.full()) << "who has ended does not count";
+    EXPECT_FALSE(things.full()) << "ended connections do not count";
   }
   EXPECT_TRUE(second->closed);
 }

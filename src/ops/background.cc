@@ -35,7 +35,7 @@ void Background::run(std::function<Done()> work) {
   }
   boost::asio::post(*impl_->thread, [&io = impl_->io, work = std::move(work)]() mutable {
     Done done = work();
-    work = nullptr;  // the snapshot is freed here and not in the loop's thread
+    work = nullptr;  // frees the snapshot here rather than in the loop's thread
     boost::asio::post(io, std::move(done));
   });
 }

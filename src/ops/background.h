@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Work beside the event loop: turning a snapshot of a large network into text. One thread, begun with the first work
+// Work outside the event loop: turning a snapshot of a large network into text. One thread, started with the first task
 // and doing one after the other.
 
 #include <functional>
@@ -17,12 +17,12 @@ class Background {
  public:
   using Done = std::function<void()>;
   explicit Background(boost::asio::io_context& io);
-  // Waits for the work that runs; what has not begun is forgotten.
+  // Waits for the running task; tasks that have not started are discarded.
   ~Background();
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
-  // Calls `work` in the thread, so it holds what it needs, and what it returns in the event loop. From the loop's
+  // Calls `work` in the thread, so it must own what it needs, and its result in the event loop. Call from the loop's
   // thread.
   void run(std::function<Done()> work);
 

@@ -36,11 +36,11 @@ struct Answering {
 HttpServer::Answer page_for(const Answering& answering, const http::request<http::empty_body>& request) {
   const auto refusal = [](unsigned status, const char* text) { return HttpPage{status, HttpPage{}.type, text}; };
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
-    return refusal(405, "Only GET and HEAD are answered here.\n");
+    return refusal(405, "Only GET and HEAD are supported.\n");
   }
   const auto host = request[http::field::host];
   if (answering.loopback && !names_this_computer({host.data(), host.size()})) {
-    return refusal(421, "Ask for localhost.\n");
+    return refusal(421, "Use the host name localhost.\n");
   }
   const std::string_view target(request.target().data(), request.target().size());
   return answering.handler(target.substr(0, target.find('?')));
@@ -80,7 +80,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       return [reply, page = make()]() mutable { reply(std::move(page)); };
     });
   }
-  // What is too long or no HTTP gets an answer, too; silence and broken connections do not.
+  // An oversized or malformed request gets an answer, too; silence and broken connections do not.
   void refuse(ErrorCode e) {
     if (e.category() != make_error_code(http::error::bad_method).category()) return;
     send({400, HttpPage{}.type, "Bad request.\n"}, 11, false, false);
@@ -133,7 +133,7 @@ struct HttpServer::Impl {
     ErrorCode e;
     acceptor.open(endpoint.protocol(), e);
     if (!e) acceptor.set_option(tcp::acceptor::reuse_address(true), e);
-    // The address may come only later, with the network.
+    // The address may appear only later, with the network.
     const int on = 1;
     if (!e) ::setsockopt(acceptor.native_handle(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
     if (!e) acceptor.bind(endpoint, e);

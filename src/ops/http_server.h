@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Read-only pages over HTTP/1.1 for monitoring, on the event loop of the daemon. GET and HEAD only; no request has a
+// Read-only pages over HTTP/1.1 for monitoring, on the event loop of the daemon. GET and HEAD only; requests have no
 // body; 32 connections at most, each request within ten seconds.
 
 #include <chrono>
@@ -35,13 +35,13 @@ class Background;
 
 class HttpServer {
  public:
-  // The page, or how to make it where that takes long: called in another thread, so it holds what it needs.
+  // The page, or a function that makes it if that takes long: called in another thread, so it must own what it needs.
   using Answer = std::variant<HttpPage, std::function<HttpPage()>>;
-  // `path` is without the query. Called from the event loop; what it does delays the daemon.
+  // `path` is without the query. Called from the event loop; any time it takes delays the daemon.
   using Handler = std::function<Answer(std::string_view path)>;
 
-  // Where it listens on a loopback address, only requests for localhost or an IP address are answered: a web page that
-  // lets its name lead to this computer reads nothing.
+  // If it listens on a loopback address, only requests for localhost or an IP address are answered, so that a web page
+  // whose name points to this computer cannot read anything.
   // `background` outlives the server.
   static Result<std::unique_ptr<HttpServer>> open(boost::asio::io_context& io, Background& background,
                                                   const Endpoint& at, Handler handler);

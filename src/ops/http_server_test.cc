@@ -37,7 +37,7 @@ HttpServer::Answer page(std::string_view path) {
 class HttpTest : public testing::Test {
  protected:
   HttpTest() : server_(HttpServer::open(io_, background_, *parse_endpoint("127.0.0.1:1"), page)) {
-    // Port 0 is no endpoint of ours, so a free one is looked for.
+    // Port 0 is not valid here, so a free one is searched for.
     for (std::uint16_t port = 20000; !server_ && port < 21000; ++port) {
       server_ = HttpServer::open(io_, background_, {*parse_ip("127.0.0.1"), port}, page);
     }
@@ -56,7 +56,7 @@ class HttpTest : public testing::Test {
     socket.connect({boost::asio::ip::address_v4::loopback(), port_});
     return socket;
   }
-  // All that comes until the server closes.
+  // Everything that arrives until the server closes.
   static std::string rest(tcp::socket& socket) {
     std::string out;
     boost::system::error_code e;
@@ -97,7 +97,7 @@ TEST_F(HttpTest, AnswersOneRequestAfterTheOther) {
   EXPECT_THAT(both, HasSubstr("this is /2\n"));
 }
 
-TEST_F(HttpTest, WhatTakesLongIsMadeBesideTheLoop) {
+TEST_F(HttpTest, SlowPagesAreMadeOutsideTheLoop) {
   for (int i = 0; i < 3; ++i) EXPECT_THAT(get("/beside"), HasSubstr("\r\n\r\nbeside it\n"));
 }
 
@@ -107,7 +107,7 @@ TEST_F(HttpTest, HeadRequestGetsTheHeadOnly) {
   EXPECT_TRUE(answer.ends_with("\r\n\r\n"));
 }
 
-TEST_F(HttpTest, RefusesWhatItDoesNotServe) {
+TEST_F(HttpTest, RefusesUnknownPathsAndMethods) {
   EXPECT_THAT(ask("POST /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 405 "));
   EXPECT_THAT(ask("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"),
               StartsWith("HTTP/1.1 400 "));
@@ -116,7 +116,7 @@ TEST_F(HttpTest, RefusesWhatItDoesNotServe) {
               StartsWith("HTTP/1.1 400 "));
 }
 
-TEST_F(HttpTest, AForeignNameForThisComputerReadsNothing) {
+TEST_F(HttpTest, RefusesForeignNamesForThisComputer) {
   EXPECT_THAT(get("/a", "evil.example"), StartsWith("HTTP/1.1 421 "));
   EXPECT_THAT(get("/a", "evil.example:" + std::to_string(port_)), StartsWith("HTTP/1.1 421 "));
   EXPECT_THAT(ask("GET /a HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 421 "));

@@ -26,7 +26,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 }
 static_assert(static_cast<int>(LogLevel::error) == SPDLOG_LEVEL_ERROR && SPDLOG_LEVEL_TRACE == 0);
 
-// Text may come from elsewhere: no control character but tab and the line feed of a multi-line entry reaches a
+// Text may come from elsewhere: no control character except tab and the line feed of a multi-line entry reaches a
 // terminal.
 void append_text(spdlog::string_view_t text, spdlog::memory_buf_t& out) {
   for (const char c : text) {
@@ -39,7 +39,7 @@ void append_text(spdlog::string_view_t text, spdlog::memory_buf_t& out) {
   }
 }
 
-// All of an entry after its time.
+// Everything of an entry after its time.
 class EntryTail final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& msg, const std::tm&, spdlog::memory_buf_t& out) override {
@@ -80,7 +80,7 @@ class JsonFormatter final : public spdlog::formatter {
   std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
 };
 
-// For the journal, which has the time and the process itself: sd-daemon(3), a priority before each line.
+// For the journal, which adds time and process itself: sd-daemon(3), a priority before each line.
 class JournalFormatter final : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& msg, spdlog::memory_buf_t& out) override {
@@ -108,7 +108,7 @@ class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
     if (file_.append({entry.data(), entry.size()})) {
       failing_ = false;
     } else if (!failing_) {
-      // Once for each time that it stops working.
+      // Once each time that it stops working.
       failing_ = true;
       static constexpr std::string_view kText =
           "The log file cannot be written; entries are lost (is the disk full?)\n";
@@ -188,7 +188,7 @@ Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
     }
   }
   for (const auto& sink : impl.logger.sinks()) sink->set_formatter(formatter_of(options.format));
-  // Standard output shows everything already.
+  // Standard output already shows everything.
   if (options.path != "-") {
     auto standard_error = std::make_shared<DescriptorSink>(STDERR_FILENO);
     standard_error->set_level(impl.terminal || options.journal ? spdlog::level::trace : spdlog::level::err);
@@ -204,7 +204,7 @@ Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
 Log::~Log() = default;
 
 void Log::write(LogLevel level, std::string_view text) {
-  // This overload takes the text as it is; a format string would let braces in it fail.
+  // This overload takes the text literally; in a format string, braces would fail.
   impl_->logger.log(spdlog::source_loc{}, to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
 }
 

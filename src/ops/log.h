@@ -5,10 +5,10 @@
 //
 //   2014-06-23 20:31:59.634678 [0x00003f32:0x00007fe87f970780] info - text
 //
-// local time with microseconds, process and thread in hexadecimal; the text may go on over several lines.
+// local time with microseconds, process and thread in hexadecimal; the text may span several lines.
 //
-// The active file is NAME_0.EXT and the path that was asked for, NAME.EXT, is a symbolic link to it. When it is full it
-// becomes NAME_1.EXT, the one before NAME_2.EXT and so on; the oldest goes.
+// The active file is NAME_0.EXT, and the configured path, NAME.EXT, is a symbolic link to it. When it is full it
+// becomes NAME_1.EXT, the previous one NAME_2.EXT and so on; the oldest is deleted.
 //
 // With the format json each entry is one line: {"time","level","pid","message"}, the time in UTC.
 
@@ -35,16 +35,16 @@ struct LogOptions {
   std::string path;  // "": no file; "-": standard output
   LogFormat format = LogFormat::text;
   LogLevel level = LogLevel::info;
-  bool terminal = false;                         // to standard error too; without it errors only
-  bool journal = false;                          // standard error is the journal's: all go there, with their priority
+  bool terminal = false;                         // also to standard error; otherwise errors only
+  bool journal = false;                          // standard error is the journal: all go there, with priorities
   std::size_t max_file_size = 10 * 1024 * 1024;  // a file is closed before the entry that would exceed it
-  std::size_t max_files = 5;                     // the active one counted
+  std::size_t max_files = 5;                     // including the active one
 };
 
 // Thread-safe. An entry is in the file when the call returns.
 class Log {
  public:
-  // Never fails: where the file cannot be opened, `problem()` says why and the entries go to standard error.
+  // Never fails: if the file cannot be opened, `problem()` says why and the entries go to standard error.
   explicit Log(const LogOptions& options);
   ~Log();
   Log(const Log&) = delete;

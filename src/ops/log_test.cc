@@ -114,7 +114,7 @@ TEST(Log, AnEntryLongerThanAFileIsWrittenWhole) {
   EXPECT_THAT(read_text(dir / "l_0.log"), HasSubstr("after"));
 }
 
-TEST(Log, GoesOnWhereItEnded) {
+TEST(Log, ContinuesWhereItEnded) {
   const TemporaryDirectory dir;
   Log({.path = dir / "l.log"}).info("first run");
   Log({.path = dir / "l.log"}).info("second run");
@@ -132,7 +132,7 @@ TEST(Log, KeepsAPlainFileOfThatNameAsAnOldOne) {
   EXPECT_TRUE(fs::is_symlink(dir / "l.log"));
 }
 
-TEST(Log, LiesWhereALinkLeads) {
+TEST(Log, IsWrittenWhereALinkLeads) {
   const TemporaryDirectory dir;
   std::filesystem::create_directory(dir / "eps");
   std::filesystem::create_symlink("eps/eps_server.log", dir / "eps_server.log");
@@ -171,7 +171,7 @@ TEST(Log, TwoProcessesMayShareAPath) {
   EXPECT_EQ(entries, 100u);
 }
 
-TEST(Log, LevelsHoldBackWhatIsLess) {
+TEST(Log, LevelsSuppressLessSevereEntries) {
   const TemporaryDirectory dir;
   Log log({.path = dir / "l.log", .level = LogLevel::warn});
   log.info("held back");
@@ -192,7 +192,7 @@ TEST(Log, LevelNamesGoBothWays) {
   EXPECT_EQ(parse_log_level(""), std::nullopt);
 }
 
-TEST(Log, TextIsTakenAsItIsButForControlCharacters) {
+TEST(Log, TextIsLiteralExceptForControlCharacters) {
   const TemporaryDirectory dir;
   Log log({.path = dir / "l.log"});
   log.info("{} %s {0} \x1b[31mred\r \x7f ü");
@@ -222,7 +222,7 @@ TEST(Log, WithoutATerminalStandardErrorGetsErrorsOnly) {
   EXPECT_THAT(text, HasSubstr("error - in both"));
 }
 
-TEST(Log, WithATerminalItGetsAll) {
+TEST(Log, WithATerminalStandardErrorGetsAll) {
   const TemporaryDirectory dir;
   testing::internal::CaptureStderr();
   Log log({.path = dir / "l.log", .terminal = true});
@@ -230,7 +230,7 @@ TEST(Log, WithATerminalItGetsAll) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), read_text(dir / "l.log"));
 }
 
-TEST(Log, TheJournalGetsAllWithItsPriority) {
+TEST(Log, TheJournalGetsAllWithTheirPriorities) {
   const TemporaryDirectory dir;
   testing::internal::CaptureStderr();
   Log log({.path = dir / "l.log", .journal = true});
@@ -238,7 +238,7 @@ TEST(Log, TheJournalGetsAllWithItsPriority) {
   log.warn("careful");
   log.error("\x1b[31mbad");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "<6>two\n<6>lines\n<4>careful\n<3>\\x1b[31mbad\n");
-  EXPECT_EQ(lines_of(read_text(dir / "l.log")).size(), 4u) << "and the file as ever";
+  EXPECT_EQ(lines_of(read_text(dir / "l.log")).size(), 4u) << "and the file as always";
 }
 
 TEST(Log, ADashIsStandardOutput) {

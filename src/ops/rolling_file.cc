@@ -29,7 +29,7 @@ bool is_regular_file(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
-// A link to a name in the same directory, as the path of every log of ours is.
+// A link to a name in the same directory, like the path of every log here.
 bool is_own_link(const std::string& path) {
   std::array<char, 512> text{};
   const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
@@ -42,7 +42,7 @@ bool points_to(const std::string& link, std::string_view target) {
   return size >= 0 && std::string_view(text.data(), static_cast<std::size_t>(size)) == target;
 }
 
-// Replaces whatever file or link is there in one step.
+// Atomically replaces whatever file or link is there.
 int make_link(const std::string& link, const std::string& target) {
   if (points_to(link, target)) return 0;
   const std::string temporary = link + "." + std::to_string(::getpid());
@@ -59,7 +59,7 @@ std::string directory_of(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
 }
 
-// A new file that root makes in the directory of the daemon's user is that user's, who goes on with it.
+// A new file that root creates in the directory of the daemon's user belongs to that user, who continues it.
 void give_to_owner_of(const std::string& directory, int fd) {
   struct stat parent {
   }, file{};
@@ -74,7 +74,7 @@ Error refused(const Error& error) {
   return make_error(error.code, "Refused: " + error.what + kInstead + ".", error.sys);
 }
 
-// It would be theirs to read, and to put in the place of another.
+// Other users could read it, and replace it with another file.
 Error foreign(const std::string& path) {
   return make_error(Errc::permission, "Cannot write the log file " + path +
                                           ": another user has put it there, in a directory that others may write to" +
@@ -112,7 +112,7 @@ RollingFile::~RollingFile() {
 }
 
 Result<RollingFile> RollingFile::open(const std::string& given, std::size_t max_size, std::size_t max_files) {
-  // A link to a name beside it is ours. Another leads to where the log is, as the packages make it in /var/log.
+  // A link to a name beside it is ours. Any other leads to the log's location, like those that the packages put in
   std::string path = given;
   bool special = false;
   if (!is_own_link(given)) {
@@ -148,7 +148,7 @@ std::string RollingFile::numbered(std::size_t number) const {
 
 Result<void> RollingFile::open_active() {
   const std::string active = numbered(0);
-  // Not to wait where somebody has put a FIFO.
+  // So as not to block on a FIFO that somebody put there.
   const int fd = ::open(active.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kLogMode);
   if (fd < 0) return cannot_write(active, errno);
   if (!os::is_own_file(fd, active)) {
@@ -175,14 +175,14 @@ void RollingFile::follow(std::size_t entry_size) {
   const bool same = ::stat(numbered(0).c_str(), &at_path) == 0 && ::fstat(fd_, &ours) == 0 &&
                     at_path.st_ino == ours.st_ino && at_path.st_dev == ours.st_dev;
   const auto size = static_cast<std::size_t>(at_path.st_size);
-  // The name was moved away, or an empty file put in its place, as logrotate does: it comes back.
+  // The name was moved away, or replaced with an empty file, as by logrotate: restore it.
   struct stat name {};
   if (::lstat(path_.c_str(), &name) != 0 ? errno == ENOENT : S_ISREG(name.st_mode) && name.st_size == 0) {
     (void)make_link(path_, std::string(base_name(numbered(0))));
   }
   if (same && (size == 0 || size + entry_size <= max_size_)) return;
   if (same) roll();
-  // Where the new file cannot be opened, the entries still go to the old one.
+  // If the new file cannot be opened, the entries still go to the old one.
   if (open_active()) (void)make_link(path_, std::string(base_name(numbered(0))));
 }
 

@@ -3,8 +3,8 @@
 
 // A log file that is rolled by size, with a bounded number kept (see log.h for the names). Not thread-safe.
 //
-// Several processes may write to one path: each entry is one append, and who finds that another process rolled the file
-// (or that somebody removed it) opens the new one.
+// Several processes may write to one path: each entry is one append, and a process that finds the file rolled by
+// another one (or removed) opens the new one.
 
 #include <cstddef>
 #include <string>

@@ -13,7 +13,7 @@
 namespace eps::ops {
 namespace {
 
-constexpr std::size_t kMaxAnswerSize = 64 * 1024 * 1024;  // kMaxMembers of them fit by far
+constexpr std::size_t kMaxAnswerSize = 64 * 1024 * 1024;  // far more than kMaxMembers need
 
 struct Descriptor {
   int fd = -1;
@@ -30,7 +30,7 @@ Error failed(const std::string& path, int error) {
     return make_error(Errc::permission,
                       "Not allowed to ask the daemon at " + path +
                           "; run with sudo, or become a member of the "
-                          "group eps, which may look: sudo adduser $USER eps",
+                          "group eps, which has read access: sudo adduser $USER eps",
                       error);
   }
   if (error == ETIMEDOUT || error == EAGAIN) {
@@ -71,7 +71,7 @@ Result<nlohmann::json> ask(const std::string& path, const nlohmann::json& reques
   if (socket.fd < 0) return failed(path, errno);
   const timeval limit{static_cast<time_t>(timeout.count() / 1000),
                       static_cast<suseconds_t>(timeout.count() % 1000 * 1000)};
-  // The send timeout bounds connect(), too.
+  // The send timeout also bounds connect().
   if (::setsockopt(socket.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
       ::setsockopt(socket.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
       ::connect(socket.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {

@@ -27,19 +27,19 @@ namespace {
 using boost::asio::local::stream_protocol;
 using ErrorCode = boost::system::error_code;
 
-// The group may look; see allowed().
+// The group has read access; see allowed().
 constexpr mode_t kSocketMode = 0660;
-constexpr const char* kGroup = "eps";  // of the packages; where root runs the daemon, its members may look, too
+constexpr const char* kGroup = "eps";  // of the packages; where root runs the daemon, its members have read access
 constexpr std::array<std::string_view, 6> kForLooking = {"status", "peers", "members", "pairs", "why", "graph"};
 
-// Who asks; nullopt: the kernel does not say.
+// The calling process; nullopt: the kernel does not say.
 std::optional<uid_t> asker(int fd) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
   return peer.uid;
 }
-// Root and the daemon's own user may do everything, others who can open the socket may look.
+// Root and the daemon's own user may do everything, others who can open the socket may only read.
 bool is_trusted(std::optional<uid_t> who) {
   return who && (*who == 0 || *who == ::geteuid());
 }
@@ -55,7 +55,7 @@ nlohmann::json refusal(const std::string& why) {
 
 StatusSocket::Answer handle(const StatusSocket::Handler& handler, std::string_view line, std::optional<uid_t> who) {
   nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
-  if (!request.is_object()) return refusal("the request is no JSON object");
+  if (!request.is_object()) return refusal("the request is not a JSON object");
   request["uid"] = who ? nlohmann::json(*who) : nlohmann::json();
   if (!allowed(request, is_trusted(who))) return refusal("only root may do that; run it with sudo");
   try {
@@ -128,7 +128,7 @@ Error cannot_listen(const std::string& path, int error,
                     error);
 }
 
-// Removes the file of a daemon that is gone.
+// Removes the socket file of a daemon that is gone.
 Result<void> clear_way(boost::asio::io_context& io, const std::string& path, const std::string& program) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return {};
@@ -151,7 +151,7 @@ Result<void> clear_way(boost::asio::io_context& io, const std::string& path, con
 void make_parent(const std::string& path) {
   namespace fs = std::filesystem;
   const fs::path parent = fs::path(path).parent_path();
-  std::error_code e;  // a directory that cannot be made shows when the socket is bound
+  std::error_code e;  // if a directory cannot be made, binding the socket shows it
   if (parent.empty() || !fs::create_directories(parent, e)) return;
   fs::permissions(parent, static_cast<fs::perms>(0755), e);
 }
@@ -166,7 +166,7 @@ struct StatusSocket::Impl {
         loop(std::make_shared<AcceptLoop<stream_protocol>>(io)) {}
   ~Impl() {
     loop->stop();
-    // Another daemon may have put its own in the place of ours.
+    // Another daemon may have replaced it with its own.
     struct stat info {};
     if (file && ::lstat(path.c_str(), &info) == 0 && std::pair(info.st_dev, info.st_ino) == *file) {
       ::unlink(path.c_str());
@@ -177,7 +177,7 @@ struct StatusSocket::Impl {
     stream_protocol::acceptor& acceptor = loop->acceptor();
     ErrorCode e;
     acceptor.open(stream_protocol(), e);
-    // The mode of the unbound socket is the one that its file gets: at no moment it is open to others.
+    // The unbound socket's mode becomes that of its file, so it is never open to others.
     if (!e && ::fchmod(acceptor.native_handle(), kSocketMode) != 0) return cannot_listen(path, errno);
     if (!e) acceptor.bind(stream_protocol::endpoint(path), e);
     if (e) return cannot_listen(path, e.value());
@@ -186,7 +186,7 @@ struct StatusSocket::Impl {
     if (const group* eps = ::geteuid() == 0 ? ::getgrnam(kGroup) : nullptr) {
       (void)!::lchown(path.c_str(), static_cast<uid_t>(-1), eps->gr_gid);
     }
-    // The umask took from it what the group needs.
+    // The umask removed what the group needs.
     if (::chmod(path.c_str(), kSocketMode) != 0) return cannot_listen(path, errno);
     acceptor.listen(static_cast<int>(kMaxStatusConnections), e);
     if (e) return cannot_listen(path, e.value());

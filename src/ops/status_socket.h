@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// How `eps` asks a running daemon: a Unix stream socket, one request a connection. The request is one line of JSON
+// How `eps` queries a running daemon: a Unix stream socket, one request per connection. The request is one line of JSON
 // {"command":"status"}, the answer one line of JSON {"ok":true,...} or {"ok":false,"error":"one sentence"}.
 
 #include <chrono>
@@ -27,16 +27,16 @@ class Background;
 
 class StatusSocket {
  public:
-  // What to answer, or how to make it where that takes long: called in another thread, so it holds what it needs.
+  // The answer, or a function that makes it if that takes long: called in another thread, so it must own what it needs.
   using Answer = std::variant<nlohmann::json, std::function<nlohmann::json()>>;
-  // `request` is a JSON object (anything else is refused before); its field "uid" says whose program asks, by the
-  // kernel, whatever the program itself has put there. Called from the event loop.
+  // `request` is a JSON object (anything else is refused before); its field "uid" identifies the calling user according
+  // to the kernel, whatever the program itself put there. Called from the event loop.
   using Handler = std::function<Answer(const nlohmann::json& request)>;
 
-  // Listens at `path`, open to its owner and to its group, who may look (status, peers, members, pairs, why, graph)
-  // and nothing more unless it is root; makes the directory (0755) if it is missing and replaces what a crash left
-  // behind. Where another process answers there: Errc::in_use. `program` is for the error's text. `background` outlives
-  // it.
+  // Listens at `path`, open to its owner and to its group, which has read access (status, peers, members, pairs, why,
+  // graph) and nothing more unless it is root; creates the directory (0755) if it is missing and replaces what a crash
+  // left behind. If another process answers there: Errc::in_use. `program` is for the error's text. `background`
+  // outlives it.
   static Result<std::unique_ptr<StatusSocket>> open(boost::asio::io_context& io, Background& background,
                                                     const std::string& path, const std::string& program,
                                                     Handler handler);
@@ -51,8 +51,8 @@ class StatusSocket {
   std::unique_ptr<Impl> impl_;
 };
 
-// Asks and waits. Errc::not_found: nobody listens there; Errc::permission: not allowed to ask; Errc::unavailable: no
-// answer in time; Errc::corrupt: the answer is no JSON object.
+// Sends a request and waits. Errc::not_found: nobody listens there; Errc::permission: not allowed; Errc::unavailable:
+// no answer in time; Errc::corrupt: the answer is not a JSON object.
 Result<nlohmann::json> ask(const std::string& path, const nlohmann::json& request,
                            std::chrono::milliseconds timeout = kStatusTimeout);
 

@@ -39,7 +39,7 @@ StatusSocket::Answer echo(const json& request) {
   return json{{"ok", true}, {"request", request}};
 }
 
-// A status socket on an event loop of its own, as in a daemon.
+// A status socket on its own event loop, as in a daemon.
 class Daemon {
  public:
   explicit Daemon(const std::string& path, StatusSocket::Handler handler = echo) {
@@ -98,10 +98,10 @@ TEST(StatusSocket, AnswersARequest) {
   EXPECT_EQ((*answer)["request"]["command"], "status");
   EXPECT_TRUE(ask(dir / "s.sock", {{"command", "peers"}}));
   EXPECT_EQ((*ask(dir / "s.sock", {{"command", "peers"}, {"uid", 77}}))["request"]["uid"], ::geteuid())
-      << "who asks is said by the kernel";
+      << "the kernel identifies the caller";
 }
 
-TEST(StatusSocket, WhatTakesLongIsMadeBesideTheLoop) {
+TEST(StatusSocket, SlowAnswersAreMadeOutsideTheLoop) {
   const TemporaryDirectory dir;
   const Daemon daemon(dir / "client.sock");
   for (int i = 0; i < 3; ++i) {
@@ -191,7 +191,7 @@ TEST(StatusSocket, SaysWhatIsWrongWithARequest) {
   const TemporaryDirectory dir;
   Daemon daemon(dir / "s.sock");
   for (const char* request : {"status\n", "[1]\n", "\n", "{\"command\":\n", "{\"a\":\"\xff\"}\n"}) {
-    EXPECT_EQ(exchange_raw(dir / "s.sock", request), "{\"error\":\"the request is no JSON object\",\"ok\":false}\n")
+    EXPECT_EQ(exchange_raw(dir / "s.sock", request), "{\"error\":\"the request is not a JSON object\",\"ok\":false}\n")
         << request;
   }
   EXPECT_THAT(exchange_raw(dir / "s.sock", "{\"command\":5}\n"), HasSubstr("a field of the wrong type"));
@@ -199,7 +199,7 @@ TEST(StatusSocket, SaysWhatIsWrongWithARequest) {
             "{\"error\":\"the request is too long\",\"ok\":false}\n");
 }
 
-TEST(StatusSocket, AnswersWithTextThatIsNoUtf8) {
+TEST(StatusSocket, AnswersWithInvalidUtf8) {
   const TemporaryDirectory dir;
   Daemon daemon(dir / "s.sock");
   EXPECT_EQ(exchange_raw(dir / "s.sock", "{\"command\":\"break\"}\n"), "{\"text\":\"\xef\xbf\xbd\"}\n");
@@ -214,7 +214,7 @@ TEST(StatusSocket, BoundsItsConnections) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::unavailable);
   for (const int fd : idle) ::close(fd);
-  // The daemon needs a moment to see them go.
+  // The daemon needs a moment to notice that they are gone.
   auto answer = ask(dir / "s.sock", {{"command", "status"}});
   for (int i = 0; i < 200 && !answer; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -223,7 +223,7 @@ TEST(StatusSocket, BoundsItsConnections) {
   EXPECT_TRUE(answer);
 }
 
-TEST(StatusSocket, EndsAConnectionThatSaysNothing) {
+TEST(StatusSocket, EndsASilentConnection) {
   const TemporaryDirectory dir;
   Daemon daemon(dir / "s.sock");
   const auto start = std::chrono::steady_clock::now();
@@ -257,7 +257,7 @@ TEST(StatusClient, GivesUpOnADaemonThatDoesNotAnswer) {
   EXPECT_THAT(answer.error().what, HasSubstr("does not answer in time"));
 }
 
-TEST(StatusClient, SaysThatNobodyIsThere) {
+TEST(StatusClient, SaysThatNobodyAnswers) {
   const TemporaryDirectory dir;
   const auto answer = ask(dir / "s.sock", {{"command", "status"}});
   ASSERT_FALSE(answer);

@@ -20,7 +20,7 @@ Result<std::unique_ptr<AddressMonitor>> AddressMonitor::open() {
 }
 
 bool AddressMonitor::drain() {
-  // What changed is not looked at: the answer to any change is to read everything again.
+  // The content of a change is ignored: the answer to any change is to read everything again.
   std::array<std::byte, 1> cut;
   bool changed = false;
   for (;;) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Tells when the machine's interfaces, addresses or routes changed: time to announce new candidates and probe again.
+// Reports that the machine's interfaces, addresses or routes changed: time to announce new candidates and probe again.
 
 #include <memory>
 
@@ -15,8 +15,8 @@ class AddressMonitor {
   static Result<std::unique_ptr<AddressMonitor>> open();
 
   int fd() const { return socket_.fd(); }  // readable when there is something to drain
-  // Takes all waiting notifications without blocking. True if there was any: look again at local_addresses(). A lost
-  // notification (the socket's buffer ran over) counts as one.
+  // Drains all waiting notifications without blocking. True if there were any: read local_addresses() again. A lost
+  // notification (the socket's buffer overflowed) counts as one.
   bool drain();
 
  private:

@@ -123,7 +123,7 @@ Result<ClientState::Numbers> ClientState::reserve_handshake_numbers(std::uint64_
   }
   const std::string next = "# The next handshake number of this EPS client; peers refuse a lower one.\n" +
                            std::to_string(first + count) + "\n";
-  // Durable before the first is used: after a crash the rest of the block is skipped, never used twice.
+  // Durable before the first is used: after a crash the rest of the block is skipped, never reused.
   if (Result<void> saved = write_file_atomic(path, next, 0600); !saved) {
     if (!is_unwritable(saved.error()) || floor == 0) return saved.error();
     return Numbers{first, saved.error()};

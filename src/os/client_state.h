@@ -38,10 +38,10 @@ class ClientState {
   Result<std::optional<SecretBytes>> load_identity() const;
   Result<void> save_identity(std::span<const std::byte, 32> secret);
 
-  // The first of `count` consecutive numbers that no call ever returned before, crash or not. Starts at 1, or at
-  // `floor` where that is greater: a number by the clock is new even where what was written down is lost, empty or of
-  // an old backup. Where nothing can be written the numbers are new by the clock alone, and `unkept` says why: within
-  // one block's time, or while the clock is behind the stored number, they repeat those of the last start, and peers
+  // The first of `count` consecutive numbers that no call has returned before, even across crashes. Starts at 1, or at
+  // `floor` if that is greater: a number based on the clock is new even if the stored one is lost, empty or from an old
+  // backup. If nothing can be written, only the clock makes the numbers new, and `unkept` gives the reason: within one
+  // block's time, or while the clock is behind the stored number, they repeat those of the last start, and peers
   // refuse them until a higher one comes.
   struct Numbers {
     std::uint64_t first = 1;
@@ -49,7 +49,7 @@ class ClientState {
   };
   Result<Numbers> reserve_handshake_numbers(std::uint64_t count, std::uint64_t floor = 0);
 
-  // The server with which this client is enrolled; nullopt also where the file holds nothing, as after a power cut: the
+  // The server with which this client is enrolled; nullopt also if the file is empty, as after a power failure: the
   // server knows us by our key.
   Result<std::optional<PublicKey>> load_enrolment() const;
   Result<void> save_enrolment(const PublicKey& server);

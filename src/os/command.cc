@@ -21,7 +21,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// What a child is to be like. posix_spawn and not fork: nothing of ours runs in the child, whatever other threads hold.
+// Attributes of a child. posix_spawn rather than fork: none of our code runs in the child, whatever other threads hold.
 struct Manner {
   Manner() {
     posix_spawn_file_actions_init(&files);

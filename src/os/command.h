@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A command of the user's, run by /bin/sh.
+// A command of the user, run by /bin/sh.
 
 #include <chrono>
 #include <cstdint>
@@ -20,7 +20,7 @@ struct CommandEnd {
 };
 
 // Runs `/bin/sh -c COMMAND` and waits for it. After `patience`, or once `cancel` is readable (-1: never), its process
-// group, which is its own, is killed. The command gets this environment and nothing else of the process: no input,
+// group, which is its own, is killed. The command gets this environment and nothing else from the process: no input,
 // standard error as its output, no other descriptor, no ignored or blocked signal. It has the capabilities that the
 // calling thread has; exec gives root all of them.
 Result<CommandEnd> run_command(const std::string& command, const std::vector<std::string>& environment,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Which way leads out of this computer. Two networks may give it the same address: only the way differs.
+// The routes out of this computer. Two networks may give it the same address: then only the routes differ.
 
 #include <set>
 #include <string>

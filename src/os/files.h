@@ -14,27 +14,27 @@
 
 namespace eps::os {
 
-// The whole file; Errc::not_found where there is none, Errc::exhausted where it is longer than `max` bytes. What comes
-// through a FIFO is waited for, but not for ever: Errc::unavailable after kFifoPatience.
+// The whole file; Errc::not_found if there is none, Errc::exhausted if it is longer than `max` bytes. Data from a FIFO
+// is awaited, but not for ever: Errc::unavailable after kFifoPatience.
 inline constexpr std::chrono::milliseconds kFifoPatience{1000};
 Result<std::string> read_file(const std::string& path, std::size_t max);
 
-// Replaces the file: after success it holds `content` even if the power fails; after an error or a crash it holds what
-// it held before. `mode` is exact, whatever the umask.
+// Replaces the file: after success it holds `content` even if the power fails; after an error or a crash it holds its
+// previous content. `mode` is exact, whatever the umask.
 Result<void> write_file_atomic(const std::string& path, std::string_view content, mode_t mode);
 
-// Makes the directory, for its owner only, and missing parents. One that is there already stays as it is.
+// Makes the directory, for its owner only, and missing parents. An existing one is left as it is.
 Result<void> create_private_directory(const std::string& path);
 
 // Makes new or removed names in the directory durable.
 Result<void> sync_directory(const std::string& path);
 
-// Whether a write failed because there is no room, or none may be written to: what was written before is still there.
+// Whether a write failed for lack of room, or on a read-only file system: the previous content is still there.
 bool is_unwritable(const Error& error);
 
-// Takes an exclusive lock that ends with the descriptor or the process. Where another process holds it: Errc::in_use,
-// worded "<what> ... <remedy>" with the id of that process. Where the file system takes no writes, the file is locked
-// as it is, or its directory.
+// Takes an exclusive lock that ends with the descriptor or the process. If another process holds it: Errc::in_use,
+// worded "<what> ... <remedy>" with the id of that process. On a read-only file system, the file is locked as it is, or
+// its directory.
 Result<UniqueFd> lock_file(const std::string& path, std::string_view what, std::string_view remedy);
 
 }  // namespace eps::os

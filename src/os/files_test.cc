@@ -155,7 +155,7 @@ TEST(ClientStateTest, FileLeftEmptyByAPowerCutRepairsItself) {
   EXPECT_EQ(state->reserve_handshake_numbers(10, 4000)->first, 5010U) << "a clock that was set back";
 }
 
-TEST(ClientStateTest, ALostIdentityIsNotReplacedInSilence) {
+TEST(ClientStateTest, ALostIdentityIsNotReplacedSilently) {
   const TemporaryDirectory dir;
   Result<ClientState> state = ClientState::open(dir.path());
   ASSERT_TRUE(state);
@@ -166,7 +166,7 @@ TEST(ClientStateTest, ALostIdentityIsNotReplacedInSilence) {
   EXPECT_THAT(lost.error().what, HasSubstr("to enrol anew as another client"));
 }
 
-TEST(Files, AFifoThatNobodyWritesIntoIsNotWaitedForForEver) {
+TEST(Files, ReadingAnIdleFifoTimesOut) {
   const TemporaryDirectory dir;
   const std::string path = dir.path() + "/fifo";
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
@@ -179,7 +179,7 @@ TEST(Files, AFifoThatNobodyWritesIntoIsNotWaitedForForEver) {
   writer.join();
 }
 
-TEST(ClientStateTest, HandshakeNumbersAreNeverGivenTwice) {
+TEST(ClientStateTest, HandshakeNumbersAreNeverReused) {
   const TemporaryDirectory dir;
   constexpr std::uint64_t kBlock = std::uint64_t{1} << 20;
   for (std::uint64_t run = 0; run < 3; ++run) {
@@ -199,7 +199,7 @@ TEST(Clock, GoesForward) {
   EXPECT_GT(a.time_since_epoch(), Duration::zero());
 }
 
-TEST(OsRngTest, FillsAll) {
+TEST(OsRngTest, FillsTheWholeBuffer) {
   OsRng rng;
   Bytes a(1000), b(1000);
   rng.fill(a);
@@ -208,7 +208,7 @@ TEST(OsRngTest, FillsAll) {
   EXPECT_NE(Bytes(a.end() - 8, a.end()), Bytes(8));
 }
 
-TEST(Privilege, IsGivenUpForGood) {
+TEST(Privilege, IsDroppedForGood) {
   std::thread([] {
     drop_network_capabilities();
     EXPECT_FALSE(has_net_admin());
@@ -217,7 +217,7 @@ TEST(Privilege, IsGivenUpForGood) {
   }).join();
 }
 
-TEST(Privilege, TheSentenceComesWithTheLack) {
+TEST(Privilege, AMissingPrivilegeIsExplained) {
   const Result<void> result = require_net_admin();
   EXPECT_EQ(result.has_value(), has_net_admin());
   if (!result) {

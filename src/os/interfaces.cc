@@ -180,7 +180,7 @@ bool has_container_bridge_name(std::string_view name) {
          name.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos;
 }
 
-// A veth is a cable to another namespace: by its name the way out of a container or a lab, or one into a container.
+// A veth is a cable to another namespace: only its name shows whether it leads out of a container or lab, or into one.
 bool is_outward_veth(const Interface& port) {
   for (const std::string_view prefix : {"eth", "wan", "lan", "en"}) {
     if (!port.name.starts_with(prefix)) continue;
@@ -413,7 +413,7 @@ std::string find_collision(const KernelView& kernel, const Ip4Network& network, 
   }
   for (const Route& route : kernel.routes) {
     if (is_own(route.index) || route.index == 0 || route.table == kUnderlayTable) continue;
-    // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), give way to ours.
+    // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), yield to ours.
     if (route.to.prefix <= 1 || !route.to.overlaps(network) || second_member(route.index, route.to)) continue;
     return "the route to " + to_string(route.to) + on(route.index);
   }

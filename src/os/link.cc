@@ -20,7 +20,7 @@ namespace eps::os {
 namespace {
 
 constexpr std::uint8_t kEui64 = 0;                         // IN6_ADDR_GEN_MODE_EUI64
-constexpr auto kTellAgainAfter = std::chrono::minutes(1);  // the same repair in the log
+constexpr auto kTellAgainAfter = std::chrono::minutes(1);  // interval for logging the same repair
 
 Ip4Network network_of(Ip4 ip, std::uint8_t prefix) {
   Ip4Network network{ip, prefix};
@@ -76,7 +76,7 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
   if (!kernel) return kernel.error();
   const Interface* const found = find_own(*kernel);
   if (found == nullptr) {
-    if (missing_) {  // it was moved to another network namespace, and is configured there
+    if (missing_) {  // moved to another network namespace, and configured there
       set_ = config;
       return {};
     }
@@ -118,7 +118,7 @@ Result<void> NetlinkLink::join_bridge(const Interface& bridge, const Interface& 
   return socket_.request(request, "make " + device_ + " a port of " + bridge_);
 }
 
-// All but the addresses. The interface may be down after it, and `own` says so.
+// Everything but the addresses. The interface may be down afterwards, and `own` says so.
 Result<void> NetlinkLink::configure_link(const ports::LinkConfig& config, Interface& own) {
   const bool first = !set_;
   // A bridge consumes frames for the MAC of a port. A user who gave the port another MAC has a machine with the
@@ -178,8 +178,8 @@ Result<void> NetlinkLink::set_group(int index, std::uint32_t group) {
   return socket_.request(request, "set the group of an interface");
 }
 
-// Takes away the address that was set before, or that an earlier life left on an interface that outlived it, and sets
-// the new one. Addresses that others added stay.
+// Removes the address set before, or left by an earlier run on an interface that outlived it, and sets the new one.
+// Addresses that others added stay.
 Result<void> NetlinkLink::clean_address(const KernelView& kernel, const ports::LinkConfig& config,
                                         const Interface& own) {
   const int home = this->home(kernel, own);
@@ -201,7 +201,7 @@ Result<void> NetlinkLink::clean_address(const KernelView& kernel, const ports::L
     if (!r && r.error().sys != EADDRNOTAVAIL) return r;
     removed = true;
   }
-  // After a removal even one that was found may have gone with its primary; setting it again changes nothing.
+  // A removal may also have removed a secondary address; setting it again is harmless.
   address_on_ = home;
   const bool taken_off = home == own.index && set_ && set_->address == config.address && own.master != 0 && !removed;
   if (withheld_ || taken_off || (elsewhere && !found) || (found && !removed)) return {};
@@ -225,7 +225,7 @@ Result<void> NetlinkLink::change_address(std::uint16_t type, std::uint16_t flags
                                                       : "remove the address " + text + " from " + where);
 }
 
-// The network's route looks as the kernel makes it with the address; a member's says whose it is.
+// The network's route looks as the kernel makes it with the address; a member's route is marked as ours.
 Result<void> NetlinkLink::change_route(std::uint16_t type, const Ip4Network& to, int own) {
   NetlinkMessage request(type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0);
   rtmsg& info = request.family<rtmsg>();
@@ -304,7 +304,7 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
 
   tell_filter(*kernel, inside, report);
   report.underlay.addresses = underlay_addresses(*kernel, inside);
-  // On a bridge with a port to the outside it leads inside all the same.
+  // On a bridge with a port to the outside it still leads inside.
   if (set_) {
     std::erase(report.underlay.addresses, IpAddress::from_v4(set_->address));
     std::erase(report.underlay.addresses, set_->address6);
@@ -435,11 +435,11 @@ void NetlinkLink::repair_bridge(const KernelView& kernel, const Interface& own, 
   }
   const bool was_there = address_on_ != 0 && address_on_ != own.index;
   if (bridge == nullptr || own.master == bridge->index) return;
-  // One that comes later is no repair.
+  // A bridge that appears later is not a repair.
   if (!was_there || may_repair("it was no port of " + bridge_, report, now)) done(join_bridge(*bridge, own), report);
 }
 
-// What must stay reachable in a network that has the same addresses.
+// Addresses that must stay reachable in a network that has the same ones.
 std::set<Ip4> NetlinkLink::reserved(const KernelView& kernel, int own) const {
   std::set<Ip4> out = nameservers();
   for (const Route& route : kernel.routes) {
@@ -483,7 +483,7 @@ void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own,
   if (left_behind) {
     done(change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, own.index), report);
   }
-  // A port of a bridge needs no address, and the kernel would answer by it for a machine behind the bridge.
+  // A port of a bridge needs no address, and the kernel would answer for a machine behind the bridge.
   const bool moved = std::exchange(address_on_, home) != home;
   if (withheld_ || found || elsewhere || (home == own.index && own.master != 0)) return;
   const std::string text = to_string(set_->address) + "/" + std::to_string(set_->network.prefix);
@@ -493,7 +493,7 @@ void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own,
 }
 
 void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
-  // The kernel makes the network's route with the address: what it says now of the address is newer than `kernel`.
+  // The kernel makes the network's route with the address: its present state is newer than `kernel`.
   const Result<std::vector<InterfaceAddress>> addresses = list_addresses(socket_, AF_INET);
   const Result<std::vector<Route>> routes = list_routes(socket_);
   if (!addresses || !routes) return;
@@ -525,7 +525,7 @@ void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, 
   if (!collision_.empty()) {
     if (network_route) done(change_route(RTM_DELROUTE, set_->network, own.index), report);
   } else if (!network_route) {
-    // Not somebody else's doing where the kernel or we took it away with something else.
+    // Not caused by others if the kernel or we removed it together with something else.
     const bool was_there = repair_count_ == 0 || last_repair_at_ != now;
     if (hosts.empty() && was_there &&
         !may_repair("the route to " + to_string(set_->network) + " was gone", report, now)) {
@@ -535,7 +535,7 @@ void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, 
   }
 }
 
-// So that the rules know what is stacked upon an EPS interface. What the user put into a group stays there.
+// So that the rules know what is stacked upon an EPS interface. Interfaces in the user's groups stay there.
 void NetlinkLink::group_stacked(const KernelView& kernel, const std::set<int>& inside) {
   for (const Interface& i : kernel.interfaces) {
     if (i.index == index_ || i.kind == "tun") continue;
@@ -551,7 +551,7 @@ void NetlinkLink::restore() {
                          return !is_own(i) && i.kind == "tun" && i.group == kEpsGroup;
                        });
   if (!another) routes_.remove();
-  // The interface takes its address with it, but not the one on a bridge.
+  // The address disappears with the interface, but not the one on a bridge.
   const bool on_bridge = all && address_on_ != index_ &&
                          std::ranges::any_of(*all, [&](const Interface& i) { return i.index == address_on_; });
   if (set_ && on_bridge && !no_ip6_) (void)change_address6(RTM_DELADDR, 0, set_->address6, address_on_);

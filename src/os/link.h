@@ -27,38 +27,38 @@
 
 namespace eps::os {
 
-// Frames that wait in the TAP device for us to read them. Bounded, as they are delay: 500 full frames of 1400 bytes
-// are 0.7 MB, a millisecond at 6 Gbit/s. (Super-frames count as one.)
+// Frames that wait in the TAP device for us to read them. Bounded, because they are delay: 500 full frames of 1400
+// bytes are 0.7 MB, a millisecond at 6 Gbit/s. (Super-frames count as one.)
 inline constexpr std::uint32_t kTxQueueLength = 500;
 
 class NetlinkLink final : public ports::LinkPort {
  public:
-  // `device`: the name of the EPS interface, which exists by the time of configure(). `bridge`: a bridge that it is to
-  // be a port of, whenever that exists; it then has the EPS address in the interface's place. "": none.
+  // `device`: the name of the EPS interface, which exists when configure() is called. `bridge`: a bridge that it should
+  // join whenever that exists; the bridge then has the EPS address instead of the interface. "": none.
   static Result<std::unique_ptr<NetlinkLink>> open(std::string device, std::string bridge = "");
 
   Result<void> configure(const ports::LinkConfig& config) override;
-  // Who gets a route of its own while the network collides with another; and whose MAC address the kernel must not
-  // remember, when it is another one now.
-  // `changed`: those that can have changed since the call before; one without an address is no member.
+  // The members that get routes of their own while the network collides with another, and whose changed MAC addresses
+  // the kernel must forget. `changed`: those that can have changed since the previous call; one without an address is
+  // no longer a member.
   struct Neighbour {
     Ip4 address;
     Mac mac;
     bool operator==(const Neighbour&) const = default;
   };
   void update_members(const std::map<MemberId, std::optional<Neighbour>>& changed);
-  // Of all members, those that are not named are none any more.
+  // All members: those not named are no longer members.
   void set_members(const std::map<MemberId, std::optional<Neighbour>>& members);
 
   struct Report {
     ports::Underlay underlay;
     std::vector<std::uint32_t> inside;   // indices of the interfaces that EPS runs in
     std::vector<std::uint32_t> uplinks;  // and of those with a default route
-    std::vector<std::string> notes;      // sentences for the log: what was repaired, what began and ended
-    std::vector<std::string> troubles;   // sentences for the status: what is not as it should be now
-    Instant again = kNever;              // when to call again, although nothing may have changed
+    std::vector<std::string> notes;      // for the log: repairs, and what began and ended
+    std::vector<std::string> troubles;   // for the status: what is wrong now
+    Instant again = kNever;              // when to call again even without a change
   };
-  // Compares what should be with what is, and repairs what is ours. After every change of the machine's network.
+  // Compares the desired state with the present one, and repairs what is ours. Call after every change of the machine's
   Report reconcile(Instant now);
   // Whether members have routes of their own now.
   bool collides() const { return !collision_.empty(); }
@@ -68,7 +68,7 @@ class NetlinkLink final : public ports::LinkPort {
   Result<std::set<std::string>> ways_out() { return default_routes(socket_, index_); }
 
  private:
-  static constexpr std::size_t kMaxRepairs = 20;  // of kRepairWindow: then somebody else wants it otherwise
+  static constexpr std::size_t kMaxRepairs = 20;  // per kRepairWindow: beyond that, another program disagrees
   static constexpr Duration kRepairWindow = std::chrono::seconds(10);
   static constexpr Duration kToldFor = std::chrono::hours(1);  // a repair is shown in the status
 

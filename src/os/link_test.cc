@@ -179,7 +179,7 @@ TEST_F(LinkTest, UserSettingsStay) {
   EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("mtu 1500")) << "the network's own MTU has changed";
 }
 
-TEST_F(LinkTest, SetsRightWhatOthersChange) {
+TEST_F(LinkTest, RepairsWhatOthersChange) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   EXPECT_THAT(set_up(wanted).notes, IsEmpty());
   const auto as_it_was = [&] {
@@ -198,7 +198,7 @@ TEST_F(LinkTest, SetsRightWhatOthersChange) {
     ASSERT_TRUE(shell(change)) << change;
     const auto report = reconcile();
     if (*said == 0) {
-      EXPECT_THAT(report.notes, IsEmpty()) << "the same again is not told again within a minute";
+      EXPECT_THAT(report.notes, IsEmpty()) << "the same repair is not logged again within a minute";
     } else {
       EXPECT_THAT(report.notes, ElementsAre(HasSubstr(said))) << change;
     }
@@ -208,7 +208,7 @@ TEST_F(LinkTest, SetsRightWhatOthersChange) {
   }
 }
 
-TEST_F(LinkTest, GivesInForAWhileToAProgramThatWantsItOtherwise) {
+TEST_F(LinkTest, YieldsForAWhileToAProgramThatKeepsChangingIt) {
   set_up(config("192.168.43.7", "192.168.43.0/24"));
   Instant again = kNever;
   int repaired = 0;
@@ -222,7 +222,7 @@ TEST_F(LinkTest, GivesInForAWhileToAProgramThatWantsItOtherwise) {
   EXPECT_THAT(output_of("ip -4 addr show eps0"), HasSubstr("192.168.43.7/24"));
 }
 
-TEST_F(LinkTest, MovedToABridgeOrAnotherNamespaceItIsLeftAlone) {
+TEST_F(LinkTest, AnInterfaceMovedToABridgeOrAnotherNamespaceIsLeftAlone) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   set_up(wanted);
   ASSERT_TRUE(
@@ -237,7 +237,7 @@ TEST_F(LinkTest, MovedToABridgeOrAnotherNamespaceItIsLeftAlone) {
   EXPECT_THAT(set_up(wanted).notes, IsEmpty());
 }
 
-TEST_F(LinkTest, APortOfABridgeKeepsTheMacThatItWasGiven) {
+TEST_F(LinkTest, APortOfABridgeKeepsItsAssignedMac) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   set_up(wanted);
   ASSERT_TRUE(
@@ -248,7 +248,7 @@ TEST_F(LinkTest, APortOfABridgeKeepsTheMacThatItWasGiven) {
   EXPECT_THAT(output_of("ip addr show eps0"), AllOf(HasSubstr("02:00:00:00:00:99"), Not(HasSubstr("inet "))));
 }
 
-TEST_F(LinkTest, IsKeptInTheBridgeThatIsWanted) {
+TEST_F(LinkTest, IsKeptInTheConfiguredBridge) {
   link_ = must(NetlinkLink::open("eps0", "br0"));
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   EXPECT_THAT(set_up(wanted).troubles, Contains(HasSubstr("There is no bridge br0")));
@@ -302,14 +302,15 @@ NetlinkLink::Neighbour at(const char* address, const char* mac = "02:00:00:00:00
   return {*parse_ip4(address), *parse_mac(mac)};
 }
 
-TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
+TEST_F(LinkTest, IfAnotherNetworkHasTheAddressesOnlyMembersAreRouted) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   link_->set_members({{{1}, at("192.168.43.1")}, {{7}, at("192.168.43.7")}, {{9}, at("192.168.43.9")}});
   set_up(wanted);
   add("eth0", "192.168.43.50/24");  // a hotspot
   ASSERT_TRUE(shell("ip route add default via 192.168.43.1 dev eth0"));
   EXPECT_THAT(reconcile().notes, ElementsAre(HasSubstr("overlaps 192.168.43.50/24 on eth0")));
-  EXPECT_THAT(output_of("ip route get 192.168.43.1"), HasSubstr("dev eth0")) << "the gateway goes before a member";
+  EXPECT_THAT(output_of("ip route get 192.168.43.1"), HasSubstr("dev eth0"))
+      << "the gateway takes precedence over a member";
   EXPECT_THAT(output_of("ip route get 192.168.43.60"), HasSubstr("dev eth0"));
   EXPECT_THAT(output_of("ip route get 192.168.43.9"), AllOf(HasSubstr("dev eps0"), HasSubstr("src 192.168.43.7")));
   EXPECT_THAT(reconcile().notes, IsEmpty());
@@ -325,7 +326,7 @@ TEST_F(LinkTest, WhereAnotherNetworkHasTheAddressesOnlyMembersAreReached) {
   EXPECT_THAT(output_of("ip -4 route"), AllOf(HasSubstr("192.168.43.0/24 dev eps0"), Not(HasSubstr("192.168.43.10 "))));
 }
 
-TEST_F(LinkTest, AnAddressThatIsAlsoAGatewaysIsGivenUp) {
+TEST_F(LinkTest, AnAddressThatBelongsToAGatewayIsGivenUp) {
   const LinkConfig wanted = config("192.168.43.1", "192.168.43.0/24");
   set_up(wanted);
   ASSERT_TRUE(
@@ -340,7 +341,7 @@ TEST_F(LinkTest, AnAddressThatIsAlsoAGatewaysIsGivenUp) {
   EXPECT_THAT(output_of("ip -4 route"), HasSubstr("192.168.43.0/24 dev eps0"));
 }
 
-TEST_F(LinkTest, ForgetsTheMacAddressOfAMemberThatHasAnother) {
+TEST_F(LinkTest, FlushesTheOldMacAddressOfAMember) {
   set_up(config("192.168.43.7", "192.168.43.0/24"));
   link_->set_members(
       {{{9}, at("192.168.43.9", "02:00:00:00:00:09")}, {{10}, at("192.168.43.10", "02:00:00:00:00:10")}});
@@ -363,12 +364,12 @@ TEST_F(LinkTest, YieldsToANetworkThatAnotherInterfaceHas) {
   EXPECT_THAT(set_up(config("192.168.44.9", "192.168.44.0/24")).troubles, IsEmpty());
 }
 
-TEST_F(LinkTest, ASecondMemberOnOneComputerIsNoCollision) {
+TEST_F(LinkTest, ASecondMemberOnOneComputerIsNotACollision) {
   add("eps1", "192.168.43.8/24", "tun");
   EXPECT_THAT(set_up(config("192.168.43.7", "192.168.43.0/24")).troubles, IsEmpty());
 }
 
-TEST_F(LinkTest, AnotherTapWithHalfOfTheNetworkIsOne) {
+TEST_F(LinkTest, AnotherTapWithHalfOfTheNetworkIsACollision) {
   add("eps1", "192.168.43.8/25", "tun");
   expect_collision(config("192.168.43.7", "192.168.43.0/24"), "192.168.43.8/25 on eps1");
 }
@@ -382,7 +383,7 @@ TEST_F(LinkTest, SeesMultipathAndPointToPointToo) {
   expect_collision(config("10.9.0.9", "10.9.0.0/24"), "on eth1");
 }
 
-TEST_F(LinkTest, ADefaultRouteIsNoCollision) {
+TEST_F(LinkTest, ADefaultRouteIsNotACollision) {
   add("eth0", "192.168.1.7/24");
   ASSERT_TRUE(shell("ip route add default via 192.168.1.1"));
   ASSERT_TRUE(shell("ip route add 0.0.0.0/1 via 192.168.1.1 && ip route add 128.0.0.0/1 via 192.168.1.1"));
@@ -415,7 +416,7 @@ TEST_F(LinkTest, LocalAddressesAreThoseOthersCouldReach) {
       << "the uplink first, what looks virtual last";
 }
 
-TEST_F(LinkTest, TunnelsAndWhatIsStackedUponEpsAreNoWay) {
+TEST_F(LinkTest, TunnelsAndInterfacesStackedUponEpsAreExcluded) {
   add("eth0", "192.0.2.1/24");
   const auto other_vpn = must(LinuxTap::open("wg0"));
   ASSERT_TRUE(shell("ip link set wg0 up && ip addr add 10.8.0.1/24 dev wg0"));
@@ -444,7 +445,7 @@ TEST_F(LinkTest, TunnelsAndWhatIsStackedUponEpsAreNoWay) {
   EXPECT_THAT(addresses(), ElementsAre("10.8.0.1", "192.0.2.1")) << "a tunnel may be the only way out";
 }
 
-TEST_F(LinkTest, ABridgeOverEpsWithAPortToTheOutsideIsAWay) {
+TEST_F(LinkTest, ABridgeOverEpsWithAPortToTheOutsideIsIncluded) {
   set_up(config("192.168.43.7", "192.168.43.0/24"));
   add("br0", "192.0.2.1/24", "bridge");
   ASSERT_TRUE(shell("ip link set eps0 master br0"));
@@ -465,7 +466,7 @@ TEST_F(LinkTest, FirstAddressOfEachInterfaceComesFirst) {
   EXPECT_THAT(std::vector(all.begin(), all.begin() + 3), ElementsAre("192.0.2.3", "192.0.2.1", "192.0.2.2"));
 }
 
-TEST_F(LinkTest, AStrictFilterThatCutsTheUnderlayOffHasAName) {
+TEST_F(LinkTest, AStrictFilterThatCutsOffTheUnderlayIsNamed) {
   add("eth0", "192.0.2.1/24");
   ASSERT_TRUE(sysctl("net/ipv4/conf/eth0/rp_filter", "1"));
   ASSERT_TRUE(shell("ip route add default via 192.0.2.9 metric 100"));
@@ -488,14 +489,14 @@ TEST_F(LinkTest, TheInterfaceMayGetAnotherName) {
   EXPECT_THAT(addresses(), ElementsAre("192.0.2.1"));
 }
 
-TEST_F(LinkTest, AMissingInterfaceIsSaid) {
+TEST_F(LinkTest, AMissingInterfaceIsReported) {
   const Result<void> result = must(NetlinkLink::open("none0"))->configure(config("192.168.43.7", "192.168.43.0/24"));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::not_found);
   EXPECT_THAT(result.error().what, HasSubstr("none0"));
 }
 
-TEST_F(LinkTest, TheMonitorTellsOfChanges) {
+TEST_F(LinkTest, TheMonitorReportsChanges) {
   const auto monitor = must(AddressMonitor::open());
   EXPECT_FALSE(readable(monitor->fd(), 0));
   EXPECT_FALSE(monitor->drain());
@@ -518,7 +519,7 @@ Interface interface(int index, const std::string& name, const std::string& kind,
   return out;
 }
 
-TEST(ContainerBridge, IsToldByKindAndName) {
+TEST(ContainerBridge, IsRecognisedByKindAndName) {
   const std::vector<Interface> all = {interface(2, "eth0", "", 1)};
   for (const char* name : {"docker0", "virbr0", "lxcbr0", "cni0", "podman1", "br-0123456789ab"}) {
     EXPECT_TRUE(is_container_bridge(interface(1, name, "bridge"), all, {})) << name;
@@ -529,7 +530,7 @@ TEST(ContainerBridge, IsToldByKindAndName) {
   }
 }
 
-TEST(ContainerBridge, IsToldByItsPorts) {
+TEST(ContainerBridge, IsRecognisedByItsPorts) {
   const Interface bridge = interface(1, "lab", "bridge");
   const Interface veth = interface(3, "veth1", "veth", 1), tap = interface(4, "vnet0", "tun", 1);
   EXPECT_TRUE(is_container_bridge(bridge, {bridge, veth, tap, interface(2, "eth0", "")}, {}));
@@ -574,7 +575,7 @@ TEST_F(GatewayTest, IsNotBehindATunnel) {
   EXPECT_EQ(gateway(), std::nullopt);
 }
 
-TEST_F(GatewayTest, AnotherRouterIsAnotherWayOutThoughTheAddressStays) {
+TEST_F(GatewayTest, AnotherRouterIsAnotherRouteEvenWithTheSameAddress) {
   NetlinkSocket socket = must(NetlinkSocket::open());
   const auto ways = [&] { return must(default_routes(socket, 0)); };
   EXPECT_TRUE(ways().empty());

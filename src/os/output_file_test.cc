@@ -57,13 +57,13 @@ TEST_F(OutputFile, ALinkIsFollowedAndStays) {
   EXPECT_FALSE(write_output(at("loop"), "text", 0644));
 }
 
-TEST_F(OutputFile, ADeviceIsWrittenIntoAndStays) {
+TEST_F(OutputFile, ADeviceIsWrittenToAndStays) {
   if (::mknod(at("null").c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0) GTEST_SKIP() << "no device can be made";
   ASSERT_TRUE(write_output(at("null"), "text", 0644));
   EXPECT_EQ(kind(at("null")), S_IFCHR);
 }
 
-TEST_F(OutputFile, AFifoIsWrittenIntoWhileSomebodyReadsAndNeverWaitedFor) {
+TEST_F(OutputFile, AFifoIsWrittenToOnlyWhileSomebodyReads) {
   ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   const auto alone = write_output(at("fifo"), "text", 0644);
   ASSERT_FALSE(alone);
@@ -92,14 +92,14 @@ TEST_F(OutputFile, PlantedLinkIsNotFollowed) {
   EXPECT_FALSE(write_output(at("way/f"), "text", 0644)) << "nor is a directory of theirs";
 }
 
-TEST_F(OutputFile, OwnLinksAreFollowedInADirectoryOfAll) {
+TEST_F(OutputFile, OwnLinksAreFollowedInASharedDirectory) {
   fs::create_symlink("f", at("link"));
   ASSERT_EQ(::chmod(dir_.path().c_str(), 01777), 0);
   EXPECT_TRUE(write_output(at("link"), "text", 0644));
   EXPECT_EQ(kind(at("link")), S_IFLNK);
 }
 
-TEST_F(OutputFile, AFileOfOthersIsNotOursToAppendTo) {
+TEST_F(OutputFile, AFileOfAnotherUserIsNotAppendedTo) {
   ASSERT_TRUE(write_file_atomic(at("f"), "", 0666));
   const UniqueFd fd(::open(at("f").c_str(), O_WRONLY | O_CLOEXEC));
   EXPECT_TRUE(is_own_file(fd.get(), at("f")));

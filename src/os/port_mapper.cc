@@ -51,7 +51,7 @@ struct PortMapper::Impl {
   std::vector<PortMapping> mappings;
   Instant renew_at = kNever;
   Instant checked_at{};
-  bool news = false;  // of the network, since the router was asked last
+  bool news = false;  // the network changed since the router was last asked
   milliseconds retry{0};
   Instant retry_at{};
   std::string told;  // the last note: each is reported once

@@ -100,7 +100,7 @@ class PortMapperTest : public testing::Test {
   std::vector<std::string> notes;
 };
 
-TEST_F(PortMapperTest, MapsAllPortsAndTakesThemAwayAtTheEnd) {
+TEST_F(PortMapperTest, MapsAllPortsAndRemovesThemAtTheEnd) {
   {
     const PortMapper mapper(options(), record());
     EXPECT_TRUE(within_seconds([&] { return last.mappings.size() == 2; }));
@@ -144,7 +144,7 @@ TEST_F(PortMapperTest, AsksAgainAfterTheRouterRestarted) {
   EXPECT_TRUE(within_seconds([&] { return last.mappings.size() == 2 && router.mapped.size() == 2; }));
 }
 
-TEST_F(PortMapperTest, AChangeRightAfterALookIsNotForgotten) {
+TEST_F(PortMapperTest, AChangeRightAfterACheckIsNotForgotten) {
   auto seldom = options();
   seldom.check = 1h;
   PortMapper mapper(seldom, record());
@@ -176,10 +176,10 @@ TEST_F(PortMapperTest, ExtendsTheLease) {
   const PortMapper mapper(short_lease, record());
   EXPECT_TRUE(within_seconds([&] { return router.maps >= 6; })) << "two more rounds of two";
   const auto lock = router.locked();
-  EXPECT_EQ(notes.size(), 1U) << "that is nothing to tell";
+  EXPECT_EQ(notes.size(), 1U) << "extensions are not logged";
 }
 
-TEST_F(PortMapperTest, TakesAnotherPortOnlyWhereThatWillDo) {
+TEST_F(PortMapperTest, TakesAnotherPortOnlyIfAllowed) {
   router.taken = {43439, 43440};
   auto any = options();
   any.ports = {{Transport::udp, 43439}};
@@ -197,7 +197,7 @@ TEST_F(PortMapperTest, TakesAnotherPortOnlyWhereThatWillDo) {
   EXPECT_TRUE(within_seconds([&] { return router.mapped.empty(); }));
 }
 
-TEST_F(PortMapperTest, ASilentRouterDoesNotHoldUpTheEnd) {
+TEST_F(PortMapperTest, ASilentRouterDoesNotDelayTheEnd) {
   router.delay = 2s;  // for each of two ports
   std::optional<PortMapper> mapper;
   mapper.emplace(options(), record());

@@ -24,7 +24,7 @@ __user_cap_header_struct this_thread() {
   return header;
 }
 
-// Whether root may do `wanted` (S_IWUSR and the like) there by the mode alone. Groups and ACLs are not looked at.
+// Whether root may do `wanted` (S_IWUSR and the like) there by the mode alone, ignoring groups and ACLs.
 bool root_may(const std::string& path, mode_t wanted) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return true;
@@ -98,7 +98,7 @@ void drop_network_capabilities() {
     half.permitted &= others;
     half.inheritable &= others;  // and with it the ambient set
   }
-  (void)::syscall(SYS_capset, &header, sets.data());  // less is always granted
+  (void)::syscall(SYS_capset, &header, sets.data());  // dropping is always allowed
 }
 
 std::string keep_only(const Needs& needs) {
@@ -109,7 +109,7 @@ std::string keep_only(const Needs& needs) {
   (void)::prctl(PR_SET_DUMPABLE, 0);
   if (!needs.runs_commands) {
     (void)::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    // Up to the last one that the kernel knows. It takes CAP_SETPCAP: who lacks that has no_new_privs.
+    // Up to the last one that the kernel knows. It needs CAP_SETPCAP: without that, no_new_privs remains.
     for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
       if ((keep >> capability & 1) == 0) (void)::prctl(PR_CAPBSET_DROP, capability);
     }
@@ -123,7 +123,7 @@ std::string keep_only(const Needs& needs) {
     sets[i].permitted &= kept;
     sets[i].inheritable = 0;  // and with it the ambient set
   }
-  (void)::syscall(SYS_capset, &header, sets.data());  // less is always granted
+  (void)::syscall(SYS_capset, &header, sets.data());  // dropping is always allowed
   return closed;
 }
 

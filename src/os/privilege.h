@@ -15,22 +15,22 @@ bool has_net_admin();
 // Errc::permission with the sentence for the user where it is missing.
 Result<void> require_net_admin();
 
-// Gives up CAP_NET_ADMIN and CAP_NET_BIND_SERVICE for good, in this thread and in those that it starts from here on.
+// Drops CAP_NET_ADMIN and CAP_NET_BIND_SERVICE for good, in this thread and in those that it starts from here on.
 void drop_network_capabilities();
 
-// What a daemon needs from here on, all its sockets being open.
+// What a daemon needs from here on, with all its sockets open.
 struct Needs {
   bool net_admin = false;
-  bool runs_commands = false;        // of the user: as root's they may do what root may
+  bool runs_commands = false;        // of the user: root's may do what root may
   std::string state{};               // directory that it writes to, with all that is below
   std::vector<std::string> files{};  // that it writes or replaces; "" for none
-  std::vector<std::string> reads{};  // files that it reads again; all of them may be missing
+  std::vector<std::string> reads{};  // files that it rereads; all of them may be missing
 };
 
-// Gives up for good everything else, in this thread and in those that it starts from here on: the other capabilities,
-// also for programs that it would start (bounding set, no_new_privs), and that others look into its memory (it is not
-// dumpable). Where one of those names is not root's own, root keeps CAP_DAC_OVERRIDE and CAP_CHOWN for it: returned is
-// the first such name, "" for none.
+// Drops everything else for good, in this thread and in those that it starts from here on: the other capabilities,
+// including those of programs that it would start (bounding set, no_new_privs), and access of others to its memory (it
+// is not dumpable). If one of those files does not belong to root, root keeps CAP_DAC_OVERRIDE and CAP_CHOWN for it:
+// the result is the first such name, "" if there is none.
 std::string keep_only(const Needs& needs);
 
 }  // namespace eps::os

@@ -58,7 +58,7 @@ std::optional<ReplyMemory::Entry> ReplyMemory::read(Slot& slot) {
   return out;
 }
 
-// Null: empties it. Whoever finds it being written leaves it alone: the next datagram says the same again.
+// Null: empties it. If it is being written, leave it alone: the next datagram brings the same again.
 void ReplyMemory::write(Slot& slot, const Entry* entry) {
   std::uint32_t before = load(slot.sequence);
   const bool mine =

@@ -29,14 +29,14 @@ class ReplyMemory {
  public:
   // Of endpoints; each takes 64 bytes once it is used. The members of a full network in both address families.
   static constexpr std::size_t kSlots = 32768;
-  // An endpoint that goes on sending to one address is not taken for one that sends to another: anybody can forge a
-  // datagram, and it would turn the conduit to an address that the peer's NAT does not let in.
+  // An endpoint that keeps sending to one address is not moved to another by a single datagram: anybody can forge one,
+  // and it would turn the conduit to an address that the peer's NAT does not let in.
   static constexpr Duration kHold = std::chrono::seconds(1);
 
   // `seed`: random, so that strangers cannot choose which entry they displace.
   explicit ReplyMemory(std::uint64_t seed);
   void heard(const Endpoint& from, const LocalAddress& at, Instant now);
-  // From where to send to this endpoint; nullopt: as the kernel chooses.
+  // The source address for this endpoint; nullopt: the kernel's choice.
   std::optional<LocalAddress> find(const Endpoint& to) const;
   // The address is no longer ours, or there is no way from it.
   void forget(const Endpoint& to);

@@ -17,7 +17,7 @@ Endpoint peer(std::uint32_t n) {
 const LocalAddress kFirst{*parse_ip("192.0.2.1"), 2}, kSecond{*parse_ip("2001:db8::7"), 3};
 const Instant kStart{std::chrono::hours(1)};
 
-TEST(ReplyMemory, KnowsFromWhichAddressAnEndpointIsAnswered) {
+TEST(ReplyMemory, KnowsTheSourceAddressForEachEndpoint) {
   ReplyMemory memory(17);
   EXPECT_EQ(memory.find(peer(1)), std::nullopt);
   memory.heard(peer(1), kFirst, kStart);
@@ -32,7 +32,7 @@ TEST(ReplyMemory, KnowsFromWhichAddressAnEndpointIsAnswered) {
   EXPECT_EQ(memory.find(peer(2)), std::nullopt);
 }
 
-TEST(ReplyMemory, AForgedDatagramTurnsNoConduitInUse) {
+TEST(ReplyMemory, AForgedDatagramDoesNotRedirectAConduitInUse) {
   ReplyMemory memory(17);
   for (int i = 0; i < 20; ++i) {
     const Instant now = kStart + milliseconds(200 * i);
@@ -49,7 +49,7 @@ TEST(ReplyMemory, FollowsAPeerThatSendsToAnotherAddress) {
   EXPECT_EQ(memory.find(peer(1)), kSecond);
 }
 
-TEST(ReplyMemory, AFloodDisplacesOnlyWhatWasHeardLongestAgo) {
+TEST(ReplyMemory, AFloodDisplacesOnlyTheLeastRecentlyHeard) {
   ReplyMemory memory(17);
   memory.heard(peer(1), kFirst, kStart);
   for (std::uint32_t i = 0; i < 4 * ReplyMemory::kSlots; ++i) {

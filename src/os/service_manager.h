@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Tells systemd how the daemon is, as sd_notify(3) does: one datagram to the socket that NOTIFY_SOCKET names.
+// Reports the daemon's state to systemd, as sd_notify(3) does: one datagram to the socket named by NOTIFY_SOCKET.
 
 #include <chrono>
 #include <optional>

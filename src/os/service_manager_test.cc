@@ -40,7 +40,7 @@ class Manager {
   UniqueFd fd_;
 };
 
-TEST(ServiceManager, HearsWhatItIsTold) {
+TEST(ServiceManager, ReceivesNotifications) {
   const TemporaryDirectory dir;
   for (const std::string& name : {dir.path() + "/notify", "@eps-test-" + std::to_string(::getpid())}) {
     const Manager manager(name);
@@ -50,7 +50,7 @@ TEST(ServiceManager, HearsWhatItIsTold) {
   }
 }
 
-TEST(ServiceManager, NothingHappensWithoutOne) {
+TEST(ServiceManager, WithoutOneNothingHappens) {
   ServiceManager().tell("READY=1");
   for (const std::string& name : {std::string("/nobody/there"), std::string(200, 'x')}) {
     ::setenv("NOTIFY_SOCKET", name.c_str(), 1);
@@ -59,7 +59,7 @@ TEST(ServiceManager, NothingHappensWithoutOne) {
   ::unsetenv("NOTIFY_SOCKET");
 }
 
-TEST(ServiceManager, WatchesTheOneThatItNames) {
+TEST(ServiceManager, WatchesOnlyTheNamedProcess) {
   EXPECT_EQ(ServiceManager().watchdog(), std::nullopt);
   ::setenv("WATCHDOG_USEC", "3000000", 1);
   EXPECT_EQ(ServiceManager().watchdog(), std::chrono::seconds(3));

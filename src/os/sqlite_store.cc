@@ -56,7 +56,7 @@ constexpr std::array kMigrations = {
     "  revoked INTEGER NOT NULL,"
     "  approve INTEGER NOT NULL"
     ") STRICT;",
-    // AUTOINCREMENT: no id is given twice, whatever was deleted.
+    // AUTOINCREMENT: no id is reused, whatever was deleted.
     "CREATE TABLE audit ("
     "  id   INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  time INTEGER NOT NULL,"
@@ -129,7 +129,7 @@ bool run(sqlite3* db, const char* sql) {
   return sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK;
 }
 
-// Where the database is damaged there is no going on, and no way back but a copy.
+// A damaged database cannot be used or repaired; only a copy helps.
 constexpr const char* kDamaged =
     "restore it from a backup, or move it (and its -wal file) away to begin a new network, which every client must "
     "then join anew";
@@ -287,7 +287,7 @@ Result<ports::StoredState> SqliteStore::load_open() {
   return state;
 }
 
-// Where it could not be written at the start.
+// If it could not be written at the start.
 Result<void> SqliteStore::reopen() {
   if (db_) return {};
   Result<void> opened = open_database(path_);
@@ -318,7 +318,7 @@ Result<std::vector<AuditEntry>> SqliteStore::audit(const ports::AuditQuery& quer
 
 Result<void> SqliteStore::commit(const ports::StoreChange& change) {
   auto written = write(change);
-  // What contradicts itself is its sender's fault, not the disk's.
+  // An inconsistent change is its sender's fault, not the disk's.
   if (written || written.error().code != Errc::invalid_argument) failure_ = written ? "" : written.error().what;
   return written;
 }
@@ -347,7 +347,7 @@ bool SqliteStore::apply(const ports::StoreChange& change) {
   for (const MemberId id : change.remove_members) {
     if (!remove.bind(id.value).run()) return false;
   }
-  // All old rows go before the new ones come, so that members may exchange unique values.
+  // All old rows are deleted before the new ones are inserted, so that members may exchange unique values.
   for (const Member& member : change.put_members) {
     if (!remove.bind(member.id.value).run()) return false;
   }
@@ -394,7 +394,7 @@ bool SqliteStore::record(const std::vector<AuditEntry>& entries) {
   });
 }
 
-// What the connection says about its last call, which failed.
+// What the connection reports about its last call, which failed.
 Error SqliteStore::error(const char* tried) const {
   const int code = sqlite3_extended_errcode(db_.get());
   int sys = sqlite3_system_errno(db_.get());

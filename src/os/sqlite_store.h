@@ -17,10 +17,10 @@ namespace eps::os {
 
 class SqliteStore final : public ports::Store {
  public:
-  // Makes the directory (0700) and the database (0600) where they are missing, the database only if `may_create`:
-  // Errc::not_found else, where it is missing or empty. Errc::in_use while another server has it open, Errc::corrupt
-  // for a damaged file, Errc::unsupported for one that a newer program wrote. Where the disk is full or takes no
-  // writes, what is there is read all the same, and commit() fails until it can be written.
+  // Makes the directory (0700) and the database (0600) if they are missing, the database only if `may_create`;
+  // otherwise Errc::not_found if it is missing or empty. Errc::in_use while another server has it open, Errc::corrupt
+  // for a damaged file, Errc::unsupported for one that a newer program wrote. If the disk is full or read-only, the
+  // content is read nevertheless, and commit() fails until it can be written.
   static Result<std::unique_ptr<SqliteStore>> open(const std::string& directory, bool may_create = true);
   ~SqliteStore() override;
 
@@ -50,7 +50,7 @@ class SqliteStore final : public ports::Store {
   UniqueFd lock_;  // outlives the database
   const std::string path_;
   std::unique_ptr<sqlite3, Close> db_;      // null: it cannot be written
-  std::optional<ports::StoredState> read_;  // what was read where it cannot
+  std::optional<ports::StoredState> read_;  // its content, if it cannot be written
   std::string failure_;
 };
 

@@ -75,7 +75,7 @@ TEST(SqliteStoreTest, KeepsEveryFieldAcrossAReopen) {
   EXPECT_EQ(state.meta, change.put_meta);
 }
 
-TEST(SqliteStoreTest, ChangesWhatIsThere) {
+TEST(SqliteStoreTest, ChangesExistingRows) {
   const TemporaryDirectory dir;
   const auto store = open(dir.path());
   StoreChange change = put({member(1), member(2), member(3)});
@@ -83,7 +83,7 @@ TEST(SqliteStoreTest, ChangesWhatIsThere) {
   change.put_meta = {{"a", Bytes(1)}, {"b", Bytes(1)}};
   ASSERT_TRUE(store->commit(change));
 
-  // Two members exchange their addresses, a new one takes the key of one who goes.
+  // Two members exchange their addresses, a new one takes the key of a removed one.
   Member one = member(1), two = member(2), four = member(4);
   std::swap(one.address, two.address);
   four.key = key(3);
@@ -109,7 +109,7 @@ TEST(SqliteStoreTest, AChangeIsWholeOrAbsent) {
   const Result<void> refused = store->commit(change);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
-  EXPECT_EQ(store->failure(), "") << "the disk is well";
+  EXPECT_EQ(store->failure(), "") << "the disk works";
   EXPECT_THAT(store->load()->members, ElementsAre(member(1)));
   EXPECT_TRUE(store->commit(put({member(2)})));  // and it goes on
 }
@@ -135,7 +135,7 @@ TEST(SqliteStoreTest, FilesAreForTheOwnerOnly) {
   }
 }
 
-TEST(SqliteStoreTest, ADamagedFileIsSaidWithItsPath) {
+TEST(SqliteStoreTest, ADamagedFileIsReportedWithItsPath) {
   const TemporaryDirectory dir;
   const std::string path = dir.path() + "/server.db";
   ASSERT_TRUE(write_file_atomic(path, std::string(8192, 'x'), 0600));
@@ -158,7 +158,7 @@ TEST(SqliteStoreTest, ADamagedFileIsSaidWithItsPath) {
   EXPECT_EQ(damaged.error().code, Errc::corrupt);
 }
 
-TEST(SqliteStoreTest, ANewerFormatIsLeftAlone) {
+TEST(SqliteStoreTest, ANewerFormatIsLeftUntouched) {
   const TemporaryDirectory dir;
   { const auto store = open(dir.path()); }
   sqlite3* db = nullptr;
@@ -171,7 +171,7 @@ TEST(SqliteStoreTest, ANewerFormatIsLeftAlone) {
   EXPECT_THAT(newer.error().what, HasSubstr("99"));
 }
 
-TEST(SqliteStoreTest, TheRecordGrowsWithTheChangesAndIsReadInParts) {
+TEST(SqliteStoreTest, TheAuditRecordGrowsWithTheChangesAndIsReadInParts) {
   const TemporaryDirectory dir;
   const auto entry = [](std::int64_t time, AuditEntry::Kind kind = AuditEntry::Kind::administrator) {
     return AuditEntry{0, time, kind, "remove", "root", "m" + std::to_string(time)};
@@ -202,7 +202,7 @@ TEST(SqliteStoreTest, TheRecordGrowsWithTheChangesAndIsReadInParts) {
   EXPECT_EQ(store->audit({.after = 0, .since = 0, .limit = 1})->front().what, "m100");
 }
 
-TEST(SqliteStoreTest, NoKindOfEntryTakesTheRoomOfAnother) {
+TEST(SqliteStoreTest, NoKindOfEntryCrowdsOutAnother) {
   const TemporaryDirectory dir;
   const auto store = open(dir.path());
   ASSERT_TRUE(store->commit(record({{0, 1, AuditEntry::Kind::administrator, "remove", "root", "b"}})));
@@ -218,7 +218,7 @@ TEST(SqliteStoreTest, NoKindOfEntryTakesTheRoomOfAnother) {
   EXPECT_EQ(all.back().what, "c");
 }
 
-// A child commits member after member and reports each; killed at some moment, all that it reported are there.
+// A child commits member after member and reports each; killed at any moment, all that it reported are there.
 TEST(SqliteStoreTest, AcknowledgedChangeSurvivesAKill) {
   for (int round = 0; round < 5; ++round) {
     const TemporaryDirectory dir;
@@ -247,7 +247,7 @@ TEST(SqliteStoreTest, AcknowledgedChangeSurvivesAKill) {
     ::close(pipe[0]);
     const StoredState state = *open(dir.path())->load();
     ASSERT_GE(state.members.size(), acknowledged);
-    ASSERT_LE(state.members.size(), acknowledged + 1);  // one may have been on its way
+    ASSERT_LE(state.members.size(), acknowledged + 1);  // one may have been in progress
     for (std::uint32_t i = 0; i < state.members.size(); ++i) EXPECT_EQ(state.members[i], member(i + 1));
     EXPECT_EQ(state.meta.at("last").size(), state.members.size() % 250) << "half a change";
   }

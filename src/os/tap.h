@@ -18,9 +18,9 @@
 
 namespace eps::os {
 
-// What the kernel may leave undone in the frames it gives us. Each is a wish: what it does not know is left out (USO
-// needs Linux 6.2), and tso and uso need checksum. A frame that we write may use all of it whatever the switches, but
-// for UDP super-frames, which only a kernel that knows USO takes.
+// What the kernel may leave undone in the frames it gives us. Each is a request: unsupported ones are dropped (USO
+// needs Linux 6.2), and tso and uso need checksum. A frame that we write may use all of it whatever the switches,
+// except for UDP super-frames, which only a kernel with USO accepts.
 struct TapOptions {
   bool checksum = true;  // frames may come with a partial checksum
   bool tso = true;       // TCP super-frames
@@ -41,12 +41,12 @@ class LinuxTap final : public ports::TapPort {
   bool down() const override { return down_; }
   std::size_t write(std::span<const ports::TapWrite> frames) override;
 
-  // False once a read found that the interface was deleted: it stays readable and gives nothing. The reader's.
+  // False once a read found that the interface was deleted: it stays readable and returns nothing. For the reader.
   bool attached() const { return attached_; }
   int fd() const { return fd_.get(); }               // readable when a frame waits
   const std::string& name() const { return name_; }  // of the interface
   int ifindex() const { return ifindex_; }
-  const TapOptions& options() const { return options_; }  // what is in force, after the kernel's say
+  const TapOptions& options() const { return options_; }  // in force, as granted by the kernel
 
  private:
   LinuxTap(UniqueFd fd, const TapOptions& wish);
@@ -58,13 +58,13 @@ class LinuxTap final : public ports::TapPort {
   TapOptions options_;
   std::string name_;
   int ifindex_ = 0;
-  // Reader's: one arena in which a read packs its frames one behind the other. Not touched, so not resident, until
+  // For the reader: one arena in which a read packs its frames one after the other. Not touched, so not resident, until
   // used.
   std::unique_ptr<std::byte[]> arena_;
   bool drained_ = true;
   bool down_ = false;
   bool attached_ = true;
-  // Writer's: header and pieces of the frame being written; grows to the longest list seen.
+  // For the writer: header and pieces of the frame being written; grows to the longest list seen.
   std::vector<iovec> iov_;
 };
 

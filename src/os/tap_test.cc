@@ -260,7 +260,7 @@ TEST_F(TapTest, ASuperFrameWithCwrIsMarkedForTheKernel) {
   }
 }
 
-TEST_F(TapTest, ABadFrameDoesNotHoldUpTheOthers) {
+TEST_F(TapTest, ABadFrameDoesNotDelayTheOthers) {
   const auto tap = open_up();
   const UniqueFd wire = packet_socket(*tap);
   const Bytes good = ethernet(kTestType, as_view("good frame of forty-six bytes at least, surely!"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// For tests only: a directory that goes away with all that is in it.
+// For tests only: a directory that is removed with all its content.
 
 #include <cstdlib>
 #include <filesystem>

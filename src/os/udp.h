@@ -2,12 +2,12 @@
 #pragma once
 
 // The UDP socket: batches of datagrams with segmentation (GSO) and coalescing (GRO) by the kernel. One dual-stack
-// socket serves IPv4 and IPv6. A datagram that is larger than the path carries is fragmented, unless it says that it is
-// to arrive whole: frames are cut to what was probed (mesh/path_mtu.h), and to a peer that does not answer such probes
-// a slow path is better than none.
+// socket serves IPv4 and IPv6. A datagram that is too large for the path is fragmented, unless it is marked to arrive
+// whole: frames are cut to the probed size (mesh/path_mtu.h), and for a peer that does not answer such probes a slow
+// path is better than none.
 //
-// What goes to an endpoint leaves from the address that the endpoint sends to (os/reply_memory.h). What arrives through
-// an EPS interface is refused: the conduits must not run inside themselves.
+// Datagrams to an endpoint leave from the address that the endpoint sends to (os/reply_memory.h). Datagrams that arrive
+// through an EPS interface are refused: the conduits must not run inside themselves.
 
 #include <array>
 #include <atomic>
@@ -38,7 +38,7 @@ class LinuxUdp final : public ports::UdpPort {
  public:
   static Result<std::unique_ptr<LinuxUdp>> open(const UdpOptions& options = {});
   // Another socket on the same port, for another thread: the kernel gives each pair of endpoints to one of them. It
-  // sends by the side sockets too; receiving from them stays with the first. REQUIRES: opened with `queues`.
+  // also sends from the side sockets; receiving from them stays with the first. REQUIRES: opened with `queues`.
   Result<std::unique_ptr<LinuxUdp>> add_queue() const;
   ~LinuxUdp() override;
 
@@ -50,8 +50,8 @@ class LinuxUdp final : public ports::UdpPort {
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override;
 
-  // For all queues and side sockets; any thread. `inside`: the interfaces by whose index what arrives is refused, at
-  // most kMaxInside of them. `uplinks`: those with a default route, by which an answer leaves where the question came.
+  // For all queues and side sockets; any thread. `inside`: the interfaces whose arrivals are refused, at most
+  // kMaxInside of them. `uplinks`: those with a default route, through which an answer leaves where the question came.
   struct Interfaces {
     std::vector<std::uint32_t> inside;
     std::vector<std::uint32_t> uplinks;
@@ -59,7 +59,7 @@ class LinuxUdp final : public ports::UdpPort {
   };
   static constexpr std::size_t kMaxInside = 8;
   void set_interfaces(const Interfaces& interfaces);
-  // This machine's addresses or routes changed: the kernel chooses where to send from, until a peer has been heard.
+  // This machine's addresses or routes changed: the kernel chooses the source until a peer has been heard.
   void forget_local_addresses() { sides_->replies.forget_all(); }
   // Whether the sockets carry the mark of the underlay; false without CAP_NET_ADMIN.
   bool marked() const { return marked_; }
@@ -112,13 +112,13 @@ class LinuxUdp final : public ports::UdpPort {
   bool gro_ = false;
   bool marked_ = false;
   std::uint16_t port_ = 0;
-  std::unique_ptr<RxPool> rx_;  // the receiving thread's
-  bool drained_ = true;         // the receiving thread's
+  std::unique_ptr<RxPool> rx_;  // for the receiving thread
+  bool drained_ = true;         // for the receiving thread
   // Datagrams that the kernel dropped at the main socket, modulo 2^32, and how many were reported. Receiving thread
   // only.
   std::uint32_t overruns_ = 0;
   std::uint32_t told_overruns_ = 0;
-  GsoMemory no_gso_;  // destinations to which segmentation failed lately; any thread's
+  GsoMemory no_gso_;  // destinations to which segmentation failed lately; any thread
 };
 
 }  // namespace eps::os

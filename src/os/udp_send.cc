@@ -125,8 +125,8 @@ class LinuxUdp::TxBatch {
     header.msg_controllen = used;
   }
 
-  // Sends all and is empty again. Each message that the kernel does not take goes to `failed(message, errno)`, which
-  // returns whether to go on; false if it did not.
+  // Sends everything and is empty again. Each message that the kernel rejects is passed to `failed(message, errno)`,
+  // which returns whether to go on; false if it did not.
   template <class Failed>
   bool flush(int fd, Failed&& failed) {
     for (std::size_t done = 0; done < size_;) {
@@ -157,8 +157,8 @@ class LinuxUdp::TxBatch {
 
 namespace {
 
-// The kernel refuses to segment here, where it would take the segments one by one: the route's MTU is smaller than a
-// segment (EINVAL, EMSGSIZE in newer kernels), or its device computes no checksums (EIO).
+// The kernel refuses to segment here, but would take the segments one by one: the route's MTU is smaller than a segment
+// (EINVAL, EMSGSIZE in newer kernels), or its device computes no checksums (EIO).
 bool refuses_segments(int error) {
   return error == EMSGSIZE || error == EINVAL || error == EIO;
 }
@@ -208,7 +208,7 @@ std::size_t LinuxUdp::send_by(int fd, std::span<const ports::TxDatagram> datagra
   dont_fragment(fd, true);
   send_as_set(fd, datagrams);
   dont_fragment(fd, false);
-  return datagrams.size();  // one that does not fit is an answer, no loss
+  return datagrams.size();  // a datagram that does not fit is an answer, not a loss
 }
 
 std::size_t LinuxUdp::send_as_set(int fd, std::span<const ports::TxDatagram> datagrams) {
@@ -244,17 +244,17 @@ std::size_t LinuxUdp::send_as_set(int fd, std::span<const ports::TxDatagram> dat
   return full ? last_lost + 1 - lost : datagrams.size() - lost;
 }
 
-// From where what goes there leaves. The interface is named only where it leads anywhere: an uplink of several, or the
-// link of an address that means nothing without it. The kernel takes an interface for an order, and would look for the
-// whole internet on its link.
+// The source for datagrams to this endpoint. The interface is named only if it leads anywhere: an uplink of several, or
+// the link of an address that means nothing without it. The kernel takes an interface as an order, and would look for
+// the whole internet on its link.
 std::optional<LocalAddress> LinuxUdp::local_for(const Endpoint& to) const {
   auto at = sides_->replies.find(to);
   if (at && !to.ip.is_link_local() && !sides_->is_uplink(at->interface)) at->interface = 0;
   return at;
 }
 
-// A message that the kernel did not take: in segments where it will not segment, and from an address of its own choice
-// where there is no way from the one that the peer sends to. True if it took all then.
+// A message that the kernel rejected: as single segments if it will not segment, and from an address of its choice if
+// there is no route from the one that the peer sends to. True if it took everything then.
 bool LinuxUdp::send_again(int fd, const Message& message, int error, bool& full) {
   if (message.segment_size != 0 && refuses_segments(error)) {
     const Took took = send_segments(fd, message, full);
@@ -277,7 +277,7 @@ bool LinuxUdp::send_again(int fd, const Message& message, int error, bool& full)
          send_segments(fd, anywhere, full) == Took::all;
 }
 
-// A run that the kernel will not segment: each segment is a datagram of its own, which it fragments where it must.
+// A run that the kernel will not segment: each segment becomes a datagram, which it fragments if necessary.
 // Sets `full` like send().
 LinuxUdp::Took LinuxUdp::send_segments(int fd, const Message& run, bool& full) {
   std::size_t lost = 0;
@@ -294,7 +294,7 @@ LinuxUdp::Took LinuxUdp::send_segments(int fd, const Message& run, bool& full) {
     batch.add({0, run.to, segment, 0, run.traffic_class, run.from}, ipv6_);
     if (batch.full() || bytes.empty()) batch.flush(fd, failed);
   }
-  // Where nothing passes, segmentation was not what was wrong.
+  // If nothing gets through, segmentation was not the problem.
   if (count > lost) no_gso_.failed(run.to->ip, run.segment_size, now());
   return lost == 0 ? Took::all : lost < count ? Took::some : Took::none;
 }

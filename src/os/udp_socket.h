@@ -19,10 +19,10 @@ namespace eps::os {
 // Linux 4.18 and 5.0; not in every libc's headers.
 inline constexpr int kUdpSegment = 103, kUdpGro = 104;
 
-// Receiving outlives our absence for a scheduling round at full speed; sending must not hide congestion in a queue.
+// Receiving survives a scheduling delay at full speed; sending must not hide congestion in a queue.
 inline constexpr int kReceiveBuffer = 4 << 20;
 inline constexpr int kSendBuffer = 384 << 10;  // the kernel doubles it
-// Of it; the rest is for what keeps conduits up, and for one more batch.
+// A share of it; the rest is for packets that keep conduits alive, and for one more batch.
 inline constexpr std::size_t kBulkRoom = 512 << 10;
 
 union SocketAddress {

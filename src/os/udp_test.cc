@@ -141,11 +141,11 @@ TEST_F(UdpTest, KernelDropsAreCounted) {
   }
   send(100);
   receive_all();
-  EXPECT_EQ(came + lost, sent) << "what was told is not told again";
+  EXPECT_EQ(came + lost, sent) << "reported losses are not reported again";
 }
 
 // An address that nobody answers for: what is sent there stays in the send buffer while the kernel asks for it.
-TEST_F(UdpTest, BulkLeavesRoomForWhatKeepsConduitsUp) {
+TEST_F(UdpTest, BulkLeavesRoomForPacketsThatKeepConduitsAlive) {
   ASSERT_TRUE(
       shell("ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up && "
             "ip addr add 10.9.0.1/24 dev v0"));
@@ -234,7 +234,7 @@ TEST_F(UdpTest, SegmentsLargerThanTheMtuArriveInFragments) {
     expect_equal(received, small, 1000);
     EXPECT_EQ(received.runs, 1U);
   }
-  // The failure is remembered, so the larger ones still come singly where they would pass by now.
+  // The failure is remembered, so the larger ones still arrive singly although they would pass by now.
   ASSERT_TRUE(shell("ip link set lo mtu 65536"));
   const Bytes large = pattern(20 * 1450);
   const TxDatagram tx{at("127.0.0.1", *b), large, 1450};
@@ -256,7 +256,7 @@ TEST_F(UdpTest, Ipv4PassesWhereIpv6IsSwitchedOff) {
   EXPECT_EQ(a->send({&six, 1}), 1U) << "as where no way leads there";
 }
 
-TEST_F(UdpTest, ALostDatagramDoesNotHoldUpTheOthers) {
+TEST_F(UdpTest, ALostDatagramDoesNotDelayTheOthers) {
   const auto a = must(LinuxUdp::open());
   const auto b = must(LinuxUdp::open());
   const Bytes run = pattern(20 * 500), lone = pattern(99);
@@ -271,7 +271,7 @@ TEST_F(UdpTest, ALostDatagramDoesNotHoldUpTheOthers) {
   EXPECT_EQ(receive(*b, 40 * (99 + 20 * 500)).datagrams.size(), 40U * 21U);
 }
 
-TEST_F(UdpTest, APeerThatIsGoneIsNoError) {
+TEST_F(UdpTest, AnAbsentPeerIsNotAnError) {
   const auto a = must(LinuxUdp::open());
   const auto b = must(LinuxUdp::open());
   Endpoint gone;
@@ -337,7 +337,7 @@ TEST_F(UdpTest, SeveralThreadsSendAtATime) {
   EXPECT_EQ(received.datagrams.size(), 90U * 4U);
 }
 
-TEST_F(UdpTest, APortInUseIsSaidWithTheRemedy) {
+TEST_F(UdpTest, APortInUseIsReportedWithTheRemedy) {
   const auto a = must(LinuxUdp::open());
   const auto b = LinuxUdp::open({.port = a->local_port()});
   ASSERT_FALSE(b);
@@ -409,8 +409,8 @@ TEST_F(UdpTest, SideSocketsSendAndReceiveBesideTheMainOne) {
   EXPECT_FALSE(readable(b->side_fd(), 50));
 }
 
-// A host of several addresses, and somebody (10.9.0.9, 2001:db8::9) whom it would answer from another one than it was
-// asked at.
+// A host with several addresses, and a stranger (10.9.0.9, 2001:db8::9) whom it would answer from another address than
+// the one asked.
 class MultihomedTest : public UdpTest {
  protected:
   void SetUp() override {
@@ -437,7 +437,7 @@ class MultihomedTest : public UdpTest {
       const socklen_t size = to_sockaddr(to, true, address);
       EXPECT_EQ(::sendto(fd.get(), "?", 1, 0, &address.any, size), 1);
     }
-    // Whom the datagrams came from that wait; each must be of one and the same sender.
+    // The sender of the waiting datagrams; they must all have the same.
     Endpoint answered_from(std::size_t count) const {
       SocketAddress address;
       Endpoint from;
@@ -463,7 +463,7 @@ class MultihomedTest : public UdpTest {
   }
 };
 
-TEST_F(MultihomedTest, AnAnswerLeavesFromTheAddressThatWasAsked) {
+TEST_F(MultihomedTest, AnAnswerLeavesFromTheAskedAddress) {
   for (const char* ip : {"10.9.0.1", "10.9.0.2", "2001:db8::1", "2001:db8::2", "127.0.0.7"}) {
     for (const std::uint16_t segment : {0, 500}) {
       const auto answerer = must(LinuxUdp::open());
@@ -510,7 +510,7 @@ TEST_F(MultihomedTest, AlsoOnAKernelWithoutIpv6) {
   EXPECT_EQ(receive(*asker, 1).from.ip, *parse_ip("10.9.0.2"));
 }
 
-TEST_F(MultihomedTest, AnAddressThatIsGoneIsNoObstacle) {
+TEST_F(MultihomedTest, AVanishedAddressIsNotAProblem) {
   const Bytes run = pattern(10 * 500);
   for (const std::uint16_t segment : {0, 500}) {
     const auto answerer = must(LinuxUdp::open());
@@ -536,7 +536,7 @@ TEST_F(MultihomedTest, SideSocketsAnswerFromTheSameAddress) {
   EXPECT_EQ(asker.answered_from(1), (Endpoint{*parse_ip("10.9.0.2"), side->port}));
 }
 
-TEST_F(UdpTest, ATrafficClassIsSentAndHeard) {
+TEST_F(UdpTest, ATrafficClassIsSentAndReceived) {
   const auto a = must(LinuxUdp::open()), b = must(LinuxUdp::open());
   const Bytes bytes = pattern(3000);
   for (const char* ip : {"127.0.0.1", "::1"}) {

@@ -36,7 +36,7 @@ bool holds(const std::array<std::byte, 16>& outer, unsigned outer_length, const 
 
 }  // namespace
 
-// A unicast route with all that the kernel said of it.
+// A unicast route with everything that the kernel reports about it.
 struct UnderlayRoutes::Route {
   rtmsg header{};
   std::array<std::byte, 16> to{};
@@ -212,7 +212,7 @@ Result<void> UnderlayRoutes::reconcile(unsigned char family, const std::vector<I
     for (const auto& [type, bytes] : route.attributes) size += bytes.size() + 8;
     if ((hidden || route.header.rtm_dst_len <= 1) && size <= kMaxAttributes) wanted.push_back(route);
   }
-  // What an EPS interface's route has replaced.
+  // Routes that one through an EPS interface has replaced.
   const auto is_up = [&](int index) {
     const auto it = std::ranges::find(all, index, &Interface::index);
     return it != all.end() && (it->flags & IFF_UP) != 0;
@@ -230,7 +230,7 @@ Result<void> UnderlayRoutes::reconcile(unsigned char family, const std::vector<I
   for (const Route& route : present) {
     if (!among(wanted, route)) (void)change_route(RTM_DELROUTE, route);
   }
-  // One whose gateway is not there at this moment is no loss: the next change brings us here again.
+  // A copy whose gateway is missing at this moment is no loss: the next change brings us here again.
   for (const Route& route : wanted) {
     if (!among(present, route)) (void)change_route(RTM_NEWROUTE, route);
   }

@@ -54,10 +54,10 @@ TEST_F(UnderlayRoutesTest, MarkedTrafficFollowsTheMainTable) {
   EXPECT_THAT(marked("2001:db8:1::1"), HasSubstr("via 2001:db8::1 dev eth0"));
   EXPECT_THAT(marked("192.0.2.77"), HasSubstr("dev eth0"));
   ASSERT_TRUE(shell("ip route add 203.0.113.0/24 via 192.0.2.9"));
-  EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.9 dev eth0")) << "without being told";
+  EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.9 dev eth0")) << "without a notification";
 }
 
-TEST_F(UnderlayRoutesTest, ButNeverIntoAnEpsInterface) {
+TEST_F(UnderlayRoutesTest, MarkedTrafficNeverEntersAnEpsInterface) {
   EXPECT_THAT(marked("192.168.43.9"), HasSubstr("via 192.0.2.1 dev eth0"));
   EXPECT_THAT(unmarked("192.168.43.9"), HasSubstr("dev eps0"));
   ASSERT_TRUE(shell("ip route add 10.50.0.0/24 via 192.168.43.9 && ip -6 route add 2001:db8:50::/64 via fd43::9"));
@@ -67,7 +67,7 @@ TEST_F(UnderlayRoutesTest, ButNeverIntoAnEpsInterface) {
   EXPECT_THAT(marked("2001:db8:50::1"), HasSubstr("via 2001:db8::1 dev eth0"));
 }
 
-TEST_F(UnderlayRoutesTest, ARouteOfOursHidesTheLessSpecificOneAsWell) {
+TEST_F(UnderlayRoutesTest, ARouteIntoEpsHidesTheLessSpecificOneAsWell) {
   ASSERT_TRUE(shell("ip route add 10.0.0.0/8 via 192.0.2.9 && ip route add 10.50.0.0/24 via 192.168.43.9"));
   reconcile();
   EXPECT_THAT(marked("10.50.0.2"), HasSubstr("via 192.0.2.9 dev eth0"));
@@ -89,7 +89,7 @@ TEST_F(UnderlayRoutesTest, ADefaultRouteThroughAMemberDoesNotMoveTheUnderlay) {
   }
 }
 
-TEST_F(UnderlayRoutesTest, ARouteThatWasReplacedIsStillKnown) {
+TEST_F(UnderlayRoutesTest, AReplacedRouteIsStillUsed) {
   ASSERT_TRUE(shell("ip route replace default via 192.168.43.9"));
   reconcile();
   reconcile();
@@ -100,10 +100,10 @@ TEST_F(UnderlayRoutesTest, ARouteThatWasReplacedIsStillKnown) {
   EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.7 dev eth0")) << "a new one";
   ASSERT_TRUE(shell("ip route replace default via 192.168.43.9 && ip link set eth0 down"));
   reconcile();
-  EXPECT_THAT(marked("203.0.113.1"), Not(HasSubstr("dev e"))) << "better nowhere than inside";
+  EXPECT_THAT(marked("203.0.113.1"), Not(HasSubstr("dev e"))) << "nowhere is better than inside";
 }
 
-TEST_F(UnderlayRoutesTest, RulesOfTheUserComeFirstUnlessTheyLeadInside) {
+TEST_F(UnderlayRoutesTest, UserRulesTakePrecedenceUnlessTheyLeadInside) {
   ASSERT_TRUE(shell("ip route add default via 192.0.2.8 table 100 && ip rule add priority 1000 lookup 100"));
   reconcile();
   EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.8 dev eth0")) << "another VPN's";
@@ -127,7 +127,7 @@ TEST_F(UnderlayRoutesTest, NothingIsLeftBehind) {
   EXPECT_THAT(before, Not(HasSubstr("0x45500000")));
   ASSERT_TRUE(shell("ip route add 10.50.0.0/24 via 192.168.43.9"));
   reconcile();
-  // Somebody was killed, and left more than is right now.
+  // A killed client left more than is correct now.
   ASSERT_TRUE(
       shell("ip rule add priority 77 fwmark 0x45500000 lookup 1162870784 protocol 69 && "
             "ip route add 198.51.100.0/24 via 192.0.2.3 table 1162870784 proto 69"));
@@ -138,7 +138,7 @@ TEST_F(UnderlayRoutesTest, NothingIsLeftBehind) {
   EXPECT_EQ(everything(), before);
 }
 
-TEST_F(UnderlayRoutesTest, TheSameAgainChangesNothing) {
+TEST_F(UnderlayRoutesTest, ARepeatChangesNothing) {
   ASSERT_TRUE(shell("ip route add default metric 50 nexthop via 192.0.2.3 nexthop via 192.0.2.4"));
   reconcile();
   const std::string before = output_of("ip route show table 1162870784; ip rule");

@@ -15,21 +15,21 @@ namespace eps::ports {
 struct LinkConfig {
   Mac mac;
   Ip4 address;
-  Ip4Network network;  // its route goes through the interface
+  Ip4Network network;  // routed through the interface
   std::uint16_t mtu = 0;
-  IpAddress address6 = {};  // in a /64, whose route goes through the interface as well; unspecified: none
+  IpAddress address6 = {};  // in a /64, which is routed through the interface as well; unspecified: none
   bool operator==(const LinkConfig&) const = default;
 };
 
 // What the conduits may run over.
 struct Underlay {
-  // At which other computers may reach this one, the most promising first.
+  // Where other computers may reach this one, the most promising first.
   std::vector<IpAddress> addresses;
-  // Of EPS interfaces of this computer and of what is stacked upon them: nothing of the underlay goes there, whoever
-  // names an endpoint in them.
+  // The networks of EPS interfaces of this computer and of what is stacked upon them: nothing of the underlay goes
+  // there, whoever names an endpoint in them.
   std::vector<IpPrefix> inside;
-  // Of other tunnels: their addresses are no better than what lies under them, and are not taken from a peer that names
-  // them as its own.
+  // The networks of other tunnels: their addresses are no better than what carries them, and are not accepted from a
+  // peer that announces them as its own.
   std::vector<IpPrefix> tunnels;
   bool operator==(const Underlay&) const = default;
 };
@@ -38,9 +38,9 @@ struct Underlay {
 class LinkPort {
  public:
   virtual ~LinkPort() = default;
-  // Sets the EPS interface up: MAC, MTU, address, route. What it set before, and only that, is replaced; what the user
-  // added or changed besides stays. Not an Error: a network that collides with one on another interface, where only the
-  // members themselves get routes.
+  // Sets up the EPS interface: MAC, MTU, address, route. Replaces what it set before, and nothing else; what the user
+  // added or changed stays. A network that collides with one on another interface is not an Error: only the routes to
+  // the members themselves are set then.
   virtual Result<void> configure(const LinkConfig& config) = 0;
 };
 

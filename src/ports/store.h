@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the server must not forget. A write that returned success survives a power cut.
+// The server's durable state. A write that returned success survives a power failure.
 
 #include <map>
 #include <string>
@@ -17,12 +17,12 @@ namespace eps::ports {
 
 struct StoredState {
   std::vector<Member> members;     // stable fields only; volatile ones at their defaults
-  std::vector<PublicKey> revoked;  // keys that were removed and are refused from then on
+  std::vector<PublicKey> revoked;  // keys of removed members, which are refused
   std::vector<JoinKey> join_keys;
   std::map<std::string, Bytes> meta;  // identity, network id, counters: names belong to the registry
 };
 
-// One atomic change: all of it is durable or none.
+// One atomic change: either all of it is durable, or none.
 struct StoreChange {
   std::vector<Member> put_members;
   std::vector<MemberId> remove_members;
@@ -31,7 +31,7 @@ struct StoreChange {
   std::vector<JoinKey> put_join_keys;
   std::vector<std::uint32_t> remove_join_keys;
   std::map<std::string, Bytes> put_meta;
-  std::vector<AuditEntry> audit;  // what the change is, for the record; ids are given by the store
+  std::vector<AuditEntry> audit;  // the audit entries of the change; the store assigns their ids
 };
 
 struct AuditQuery {
@@ -46,7 +46,7 @@ class Store {
   virtual ~Store() = default;
   virtual Result<StoredState> load() = 0;
   virtual Result<void> commit(const StoreChange& change) = 0;
-  // The record, oldest first.
+  // The audit record, oldest first.
   virtual Result<std::vector<AuditEntry>> audit(const AuditQuery& query) = 0;
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The virtual Ethernet interface as the data plane sees it: batches of frames, each with what virtio calls its offload
-// metadata, so that a 64 KB super-frame crosses in one call.
+// The virtual Ethernet interface as the data plane sees it: batches of frames, each with its virtio offload metadata,
+// so that a 64 KB super-frame crosses in one call.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,25 +12,25 @@
 
 namespace eps::ports {
 
-// How a frame still has to be segmented (virtio GSO types; both UDP versions are one type there).
+// How a frame remains to be segmented (virtio GSO types; both UDP versions are one type there).
 enum class Gso : std::uint8_t { none, tcp4, tcp6, udp };
 
 struct FrameMeta {
   Gso gso = Gso::none;
   // Payload bytes of each segment where gso != none.
   std::uint16_t gso_size = 0;
-  // Ethernet + IP + transport header bytes. A read gives what the kernel said (a hint); a write must be exact.
+  // Ethernet + IP + transport header bytes. On a read this is the kernel's hint; on a write it must be exact.
   std::uint16_t header_size = 0;
-  // The transport checksum holds only the pseudo-header sum: it is to be computed from byte `csum_start` of the frame
-  // to its end and stored at csum_start + csum_offset.
+  // The transport checksum holds only the pseudo-header sum: it must be computed from byte `csum_start` of the frame to
+  // its end and stored at csum_start + csum_offset.
   bool checksum_partial = false;
   std::uint16_t csum_start = 0;
   std::uint16_t csum_offset = 0;
-  // On a write: the sender's end has proved the checksum, the kernel need not look (virtio DATA_VALID).
+  // On a write: the sender's end has verified the checksum, so the kernel need not (virtio DATA_VALID).
   bool checksum_valid = false;
 };
 
-// Space before every frame that a read returns, for the caller to write headers into.
+// Headroom before every frame that a read returns, for the caller's headers.
 inline constexpr std::size_t kTapHeadroom = 64;
 // The largest frame: a 64 KB IP packet and its Ethernet header with one VLAN tag.
 inline constexpr std::size_t kMaxSuperFrame = 65535 + 18;
@@ -50,14 +50,14 @@ struct TapWrite {
 class TapPort {
  public:
   virtual ~TapPort() = default;
-  // Reads without blocking up to `out.size()` frames and returns how many. The frames lie in the port's own buffers,
-  // which the caller may overwrite, and stay valid until the next read.
+  // Reads up to `out.size()` frames without blocking and returns their number. The frames are in the port's own
+  // buffers, which the caller may overwrite, and stay valid until the next read.
   virtual std::size_t read(std::span<TapFrame> out) = 0;
-  // Whether the last read left nothing behind. The reader's.
+  // Whether the last read emptied the queue. For the reading thread.
   virtual bool drained() const { return true; }
-  // Writes all frames it can; returns how many the kernel took. The others are lost (interface down or full).
+  // Writes as many frames as it can; returns how many the kernel took. The others are lost (interface down or full).
   virtual std::size_t write(std::span<const TapWrite> frames) = 0;
-  // Whether the last write lost frames because the interface is down. The writer's.
+  // Whether the last write lost frames because the interface is down. For the writing thread.
   virtual bool down() const { return false; }
 };
 

@@ -2,7 +2,7 @@
 #pragma once
 
 // The outer network as the data plane sees it: batches of datagrams, each possibly a run of equal segments that the
-// kernel splits (UDP GSO) or has put together (UDP GRO).
+// kernel splits (UDP GSO) or has joined (UDP GRO).
 
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace eps::ports {
 
-// Which of a port's sockets: 0 is the main one, whose local port everybody is told; side sockets exist to have further
-// mappings in a NAT that makes a new one for each destination.
+// Which of a port's sockets: 0 is the main one, whose local port is announced to everybody; side sockets exist to get
+// further mappings in a NAT that makes a new one for each destination.
 using SocketId = std::uint16_t;
 inline constexpr std::size_t kMaxSideSockets = 512;
 
@@ -23,17 +23,17 @@ struct RxDatagram {
   Endpoint from;
   ByteSpan bytes;                  // one datagram, or several of `segment_size` bytes (the last may be shorter)
   std::uint16_t segment_size = 0;  // never 0 in what receive() returns
-  SocketId socket = 0;             // that it arrived at
+  SocketId socket = 0;             // where it arrived
   std::uint8_t traffic_class = 0;  // of its IP header: DSCP and ECN (RFC 2474, RFC 3168)
 };
 
 struct TxDatagram {
   Endpoint to;
   ByteView bytes;
-  std::uint16_t segment_size = 0;  // 0: one datagram; else cut every so many bytes, at most kMaxSegments segments
-  SocketId socket = 0;             // that it leaves by; through one that is closed it is lost
-  bool bulk = false;               // lost while the way out is congested, when what keeps conduits up still finds room
-  bool whole = false;              // lost where it does not fit, not fragmented: a probe of what the path takes
+  std::uint16_t segment_size = 0;  // 0: one datagram; else split every so many bytes, into at most kMaxSegments
+  SocketId socket = 0;             // from which it is sent; lost if that socket is closed
+  bool bulk = false;               // dropped while the path is congested, unlike packets that keep conduits alive
+  bool whole = false;              // dropped rather than fragmented when it does not fit: a probe of the path MTU
   std::uint8_t traffic_class = 0;  // for its IP header
 };
 
@@ -46,29 +46,29 @@ inline std::size_t segments_of(std::span<const TxDatagram> runs) {
   return n;
 }
 
-// What one TxDatagram may hold (Linux: UDP_MAX_SEGMENTS was 64 until 6.9; a UDP payload over IPv4 ends at 65,507).
+// Limits of one TxDatagram (Linux: UDP_MAX_SEGMENTS was 64 until 6.9; a UDP payload over IPv4 ends at 65,507).
 inline constexpr std::size_t kMaxSegments = 64;
 inline constexpr std::size_t kMaxUdpPayload = 65507;
 
-// Thread rules: one thread at a time receives; send(), open_side() and close_side() may be called by any thread at any
+// Thread rules: one thread at a time receives; any thread may call send(), open_side() and close_side() at any
 // time.
 class UdpPort {
  public:
   virtual ~UdpPort() = default;
-  // Receives without blocking up to `out.size()` runs and returns how many. The bytes lie in the port's own buffers,
-  // which the caller may overwrite (opening happens in place), and stay valid until the next receive.
+  // Receives up to `out.size()` runs without blocking and returns their number. The bytes are in the port's own
+  // buffers, which the caller may overwrite (opening happens in place), and stay valid until the next receive.
   virtual std::size_t receive(std::span<RxDatagram> out) = 0;
-  // Whether the last receive left nothing behind. The receiver's.
+  // Whether the last receive emptied the queue. For the receiving thread.
   virtual bool drained() const { return true; }
-  // Datagrams that the kernel threw away since the last call, because its buffer was full when they came; told with
-  // the first receive after. A run that it had put together counts as one. The receiver's.
+  // Datagrams that the kernel dropped since the last call because its buffer was full when they arrived; reported with
+  // the first receive afterwards. A run that it had joined counts as one. For the receiving thread.
   virtual std::uint64_t take_overruns() { return 0; }
-  // Runs that came through an EPS interface since the last call, and were refused. The receiver's.
+  // Runs that arrived through an EPS interface since the last call and were refused. For the receiving thread.
   virtual std::uint64_t take_looped() { return 0; }
-  // Sends all it can without blocking; returns how many the kernel had room for, those without a way to their
-  // destination among them. The others are lost, as on any network.
+  // Sends as much as it can without blocking; returns how many the kernel had room for, including those without a
+  // route to their destination. The others are lost, as on any network.
   virtual std::size_t send(std::span<const TxDatagram> datagrams) = 0;
-  // Opens a side socket with a local port of its own; nullopt when no more can be had.
+  // Opens a side socket with its own local port; nullopt when no more are available.
   struct Side {
     SocketId socket = 0;
     std::uint16_t port = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Each act of control is in the record, by the change that carries it out.
+// Each control action is in the record, written by the change that carries it out.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -68,7 +68,7 @@ TEST_F(AuditTest, HoldsEveryActOfAnAdministrator) {
     request.from = *parse_ip("192.0.2.7");
     registry_->join(request);
   }
-  EXPECT_THAT(acts(), IsEmpty()) << "to ask is no act";
+  EXPECT_THAT(acts(), IsEmpty()) << "asking is not an action";
   ASSERT_TRUE(registry_->approve("guest5", 1000));
   ASSERT_TRUE(registry_->deny("guest6"));
   ASSERT_TRUE(registry_->revoke_join_key("iot"));
@@ -92,10 +92,10 @@ TEST_F(AuditTest, HoldsWhoJoinedFromWhereAndWithWhichKey) {
   EXPECT_EQ(entries[0].kind, AuditEntry::Kind::membership);
   EXPECT_THAT(entries[0].what, HasSubstr("with the network key"));
   for (int i = 0; i < 100; ++i) registry_->join(request);
-  EXPECT_THAT(acts(), IsEmpty()) << "to come back is no act";
+  EXPECT_THAT(acts(), IsEmpty()) << "coming back is not an action";
 }
 
-TEST_F(AuditTest, ARenameTakesNoOthersRoom) {
+TEST_F(AuditTest, RenamesCrowdOutNoOtherEntries) {
   join(1, "a");
   fresh();
   try_join(1, "b", false);
@@ -105,7 +105,7 @@ TEST_F(AuditTest, ARenameTakesNoOthersRoom) {
   EXPECT_EQ(entries[0].kind, AuditEntry::Kind::rename);
 }
 
-TEST_F(AuditTest, WhatTheStoreDidNotTakeDidNotHappen) {
+TEST_F(AuditTest, AnActionThatTheStoreRejectsDidNotHappen) {
   join(1, "a");
   fresh();
   store_.fail = true;
@@ -125,7 +125,7 @@ TEST_F(AuditTest, HoldsStartsAndAddressesOfAnotherNetwork) {
   EXPECT_THAT(acts(), ElementsAre("start", "address"));
 }
 
-TEST_F(AuditTest, HoldsWhoGaveItsPlace) {
+TEST_F(AuditTest, HoldsWhichMemberGaveUpItsPlace) {
   config_.network = *parse_ip4_network("10.9.0.0/30");
   open();
   const auto join_at = [&](std::uint32_t n, std::int64_t time) {

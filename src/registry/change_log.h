@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Which members changed since a version, at the cost of those alone.
+// Which members changed since a version; a query costs only as much as there were changes.
 
 #include <cstdint>
 #include <map>
@@ -13,7 +13,7 @@ namespace eps::registry {
 
 class ChangeLog {
  public:
-  // REQUIRES: `version` is greater than any before.
+  // REQUIRES: `version` is greater than all before.
   void touch(MemberId id, std::uint64_t version) {
     erase(id);
     at_[id] = version;
@@ -29,7 +29,7 @@ class ChangeLog {
   // The version of the last change.
   std::uint64_t newest() const { return newest_; }
   void begin_at(std::uint64_t version) { newest_ = version; }
-  // Calls `visit(id)` for each that changed after `version`, the oldest change first.
+  // Calls `visit(id)` for each member that changed after `version`, the oldest change first.
   template <class Visit>
   void since(std::uint64_t version, Visit&& visit) const {
     for (auto it = by_version_.upper_bound(version); it != by_version_.end(); ++it) visit(it->second);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// The versioned list: what a client that holds some version is told, and what the server signs.
+// The versioned list: what a client that holds some version receives, and what the server signs.
 
 #include <gtest/gtest.h>
 
@@ -69,7 +69,7 @@ TEST_F(RegistryDelta, WithoutAChangeTheVersionStays) {
   EXPECT_EQ(registry_->version(), version);
 }
 
-TEST_F(RegistryDelta, CandidatesAreCutAndGoWithTheConnection) {
+TEST_F(RegistryDelta, CandidatesAreCutAndEndWithTheConnection) {
   const Member m = join(1);
   registry_->set_online(m.id, true);
   registry_->set_candidates(m.id, std::vector<Candidate>(kMaxCandidates + 5));
@@ -78,7 +78,7 @@ TEST_F(RegistryDelta, CandidatesAreCutAndGoWithTheConnection) {
   EXPECT_TRUE(registry_->find(m.id)->candidates.empty());
 }
 
-TEST_F(RegistryDelta, TombstonesAreBoundedAndWhoIsFurtherBehindGetsTheWholeList) {
+TEST_F(RegistryDelta, TombstonesAreBoundedAndAClientFurtherBehindGetsTheWholeList) {
   join(0xfffff, "stays");
   MemberList far_behind;
   pull(far_behind);
@@ -136,7 +136,7 @@ TEST_F(RegistryDelta, AnyMixOfChangesConverges) {
   for (MemberList& reader : readers) pull(reader);
 }
 
-TEST_F(RegistryDelta, TheSignatureIsOfThisVersion) {
+TEST_F(RegistryDelta, TheSignatureIsForThisVersion) {
   const Member m = join(1);
   const auto holds = [&](std::uint64_t version, const crypto::Signature& signature) {
     return crypto::verify(registry_->signing_key(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The addresses of a network that no member has, as ranges: what one costs does not grow with how many are taken.
+// The unused addresses of a network, as ranges, so that no operation grows with the number of addresses in use.
 
 #include <cstdint>
 #include <iterator>
@@ -15,7 +15,7 @@ namespace eps::registry {
 class FreeAddresses {
  public:
   FreeAddresses() = default;
-  // All hosts of the network are free.
+  // Initially all hosts of the network are free.
   explicit FreeAddresses(const Ip4Network& network) : first_(network.base.value + 1), count_(network.host_count()) {
     ranges_.emplace(first_, first_ + count_);
   }
@@ -23,7 +23,7 @@ class FreeAddresses {
     const auto it = ranges_.upper_bound(ip.value);
     return it != ranges_.begin() && ip.value < std::prev(it)->second;
   }
-  // Nothing happens when it is not free, as when it lies outside of the network.
+  // Does nothing if the address is not free or lies outside of the network.
   void take(Ip4 ip) {
     if (!contains(ip)) return;
     const auto it = std::prev(ranges_.upper_bound(ip.value));
@@ -50,7 +50,7 @@ class FreeAddresses {
     if (ranges_.empty()) return std::nullopt;
     return Ip4{ranges_.begin()->first};
   }
-  // The first free one from `ip` on, from the beginning again after the end.
+  // The first free address from `ip` on, wrapping around at the end.
   std::optional<Ip4> from(Ip4 ip) const {
     if (contains(ip)) return ip;
     const auto it = ranges_.upper_bound(ip.value);
@@ -58,7 +58,7 @@ class FreeAddresses {
   }
 
  private:
-  std::map<std::uint32_t, std::uint32_t> ranges_;  // begin -> end, apart from each other
+  std::map<std::uint32_t, std::uint32_t> ranges_;  // begin -> end; ranges do not touch
   std::uint32_t first_ = 0;
   std::uint32_t count_ = 0;
 };

@@ -6,7 +6,7 @@ namespace {
 
 constexpr std::size_t kRangeSize = 17;
 
-// A byte behind the ranges, each of which has kRangeSize.
+// A byte that follows the ranges, each of which has kRangeSize.
 void put(Writer& w, const Grants& grants) {
   for (const IpNetwork& range : grants.ranges) {
     w.bytes(range.base.bytes);

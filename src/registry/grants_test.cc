@@ -34,7 +34,7 @@ TEST_F(GrantsTest, AreSignedAndSurviveARestart) {
   EXPECT_EQ(kept.grants.ranges.size(), 2U);
 }
 
-TEST_F(GrantsTest, NotSignedByTheServerAreNone) {
+TEST_F(GrantsTest, AreIgnoredUnlessTheServerSignedThem) {
   const Member a = join(1, "a");
   ASSERT_TRUE(registry_->grant("a", range("192.168.43.50")));
   Member more = *registry_->find(a.id);
@@ -47,7 +47,7 @@ TEST_F(GrantsTest, NotSignedByTheServerAreNone) {
   }
 }
 
-TEST_F(GrantsTest, ToBridgeIsOneOfThem) {
+TEST_F(GrantsTest, IncludeThePermissionToBridge) {
   const Member a = join(1, "a");
   const auto root = registry_->root();
   ASSERT_TRUE(registry_->allow_bridge("a", true));
@@ -80,7 +80,7 @@ TEST_F(GrantsTest, AreNeverGivenAsAMembersOwnAddress) {
   EXPECT_EQ(to_string(join(3, "c").address), "192.168.43.2");
 }
 
-TEST_F(GrantsTest, HoldNoMembersOwnAddress) {
+TEST_F(GrantsTest, MayNotContainAMembersOwnAddress) {
   join(1, "a");
   join(2, "b");
   const auto refused = registry_->grant("a", range("192.168.43.0/29"));
@@ -96,7 +96,7 @@ TEST_F(GrantsTest, MayBeSharedByMembersThatTakeTurns) {
   EXPECT_TRUE(registry_->grant("b", range("192.168.43.50")));
 }
 
-TEST_F(GrantsTest, GoWithTheMember) {
+TEST_F(GrantsTest, EndWithTheMember) {
   join(1, "a");
   ASSERT_TRUE(registry_->grant("a", range("192.168.43.1/32")).has_error());
   ASSERT_TRUE(registry_->grant("a", range("192.168.43.2/32")));
@@ -105,7 +105,7 @@ TEST_F(GrantsTest, GoWithTheMember) {
   EXPECT_EQ(to_string(join(3, "c").address), "192.168.43.2");
 }
 
-TEST_F(GrantsTest, AreFewAndOnesThatWereGiven) {
+TEST_F(GrantsTest, AreLimitedInNumberAndRevocableOnlyIfGranted) {
   join(1, "a");
   for (std::size_t n = 0; n < kMaxGrants; ++n) {
     ASSERT_TRUE(registry_->grant("a", range("10.0.0." + std::to_string(n))));

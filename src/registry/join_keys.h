@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The join keys of the network: which exist, and whether one lets a computer in. Holds no store: the registry makes
-// each change durable before it takes it over here.
+// The join keys of the network: which exist, and whether one admits a computer. It has no store of its own: the
+// registry makes each change durable before applying it here.
 //
 // Units: times are seconds since 1970, given by the caller.
 
@@ -18,22 +18,22 @@
 namespace eps::registry {
 
 inline constexpr std::uint32_t kNetworkKeyId = 0;
-// Kept at once, so that the table stays readable and a message small; dead ones give way to new ones.
+// The maximum, so that the table stays readable and a message small; new keys replace dead ones.
 inline constexpr std::size_t kMaxJoinKeys = 1000;
 
 class JoinKeys {
  public:
   const std::map<std::uint32_t, JoinKey>& all() const { return keys_; }
-  // Null: there never was such a key, or it gave way to newer ones.
+  // Null: no such key, or newer ones have replaced it.
   const JoinKey* find(std::uint32_t id) const;
-  // Why the key lets nobody in; nullopt: it does. The sentence is for the user who tries.
+  // Why the key admits nobody; nullopt: it does admit. The sentence is for the user who tries to join.
   std::optional<std::string> refusal(std::uint32_t id, std::int64_t now) const;
 
-  // A new key as it would be; put() takes it. Errc::exhausted when too many live ones exist.
+  // A new key, not added yet: put() adds it. Errc::exhausted when there are too many live ones.
   Result<JoinKey> draw(const JoinKeyWish& wish, std::int64_t now, Rng& rng) const;
   // The network's key with a new secret.
   JoinKey redraw_network_key(const JoinKeyWish& wish, std::int64_t now, Rng& rng) const;
-  // The key that has to go before one more fits; nullopt: none has to.
+  // The key that must be removed before one more fits; nullopt: none.
   std::optional<std::uint32_t> to_give_way(std::int64_t now) const;
   void put(const JoinKey& key) { keys_[key.id] = key; }
   void erase(std::uint32_t id) { keys_.erase(id); }

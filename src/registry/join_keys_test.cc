@@ -36,7 +36,7 @@ TEST_F(JoinKeysTest, AKeyForOneComputerLetsOneIn) {
   const JoinKey once = create({.name = "phone", .uses = 1, .valid_for = 0, .approve = false});
   EXPECT_EQ(sentence(join_with(once, 1)), "admitted");
   EXPECT_THAT(sentence(join_with(once, 2)), HasSubstr("good for 1 computer, which has joined"));
-  EXPECT_EQ(sentence(join_with(once, 1)), "admitted") << "who is in comes back without spending a use";
+  EXPECT_EQ(sentence(join_with(once, 1)), "admitted") << "a member comes back without spending a use";
   open();
   EXPECT_THAT(sentence(join_with(once, 2)), HasSubstr("good for 1 computer")) << "the use must be durable";
 }
@@ -63,10 +63,10 @@ TEST_F(JoinKeysTest, ARevokedKeyLetsNobodyInAndItsMembersStay) {
   open();
   EXPECT_THAT(sentence(join_with(key, 2)), HasSubstr("was revoked"));
   EXPECT_EQ(sentence(join_with(key, 1)), "admitted");
-  EXPECT_FALSE(registry_->revoke_join_key("office")) << "it is revoked already";
+  EXPECT_FALSE(registry_->revoke_join_key("office")) << "it has already been revoked";
 }
 
-TEST_F(JoinKeysTest, ANameThatSeveralKeysHaveIsNotGuessedAt) {
+TEST_F(JoinKeysTest, AnAmbiguousNameIsRefused) {
   create({.name = "iot", .uses = 0, .valid_for = 0, .approve = false});
   const JoinKey second = create({.name = "iot", .uses = 0, .valid_for = 0, .approve = false});
   const auto revoked = registry_->revoke_join_key("iot");
@@ -74,7 +74,7 @@ TEST_F(JoinKeysTest, ANameThatSeveralKeysHaveIsNotGuessedAt) {
   EXPECT_EQ(revoked.error().code, Errc::invalid_argument);
   ASSERT_TRUE(registry_->revoke_join_key(std::to_string(second.id)));
   EXPECT_TRUE(registry_->join_keys().find(second.id)->revoked);
-  EXPECT_TRUE(registry_->revoke_join_key("iot")) << "now there is one left";
+  EXPECT_TRUE(registry_->revoke_join_key("iot")) << "only one is left now";
 }
 
 TEST_F(JoinKeysTest, RotatingChangesTheSecretAndKeepsTheMembers) {
@@ -119,10 +119,10 @@ TEST_F(JoinKeysTest, DeadKeysGiveWayAndLiveOnesDoNot) {
   EXPECT_LE(registry_->join_keys().all().size(), kMaxJoinKeys);
 }
 
-TEST_F(JoinKeysTest, WhoNeedsApprovalWaitsUntilItComes) {
+TEST_F(JoinKeysTest, AComputerThatNeedsApprovalWaitsForIt) {
   const JoinKey key = create({.name = "", .uses = 2, .valid_for = 0, .approve = true});
   EXPECT_THAT(sentence(join_with(key, 1)), HasSubstr("eps members approve host"));
-  EXPECT_THAT(sentence(join_with(key, 1)), HasSubstr("eps members approve host")) << "asking again is no second entry";
+  EXPECT_THAT(sentence(join_with(key, 1)), HasSubstr("eps members approve host")) << "no second entry";
   ASSERT_EQ(registry_->pending().size(), 1U);
   EXPECT_TRUE(registry_->members().empty());
   EXPECT_EQ(registry_->join_keys().find(key.id)->used, 0U);
@@ -132,7 +132,7 @@ TEST_F(JoinKeysTest, WhoNeedsApprovalWaitsUntilItComes) {
   EXPECT_EQ(sentence(join_with(key, 1)), "admitted");
 }
 
-TEST_F(JoinKeysTest, WhoIsDeniedIsRefusedForGood) {
+TEST_F(JoinKeysTest, ADeniedComputerIsRefusedForGood) {
   const JoinKey key = create({.name = "", .uses = 0, .valid_for = 0, .approve = true});
   join_with(key, 1);
   ASSERT_TRUE(registry_->deny("host"));

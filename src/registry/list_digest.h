@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What binds a member list to its server: a message over the stable fields of all members, which the server signs. The
-// message of version 0.1 has a digest over the whole list; later ones have the root of a Merkle tree.
+// Binds a member list to its server: a message over the stable fields of all members, which the server signs. Version
+// 0.1 signs a digest over the whole list; later versions sign the root of a Merkle tree.
 
 #include <map>
 
@@ -17,7 +17,7 @@ crypto::Hash list_digest(const std::map<MemberId, Member>& members);
 Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest);
 // "eps member records" | network id | version 64 | root of the Merkle tree (registry/merkle_tree.h)
 Bytes signed_records_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& root);
-// Whether the server signed exactly these members at this version, in the one form or the other.
+// Whether the server signed exactly these members at this version, in either form.
 bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
                const crypto::Signature& signature);
 

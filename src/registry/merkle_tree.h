@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A hash over the records of all members that changes with one of them at the cost of that one, however many there are.
+// A hash over the records of all members. When one member changes, updating it costs the same however many there are.
 //
 // A Merkle tree of degree 16 over the ids' 24 bits: 6 levels, the members at the lowest. A node is BLAKE2s over its
-// children in order, each as its place (8) and its hash (256); a node without children is not there, so the same
-// members give the same root whatever came and went before. The root of no members is all zeros.
+// children in order, each as its index (8) and its hash (256). A node without children does not exist, so the same
+// members give the same root regardless of earlier changes. The root of no members is all zeros.
 
 #include <map>
 #include <vector>
@@ -15,10 +15,10 @@
 
 namespace eps::registry {
 
-// Of a member's stable fields: BLAKE2s over id 32, key 256, MAC 48, address 32, name.
+// The hash of a member's stable fields: BLAKE2s over id 32, key 256, MAC 48, address 32, name.
 crypto::Hash record_hash(const Member& member);
 
-// Thread rules: one thread at a time, root() as well.
+// Thread rules: one thread at a time, including root().
 class MerkleTree {
  public:
   MerkleTree() = default;
@@ -26,20 +26,20 @@ class MerkleTree {
 
   void put(MemberId id, const crypto::Hash& hash);
   void erase(MemberId id);
-  // Hashes what changed since the last call, once each.
+  // Hashes everything that changed since the last call, once each.
   const crypto::Hash& root() const;
-  // How many nodes were ever hashed: what a change costs.
+  // Number of nodes hashed so far: the cost of changes.
   std::uint64_t hashed() const { return hashed_; }
 
  private:
-  static constexpr unsigned kBits = 4;    // of a level
+  static constexpr unsigned kBits = 4;    // per level
   static constexpr unsigned kLevels = 6;  // above the members
   void mark(std::uint32_t id);
 
   std::map<std::uint32_t, crypto::Hash> members_;
-  // By id without the bits of the levels below; the root's is 0.
+  // By id without the bits of the levels below; the root's key is 0.
   mutable std::array<std::map<std::uint32_t, crypto::Hash>, kLevels> nodes_;
-  mutable std::vector<std::uint32_t> changed_;  // places in the lowest level of nodes
+  mutable std::vector<std::uint32_t> changed_;  // indices in the lowest level of nodes
   mutable crypto::Hash root_{};
   mutable std::uint64_t hashed_ = 0;
 };

@@ -18,7 +18,7 @@ crypto::Hash hash_of(std::uint32_t n) {
   return out;
 }
 
-TEST(MerkleTree, TheSameMembersGiveTheSameRootWhateverCameAndWent) {
+TEST(MerkleTree, TheSameMembersGiveTheSameRootRegardlessOfEarlierChanges) {
   test::SeededRng rng(3);
   std::map<std::uint32_t, std::uint32_t> members;
   MerkleTree tree;
@@ -40,7 +40,7 @@ TEST(MerkleTree, TheSameMembersGiveTheSameRootWhateverCameAndWent) {
   EXPECT_EQ(tree.root(), MerkleTree().root());
 }
 
-TEST(MerkleTree, EveryChangeOfAMemberIsAnotherRoot) {
+TEST(MerkleTree, EveryChangeOfAMemberChangesTheRoot) {
   MerkleTree tree;
   std::set<crypto::Hash> roots = {tree.root()};
   for (std::uint32_t id = 1; id <= 100; ++id) {
@@ -63,7 +63,7 @@ TEST(MerkleTree, OneChangeCostsTheSameAmongManyMembers) {
   }
 }
 
-TEST(FreeAddresses, AreWhatASetWouldSay) {
+TEST(FreeAddresses, AgreeWithASet) {
   test::SeededRng rng(5);
   const Ip4Network network = *parse_ip4_network("10.0.0.0/26");
   FreeAddresses free(network);

@@ -13,19 +13,19 @@ namespace {
 
 constexpr const char* kStaticKey = "identity.x25519";
 constexpr const char* kSigningSeed = "identity.ed25519";
-constexpr const char* kEnrolment = "identity.enrolment";  // of networks made before there were join keys
+constexpr const char* kEnrolment = "identity.enrolment";  // of networks older than join keys
 constexpr const char* kNetworkId = "network.id";
 constexpr const char* kEpoch = "epoch";
-// Random draws before the next free one is taken: at half of the pool taken, ten draws fail once in a thousand joins.
+// Random draws before the next free address is taken: with half the pool in use, all ten fail in one of 1,000 joins.
 constexpr int kDraws = 10;
 constexpr std::uint64_t kLastEpoch = 0xffff'ffff;
-// Seconds since 1970 that a clock may show: 2020 to 2097, and no more than ten years after the last start.
+// The epochs that a clock may give: seconds since 1970 from 2020 to 2097, and at most ten years after the last start.
 constexpr std::uint64_t kEarliestClock = 1'577'836'800;
 constexpr std::uint64_t kLatestClock = 0xf000'0000;
 constexpr std::uint64_t kLongestPause = 10ULL * 365 * 24 * 3600;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
 
-// Reads named values of fixed size; remembers the first that is missing or of another size.
+// Reads named values of fixed size; remembers the first one that is missing or has another size.
 class MetaReader {
  public:
   explicit MetaReader(const ports::StoredState& state) : meta_(state.meta) {}
@@ -60,7 +60,7 @@ class MetaReader {
   const char* bad_ = nullptr;
 };
 
-// Whether the name is one that unique_name() makes of the wish: numbers begin at 2.
+// Whether unique_name() made the name from this wish: its numbers begin at 2.
 bool is_numbered(std::string_view name, std::string_view wish) {
   const std::string_view number = name.substr(name.find_last_not_of("0123456789") + 1);
   return !number.empty() && number[0] != '0' && number != "1" && name == numbered(wish, number);
@@ -91,7 +91,7 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
     auto grants = decode_grants(kept->second);
     if (!grants) {
       return make_error(Errc::corrupt, "The server's state holds addresses for " + m.name +
-                                           " that are none: restore the state directory from a backup.");
+                                           " that are not valid: restore the state directory from a backup.");
     }
     m.grants = std::move(*grants);
   }
@@ -118,7 +118,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     next_id_ = static_cast<std::uint32_t>(meta.number(kNextId));
     from_store_ = true;
     if (state.join_keys.empty()) {
-      // From before there were join keys: the one secret that the network had.
+      // From before join keys existed: the one secret of the network.
       change.put_join_keys.emplace_back().secret = meta.array<16>(kEnrolment);
     }
     if (auto ok = meta.check(); !ok) return ok;
@@ -156,7 +156,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
   free_ = FreeAddresses(network_.network);
   auto stored = store_.commit(change);
   if (!stored && change.put_meta.size() == 1) {
-    // Nothing but the start itself is lost, and the next change carries it.
+    // Only the start itself is lost, and the next change records it.
     unsaved_why_ = stored.error();
     unsaved_ = std::move(change);
     return {};
@@ -166,8 +166,8 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
 }
 
 std::uint64_t Registry::first_version(std::uint64_t stored_epoch) const {
-  // After a wrong clock in an older version of this program the epoch may be the last one, or beyond it. Its changes
-  // are counted from the clock on, as those of no earlier start were.
+  // After a wrong clock in an older version of this program, the epoch may be the last one, or beyond it. Its changes
+  // are then counted from the clock on, as no earlier start did.
   if (stored_epoch >= kLastEpoch) return kLastEpoch << 32 | config_.epoch_floor;
   const std::uint64_t floor = config_.epoch_floor;
   const bool plausible =
@@ -195,8 +195,8 @@ Result<void> Registry::note_act(std::string act, std::string what) {
   return commit(std::move(change));
 }
 
-// Takes the stored members over; those whose address does not fit the network any more get another, the same host part
-// where it is free.
+// Loads the stored members. Those whose address no longer fits the network get another one, with the same host part if
+// that is free.
 Result<void> Registry::adopt_members(std::vector<Member> members) {
   if (members.size() > network_.network.host_count()) {
     return make_error(Errc::exhausted, "The network " + to_string(network_.network) + " has room for " +
@@ -210,7 +210,7 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
     sign_grants(m);
     put(m);
     tree_.put(m.id, record_hash(m));
-    next_id_ = std::max(next_id_, m.id.value + 1);  // an id is never given twice, whatever the stored number says
+    next_id_ = std::max(next_id_, m.id.value + 1);  // an id is never reused, whatever the stored number says
   };
   const auto usable = [&](Ip4 ip) { return free_.contains(ip) && granted(ip.value) == nullptr; };
   for (const Member& m : members) granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
@@ -219,7 +219,7 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
   for (Member& m : homeless) {
     const Ip4 same_host{network_.network.base.value | (m.address.value & ~network_.network.mask())};
     const auto address = free_.contains(same_host) ? same_host : free_address();
-    EPS_CHECK(address.has_value());  // there are no more members than addresses
+    EPS_CHECK(address.has_value());  // there are at most as many members as addresses
     change.audit.push_back({0, config_.epoch_floor, AuditEntry::Kind::server, "address", "the server",
                             described(m) + " has the address " + to_string(*address) + " now, in the network " +
                                 to_string(network_.network)});
@@ -286,7 +286,7 @@ std::vector<Registry::Joined> Registry::join_all(std::span<const JoinRequest> re
   std::vector<Staged> staged;
   ports::StoreChange change;
   for (const JoinRequest& request : requests) {
-    // Nobody of the batch gives way to another of it.
+    // No member of the batch is displaced by another one of it.
     if (const auto known = by_key_.find(request.key); known != by_key_.end()) returning_.insert(known->second);
   }
   for (const JoinRequest& request : requests) staged.push_back(stage(request, change));
@@ -294,7 +294,7 @@ std::vector<Registry::Joined> Registry::join_all(std::span<const JoinRequest> re
   return finish(std::move(staged), std::move(change));
 }
 
-// Makes durable what was staged, or takes it back.
+// Makes the staged joins durable, or reverts them.
 std::vector<Registry::Joined> Registry::finish(std::vector<Staged> staged, ports::StoreChange change) {
   const bool added = std::ranges::any_of(staged, &Staged::added);
   if (added) change.put_meta[kNextId] = u64_bytes(next_id_);
@@ -343,13 +343,13 @@ Registry::Staged Registry::stage(const JoinRequest& request, ports::StoreChange&
   }
   Staged out;
   Member member = members_.at(known->second);
-  // A client that goes by the name it gave before keeps the one that was made of it.
+  // A client whose wished name is unchanged keeps the name derived from it.
   const std::string name = unique_name(make_valid_name(request.name), member.id);
   if (name != member.name) {
     out.old_name = member.name;
     rename(members_.at(member.id), name);
     member.name = name;
-    // One that is in the batch twice is written as it is at the end.
+    // A member that is in the batch twice is written in its final state.
     std::erase_if(change.put_members, [&](const Member& m) { return m.id == member.id; });
     change.put_members.push_back(member);
     change.audit.push_back({0, request.unix_time, AuditEntry::Kind::rename, "rename", out.old_name,
@@ -425,7 +425,7 @@ Result<Member> Registry::remove(std::string_view name) {
   return member;
 }
 
-// Everybody is to hear that the member is gone. REQUIRES: erase() before.
+// Everybody must hear that the member is gone. REQUIRES: erase() before.
 void Registry::tell_removed(MemberId id) {
   tree_.erase(id);
   presence_kept_.erase(id);
@@ -484,7 +484,7 @@ std::uint64_t Registry::resume(std::uint64_t version, const crypto::Hash& root) 
   if (root == tree_.root()) return records_version();
   const bool ours = version >= oldest_delta_ && version <= records_version();
   if (ours) return version;
-  // Nothing was removed out of the list since the start that the tombstones do not tell of.
+  // All removals since the start are covered by the tombstones.
   const std::uint64_t start = version_ >> 32 << 32;
   return root == root_at_start_ && oldest_delta_ <= start ? start : 0;
 }
@@ -521,7 +521,7 @@ std::optional<Ip4> Registry::free_address() const {
   return not_granted(free_.from(draw()));
 }
 
-// That address, or the next free one behind the ranges that are somebody's further addresses.
+// This address, or the next free one after ranges granted to somebody.
 std::optional<Ip4> Registry::not_granted(std::optional<Ip4> ip) const {
   for (std::size_t i = 0; ip && i <= granted_.size(); ++i) {
     const IpNetwork* range = granted(ip->value);
@@ -542,7 +542,7 @@ Mac Registry::free_mac() const {
 }
 
 std::string Registry::unique_name(std::string_view wish, MemberId owner) {
-  // A number once given stays, also when the plain name has become free: names are what people and scripts go by.
+  // An assigned number stays even if the plain name has become free: people and scripts rely on names.
   if (const Member* m = find(owner); m != nullptr && (m->name == wish || is_numbered(m->name, wish))) return m->name;
   std::string name(wish);
   if (!by_name_.contains(name)) return name;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Who is a member, under which name and address, and what changed since when. The server's memory: every answer that
-// admits or removes somebody is durable in the Store before it is given.
+// Who is a member, under which name and address, and what changed since when. This is the server's memory: every answer
+// that admits or removes somebody is durable in the Store before it is sent.
 
 #include <deque>
 #include <map>
@@ -35,14 +35,14 @@ struct RegistryConfig {
   bool sequential = false;  // the lowest free address instead of a random one
   std::uint16_t mtu = kDefaultMtu;
   std::uint32_t epoch_floor = 0;  // seconds since 1970: see version()
-  // What shows that there was a network, if something does, and how to begin another: a state without one is then an
-  // error.
+  // Evidence that a network existed, if there is any, and how to begin another: a state without a network is an error
+  // then.
   std::optional<std::string> had_network = std::nullopt;
   std::optional<IpNetwork> network6 = std::nullopt;  // nullopt: default_network6()
-  std::string started_as = {};                       // for the record of acts; "": the start is none
+  std::string started_as = {};                       // for the audit record; "": the start is not recorded
 };
 
-// The server's own keys, made at its first start.
+// The server's own keys, created at its first start.
 struct Identity {
   crypto::KeyPair keys;
   crypto::Key signing_seed;  // Ed25519
@@ -50,11 +50,11 @@ struct Identity {
 
 struct JoinRequest {
   PublicKey key;
-  std::string name;                                      // as the client calls itself; made unique here
+  std::string name;                                      // as chosen by the client; made unique here
   std::string version;                                   // of its program
-  std::optional<std::uint32_t> join_key = std::nullopt;  // whose secret it proved
-  bool relays = false;                                   // for other members
-  IpAddress from = {};                                   // for the list of those who wait for approval
+  std::optional<std::uint32_t> join_key = std::nullopt;  // the key whose secret it proved
+  bool relays = false;                                   // whether it relays for other members
+  IpAddress from = {};                                   // shown in the list of those waiting for approval
   std::int64_t unix_time = 0;                            // now
 };
 
@@ -64,42 +64,42 @@ struct Refusal {
   std::string sentence;  // for the user of the client
 };
 
-// A computer that proved a join key and waits until an administrator lets it in.
+// A computer that proved a join key and is waiting for an administrator to admit it.
 struct PendingJoin {
   JoinRequest request;
-  std::string name;        // it would get now; what `eps members approve` goes by
+  std::string name;        // it would get now; `eps members approve` takes it
   std::int64_t since = 0;  // seconds since 1970
 };
-// Beyond so many the next one is refused. Whoever waits asks again, so a restarted server forgets them without harm.
+// The maximum; more are refused. Waiting computers ask again, so a restarted server may forget them.
 inline constexpr std::size_t kMaxPendingJoins = 256;
 
-// In a network without a free address a new member takes the place of the one that has been away longest. Nobody gives
-// way who was away for less time than it had been a member before, within these limits: a container that lived for a
-// minute holds its address for another, a computer of long standing for a week. The lower is what a member may take to
-// come back from a change of its network.
+// In a network without free addresses, a new member displaces the one that has been away longest. A member is displaced
+// only after it has been away for as long as it had been a member, within these limits: a container that lived for a
+// minute keeps its address for another minute, a long-standing computer for a week. The lower limit is the time that a
+// member may take to reconnect after a change of its network.
 inline constexpr std::int64_t kKeepPlaceAtLeast = 3;  // seconds
 inline constexpr std::int64_t kKeepPlaceAtMost = 7 * 24 * 3600;
 
-// An ephemeral member goes when it has been away for so long: longer than a computer takes to start anew, or a client
-// to come back from a change of its network.
+// An ephemeral member is removed when it has been away for this long: longer than a computer takes to restart, or a
+// client to reconnect after a change of its network.
 inline constexpr std::int64_t kKeepEphemeral = 10 * 60;  // seconds
-// After its start the server expires nobody for so long (ephemeral members: kKeepEphemeral): they were away because it
-// was.
+// After its start the server removes nobody for this long (ephemeral members: kKeepEphemeral), because they were away
+// while it was down.
 inline constexpr std::int64_t kExpiryGrace = 3600;  // seconds
 
-// The first new member after each start gets a number up to so many ahead. A state that was restored from a backup
-// knows nothing of the numbers given since, and clients refuse a number that comes back with another key
+// After each start, the first new member gets a number up to this far ahead. A state restored from a backup does not
+// know the numbers assigned since, and clients refuse a number that returns with another key
 // (node/known_peers.h). 2^24 numbers last for 32,000 such starts.
 inline constexpr std::uint32_t kSkippedNumbers = 1024;
 
-// How many removed members a delta can still tell of; a client that is further behind gets the whole list.
+// How many removed members a delta can report; a client that is further behind gets the whole list.
 inline constexpr std::size_t kMaxTombstones = 4096;
 
 class Registry {
  public:
-  // Loads the state, or makes identity and network id at the first start. Members whose addresses lie outside the
+  // Loads the state, or creates identity and network id at the first start. Members whose addresses lie outside the
   // configured network get new ones. REQUIRES: store and rng outlive the registry.
-  // Where the store can only be read the registry goes on with what is there; `unsaved` says what failed.
+  // If the store is read-only, the registry continues with what is stored; `unsaved` gives the reason.
   static Result<std::unique_ptr<Registry>> open(ports::Store& store, const RegistryConfig& config, Rng& rng);
 
   const std::optional<Error>& unsaved() const { return unsaved_why_; }
@@ -110,61 +110,61 @@ class Registry {
   const Member* find(MemberId id) const;
   const Member* find_name(std::string_view name) const;
 
-  // A member that is known by its key keeps its id, MAC and address. The member is not online yet.
+  // A member with a known key keeps its id, MAC and address. The member is not online yet.
   using Joined = std::variant<Member, Refusal>;
   Joined join(const JoinRequest& request) { return join_all({&request, 1}).front(); }
-  // All of them in one write to the store: either all that is new about them is durable, or those are refused.
+  // Writes all of them to the store at once: either everything new about them is durable, or they are refused.
   std::vector<Joined> join_all(std::span<const JoinRequest> requests);
   // Whether this join writes to the store.
   bool join_writes(const PublicKey& key, std::string_view name) const;
   // Computers that wait for an administrator, oldest first.
   const std::vector<PendingJoin>& pending() const { return pending_; }
   bool waits(const PublicKey& key) const;
-  // Lets a waiting computer in the next time that it asks, or refuses its key from now on. By name or key as text.
-  // Errc::not_found: nobody of that name waits.
+  // Admits a waiting computer the next time it asks, or refuses its key from now on. By name, or by key as text.
+  // Errc::not_found: no such computer is waiting.
   Result<Member> approve(std::string_view name, std::int64_t now);
   Result<void> deny(std::string_view name);
 
   const JoinKeys& join_keys() const { return join_keys_; }
   Result<JoinKey> create_join_key(const JoinKeyWish& wish, std::int64_t now);
-  // By its number or its name. Errc::not_found; Errc::invalid_argument where the name belongs to several.
+  // By number or name. Errc::not_found; Errc::invalid_argument if several have the name.
   Result<JoinKey> revoke_join_key(std::string_view which);
-  // The network's key gets a new secret: the old one lets nobody in any more. Members stay.
+  // Gives the network's key a new secret: the old one admits nobody any more. Members stay.
   Result<JoinKey> rotate_network_key(const JoinKeyWish& wish, std::int64_t now);
 
-  // The record of acts of control. Each act is in it by the very change to the store that carries it out. Who asks for
-  // what comes next is said before: set_actor().
+  // The audit record of control actions. Each action is recorded by the very change to the store that carries it out.
+  // set_actor() states in advance who requests the following actions.
   void set_actor(Actor actor) { actor_ = std::move(actor); }
-  // An act of the actor that changes nothing here.
+  // An action that changes nothing here.
   Result<void> note_act(std::string act, std::string what);
   Result<std::vector<AuditEntry>> audit(const ports::AuditQuery& query) const { return store_.audit(query); }
 
-  // Whether this key would be refused, before anything is spent on it.
+  // Whether this key would be refused, checked before any effort is spent on it.
   bool is_revoked(const PublicKey& key) const;
   const Member* find_key(const PublicKey& key) const;
-  // The member goes, its address is free, its key is refused from now on. Errc::not_found without such a name.
+  // Removes the member: its address is free, its key is refused from now on. Errc::not_found if there is no such name.
   Result<Member> remove(std::string_view name);
 
-  // Gives the member further addresses, or takes them back; durable, like a removal. Errc::not_found without such a
-  // member or grant, Errc::in_use for addresses that are another member's.
+  // Grants the member further addresses, or revokes them; durable, like a removal. Errc::not_found if there is no such
+  // member or grant, Errc::in_use for addresses of another member.
   Result<Member> grant(std::string_view name, const IpNetwork& range);
   Result<Member> revoke_grant(std::string_view name, const IpNetwork& range);
   // Whether machines behind the member may have MACs and addresses of their own.
   Result<Member> allow_bridge(std::string_view name, bool allowed);
 
-  // Volatile: a restarted server has forgotten these.
+  // Volatile: lost at a restart of the server.
   void set_online(MemberId id, bool online);
   void set_candidates(MemberId id, std::vector<Candidate> candidates);
 
-  // When a member was last connected, in Unix seconds. keep_last_seen() makes what was told durable, in one write for
-  // all members: the caller does it every now and then.
+  // When a member was last connected, in Unix seconds. keep_last_seen() makes these times durable, in one write for all
+  // members; the caller does so from time to time.
   void saw(MemberId id, std::int64_t unix_time);
   std::optional<std::int64_t> last_seen(MemberId id) const;
   Result<void> keep_last_seen();
 
-  // Removes the ephemeral members that left kKeepEphemeral ago, and whoever else has been away for `keep` seconds (0:
-  // for ever), in one write. Nobody who is online, and nobody with further addresses, which a person gave it. Their
-  // keys are not revoked: they may come back as new members.
+  // Removes the ephemeral members that left kKeepEphemeral ago, and any others that have been away for `keep` seconds
+  // (0: none), in one write. Members that are online or have further addresses stay: a person granted those. The
+  // removed keys are not revoked: they may come back as new members.
   struct Expired {
     Member member;
     std::int64_t away = 0;  // seconds
@@ -175,38 +175,38 @@ class Registry {
   void clock_jumped(std::int64_t by);
   bool is_ephemeral(MemberId id) const;
 
-  // Members whose place a new one took since the last call (registry_seen.cc).
+  // Members displaced by new ones since the last call (registry_seen.cc).
   struct Reclaimed {
     Member member;
     std::int64_t unseen_since = 0;  // Unix seconds
-    std::int64_t away = 0;          // seconds, when it gave way
+    std::int64_t away = 0;          // seconds, when it was displaced
   };
   std::vector<Reclaimed> take_reclaimed() { return std::exchange(reclaimed_, {}); }
 
-  // epoch << 32 | number of changes: never goes back. The epoch is the configured floor, or one more than at the last
-  // start if that is greater: a server that was restored from a backup is ahead of all that it said before. A floor far
-  // ahead of the last start is a clock that is wrong, and does not count.
+  // epoch << 32 | number of changes: never decreases. The epoch is the configured floor, or one more than at the last
+  // start if that is greater, so a server restored from a backup is ahead of everything it said before. A floor far
+  // ahead of the last start comes from a wrong clock, and is ignored.
   std::uint64_t version() const { return version_; }
-  // From another epoch, or further back than the tombstones reach: the whole list.
+  // The whole list if `version` is of another epoch, or older than the tombstones.
   Delta delta_since(std::uint64_t version) const;
-  // For clients of version 0.1: of the stable fields of all members (registry/list_digest.h), and the signature over it
-  // for this version. Costs the whole list whenever a stable field has changed.
+  // For clients of version 0.1: the digest of all stable fields (registry/list_digest.h), and the signature over it for
+  // this version. After a change of a stable field it costs a pass over the whole list.
   const crypto::Hash& digest() const;
   const crypto::Signature& signature() const;
 
   // The same for the stable fields alone: their version is that of the last change of one of them.
   std::uint64_t records_version() const { return records_.newest(); }
-  // From where a client goes on that holds these records; 0: from nothing. That the root is known counts, so a restart
-  // of this server does not.
+  // The version from which a client with these records can continue; 0: from nothing. What counts is that the root is
+  // known, so a restart of this server does not matter.
   std::uint64_t resume(std::uint64_t version, const crypto::Hash& root) const;
-  // Stable fields of those that changed since; what is volatile in these members is to be ignored.
+  // Stable fields of the members that changed since; ignore their volatile fields.
   Delta records_since(std::uint64_t version) const;
   const crypto::Hash& root() const { return tree_.root(); }
   const crypto::Signature& records_signature() const;
-  // A client holds a version of this epoch that is newer than the records: one that it was given in the old form.
+  // A client holds a version of this epoch that is newer than the records: it got that in the old form.
   void raise_records_version() { records_.begin_at(++version_); }
 
-  // And for the volatile fields: who changed in any of them, and who went online or offline.
+  // The same for the volatile fields: which members changed any of them, and which went online or offline.
   const ChangeLog& states() const { return states_; }
   const ChangeLog& presence() const { return presence_; }
 
@@ -226,18 +226,18 @@ class Registry {
   Mac free_mac() const;
   std::optional<Refusal> no_room(bool has_address) const;
   std::optional<Refusal> may_not_join(const JoinRequest& request);
-  // `approval`: the act of an administrator that lets it in.
+  // `approval`: the administrator's action that admits it.
   Joined enrol(const JoinRequest& request, std::optional<AuditEntry> approval);
   Refusal wait_for_approval(const JoinRequest& request);
   std::vector<PendingJoin>::iterator find_pending(std::string_view name);
   std::string unique_name(std::string_view wish, MemberId owner);
   Delta since(const ChangeLog& changes, std::uint64_t version, std::uint64_t now) const;
-  // A join that is done in memory, and not yet in the store.
+  // A join that is done in memory, but not in the store yet.
   struct Staged {
     Joined result;
     bool added = false;
-    std::string old_name = {};             // of one that has another now
-    std::optional<JoinKey> used_key = {};  // as it was before
+    std::string old_name = {};             // if its name has changed
+    std::optional<JoinKey> used_key = {};  // its state before
     std::optional<Reclaimed> gave_way = {};
   };
   Staged stage(const JoinRequest& request, ports::StoreChange& change);
@@ -259,7 +259,7 @@ class Registry {
   void stable_fields_changed(const Member& member);
 
   ports::Store& store_;
-  ports::StoreChange unsaved_;  // goes with the next change
+  ports::StoreChange unsaved_;  // written with the next change
   RegistryConfig config_;
   Rng& rng_;
   Identity identity_;
@@ -268,26 +268,26 @@ class Registry {
   std::map<MemberId, Member> members_;
   std::unordered_map<PublicKey, MemberId> by_key_;
   std::unordered_map<std::string, MemberId> by_name_;
-  // Of a wish that others had before: no number below is free.
+  // For wishes that others had before: all lower numbers are taken.
   std::unordered_map<std::string, int> next_number_;
   std::unordered_set<Mac> macs_;
   FreeAddresses free_;
-  std::vector<IpNetwork> granted_;  // to any member: never given as a member's own
+  std::vector<IpNetwork> granted_;  // to any member: never assigned as a member's own address
   std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;
-  // When a member was here, in Unix seconds; 0: not known.
+  // When a member was here, in Unix seconds; 0: unknown.
   struct Presence {
     std::int64_t joined = 0, last_seen = 0;
-    std::int64_t since = 0;  // it has been away since then for all that is known
+    std::int64_t since = 0;  // the start of its absence, as far as is known
     bool ephemeral = false;
   };
   std::map<MemberId, Presence> presence_kept_;
   std::int64_t started_ = config_.epoch_floor;  // Unix seconds, by today's clock
   bool last_seen_changed_ = false;
-  std::set<MemberId> returning_;  // in the batch of joins under way
+  std::set<MemberId> returning_;  // in the current batch of joins
   std::vector<Reclaimed> reclaimed_;
-  ChangeLog changes_;   // of any field
+  ChangeLog changes_;   // of all fields
   ChangeLog records_;   // of the stable ones
   ChangeLog states_;    // of the volatile ones
   ChangeLog presence_;  // of `online`
@@ -295,12 +295,12 @@ class Registry {
   crypto::Hash root_at_start_{};
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version
-  std::optional<Error> unsaved_why_;                           // of the start
+  std::optional<Error> unsaved_why_;                           // from the start
   Actor actor_;
   std::uint32_t next_id_ = 1;
-  bool from_store_ = false;  // and no number was given in this life
+  bool from_store_ = false;  // and no number was assigned since the start
   std::uint64_t version_ = 0;
-  // Made when asked for, once a change or a version.
+  // Computed on demand, once per change or version.
   mutable std::optional<crypto::Hash> digest_;
   mutable crypto::Signature signature_{};
   mutable std::uint64_t signed_version_ = 0;

@@ -18,7 +18,7 @@ class RegistryTest : public testing::Test {
  protected:
   RegistryTest() { config_.network = *parse_ip4_network("192.168.43.0/24"); }
 
-  // Also: stop the server and start it again, with the configuration as it now is.
+  // Also a restart: stops the server and starts it with the present configuration.
   void open() {
     registry_.reset();
     auto opened = Registry::open(store_, config_, rng_);

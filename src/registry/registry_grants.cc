@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// The further addresses of members: kept by the registry, signed, and never given to another member as its own.
+// The further addresses of members: stored by the registry, signed, and never assigned to another member.
 
 #include <algorithm>
 

@@ -11,12 +11,12 @@
 
 namespace eps::registry {
 
-// Numbers of the join keys, and of the members, that are ephemeral: 32 bits each. Version 0.1 keeps what it does not
+// Numbers of the ephemeral join keys and members: 32 bits each. Version 0.1 preserves entries that it does not
 // know.
 inline constexpr const char* kEphemeralKeys = "ephemeral.keys";
 inline constexpr const char* kEphemeralMembers = "ephemeral.members";
 inline constexpr const char* kNextId = "next_id";
-inline constexpr const char* kGrantsOf = "grants.";  // and the member's number
+inline constexpr const char* kGrantsOf = "grants.";  // followed by the member's number
 
 inline Bytes u64_bytes(std::uint64_t value) {
   Bytes out;
@@ -24,7 +24,7 @@ inline Bytes u64_bytes(std::uint64_t value) {
   return out;
 }
 
-// The wish and a number behind it, no longer than a name may be.
+// The wish with a number appended, within the size limit of a name.
 inline std::string numbered(std::string_view wish, std::string_view number) {
   return std::string(wish.substr(0, kMaxNameSize - 1 - number.size())).append("-").append(number);
 }
@@ -40,7 +40,7 @@ inline std::string described(const JoinKey& key) {
 
 inline Refusal cannot_save(const Error& error) {
   return {Refusal::Code::store_failed,
-          "The server cannot save the new member (" + error.what + "). Mend that on the server."};
+          "The server cannot save the new member (" + error.what + "). Fix that on the server."};
 }
 
 }  // namespace eps::registry

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// How a computer that the registry does not know becomes a member: join keys, approval, enrolment.
+// How a computer that is not in the registry becomes a member: join keys, approval, enrolment.
 
 #include <algorithm>
 #include <charconv>
@@ -11,7 +11,7 @@
 
 namespace eps::registry {
 
-// A computer that nobody knows: nullopt when it may be enrolled.
+// Checks an unknown computer: nullopt if it may be enrolled.
 std::optional<Refusal> Registry::may_not_join(const JoinRequest& request) {
   if (!request.join_key) return Refusal{Refusal::Code::unknown_key, "The server does not know this computer's key."};
   if (auto why = join_keys_.refusal(*request.join_key, request.unix_time)) {
@@ -58,9 +58,9 @@ Result<Member> Registry::approve(std::string_view name, std::int64_t now) {
   const auto at = find_pending(name);
   if (at == pending_.end()) return nobody_waits(name);
   const PendingJoin waiting = *at;
-  // The key may have expired or been used up while the computer waited.
+  // The key may have expired or been used up while the computer was waiting.
   if (auto why = join_keys_.refusal(*waiting.request.join_key, now)) {
-    return make_error(Errc::unsupported, std::string(name) + " cannot be let in: " + *why);
+    return make_error(Errc::unsupported, std::string(name) + " cannot be admitted: " + *why);
   }
   auto enrolled = enrol(waiting.request, by_actor("approve", waiting.name));
   if (const auto* refusal = std::get_if<Refusal>(&enrolled)) return make_error(Errc::exhausted, refusal->sentence);
@@ -89,7 +89,7 @@ Registry::Joined Registry::enrol(const JoinRequest& request, std::optional<Audit
   return finish(std::move(staged), std::move(change)).front();
 }
 
-// A new member. The use of its join key and the member become durable in one transaction.
+// Enrols a new member. Its use of a join key and the member become durable in one transaction.
 Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreChange& change) {
   Staged out;
   auto address = free_address();

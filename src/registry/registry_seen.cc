@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// When members were here, and who gives way when a new one finds no place.
+// When members were here, and which one is displaced when a new one finds no place.
 
 #include <algorithm>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kLastSeen = "last_seen";
 constexpr const char* kJoined = "joined";
-constexpr std::size_t kSeenSize = 12;  // of a member: its number (4 bytes), Unix seconds (8)
+constexpr std::size_t kSeenSize = 12;  // per member: its number (4 bytes), Unix seconds (8)
 
 }  // namespace
 
@@ -46,9 +46,9 @@ Result<void> Registry::keep_last_seen() {
   return {};
 }
 
-// What an older server has not written, or a damaged one, is not worth a refusal.
+// Data that an older server did not write, or that is damaged, is no reason to refuse to start.
 void Registry::load_last_seen(const ports::StoredState& state) {
-  // Of whom nothing is known, it is known from now on.
+  // Members without data count from now on.
   for (const auto& [id, member] : members_) presence_kept_[id].since = config_.epoch_floor;
   const auto load = [&](const char* name, auto&& take) {
     const auto it = state.meta.find(name);
@@ -65,7 +65,7 @@ void Registry::load_last_seen(const ports::StoredState& state) {
   load(kJoined, [](Presence& p, std::int64_t time) { p.joined = time; });
 }
 
-// As for load_last_seen().
+// See load_last_seen().
 void Registry::load_ephemeral(const ports::StoredState& state) {
   const auto load = [&](const char* name, auto&& take) {
     const auto it = state.meta.find(name);
@@ -120,8 +120,8 @@ Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::i
   return out;
 }
 
-// Who gives its place to a new member, if anybody does. Whoever has further addresses was given them by a person, who
-// may take them back.
+// The member that a new one displaces, if any. Members with further addresses are exempt: a person granted these, and
+// can revoke them.
 std::optional<Registry::Reclaimed> Registry::make_room(std::int64_t now) const {
   std::optional<Reclaimed> longest;
   for (const auto& [id, member] : members_) {

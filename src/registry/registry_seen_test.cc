@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Who gives way when a new member finds no place.
+// Which member is displaced when a new one finds no place.
 
 #include <gmock/gmock.h>
 
@@ -24,7 +24,7 @@ class PlaceTest : public RegistryTest {
     request.unix_time = time;
     return registry_->join(request);
   }
-  // Joins, is there for `stay` seconds, and leaves.
+  // Joins, stays for `stay` seconds, and leaves.
   Member live(std::int64_t time, std::uint32_t n, std::int64_t stay) {
     auto joined = try_at(time, n);
     if (const auto* refused = std::get_if<Refusal>(&joined)) {
@@ -40,7 +40,7 @@ class PlaceTest : public RegistryTest {
   bool refused_at(std::int64_t time, std::uint32_t n) { return std::holds_alternative<Refusal>(try_at(time, n)); }
 };
 
-TEST_F(PlaceTest, TheMemberThatWasAwayLongestGivesWayAndEverybodyHearsOfIt) {
+TEST_F(PlaceTest, TheMemberAwayLongestIsDisplacedAndEverybodyHearsOfIt) {
   open();
   const Member first = live(kNow, 1, 10);
   for (std::uint32_t n = 2; n <= 6; ++n) live(kNow + n, n, 20);
@@ -61,7 +61,7 @@ TEST_F(PlaceTest, TheMemberThatWasAwayLongestGivesWayAndEverybodyHearsOfIt) {
   EXPECT_NE(registry_->find_name("m7"), nullptr);
 }
 
-TEST_F(PlaceTest, NobodyGivesWayWhoIsOnlineOrWasAwayForLessThanItHadBeenThere) {
+TEST_F(PlaceTest, AMemberThatIsOnlineOrWasAwayOnlyBrieflyIsNotDisplaced) {
   open();
   for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 1000);
   const Member* online = registry_->find_name("m3");
@@ -72,7 +72,7 @@ TEST_F(PlaceTest, NobodyGivesWayWhoIsOnlineOrWasAwayForLessThanItHadBeenThere) {
   EXPECT_TRUE(refused_at(kNow + 3500, 8)) << "the five came 1,500 s ago and left 500 s ago";
 }
 
-TEST_F(PlaceTest, AMemberOfLongStandingKeepsItsPlaceForAWeekAlsoWhenTheServerIsRestarted) {
+TEST_F(PlaceTest, ALongStandingMemberKeepsItsPlaceForAWeekAcrossRestarts) {
   open();
   for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 30 * 24 * 3600);
   const std::int64_t left = kNow + 30 * 24 * 3600;
@@ -82,10 +82,10 @@ TEST_F(PlaceTest, AMemberOfLongStandingKeepsItsPlaceForAWeekAlsoWhenTheServerIsR
   EXPECT_FALSE(refused_at(left + kKeepPlaceAtMost, 7));
 }
 
-TEST_F(PlaceTest, WhoIsNotKnownToHaveBeenHereCountsFromTheServersStart) {
+TEST_F(PlaceTest, AMemberOfUnknownAgeCountsFromTheServersStart) {
   open();
   for (std::uint32_t n = 1; n <= 6; ++n) join(n, "m" + std::to_string(n));
-  open();  // nothing was kept of when they were here, as by an older server
+  open();  // times of presence were not stored, as by an older server
   EXPECT_TRUE(refused_at(kNow + kKeepPlaceAtMost - 1, 7));
   EXPECT_FALSE(refused_at(kNow + kKeepPlaceAtMost, 7));
 }
@@ -99,7 +99,7 @@ TEST_F(PlaceTest, AMemberWithFurtherAddressesStays) {
   EXPECT_TRUE(refused_at(kNow + 1000, 7));
 }
 
-TEST_F(PlaceTest, WhatCannotBeStoredLeavesTheOldMemberWhereItWas) {
+TEST_F(PlaceTest, AFailedWriteLeavesTheOldMemberInPlace) {
   open();
   for (std::uint32_t n = 1; n <= 6; ++n) live(kNow, n, 1);
   store_.fail = true;
@@ -113,7 +113,7 @@ TEST_F(PlaceTest, WhatCannotBeStoredLeavesTheOldMemberWhereItWas) {
 
 class ExpiryTest : public PlaceTest {
  protected:
-  // As live(), with the key that this makes.
+  // Like live(), but with the key that this makes.
   void make_key() {
     const auto made = registry_->create_join_key({.name = "ci", .ephemeral = true}, kNow);
     ASSERT_TRUE(made && made->ephemeral);
@@ -137,7 +137,7 @@ class ExpiryTest : public PlaceTest {
   std::uint32_t ephemeral_ = 0;
 };
 
-TEST_F(ExpiryTest, AnEphemeralMemberGoesSomeMinutesAfterItLeft) {
+TEST_F(ExpiryTest, AnEphemeralMemberExpiresMinutesAfterItLeft) {
   using testing::ElementsAre;
   using testing::IsEmpty;
   open();
@@ -150,7 +150,7 @@ TEST_F(ExpiryTest, AnEphemeralMemberGoesSomeMinutesAfterItLeft) {
   ASSERT_TRUE(registry_->grant("m4", *parse_ip_network("10.60.0.0/24")));
   const std::int64_t left = kNow + 100;
   EXPECT_THAT(expire(left + kKeepEphemeral - 1), IsEmpty());
-  // All of it survives a restart, after which the server gives everybody the time to come back.
+  // All of it survives a restart, after which the server gives everybody time to come back.
   ASSERT_TRUE(registry_->keep_last_seen());
   config_.epoch_floor = kNow + 5000;
   open();
@@ -171,14 +171,14 @@ TEST_F(ExpiryTest, AnEphemeralMemberGoesSomeMinutesAfterItLeft) {
   EXPECT_EQ(registry_->find_name("m2"), nullptr);
 }
 
-TEST_F(ExpiryTest, WhoWasAwayForTooManyDaysGoes) {
+TEST_F(ExpiryTest, AMemberAwayForTooManyDaysExpires) {
   constexpr std::int64_t kDay = 24 * 3600;
   open();
   live(kNow, 1, 100);
   live(kNow, 2, 5 * kDay);
-  EXPECT_THAT(expire(kNow + 40 * kDay), testing::IsEmpty()) << "not unless it is wanted";
+  EXPECT_THAT(expire(kNow + 40 * kDay), testing::IsEmpty()) << "only if configured";
   EXPECT_THAT(expire(kNow + 33 * kDay, 30 * kDay), testing::ElementsAre("m1"));
-  // The server was away, and not the member.
+  // The server was down, not the member.
   ASSERT_TRUE(registry_->keep_last_seen());
   config_.epoch_floor = kNow + 60 * kDay;
   open();

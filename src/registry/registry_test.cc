@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Who is admitted, under which address and name, and what a restart remembers.
+// Who is admitted, under which address and name, and what survives a restart.
 
 #include "registry/registry.h"
 
@@ -22,10 +22,10 @@ TEST_F(RegistryTest, RemembersWhenMembersWereLastSeen) {
   const Member a = join(1, "a"), b = join(2, "b");
   const int commits = store_.commits;
   for (int i = 0; i < 100; ++i) registry_->saw(a.id, 1'700'000'000 + i);
-  EXPECT_EQ(store_.commits, commits) << "no write for each sign of life";
+  EXPECT_EQ(store_.commits, commits) << "not every sign of life is written";
   ASSERT_TRUE(registry_->keep_last_seen());
   ASSERT_TRUE(registry_->keep_last_seen());
-  EXPECT_EQ(store_.commits, commits + 1) << "and none where nothing is new";
+  EXPECT_EQ(store_.commits, commits + 1) << "nothing new is not written";
   open();
   EXPECT_EQ(registry_->last_seen(a.id), 1'700'000'099);
   EXPECT_EQ(registry_->last_seen(b.id), std::nullopt);
@@ -47,7 +47,7 @@ TEST_F(RegistryTest, MakesAnIdentityOnceAndKeepsIt) {
   EXPECT_EQ(registry_->network().id, id);
 }
 
-TEST_F(RegistryTest, AStateThatLacksAPartIsNotReplaced) {
+TEST_F(RegistryTest, AnIncompleteStateIsNotReplaced) {
   open();
   auto state = *store_.load();
   state.meta.erase("identity.ed25519");
@@ -61,7 +61,7 @@ TEST_F(RegistryTest, AStateThatLacksAPartIsNotReplaced) {
   EXPECT_THAT(opened.error().what, AllOf(HasSubstr("identity.ed25519"), HasSubstr("backup")));
 }
 
-TEST_F(RegistryTest, DoesNotStartWithoutAStoreThatTakesItsIdentity) {
+TEST_F(RegistryTest, DoesNotStartIfItsIdentityCannotBeStored) {
   store_.fail = true;
   EXPECT_FALSE(Registry::open(store_, config_, rng_));
 }
@@ -105,7 +105,7 @@ TEST_F(RegistryTest, SequentialGivesTheLowestFreeAddress) {
   EXPECT_EQ(join(10).address.value, 0xc0a82b05U);
 }
 
-// Every pool up to /22 is filled to its last address, at random and in order: no address twice, none outside, none
+// Every pool up to /22 is filled to its last address, at random and in order: no duplicates, none outside, none
 // reserved, and then a refusal that says what to do.
 TEST_F(RegistryTest, PoolsFillToTheLastAddress) {
   for (const bool sequential : {false, true}) {
@@ -125,7 +125,7 @@ TEST_F(RegistryTest, PoolsFillToTheLastAddress) {
       EXPECT_EQ(full.code, Refusal::Code::full);
       EXPECT_THAT(full.sentence, AllOf(HasSubstr(std::to_string(config_.network.host_count()) + " addresses"),
                                        HasSubstr("eps members remove NAME"), HasSubstr("--network")));
-      // One place is free, and found, wherever it is.
+      // The one free address is found, wherever it is.
       const Ip4 freed = registry_->remove("h" + std::to_string(1 + rng_.below(config_.network.host_count())))->address;
       EXPECT_EQ(join(0xfffffe).address, freed);
     }
@@ -151,20 +151,20 @@ TEST_F(RegistryTest, MacsAreLocalUnicastAndUnique) {
   }
 }
 
-TEST_F(RegistryTest, ASecondOfANameGetsANumberAndKeepsIt) {
+TEST_F(RegistryTest, ADuplicateNameGetsANumberAndKeepsIt) {
   open();
   join(1, "web");
   EXPECT_EQ(join(2, "web").name, "web-2");
   EXPECT_EQ(join(3, "web").name, "web-3");
   EXPECT_EQ(join(2, "web").name, "web-2");
   ASSERT_TRUE(registry_->remove("web"));
-  EXPECT_EQ(join(2, "web").name, "web-2") << "people go by it";
+  EXPECT_EQ(join(2, "web").name, "web-2") << "people rely on it";
   open();
   EXPECT_EQ(join(3, "web").name, "web-3");
   EXPECT_EQ(join(4, "web").name, "web");
 }
 
-TEST_F(RegistryTest, ANumberThatSomebodyChoseIsNotGivenTwice) {
+TEST_F(RegistryTest, ANumberThatSomebodyChoseIsNotAssignedAgain) {
   open();
   join(1, "web-2");
   join(2, "web");
@@ -183,7 +183,7 @@ TEST_F(RegistryTest, LongNamesStayUniqueStableAndShortEnough) {
   for (std::uint32_t n = 2; n <= 12; ++n) EXPECT_TRUE(join(n, longest).name.ends_with("-" + std::to_string(n)));
 }
 
-TEST_F(RegistryTest, AMemberThatCallsItselfOtherwiseIsRenamed) {
+TEST_F(RegistryTest, AMemberThatChangesItsNameIsRenamed) {
   open();
   const Member before = join(1, "old");
   const crypto::Hash digest = registry_->digest();
@@ -192,7 +192,7 @@ TEST_F(RegistryTest, AMemberThatCallsItselfOtherwiseIsRenamed) {
   EXPECT_EQ(registry_->find_name("old"), nullptr);
   EXPECT_NE(registry_->digest(), digest);
   EXPECT_EQ(join(1, "new-1").name, "new-1");
-  EXPECT_EQ(join(1, "new").name, "new") << "1 is no number of ours";
+  EXPECT_EQ(join(1, "new").name, "new") << "numbers begin at 2";
   open();
   EXPECT_NE(registry_->find_name("new"), nullptr) << "durable";
 }
@@ -204,7 +204,7 @@ TEST_F(RegistryTest, NamesAreMadeSafe) {
   EXPECT_EQ(join(3, std::string(300, 'x')).name.size(), kMaxNameSize);
 }
 
-TEST_F(RegistryTest, ARemovedKeyIsRefusedAndItsAddressIsFree) {
+TEST_F(RegistryTest, ARemovedKeyIsRefusedAndItsAddressIsFreed) {
   config_.sequential = true;
   open();
   const Member gone = join(1, "gone");
@@ -222,10 +222,10 @@ TEST_F(RegistryTest, ARemovedKeyIsRefusedAndItsAddressIsFree) {
   }
   const Member next = join(3, "next");
   EXPECT_EQ(next.address, gone.address);
-  EXPECT_NE(next.id, gone.id) << "ids are never given twice";
+  EXPECT_NE(next.id, gone.id) << "ids are never reused";
 }
 
-TEST_F(RegistryTest, TheIdOfARemovedMemberIsNotGivenAgainAfterARestart) {
+TEST_F(RegistryTest, TheIdOfARemovedMemberIsNotReusedAfterARestart) {
   open();
   join(1);
   const MemberId gone = join(2, "gone").id;
@@ -242,7 +242,7 @@ TEST_F(RegistryTest, RemovingNobodyIsAnError) {
   EXPECT_THAT(removed.error().what, AllOf(HasSubstr("nobody"), HasSubstr("eps members")));
 }
 
-TEST_F(RegistryTest, NothingHappensThatTheStoreDidNotTake) {
+TEST_F(RegistryTest, NothingHappensThatTheStoreRejects) {
   open();
   const Member known = join(1, "known");
   const std::uint64_t version = registry_->version();
@@ -257,12 +257,12 @@ TEST_F(RegistryTest, NothingHappensThatTheStoreDidNotTake) {
   EXPECT_FALSE(registry_->is_revoked(key(1)));
   EXPECT_EQ(registry_->version(), version);
   EXPECT_EQ(registry_->digest(), digest);
-  EXPECT_EQ(join(1, "renamed").name, "known") << "who is a member stays one, under the name that is kept";
+  EXPECT_EQ(join(1, "renamed").name, "known") << "a member stays one, under the stored name";
   store_.fail = false;
   EXPECT_EQ(join(2, "new").id.value, known.id.value + 1) << "the failed join used nothing up";
 }
 
-TEST_F(RegistryTest, ARestartKeepsMembersAndForgetsWhoIsOnline) {
+TEST_F(RegistryTest, ARestartKeepsMembersButNotWhoIsOnline) {
   open();
   const Member a = join(1, "a");
   registry_->set_online(a.id, true);
@@ -279,8 +279,8 @@ TEST_F(RegistryTest, ARestartKeepsMembersAndForgetsWhoIsOnline) {
   EXPECT_GT(join(2, "b").id, a.id);
 }
 
-// Clients refuse a number that comes back with another key.
-TEST_F(RegistryTest, AServerRestoredFromABackupGivesNoNumberAgain) {
+// Clients refuse a number that returns with another key.
+TEST_F(RegistryTest, AServerRestoredFromABackupReusesNoNumber) {
   open();
   join(1, "a");
   const test::MemoryStore backup = store_;
@@ -292,11 +292,11 @@ TEST_F(RegistryTest, AServerRestoredFromABackupGivesNoNumberAgain) {
   }
 }
 
-TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfAllThatItSaid) {
+TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfItsEarlierVersions) {
   config_.epoch_floor = 1000;
   open();
   const ports::StoredState backup = *store_.load();
-  config_.epoch_floor = 1000;  // within the same second, or with a clock that stands
+  config_.epoch_floor = 1000;  // within the same second, or with a stopped clock
   open();
   EXPECT_EQ(registry_->version() >> 32, 1001U);
   config_.epoch_floor = 0;  // the clock was set back
@@ -326,10 +326,10 @@ TEST_F(RegistryTest, NoClockDrivesTheEpochAway) {
   }
   config_.epoch_floor = 1'800'000'100;
   open();
-  EXPECT_EQ(registry_->version() >> 32, 1'800'000'100U) << "the clock is right again";
+  EXPECT_EQ(registry_->version() >> 32, 1'800'000'100U) << "the clock is correct again";
 }
 
-TEST_F(RegistryTest, AnEpochThatAnOlderVersionDroveToTheEndGoesOnWithinIt) {
+TEST_F(RegistryTest, AnEpochDrivenToTheEndByAnOlderVersionStaysUsable) {
   open();
   for (const std::uint64_t epoch : {0xffff'ffffULL, 0x1'0000'0000ULL}) {
     Bytes stored;
@@ -348,7 +348,7 @@ TEST_F(RegistryTest, AnEpochThatAnOlderVersionDroveToTheEndGoesOnWithinIt) {
   }
 }
 
-TEST_F(RegistryTest, AStoreThatTakesNoWritesServesWhoIsThere) {
+TEST_F(RegistryTest, AReadOnlyStoreServesExistingMembers) {
   open();
   join(1, "a");
   const std::uint64_t before = registry_->version();
@@ -356,16 +356,16 @@ TEST_F(RegistryTest, AStoreThatTakesNoWritesServesWhoIsThere) {
   open();
   ASSERT_TRUE(registry_->unsaved());
   EXPECT_GT(registry_->version(), before);
-  EXPECT_EQ(join(1, "another name").name, "a") << "what cannot be kept does not change";
+  EXPECT_EQ(join(1, "another name").name, "a") << "what cannot be stored does not change";
   EXPECT_FALSE(registry_->remove("a"));
   store_.fail = false;
   const std::uint64_t unsaved = registry_->version() >> 32;
   join(2, "b");
   open();
-  EXPECT_GT(registry_->version() >> 32, unsaved) << "the epoch went with the first change";
+  EXPECT_GT(registry_->version() >> 32, unsaved) << "the first change wrote the epoch";
 }
 
-TEST_F(RegistryTest, ANetworkThatIsLostIsNotReplacedInSilence) {
+TEST_F(RegistryTest, ALostNetworkIsNotReplacedSilently) {
   config_.had_network = "the key shows that there was one";
   auto opened = Registry::open(store_, config_, rng_);
   ASSERT_FALSE(opened);
@@ -377,7 +377,7 @@ TEST_F(RegistryTest, ANetworkThatIsLostIsNotReplacedInSilence) {
   EXPECT_FALSE(Registry::open(store_, config_, rng_)) << "members without an identity";
 }
 
-TEST_F(RegistryTest, AnotherNetworkKeepsTheHostPartWhereItCan) {
+TEST_F(RegistryTest, AChangedNetworkKeepsTheHostPartIfPossible) {
   config_.sequential = true;
   open();
   for (std::uint32_t n = 1; n <= 20; ++n) join(n, "h" + std::to_string(n));
@@ -393,7 +393,7 @@ TEST_F(RegistryTest, AnotherNetworkKeepsTheHostPartWhereItCan) {
   EXPECT_EQ(store_.commits, commits + 1) << "the new addresses are durable: only the epoch is written";
 }
 
-TEST_F(RegistryTest, AnotherNetworkWithoutThatHostPartGivesAnyFreeAddress) {
+TEST_F(RegistryTest, AChangedNetworkWithoutThatHostPartAssignsAnyFreeAddress) {
   config_.network = *parse_ip4_network("10.0.0.0/8");
   open();
   for (std::uint32_t n = 1; n <= 14; ++n) join(n, "h" + std::to_string(n));
@@ -410,7 +410,7 @@ TEST_F(RegistryTest, AnotherNetworkWithoutThatHostPartGivesAnyFreeAddress) {
   EXPECT_EQ(refusal(99).code, Refusal::Code::full);
 }
 
-TEST_F(RegistryTest, ANetworkTooSmallForItsMembersDoesNotStart) {
+TEST_F(RegistryTest, AServerWithANetworkTooSmallForItsMembersDoesNotStart) {
   open();
   for (std::uint32_t n = 1; n <= 7; ++n) join(n);
   const RegistryConfig before = config_;
@@ -436,7 +436,7 @@ TEST_F(RegistryTest, MembersAreLimited) {
     m.address = {0x0a000000U + n};
     all.put_members.push_back(m);
   }
-  open();  // makes the identity
+  open();  // creates the identity
   ports::StoredState state = *store_.load();
   class Full final : public ports::Store {
    public:
@@ -452,7 +452,7 @@ TEST_F(RegistryTest, MembersAreLimited) {
   EXPECT_EQ(why.code, Refusal::Code::full);
   EXPECT_THAT(why.sentence, AllOf(HasSubstr("16384 members"), HasSubstr("eps members remove NAME")));
   ASSERT_TRUE(registry_->remove("h77"));
-  EXPECT_GT(join(0xffffff, "late").id.value, kMaxMembers) << "no stored id is given again";
+  EXPECT_GT(join(0xffffff, "late").id.value, kMaxMembers) << "no stored id is reused";
 }
 
 }  // namespace

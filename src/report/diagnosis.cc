@@ -58,13 +58,13 @@ class Doctor {
       }
       udp(endpoint);
     } else {
-      // What the server itself says is several sentences, with the remedy.
+      // A message of the server itself has several sentences, including the remedy.
       const std::string note = text(server, "note");
       const bool says_more = note.find(". ") != std::string::npos;
       problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " + note + ".",
               says_more ? ""
-                        : "Is the server running, its TCP port open in every firewall between, and the option server "
-                          "right?");
+                        : "Is the server running, its TCP port open in every firewall in between, and the option "
+                          "server correct?");
     }
     for (const json& trouble : status_.value("troubles", json::array())) {
       if (trouble.is_string()) warning(trouble.get<std::string>(), "");
@@ -91,7 +91,7 @@ class Doctor {
     for (const json& m : members) {
       if (const std::string copy = text(m, "copy_at"); !copy.empty()) {
         problem(
-            text(m, "name") + " is there twice: another computer, at " + copy + ", comes with the same key.",
+            text(m, "name") + " exists twice: another computer, at " + copy + ", comes with the same key.",
             "Its state directory was copied. On one of the two, move it away and start eps-client again: it joins as "
             "a new member.");
       }
@@ -108,7 +108,7 @@ class Doctor {
       }
     }
     for (const json& p : objects(status_, "pairs")) {
-      // What was lost long ago, or while the receiver was switched off, says nothing of now.
+      // Packets lost long ago, or while the receiver was switched off, say nothing about now.
       const auto is_online = [&](const char* end) {
         const auto it = std::ranges::find(members, text(p, end), [](const json& m) { return text(m, "name"); });
         return it != members.end() && flag(*it, "online");
@@ -118,16 +118,17 @@ class Doctor {
       if (sent < kEnoughPackets || got >= sent || (sent - got) * 100 < sent * kMuchLoss) continue;
       warning("Of the last " + std::to_string(sent) + " packets from " + text(p, "from") + " to " + text(p, "to") +
                   " only " + std::to_string(got) + " arrived.",
-              "The network between them loses, or one of them is overloaded; the other direction is counted apart.");
+              "The network between them loses packets, or one of them is overloaded; the other direction is counted "
+              "separately.");
     }
     drops();
     return std::move(findings_);
   }
 
  private:
-  static constexpr std::uint64_t kEnoughPackets = 100;  // to speak of loss
+  static constexpr std::uint64_t kEnoughPackets = 100;  // to judge loss
   static constexpr std::uint64_t kMuchLoss = 2;         // per cent
-  static constexpr std::uint64_t kFewPackets = 5;       // dropped ones that a restart or a lost frame explains
+  static constexpr std::uint64_t kFewPackets = 5;       // few enough to come from a restart or a lost frame
 
   void add(Level level, std::string what, std::string mend = "") {
     findings_.push_back({level, std::move(what), std::move(mend)});
@@ -157,8 +158,10 @@ class Doctor {
     ok("UDP reaches the server, which sees this computer as " + seen + ".");
     const auto mappings = objects(status_, "port_mappings");
     if (text(nat, "mapping") == "per destination" && mappings.empty()) {
-      warning("The NAT in front of this computer maps each destination anew, which is hard to meet for peers.",
-              "Switch on UPnP or NAT-PMP in the router, or forward a UDP port to this computer there.");
+      warning(
+          "The NAT in front of this computer makes a new mapping for each destination, which peers can rarely "
+          "traverse.",
+          "Switch on UPnP or NAT-PMP in the router, or forward a UDP port to this computer there.");
     } else if (const std::string mapping = text(nat, "mapping"); !mapping.empty() && mapping != "unknown") {
       ok("NAT: mapping " + text(nat, "mapping") + ", filtering " + text(nat, "filtering") + ".");
     }
@@ -174,10 +177,10 @@ class Doctor {
       const std::string why = text(p, "why_relayed"), mend = text(p, "how_to_mend");
       if (flag(p, "refused")) problem(text(p, "name") + " is refused. " + why, mend);
       if (flag(p, "unreachable")) {
-        problem(text(p, "name") + " is online, but has no path: what is sent to it is lost." +
-                    (why.empty() ? "" : " " + why),
-                mend.empty() ? "eps why " + text(p, "name") + " shows what was tried; look at eps doctor there, too."
-                             : mend);
+        problem(
+            text(p, "name") + " is online, but has no path: packets to it are lost." + (why.empty() ? "" : " " + why),
+            mend.empty() ? "eps why " + text(p, "name") + " shows what was tried; look at eps doctor there, too."
+                         : mend);
       }
       if (text(p, "path") != "relayed") continue;
       warning(text(p, "name") + " is reached through a relay." + (why.empty() ? "" : " " + why), mend);
@@ -206,7 +209,7 @@ class Doctor {
     if (!network || network->prefix > 30) return;
     const std::uint64_t places = (std::uint64_t{1} << (32 - network->prefix)) - 2;
     if (members.size() * 10 < places * 9) return;
-    // The one that was away longest is the first to ask about.
+    // Ask first about the member that was away longest.
     const json* oldest = nullptr;
     for (const json& m : members) {
       if (flag(m, "online") || number(m, "last_seen") == 0) continue;
@@ -216,11 +219,11 @@ class Doctor {
                                               : " " + text(*oldest, "name") + " was last seen " +
                                                     human_duration(number(*oldest, "last_seen_seconds")) + " ago.";
     const std::string full = std::to_string(members.size()) + " of the " + std::to_string(places) + " addresses of " +
-                             to_string(*network) + " are given away." + who;
+                             to_string(*network) + " are in use." + who;
     const std::string mend =
-        "Remove who is gone for good: eps members tells when each was last seen, eps members remove "
+        "Remove members that are gone for good: eps members shows when each was last seen, eps members remove "
         "NAME frees its address; or start eps-server with a larger --network.";
-    const char* only = " A new computer joins only in the place of one that has been away for long.";
+    const char* only = " A new computer can join only by displacing one that has been away for long.";
     members.size() >= places ? problem(full + only, mend) : warning(full, mend);
   }
 
@@ -275,7 +278,7 @@ std::vector<Finding> unit_findings(std::string_view shown) {
            "The service " + id + " has failed (" + unit["Result"] + ", exit status " + unit["ExecMainStatus"] + ").",
            "journalctl -u " + id + " says why; then: sudo systemctl restart " + id});
     } else if (unit["ActiveState"] == "activating" && unit["SubState"] == "auto-restart") {
-      out.push_back({Level::problem, "The service " + id + " ends again and again, and is started anew.",
+      out.push_back({Level::problem, "The service " + id + " keeps ending and is restarted each time.",
                      "journalctl -u " + id + " says why."});
     } else if (unit["UnitFileState"] == "enabled" && unit["ActiveState"] == "inactive") {
       out.push_back(
@@ -286,7 +289,7 @@ std::vector<Finding> unit_findings(std::string_view shown) {
   while (!shown.empty()) {
     const std::string_view line = shown.substr(0, shown.find('\n'));
     shown.remove_prefix(std::min(shown.size(), line.size() + 1));
-    // A blank line stands between two units.
+    // Units are separated by a blank line.
     if (line.empty()) judge();
     if (const auto at = line.find('='); at != std::string_view::npos) {
       unit[std::string(line.substr(0, at))] = line.substr(at + 1);

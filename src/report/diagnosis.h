@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a person would look at when it does not work, told from a daemon's status (status_json.h).
+// The checks that a person would make when something does not work, applied to a daemon's status (status_json.h).
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -15,15 +15,15 @@ struct Finding {
   enum class Level : std::uint8_t { ok, warning, problem };
   Level level = Level::ok;
   std::string what;  // one sentence
-  std::string mend;  // one sentence; "" where there is nothing to do
+  std::string mend;  // one sentence; "" if there is nothing to do
 };
 std::string_view name_of(Finding::Level level);
 
-// `status` is of a client or of a server. `tool_version`: of the program that asks. `earlier`: the same daemon's status
-// a moment before, null for none; it tells which counters grow.
+// `status` is of a client or of a server. `tool_version`: of the calling program. `earlier`: the same daemon's status a
+// moment before, or null; it shows which counters grow.
 std::vector<Finding> diagnose(const nlohmann::json& status, std::string_view tool_version,
                               const nlohmann::json* earlier = nullptr);
-// What is wrong with the services of this computer, from the lines of `systemctl show` of the properties Id,
+// Problems with the services of this computer, from the output of `systemctl show` for the properties Id,
 // ActiveState, SubState, Result, ExecMainStatus and UnitFileState.
 std::vector<Finding> unit_findings(std::string_view shown);
 
@@ -31,7 +31,7 @@ std::vector<Finding> unit_findings(std::string_view shown);
 std::string findings_text(const std::vector<Finding>& findings);
 // [{level ("ok" | "warning" | "problem"), what, mend?}]
 nlohmann::json findings_json(const std::vector<Finding>& findings);
-// The worst of them.
+// The worst level among them.
 Finding::Level worst(const std::vector<Finding>& findings);
 
 }  // namespace eps::report

@@ -119,7 +119,7 @@ TEST(Diagnosis, APeerThatIsOnlineAndOutOfReach) {
                       {"unreachable", true},
                       {"why_relayed", "The handshake is not answered yet, attempt 4."}}};
   const std::string text = findings_text(diagnose(status, "0.1.0"));
-  EXPECT_THAT(text, HasSubstr("problem  carol is online, but has no path: what is sent to it is lost. The handshake is "
+  EXPECT_THAT(text, HasSubstr("problem  carol is online, but has no path: packets to it are lost. The handshake is "
                               "not answered yet, attempt 4.\n         eps why carol shows what was tried"));
   EXPECT_THAT(text, Not(HasSubstr("bob"))) << "nothing was sent to it";
 }
@@ -157,7 +157,7 @@ TEST(Diagnosis, AdviceFitsTheRouterAndTheMtu) {
   json status = client();
   status["nat"]["mapping"] = "per destination";
   status["port_mappings"] = {{{"external_endpoint", "203.0.113.7:4000"}, {"method", "UPnP"}}};
-  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "the router forwards already";
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "the router already forwards the port";
   status["network"] = {{"address", "10.0.8.0/24"}, {"mtu", 1279}};
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), HasSubstr("no IPv6 inside the network"));
 }
@@ -171,21 +171,20 @@ TEST(Diagnosis, ANetworkThatIsNearlyFull) {
                                  {"last_seen", 1'700'000'000 + i},
                                  {"last_seen_seconds", 86400 * (7 - i)}});
   }
-  EXPECT_THAT(
-      findings_text(diagnose(status, "0.1.0")),
-      HasSubstr("problem  6 of the 6 addresses of 10.5.0.0/29 are given away. ci-1 was last seen 6 d ago. A new "
-                "computer joins only in the place of one that has been away for long.\n"));
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("problem  6 of the 6 addresses of 10.5.0.0/29 are in use. ci-1 was last seen 6 d ago. A new "
+                        "computer can join only by displacing one that has been away for long.\n"));
   status["members"].erase(1);
-  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "one place is left of six";
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "one of six is left";
 }
 
-TEST(Diagnosis, AMemberThatIsThereTwice) {
+TEST(Diagnosis, AMemberThatExistsTwice) {
   json status = {{"program", "eps-server"}, {"version", "0.1.0"}};
   status["members"].push_back({{"name", "a"}, {"online", true}, {"data_endpoint", "192.0.2.6:1"}});
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok);
   status["members"][0]["copy_at"] = "192.0.2.7";
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
-              HasSubstr("problem  a is there twice: another computer, at 192.0.2.7, comes with the same key.\n"));
+              HasSubstr("problem  a exists twice: another computer, at 192.0.2.7, comes with the same key.\n"));
 }
 
 TEST(Diagnosis, OfServices) {
@@ -204,7 +203,7 @@ TEST(Diagnosis, OfServices) {
   EXPECT_TRUE(unit_findings("Id=eps-client.service\nActiveState=inactive\nUnitFileState=disabled\n").empty());
 }
 
-// docs/api.md says of each reason what the programs say of it.
+// docs/api.md describes each reason as the programs do.
 TEST(Diagnosis, TheDocumentHasEveryReason) {
   const std::string document = test::read_text(std::string(EPS_TEST_DATA) + "/../../docs/api.md");
   const std::size_t begin = document.find("The reasons in `drops`:"), end = document.find("| server | |");
@@ -216,7 +215,7 @@ TEST(Diagnosis, TheDocumentHasEveryReason) {
   EXPECT_EQ(document.substr(begin, end - begin), table + "\n");
 }
 
-TEST(Diagnosis, BearsWhatItDoesNotKnow) {
+TEST(Diagnosis, ToleratesUnknownFields) {
   for (const json& strange : {json::object(), json{{"program", 7}, {"peers", "x"}, {"server", 1}, {"drops", {1}}},
                               json{{"program", "eps-server"}, {"members", {1}}, {"pairs", {"x"}}}}) {
     EXPECT_FALSE(diagnose(strange, "0.1.0").empty());

@@ -13,14 +13,14 @@
 namespace eps::report {
 namespace {
 
-constexpr std::size_t kMostEdges = 40;     // between members: circo takes 2 s for as many among 200 members, and more
+constexpr std::size_t kMostEdges = 40;     // between members: circo takes 2 s for this many among 200 members, and more
                                            // than a minute for a full mesh of 30
-constexpr std::size_t kMostTroubled = 28;  // of them, so that the busiest are seen, too
-constexpr std::size_t kMostLabels = 12;    // of edges: more make a picture nobody can read
-constexpr std::size_t kMostTroubledLabels = 8;  // of them
-constexpr std::size_t kFewEdges = 15;           // so many may be led around the boxes; more take the engines too long
+constexpr std::size_t kMostTroubled = 28;  // of these, so that the busiest appear as well
+constexpr std::size_t kMostLabels = 12;    // of edges: more make the picture unreadable
+constexpr std::size_t kMostTroubledLabels = 8;  // of these
+constexpr std::size_t kFewEdges = 15;           // this many may be routed around the boxes; more take too long
 constexpr double kMuchLoss = 0.01;              // share of the packets
-constexpr std::uint64_t kEnoughForLoss = 20;    // packets, to speak of loss
+constexpr std::uint64_t kEnoughForLoss = 20;    // packets needed to judge loss
 constexpr std::size_t kReasonWidth = 60;        // characters of a line of a tooltip
 constexpr const char* kInk = "#1b2733";
 constexpr const char* kFaint = "#7a8794";
@@ -29,11 +29,11 @@ constexpr const char* kRelayed = "#d9820f";
 constexpr const char* kLossy = "#c0392b";
 constexpr const char* kNone = "#a3adb7";
 constexpr const char* kControl = "#9db4d0";
-// Of the members of one LAN; those that are alone are white.
+// Colours for the members of one LAN; single members are white.
 constexpr std::array<const char*, 8> kLans = {"#fdf3d8", "#e2f0fb", "#e8f5e4", "#fbe6ea",
                                               "#eee6f8", "#e0f4f2", "#f9ead9", "#eceff1"};
 
-// What stands between tags of an HTML-like label, or in an attribute of them.
+// Escapes text between tags of an HTML-like label, or in an attribute of them.
 std::string html(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -57,7 +57,7 @@ std::string html(std::string_view text) {
   return out;
 }
 
-// A quoted string of DOT. Backslashes begin escapes there, so they are doubled; "\n" becomes a line break.
+// A quoted string of DOT. Backslashes start escapes there, so they are doubled; "\n" becomes a line break.
 std::string quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -128,15 +128,15 @@ struct Edge {
   Direction out, back;
   PathKind path() const { return std::max(out.total.path, back.total.path); }
   double loss() const { return std::max(out.loss, back.loss); }
-  // Relayed, or losing: what a person looks for.
+  // Relayed, or losing packets: what people look for.
   bool troubled() const { return path() == PathKind::relayed || loss() >= kMuchLoss; }
   std::uint64_t bytes() const { return out.total.bytes_sent + back.total.bytes_sent; }
   std::uint64_t rate() const { return out.bytes_per_second + back.bytes_per_second; }
-  // Either side's, the first that has any.
+  // From either side, the first that has one.
   std::optional<Duration> round_trip() const {
     return out.total.round_trip ? out.total.round_trip : back.total.round_trip;
   }
-  // The direction whose sender says why it is relayed; nullptr unless one does.
+  // The direction whose sender explains why it is relayed; nullptr if neither does.
   const PairStatus* reason() const {
     if (path() != PathKind::relayed) return nullptr;
     for (const Direction* d : {&out, &back}) {
@@ -146,7 +146,7 @@ struct Edge {
   }
 };
 
-// Of one member, with all others together.
+// Of one member, with all others combined.
 struct Traffic {
   std::uint64_t sent = 0, received = 0;            // bytes
   std::uint64_t sent_rate = 0, received_rate = 0;  // bytes a second
@@ -221,7 +221,7 @@ class Picture {
   }
 
  private:
-  // Whose datagrams come from one address, or from one private network: they are behind one router. "": unknown.
+  // A key for members whose datagrams come from one address or one private network: they are behind one router. "":
   static std::string lan_of(const ServerMemberStatus& m) {
     const auto& at = m.data ? m.data : m.control;
     if (!at) return "";
@@ -248,7 +248,7 @@ class Picture {
       Direction d{p, 0, 0};
       std::uint64_t sent = p.packets_sent, received = p.packets_received;
       const auto it = before.find({p.from, p.to});
-      const PairStatus was = it == before.end() ? PairStatus{} : *it->second;  // a new pair began with nothing
+      const PairStatus was = it == before.end() ? PairStatus{} : *it->second;  // a new pair started from nothing
       sent -= std::min(sent, p.unheard);
       if (earlier && earlier->ago.count() > 0) {
         const std::uint64_t bytes = p.bytes_sent - std::min(p.bytes_sent, was.bytes_sent);
@@ -256,7 +256,7 @@ class Picture {
         sent = p.packets_sent - std::min(p.packets_sent, was.packets_sent);
         received -= std::min(received, was.packets_received);
       }
-      // Of few packets the share says nothing, and of a member that is gone nobody knows what it got.
+      // With few packets the share is meaningless, and what an absent member received is unknown.
       if (sent > received && sent >= kEnoughForLoss && by_id_.at(p.to)->member.online) {
         d.loss = static_cast<double>(sent - received) / static_cast<double>(sent);
       }
@@ -271,7 +271,7 @@ class Picture {
         traffic_[id].relayed += edge.path() == PathKind::relayed ? 1 : 0;
       }
     }
-    // Drawn are those in trouble and the busiest, labelled the first of these.
+    // Troubled edges and the busiest are drawn, the first of these with labels.
     std::vector<const Edge*> order;
     for (const auto& [ids, edge] : edges_) order.push_back(&edge);
     std::ranges::stable_sort(order, [](const Edge* a, const Edge* b) {
@@ -291,7 +291,7 @@ class Picture {
     }
   }
 
-  // Of an ordered list, with no more than `troubled` of those in trouble unless there is room for all.
+  // Picks from an ordered list, with at most `troubled` of the troubled ones unless there is room for all.
   static std::set<const Edge*> first_of(const std::vector<const Edge*>& order, std::size_t most, std::size_t troubled) {
     std::set<const Edge*> out;
     std::size_t in_trouble = 0;
@@ -316,7 +316,7 @@ class Picture {
 
   std::string name(MemberId id) const { return by_id_.at(id)->member.name; }
 
-  // Why it is relayed, as the member says who is named; "" unless it is.
+  // Why it is relayed, as reported by the named member; "" if it is not.
   std::string reason(const Edge& edge) const {
     const PairStatus* said = edge.reason();
     return said == nullptr ? "" : name(said->from) + ": " + said->reason;
@@ -365,14 +365,14 @@ class Picture {
   }
   static std::string percent(double share) { return decimals(share * 100, share < 0.1 ? 1 : 0) + " %"; }
 
-  // The lines of both directions; what is known of the path.
+  // The lines of both directions; what is known about the path.
   std::string edge_text(const Edge& edge, bool with_reason) const {
     std::string out;
     for (const Direction* d : {&edge.out, &edge.back}) {
       if (d->total.from.value != 0) out += direction_text(*d) + "\n";
     }
     out += edge.path() == PathKind::none ? "no session now" : name_of(edge.path());
-    // What was measured before the session ended is not so now.
+    // Measurements from before the session ended no longer apply.
     if (const auto round_trip = edge.path() == PathKind::none ? std::nullopt : edge.round_trip())
       out += ", " + milliseconds(*round_trip);
     if (const std::string why = reason(edge); !why.empty()) {
@@ -381,7 +381,7 @@ class Picture {
     return out;
   }
 
-  // A labelled edge goes through a node with its text: so no engine draws one text over another.
+  // A labelled edge runs through a node with its text, so that no engine draws one text over another.
   std::string member_edge(const std::pair<MemberId, MemberId>& ids, const Edge& edge) const {
     const PathKind path = edge.path();
     const bool labelled = labelled_.contains(&edge);
@@ -389,7 +389,7 @@ class Picture {
                                : path == PathKind::direct  ? kDirect
                                : path == PathKind::relayed ? kRelayed
                                                            : kNone;
-    // Ten times the traffic is half a point more.
+    // Ten times the traffic adds half a point.
     const std::uint64_t traffic = edge.rate() != 0 ? edge.rate() : edge.bytes() / 1000;
     const double width = 1 + std::min(4.0, std::log10(1 + static_cast<double>(traffic)) / 2);
     const std::string from = "m" + std::to_string(ids.first.value), to = "m" + std::to_string(ids.second.value);
@@ -438,7 +438,7 @@ class Picture {
     return out + reasons() + ">";
   }
 
-  // To be read in a picture of this size.
+  // Readable in a picture of this size.
   int legend_size() const {
     const std::size_t members = status_.members.size();
     return members > 30 ? 26 : members > 6 ? 18 : 13;
@@ -458,7 +458,7 @@ class Picture {
   std::map<std::pair<MemberId, MemberId>, Edge> edges_;
   std::map<MemberId, Traffic> traffic_;
   std::set<const Edge*> drawn_, labelled_;
-  std::vector<std::string> reasons_;     // of the labelled ones that are relayed
+  std::vector<std::string> reasons_;     // of the labelled relayed ones
   std::map<MemberId, std::string> hub_;  // of those on one LAN
 };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The network as a picture for Graphviz: the server, its members, and how each pair talks. dot, circo, neato and fdp
-// draw it in seconds: of a large network only what matters is drawn, the relayed and losing conduits and the busiest,
-// and the labels of most are tooltips only (of an SVG). Each member's box has its own traffic.
+// The network as a picture for Graphviz: the server, its members, and how each pair communicates. dot, circo, neato and
+// fdp draw it in seconds: of a large network only the essential is drawn, the relayed and losing conduits and the
+// busiest, and most labels are only tooltips (of an SVG). Each member's box has its own traffic.
 
 #include <chrono>
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace eps::report {
 
-// The pairs of an earlier status, for rates and for what was lost lately.
+// The pairs of an earlier status, for rates and recent loss.
 struct Earlier {
   const std::vector<PairStatus>& pairs;
   std::chrono::milliseconds ago{0};

@@ -38,7 +38,7 @@ PairStatus pair(std::uint32_t from, std::uint32_t to, std::uint64_t packets, std
   p.packets_received = packets - lost;
   p.path = path;
   p.round_trip = std::chrono::microseconds(1540);
-  if (path == PathKind::relayed) p.reason = "The NATs on both sides map each destination anew.";
+  if (path == PathKind::relayed) p.reason = "The NATs on both sides make a new mapping for each destination.";
   return p;
 }
 
@@ -54,7 +54,7 @@ ServerStatus network() {
   return s;
 }
 
-// What Graphviz says when it draws the text with each of its engines: "" is good.
+// The messages of Graphviz when it draws the text with each of its engines: "" is good.
 std::string drawn(const std::string& text, const std::string& form = "svg") {
   const test::TemporaryDirectory dir;
   const std::string file = dir.write("a.gv", text), said = dir / "said";
@@ -77,7 +77,7 @@ std::size_t count(const std::string& text, const std::string& part) {
   return out;
 }
 
-TEST(Graphviz, ShowsServerMembersAndHowTheyTalk) {
+TEST(Graphviz, ShowsServerMembersAndTheirConduits) {
   const std::string text = graphviz_text(network(), std::nullopt, 1795527443);
   EXPECT_THAT(text, HasSubstr("EPS network 10.0.8.0/24"));
   EXPECT_THAT(text, HasSubstr("4 members, 3 online"));
@@ -89,13 +89,13 @@ TEST(Graphviz, ShowsServerMembersAndHowTheyTalk) {
   EXPECT_THAT(text, HasSubstr("<br/>sent 1.01 MB, 0 B/s<br/>received 0 B, 0 B/s<br/>1 direct, 1 relayed")) << "alice";
   EXPECT_EQ(count(text, ", style=dashed, tooltip"), 1U) << "the relayed one, without its colour";
   EXPECT_THAT(text, HasSubstr("relayed, 1.5 ms ①")) << "the reason is in the legend";
-  EXPECT_THAT(text, HasSubstr("① alice: The NATs on both sides map each destination anew."));
+  EXPECT_THAT(text, HasSubstr("① alice: The NATs on both sides make a new mapping for each destination."));
   EXPECT_THAT(text, HasSubstr("subgraph cluster_0"));
   EXPECT_THAT(text, HasSubstr("label=\"behind 203.0.113.7\""));
   EXPECT_THAT(text, Not(HasSubstr("cluster_1"))) << "carol is alone";
 }
 
-TEST(Graphviz, RatesAreWhatCameSince) {
+TEST(Graphviz, RatesCoverTheTimeSinceTheEarlierStatus) {
   ServerStatus before = network(), now = network();
   before.pairs[0].bytes_sent = 0;
   before.pairs[0].packets_sent = before.pairs[0].packets_received = 0;
@@ -103,21 +103,21 @@ TEST(Graphviz, RatesAreWhatCameSince) {
   std::erase_if(before.pairs, [](const PairStatus& p) { return p.to == MemberId{3}; });
   const std::string text = graphviz_text(now, Earlier{before.pairs, seconds(10)}, 0);
   EXPECT_THAT(text, HasSubstr("alice → bob  1.00 MB, 100 kB/s"));
-  EXPECT_THAT(text, HasSubstr("bob → alice  600 kB, 10.0 kB/s\\n")) << "what was lost long ago is not told";
+  EXPECT_THAT(text, HasSubstr("bob → alice  600 kB, 10.0 kB/s\\n")) << "old loss is not shown";
   EXPECT_THAT(text, HasSubstr("alice → carol  7.00 kB, 700 B/s")) << "this pair is new";
 }
 
-TEST(Graphviz, LossIsOfEnoughPacketsAndOfMembersThatAreThere) {
+TEST(Graphviz, LossIsShownForEnoughPacketsAndPresentMembers) {
   ServerStatus s = network();
   s.pairs = {pair(1, 2, 1, 1, PathKind::direct), pair(1, 4, 1000, 500, PathKind::none),
              pair(2, 1, 100, 50, PathKind::direct)};
   const std::string text = graphviz_text(s, std::nullopt, 0);
-  EXPECT_THAT(text, HasSubstr("alice → bob  1.00 kB, 0 B/s\\n")) << "one packet says nothing";
+  EXPECT_THAT(text, HasSubstr("alice → bob  1.00 kB, 0 B/s\\n")) << "one packet means nothing";
   EXPECT_THAT(text, HasSubstr("alice → dave  1.00 MB, 0 B/s\\n")) << "dave is switched off";
   EXPECT_THAT(text, HasSubstr("bob → alice  100 kB, 0 B/s, 50 % lost"));
 }
 
-TEST(Graphviz, NothingThatMembersSayBreaksIt) {
+TEST(Graphviz, HostileNamesDoNotBreakIt) {
   if (!has_graphviz()) GTEST_SKIP() << "no Graphviz";
   ServerStatus s = network();
   const std::string hostile = "\"]; x [label=<b>&amp;</b> \\N \\ \n\r\t{|}#//*";
@@ -130,7 +130,7 @@ TEST(Graphviz, NothingThatMembersSayBreaksIt) {
   EXPECT_EQ(drawn(text, "dot"), "");
 }
 
-TEST(Graphviz, DrawsNoneAndMany) {
+TEST(Graphviz, DrawsEmptyAndLargeNetworks) {
   if (!has_graphviz()) GTEST_SKIP() << "no Graphviz";
   EXPECT_EQ(drawn(graphviz_text({}, std::nullopt, 0)), "");
   ServerStatus s;
@@ -147,7 +147,7 @@ TEST(Graphviz, DrawsNoneAndMany) {
 }
 
 // circo took 26 s for the full mesh of 30, and more than 400 s for that of 60.
-TEST(Graphviz, OfAFullMeshIsDrawnWhatMatters) {
+TEST(Graphviz, DrawsOnlyTheEssentialOfAFullMesh) {
   ServerStatus s;
   constexpr std::uint32_t kMembers = 200;
   for (std::uint32_t i = 1; i <= kMembers; ++i) {
@@ -161,10 +161,10 @@ TEST(Graphviz, OfAFullMeshIsDrawnWhatMatters) {
   const std::string text = graphviz_text(s, std::nullopt, 0);
   EXPECT_LE(count(text, " -- m"), kMembers + 40 + 12);
   EXPECT_THAT(text, HasSubstr("m1m2 [label=")) << "relayed";
-  EXPECT_THAT(text, HasSubstr("m1m3 [label=")) << "half is lost";
+  EXPECT_THAT(text, HasSubstr("m1m3 [label=")) << "it loses half";
   EXPECT_THAT(text, HasSubstr("m199m200 [label=")) << "the busiest";
   EXPECT_THAT(text, HasSubstr("Of 19900 conduits 40 are drawn"));
-  EXPECT_THAT(text, HasSubstr("19899 direct")) << "not only of those that are drawn";
+  EXPECT_THAT(text, HasSubstr("19899 direct")) << "counts include what is not drawn";
   EXPECT_THAT(text, HasSubstr("198 direct, 1 relayed")) << "in the member's box";
 }
 

@@ -14,7 +14,7 @@ std::string counts(std::size_t members, std::size_t online) {
   return counted(members, "member") + ", " + std::to_string(online) + " online";
 }
 
-// In a row, where there are few.
+// In one row, if there are few.
 std::string names(const std::map<MemberId, Member>& members) {
   std::string out;
   for (const auto& [id, m] : members) {

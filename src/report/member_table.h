@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The list of members for the log: a line for each change, and the whole table for who asks.
+// The list of members for the log: a line for each change, and the whole table on request.
 //
 //   bob (192.168.43.21) is offline.
 //
@@ -25,14 +25,14 @@ inline std::string member_table(const MemberList& list) {
   return member_table(list.members());
 }
 
-// Beyond so many changes at once, as when the server comes back, one line says how many there were.
+// With more changes at once, as when the server comes back, one line gives their number.
 inline constexpr std::size_t kMaxChangesTold = 10;
 
-// What has changed since the last look, one sentence each. The first look counts the members, and names them where they
-// are at most kMaxChangesTold: a client that gets its first list after others have joined sees no change of theirs.
+// The changes since the last call, one sentence each. The first call counts the members, and names them if they are at
+// most kMaxChangesTold: a client that gets its first list after others have joined sees no change of theirs.
 class MemberChanges {
  public:
-  // `changed`: who can have changed since, when that is known.
+  // `changed`: the members that can have changed since, when that is known.
   std::vector<std::string> look(const std::map<MemberId, Member>& members, const MembersChanged& changed = {true, {}});
 
  private:

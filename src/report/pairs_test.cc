@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kMegabyte = 1'000'000;
 
-// `members`, each of which talks with `partners` others: with the next ones, most with the first of them.
+// `members`, each with `partners` others: the next ones, most with the first of them.
 ServerStatus network(std::uint32_t members, std::uint32_t partners) {
   ServerStatus s;
   s.version = "0.2.0";
@@ -49,27 +49,27 @@ ServerStatus network(std::uint32_t members, std::uint32_t partners) {
       p.bytes_sent = p.bytes_received = 1'000'000'000 / (k + 1);
       p.path = k % 4 == 0 ? PathKind::relayed : PathKind::direct;
       p.round_trip = std::chrono::microseconds(12345);
-      if (k % 4 == 0) p.reason = "The NATs on both sides map each destination anew.";
+      if (k % 4 == 0) p.reason = "The NATs on both sides make a new mapping for each destination.";
       s.pairs.push_back(std::move(p));
     }
   }
   return s;
 }
 
-TEST(Pairs, AllAreToldOfASmallNetworkAndTheBusiestOfALargeOne) {
+TEST(Pairs, AllAreNamedInASmallNetworkAndTheBusiestInALargeOne) {
   const ServerStatus mesh = network(100, 99);
   EXPECT_EQ(busiest_pairs(mesh).size(), mesh.pairs.size());
   const ServerStatus large = network(10'000, 10);
   const auto told = busiest_pairs(large);
   ASSERT_EQ(told.size(), kMostRows - 10'000);
   for (std::size_t i = 0; i < told.size(); ++i) {
-    EXPECT_EQ(told[i].bytes_sent, 1'000'000'000U) << "of all the busiest";
+    EXPECT_EQ(told[i].bytes_sent, 1'000'000'000U) << "the busiest of all";
     EXPECT_EQ(told[i].from.value, i + 1) << "in order";
   }
   EXPECT_EQ(busiest_pairs(network(16'000, 2)).size(), kLeastPairs);
 }
 
-// Prints how long each takes when EPS_SHOW_TIMES is set.
+// Prints how long each takes if EPS_SHOW_TIMES is set.
 TEST(Pairs, ReportsOfALargeNetworkStaySmall) {
   const ServerStatus s = network(10'000, 10);
   const auto made = [](const char* what, auto&& make) {
@@ -94,7 +94,7 @@ TEST(Pairs, ReportsOfALargeNetworkStaySmall) {
   EXPECT_EQ(to_json(s)["pairs_total"], 100'000);
 }
 
-TEST(Pairs, AreATable) {
+TEST(Pairs, AreShownAsATable) {
   const ServerStatus s = network(3, 1);
   EXPECT_EQ(pairs_text(pairs_json(s, {s.pairs[0]})),
             "FROM                TO                  PATH     RTT      SENT     RECEIVED  LOST\n"

@@ -23,7 +23,7 @@ std::string who_asks(const nlohmann::json& request) {
   const auto uid = request.find("uid");
   if (uid == request.end() || !uid->is_number_unsigned()) return "an administrator";
   std::string out = name_of_user(uid->get<uid_t>());
-  // Root may say for whom it acts: nobody else can say that of itself.
+  // Root may name the user it acts for; nobody else can.
   const auto sudo = request.find("for");
   if (uid->get<uid_t>() == 0 && sudo != request.end() && sudo->is_string() && valid_name(sudo->get<std::string>())) {
     out += " for " + sudo->get<std::string>();

@@ -36,10 +36,10 @@
 namespace eps::runtime {
 namespace {
 
-// A burst of netlink messages (a link going up, addresses, routes) is looked at once.
+// A burst of netlink messages (link up, addresses, routes) is handled together.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 constexpr auto kLoopsAgain = std::chrono::minutes(1);  // in the log
-constexpr auto kKeepAgain = std::chrono::seconds(5);   // what could not be written
+constexpr auto kKeepAgain = std::chrono::seconds(5);   // pause before writing again what could not be written
 constexpr auto kJoinPatience = std::chrono::seconds(5);
 
 class ClientDaemon {
@@ -62,7 +62,7 @@ class ClientDaemon {
     service_.stopping();
     hooks_.finish();  // `down` may still use the network
     mapper_.reset();
-    // The workers first: they use what goes next. The interface, its address and route vanish with the TAP's
+    // The workers first: they use what is destroyed next. The interface, its address and route vanish with the TAP's
     // descriptors.
     workers_.stop();
     link_->restore();
@@ -108,7 +108,7 @@ class ClientDaemon {
   ControlLoop loop_;
   ops::Background background_{loop_.io()};
   Service service_{loop_.io()};
-  // Who waits for this unit waits for the interface, but not for a server that is out of reach.
+  // Units ordered after this one wait for the interface, but not for an unreachable server.
   DeadlineTimer patience_{loop_.io(), [this] {
                             if (!service_.ready()) tell_waiting();
                           }};
@@ -123,8 +123,8 @@ class ClientDaemon {
   Hooks hooks_{log_, settings_.up, settings_.down};
   bool configured_ = false;          // the interface was set up once
   bool started_ = false;             // the node
-  os::NetlinkLink::Report network_;  // as it was last looked at
-  std::uint64_t told_loops_ = 0;     // of the counter, how many the log knows of
+  os::NetlinkLink::Report network_;  // as last seen
+  std::uint64_t told_loops_ = 0;     // the part of the counter that was logged
   Instant loops_told_at_{};
   std::string told_not_allowed_;
   std::set<std::string> ways_out_;
@@ -139,7 +139,7 @@ class ClientDaemon {
   Reporter reporter_{loop_.io(), background_, log_, sources()};
   SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(node_->members())); }};
-  // What each further worker has of its own; the first uses tap_ and port_.
+  // What each further worker owns; the first uses tap_ and port_.
   struct Queue {
     std::unique_ptr<os::LinuxTap> tap;
     std::unique_ptr<os::LinuxUdp> udp;
@@ -163,7 +163,7 @@ Result<void> ClientDaemon::prepare() {
   if (params->cache) {
     const NetworkCache& known = *params->cache;
     if (const auto why = why_not_accepted(params->accepted, known.network, known.self.address)) {
-      return make_error(Errc::invalid_argument, "By what is known of the network, " + *why);
+      return make_error(Errc::invalid_argument, "According to the stored state of the network, " + *why);
     }
   }
   if (auto ok = open_data_ports(params->cache); !ok) return ok;
@@ -174,7 +174,7 @@ Result<void> ClientDaemon::prepare() {
   published_.on_publish([this] { workers_.wake_all(); });
   node_.emplace(std::move(*params), *port_, rng_);
   make_server_link();
-  // The workers start with what is left.
+  // The workers start with the remaining privileges.
   os::Needs needs = needs_of(settings_);
   needs.net_admin = true;
   needs.runs_commands = !settings_.up.empty() || !settings_.down.empty();
@@ -343,7 +343,7 @@ void ClientDaemon::start_mapper() {
   options.timeout = settings_.upnp_timeout;
   mapper_.emplace(std::move(options), [this](os::PortMapper::Report report) {
     boost::asio::post(loop_.io(), [this, r = std::move(report)]() mutable {
-      // Most networks have no such router, and a client does well without.
+      // Most networks have no such router, and a client works without.
       if (!r.note.empty()) log_.write(r.mappings.empty() ? ops::LogLevel::debug : ops::LogLevel::info, r.note);
       act(node_->on_mapped(std::move(r.mappings), os::now()));
     });
@@ -379,7 +379,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
   for (const std::string& warning : out.warnings) log_.warn(warning);
   if (out.woke && mapper_) mapper_->network_changed();
   if (out.members_changed.any()) tell_link(out.members_changed);
-  // Before the node's next step: the first frame may come as soon as the interface is up.
+  // Before the node's next step: the first frame may arrive as soon as the interface is up.
   if (out.link) configure(*out.link, out.fatal);
   tell_loops();
   if (const std::string sentence = not_allowed(); sentence != std::exchange(told_not_allowed_, sentence)) {
@@ -410,8 +410,8 @@ void ClientDaemon::keep(node::ClientOutputs& out) {
   write_kept();
 }
 
-// In the order in which they are tried. On the port of HTTPS a firewall may let nothing but TLS pass, and a server of
-// an older version knows none.
+// In the order in which they are tried. On the port of HTTPS a firewall may let only TLS pass, which a server of an
+// older version does not support.
 std::vector<ServerPort> ClientDaemon::server_ports() const {
   std::vector<ServerPort> ports;
   const auto add = [&ports](std::uint16_t number, bool tls) {
@@ -425,7 +425,7 @@ std::vector<ServerPort> ClientDaemon::server_ports() const {
   return ports;
 }
 
-// An interface that worked is not given up because of what others do to it: what fails is tried again at the next
+// A working interface is not abandoned because of what others do to it: whatever fails is retried at the next
 // change.
 void ClientDaemon::configure(const ports::LinkConfig& config, std::optional<std::string>& fatal) {
   if (auto done = link_->configure(config); !done) {
@@ -480,12 +480,12 @@ void ClientDaemon::look_at_network() {
             : node_->on_local_addresses(network_.underlay.addresses, os::now(), rerouted && !first));
 }
 
-// What runs into itself is dropped at once, and has one cause: it must have a name.
+// Datagrams that run into EPS itself are dropped at once, and always have one cause, which must be named.
 void ClientDaemon::tell_loops() {
   const auto count = node_->counters().drops[static_cast<std::size_t>(Drop::looped)].load(std::memory_order_relaxed);
   const Instant now = os::now();
   if (count == told_loops_ || (told_loops_ > 0 && now - loops_told_at_ < kLoopsAgain)) return;
-  log_.warn("A loop: " + std::to_string(count - told_loops_) + " datagrams between the computers were led into " +
+  log_.warn("A loop: " + std::to_string(count - told_loops_) + " datagrams between the computers were routed into " +
             tap_->name() +
             ", and were dropped. Look for a route, a rule, a bridge or another tunnel that sends them "
             "there (ip route get ADDRESS mark " +
@@ -494,16 +494,16 @@ void ClientDaemon::tell_loops() {
   loops_told_at_ = now;
 }
 
-// To bridge, as the user wants; "": it is.
+// Bridging, as configured by the user; "": it works.
 std::string ClientDaemon::not_allowed() const {
   if (settings_.bridge.empty() || node_->link() == 0 || node_->may_bridge()) return "";
-  return tap_->name() + " is to be a port of " + settings_.bridge +
+  return tap_->name() + " should become a port of " + settings_.bridge +
          ", but the server does not allow this member to bridge: only what this computer itself sends passes. Allow it "
          "there with: eps members allow " +
          node_->name() + " bridge";
 }
 
-// Takes a snapshot; what it returns turns that into JSON, in any thread.
+// Takes a snapshot; the result turns that into JSON, in any thread.
 std::function<nlohmann::json()> ClientDaemon::status() {
   auto troubles = network_.troubles;
   if (const std::string sentence = not_allowed(); !sentence.empty()) troubles.push_back(sentence);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What both daemons' control threads share: the event loop, its one timer for the node's deadlines, the signals that
-// end it, and waking it from a worker.
+// Shared by both daemons' control threads: the event loop, its one timer for the node's deadlines, the signals that end
+// it, and waking it from a worker.
 
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -26,7 +26,7 @@
 
 namespace eps::runtime {
 
-// Calls back whenever the descriptor is readable, until the owner goes. The descriptor stays the caller's.
+// Calls back whenever the descriptor is readable, until destroyed. The descriptor stays the caller's.
 class ReadableWatch {
  public:
   ReadableWatch(boost::asio::io_context& io, int fd, std::function<void()> on_readable)
@@ -47,8 +47,8 @@ class ReadableWatch {
   std::function<void()> on_readable_;
 };
 
-// One deadline on CLOCK_BOOTTIME, the clock of os::now(): what came due while the machine slept is due when it wakes.
-// Asio's own timers stand still meanwhile. Throws as Asio's constructors do when the process is out of descriptors.
+// One deadline on CLOCK_BOOTTIME, the clock of os::now(): deadlines that passed while the machine slept fire when it
+// wakes. Asio's own timers stand still during sleep. Throws like Asio's constructors if descriptors run out.
 class DeadlineTimer {
  public:
   DeadlineTimer(boost::asio::io_context& io, std::function<void()> on_expired)
@@ -57,7 +57,7 @@ class DeadlineTimer {
           std::uint64_t expirations = 0;
           if (read(fd_.get(), &expirations, sizeof expirations) > 0) on_expired();
         }) {}
-  // Once at this time, at once if it has passed, never for kNever; replaces what was asked before.
+  // Fires once at this time, at once if it has passed, never for kNever; replaces the previous deadline.
   void arm(Instant at) {
     itimerspec when{};
     if (at != kNever) {
@@ -82,7 +82,7 @@ class ControlLoop {
   ControlLoop() : io_(1), timer_(io_, [this] { expired(); }), signals_(io_, SIGTERM, SIGINT) {
     // A peer that hangs up must not end the daemon.
     std::signal(SIGPIPE, SIG_IGN);
-    // Nothing is asked with it, and by default it would end the daemon.
+    // No argument, and by default it would end the daemon.
     std::signal(SIGUSR2, SIG_IGN);
     signals_.async_wait([this](boost::system::error_code e, int) {
       if (!e) stop(0);
@@ -99,7 +99,7 @@ class ControlLoop {
     exit_code_ = exit_code;
     io_.stop();
   }
-  // Calls `on_deadline` once at `at` (kNever: not at all), replacing what was asked before.
+  // Calls `on_deadline` once at `at` (kNever: never), replacing the previous deadline.
   void wake_at(Instant at, std::function<void()> on_deadline) {
     if (at == armed_) return;
     armed_ = at;
@@ -109,7 +109,7 @@ class ControlLoop {
 
  private:
   void expired() {
-    // Asked for anew since the timer ran out.
+    // Set again since the timer expired.
     if (armed_ == kNever || os::now() < armed_) return;
     armed_ = kNever;
     std::exchange(on_deadline_, nullptr)();
@@ -123,19 +123,19 @@ class ControlLoop {
   int exit_code_ = 0;
 };
 
-// An offload that was asked for by name, and is not in this kernel.
+// An offload that was requested by name, but is missing in this kernel.
 inline void tell_missing(ops::Log& log, const CommonSettings& settings, const OffloadStatus& offloads) {
   if (!settings.offload || offloads.missing == kNoOffloads) return;
   log.warn("This kernel lacks " + to_string(offloads.missing) + " of the option offload; it goes on without.");
 }
 
-// What to do about an error of this number, as the rest of a sentence; "": nothing is known.
+// The remedy for an error of this number, as the rest of a sentence; "": unknown.
 inline std::string remedy(int error) {
   const bool few = error == EMFILE || error == ENFILE;
   return few ? "; it needs more descriptors: ulimit -n 1024, or LimitNOFILE= in its unit." : "";
 }
 
-// The exit code of a daemon that ended, after a last sentence in the log.
+// The exit code of a daemon that ended, after a last line in the log.
 inline int tell_end(ops::Log& log, const std::string& program, const Result<int>& code) {
   if (code) {
     log.info(program + " ends.");
@@ -148,7 +148,7 @@ inline int tell_end(ops::Log& log, const std::string& program, const Result<int>
   return 1;
 }
 
-// Runs a daemon to its end. Asio and the timers throw where the process is out of descriptors: that is a sentence, too.
+// Runs a daemon to its end. Asio and the timers throw if descriptors run out: that becomes a sentence as well.
 template <class Run>
 int run_to_end(ops::Log& log, const std::string& program, Run run) {
   try {

@@ -20,19 +20,19 @@ using ErrorCode = boost::system::error_code;
 namespace {
 
 constexpr auto kAttemptDelay = std::chrono::milliseconds(250);  // RFC 8305, section 8
-// Who took the connection is to answer: a server does so within a round trip.
+// A server answers an accepted connection within a round trip.
 constexpr auto kSilence = std::chrono::seconds(1);
 constexpr auto kGiveUpAfter = std::chrono::seconds(15);
-// A name that has not been answered by then is dialed where it was before, and holds up no round of other names.
+// A name that is still unresolved by then is dialled at its previous address, and delays no round of other names.
 constexpr auto kNamesLate = std::chrono::seconds(1);
 // Names are looked up again while nobody answers: a server that has moved gets its name a little later.
 constexpr auto kNamesAgain = std::chrono::seconds(1);
-// Of the smallest paths that IPv4 and IPv6 know, both ways: the kernel would believe its interface's MTU, and stall for
-// ever where larger packets are lost without a word. What the connection carries needs no more.
+// The minimum MTU of IPv4 and IPv6 paths in both directions: the kernel would trust its interface's MTU, and stall for
+// ever where larger packets are lost silently. What the connection carries needs no more.
 constexpr int kMaxSegment4 = 536, kMaxSegment6 = 1220;
 using MaxSegment = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_MAXSEG>;
 
-// IPv6 and IPv4 in turn, beginning with the first choice.
+// IPv6 and IPv4 alternately, starting with the first choice.
 std::vector<IpAddress> interleave(const std::vector<IpAddress>& found) {
   std::vector<IpAddress> first, second, out;
   for (const IpAddress& ip : found) (ip.is_v4() == found.front().is_v4() ? first : second).push_back(ip);
@@ -105,7 +105,7 @@ void Dialer::resolve(const std::string& server) {
   });
 }
 
-// Only the proxy need be found. Where the servers have addresses for us as well, UDP may pass to them.
+// Only the proxy must resolve. If the servers have addresses for us as well, UDP may reach them.
 void Dialer::resolve_proxied(const std::vector<std::string>& servers) {
   for (const std::string& server : servers) {
     if (const auto numeric = parse_ip(server)) {
@@ -188,12 +188,12 @@ void Dialer::hurry() {
   next_after(Clock::duration::zero());
 }
 
-// Starts the next attempt, unless one was started a moment ago and still runs.
+// Starts the next attempt, unless one was started a moment ago and is still running.
 void Dialer::advance() {
   if (done_ || next_attempt_.expiry() > Clock::now()) return;
   const auto next = std::ranges::find_if(todo_, [](const auto& endpoints) { return !endpoints.empty(); });
   if (next == todo_.end()) {
-    // A name that nobody answers for is waited for only where there is no other.
+    // An unanswered name is awaited only if there is no other.
     const bool waits = !unresolved_.empty() && (!names_are_late_ || addresses_.empty());
     if (running_.empty() && !waits) end(failures_);
     return;
@@ -204,7 +204,7 @@ void Dialer::advance() {
   auto socket = std::make_shared<tcp::socket>(io_);
   running_.push_back(socket);
   ErrorCode not_opened;
-  socket->open(endpoint.protocol(), not_opened);  // async_connect() tries again and says why not
+  socket->open(endpoint.protocol(), not_opened);  // async_connect() tries again and reports the reason
   if (!not_opened) {
     os::mark_underlay(socket->native_handle());
     ErrorCode ignored;
@@ -220,7 +220,7 @@ void Dialer::advance() {
 
 void Dialer::failed(const Socket& socket, const std::string& why) {
   std::erase(running_, socket);
-  // Each of several addresses and ports may fail alike.
+  // Each of several addresses and ports may fail in the same way.
   if (failures_.find(why) == std::string::npos) note(why);
   hurry();
 }
@@ -246,8 +246,8 @@ void Dialer::ask_proxy(const Socket& socket, const Target& target) {
     if (self->done_) return;
     const std::string name = "the proxy " + self->proxy_->text();
     if (e) return self->failed(socket, name + " gave no answer that ends (" + e.message() + ")");
-    // The server says nothing before it is spoken to.
-    if (size != answer->size()) return self->failed(socket, name + " said more than it was asked");
+    // The server sends nothing before it is spoken to.
+    if (size != answer->size()) return self->failed(socket, name + " sent more than an answer");
     const std::string why = connect_failure(*self->proxy_, target.server, target.port.number, *answer);
     why.empty() ? self->on_proxied(socket, target) : self->failed(socket, why);
   };

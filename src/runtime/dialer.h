@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// One round of dialing: names are looked up side by side, their addresses are dialed in turn. See server_link.h.
+// One round of dialling: names are looked up concurrently, their addresses are dialled in turn. See server_link.h.
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -21,14 +21,14 @@
 
 namespace eps::runtime {
 
-// The addresses that names had when they were last looked up.
+// The addresses that names had when last resolved.
 using KnownAddresses = std::map<std::string, std::vector<IpAddress>>;
 
 class Dialer : public std::enable_shared_from_this<Dialer> {
  public:
   struct Handlers {
-    // `server`: whom it leads to. Through a proxy that is the server as far as its address is known, else the proxy.
-    // `tls`: what the connection is to be inside of; null: nothing.
+    // `server`: the endpoint reached. Through a proxy that is the server if its address is known, else the proxy.
+    // `tls`: the TLS that the connection must use; null: none.
     std::function<void(boost::asio::ip::tcp::socket socket, const Endpoint& server, std::unique_ptr<Tls> tls)>
         on_connected;
     std::function<void(std::string why)> on_dialed_all;  // once, at the end
@@ -38,13 +38,13 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   void start(const std::vector<std::string>& servers);
   // No handler is called any more.
   void stop();
-  // A connection that was made has come to nothing: the next address is due.
+  // An established connection came to nothing: try the next address.
   void hurry();
   const std::vector<IpAddress>& addresses() const { return addresses_; }
 
  private:
   using Clock = boost::asio::steady_timer::clock_type;
-  // Where to dial, and which server, by its name and port, that is or is to be asked for there.
+  // Where to dial, and the server, by name and port, that is reached there.
   struct Target {
     boost::asio::ip::tcp::endpoint endpoint;
     std::string server;
@@ -75,9 +75,9 @@ class Dialer : public std::enable_shared_from_this<Dialer> {
   std::optional<Proxy> proxy_;
   Handlers handlers_;
   boost::asio::steady_timer next_attempt_, names_late_, names_again_, deadline_;
-  std::vector<std::deque<Target>> todo_;  // for each of the ports
+  std::vector<std::deque<Target>> todo_;  // one per port
   std::vector<IpAddress> addresses_;
-  std::vector<std::string> named_;       // what is no address
+  std::vector<std::string> named_;       // those that are not addresses
   std::vector<std::string> unresolved_;  // of these
   std::vector<std::shared_ptr<boost::asio::ip::tcp::socket>> running_;
   bool names_are_late_ = false;

@@ -60,7 +60,7 @@ void Hooks::finish() {
 }
 
 void Hooks::run() {
-  // exec takes away what the thread does not have, but for root.
+  // exec drops the capabilities that the thread does not have, except for root.
   os::drop_network_capabilities();
   std::optional<Variables> applied;
   while (true) {

@@ -2,9 +2,9 @@
 #pragma once
 
 // The user's commands of --up and --down. `up` runs once the interface has an address, `down` before it loses it. A
-// thread of its own runs them, one at a time, so neither control nor frames wait for a command. A change of what the
-// interface has is a `down` with the variables of before and an `up` with those of now; changes that come while a
-// command runs are one change.
+// separate thread runs them, one at a time, so neither control nor frames wait for a command. A change of the
+// interface's settings is a `down` with the old variables and an `up` with the new ones; changes that arrive while a
+// command runs are combined.
 //
 // Thread rules: the control thread.
 
@@ -21,22 +21,22 @@
 
 namespace eps::runtime {
 
-// A command that runs longer is killed: at its end the daemon waits for `down`, and systemd waits 90 s for the daemon.
+// A command that runs longer is killed: at exit the daemon waits for `down`, and systemd waits 90 s for the daemon.
 inline constexpr std::chrono::seconds kHookPatience{20};
 
 class Hooks {
  public:
   using Variables = std::vector<std::string>;  // NAME=value
 
-  // "" for a command: there is none.
+  // An empty command: none.
   Hooks(ops::Log& log, std::string up, std::string down, std::chrono::milliseconds patience = kHookPatience);
   ~Hooks();
   Hooks(const Hooks&) = delete;
   Hooks& operator=(const Hooks&) = delete;
 
-  // What the commands are told from now on, besides EPS_HOOK and PATH.
+  // The variables for the following commands, besides EPS_HOOK and PATH.
   void set(Variables variables);
-  // Before the interface goes: kills an `up` that still runs, runs `down` if an `up` had begun, and waits for it.
+  // Before the interface disappears: kills an `up` that still runs, runs `down` if an `up` had begun, and waits for it.
   void finish();
 
  private:
@@ -50,7 +50,7 @@ class Hooks {
   std::condition_variable_any changed_;
   std::optional<Variables> wanted_ EPS_GUARDED_BY(mutex_);  // nullopt: nothing is up
   bool ending_ EPS_GUARDED_BY(mutex_) = false;
-  os::UniqueFd cancel_;  // readable once an `up` is to end
+  os::UniqueFd cancel_;  // readable when an `up` must end
   std::thread thread_;   // while there is something to run
 };
 

@@ -17,7 +17,7 @@ class HooksTest : public testing::Test {
  protected:
   std::string written() const { return test::read_text(out_); }
   std::string logged() const { return test::read_text(dir_ / "log"); }
-  // Until it is true: the commands run in a thread of their own.
+  // Waits until it is true: the commands run in a thread of their own.
   static bool soon(const std::function<bool()>& condition) {
     for (int ms = 0; ms < 20'000 && !condition(); ++ms) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return condition();
@@ -33,12 +33,12 @@ TEST_F(HooksTest, UpWhenThereIsAnAddressDownAtTheEnd) {
   Hooks hooks(log_, write_, write_);
   hooks.set({"EPS_ADDRESS=10.0.8.1"});
   EXPECT_TRUE(soon([&] { return logged().find("--up ended with exit status 0.") != std::string::npos; }));
-  hooks.set({"EPS_ADDRESS=10.0.8.1"});  // the same again is no change
+  hooks.set({"EPS_ADDRESS=10.0.8.1"});  // the same again is not a change
   hooks.finish();
   EXPECT_EQ(written(), "up 10.0.8.1\ndown 10.0.8.1\n");
 }
 
-TEST_F(HooksTest, AnotherAddressIsADownAndAnUp) {
+TEST_F(HooksTest, ANewAddressIsADownAndAnUp) {
   Hooks hooks(log_, write_, write_);
   hooks.set({"EPS_ADDRESS=10.0.8.1"});
   EXPECT_TRUE(soon([&] { return written() == "up 10.0.8.1\n"; }));
@@ -61,13 +61,13 @@ TEST_F(HooksTest, ADownThatHangsIsKilled) {
   Hooks hooks(log_, "", "exec sleep 1000", std::chrono::milliseconds(1));
   hooks.set({"EPS_ADDRESS=10.0.8.1"});
   hooks.finish();
-  // An end that comes before the thread has looked at the address has nothing to take down.
+  // If the end comes before the thread has seen the address, there is nothing to take down.
   if (!logged().empty()) {
     EXPECT_THAT(logged(), HasSubstr("--down was killed: it did not end within 1 s."));
   }
 }
 
-TEST_F(HooksTest, AFailureIsInTheLogAndNoCommandIsNoFailure) {
+TEST_F(HooksTest, AFailureIsLoggedAndAnEmptyCommandIsNotAFailure) {
   Hooks hooks(log_, "exit 3", "");
   hooks.set({});
   EXPECT_TRUE(soon([&] { return logged().find("--up ended with exit status 3.") != std::string::npos; }));

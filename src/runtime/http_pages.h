@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What both daemons serve on --http: /healthz, /metrics, /api/v1/network and, by the server, /network.gv.
+// The pages of --http of both daemons: /healthz, /metrics, /api/v1/network and, on the server, /network.gv.
 
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -14,11 +14,11 @@
 namespace eps::runtime {
 
 struct HttpPages {
-  std::function<std::string()> ailment;  // one sentence; "" while the daemon does what it is for
-  // Each takes a snapshot, and what it returns makes the page of it.
+  std::function<std::string()> ailment;  // one sentence; "" while the daemon does its job
+  // Each takes a snapshot; the result turns it into the page.
   std::function<std::function<std::vector<report::Figure>()>()> figures;
   std::function<std::function<nlohmann::json()>()> network;  // the status
-  std::function<std::function<std::string()>()> graph;       // DOT; empty: there is none
+  std::function<std::function<std::string()>()> graph;       // DOT; empty: none
 
   ops::HttpServer::Answer operator()(std::string_view path) const {
     if (path == "/healthz") {

@@ -67,7 +67,7 @@ json create(const JoinAdmin& admin, const json& request) {
 json revoke(const JoinAdmin& admin, const json& request) {
   const auto key = admin.registry.revoke_join_key(request.value("which", ""));
   if (!key) return refused(key.error());
-  admin.note("An administrator revoked " + called(*key) + ": it lets nobody in any more; members stay.");
+  admin.note("An administrator revoked " + called(*key) + ": it admits nobody any more; members stay.");
   return {{"ok", true}, {"revoked", called(*key)}};
 }
 
@@ -76,7 +76,7 @@ json rotate(const JoinAdmin& admin, const json& request) {
   const auto key = admin.registry.rotate_network_key(wish_of(request), admin.unix_time());
   if (!key) return refused(key.error());
   const std::string text = text_of(admin, *key);
-  admin.note("An administrator rotated the network key: the old one lets nobody in any more; members stay.");
+  admin.note("An administrator rotated the network key: the old one admits nobody any more; members stay.");
   json out = {{"ok", true}, {"key", text}, {"old", old}};
   if (auto kept = admin.keep_network_key(text); !kept) out["warning"] = kept.error().what;
   return out;

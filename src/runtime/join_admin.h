@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What an administrator says of joining through the server's status socket: join keys, and computers that wait to be
-// approved. One JSON request, one JSON answer (ops/status_socket.h).
+// Administration of joining through the server's status socket: join keys, and computers that wait for approval. One
+// JSON request, one JSON answer (ops/status_socket.h).
 
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
@@ -16,13 +16,13 @@ namespace eps::runtime {
 struct JoinAdmin {
   registry::Registry& registry;
   std::function<std::int64_t()> unix_time;
-  // A sentence for the log about what was done.
+  // A log line about what was done.
   std::function<void(const std::string&)> note;
   // The network's own key has a new text.
   std::function<Result<void>(const std::string& text)> keep_network_key;
 };
 
-// nullopt: the command is none of these.
+// nullopt: not one of these commands.
 std::optional<nlohmann::json> answer_join_command(const JoinAdmin& admin, const nlohmann::json& request);
 
 }  // namespace eps::runtime

@@ -13,7 +13,7 @@ namespace {
 
 // One start reserves all the handshake numbers that it can ever use, with a single durable write.
 constexpr std::uint64_t kHandshakeNumbers = 1ULL << 32;
-// In 2097: a clock that is wrong leaves room for all starts to come.
+// In 2097: a wrong clock leaves room for all future starts.
 constexpr std::int64_t kLatestClock = 0xf000'0000;
 
 std::vector<crypto::AeadKind> offered_aeads(const std::string& choice) {
@@ -40,12 +40,12 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
                                        Rng& rng, ops::Log& log) {
   auto identity = load_identity(state, rng);
   if (!identity) return identity.error();
-  // A second is enough for a start, and for all the numbers of one.
+  // One second suffices for a start, and for all its numbers.
   const auto seconds = std::clamp<std::int64_t>(unix_time(), 0, kLatestClock);
   auto numbers = state.reserve_handshake_numbers(kHandshakeNumbers, static_cast<std::uint64_t>(seconds) << 32);
   if (!numbers) return numbers.error();
   if (numbers->unkept) {
-    log.warn(numbers->unkept->what + "; this client starts from what is there, and nothing new is kept.");
+    log.warn(numbers->unkept->what + "; this client starts from the stored state, and nothing new is saved.");
   }
   auto enrolment = state.load_enrolment();
   if (!enrolment) return enrolment.error();
@@ -75,14 +75,14 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
 
 std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log) {
   auto content = state.load_network(control::kMaxCacheFile);
-  if (!content) log.warn(content.error().what + "; the network is not known before the server answers.");
+  if (!content) log.warn(content.error().what + "; the network is unknown until the server answers.");
   if (!content || !*content) return std::nullopt;
   auto cache = control::decode_cache_file(**content);
   if (cache) return std::move(*cache);
   const auto aside = state.set_network_aside();
-  log.warn("What was known of the network cannot be used: " + cache.error().what + ". " +
+  log.warn("The stored state of the network cannot be used: " + cache.error().what + ". " +
            (aside ? "It was renamed to " + *aside : aside.error().what) +
-           "; the network is not known before the server answers.");
+           "; the network is unknown until the server answers.");
   return std::nullopt;
 }
 
@@ -94,7 +94,7 @@ node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops
   auto known = node::KnownPeers::decode(**text, server);
   if (known) return std::move(*known);
   const auto aside = state.set_known_aside();
-  log.warn("Which peers this computer knew cannot be read: " + known.error().what + ". " +
+  log.warn("The known peers of this computer cannot be read: " + known.error().what + ". " +
            (aside ? "The file was renamed to " + *aside : aside.error().what) + kAnew);
   return {};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a client keeps from run to run (os/client_state.h): read for its node at the start, written when the node says
-// so.
+// The state that a client stores between runs (os/client_state.h): read for its node at the start, written when the
+// node says so.
 
 #include <optional>
 #include <string>
@@ -16,18 +16,18 @@
 
 namespace eps::runtime {
 
-// All that the node is told but for the network and for what the ports say of themselves.
+// The node's parameters, except for the network and the properties of the ports.
 Result<node::ClientParams> load_params(const ClientSettings& settings, control::NetworkKey key, os::ClientState& state,
                                        Rng& rng, ops::Log& log);
 
-// What an earlier run kept. It only helps: no trouble with it stops the start.
+// The network as stored by an earlier run. It is only an aid: no problem with it prevents the start.
 std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log);
 
-// The peers that earlier runs knew: those of this server.
+// The peers known to earlier runs: those of this server.
 node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops::Log& log);
 
-// Writes what the node says must be kept. What cannot be written, as on a full disk, waits for the next write(): the
-// newest of each kind. The log says what failed once, and that it was mended.
+// Writes what the node wants stored. What cannot be written, as on a full disk, waits for the next write(): only the
+// newest of each kind. A failure is logged once, and so is its end.
 //
 // Thread rules: one thread at a time. REQUIRES: both outlive it
 class Keeper {
@@ -35,12 +35,12 @@ class Keeper {
   Keeper(os::ClientState& state, ops::Log& log) : state_(state), log_(log) {}
 
   void keep_enrolment(const PublicKey& server) { enrolment_ = server; }
-  // ClientOutputs::keep_network: empty content removes it.
+  // ClientOutputs::keep_network: empty content removes the file.
   void keep_network(Bytes content) { network_ = std::move(content); }
   void keep_known(std::string text) { known_ = std::move(text); }
-  // False: something still waits.
+  // False: something is still waiting.
   bool write();
-  // Why it does; "": nothing waits.
+  // Why it waits; "": nothing waits.
   const std::string& failure() const { return failure_; }
 
  private:
@@ -49,7 +49,7 @@ class Keeper {
   std::optional<PublicKey> enrolment_;
   std::optional<Bytes> network_;
   std::optional<std::string> known_;
-  std::string failure_;  // that the log has
+  std::string failure_;  // the one last logged
 };
 
 }  // namespace eps::runtime

@@ -20,7 +20,7 @@ Bytes to_bytes(std::string_view text) {
 
 class KeeperTest : public testing::Test {
  protected:
-  // A directory of that name cannot be replaced by a file, not even by root.
+  // A directory cannot be replaced by a file, not even by root.
   void block(const std::string& name) const { std::filesystem::create_directory(folder_ + "/" + name); }
   void unblock(const std::string& name) const { std::filesystem::remove(folder_ + "/" + name); }
   std::string content(const std::string& name) const { return test::read_text(folder_ + "/" + name); }
@@ -33,7 +33,7 @@ class KeeperTest : public testing::Test {
   Keeper keeper_{state_, log_};
 };
 
-TEST_F(KeeperTest, WritesWhatItIsGivenAtOnce) {
+TEST_F(KeeperTest, WritesAtOnce) {
   keeper_.keep_known("known");
   keeper_.keep_network(to_bytes("network"));
   keeper_.keep_enrolment(PublicKey{});
@@ -44,7 +44,7 @@ TEST_F(KeeperTest, WritesWhatItIsGivenAtOnce) {
   EXPECT_EQ(logged(), "");
 }
 
-TEST_F(KeeperTest, WritesTheNewestOfWhatCouldNotBeWritten) {
+TEST_F(KeeperTest, WritesTheNewestOnceItCan) {
   for (const char* name : {"known", "network", "enrolled"}) block(name);
   keeper_.keep_known("old");
   keeper_.keep_network(to_bytes("old"));
@@ -59,7 +59,7 @@ TEST_F(KeeperTest, WritesTheNewestOfWhatCouldNotBeWritten) {
   EXPECT_EQ(*state_.load_enrolment(), PublicKey{});
 }
 
-TEST_F(KeeperTest, OneKindThatFailsDoesNotHoldUpTheOthers) {
+TEST_F(KeeperTest, AFailureOfOneKindDoesNotDelayTheOthers) {
   block("known");
   keeper_.keep_known("known");
   keeper_.keep_network(to_bytes("network"));
@@ -67,7 +67,7 @@ TEST_F(KeeperTest, OneKindThatFailsDoesNotHoldUpTheOthers) {
   EXPECT_EQ(content("network"), "network");
 }
 
-TEST_F(KeeperTest, AFailureIsToldOnceAndSoIsItsEnd) {
+TEST_F(KeeperTest, AFailureIsLoggedOnceAndSoIsItsEnd) {
   block("known");
   keeper_.keep_known("known");
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(keeper_.write());

@@ -22,12 +22,12 @@ void NetworkGraph::apply(const ServerSettings& settings) {
   interval_ = settings.graphviz_interval;
   if (same) return;
   failure_.clear();
-  // The first one at once: whoever asks for a picture looks for the file.
+  // The first one at once: somebody who enables the picture looks for the file.
   timer_.arm(file_ ? os::now() : kNever);
 }
 
 void NetworkGraph::before_reports(bool many) {
-  // Asked twice at once, as by somebody in a hurry: there is no rate of so short a time.
+  // Two requests in a hurry: there is no rate over so short a time.
   if (os::now() - asked_at_ < kLeastSpan) return;
   earlier_ = many && !asked_for_ ? nullptr : std::make_shared<const std::vector<PairStatus>>(pairs_());
   asked_before_ = std::exchange(asked_at_, os::now());
@@ -45,7 +45,7 @@ std::function<std::string()> NetworkGraph::text() {
 
 void NetworkGraph::write() {
   timer_.arm(os::now() + interval_);
-  if (std::exchange(writing_, true)) return;  // the one before takes longer than the interval
+  if (std::exchange(writing_, true)) return;  // the previous one takes longer than the interval
   background_.run([this, file = *file_, text = text()]() -> ops::Background::Done {
     const auto written = os::write_output(file, text(), kGraphMode);
     return [this, failure = written ? "" : written.error().what] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The picture of the network that the server draws, into a file every now and then and for whoever asks.
+// The picture of the network that the server draws, periodically into a file and on request.
 
 #include <functional>
 #include <memory>
@@ -21,12 +21,12 @@ class NetworkGraph {
  public:
   NetworkGraph(boost::asio::io_context& io, ops::Background& background, ops::Log& log,
                std::function<ServerStatus()> status, std::function<std::vector<PairStatus>()> pairs);
-  // Begins, or goes on with other settings.
+  // Starts, or continues with other settings.
   void apply(const ServerSettings& settings);
-  // Call before the members are asked for new reports: rates are what has come since. With so many pairs that they
-  // are only kept for a picture that somebody has asked for.
+  // Call before the members are asked for new reports: rates cover the time since. With this many pairs, they are kept
+  // only for a picture that somebody requests.
   void before_reports(bool many);
-  // Takes a snapshot; what it returns draws it, in any thread.
+  // Takes a snapshot; the result draws it, in any thread.
   std::function<std::string()> text();
 
  private:
@@ -40,9 +40,9 @@ class NetworkGraph {
   std::optional<std::string> file_;
   std::chrono::seconds interval_{0};
   bool writing_ = false;
-  std::string failure_;  // the last one told
+  std::string failure_;  // the last one logged
   std::shared_ptr<const std::vector<PairStatus>> earlier_;
-  Instant asked_at_ = os::now(), asked_before_ = kNever;  // the last two times that members were asked, or the start
+  Instant asked_at_ = os::now(), asked_before_ = kNever;  // the last two requests to the members, or the start
   DeadlineTimer timer_;
 };
 

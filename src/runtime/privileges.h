@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What both daemons write to and read again once they run, and what the log says of the rights that this takes.
+// The files that both daemons write and reread while running, and the log line about the privileges that this needs.
 
 #include <string>
 
@@ -19,7 +19,7 @@ inline os::Needs needs_of(const CommonSettings& settings) {
 
 inline void tell_kept_right(ops::Log& log, const std::string& because_of) {
   if (because_of.empty()) return;
-  log.info("Root keeps the right to write to files of others, because " + because_of + " is not its own.");
+  log.info("Root keeps the privilege to write to files of others, because " + because_of + " is not its own.");
 }
 
 }  // namespace eps::runtime

@@ -53,7 +53,7 @@ bool same_text(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
-// One entry of no_proxy: "*", an address, a network, or a domain, which stands for all names in it.
+// One entry of no_proxy: "*", an address, a network, or a domain, which includes all names in it.
 bool covers(std::string_view entry, std::string_view host) {
   if (entry == "*") return true;
   if (const auto address = parse_ip(host)) {
@@ -90,7 +90,7 @@ bool Proxy::leads_to(std::string_view server) const {
 
 Result<Proxy> parse_proxy(std::string_view text) {
   if (const std::size_t scheme = text.find("://"); scheme != std::string_view::npos) {
-    if (!same_text(text.substr(0, scheme), "http")) return no_proxy_url("is of a kind that is not known");
+    if (!same_text(text.substr(0, scheme), "http")) return no_proxy_url("has an unknown scheme");
     text.remove_prefix(scheme + 3);
   }
   if (text.ends_with('/')) text.remove_suffix(1);
@@ -121,7 +121,7 @@ Result<Proxy> parse_proxy(std::string_view text) {
   const auto parsed = std::from_chars(port.data(), port.data() + port.size(), out.port);
   const bool number = parsed.ec == std::errc() && parsed.ptr == port.data() + port.size() && out.port != 0;
   if (out.host.empty() || !clean) return no_proxy_url("names no host");
-  if (!number) return no_proxy_url("has a port that is none");
+  if (!number) return no_proxy_url("has an invalid port");
   return out;
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(Proxy, IsGivenAsCurlTakesIt) {
+TEST(Proxy, UsesTheSyntaxOfCurl) {
   const auto proxy = parse_proxy("http://Us%40er:pa%3ass@proxy.example.com:3128/");
   ASSERT_TRUE(proxy);
   EXPECT_EQ(proxy->host, "proxy.example.com");
@@ -21,7 +21,7 @@ TEST(Proxy, IsGivenAsCurlTakesIt) {
   EXPECT_EQ(parse_proxy("[fd00::1]:3128")->text(), "[fd00::1]:3128");
 }
 
-TEST(Proxy, WhatIsNoneIsRefusedWithoutRepeatingThePassword) {
+TEST(Proxy, AnInvalidOneIsRefusedWithoutRepeatingThePassword) {
   for (const char* bad : {"", ":3128", "socks5://u:secret@h:1", "https://u:secret@h:1", "u:secret%4@h:1", "h:0",
                           "h:65536", "h:x", "[fd00::1", "[h]:1", "[fd00::1]1", "a b:1", "h/x:1", "h\r\nx:1"}) {
     const auto proxy = parse_proxy(bad);
@@ -41,7 +41,7 @@ TEST(Proxy, AsksForTheServerAndNamesItself) {
               HasSubstr("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"));
 }
 
-TEST(Proxy, WhatItAnswersIsTold) {
+TEST(Proxy, ItsAnswerIsReported) {
   auto proxy = *parse_proxy("h:1");
   const auto why = [&](std::string_view answer) { return connect_failure(proxy, "s", 43439, answer); };
   EXPECT_EQ(why("HTTP/1.1 200 Connection established\r\n\r\n"), "");

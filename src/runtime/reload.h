@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Settings read anew while the daemon runs: on SIGHUP and on `eps reload`. What can change without a frame lost does;
-// the rest waits for a restart, and is named.
+// Rereads the settings while the daemon runs: on SIGHUP and on `eps reload`. What can change without losing a frame is
+// applied; the rest waits for a restart, and is named.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -17,9 +17,9 @@
 
 namespace eps::runtime {
 
-// Reads command line and configuration file again; a daemon that may not read the file needs its text from one who may.
-// `wait_for_restart`: names of options that have another value now
-// and cannot change while the daemon runs.
+// Reads command line and configuration file again; a daemon without access to the file needs its text from the caller.
+// `wait_for_restart`: names of options that have a new value
+// but cannot change while the daemon runs.
 using ConfText = std::optional<std::string>;
 template <class Settings>
 struct Reloaded {
@@ -29,7 +29,7 @@ struct Reloaded {
 template <class Settings>
 using ReadSettings = std::function<Result<Reloaded<Settings>>(const ConfText& conf)>;
 
-// Reads them, lets `apply` have them, and answers with a sentence, which the log has then, too.
+// Reads them, passes them to `apply`, and answers with a sentence, which is also logged.
 template <class Settings>
 Result<std::string> reload(const ReadSettings<Settings>& read, const ConfText& conf, ops::Log& log,
                            const std::function<void(const Settings&)>& apply) {

@@ -46,14 +46,14 @@ void Reporter::report() {
   if (sources_.after) sources_.after();
   before_ = total;
   looked_at_ = now;
-  // In step, but with nothing to catch up with after a sleep.
+  // At regular times, but without catching up after a sleep.
   due_ += interval_;
   if (due_ <= now) due_ = now + interval_;
   timer_.arm(due_);
 }
 
 void Reporter::write_scorecard(const report::Passed& passed) {
-  if (std::exchange(writing_, true)) return;  // the one before takes longer than an interval
+  if (std::exchange(writing_, true)) return;  // the previous one takes longer than an interval
   background_.run([this, figures = sources_.figures(passed, unix_time()), file = *scorecard_,
                    format = format_]() -> ops::Background::Done {
     const auto written = os::write_output(file, report::scorecard_text(figures(), format), kScorecardMode);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a daemon does every --interval seconds: statistics to the log, the scorecard.
+// A daemon's task every --interval seconds: statistics to the log, the scorecard.
 
 #include <functional>
 #include <string>
@@ -19,12 +19,12 @@ class Reporter {
  public:
   struct Sources {
     std::function<report::Totals()> totals;
-    // Takes a snapshot; what it returns makes the figures of it, in another thread.
+    // Takes a snapshot; the result computes its figures, in another thread.
     std::function<std::function<std::vector<report::Figure>()>(const report::Passed&, std::int64_t unix_time)> figures;
-    std::function<void()> after;  // at the end of every interval; where it is given, also when nothing is written
+    std::function<void()> after;  // at the end of every interval; if set, also when nothing is written
   };
   Reporter(boost::asio::io_context& io, ops::Background& background, ops::Log& log, Sources sources);
-  // Begins, or goes on with other settings: the running interval starts anew when its length changes.
+  // Starts, or continues with other settings: the running interval restarts when its length changes.
   void apply(const CommonSettings& settings);
 
  private:
@@ -39,7 +39,7 @@ class Reporter {
   std::optional<std::string> scorecard_;
   report::ScorecardFormat format_ = report::ScorecardFormat::keys;
   bool writing_ = false;
-  std::string failure_;  // the last one told
+  std::string failure_;  // the last one logged
   report::Totals before_;
   Instant looked_at_{};
   Instant due_{};

@@ -47,8 +47,8 @@ Result<std::vector<IpAddress>> look_up(const std::string& name) {
 
 struct Resolver::Shared {
   Mutex mutex;
-  boost::asio::io_context* io EPS_GUARDED_BY(mutex) = nullptr;  // null: nobody waits any more
-  // Of each name: who waits for an answer, and how many threads look it up.
+  boost::asio::io_context* io EPS_GUARDED_BY(mutex) = nullptr;  // null: nobody is waiting any more
+  // Per name: who waits for an answer, and how many threads are looking it up.
   struct Name {
     std::vector<OnAnswer> waiting;
     int threads = 0;
@@ -78,7 +78,7 @@ void Resolver::resolve(const std::string& name, OnAnswer on_answer) {
     if (shared->io == nullptr) return;
     Shared::Name& of = shared->names[name];
     --of.threads;
-    // The first answer is everybody's: whoever asked later would hear the same.
+    // The first answer is for everybody: later requests would get the same.
     boost::asio::post(*shared->io, [waiting = std::exchange(of.waiting, {}), answer = std::move(answer)] {
       for (const OnAnswer& tell : waiting) tell(answer);
     });

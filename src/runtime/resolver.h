@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Looks names up without waiting: the C library's resolver, with all that nsswitch.conf says, in threads of its own. A
-// look-up cannot be cancelled and may take half a minute, so nobody waits for such a thread: it ends by itself, or with
+// Looks names up without blocking: the C library's resolver, with everything in nsswitch.conf, in separate threads. A
+// lookup cannot be cancelled and may take half a minute, so nobody waits for such a thread: it ends by itself, or with
 // the process.
 
 #include <boost/asio/io_context.hpp>
@@ -19,13 +19,13 @@ namespace eps::runtime {
 class Resolver {
  public:
   explicit Resolver(boost::asio::io_context& io);
-  // What is still looked up then is told to nobody.
+  // Lookups still running then are reported to nobody.
   ~Resolver();
 
   // `on_answer` is called once, from the event loop: addresses in the order of preference, at least one.
   void resolve(const std::string& name, std::function<void(Result<std::vector<IpAddress>>)> on_answer);
 
-  // Of one name, as each hangs while its name servers do not answer: one more asks the servers of now, after the
+  // Per name, as each hangs while its name servers do not answer: a second one asks the current servers after the
   // network changed.
   static constexpr int kMaxThreadsPerName = 3;
 

@@ -48,16 +48,16 @@ namespace {
 using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
-// Of one member's connection: more than the largest list (16,384 members, 10 MB); a member that reads nothing for so
-// long is disconnected and resumes later.
+// Backlog of one member's connection: more than the largest list (16,384 members, 10 MB); a member that does not read
+// for that long is disconnected and resumes later.
 constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 constexpr auto kLookForExpired = std::chrono::seconds(30);
 constexpr std::int64_t kDay = 24 * 3600;
 constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
 
-constexpr std::size_t kManyPairs = 10'000;  // a copy of them takes some milliseconds
+constexpr std::size_t kManyPairs = 10'000;  // copying them takes several milliseconds
 
-// A burst of netlink messages is looked at once.
+// A burst of netlink messages is handled together.
 constexpr auto kSettle = std::chrono::milliseconds(50);
 
 class ServerDaemon {
@@ -131,7 +131,7 @@ class ServerDaemon {
   control::ConnId next_connection_ = 1;
   std::unique_ptr<ops::StatusSocket> socket_;
   std::unique_ptr<ops::HttpServer> http_;
-  // What each further worker has of its own; the first uses port_.
+  // What each further worker owns; the first uses port_.
   struct Queue {
     std::unique_ptr<os::LinuxUdp> udp;
     std::unique_ptr<dataplane::StreamPort::Queue> port;
@@ -154,12 +154,12 @@ class ServerDaemon {
   SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(registry_->members())); }};
   NetworkGraph graph_{loop_.io(), background_, log_, [this] { return status(); }, [this] { return node_->pairs(); }};
   std::vector<PortMapping> port_mappings_;
-  std::string keep_failure_, expiry_failure_;  // the last ones told
+  std::string keep_failure_, expiry_failure_;  // the last ones logged
   DeadlineTimer seen_timer_{loop_.io(), [this] { keep_last_seen(); }};
   DeadlineTimer expiry_timer_{loop_.io(), [this] { expire_members(); }};
 };
 
-// Each member is a descriptor, and the usual soft limit of 1,024 is few members.
+// Each member needs a descriptor, and the usual soft limit of 1,024 allows few members.
 void raise_descriptor_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -167,7 +167,7 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// What shows that this server had a network, and how to begin another; nullopt for a first start.
+// Evidence that this server had a network, and how to begin another; nullopt for a first start.
 std::optional<std::string> find_earlier_network(const ServerSettings& settings) {
   const std::string directory = settings.state + "/server";
   const std::string file = directory + "/network.key";
@@ -210,7 +210,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   registry_ = std::move(*registry);
   if (const auto& unsaved = registry_->unsaved()) {
     log_.warn(unsaved->what +
-              "; the server starts from what is there. Nobody new can join, and nobody can be removed, "
+              "; the server starts from the stored state. Nobody new can join, and nobody can be removed, "
               "until that is fixed.");
   }
 
@@ -239,8 +239,8 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (auto ok = open_queues(); !ok) return ok;
   on_key(key);
   if (auto listening = listen(); !listening) return listening;
-  // The capabilities were for the buffers' sizes and for ports below 1024: all sockets are open. The workers start with
-  // what is left.
+  // The capabilities were for buffer sizes and ports below 1024: all sockets are open now. The workers start with the
+  // remaining ones.
   os::Needs needs = needs_of(settings_);
   needs.files.push_back(settings_.graphviz.value_or(""));
   tell_kept_right(log_, os::keep_only(needs));
@@ -254,7 +254,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
             report::counted(registry_->members().size(), "member") + " enrolled.");
   if (settings_.mtu < kMinIp6Mtu) {
     log_.warn("With --mtu " + std::to_string(settings_.mtu) + " there is no IPv6 inside the network, which needs " +
-              std::to_string(kMinIp6Mtu) + ". The default does for any path: larger frames are cut to what it takes.");
+              std::to_string(kMinIp6Mtu) + ". The default suits any path: larger frames are cut to its size.");
   }
   return start_workers();
 }
@@ -330,7 +330,7 @@ void ServerDaemon::start_mapper() {
   os::PortMapperOptions options;
   options.ports = {{Transport::tcp, settings_.port}, {Transport::udp, settings_.port}};
   if (settings_.also_port != 0) options.ports.push_back({Transport::tcp, settings_.also_port});
-  options.same_port = true;  // the one that the clients are told
+  options.same_port = true;  // the one announced to clients
   options.timeout = settings_.upnp_timeout;
   mapper_.emplace(std::move(options), [this](os::PortMapper::Report report) {
     boost::asio::post(loop_.io(), [this, r = std::move(report)]() mutable {
@@ -340,7 +340,7 @@ void ServerDaemon::start_mapper() {
   });
 }
 
-// Which interfaces lead out and which into EPS itself, where a client runs on this computer as well.
+// Which interfaces lead outside and which into EPS itself, if a client runs on this computer as well.
 Result<void> ServerDaemon::watch_network() {
   auto netlink = os::NetlinkSocket::open();
   if (!netlink) return netlink.error();
@@ -413,11 +413,12 @@ void ServerDaemon::act(node::ServerOutputs&& out) {
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
-// After a crash it is at most so long behind.
+// After a crash it is at most this old.
 void ServerDaemon::keep_last_seen() {
   const auto kept = node_->keep_last_seen(os::now());
   const std::string failure = kept ? "" : kept.error().what;
-  if (!failure.empty() && failure != keep_failure_) log_.warn("When members were last seen is not kept: " + failure);
+  if (!failure.empty() && failure != keep_failure_)
+    log_.warn("The times when members were last seen cannot be saved: " + failure);
   keep_failure_ = failure;
   seen_timer_.arm(os::now() + kKeepLastSeen);
 }
@@ -425,13 +426,14 @@ void ServerDaemon::keep_last_seen() {
 void ServerDaemon::expire_members() {
   auto expired = node_->expire(settings_.expire_after * kDay, os::now());
   const std::string failure = expired ? "" : expired.error().what;
-  if (!failure.empty() && failure != expiry_failure_) log_.warn("Members that were away too long stay: " + failure);
+  if (!failure.empty() && failure != expiry_failure_)
+    log_.warn("Members that were away too long cannot be removed: " + failure);
   expiry_failure_ = failure;
   if (expired) act(std::move(*expired));
   expiry_timer_.arm(os::now() + kLookForExpired);
 }
 
-// What they counted. Their answers are there long before the next interval ends.
+// Their counters. The answers arrive long before the next interval ends.
 void ServerDaemon::ask_members() {
   graph_.before_reports(node_->pairs_told() > kManyPairs);
   act(node_->request_reports(os::now()));
@@ -464,7 +466,7 @@ ops::StatusSocket::Answer ServerDaemon::answer(const nlohmann::json& request) {
   return act_on(command, request);
 }
 
-// What takes long in a large network, of a snapshot.
+// From a snapshot, because it takes long in a large network.
 std::optional<ops::StatusSocket::Answer> ServerDaemon::answer_report(const std::string& command,
                                                                      const nlohmann::json& request) {
   using nlohmann::json;

@@ -2,9 +2,9 @@
 #pragma once
 
 // The client's TCP connections to the server: dials all addresses of all names, one after the other without waiting for
-// the slow ones (RFC 8305: IPv6 and IPv4 in turn, the next after 250 ms or as soon as one failed), first all with the
-// first port, then all with the next, and moves bytes. Who takes a connection need not be the server: the next address
-// is dialed a second after one was reached, until somebody says that it is enough.
+// the slow ones (RFC 8305: IPv6 and IPv4 alternately, the next after 250 ms or as soon as one failed), first all with
+// the first port, then all with the next, and moves bytes. Whatever accepts a connection need not be the server: the
+// next address is dialled a second after one was reached, until told to stop.
 
 #include <functional>
 #include <memory>
@@ -23,7 +23,7 @@ class io_context;
 
 namespace eps::runtime {
 
-// A TCP port of the server, and how it is spoken to there.
+// A TCP port of the server, and the protocol to use there.
 struct ServerPort {
   std::uint16_t number = 0;
   bool tls = false;
@@ -34,14 +34,14 @@ class ServerLink {
  public:
   // Called from the event loop, never from inside a call.
   struct Handlers {
-    // `all`: the addresses that were found under the server's names. Without `server` among them that is a proxy's.
+    // `all`: the addresses found for the server's names. If `server` is not among them, it is a proxy's.
     std::function<void(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all)> on_connected;
-    // Nothing is left to dial; `why`: what failed.
+    // All addresses were dialled; `why`: what failed.
     std::function<void(std::string why)> on_dialed_all;
     std::function<void(control::LinkId link, ByteView bytes)> on_bytes;
     // By the other end or by an error, never by close().
     std::function<void(control::LinkId link, std::string why)> on_closed;
-    std::function<void(control::LinkId link)> on_drained;  // all that was sent is the kernel's
+    std::function<void(control::LinkId link)> on_drained;  // everything sent has reached the kernel
   };
 
   ServerLink(boost::asio::io_context& io, std::vector<std::string> servers, std::optional<Proxy> proxy,
@@ -50,10 +50,10 @@ class ServerLink {
 
   // For the next dial().
   void set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy);
-  // Begins, in place of what runs. Connections that are made stay. REQUIRES: a port.
+  // Starts, replacing a running round. Established connections stay. REQUIRES: a port.
   void dial(std::vector<ServerPort> ports);
   void stop_dialing();
-  // Queues bytes. More than kMaxBacklog waiting: the connection is closed, as its other end has stopped reading.
+  // Queues bytes. With more than kMaxBacklog waiting the connection is closed: its other end has stopped reading.
   void send(control::LinkId link, Bytes bytes);
   std::size_t backlog(control::LinkId link) const;
   // Whether it is inside TLS.

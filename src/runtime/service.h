@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The daemon as a unit of systemd (Type=notify): ready, its state in one line of `systemctl status`, stopping, and the
-// watchdog, which hears of the daemon while the control loop turns. Without systemd nothing of it happens.
+// The daemon as a systemd unit (Type=notify): ready, its state in one line of `systemctl status`, stopping, and the
+// watchdog, which is fed while the control loop runs. Without systemd it does nothing.
 
 #include <boost/asio/io_context.hpp>
 #include <string>
@@ -19,7 +19,7 @@ class Service {
     if (manager_.watchdog()) ping();
   }
 
-  // The first call says that the daemon has started.
+  // The first call reports that the daemon has started.
   void state(const std::string& text) {
     manager_.tell((ready_ ? "STATUS=" : "READY=1\nSTATUS=") + text);
     ready_ = true;

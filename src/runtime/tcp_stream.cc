@@ -32,7 +32,7 @@ TcpStream::TcpStream(tcp::socket socket, std::size_t max_backlog, std::unique_pt
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
-  // What waits, waits with us: there control messages overtake what is relayed.
+  // Data waits here rather than in the kernel: here control messages overtake relayed data.
   socket_.set_option(NotSentLowWater(kUnsent), ignored);
 }
 
@@ -76,7 +76,7 @@ void TcpStream::queue(Bytes bytes) {
   backlog_ += bytes.size();
   queue_.push_back(std::move(bytes));
   if (backlog_ > max_backlog_) {
-    // From the event loop, as every other failure: the caller is in the middle of something.
+    // From the event loop, like every other failure: the caller is in the middle of something.
     return asio::post(socket_.get_executor(), [self = shared_from_this()] {
       if (!self->closing_) self->fail("the other end has stopped reading");
     });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// One TCP connection after it is made, on either side: reads until it ends, writes from a bounded queue. On the
-// server's side one that begins as TLS is TLS from there on.
+// An established TCP connection, on either side: reads until it ends, writes from a bounded queue. On the server's side
+// a connection that starts with TLS uses TLS from there on.
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -19,8 +19,8 @@ namespace eps::runtime {
 
 Endpoint to_endpoint(const boost::asio::ip::tcp::endpoint& endpoint);
 
-// What is relayed inside a control connection is queued only while less than this waits, so that control messages never
-// wait for long.
+// Relayed data is queued in a control connection only while less than this waits, so that control messages never wait
+// for long.
 inline constexpr std::size_t kStreamRoom = 32 * 1024;
 
 class TcpStream : public std::enable_shared_from_this<TcpStream> {
@@ -28,14 +28,14 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   struct Handlers {
     std::function<void(ByteView bytes)> on_bytes;
     std::function<void(std::string why)> on_closed;  // once; not after close()
-    std::function<void()> on_drained = [] {};        // all that was queued is the kernel's
+    std::function<void()> on_drained = [] {};        // everything queued has reached the kernel
   };
-  // `tls`: around what is sent from the beginning, on the client's side; null: nothing.
+  // `tls`: for everything sent, on the client's side; null: none.
   TcpStream(boost::asio::ip::tcp::socket socket, std::size_t max_backlog, std::unique_ptr<Tls> tls = nullptr);
   // For the server's side, before start().
   void accept_tls() { may_become_tls_ = true; }
   void start(Handlers handlers);
-  // What does not fit the backlog ends the connection: its other end has stopped reading.
+  // Exceeding the backlog ends the connection: its other end has stopped reading.
   void send(Bytes bytes);
   std::size_t backlog() const { return backlog_; }
   bool tls() const { return tls_ != nullptr; }
@@ -55,8 +55,8 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   std::size_t max_backlog_;
   std::unique_ptr<Tls> tls_;
   bool may_become_tls_ = false;
-  Handlers handlers_;       // stay as they are until the end: close() may be called from inside one
-  std::list<Bytes> queue_;  // a deque holds 600 bytes when it is empty
+  Handlers handlers_;       // stay unchanged until the end: close() may be called from inside one
+  std::list<Bytes> queue_;  // an empty deque takes 600 bytes
   std::size_t backlog_ = 0;
   bool writing_ = false;
   bool closing_ = false;

@@ -32,11 +32,11 @@ Context make_context(const SSL_METHOD* method) {
   EPS_CHECK(context != nullptr);
   SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);  // of thousands of idle connections
+  SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);  // for thousands of idle connections
   return context;
 }
 
-// Self-signed; the clocks of both ends may be wrong, and nobody looks.
+// Self-signed; the clocks of both ends may be wrong, and nobody checks.
 void certify(SSL_CTX* context) {
   const PrivateKey key(EVP_EC_gen("P-256"));
   const Certificate certificate(X509_new());
@@ -54,7 +54,7 @@ void certify(SSL_CTX* context) {
   EPS_CHECK(SSL_CTX_use_PrivateKey(context, key.get()) == 1);
 }
 
-// Made when the first connection needs it: most servers and clients never do.
+// Created when the first connection needs it: most servers and clients never do.
 SSL_CTX* server_context() {
   static const Context context = [] {
     Context made = make_context(TLS_server_method());
@@ -75,14 +75,14 @@ SSL_CTX* client_context() {
 struct Tls::Impl {
   explicit Impl(SSL_CTX* context) : ssl(SSL_new(context)), in(BIO_new(BIO_s_mem())), out(BIO_new(BIO_s_mem())) {
     EPS_CHECK(ssl && in && out);
-    BIO_set_mem_eof_return(in, -1);  // empty is "later", not "the end"
+    BIO_set_mem_eof_return(in, -1);  // empty means "later", not "the end"
     SSL_set_bio(ssl.get(), in, out);
   }
 
-  // Sends what waited for the handshake, as soon as that is over.
+  // Sends what waited for the handshake, as soon as that is complete.
   void flush() {
     if (waiting.empty() || !SSL_is_init_finished(ssl.get())) return;
-    // A memory BIO takes everything.
+    // A memory BIO accepts everything.
     EPS_CHECK(SSL_write(ssl.get(), waiting.data(), static_cast<int>(waiting.size())) ==
               static_cast<int>(waiting.size()));
     waiting.clear();

@@ -2,8 +2,8 @@
 #pragma once
 
 // TLS 1.3 (RFC 8446) around one control connection, for firewalls that let nothing else pass. It is an envelope and
-// proves nothing: what is inside is encrypted and authenticated by the network key (control/channel.h). So the server
-// makes its certificate itself, and no client checks it.
+// proves nothing: its content is encrypted and authenticated with the network key (control/channel.h). So the server
+// creates its own certificate, and no client checks it.
 //
 // No I/O: bytes in, bytes out. Thread rules: one thread at a time.
 
@@ -17,21 +17,21 @@ namespace eps::runtime {
 
 class Tls {
  public:
-  // `name`: the server's name for the ClientHello (RFC 6066), which is readable on the way; "": none.
+  // `name`: the server's name for the ClientHello (RFC 6066), which is sent in clear; "": none.
   static std::unique_ptr<Tls> client(const std::string& name);
   static std::unique_ptr<Tls> server();
   ~Tls();
 
-  // Whether a connection that begins with these bytes is TLS. The control channel's first byte is 0: half the length of
-  // a short frame.
+  // Whether a connection that starts with these bytes is TLS. The control channel's first byte is 0: the upper half of
+  // the length of a short frame.
   static bool begins(ByteView received) { return !received.empty() && received.front() == std::byte{0x16}; }
 
-  // Encrypts. Before the handshake is over it waits in here.
+  // Encrypts. Until the handshake is complete, the data waits in here.
   void write(ByteView plain);
-  // What was received, decrypted; empty while there is not enough of it. Errc::unavailable: the connection cannot go
-  // on.
+  // Received data, decrypted; empty while incomplete. Errc::unavailable: the connection cannot
+  // continue.
   Result<Bytes> read(ByteView received);
-  // What is to be sent, emptied by the call.
+  // Data to send, emptied by the call.
   Bytes take_output();
 
  private:

@@ -10,10 +10,10 @@ namespace {
 
 using testing::HasSubstr;
 
-// What both ends say goes through in pieces of some length; what each has read stays.
+// Passes data of both ends on in pieces of some length; what each has read stays.
 class TlsTest : public testing::TestWithParam<std::size_t> {
  protected:
-  // Until nobody has anything to send.
+  // Until neither end has anything to send.
   void carry(std::size_t piece) {
     bool sent = true;
     while (sent) {
@@ -60,7 +60,7 @@ TEST_P(TlsTest, CarriesMoreThanARecord) {
 
 INSTANTIATE_TEST_SUITE_P(Pieces, TlsTest, testing::Values(1, 7, 536, 1 << 20));
 
-TEST_F(TlsTest, NothingThatIsSaidIsReadable) {
+TEST_F(TlsTest, NoContentIsReadable) {
   client_->write(as_view("the text inside"));
   server_->write(as_view("the text inside"));
   std::string wire;
@@ -75,13 +75,13 @@ TEST_F(TlsTest, NothingThatIsSaidIsReadable) {
   EXPECT_EQ(wire.find("the text inside"), std::string::npos);
 }
 
-TEST_F(TlsTest, WhatATlsClientSaysFirstIsRecognised) {
+TEST_F(TlsTest, AClientHelloIsRecognised) {
   EXPECT_TRUE(Tls::begins(client_->take_output()));
   EXPECT_FALSE(Tls::begins({}));
   EXPECT_FALSE(Tls::begins(as_view(std::string_view("\0\x90", 2))));
 }
 
-TEST_F(TlsTest, WhatIsNotTlsEndsTheConnectionWithAReason) {
+TEST_F(TlsTest, AnythingButTlsEndsTheConnectionWithAReason) {
   const auto read = client_->read(as_view("HTTP/1.1 400 Bad Request\r\n\r\n"));
   ASSERT_FALSE(read);
   EXPECT_THAT(read.error().what, HasSubstr("the TLS connection failed: "));
@@ -89,7 +89,7 @@ TEST_F(TlsTest, WhatIsNotTlsEndsTheConnectionWithAReason) {
   EXPECT_FALSE(hello);
 }
 
-TEST_F(TlsTest, AByteThatWasChangedOnTheWayEndsTheConnection) {
+TEST_F(TlsTest, AChangedByteEndsTheConnection) {
   carry(1 << 20);
   client_->write(as_view("x"));
   Bytes sent = client_->take_output();

@@ -12,10 +12,10 @@
 
 namespace eps::runtime {
 namespace {
-// How long to look again after work before blocking; longer brought nothing, shorter cost wake-ups.
+// How long to poll after work before blocking; longer gained nothing, shorter cost wake-ups.
 constexpr Duration kSpin = std::chrono::microseconds(30);
-// After so many times in vain it is not done, until work has come again as soon as this after blocking: a wake-up costs
-// about as much.
+// After this many useless polls it stops, until work arrives again this soon after blocking: a wake-up costs about as
+// much.
 constexpr int kInVain = 4;
 constexpr Duration kSoon = std::chrono::microseconds(100);
 }  // namespace
@@ -43,7 +43,7 @@ Worker::~Worker() {
 
 void Worker::wake() {
   const std::uint64_t one = 1;
-  // Fails only when billions are in it already.
+  // Fails only if it already holds billions.
   [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof one);
 }
 
@@ -67,7 +67,7 @@ void Worker::deliver(dataplane::Upcalls& upcalls) {
   if (was_empty) notify_();
 }
 
-// Blocks until there is something to do or the thread is to end.
+// Blocks until there is something to do or the thread must end.
 void Worker::wait() {
   while (poll(polled_.data(), polled_.size(), -1) < 0 && errno == EINTR) {
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A data-plane thread: waits for its descriptors, pumps batches while there is work, and hands upcalls to the control
-// thread. Under load it looks again for a moment before it blocks, since waking a thread costs more than a short spin;
-// where that brings nothing it blocks at once, and without traffic it sleeps.
+// A data-plane thread: waits for its descriptors, pumps batches while there is work, and passes upcalls to the control
+// thread. Under load it polls for a moment before it blocks, because waking a thread costs more than a short spin; if
+// that gains nothing it blocks at once, and without traffic it sleeps.
 
 #include <poll.h>
 
@@ -25,16 +25,16 @@ class Worker {
  public:
   // One round: moves what is there and returns how much that was (0: nothing to do). Runs on the worker's thread.
   using Pump = std::function<std::size_t(Instant now, dataplane::Upcalls& upcalls)>;
-  // Called on the worker's thread after it put upcalls into the mailbox: wakes the control thread.
+  // Called on the worker's thread after it added upcalls to the mailbox: wakes the control thread.
   using Notify = std::function<void()>;
 
-  // `fds`: what to wait for when there is nothing to do. `counters` get what finds no room in the mailbox.
+  // `fds`: what to wait for when there is nothing to do. `counters` count what does not fit into the mailbox.
   static Result<std::unique_ptr<Worker>> start(const std::vector<int>& fds, Counters& counters, Pump pump,
                                                Notify notify);
   // Ends the thread and joins it.
   ~Worker();
 
-  // Makes it look for work: something came by another way than the descriptors. Any thread.
+  // Makes it look for work that did not arrive through its descriptors. Any thread.
   void wake();
   // The upcalls since the last call. Any thread.
   std::vector<dataplane::Upcall> take_upcalls();

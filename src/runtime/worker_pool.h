@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The data plane's threads, and the way back from them: what they hand up is given to one function on the control
+// The data plane's threads, and the way back from them: their upcalls are passed to one function on the control
 // thread.
 
 #include <boost/asio/io_context.hpp>
@@ -32,7 +32,7 @@ class WorkerPool {
     return {};
   }
   bool running() const { return !workers_.empty(); }
-  // Wakes the first: something came by another way than its descriptors.
+  // Wakes the first one: something arrived that is not on its descriptors.
   void wake() {
     if (running()) workers_.front()->wake();
   }
@@ -49,8 +49,8 @@ class WorkerPool {
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-// `wish` 0: one thread on one or two processors, beyond that one for every two, since the programs that send and
-// receive want to run as well; at most 8.
+// `wish` 0: one thread on one or two processors, beyond that one for every two, because the programs that send and
+// receive need to run as well; at most 8.
 std::size_t worker_count(std::uint16_t wish);
 
 }  // namespace eps::runtime

@@ -43,7 +43,7 @@ std::ptrdiff_t count_of(const std::vector<dataplane::Upcall>& all) {
   return std::ranges::count_if(all, [](const auto& u) { return std::holds_alternative<Kind>(u); });
 }
 
-TEST(WorkerPool, WorkersWithoutTrafficLetGoOfWhatIsOver) {
+TEST(WorkerPool, IdleWorkersReleaseOldTables) {
   PublishedPeers published;
   auto table = std::make_shared<PeerTable>();
   auto session = std::make_shared<Session>(session::SessionParams{});
@@ -100,8 +100,8 @@ TEST(WorkerPool, WakesNobodyWhenNothingWasPublished) {
   EXPECT_TRUE(soon([&] { return pumped > before; }));
 }
 
-// The control thread takes nothing meanwhile.
-TEST(Worker, WaitingFramesTakeNoRoomOfOthers) {
+// The control thread takes nothing in the meantime.
+TEST(Worker, WaitingFramesDoNotCrowdOutOtherUpcalls) {
   constexpr int kRounds = 6, kFrames = 256;
   Counters counters;
   std::atomic<int> round = 0;

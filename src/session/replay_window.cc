@@ -24,11 +24,11 @@ bool ReplayWindow::accept(std::uint32_t counter) {
   return true;
 }
 
-// Clears every word that the window enters, which is none while the counter stays in the word of the highest: the bits
-// above the highest were never set.
+// Clears every word that the window enters; that is none while the counter stays in the word of the highest, because
+// the bits above the highest were never set.
 void ReplayWindow::move_to(std::uint32_t counter) {
   const std::uint64_t last = counter / kWordBits;
-  // Words below `first` are kept. Before the first counter none is in use and all are zero.
+  // Words below `first` are kept. Before the first counter, none is in use and all are zero.
   const std::uint64_t first = end_ == 0 ? last : (end_ - 1) / kWordBits + 1;
   if (first <= last) {
     const std::uint64_t count = std::min<std::uint64_t>(last - first + 1, kWords);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Which counters of a session were accepted already: the window of RFC 6479, a ring of bitmap words.
+// Which counters of a session were already accepted: the window of RFC 6479, a ring of bitmap words.
 //
 //   ... | word | word |  ...  128 words  ...  | word | spare ...        each word holds 64 counters
-//                ^ oldest that may still come       ^ highest accepted
+//                ^ oldest still acceptable          ^ highest accepted
 //
-// Moving on means clearing the words that the window enters and shifting nothing. The one spare word is what lets
-// the window hold all of its 8,192 counters wherever in a word the highest lies.
+// Moving the window means clearing the words that it enters, without shifting. The one spare word lets the window hold
+// all of its 8,192 counters wherever in a word the highest is.
 //
-// Counters are the 32 bits of the wire and are never reconstructed: a session ends long before they could wrap.
+// Counters are the 32 bits on the wire and are never reconstructed: a session ends long before they could wrap.
 
 #include <array>
 #include <cstddef>
@@ -22,12 +22,12 @@ class ReplayWindow {
   // At a million packets a second this is 8 ms; a move from a relayed to a direct path reorders by a few.
   static constexpr std::uint32_t kSize = 8192;
 
-  // Whether accept() would take it: it was not accepted before and is one of the kSize counters that end with the
-  // highest accepted, or above them.
+  // Whether accept() would accept it: it was not accepted before, and it is above the highest accepted or one of the
+  // kSize counters that end with it.
   bool would_accept(std::uint32_t counter) const;
 
-  // Takes the counter if it may be taken, and says whether. REQUIRES: the datagram that bears it is authentic, else a
-  // forger moves the window.
+  // Accepts the counter if possible, and says whether it did. REQUIRES: the datagram with it is authentic, otherwise a
+  // forger could move the window.
   bool accept(std::uint32_t counter);
 
   // The highest accepted plus one; 0 before the first.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// In the manner of WireGuard's selftest/counter.c, whose cases come first; then the same window is held against a model
+// In the style of WireGuard's selftest/counter.c, whose cases come first; then the same window is compared with a model
 // that remembers everything.
 
 #include "session/replay_window.h"
@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint32_t kSize = ReplayWindow::kSize;
 constexpr std::uint32_t kMax = std::numeric_limits<std::uint32_t>::max();
 
-// A set of all counters accepted, and the rule in words.
+// The set of all accepted counters, and the rule in words.
 class Model {
  public:
   bool would_accept(std::uint32_t counter) const {
@@ -68,7 +68,7 @@ void expect_steps(const Steps& steps) {
   }
 }
 
-TEST(ReplayWindow, TakesEachOfASmallSequenceOnce) {
+TEST(ReplayWindow, AcceptsEachOfASmallSequenceOnce) {
   constexpr std::uint32_t kLimit = kSize + 1;
   expect_steps({
       {0, true},
@@ -114,7 +114,7 @@ TEST(ReplayWindow, EndsAtTheLastCounterOfTheWire) {
   EXPECT_EQ(window.end(), std::uint64_t{kMax} + 1);
 }
 
-TEST(ReplayWindow, TakesARunUpwardsAndARunDownwards) {
+TEST(ReplayWindow, AcceptsARunUpwardsAndARunDownwards) {
   ReplayWindow up;
   for (std::uint32_t i = 1; i <= 3 * kSize; ++i) ASSERT_TRUE(up.accept(i));
   EXPECT_FALSE(up.accept(0));
@@ -152,8 +152,8 @@ TEST(ReplayWindow, HoldsItsWholeSizeWhereverTheHighestLies) {
   }
 }
 
-// A full window, then a jump of every length that clears anything from no word to all of them: what stays inside is
-// refused, what the jump passed over is taken.
+// A full window, then a jump of every length that clears anything from no word to all of them: counters still inside
+// are refused, skipped ones are accepted.
 TEST(ReplayWindow, AJumpForgetsNothingInsideAndKeepsNothingStale) {
   for (std::uint32_t start : {kSize, kSize + 1, kSize + 63, 2 * kSize + 17}) {
     ReplayWindow full;
@@ -194,7 +194,7 @@ TEST(ReplayWindow, RandomSequencesAgreeWithTheModel) {
     Pair pair;
     std::uint64_t base = seed % 2 == 0 ? 0 : kMax - 40000;
     for (int i = 0; i < 20000; ++i) {
-      // Mostly near the front, at times anywhere in and around the window, seldom a leap.
+      // Mostly near the front, sometimes anywhere in and around the window, rarely a leap.
       const std::uint32_t kind = random() % 100;
       std::int64_t counter = static_cast<std::int64_t>(base);
       if (kind < 60)
@@ -210,7 +210,7 @@ TEST(ReplayWindow, RandomSequencesAgreeWithTheModel) {
   }
 }
 
-// What a sender of authentic datagrams on bad paths can do at worst: blocks in reverse, interleaved paths a window
+// The worst that a sender of authentic datagrams on bad paths can do: blocks in reverse, interleaved paths a window
 // apart, the same block again after each jump, steps of exactly one word, one ring, one window.
 TEST(ReplayWindow, AdversarialSequencesAgreeWithTheModel) {
   for (const std::uint32_t stride : {1U, 2U, 63U, 64U, 65U, 127U, 128U, 129U, 4096U, kSize - 1, kSize, kSize + 1,

@@ -11,14 +11,14 @@
 namespace eps::session {
 namespace {
 
-// The responder waits this much longer, so that only one of the two begins a handshake.
+// The responder waits this much longer, so that only one of the two starts a handshake.
 constexpr Duration kResponderPatience = std::chrono::seconds(5);
 
 // A batch of any size goes to the AEAD in chunks of this many items on the stack.
 constexpr std::size_t kChunk = 64;
 
 // Up to kChunk items without initialising those that are not used: a batch is often a single datagram, and zeroing
-// 4 KiB would cost it more than the AEAD.
+// 4 KiB would cost more than the AEAD.
 template <class Item>
 class Chunk {
  public:
@@ -102,8 +102,8 @@ bool Session::seal(std::span<const Seal> items, Instant now) {
   return true;
 }
 
-// The only place where counters come from: each is given out once, and none at or above the limit, so that neither a
-// nonce repeats nor the 32 bits of the wire overflow.
+// The only source of counters: each is issued once, and none at or above the limit, so that no nonce repeats and the
+// 32 bits on the wire never overflow.
 std::optional<std::uint64_t> Session::take_counters(std::size_t n) {
   std::uint64_t first = next_counter_.load(std::memory_order_relaxed);
   do {
@@ -122,7 +122,7 @@ bool Session::open(std::span<Open> items, Instant now) {
          !opened_any_.exchange(true, std::memory_order_acq_rel);
 }
 
-// Sets `plain` of what is authentic and the reason of all else. REQUIRES: at most kChunk items.
+// Sets `plain` of authentic items and `drop` of all others. REQUIRES: at most kChunk items.
 void Session::authenticate(std::span<Open> items) {
   Chunk<crypto::OpenItem> chunk;
   Chunk<Open*> owners;
@@ -161,7 +161,7 @@ void Session::authenticate(std::span<Open> items) {
   if (failed != 0) failed_opens_.fetch_add(failed, std::memory_order_relaxed);
 }
 
-// Refuses what is authentic but was accepted before. Returns whether anything was accepted.
+// Drops authentic items that were accepted before. Returns whether anything was accepted.
 bool Session::accept_once(std::span<Open> items) {
   bool any = false;
   const Lock lock(window_mutex_);

@@ -4,7 +4,7 @@
 // One pair of transport keys between two members: seals and opens batches of data datagrams.
 //
 // Thread rules: every method may run on several threads at once. Sealing shares one atomic counter, opening shares one
-// replay window under a mutex that is taken once a batch.
+// replay window under a mutex that is taken once per batch.
 
 #include <atomic>
 #include <cstdint>
@@ -23,10 +23,10 @@
 
 namespace eps::session {
 
-// Lifetimes. Rekeying starts early enough that a slow handshake still ends before the old session does.
-inline constexpr Duration kRekeyAfter = std::chrono::seconds(110);    // the initiator of the session begins
-inline constexpr Duration kSendUntil = std::chrono::seconds(120);     // after that nothing is sealed
-inline constexpr Duration kReceiveUntil = std::chrono::seconds(150);  // what was in flight still opens
+// Lifetimes. Rekeying starts early enough for a slow handshake to finish before the old session ends.
+inline constexpr Duration kRekeyAfter = std::chrono::seconds(110);    // then the session's initiator starts a rekey
+inline constexpr Duration kSendUntil = std::chrono::seconds(120);     // afterwards nothing is sealed
+inline constexpr Duration kReceiveUntil = std::chrono::seconds(150);  // datagrams in flight still open until then
 inline constexpr std::uint32_t kRekeyAfterPackets = 1U << 26;
 inline constexpr std::uint32_t kSendPackets = 1U << 27;
 inline constexpr std::uint64_t kMaxFailedOpens = 1ULL << 36;  // NIST SP 800-38D and RFC 9001, section 6.6
@@ -40,7 +40,7 @@ struct SessionParams {
   bool initiator = false;
   Features features;  // of both ends
   Instant established_at{};
-  // Overridable so that a test reaches the ends of a session's life.
+  // Adjustable, so that a test reaches the end of a session's life.
   std::uint32_t rekey_after_packets = kRekeyAfterPackets;
   std::uint32_t send_packets = kSendPackets;
   std::uint64_t max_failed_opens = kMaxFailedOpens;
@@ -53,7 +53,7 @@ struct Seal {
   std::byte* out = nullptr;  // kDataHeaderSize + head + body + kTagSize bytes: the whole datagram
 };
 
-// One data datagram to open, whole. On success `plain` views the kind byte and what follows, inside `datagram`
+// One complete data datagram to open. On success `plain` views the kind byte and what follows, inside `datagram`
 // (opened in place, plain begins at datagram[kDataHeaderSize]).
 struct Open {
   ByteSpan datagram;
@@ -73,13 +73,13 @@ class Session {
   bool has(Feature feature) const { return features_.has(feature); }
   Instant established_at() const { return established_at_; }
 
-  // Seals all items with consecutive counters; false, sealing none, once the session may send no more (by time, by
-  // failed opens, or because fewer counters are left than there are items). REQUIRES: head and body of each item have
-  // at least one byte together; crypto::SealItem says what `out` may overlap.
+  // Seals all items with consecutive counters. Returns false, sealing none, once the session may send no more (by time,
+  // by failed opens, or because fewer counters are left than items). REQUIRES: head and body of each item have at least
+  // one byte together; crypto::SealItem says what `out` may overlap.
   bool seal(std::span<const Seal> items, Instant now);
-  // Opens all items and sets plain or drop of each. Returns true if the first item ever of this session opened in
-  // this call (for the responder: the initiator has confirmed the session). Authenticates before it looks at the
-  // window, so that a forged datagram changes nothing but a count.
+  // Opens all items and sets plain or drop of each. Returns true if the first item ever of this session opened in this
+  // call (for the responder: the initiator has confirmed the session). Authenticates before checking the window, so
+  // that a forged datagram changes nothing but a count.
   bool open(std::span<Open> items, Instant now);
 
   bool may_send(Instant now) const;
@@ -95,7 +95,7 @@ class Session {
   void authenticate(std::span<Open> items);
   bool accept_once(std::span<Open> items);
 
-  // Fixed for the session's life.
+  // Fixed for the session's lifetime.
   const std::uint32_t local_index_;
   const std::uint32_t remote_index_;
   const crypto::AeadKind aead_kind_;
@@ -108,7 +108,7 @@ class Session {
   const std::unique_ptr<const crypto::Aead> send_aead_;
   const std::unique_ptr<const crypto::Aead> receive_aead_;
 
-  // Written by whoever seals, and by whoever opens: two cache lines, so that one direction does not slow the other.
+  // Written by the sealing and by the opening threads: two cache lines, so that one direction does not slow the other.
   alignas(64) std::atomic<std::uint64_t> next_counter_{0};
   alignas(64) std::atomic<std::uint64_t> failed_opens_{0};
   std::atomic<bool> opened_any_{false};

@@ -45,7 +45,7 @@ Bytes plaintext(std::size_t i, std::size_t size = 60) {
   return out;
 }
 
-// Seals the plaintexts as one batch; the first byte goes as `head`. Empty if the session refused.
+// Seals the plaintexts as one batch; the first byte is the `head`. Empty if the session refused.
 std::vector<Bytes> seal_all(Session& from, const std::vector<Bytes>& plain, Instant now = kStart) {
   std::vector<Bytes> out;
   std::vector<Seal> items;
@@ -129,7 +129,7 @@ TEST_F(SessionTest, SealsInPlace) {
   EXPECT_EQ(open_one(responder_, datagram).plain, plain);
 }
 
-TEST_F(SessionTest, SealingNothingTakesNoCounter) {
+TEST_F(SessionTest, SealingNothingUsesNoCounter) {
   EXPECT_TRUE(initiator_.seal({}, kStart));
   EXPECT_EQ(initiator_.sealed_count(), 0U);
   EXPECT_FALSE(responder_.open({}, kStart));
@@ -200,7 +200,7 @@ TEST_F(SessionTest, EveryFlippedBitIsDroppedAndLeavesTheWindowAlone) {
   }
 }
 
-TEST_F(SessionTest, AForgedCounterMovesNoWindow) {
+TEST_F(SessionTest, AForgedCounterDoesNotMoveTheWindow) {
   const std::vector<Bytes> datagrams = seal_numbered(initiator_, 64);
   for (const std::uint32_t counter : {64U, 20000U, 0xffffffffU}) {
     Bytes forged = datagrams[0];
@@ -321,7 +321,7 @@ void on_threads(Work work) {
 }
 
 TEST(SessionThreads, NoCounterIsSealedTwiceAndEachBatchIsConsecutive) {
-  constexpr std::uint32_t kLimit = 10007;  // no multiple of any batch size below
+  constexpr std::uint32_t kLimit = 10007;  // not a multiple of any batch size below
   SessionParams params = params_of(true);
   params.send_packets = kLimit;
   Session session(std::move(params));
@@ -344,7 +344,7 @@ TEST(SessionThreads, NoCounterIsSealedTwiceAndEachBatchIsConsecutive) {
   EXPECT_EQ(*all.rbegin(), kLimit - 1);
 }
 
-// Every thread is given every datagram, each in an order of its own.
+// Every thread gets every datagram, each in an order of its own.
 TEST(SessionThreads, NoDatagramIsAcceptedTwiceAndOneThreadConfirms) {
   Session from(params_of(true));
   Session to(params_of(false));

@@ -13,7 +13,7 @@ using wire::put;
 using wire::take;
 
 std::optional<ControlMessage> take(const proto::Hello& from) {
-  // The name is what a client calls itself; the registry makes a valid one of it.
+  // The name is the client's choice; the registry makes it valid.
   if (from.name().size() > kMaxNameSize || !valid_version(from.version())) return std::nullopt;
   Hello out{from.name(), from.version(), from.list_version(), from.relays(), Features(from.features())};
   if (!from.root().empty() && !take(from.root(), out.root.emplace())) return std::nullopt;
@@ -89,7 +89,7 @@ std::optional<ControlMessage> take(const proto::Records& from) {
   return out;
 }
 
-// Ids as the lengths of gaps and runs by turns.
+// Ids as alternating lengths of gaps and runs.
 bool take_runs(const google::protobuf::RepeatedField<std::uint32_t>& from, std::vector<MemberId>& to) {
   if (from.size() % 2 != 0) return false;
   std::uint64_t at = 0;
@@ -129,7 +129,7 @@ std::optional<ControlMessage> take(const proto::Want& from) {
 std::optional<ControlMessage> take(const proto::Relay& from) {
   Relay out;
   for (const std::string& datagram : from.datagrams()) {
-    // Datagrams may be lost, and that is better than the connection.
+    // Losing datagrams is better than losing the connection.
     if (out.datagrams.size() == kMaxRelayedPerMessage) break;
     out.datagrams.emplace_back(as_view(datagram).begin(), as_view(datagram).end());
   }
@@ -139,7 +139,7 @@ std::optional<ControlMessage> take(const proto::Relay& from) {
 std::optional<ControlMessage> take(const proto::Refused& from) {
   if (from.sentence().size() > kMaxSentence) return std::nullopt;
   const auto code = from.code() <= 3 ? static_cast<RefusalCode>(from.code()) : RefusalCode::other;
-  // It must reach the user, so what is strange in it is masked, not refused.
+  // It must reach the user, so strange characters in it are masked, not refused.
   Refused out{code, from.sentence()};
   std::replace_if(
       out.sentence.begin(), out.sentence.end(), [](char c) { return !printable(c); }, '?');

@@ -21,18 +21,18 @@ namespace eps::wire {
 
 inline constexpr std::size_t kMaxControlMessage = 65'000;  // encoded; a frame's length has 16 bits
 inline constexpr std::size_t kMaxMembersPerDelta = 64;     // of one part: 64 members with 16 candidates each fit
-inline constexpr std::size_t kMembersPerDelta = 48;        // that are sent: with all grants as well
+inline constexpr std::size_t kMembersPerDelta = 48;        // members sent per part: with all grants as well
 inline constexpr std::size_t kMaxRemovedPerDelta = 4096;   // of one part, besides its members
 inline constexpr std::size_t kMaxSentence = 1024;
-inline constexpr std::size_t kMaxWanted = 512;  // members that one client may ask for; the oldest wish goes first
+inline constexpr std::size_t kMaxWanted = 512;  // members that one client may ask for; the oldest goes first
 
 struct Hello {
   std::string name;
   std::string version;
   std::uint64_t list_version = 0;
-  bool relays = false;                                 // it relays for other members
+  bool relays = false;                                 // for other members
   Features features{};                                 // of the client's program
-  std::optional<std::array<std::byte, 32>> root = {};  // of the records that it holds
+  std::optional<std::array<std::byte, 32>> root = {};  // of the records that it has
   std::uint64_t run = 0;                               // random, of this run of the program; 0: it has none
 };
 
@@ -78,13 +78,13 @@ struct MemberState {
   std::vector<Candidate> candidates;
 };
 struct States {
-  bool all = false;        // whoever is not named is offline
+  bool all = false;        // members not named are offline
   bool on_demand = false;  // see Want
   std::vector<MemberState> states;
-  std::vector<MemberId> online, offline;  // with no further state; in order
+  std::vector<MemberId> online, offline;  // without any other state; in order
   bool more = false;                      // another part of the same change follows
 };
-// The client talks with these: it wants their states now, and whenever they change.
+// The client communicates with these: it wants their states now, and whenever they change.
 struct Want {
   std::vector<MemberId> members;
 };
@@ -107,14 +107,14 @@ struct RelayHere {
   bool here = false;
 };
 struct ReportRequest {};   // the server asks for a TrafficReport
-struct UnknownMessage {};  // of a newer version and not mandatory: to be skipped
+struct UnknownMessage {};  // from a newer version and not mandatory: skip it
 
 using ControlMessage = std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest,
                                     TrafficReport, Relay, RelayHere, Records, States, Want, UnknownMessage>;
 
-// REQUIRES: the limits are kept; a sentence that is too long is cut.
+// REQUIRES: the limits are met; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);
-// Errc::corrupt for what breaks a limit or does not parse; Errc::unsupported for an unknown mandatory message.
+// Errc::corrupt for invalid or oversized data; Errc::unsupported for an unknown mandatory message.
 Result<ControlMessage> decode(ByteView bytes);
 
 }  // namespace eps::wire

@@ -175,7 +175,7 @@ TEST(ControlMessages, AWelcomeDescribesAPossibleNetwork) {
   EXPECT_FALSE(accepted([](Welcome& w) { w.version = "\r"; }));
 }
 
-TEST(ControlMessages, ASentenceIsCutAndMaskedButArrives) {
+TEST(ControlMessages, ASentenceIsCutAndMaskedButDelivered) {
   const std::string sent = "line\nof \x1b[31mred\x80" + std::string(2 * kMaxSentence, '.');
   const Refused got = round_trip(Refused{RefusalCode::removed, sent});
   EXPECT_EQ(got.code, RefusalCode::removed);
@@ -256,7 +256,7 @@ TEST(ControlMessages, OnlineMembersAreEncodedInRuns) {
   EXPECT_LT(encode(states).size(), 200U) << "one run";
   EXPECT_EQ(round_trip(Want{{{3}, {1}}}).members, (std::vector<MemberId>{{3}, {1}}));
   EXPECT_TRUE(round_trip(Want{}).members.empty());
-  // No list of members is that long, and no id that large.
+  // No list of members is that long, and no id is that large.
   EXPECT_FALSE(decode(*from_hex("fa010622040180f4bf03")));
   EXPECT_FALSE(decode(*from_hex("fa01062204ffffff0702")));
   EXPECT_FALSE(

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// The file in which a client keeps its network, with arbitrary bytes behind a hash that fits: whatever is read from it
-// keeps the limits of base/limits.h and survives the way there and back; no list is believed that the server did not
-// sign, and one that it signed only as long as no byte of the file is another.
+// The file in which a client stores its network, with arbitrary bytes and a matching hash: whatever is read from it
+// stays within base/limits.h and survives a round trip; no list is accepted that the server did not sign, and a signed
+// one only if no byte of the file has changed.
 
 #include <cstddef>
 #include <cstdint>
@@ -38,7 +38,7 @@ void check_limits(const NetworkCache& cache) {
   }
 }
 
-// A file with this body and the hash that belongs to it.
+// A file with this body and its correct hash.
 Bytes file_of(ByteView body) {
   Bytes file = control::encode_cache_file({});
   file.resize(kTitleSize);
@@ -48,7 +48,7 @@ Bytes file_of(ByteView body) {
   return file;
 }
 
-// What a client of a small network keeps, without its signature.
+// The stored state of a client in a small network, without its signature.
 Bytes usual_body() {
   NetworkCache cache;
   cache.network.network = *parse_ip4_network("10.0.8.0/24");
@@ -66,7 +66,7 @@ Bytes usual_body() {
   return wire::encode(cache);
 }
 
-// The input itself, or changes of the usual body: three bytes say where and what.
+// The input itself, or changes of the usual body: three bytes give the position and the change.
 Bytes body_of(ByteView input) {
   if (input.empty()) return {};
   if (input[0] == std::byte{0}) return Bytes(input.begin() + 1, input.end());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The decoder of the control channel on arbitrary bytes: whatever it returns keeps the limits of base/limits.h, fits a
-// frame again and survives the way there and back unchanged.
+// The decoder of the control channel on arbitrary bytes: whatever it returns stays within base/limits.h, fits into a
+// frame again and survives a round trip unchanged.
 
 #include <algorithm>
 #include <cstddef>

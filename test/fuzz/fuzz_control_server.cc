@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 
-// The server before anybody has authenticated: whatever strangers send, in whatever pieces, nobody is admitted, nothing
-// is stored, who does not hold the server's key gets no byte, and every connection is closed in time.
+// The server before authentication: whatever strangers send, in whatever pieces, nobody is admitted, nothing is stored,
+// clients without the server's key get no byte, and every connection is closed in time.
 //
-// The input is a series of | mode 8 | size 16 | bytes ... |. The mode says what becomes of the bytes; its highest bit
+// The input is a series of | mode 8 | size 16 | bytes ... |. The mode says how the bytes are used; its highest bit
 // delivers them one at a time.
 //   0  a new connection, from the address that the first byte selects; it becomes the current one
-//   1  they are sent as they are
+//   1  they are sent unchanged
 //   2  they are sent as a frame
-//   3  they are the payload of a genuine first message: of somebody who holds the server's key, but is no member and
+//   3  they are the payload of a genuine first message: of a client that has the server's key, but is no member and
 //      does not know the enrolment secret
-//   4  they are the difference to such a message: the near misses
+//   4  they are the difference to such a message: near misses
 //   5  they are sent sealed, after the server's answer; none at all: a genuine Hello
 //   6  the clock moves by the first byte
 
@@ -112,7 +112,7 @@ class Strangers {
 
   void send(ByteView bytes) {
     if (!bytes.empty()) fresh_ = false;
-    // A copy of its own, so that ASan sees a read past the end.
+    // A separate copy, so that ASan sees a read past the end.
     for (std::size_t n = 0; !bytes.empty(); bytes = bytes.subspan(n)) {
       n = piecewise_ ? 1 : bytes.size();
       const Bytes piece(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
@@ -137,7 +137,7 @@ class Strangers {
     return out;
   }
 
-  // Empty instead of the genuine message itself, which would rightly be answered.
+  // Empty instead of the genuine message itself, which would correctly be answered.
   Bytes near_miss(ByteView difference) {
     const bool held = holds_the_key_;
     const Bytes genuine = initiation(std::array{std::byte{control::kVersion}, std::byte{2}});
@@ -150,7 +150,7 @@ class Strangers {
     return out;
   }
 
-  // The prover's side of the channel: there is none before the answer, nor when the answer needs the enrolment secret.
+  // The prover's side of the channel: none before the response, nor if the response needs the enrolment secret.
   void read_answer() {
     Reader in(received_);
     const ByteView frame = in.bytes(in.u16());

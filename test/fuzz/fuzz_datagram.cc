@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Every parser of wire/datagram.h on arbitrary bytes: none reads outside the datagram, each agrees with the type byte,
-// and what it accepts is written back as the same bytes.
+// and accepted datagrams are encoded to the same bytes.
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The joining of fragments: whatever a peer seals, what it keeps is bounded, and what it joins is made of the bytes
-// that were sent for it.
+// The reassembly of fragments: whatever a peer seals, memory use is bounded, and reassembled frames consist of the
+// bytes that were sent for them.
 //
 // The input is a series of | size 16 | bytes ... |, each the content of a fragment; with the highest bit of the size
 // set a second passes before it.

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 
-// The way in as a whole: whatever arrives at the UDP socket, the interface gets exactly what the peer sealed for it,
-// each packet once, unaltered, and in the order of its flow.
+// The inbound pipeline as a whole: whatever arrives at the UDP socket, the interface gets exactly what the peer sealed
+// for it, each packet once, unaltered, and in the order of its flow.
 //
-// The first byte chooses offloads and cipher. Then come steps, each a byte whose low three bits say what it is:
+// The first byte chooses offloads and cipher. Then come steps, each a byte whose low three bits give its kind:
 //   0-1  the peer seals the next packet (inner_packets.h), and it arrives
 //   2    the same through the relay
-//   3    an earlier datagram arrives once more: | which |
+//   3    an earlier datagram arrives again: | which |
 //   4    an earlier datagram arrives altered: | which | at 16 | change |
 //   5    bytes arrive: | size 16 | bytes ... |
 //   6    bytes in an envelope of a relay, or of a member that this one relays for
 //   7    what has arrived so far is read
-// Bit 3 keeps a datagram out of the run of the one before. Each run has memory of its own, so that ASan sees a read
+// Bit 3 keeps a datagram out of the run of the previous one. Each run has its own memory, so that ASan sees a read
 // past its end.
 
 #include <algorithm>
@@ -73,7 +73,7 @@ class Udp final : public ports::UdpPort {
   }
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override {
     for (const ports::TxDatagram& d : datagrams) {
-      // Nothing is relayed but between the two whom this member serves.
+      // Only traffic between the two members that this one serves is relayed.
       EPS_CHECK(d.to == kMemberA || d.to == kMemberB);
       EPS_CHECK(!d.bytes.empty());
       const std::size_t step = d.segment_size == 0 ? d.bytes.size() : d.segment_size;
@@ -229,7 +229,7 @@ class Node {
     udp_.arrive(sent_.back().from, datagram, alone);
   }
 
-  // What the interface must get of it, if anything.
+  // What the interface must get from it, if anything.
   void expect(Bytes plain) {
     if (plain[0] == static_cast<std::byte>(wire::Kind::control)) return;
     l2::Inner inner;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-// Both directions of l2 on arbitrary bytes. What is joined means exactly what was received, in the order of each flow,
-// and every hint for the kernel follows from the bytes; what is cut stands for the frame that was given.
+// Both directions of l2 on arbitrary bytes. Joined frames mean exactly what was received, in the order of each flow,
+// and every hint for the kernel follows from the bytes; segments represent the given frame.
 //
 // The first byte chooses direction and offloads. Received, the rest is a series of packets (inner_packets.h).
 // Sent, it is | gso | gso_size 16 | csum_start 16 | csum_offset 8 | frame ... |; the high bits of the first byte after
-// the direction say whether to trust these numbers or to take those that fit.
+// the direction say whether to use these numbers or matching ones.
 
 #include <algorithm>
 #include <cstddef>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-// A batch of forged datagrams against a session: none is accepted, none gives plaintext, the session is not confirmed.
+// A batch of forged datagrams for a session: none is accepted, none yields plaintext, the session is not confirmed.
 //
-// The input is a series of | mode 8 | size 16 | bytes ... |. The mode says what becomes of the bytes:
+// The input is a series of | mode 8 | size 16 | bytes ... |. The mode says how the bytes are used:
 //   0  they are the datagram
 //   1  they follow a header with the right type and receiver, so that the AEAD is reached at once
-//   2  they are the difference to a genuine datagram: the near misses
+//   2  they are the difference to a genuine datagram: near misses
 
 #include <algorithm>
 #include <cstddef>
@@ -48,7 +48,7 @@ struct Target {
   Bytes genuine;
 };
 
-// Empty instead of the genuine datagram itself, which would rightly be accepted.
+// Empty instead of the genuine datagram itself, which would correctly be accepted.
 Bytes forge(const Target& target, std::uint8_t mode, ByteView bytes) {
   Bytes out(bytes.begin(), bytes.end());
   if (mode % 3 == 1) {

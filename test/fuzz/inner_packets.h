@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Inner packets out of fuzzer input, for the programs that join and cut them: a series of
+// Inner packets made from fuzzer input, for the programs that join and cut them: a series of
 //   | recipe | size 16 | bytes ... |   recipe 0: the bytes are the opened datagram itself
 //   | recipe | size 8 | at | change |  otherwise: the next packet of one of four flows, `change` laid over byte `at` of
 //                                      its headers; without it the fuzzer would have to guess sequence and checksums
@@ -97,7 +97,7 @@ class Flows {
 class Packets {
  public:
   explicit Packets(Reader in) : in_(in) {}
-  Reader& in() { return in_; }  // for what stands between the packets
+  Reader& in() { return in_; }  // for data between the packets
   // False at the end of the input.
   bool next(Bytes& out) {
     const std::uint8_t recipe = in_.u8();

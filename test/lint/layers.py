@@ -15,10 +15,10 @@ ROWS = [
     {"app"},
 ]
 
-# Rooms that see less than their row would allow.
+# Rooms that may include less than their row would allow.
 ONLY = {
-    "os": {"ports", "model", "base"},  # Linux behind the interfaces; what is done with them is none of its business
-    "ops": {"os", "model", "base"},  # log files and the status socket: what they carry is text
+    "os": {"ports", "model", "base"},  # Linux behind the interfaces; how they are used does not concern it
+    "ops": {"os", "model", "base"},  # log files and the status socket, which carry text
 }
 
 # Pairs of one row where the first may include the second.
@@ -48,13 +48,13 @@ HEADER_EXCEPTIONS = {
     ("src/report/", "nlohmann/"): "the status as JSON",
 }
 
-# What a step of node/ does leaves it as a value (dataplane/commit.h): only these hold a port or publish themselves.
+# A step of node/ returns its effects as a value (dataplane/commit.h): only these hold a port or publish directly.
 STEP_EXCEPTIONS = {
     "src/node/server_node.h": "the server publishes and answers binds itself",
     "src/node/server_node.cc": "the server publishes and answers binds itself",
 }
 
-# Rooms that may ask what time it is; everyone else is told.
+# Rooms that may read the clock; the others get the time as an argument.
 CLOCK_ROOMS = {"os", "runtime"}
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""lint.py RULE [--root DIR]: holds one rule of the house over the tracked files; prints what breaks it and exits 1."""
+"""lint.py RULE [--root DIR]: checks one lint rule for the tracked files; prints the violations and exits with 1."""
 
 import argparse
 import os
@@ -108,11 +108,11 @@ def find_cycle(graph):
     return next((cycle for node in sorted(graph) if (cycle := visit(node))), None)
 
 
-# The rules. Each yields one line for each thing that breaks it.
+# The rules. Each yields one line per violation.
 
 
 def rule_layers(tree):
-    """A room includes lower rows only."""
+    """A room includes only lower rows."""
     known = set.union(*layers.ROWS)
     for path in tree.sources():
         room = room_of(path)
@@ -165,7 +165,7 @@ def rule_headers(tree):
 
 
 def rule_clock(tree):
-    """The time is an argument: only os and runtime ask for it."""
+    """The time is an argument: only os and runtime read the clock."""
     pattern = (r"_clock::now\b|\bclock_gettime\b|\bgettimeofday\b|\btimespec_get\b|(?<![\w.>])(?:std::|::)?time\s*\("
                r"|\b(?:local|gm)time(?:_r)?\s*\(")
     for path in tree.sources():
@@ -176,7 +176,7 @@ def rule_clock(tree):
 
 
 def rule_steps(tree):
-    """No component of node/ sends by a port or publishes a table: a step returns both."""
+    """No component of node/ sends through a port or publishes a table: a step returns both."""
     for path in tree.sources():
         if room_of(path) != "node" or is_test(path) or path in layers.STEP_EXCEPTIONS:
             continue
@@ -186,7 +186,7 @@ def rule_steps(tree):
 
 
 def rule_protobuf(tree):
-    """Protobuf is seen by the sources of wire/ alone, and by its headers that are called so."""
+    """Only sources of wire/ use protobuf, and its headers named *_proto.h."""
     for path in tree.cxx():
         if path.startswith("src/wire/") and path.endswith((".cc", "_proto.h")):
             continue
@@ -208,7 +208,7 @@ def rule_cycles(tree):
 
 
 def rule_shape(tree):
-    """Headers have a guard, sources include their own header first, and no file is longer than can be read."""
+    """Headers have a guard, sources include their own header first, and no file is too long to read."""
     for path in tree.cxx():
         text = tree.text(path)
         for number, line in matches(text, r"^.{121}"):
@@ -229,7 +229,7 @@ def rule_shape(tree):
 
 
 def rule_words(tree):
-    """Nothing unfinished and nothing that is true on one computer only stands in a tracked file."""
+    """Tracked files contain nothing unfinished, and nothing that is true on only one computer."""
     unfinished = r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK|WI" r"P)\b|DO NOT (COM" r"MIT|MER" r"GE)|<{7} |>{7} "
     private = r"(?<![\w.}])/(wor" r"k|roo" r"t)/|py" r"env|(?i:\bissue #?\d)"
     for path in tree.paths:
@@ -238,7 +238,7 @@ def rule_words(tree):
 
 
 def rule_hosts(tree):
-    """Who builds uses the package mirrors that the computer is set up with: no file names one."""
+    """A build uses the package mirrors that the computer is configured with: no file names one."""
     names = ["deb.deb" "ian.org", "security.deb" "ian.org", "registry.np" "mjs", "py" "pi.org", "pythonho" "sted.org",
              "crat" "es.io", "proxy.gol" "ang", "conan" ".io", "archive.ub" "untu", "snapshot.deb" "ian", "ghc" "r.io"]
     for path in tree.paths:
@@ -262,7 +262,7 @@ def anchors(text):
 
 
 def broken_link(tree, path, link):
-    """Why a link of a Markdown file leads nowhere; None where it does."""
+    """Why a link of a Markdown file is broken; None if it is not."""
     name, _, anchor = link.partition("#")
     target = os.path.normpath(os.path.join(os.path.dirname(path), name)) if name else path
     if target not in tree.paths and not (tree.root / target).is_dir():
@@ -308,12 +308,12 @@ def run_tool(tree, command, paths):
 
 
 def rule_format(tree):
-    """clang-format has nothing to change. Mend with: git ls-files '*.h' '*.cc' | xargs clang-format -i"""
+    """clang-format has nothing to change. Fix with: git ls-files '*.h' '*.cc' | xargs clang-format -i"""
     yield from run_tool(tree, ["clang-format", "--dry-run", "-Werror", "--ferror-limit=1"], tree.cxx())
 
 
 def rule_shell(tree):
-    """shellcheck has nothing to say."""
+    """shellcheck finds nothing."""
     yield from run_tool(tree, ["shellcheck"], tree.shell_scripts())
 
 

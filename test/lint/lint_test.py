@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each rule of lint.py must see what it is there for: a bad tree is refused, a good one passes."""
+"""Each rule of lint.py must detect its violations: a bad tree is refused, a good one passes."""
 
 import sys
 
@@ -108,5 +108,5 @@ def test_every_rule_is_tested():
     "Instant next_deadline(); auto x = on_time(now);\n",
     "auto a = packet.time(3);\n",
 ])
-def test_clock_rule_leaves_innocent_text(tmp_path, text):
+def test_clock_rule_ignores_innocent_text(tmp_path, text):
     assert broken(tmp_path, "clock", {"src/mesh/a.cc": text}) == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every test gets: a fresh lab, a time limit of its own, and a last look at what the daemons left behind."""
+"""Set-up of every test: a fresh lab, its own time limit, and a final check of what the daemons left behind."""
 
 import signal
 import sys

@@ -5,7 +5,7 @@
     network.client("a")              starts eps-client "a" on a host of its own and waits until it has joined
 
 A daemon's options are keyword arguments: sequential=True is --sequential, network="10.1.0.0/24" is --network
-10.1.0.0/24, an underscore is a hyphen. Everything a daemon writes lies in a directory of its own.
+10.1.0.0/24, an underscore is a hyphen. Everything a daemon writes is in its own directory.
 """
 
 import json
@@ -53,7 +53,7 @@ class Daemon:
         return self.process.kill()
 
     def failed(self, timeout=10):
-        """Waits until it gives up; (exit code, what it said)."""
+        """Waits until it gives up; (exit code, its output)."""
         code = self.process.wait(timeout * PATIENCE)
         return code, self.process.output()
 
@@ -67,7 +67,7 @@ class Daemon:
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def ask(self, command="status"):
-        """The same without starting a program: for who asks many of them often."""
+        """The same without starting a program: for frequent queries of many daemons."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10)
             s.connect(str(self.socket))
@@ -75,7 +75,7 @@ class Daemon:
             return json.loads(b"".join(iter(lambda: s.recv(1 << 16), b"")))["status"]
 
     def wait_status(self, condition, what, timeout=10):
-        """The first status of which the condition is true."""
+        """The first status for which the condition is true."""
         def look():
             if not self.process.running():
                 raise AssertionError(f"{self.program} ended ({self.process.wait()}): {self.process.output()}")
@@ -185,7 +185,7 @@ class Network(Lab):
         return client
 
     def clients(self, *names, **options):
-        """Clients that have all joined and know of each other."""
+        """Clients that have all joined and know each other."""
         clients = [self.client(name, join=False, **options) for name in names]
         for client in clients:
             client.wait_joined()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Joins two devices of a namespace and disturbs the UDP that passes: forwarder.py LEFT RIGHT REORDER DUPLICATE
+"""Joins two devices of a namespace and disturbs UDP in transit: forwarder.py LEFT RIGHT REORDER DUPLICATE
 
-REORDER and DUPLICATE are percentages. A frame out of order comes up to eight frames or five milliseconds late. Of the
-frames that come twice a third comes again at once, a third a few frames later, and a third after thousands of frames.
-For what nftables cannot do where the kernel has no netem.
+REORDER and DUPLICATE are percentages. A reordered frame is up to eight frames or five milliseconds late. Of the
+duplicated frames a third is repeated at once, a third a few frames later, and a third after thousands of frames.
+It does what nftables cannot do, for kernels without netem.
 """
 
 import collections

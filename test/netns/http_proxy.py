@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""An HTTP proxy that knows CONNECT alone: http_proxy.py PORT ALLOWED_PORT USER:PASSWORD NAME=ADDRESS...
+"""An HTTP proxy that supports only CONNECT: http_proxy.py PORT ALLOWED_PORT USER:PASSWORD NAME=ADDRESS...
 
-An empty USER:PASSWORD asks nobody. Only the given names are known, and addresses."""
+With an empty USER:PASSWORD it needs no login. It resolves only the given names, and addresses."""
 
 import base64
 import socket

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs a program as on a kernel that lacks something: kernel_without.py WHAT PROGRAM [ARGUMENT]...
 
-WHAT is a list of csum, tso, uso, gso, gro and ipv6. A seccomp filter answers what such kernels answer: EINVAL where the
-interface is told the bits of an offload that it does not know, ENOPROTOOPT for the options of the UDP socket,
+WHAT is a list of csum, tso, uso, gso, gro and ipv6. A seccomp filter answers like such kernels: EINVAL if the
+interface is given the bits of an unknown offload, ENOPROTOOPT for the options of the UDP socket,
 EAFNOSUPPORT for a socket of IPv6.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Virtual networks on one computer: a host is a network namespace, a switch a bridge in a namespace of its own.
+"""Virtual networks on one computer: a host is a network namespace, a switch a bridge in its own namespace.
 
         lab = Lab()
         a, b = lab.host("a"), lab.host("b")
@@ -9,8 +9,8 @@
      [b] eth0 ───┘
     10.77.0.2
 
-Whatever a Lab starts or makes it ends and removes: in close(), at exit, and what a killed run left behind (its process
-is gone) when the next Lab begins.
+A Lab ends and removes everything that it starts or makes: in close() and at exit. The next Lab removes what a killed
+run, whose process is gone, left behind.
 """
 
 import atexit
@@ -33,12 +33,12 @@ PREFIX = "epst-"
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
-FIGURES = []  # what was measured; conftest.py prints it at the end, also of tests that passed
+FIGURES = []  # measurements; conftest.py prints them at the end, even if the test passed
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sh(*argv, check=True, timeout=30):
-    """Runs a command to its end; its standard output."""
+    """Runs a command to its end; returns its standard output."""
     done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=timeout)
     if check and done.returncode:
@@ -127,8 +127,8 @@ class Host:
         return sh("ip", "-n", self.namespace, *argv)
 
     def give(self, address, device="eth0"):
-        """An address with its prefix. Of IPv6 it is used at once: the kernel looks for duplicates in a queue that it
-        works off slowly while many namespaces come and go."""
+        """An address with its prefix. IPv6 addresses are used at once: the kernel detects duplicates in a queue that it
+        processes slowly while many namespaces come and go."""
         self.ip("addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
 
     def spawn(self, *argv, daemon=False):
@@ -162,8 +162,8 @@ class Host:
 
 
 class Echo:
-    """Echo requests of one host to an address, sent and collected one by one. ping(8) waits for its last answer no
-    longer than for an interval once it has had one, and a busy computer may stand still for longer than that."""
+    """Echo requests from one host to an address, sent and collected one by one. ping(8) waits for its last answer no
+    longer than an interval once it has received one, and a busy computer may pause for longer than that."""
 
     def __init__(self, host, address, size=56, pattern=b"\0", df=False):
         self.sent, self.answered = [], {}  # sequence number: when
@@ -187,15 +187,15 @@ class Echo:
             self.socket.sendto(header + self.payload, self.address)
 
     def collect(self):
-        """What has been answered by now."""
+        """The requests answered so far."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 answer = self.socket.recv(100)
                 self.answered.setdefault(struct.unpack_from("!H", answer, 6)[0], time.monotonic())
 
     def finish(self):
-        """How many were answered, the last of them within a second, of which a pause of the computer is no part: who
-        has to answer stood still as well."""
+        """How many were answered, the last of them within a second, not counting pauses of the computer: the host
+        that must answer paused as well."""
         left = 1.0
         self.collect()
         while len(self.answered) < len(self.sent) and left > 0:
@@ -207,7 +207,7 @@ class Echo:
 
 
 class Pinger:
-    """Pings all the time, to see whether anything is ever lost."""
+    """Pings continuously, to see whether anything is ever lost."""
 
     def __init__(self, host, target, interval=0.05):
         self.echo, self.interval, self.running = Echo(host, target), interval, True
@@ -228,7 +228,7 @@ class Pinger:
 
 
 class Pauses:
-    """Sees when this program stood still, and with it likely the whole computer."""
+    """Detects when this program paused, and with it probably the whole computer."""
 
     def __init__(self):
         self.spans, self.running = [], True
@@ -249,7 +249,7 @@ class Pauses:
         self.thread.join()
 
     def within(self, begin, end):
-        """How many seconds of that time. To be asked after stop()."""
+        """Seconds of pause in that time. Call it after stop()."""
         return sum(max(0, min(end, b) - max(begin, a)) for a, b in self.spans)
 
 
@@ -316,7 +316,7 @@ class Lab:
 
     def close(self):
         if not self.keep:
-            # Whatever fails in one step, or interrupts it, the others are done.
+            # If one step fails or is interrupted, the others are still done.
             try:
                 self._end_processes()
             finally:
@@ -338,7 +338,7 @@ class Lab:
 
 
 def take_down(prefix):
-    """Ends every process in the namespaces of that prefix and removes them; whether there were any."""
+    """Ends every process in the namespaces with that prefix and removes them; returns whether there were any."""
     names = [line.split()[0] for line in sh("ip", "netns", "list").splitlines() if line.startswith(prefix)]
     for name in names:
         for number in signal.SIGTERM, signal.SIGKILL:
@@ -355,7 +355,7 @@ def take_down(prefix):
 
 
 def _sweep(prefix, family):
-    """Removes what a run left that was killed: of the given prefix, or of processes of the family that are gone."""
+    """Removes the remains of a killed run: with the given prefix, or of processes that no longer exist."""
     if prefix is not None:
         take_down(prefix)
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of offloads have in common: frames as they lie at an interface, their checksums, and the counters."""
+"""Shared by the tests of offloads: frames as seen at an interface, their checksums, and counters."""
 
 import contextlib
 import itertools
@@ -31,7 +31,7 @@ def ones_sum(data):
 
 
 def checksums_hold(frame):
-    """Whether the checksums of IPv4, TCP and UDP are right; true of anything else, and of fragments."""
+    """Whether the checksums of IPv4, TCP and UDP are correct; true for anything else, and for fragments."""
     at, kind = 14, frame[12:14]
     if kind == b"\x08\x00":
         header = (frame[at] & 15) * 4
@@ -90,7 +90,7 @@ def datagrams(sender, receiver, target, count):
                 time.sleep(0.001)
     came = []
     inbox.settimeout(0.05)
-    silent = 0  # how often nothing had come: a pause of the whole computer is one time
+    silent = 0  # how often nothing had arrived: a pause of the whole computer counts once
     while len(came) < len(sent) and silent < 10 * PATIENCE:
         try:
             came.append(inbox.recv(1 << 16))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What programs that stand between two TCP connections share."""
+"""Shared by programs that connect two TCP connections."""
 
 import socket
 

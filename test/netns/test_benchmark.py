@@ -34,7 +34,7 @@ def namespaces(run):
     return [line for line in sh("ip", "netns", "list").splitlines() if line.startswith(f"epsbench-{run.pid}-")]
 
 
-def test_members_of_the_scale_benchmark_join_and_come_back():
+def test_members_of_the_scale_benchmark_join_and_return():
     run = subprocess.Popen([BENCH / "scale", "20", "--bin", BIN, "--patience", "20", "--settle", "0", "--idle", "1"],
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     said, progress = run.communicate()
@@ -44,7 +44,7 @@ def test_members_of_the_scale_benchmark_join_and_come_back():
     assert 0 < figures["joined_s"] and 0 < figures["back_s"] and 0 < figures["change_s"]
 
 
-def test_the_scale_benchmark_cleans_up_when_it_is_told_to_end():
+def test_the_scale_benchmark_cleans_up_when_terminated():
     run = subprocess.Popen([BENCH / "scale", "20", "--bin", BIN, "--idle", "60"],
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert "joined" in run.stderr.readline()
@@ -71,7 +71,7 @@ def test_every_figure_is_there(out):
             "relay_cpu_s_per_gb"}
     for peer, figures in ("raw", everyone), ("eps", everyone | ours):
         for name in figures:
-            # A busy computer may find no rate of those few that it tries at which hardly anything is lost.
+            # A busy computer may find none of the few tested rates at which hardly anything is lost.
             least = 0 if name == "udp64_max_pps" else 1e-6
             assert peers[peer]["figures"][name]["median"] >= least, f"{peer} {name}"
     eps = peers["eps"]["figures"]
@@ -93,7 +93,7 @@ def test_an_interrupted_run_leaves_its_results_and_nothing_else(out, number):
     assert "| eps |" in said
 
 
-def test_what_is_missing_is_named(out, tmp_path):
+def test_missing_tools_are_named(out, tmp_path):
     said = start(out, "--peers", "eps", EPS_BIN=str(tmp_path)).communicate()[1]
     assert f"no eps-server in {tmp_path}; build it with tools/build release" in said
     said = start(out, "--peers", "raw,none").communicate()[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Networks that let little through.
+"""Restrictive networks.
 
      [server] ──┐
      [a] ──x────┼── [lan]        x  lets out what a test says, and nothing else
@@ -35,7 +35,7 @@ def test_a_client_remembers_the_other_port(network):
     assert a.status()["server"]["endpoint"].endswith(":443")
 
 
-def test_the_other_port_is_taken(network):
+def test_a_taken_other_port_is_reported(network):
     host = network.host("server")
     taken = host.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,7 +65,7 @@ def test_without_udp_everything_is_relayed_over_tcp(network):
     assert "over TCP" in network.the_server.eps("members")
     assert b.ping(c) == 3
     b.wait_path(c, "direct")
-    a.wait_log("goes over the TCP connection")
+    a.wait_log("relayed traffic uses the TCP connection")
 
 
 def test_two_without_udp(network):
@@ -164,7 +164,7 @@ def test_only_a_proxy_leads_out(network):
 
 
 def test_only_tls_passes(network):
-    """A firewall that cuts what is not TLS: on port 443 the connection is TLS unasked, elsewhere with the option."""
+    """A firewall that cuts anything but TLS: on port 443 TLS is the default, elsewhere it needs the option."""
     server = network.server(also_port=443, tls=True)
     firewall = network.host("firewall")
     inspected = {port: firewall.spawn(sys.executable, pathlib.Path(__file__).with_name("tls_firewall.py"), port,
@@ -192,8 +192,8 @@ def test_only_tls_passes(network):
     assert "client: hello" in inspected[MAIN].output()
 
 
-def test_where_tls_is_not_understood_port_443_is_tried_without(network):
-    """As with an older server: no ClientHello is answered."""
+def test_port_443_is_tried_without_tls_if_tls_is_unsupported(network):
+    """As with an older server: a ClientHello is not answered."""
     network.server(also_port=443)
     host = network.host("a")
     host.drop(f"tcp dport {MAIN}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Daemons that are there before the network is, and that stay while names, addresses and interfaces change.
+"""Daemons that start before the network, and keep running while names, addresses and interfaces change.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -18,8 +18,8 @@ from lab import wait_until
 
 @contextlib.contextmanager
 def names_of(host):
-    """A function that sets what names mean on the host: names(eps="10.77.0.1"). `ip netns exec` puts these files in the
-    place of those in /etc."""
+    """A function that defines names on the host: names(eps="10.77.0.1"). `ip netns exec` mounts these files over
+    those in /etc."""
     directory = pathlib.Path("/etc/netns") / host.namespace
     directory.mkdir(parents=True)
     try:
@@ -109,7 +109,7 @@ def test_a_server_that_moves_is_found_as_soon_as_its_name_follows(network):
         assert time.monotonic() - began < 5 * PATIENCE, "the round of dialing lasts 15 s"
 
 
-def test_interface_gets_another_name(network):
+def test_interface_is_renamed(network):
     network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
@@ -121,7 +121,7 @@ def test_interface_gets_another_name(network):
     assert a.process.running() and a.status()["server"]["connected"]
 
 
-def test_own_interface_gets_another_name(network):
+def test_own_interface_is_renamed(network):
     server = network.server()
     a, b = network.clients("a", "b")
     a.host.ip("link", "set", "eps0", "down")
@@ -152,7 +152,7 @@ def test_own_interface_is_deleted(network, workers):
 
 @pytest.mark.parametrize("who", ["server", "a"])
 def test_address_changes(network, who):
-    """The machine gets another address, as by DHCP; the server's is known by its name."""
+    """The machine gets a new address, as by DHCP; the server is reached by its name."""
     server = network.server()
     host = network.host("a", v6=False)
     with names_of(host) as names:

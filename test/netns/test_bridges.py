@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A member that may bridge: machines behind it are on the LAN with MACs and addresses of their own.
+"""A member that may bridge: machines behind it are on the LAN with their own MACs and addresses.
 
      [a] ── conduits ── eps0 [b] br0 ── [vm]
                    └─── eps0 [c] br0 ── [vm] later
@@ -52,7 +52,7 @@ def test_machines_behind_a_member_that_may_bridge(network):
     vm, port = machine(network, "vm", b, address)
     mac = vm.run("cat", "/sys/class/net/eth0/address").strip()
 
-    # Not allowed: a sentence with MAC and remedy, and nothing passes; the member itself is reached all the same.
+    # Not allowed: a sentence with MAC and remedy, and nothing passes; the member itself stays reachable.
     assert vm.ping(a.address, 1) == 0
     b.wait_log(rf"Dropped on eps0: frames from {mac}.*eps members allow b bridge")
     doctor = b.eps("doctor", check=False)
@@ -66,7 +66,7 @@ def test_machines_behind_a_member_that_may_bridge(network):
     assert a.ping(b) == 3 and b.ping(a) == 3
     assert "does not allow" not in b.eps("doctor", check=False)
 
-    # By TCP at full size, and no byte of it comes to c, whose bridge could have the machine as well.
+    # TCP at full size, and no byte of it reaches c, whose bridge could also have the machine.
     assert c.ping(a) == 3
     before = received(c)
     for sender, receiver, target, device in (a.host, vm, address, "eth0"), (vm, a.host, a.address, "eps0"):
@@ -83,13 +83,13 @@ def test_machines_behind_a_member_that_may_bridge(network):
         wait_until(lambda: s.send(tagged) and "vlan 7" in dump.output(), "a tagged frame arrives as such")
     dump.stop()
 
-    # It moves: the first frame from its new place is enough.
+    # It moves: the first frame from its new location suffices.
     b.host.ip("link", "set", port, "down")
     moved, _ = machine(network, "vm2", c, address, mac)
     wait_until(lambda: moved.ping(a.address, 1), "the machine reaches a from its new place")
     assert a.host.ping(address) == 3
 
-    # What is another member's stays so.
+    # Another member's address stays its own.
     moved.ip("addr", "add", f"{a.address}/32", "dev", "eth0")  # as its own
     moved.run("ping", "-c1", "-W1", "-I", a.address, b.address, check=False)
     c.wait_log(rf"Dropped on eps0: packets from {re.escape(a.address)}")
@@ -102,7 +102,7 @@ def test_machines_behind_a_member_that_may_bridge(network):
     assert c.address not in c.host.ip("addr", "show", "br0")
 
 
-def test_of_two_bridges_into_one_lan_one_is_blocked(network):
+def test_one_of_two_bridges_into_one_lan_is_blocked(network):
     server = network.server()
     a, b, c = network.client("a"), bridging(network, "b"), bridging(network, "c")
     for member in b, c:

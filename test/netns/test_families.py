@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Both address families outside: members and server are seen in each, whichever the control connection uses.
+"""Both address families on the underlay: members and server are seen in each, whichever the control connection uses.
 
     [server] ─── internet ──┬── [ra] ── [a]
                             └── [rb] ── [b]
 
-The routers translate IPv4 and IPv6. So a member can be reached only where the server has seen it, in that family.
+The routers translate IPv4 and IPv6. So a member is reachable in a family only where the server has seen it.
 """
 
 import pytest
@@ -22,14 +22,14 @@ def lab():
 
 
 def block(router, other, family):
-    """Takes no UDP of this family from the other router any more, but all of the other family."""
+    """Drops UDP of this family from the other router, and accepts the other family."""
     source = other.v4 if family == "IPv4" else other.v6
     router.run("nft", "table inet block; delete table inet block; table inet block { chain c { "
                f"type filter hook prerouting priority raw; {FAMILIES[family]} saddr {source} meta l4proto udp drop; }}; }}")
 
 
 @pytest.mark.parametrize("control", FAMILIES)
-def test_either_family_serves_where_the_other_does_not(lab, control):
+def test_either_family_is_used_if_the_other_is_blocked(lab, control):
     server = lab.server()
     routers = [lab.router(name, ipv6=True) for name in ("ra", "rb")]
     clients = []

@@ -25,7 +25,7 @@ def test_up_and_down_know_the_interface_and_find_the_network_working(network, tm
     assert "The command of --down ended with exit status 0." in a.log()
 
 
-def test_nothing_waits_for_an_up_that_hangs(network, tmp_path):
+def test_nothing_waits_for_a_hanging_up(network, tmp_path):
     network.server()
     b = network.client("b")
     seen = tmp_path / "seen"

@@ -62,7 +62,7 @@ def test_pages_of_both(network):
     assert "Not connected to the server" in text
 
 
-def test_it_is_off_and_then_for_this_computer_only(network):
+def test_it_is_off_by_default_and_local_without_an_address(network):
     silent = network.server()
     with pytest.raises(ConnectionRefusedError):
         get(silent.host, "/metrics")
@@ -76,7 +76,7 @@ def test_it_is_off_and_then_for_this_computer_only(network):
 
 
 @pytest.mark.parametrize("address", ["10.77.0.99", "fd77::99"])
-def test_an_address_that_comes_later(network, address):
+def test_an_address_that_appears_later(network, address):
     v6 = ":" in address
     server = network.server(http=f"[{address}]:9100" if v6 else f"{address}:9100")
     server.host.give(f"{address}/{64 if v6 else 24}")
@@ -88,7 +88,7 @@ def test_an_address_that_comes_later(network, address):
         assert s.recv(4096).startswith(b"HTTP/1.0 200 OK\r\n")
 
 
-def test_a_port_that_is_taken(network):
+def test_a_taken_port(network):
     server = network.server(http=9100)
     code, said = network.server(server.host, start=False, port=4444, http=9100).start().failed()
     assert code == 1 and "Cannot serve HTTP at 127.0.0.1:9100: Address already in use" in said

@@ -16,7 +16,7 @@ from lab import sh, wait_until
 
 
 def endpoints_of(host):
-    """What an endpoint of that host begins with."""
+    """The prefix of an endpoint of that host."""
     return f"{host.v4}:", f"[{host.v6}]:"
 
 
@@ -71,14 +71,14 @@ def test_interface_is_as_the_server_says(network):
     assert a.mac != b.mac and a.address != b.address
 
 
-def test_neighbours_have_the_macs_that_the_server_gave(network):
+def test_neighbours_have_the_macs_assigned_by_the_server(network):
     network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
     assert b.mac in a.host.ip("neigh", "show", b.address, "dev", "eps0")
 
 
-def test_sequential_gives_the_lowest_addresses(network):
+def test_sequential_assigns_the_lowest_addresses(network):
     network.server(sequential=True)
     assert [network.client(name).address for name in "abc"] == [f"192.168.43.{n}" for n in (1, 2, 3)]
 

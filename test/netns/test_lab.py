@@ -66,7 +66,7 @@ def test_nothing_is_left_behind():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_ended_cleans_up(tmp_path, number):
+def test_a_terminated_run_cleans_up(tmp_path, number):
     here = os.path.dirname(__file__)
     conftest = open(f"{here}/conftest.py").read()
     (tmp_path / "conftest.py").write_text(f"import sys; sys.path.insert(0, {here!r})\n{conftest}")
@@ -81,7 +81,7 @@ def test_a_run_that_is_ended_cleans_up(tmp_path, number):
     assert not namespaces(prefix)
 
 
-def test_what_a_killed_run_left_is_swept():
+def test_the_remains_of_a_killed_run_are_removed():
     code = ("import sys, time; sys.path.insert(0, sys.argv[1]); from lab import Lab; lab = Lab();"
             "lab.host('a').spawn('sleep', 1000); print(lab.prefix, flush=True); time.sleep(1000)")
     run = subprocess.Popen([sys.executable, "-c", code, os.path.dirname(__file__)], stdout=subprocess.PIPE, text=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""eps0 is a LAN without the storm: neighbours are known, chatter stays at home, what is broadcast arrives, a loop ends.
+"""eps0 is a LAN without storms: neighbours are known, chatter stays local, broadcasts arrive, loops end.
 
      [server] ──┐
      [a] ───────┤
@@ -24,7 +24,7 @@ def neighbour(client, other):
     return client.host.ip("neigh", "show", other.address, "dev", "eps0")
 
 
-def test_a_crowd_that_only_starts_stays_apart(network):
+def test_many_idle_members_open_no_sessions(network):
     network.server()
     with Sniffer(network) as sniffer:
         crowd = network.clients(*(f"m{n}" for n in range(CROWD)))
@@ -41,7 +41,7 @@ def test_a_crowd_that_only_starts_stays_apart(network):
     assert len(sniffer.frames) <= 90 * CROWD  # most of it the TCP connections to the server
 
 
-def test_neighbours_are_known_without_asking_them(network):
+def test_neighbour_queries_are_answered_locally(network):
     network.server()
     a, b = network.clients("a", "b")
     a.host.drop("oifname eth0")
@@ -70,7 +70,7 @@ def test_members_have_ipv6_addresses(network):
     assert sent == came
 
 
-def test_an_address_given_anew_is_reached_at_once(network):
+def test_a_reassigned_address_is_reached_at_once(network):
     network.server(sequential=True)
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
@@ -99,7 +99,7 @@ def test_a_broadcast_reaches_everybody(network):
         assert received(receiver, 5) == [b"who plays?"]
 
 
-def test_what_is_refused_is_told_with_its_remedy(network):
+def test_refusals_are_reported_with_their_remedy(network):
     network.server()
     a, b = network.clients("a", "b")
     a.host.ip("addr", "add", "fd99::1/64", "dev", "eps0", "nodad")
@@ -172,7 +172,7 @@ def test_a_subnet_a_container_and_an_exit_node_pass_once_they_are_allowed(networ
 def test_two_bridges_into_one_lan_do_not_storm(network):
     network.server()
     a, b, c = network.clients("a", "b", "c")
-    # One LAN between both, by a cable from bridge to bridge.
+    # One LAN between the two: a cable from bridge to bridge.
     b.host.ip("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", c.host.namespace)
     for client in (b, c):
         run = client.host.ip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who may look at a daemon, what fits on a terminal, and what a daemon bears.
+"""Who may query a daemon, what fits on a terminal, and which limits a daemon tolerates.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -18,7 +18,7 @@ from lab import wait_until
 NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"]
 
 
-def test_the_group_may_look_and_nothing_more(network):
+def test_the_group_has_read_access_only(network):
     server = network.server()
     a = network.client("a")
     os.chown(server.socket, -1, 12345)
@@ -53,7 +53,7 @@ def test_tables_fit_the_terminal(network):
                 assert len(line.rstrip("\r")) <= columns, (words, line)
 
 
-def test_when_a_member_was_last_seen_outlives_the_server(network):
+def test_the_last_seen_time_survives_a_restart_of_the_server(network):
     server = network.server(http=9100)
     a, b = network.clients("a", "b")
     b.stop()
@@ -69,7 +69,7 @@ def test_when_a_member_was_last_seen_outlives_the_server(network):
     assert a.name == "a"
 
 
-def test_few_descriptors_are_a_sentence(network):
+def test_a_lack_of_descriptors_is_explained(network):
     network.server()
     client = network.client("a", start=False)
     for daemon in client, network.server(network.host("other"), start=False):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who is a member, and how one is put out.
+"""Who is a member, and how members are removed.
 
      [server] ──┐
      [a] ───────┤
@@ -12,7 +12,7 @@ import re
 from lab import wait_until
 
 
-def test_removed_member_is_out_at_once(network):
+def test_removed_member_is_disconnected_at_once(network):
     server = network.server()
     a, b, c = network.clients("a", "b", "c")
     assert a.ping(b) == 3 and c.ping(b) == 3
@@ -53,7 +53,7 @@ def test_address_of_a_removed_member_is_free_again(network):
     wait_until(lambda: b.ping(c, 1) == 1, "b reaches the new owner of the address", 10)
 
 
-def test_removed_computer_may_come_back_as_a_new_member(network):
+def test_removed_computer_may_return_as_a_new_member(network):
     """With a fresh state directory, as the sentence says."""
     server = network.server()
     network.clients("a", "b")
@@ -80,7 +80,7 @@ def test_unknown_member(network):
 
 
 def test_many_members(network):
-    """Twelve on one switch: every one hears of every other."""
+    """Twelve on one switch: each hears of every other."""
     server = network.server()
     clients = network.clients(*(f"m{n}" for n in range(12)))
     assert len({c.address for c in clients}) == 12 and len({c.mac for c in clients}) == 12

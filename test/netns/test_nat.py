@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which pairs find a direct path through which routers, and how fast. The rest is relayed, and talks as well.
+"""Which pairs find a direct path through which routers, and how fast. The rest is relayed, and communicates as well.
 
     [server] ───────────┐                    two of each, a and b:
     [open] ─────────────┤                    open    on the internet itself
@@ -13,7 +13,7 @@
     [443] ──── [r] ─────┘                    443     TCP to port 443 passes, and nothing else
 
 All clients join once; the pairs are measured in rounds, in which each client has one partner. With EPS_NAT_TABLE=FILE
-the table is written there in Markdown, as it stands in docs/nat-traversal.md.
+the table is written there in Markdown, as in docs/nat-traversal.md.
 """
 
 import os
@@ -64,7 +64,7 @@ def place(lab, kind, side):
 
 
 def place_neighbours(lab):
-    """Pairs whose routers have something to do with each other; they are measured with nobody else."""
+    """Pairs whose routers affect each other; they are measured alone."""
     router = lab.router("r-lan")
     yield from (router.host("lan-a"), router.host("lan-b"))
     for side in "ab":
@@ -80,7 +80,7 @@ def place_neighbours(lab):
 
 
 def quiet(host):
-    """Nothing but the test makes the EPS interface speak."""
+    """Only the test makes the EPS interface send."""
     host.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
 
 
@@ -139,14 +139,14 @@ class Pair:
         return since > (self.direct + DIRECT_FOR if self.direct is not None else self.first_frame + RELAYED_FOR)
 
     def lost(self):
-        """Pings after the first answer without one; the last ones may still be on their way."""
+        """Unanswered pings after the first answer; the last ones may still be in transit."""
         answered, sent = self.echo.answered, self.echo.sent
         first = min(answered, default=0)
         return len([n for n, at in enumerate(sent) if n > first and n not in answered and at < sent[-1] - 0.3])
 
 
 def measure(pairs):
-    """All at once, until each has what is expected of it or time is up."""
+    """All at once, until each has its expected path or time is up."""
     running, look_at = list(pairs), 0
     while running:
         for pair in running:
@@ -177,7 +177,7 @@ def report(pairs):
 
 
 class Internet:
-    """One for all tests: the lab, its clients by name, and the pairs that were measured."""
+    """One for all tests: the lab, its clients by name, and the measured pairs."""
 
     def __init__(self, lab):
         self.pairs, self.clients = [], {}
@@ -224,7 +224,7 @@ def test_matrix(internet):
         if not {"open", "dual", "ipv6"}.issuperset(pair.names):
             assert not pair.over_ipv6(), pair.paths
         elif pair.names in (("open", "open"), ("open", "dual")):
-            # IPv4 is direct as well, and where the first round trips make it look faster by far it is kept.
+            # IPv4 is direct as well, and if the first round trips make it look much faster it is kept.
             assert pair.answers_over_ipv6(), pair.paths
         else:
             assert pair.over_ipv6(), pair.paths
@@ -232,14 +232,14 @@ def test_matrix(internet):
 
 
 def test_one_lan(internet):
-    """Two behind one router that does no hairpinning talk within their LAN."""
+    """Two behind one router without hairpinning communicate within their LAN."""
     pair = internet.pair(("easy", "the same LAN"), "lan-a", "lan-b", "direct")
     measure([pair])
     assert [endpoint.split(":")[0] for _, endpoint in pair.paths] == [pair.b.host.v4, pair.a.host.v4]
 
 
 def test_lans_with_the_same_addresses(internet):
-    """The peer's local address is one's own."""
+    """The peer's local address equals one's own."""
     measure([internet.pair(("easy", "an equal LAN elsewhere"), "twin-a", "twin-b", "direct")])
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The simulated NATs (test/sim/nat.h) against those of the kernel: the same datagrams, the same fate.
+"""The simulated NATs (test/sim/nat.h) compared with those of the kernel: the same datagrams have the same fate.
 
      [a] ──┬── [r] ──── internet ──┬── [x]
      [b] ──┘                       └── [y]        double: a second router between r and the internet
 
 A script of sends, flushes and pauses (its language: test/sim/nat_scenario.cc) is run by the simulation and by real
-hosts. Who received each datagram, from which host, and which ports were the same must be equal.
+hosts. The receiver of each datagram, its source host, and which ports are the same must agree.
 """
 
 import os
@@ -20,7 +20,7 @@ from lab import sh, wait_until
 from nat_lab import NatLab
 
 SCENARIO = pathlib.Path(os.environ["EPS_BIN"]).parents[1] / "test/sim/eps_sim_nat_scenario"
-TIMEOUT = 4  # seconds, of a mapping in the simulation, where no other time passes than that of "wait"
+TIMEOUT = 4  # seconds, of a mapping in the simulation, where only "wait" takes time
 KINDS = {
     "preserving": {},
     "random": {"nat": "random"},
@@ -30,7 +30,7 @@ KINDS = {
     "firewall": {"nat": None, "ipv6": True},
 }
 
-# What the behaviours of RFC 4787 are told by.
+# Scripts that distinguish the behaviours of RFC 4787.
 SCRIPTS = {
     "mapping": """
         send a:7000 x:1000
@@ -139,7 +139,7 @@ class Real:
         for host in filter(None, (self.router, provider)):
             for name in "udp_timeout", "udp_timeout_stream":
                 host.run("sysctl", "-qw", f"net.netfilter.nf_conntrack_{name}={timeout}")
-        # Who is neighbour of whom is found out before, so that nothing waits for it, nor for a cable that comes up.
+        # Neighbours are resolved in advance, so that nothing waits for that, nor for a cable to come up.
         for host, other in "ax", "bx", "xy", "ab", "ba":
             wait_until(lambda: self.hosts[host].ping(self.address(other), 1) == 1, f"{host} reaches {other}")
         self.sockets, self.seen, self.number = {}, {}, 0
@@ -179,7 +179,7 @@ class Real:
         self.number += 1
         datagram = str(self.number).encode()
         self.socket(words[0]).sendto(datagram, to)
-        # What does arrive may take its time on a busy computer.
+        # Datagrams may take a while to arrive on a busy computer.
         ready = select.select(list(self.sockets.values()), [], [], 5 if arrives else 0.2)[0]
         if not ready:
             return "lost"
@@ -193,7 +193,7 @@ class Real:
 def compare(lab, kind, script):
     simulated = sh("sh", "-c", 'printf "%s\n" "$1" | "$2" "$3"', "sh", "\n".join(script), SCENARIO, kind).splitlines()
     assert len(simulated) == len(script)
-    # Real sends take their time, and more on a busy computer: without "wait" no mapping is to end, and with it those
+    # Real sends take time, and more on a busy computer: without "wait" no mapping must expire, and with it those
     # that were not used for TIMEOUT + 2 seconds, but none that were used TIMEOUT - 2 seconds ago.
     real = Real(lab, kind, TIMEOUT + 1 if any(line.startswith("wait") for line in script) else 600)
     known, chance = {}, set()
@@ -202,13 +202,13 @@ def compare(lab, kind, script):
         what = f"{kind}, step {number}, {line}: the simulation says {there}, the kernel {here}"
         assert here.rpartition(":")[0] == there.rpartition(":")[0], what
         if ":" in there:
-            # Ports that are given at random differ, but what is one port here is one port there.
+            # Random ports differ, but equal ports in one must be equal in the other.
             ports = [int(result.rpartition(":")[2]) for result in (here, there)]
             sender = int(line.split()[1].rpartition(":")[2])
             alike = (known.setdefault(("here", ports[0]), ports[1]) == ports[1] and
                      known.setdefault(("there", ports[1]), ports[0]) == ports[0] and
                      (ports[0] == sender) == (ports[1] == sender))
-            # Of ports drawn at random two may be equal by chance; a NAT that gives equal ones does it again and again.
+            # Two random ports may be equal by chance; a NAT that assigns equal ones does so every time.
             if not alike and kind == "random":
                 chance.add(ports[1])
             assert alike or len(chance) == 1, what
@@ -232,5 +232,5 @@ def test_behaviour(lab, kind, name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_anything(lab, kind):
+def test_random_scripts(lab, kind):
     compare(lab, kind, script_for(kind, anything(f"{kind} 1")))

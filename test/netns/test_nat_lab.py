@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The routers of nat_lab.py do what their kinds say, without any daemon (see RFC 4787, section 4 and 5).
+"""The routers of nat_lab.py behave as their kinds say, without any daemon (see RFC 4787, sections 4 and 5).
 
      [x], [y] ── internet ── [router] ── [a], [b]
 """
@@ -18,7 +18,7 @@ def lab():
 
 
 def mapped(sender, target, host):
-    """How the host on the internet sees what the sender's socket sends."""
+    """The source of the sender's socket as seen by the host on the internet."""
     sender.sendto(b"hello", (host.v4, target.getsockname()[1]))
     return target.recvfrom(100)[1]
 
@@ -41,7 +41,7 @@ def test_port_preserving_masquerade(lab):
 
 
 def test_unsolicited_datagrams_do_not_take_the_port(lab):
-    """The peer's first punch comes before ours: our mapping is the same nevertheless."""
+    """The peer's first punch arrives before ours: our mapping is the same nevertheless."""
     router = lab.router("r")
     a, x, y, sender, at_x, at_y = three(lab, router)
     at_x.sendto(b"punch", (router.v4, 40001))
@@ -97,7 +97,7 @@ def test_double_nat(lab):
 
 
 @pytest.mark.parametrize("allow, port, passes", [("no-udp", 43439, True), ("443", 43439, False), ("443", 443, True)])
-def test_what_is_blocked(lab, allow, port, passes):
+def test_blocked_traffic(lab, allow, port, passes):
     router = lab.router("r", allow=allow)
     a, x, y, sender, at_x, at_y = three(lab, router)
     sender.sendto(b"hello", (x.v4, 5002))

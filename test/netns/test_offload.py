@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each offload can be switched off, and then it is off: seen at the interface, on the underlay and in the counters.
+"""Each offload can be switched off: verified at the interface, on the underlay and in the counters.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -21,13 +21,13 @@ FEATURES = {"csum": "tx-checksum-ip-generic", "tso": "tx-tcp-segmentation", "uso
 
 
 def features(client):
-    """What the kernel believes that eps0 can do."""
+    """The features of eps0 according to the kernel."""
     text = client.host.run("ethtool", "-k", client.device)
     return {name for name, feature in FEATURES.items() if re.search(rf"^\s*{feature}: on", text, re.M)}
 
 
 def without(name):
-    """Everything but one, and what needs it."""
+    """Everything but one, and those that need it."""
     gone = {"csum", "tso", "uso"} if name == "csum" else {name}
     return [n for n in ALL if n not in gone]
 
@@ -41,7 +41,7 @@ def pair(network, offload_a, offload_b, **options):
     a.wait_sees(b)
     assert a.ping(b) == 3
     a.wait_path(b, "direct")
-    # Nothing is cut for the path once both know that it takes a whole frame: large frames are what makes them ask.
+    # Nothing is cut for the path once both know that it carries a whole frame: large frames trigger the probes.
     for here, there in (a, b), (b, a):
         def whole():
             here.host.run("ping", "-c1", "-W1", "-s1372", there.address, check=False)
@@ -66,9 +66,9 @@ def test_a_switch(network, off):
             sent, came, _ = transfer(a.host, b.host, target, SIZE, device="eps0")
         assert sent == came
         datagrams = counter(b.host, "Udp", "InDatagrams") - before
-        # Whether b's client lets the kernel take many segments at once, and finishes what it hands over.
+        # Whether b's client passes many segments to the kernel at once, and completes their checksums.
         assert (max(map(len, inner.frames)) > 2000) == ("tso" in names), "TCP super-frames into the interface"
-        # The kernel is left the checksums of super-frames only: those that come alone are finished.
+        # Only checksums of super-frames are left to the kernel: single frames are complete.
         assert all(map(checksums_hold, inner.frames)) == ("tso" not in names), "checksums at the interface"
         assert (max(map(len, outer.frames)) > 2000) == ("gso" in names), "runs of datagrams on the underlay"
         assert (datagrams < SIZE / 1400 / 2) == ({"gso", "gro"} <= set(names)), datagrams
@@ -79,7 +79,7 @@ def test_a_switch(network, off):
 
 @pytest.mark.parametrize("lacks", ["uso", "gso,gro", "tso,uso,gso,gro", "csum,tso,uso"])
 def test_an_older_kernel(network, lacks):
-    """Linux 6.1 has no USO, the oldest no UDP GSO: what is missing is found out at the start, and left out."""
+    """Linux 6.1 has no USO, the oldest no UDP GSO: missing offloads are detected at the start, and not used."""
     network.server()
     a, b = (network.client(name, start=False) for name in ("a", "b"))
     a.launcher = ["/usr/bin/python3", pathlib.Path(__file__).with_name("kernel_without.py"), lacks]
@@ -104,7 +104,7 @@ def test_an_older_kernel(network, lacks):
 
 
 @pytest.mark.parametrize("offload, cuts", [("auto", False), ("none", True)])
-def test_the_relay_sends_in_runs_or_not(network, offload, cuts):
+def test_the_relay_sends_in_runs_unless_switched_off(network, offload, cuts):
     server = network.server(offload=offload)
     a, b = network.clients("a", "b")
     for host, other in (a.host, b.host), (b.host, a.host):
@@ -149,7 +149,7 @@ def behind_a_router(a, b, far, leg):
 
 
 @pytest.mark.parametrize("hand_on", [behind_a_bridge, behind_a_router])
-def test_checksums_are_finished_where_a_frame_leaves_for_a_wire(network, hand_on):
+def test_checksums_are_complete_when_a_frame_leaves_for_a_wire(network, hand_on):
     """b hands its place on to another computer, over a cable whose device computes and cuts nothing:
 
          [a] eps0 ── conduit ── eps0 [b] leg ── eps0 [far]     with b's addresses

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Frames of every make arrive as they left, whatever the ends use of their offloads: made by hand, with VLAN tags, odd
+"""Frames of every kind arrive as they left, whatever offloads the ends use: made by hand, with VLAN tags, odd
 last segments, TCP options, ECN, fragments, extension headers, and flows that alternate.
 
      [server] ──┐
@@ -53,7 +53,7 @@ class Ends:
         return ones_sum((self.v4 if version == 4 else self.v6) + struct.pack("!II", size, protocol))
 
     def tcp(self, payload, sequence=1000, flags=ACK, options=TIMESTAMPS, port=4000, window=500, version=4, **rest):
-        """Its checksum is the pseudo-header's sum: to be finished."""
+        """Its checksum is the pseudo-header's sum, to be completed."""
         size = 20 + len(options) + len(payload)
         header = struct.pack("!HHIIBBHHH", port, 5000, sequence, 77, (20 + len(options)) // 4 << 4, flags, window,
                              self.pseudo(version, TCP, size), 0)
@@ -65,7 +65,7 @@ class Ends:
 
 
 class Parts:
-    """Where the headers of a frame begin; `l4` is None of what is no whole TCP or UDP."""
+    """The positions of a frame's headers; `l4` is None unless it is a whole TCP or UDP packet."""
 
     def __init__(self, frame):
         self.l3 = 18 if frame[12:14] == b"\x81\x00" else 14
@@ -100,7 +100,7 @@ def finish(frame):
 
 
 def cut(frame, size):
-    """The packets that a super-frame stands for; size 0: it is one."""
+    """The packets that a super-frame represents; size 0: it is a single packet."""
     p = Parts(frame)
     payload = frame[p.payload:] if size else b""
     if not size or len(payload) <= size:
@@ -127,7 +127,7 @@ def cut(frame, size):
 
 
 def flows(packets):
-    """By what a receiver tells flows apart, each in its order. An id that means nothing (RFC 6864) is left out."""
+    """Packets by flow, as a receiver distinguishes them, each in order. A meaningless id (RFC 6864) is omitted."""
     found = collections.defaultdict(list)
     for packet in packets:
         p, out = Parts(packet), bytearray(packet)
@@ -140,7 +140,7 @@ def flows(packets):
 
 
 class Interface:
-    """A packet socket that gives and takes offload metadata."""
+    """A packet socket with offload metadata."""
 
     def __init__(self, client):
         self.socket = client.host.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -220,11 +220,11 @@ def frames(ends):
             for together in zip(*streams):
                 for frame in together:
                     yield frame, 0
-            # Out of order, and twice.
+            # Out of order, and duplicated.
             late = list(segments(ends.tcp, 8, 800, 801, port=4103, **at))
             for n in 0, 2, 1, 3, 3, 5, 6, 4, 7, 7:
                 yield late[n], 0
-            # Alone: empty, short, and what is never joined.
+            # Single ones: empty, short, and others that are never joined.
             yield ends.tcp(b"", flags=SYN, options=bytes.fromhex("020404000402080a0000000100000000"), port=4104, **at), 0
             yield ends.tcp(b"x", flags=ACK | URG, port=4105, **at), 0
             for size in 0, 1, 2, 1331:
@@ -232,7 +232,7 @@ def frames(ends):
     for n in range(4):
         yield ends.tcp(os.urandom(1000), sequence=1000 + 1000 * n, port=4107, flags=ACK | ECE, tos=1), 0
         yield ends.udp(os.urandom(600), port=4108, version=6, extension=bytes([UDP, 0, 1, 4, 0, 0, 0, 0])), 0
-        # Fragments of two packets, between what is whole; router alert; another protocol with and without a tag.
+        # Fragments of two packets, between whole ones; router alert; another protocol with and without a tag.
         yield ends.ip(os.urandom(1376), UDP, ident=0x300, flags=0x2000 | 172 * n), 0
         yield ends.ip(bytes([UDP, 0]) + struct.pack("!HI", 168 * 8 * n | 1, 9) + os.urandom(1344), FRAGMENT, version=6), 0
         yield ends.tcp(os.urandom(300), sequence=1000 + 300 * n, port=4109, ident=n), 0
@@ -243,7 +243,7 @@ def frames(ends):
 
 @pytest.mark.parametrize("offload_a, offload_b", [("auto", "auto"), ("auto", "none"), ("none", "auto"),
                                                   ("csum,gso", "csum,tso"), ("none", "none")])
-def test_frames_of_every_make(network, offload_a, offload_b):
+def test_frames_of_every_kind(network, offload_a, offload_b):
     a, b = pair(network, offload_a, offload_b)
     for client in a, b:
         client.host.run("nft", "add table inet quiet; add chain inet quiet in { type filter hook input priority 0; }; "
@@ -254,7 +254,7 @@ def test_frames_of_every_make(network, offload_a, offload_b):
     for n, (frame, size) in enumerate(frames(ends), 1):
         out.send(frame, size)
         sent += cut(frame, size)
-        # A worker that has to wait for a processor takes a long queue for one that stands, and shortens it.
+        # A worker that waits for a processor takes a long queue for a standing one, and shortens it.
         while n % 8 == 0 and len(came) < len(sent) and into.receive(came, sizes):
             pass
     while into.receive(came, sizes):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Whatever the ends use of their offloads, and whatever becomes of the datagrams on the way, what arrives is right.
+"""Whatever offloads the ends use, and whatever happens to the datagrams in transit, received data are correct.
 
      [server] ──────────────────┐
      [a] ───────────────────────┼── [lan]  loses some            [forwarder] reorders and repeats some
      [b] ───── [forwarder] ─────┘
 
-A run is one choice of offloads at both ends. It sends TCP both ways over IPv4 and IPv6, and datagrams of all sizes, over
-an underlay that carries super-frames as they are, over one that cuts them, and over ones that lose, reorder and repeat.
-The usual runs are chosen so that each two choices meet; EPS_FULL=1 runs all, with 300 MB each (EPS_MEGABYTES: others).
+A run is one choice of offloads at both ends. It sends TCP both ways over IPv4 and IPv6, and datagrams of all sizes over
+an underlay that carries whole super-frames, over one that cuts them, and over ones that lose, reorder and duplicate.
+The usual runs cover each pair of choices; EPS_FULL=1 runs all, with 300 MB each (EPS_MEGABYTES: others).
 """
 
 import concurrent.futures
@@ -41,7 +41,7 @@ def every_run():
 
 
 def pairwise(runs):
-    """Some of the runs: for each two choices that meet in any of them, one in which they do."""
+    """A subset of the runs that covers each pair of choices."""
     def pairs(run):
         return set(itertools.combinations(enumerate(run), 2))
 
@@ -65,13 +65,13 @@ if SANITIZED and not FULL:
 
 
 class Underlay:
-    """What lies between a and b."""
+    """The path between a and b."""
 
     def __init__(self, network, b):
         self.network, self.b, self.hosts, self.lost = network, b, list(network.hosts.values()), 0
 
     def cut(self):
-        """Each datagram is a frame of its own from here on; what comes may be put together again."""
+        """From here on each datagram is a separate frame; arriving ones may be joined again."""
         for host in self.hosts:
             host.run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "tx-udp-segmentation", "off",
                      "gro", "on")
@@ -112,7 +112,7 @@ class Underlay:
 
 
 def streams(a, b, size):
-    """One each way over either family, all at once."""
+    """One in each direction and family, all at once."""
     def one(sender, receiver, target, port):
         sent, came, _ = transfer(sender.host, receiver.host, target, size, port)
         assert sent == came, target
@@ -125,7 +125,7 @@ def streams(a, b, size):
 
 @pytest.mark.limit(1200 if FULL or SANITIZED else 180)
 @pytest.mark.parametrize("offload_a, offload_b", RUNS)
-def test_what_arrives_is_right(network, offload_a, offload_b):
+def test_received_data_are_correct(network, offload_a, offload_b):
     hold(network, offload_a, offload_b)
 
 

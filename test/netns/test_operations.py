@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an administrator does while the network runs: looks at its picture, changes the configuration.
+"""Administration of a running network: its picture, and changes of the configuration.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -17,7 +17,7 @@ from lab import Pinger, sh, wait_until
 
 
 def rendered(text, engine="dot"):
-    """The picture as Graphviz understood it, {node or edge: attributes}; it complains about nothing."""
+    """The picture as parsed by Graphviz, {node or edge: attributes}, without any complaints."""
     done = subprocess.run([engine, "-Tjson"], input=text, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0 and not done.stderr, done.stderr
     picture = json.loads(done.stdout)
@@ -62,7 +62,7 @@ def test_diagram(network):
         sh("env", "PATH=/nowhere", BIN / "eps", "--socket", server.socket, "graph", "--png", network.directory / "x")
 
 
-def test_eps_graph_shows_what_is_now(network):
+def test_eps_graph_shows_the_present_state(network):
     """It does not wait for the interval, a minute."""
     server = network.server()
     a, b = network.clients("a", "b")
@@ -111,8 +111,8 @@ def test_reload_loses_no_frame(network, how):
     assert sent > 100 and received == sent
 
 
-def test_a_changed_server_list_counts_from_the_next_connection(network):
-    """The server gets another address; its client is told by the configuration, without a restart."""
+def test_a_changed_server_list_applies_from_the_next_connection(network):
+    """The server gets another address; its client learns it from the configuration, without a restart."""
     server = network.server()
     a = network.client("a", join=False, start=False)
     a.options["server"] = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The manual's options, files and examples, as they are written there.
+"""The manual's options, files and examples, exactly as written there.
 
      [server] ──┐
                 ├── [lan]
@@ -97,7 +97,7 @@ class PrivateFiles:
 
 @pytest.mark.limit(180)
 def test_examples_of_the_manual(network):
-    """Both commands as printed there; its client names another port than its server, so that they do not meet."""
+    """Both commands as printed there; its client uses another port than its server, so that they do not connect."""
     host, other = network.host("server"), network.host("a")
     host.ip("addr", "add", "10.0.1.1/24", "dev", "eth0")
     other.ip("addr", "add", "10.0.1.2/24", "dev", "eth0")
@@ -119,7 +119,7 @@ def test_examples_of_the_manual(network):
     client = PrivateFiles(other, "eps-client", *example, conf=key + "\\n")
     wait_until(lambda: "192.168.99." in status(client, "client"), "with the server's port it joins")
     assert "eps0" in other.ip("-o", "link")
-    # After a minute both have counted.
+    # After a minute both have statistics.
     for daemon, name in (server, "server"), (client, "client"):
         card = daemon.read(f"/var/log/eps_{name}.stats", 70)
         assert "total.connections_established=1\n" in card
@@ -127,7 +127,7 @@ def test_examples_of_the_manual(network):
 
 
 def test_defaults(network):
-    """Neither program is told more than it needs: everything else has its place."""
+    """Only the required options are given: everything else has a default."""
     server = PrivateFiles(network.host("server"), "eps-server")
     conf = server.read("/etc/eps.conf")
     key = re.search(r"^key = (\S+)$", conf, re.M).group(1)

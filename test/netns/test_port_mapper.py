@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Ports that a router forwards because a daemon asked it to: a real miniupnpd, which sets real nftables rules.
+"""Ports that a router forwards at a daemon's request: a real miniupnpd, which sets real nftables rules.
 
      [inside] eth0 ─── lan [router] eth0 ───┐
     192.168.50.2    .1        11.77.0.1     ├── [lan]
      [outside] eth0 ────────────────────────┘
     11.77.0.N
 
-The WAN looks public, as miniupnpd refuses to map behind a private address. Like real ones the router drops what comes
-from the WAN unasked.
+The WAN looks public, as miniupnpd refuses to map behind a private address. Like real ones, the router drops unsolicited
+packets from the WAN.
 """
 
 import re
@@ -88,7 +88,7 @@ class Router:
                    "miniupnpd listens")
 
     def stop(self):
-        """As its power cut would: what it forwarded is forgotten."""
+        """Like a power failure: the router loses its mappings."""
         self.daemon.kill()
         for chain in "miniupnpd", "prerouting_miniupnpd", "postrouting_miniupnpd":
             self.host.run("nft", "flush", "chain", "inet", "filter", chain)
@@ -138,7 +138,7 @@ def test_router_restarts(network, method, link):
     router.start()
     if link:
         router.host.ip("link", "set", "p-inside", "up")
-    # What nobody hears of is seen at the next look: 30 s.
+    # Without a notification it is detected at the next check, after up to 30 s.
     router.wait_forwards(PORTS, timeout=20 if link else 50)
     network.client("a", public(network.host("a")), server="11.77.0.1")
 
@@ -146,7 +146,7 @@ def test_router_restarts(network, method, link):
 @pytest.mark.parametrize("method", METHODS)
 def test_client_behind_a_nat(network, method):
     """The outer peer's firewall lets in only answers, and the NAT gives every target another port: without the mapping
-    the way would be through the server."""
+    the path would be through the server."""
     network.server(public(network.host("server")))
     router = Router(network, method)
     a = network.client("a", router.inside("inside"))

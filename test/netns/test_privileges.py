@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What daemons that root starts by hand may still do once they run.
+"""The privileges of running daemons that root started by hand.
 
      [server] ──┐
      [a], [b] ──┴── [lan]
@@ -40,7 +40,7 @@ def test_root_keeps_only_what_the_daemon_needs(network):
         wanted |= dict.fromkeys(["CapPrm", "CapEff", "CapBnd"], capabilities)
         assert all(one == wanted for one in rights(daemon)), rights(daemon)
         assert not may_be_looked_into(daemon)
-    # Nothing is missing: frames, the file of figures, another address, a new configuration, another start.
+    # Everything still works: frames, the scorecard, another address, a new configuration, another start.
     assert a.ping(b) == 3
     wait_until((network.directory / "server.stats").exists, "the scorecard is written")
     a.host.run("ip", "addr", "del", f"{a.address}/24", "dev", a.device)
@@ -61,7 +61,7 @@ def test_commands_of_the_user_keep_the_rights_of_root(network, tmp_path):
     assert all(one["CapPrm"] & ~NET_ADMIN == 0 for one in rights(a))
 
 
-def test_root_goes_on_writing_to_folders_of_others(network):
+def test_root_can_still_write_to_folders_of_others(network):
     server = network.server()
     a = network.client("a", start=False)
     a.state.mkdir(mode=0o700)

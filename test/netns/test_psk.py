@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A pre-shared key of the members, in files of theirs.
+"""A pre-shared key of the members, in their own files.
 
      [server] ──┐
      [a] ───────┤
@@ -21,7 +21,7 @@ def key_file(path):
 
 
 def told(client, other, sentence):
-    """At one end: in the log, why and doctor."""
+    """At one end: in the log, in `eps why` and `eps doctor`."""
     client.wait_log(re.escape(f"No conduit with {other.name}: {sentence}"))
     client.wait_status(lambda s: any(p["name"] == other.name and p["unreachable"] for p in s["peers"]),
                        f"has no path to {other.name}")
@@ -29,7 +29,7 @@ def told(client, other, sentence):
     assert sentence in " ".join(client.eps("doctor", check=False).split())
 
 
-def test_members_meet_with_the_same_key_only_and_say_why_not(network, tmp_path):
+def test_members_connect_only_with_the_same_key_and_explain_why_not(network, tmp_path):
     network.server()
     first, second = key_file(tmp_path / "first"), key_file(tmp_path / "second")
     a, b = network.clients("a", "b", psk_file=first)
@@ -40,7 +40,7 @@ def test_members_meet_with_the_same_key_only_and_say_why_not(network, tmp_path):
     assert a.ping(c, 1) == 0
     for client, other in (a, c), (c, a):
         told(client, other, f"This computer and {other.name} have different pre-shared keys.")
-    # None at all, and nothing but the file mends it.
+    # No key at all; only the file fixes it.
     assert c.stop() == 0
     c.options["psk_file"] = None
     c.restart()

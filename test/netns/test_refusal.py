@@ -15,7 +15,7 @@ from lab import wait_until
 
 
 def said(client):
-    """What a client that is not admitted says, on its terminal or in its log."""
+    """The messages of a client that is not admitted, on its terminal or in its log."""
     return wait_until(lambda: client.process.output() + client.log(), "it says something")
 
 
@@ -55,7 +55,7 @@ def test_mistyped_key(network):
 
 
 @pytest.mark.parametrize("key", ["eps1-", "hello", "eps2-aaaa"])
-def test_what_is_no_key(network, key):
+def test_an_invalid_key(network, key):
     network.server()
     refused(network.client("a", key=key, join=False), r"(?i)key", code=2)
 
@@ -75,7 +75,7 @@ def test_no_server_given(network):
 
 
 def test_two_clients_with_one_name(network):
-    """The second gets a number behind its name; both work."""
+    """A number is appended to the second one's name; both work."""
     server = network.server()
     a = network.client("a")
     b = network.client("a", host=network.host("b"))
@@ -169,7 +169,7 @@ def test_missing_configuration_file(network):
     ("port", r"eps\.conf:2: "),
     ("serve = 10.0.0.1", r"eps\.conf:2: .*serve"),
 ])
-def test_configuration_file_with_a_mistake(network, line, what):
+def test_configuration_file_with_an_error(network, line, what):
     server = network.server()
     a = network.client("a", start=False)
     a.conf.write_text(f"key = {server.key()}\n{line}\n")
@@ -185,15 +185,15 @@ def test_configuration_file_with_a_mistake(network, line, what):
     (["--por", "5"], "--por"),
     (["extra"], "extra"),
 ])
-def test_argument_with_a_mistake(network, program, arguments, what):
+def test_argument_with_an_error(network, program, arguments, what):
     process = network.host("h").spawn(BIN / program, *arguments)
     assert process.wait() == 2
     assert re.search(what, process.output()), process.output()
 
 
 @pytest.mark.parametrize("value", ["192.168.43.0/31", "192.168.43.0/7", "192.168.43.0", "300.1.1.0/24", "fd00::/48"])
-def test_network_that_is_none(network, tmp_path, value):
-    (tmp_path / "eps.conf").touch()  # should it be taken for one after all, nothing of this computer changes
+def test_an_invalid_network(network, tmp_path, value):
+    (tmp_path / "eps.conf").touch()  # if it were accepted after all, nothing on this computer would change
     process = network.host("h").spawn(BIN / "eps-server", "--network", value, "--conf", tmp_path / "eps.conf", "--log", "-",
                                       "--state", tmp_path, "--socket", tmp_path / "server.sock")
     assert process.wait() == 2

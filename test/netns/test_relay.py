@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Members that cannot reach each other talk through the server, which cannot read what it relays.
+"""Members that cannot reach each other communicate through the server, which cannot read what it relays.
 
      [server] ──┐
      [a] ──x────┼── [lan]        x  drops UDP between a and b, not with the server
@@ -17,13 +17,13 @@ ECHO = 20 + 8 + 56  # bytes of an IP packet
 
 
 def relayed(seen, source, target):
-    """How many bytes. Datagrams that leave together, as after a pause of the computer, cross the switch as one."""
+    """Their size in bytes. Datagrams that leave together, as after a pause of the computer, cross the switch as one."""
     return sum(len(d.payload) for d in seen.datagrams(source, target, TYPE_RELAY))
 
 
 @pytest.fixture
 def apart(network):
-    """server, a, b: a and b have joined and reach each other by the relay only."""
+    """server, a, b: a and b have joined and reach each other only through the relay."""
     server = network.server()
     hosts = network.host("a"), network.host("b")
     for host, other in hosts, hosts[::-1]:
@@ -111,8 +111,8 @@ def test_direct_path_is_found_when_it_opens_and_left_when_it_closes(apart):
     wait_until(says_why, "what arrived before the path was lost is no reason any more", 15)
 
 
-def test_relay_serves_only_who_proved_its_endpoint(apart, network):
-    """A relayed datagram that comes again from a third host goes nowhere and is counted."""
+def test_relay_serves_only_proven_endpoints(apart, network):
+    """A relayed datagram replayed from a third host is dropped and counted."""
     from wire import inject
     server, a, b = apart
     with Sniffer(network) as seen:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the programs say of themselves is what is.
+"""The programs' reports about themselves are true.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -41,7 +41,7 @@ def test_a_member_that_stopped_is_offline_everywhere(network):
     assert all(p["packets_lost"] == 0 for p in server.status()["pairs"])
 
 
-def test_a_host_name_of_the_greatest_length(network):
+def test_a_host_name_of_maximum_length(network):
     network.server()
     name = "node-0123456789.eu-central-1.compute.internal.example".ljust(64, "x")
     client = network.client("a", start=False)
@@ -52,7 +52,7 @@ def test_a_host_name_of_the_greatest_length(network):
     assert client.status()["name"] == name[:63]
 
 
-def test_check_looks_at_each_family(network):
+def test_check_tests_each_family(network):
     host = network.host("a")
     conf = network.directory / "check.conf"
     conf.write_text("".join(f"{name} = {network.directory / name}\n" for name in ("state", "log", "socket")))
@@ -77,7 +77,7 @@ def test_check_looks_at_each_family(network):
     assert problems() == set()
 
 
-def test_the_log_has_a_line_for_each_change_and_the_table_for_who_asks(network):
+def test_the_log_has_a_line_for_each_change_and_the_table_on_request(network):
     server = network.server()
     a = network.client("a")
     a.wait_log(r"info - 1 member, 1 online: a \(192\.168\.43\.\d+\)\.\n")
@@ -97,7 +97,7 @@ def pages_of(*daemons):
     return [daemon.host.run("curl", "-s", "http://127.0.0.1:9100/metrics") for daemon in daemons]
 
 
-def test_dashboard_and_alerts_name_what_there_is(network):
+def test_dashboard_and_alerts_use_existing_figures(network):
     server = network.server(http=9100, interval=1)
     a, b = (network.client(n, http=9100) for n in "ab")
     a.wait_sees(b)
@@ -112,7 +112,7 @@ def test_dashboard_and_alerts_name_what_there_is(network):
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
-def test_promtool_finds_nothing_to_say(network):
+def test_promtool_accepts_the_alerts(network):
     server = network.server(http=9100, interval=1)
     a, b = (network.client(n, http=9100) for n in "ab")
     a.wait_sees(b)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Daemons end, are killed and come back; what is not concerned goes on.
+"""Daemons end, are killed and come back; everything else continues.
 
      [server] ──┐
      [a] ───────┤
@@ -32,7 +32,7 @@ def test_kill_the_server(network):
     assert a.ping(b, 10) == 10, "a session that did not exist yet, from what both know"
     server.restart()
     assert addresses(*clients) == before
-    time.sleep(1)  # however quick the rest was
+    time.sleep(1)  # even if the rest was quick
     sent, received = pinger.stop()
     assert sent > 10 and sent == received, "direct traffic goes on"
     assert {m["name"] for m in server.status()["members"] if m["online"]} == {"a", "b", "c"}
@@ -50,13 +50,13 @@ def test_kill_a_client(network):
         a.restart()
         wait_until(lambda: b.ping(a, 1) == 1, "b reaches a again", 10)
     assert addresses(*clients) == before
-    time.sleep(1)  # however quick the rest was
+    time.sleep(1)  # even if the rest was quick
     sent, received = pinger.stop()
     assert sent > 10 and sent == received, "direct traffic goes on"
     assert len(server.members()) == 3
 
 
-def test_stream_goes_on_while_others_die(network):
+def test_stream_continues_while_others_die(network):
     server = network.server()
     a, b, c = network.clients("a", "b", "c")
     assert b.ping(c) == 3
@@ -134,7 +134,7 @@ def test_killed_right_after_joining(network):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_orderly_end_leaves_nothing(network, number):
+def test_an_orderly_end_leaves_nothing_behind(network, number):
     server = network.server()
     a = network.client("a")
     links, routes = a.host.ip("-o", "link"), a.host.ip("route")
@@ -168,7 +168,7 @@ def test_a_member_that_left_is_seen_as_offline(network):
 
 
 def test_a_client_moves_to_another_address(network):
-    """The underlay address of a changes while it runs: nobody restarts anything."""
+    """The underlay address of a changes while it runs, without any restart."""
     network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
@@ -180,7 +180,7 @@ def test_a_client_moves_to_another_address(network):
 
 
 def test_stream_right_after_each_restart(network):
-    """On either side, while the other still holds the old session and the old endpoint."""
+    """On either side, while the other still has the old session and the old endpoint."""
     network.server()
     a, b = network.clients("a", "b")
     for client in a, b:
@@ -191,8 +191,8 @@ def test_stream_right_after_each_restart(network):
         assert sent == came
 
 
-def test_a_client_that_slept_looks_around_at_once(network):
-    """Stopped instead of suspended: its timers come late all the same. Longer than the server waits for it."""
+def test_a_client_that_slept_reconnects_at_once(network):
+    """Stopped rather than suspended, which delays its timers just the same; for longer than the server waits for it."""
     network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
@@ -206,7 +206,7 @@ def test_a_client_that_slept_looks_around_at_once(network):
     assert a.ping(b) == 3
 
 
-def test_network_goes_away_for_a_while(network):
+def test_network_is_gone_for_a_while(network):
     """The switch loses its link to a: both sides find each other again."""
     network.server()
     a, b = network.clients("a", "b")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What happens on the underlay ends no TCP stream inside the tunnel, and how long is it interrupted?
+"""Changes of the underlay end no TCP stream inside the tunnel; how long is it interrupted?
 
     [server] ──────────── internet ──┬── [ra] ── [a]       a: changes its address, LAN, interface, its router restarts ...
                                      ├── [rb] ── [b]       b: stays where it is
                                      └── [rc]              another LAN for a
 
-Two streams run, one each way, and a ping every 20 ms. Printed: the longest time in which a stream got nothing, which
-TCP's own timers lengthen, and the longest interruption that pings saw.
+Two streams run, one each way, and a ping every 20 ms. It prints the longest time in which a stream got nothing, which
+TCP's own timers extend, and the longest interruption of the pings.
 """
 
 import signal
@@ -20,7 +20,7 @@ from nat_lab import NatLab
 from wire import Stream
 
 HEAD = "| What happens | Interruption | Stall, a to b | Stall, b to a |"
-STALL = 6 * PATIENCE  # longest that a stream may get nothing; far above what is seen, for a busy machine
+STALL = 6 * PATIENCE  # maximum pause of a stream; far above the usual, for a busy machine
 
 
 class Pings(threading.Thread):
@@ -38,7 +38,7 @@ class Pings(threading.Thread):
             self.echo.collect()
 
     def stop(self):
-        """The longest time in which no answer came, less what of it the computer stood still."""
+        """The longest time without an answer, minus pauses of the computer."""
         time.sleep(0.3)
         self.running = False
         self.join()
@@ -68,7 +68,7 @@ class World:
             client.wait_path(other, path, 10)
 
     def during(self, what, change, seconds=5, outage=0.0, limit=1.0):
-        """Runs `change` a second after the streams have begun. It may take `outage` seconds, more on a busy computer, in
+        """Runs `change` a second after the streams have started. It may take `outage` seconds, or more if busy, in
         which nothing can pass; `limit`: how much longer the pings may be interrupted than that."""
         streams = [Stream(x.host, y.host, y.address, seconds=seconds, port=5001 + n)
                    for n, (x, y) in enumerate([(self.a, self.b), (self.b, self.a)])]
@@ -134,7 +134,7 @@ def test_only_tcp_passes_and_the_lan_changes(lab):
     world.during("another LAN, only TCP passes", lambda: world.a.host.move(world.rc), seconds=3, limit=2.0)
 
 
-def test_moves_again_and_again(lab):
+def test_moves_repeatedly(lab):
     world = World(lab)
 
     def change():
@@ -155,7 +155,7 @@ def test_both_move(lab):
 
 
 def test_another_interface(lab):
-    """The new one is there before the old one goes."""
+    """The new one appears before the old one disappears."""
     world = World(lab)
 
     def change():
@@ -167,7 +167,7 @@ def test_another_interface(lab):
 
 
 def test_interface_fails(lab):
-    """A second one, which was there all the time, takes over."""
+    """A second one, which existed all the time, takes over."""
     world = World(lab)
     world.a.host.plug_also(world.rc, "wlan0", metric=200)
     time.sleep(1)
@@ -183,14 +183,14 @@ def test_router_restarts(lab):
 
 def test_router_gets_another_address(lab):
     world = World(lab)
-    time.sleep(2)  # the server has just been asked, and is not asked again for 3 s
+    time.sleep(2)  # the bind was just renewed, and is not renewed again for 3 s
     world.during("router gets another address", lambda: world.ra.renumber(200), limit=2.5)
     world.a.wait_path(world.b, "direct", 25)
 
 
 @pytest.mark.parametrize("nat, path", [("cone", "direct"), ("preserving", "direct"), ("random", "relayed")])
 def test_nat_rebinds(lab, nat, path):
-    """The router of a, which gives every flow another port, forgets them all."""
+    """The router of a, which assigns every flow another port, forgets them all."""
     world = World(lab, {"nat": "random"}, {"nat": nat}, path=path)
     time.sleep(2)  # as above
     world.during(f"hard NAT rebinds, peer behind a {nat} one", world.ra.flush_conntrack, limit=2.5)
@@ -243,10 +243,10 @@ def test_another_lan_without_the_server(lab, relay):
 
 @pytest.mark.parametrize("server", [True, False])
 def test_client_restarts(lab, server):
-    """The kernel keeps the streams while their interface is away. Without a server it begins with what it has kept."""
+    """The kernel keeps the streams while their interface is away. Without a server it starts from its stored state."""
     world = World(lab)
     if not server:
-        time.sleep(6)  # what a client keeps may be 5 s old
+        time.sleep(6)  # a client's stored state may be 5 s old
         world.server.kill()
 
     def change():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who takes the TCP connection has not won: the server is looked for until it has admitted this computer.
+"""Accepting a TCP connection proves nothing: the client searches until the server has admitted it.
 
      [server] ──┐
      [x] ───────┼── [lan]        x  takes connections at the server's port, and is no server
@@ -44,7 +44,7 @@ def test_a_stranger_at_the_first_address(network, does):
 
 
 @pytest.mark.parametrize("does", ["hangs up", "is a portal"])
-def test_strangers_alone_end_no_first_join(network, does):
+def test_strangers_alone_do_not_end_a_first_join(network, does):
     """The key is not to blame, and the server may come back."""
     server = network.server()
     key = server.key()
@@ -58,7 +58,7 @@ def test_strangers_alone_end_no_first_join(network, does):
 
 
 def test_only_the_other_port_leads_to_the_server(network):
-    """Something in between takes what goes to the first one."""
+    """A middlebox takes connections to the first one."""
     server = network.server(also_port=443)
     x = network.host("x")
     stranger(x, "is silent")
@@ -70,8 +70,8 @@ def test_only_the_other_port_leads_to_the_server(network):
     assert a.status()["server"]["endpoint"].endswith(":443")
 
 
-def test_a_client_whose_connection_is_cut_makes_another_beside_it(network):
-    """The way of its TCP segments ends in a hole. The peers are told at once, and nothing is lost between them."""
+def test_a_client_whose_connection_is_cut_opens_another_beside_it(network):
+    """Its TCP segments vanish. The peers are informed at once, and nothing is lost between them."""
     server = network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3

@@ -20,7 +20,7 @@ MARKER = b"EPS-MARKER-0123456789"
 
 @pytest.fixture
 def pair(network):
-    """a and b, with a direct path over IPv4 and a session in both directions. a sends each datagram by itself: in a GSO
+    """a and b, with a direct path over IPv4 and a session in both directions. a sends each datagram alone: in a GSO
     run those of a test would leave together with others, as one frame."""
     network.server(host=network.host("server", v6=False))
     a = network.client("a", host=network.host("a", v6=False), offload="csum,tso,uso,gro")
@@ -38,7 +38,7 @@ def one_datagram(network, a, b, payload=b"only once"):
     with Sniffer(network) as seen, a.host.socket(kind=socket.SOCK_DGRAM) as sender:
         sender.sendto(payload, (b.address, 5002))
         assert received(receiver) == [payload]
-    size = 20 + 8 + len(payload) + 25  # docs/protocol.md: what a packet costs
+    size = 20 + 8 + len(payload) + 25  # docs/protocol.md: the overhead of a packet
     found = [d for d in seen.datagrams(a.host.v4, b.host.v4, TYPE_DATA) if len(d.payload) == size]
     assert len(found) == 1
     return found[0], receiver
@@ -73,7 +73,7 @@ def test_nothing_is_in_clear(network):
         while came < len(MARKER) * 1000:
             came += len(connection.recv(65536))
     transfer(a.host, b.host, b.address, 1_000_000)
-    wait_until(lambda: path.stat().st_size > 200_000, "most of it is in the file")  # some a busy machine loses
+    wait_until(lambda: path.stat().st_size > 200_000, "most of it is in the file")  # a busy machine loses some
     capture.stop()
     seen = path.read_bytes()
     secrets = {"payload": MARKER, "ping pattern": MARKER[:16] * 2, "key": server.key().encode(),
@@ -83,8 +83,8 @@ def test_nothing_is_in_clear(network):
         assert secret not in seen, what
 
 
-def test_nothing_in_clear_would_be_seen(network):
-    """The look for markers works: without EPS it finds them."""
+def test_clear_text_would_be_detected(network):
+    """The search for markers works: without EPS it finds them."""
     a, b = network.host("a"), network.host("b")
     with Sniffer(network) as seen:
         assert a.ping(b.v4, 2, 0.1, pattern=MARKER[:16]) == 2
@@ -132,7 +132,7 @@ def test_flipped_bits(network, pair):
 
 
 def test_reordered_datagrams_are_all_delivered(network, pair):
-    """Held back on the way and let in backwards: nothing is lost, and each comes once."""
+    """Held back in transit and delivered in reverse: nothing is lost, and each arrives once."""
     a, b = pair
     receiver = udp_receiver(b.host)
     payloads = [b"number %03d" % n for n in range(50)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the daemons tell systemd: each has a notification socket of this test.
+"""The daemons' notifications to systemd: each has a notification socket of this test.
 
      [server] ──┐
                 ├── [lan]
@@ -15,7 +15,7 @@ from lab import wait_until
 
 
 class Manager:
-    """systemd's end of the socket. What is started in the with-block is its service."""
+    """systemd's end of the socket. Programs started in the with-block are its service."""
 
     def __init__(self, directory, watchdog=None):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -86,7 +86,7 @@ def test_client_is_ready_without_a_network(network, manager):
     service.wait(f"STATUS=eps0 is up with the address {a.address}/24")
 
 
-def test_a_start_that_fails_is_no_start(network, manager):
+def test_a_failed_start_is_not_reported_as_ready(network, manager):
     network.server()
     with manager() as service:
         a = network.client("a", key="eps1-nonsense", join=False)
@@ -94,7 +94,7 @@ def test_a_start_that_fails_is_no_start(network, manager):
     assert "READY=1" not in service.heard()
 
 
-def test_watchdog_hears_of_a_daemon_that_turns(network, manager):
+def test_watchdog_is_fed_while_the_daemon_runs(network, manager):
     with manager(watchdog=1) as service:
         network.server()
     wait_until(lambda: service.heard().count("WATCHDOG=1") >= 4, "four pings", 20)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Frames of every size over paths of every size: TCP is cut to what the path takes, everything else goes in pieces.
+"""Frames of every size over paths of every size: TCP is cut to fit the path, everything else is sent in pieces.
 
      [server] ──┐
-     [a] ──x────┼── [lan]        x  loses, without a word to anybody, packets that are larger than the path
-     [b] ──x────┘                   takes, and all fragments
+     [a] ──x────┼── [lan]        x  silently drops packets that are larger than the path
+     [b] ──x────┘                   MTU, and all fragments
 
-EPS_FULL=1 takes every size of path in each way; the usual runs are a choice of them with less traffic.
+EPS_FULL=1 tests every path size in each way; the usual runs are a selection with less traffic.
 """
 
 import os
@@ -27,7 +27,7 @@ CHOICE = [(576, "direct", False), (1280, "direct", True), (1430, "relayed", Fals
 
 def limit(host, size):
     """From now on packets larger than this, and fragments, do not reach the host."""
-    # What its own segmentation would cut later counts as one packet.
+    # A packet that its own segmentation would cut later counts as one.
     host.run("ethtool", "-K", "eth0", "tx", "off", "gso", "off", "tso", "off", check=False)
     host.run("nft", "add table inet path; delete table inet path; add table inet path; "
              "add chain inet path in { type filter hook prerouting priority -450; }; "  # before fragments are joined
@@ -75,7 +75,7 @@ def everything_passes(a, b, largest_ping):
 
 
 def segment_size(one, other):
-    """Of a new TCP connection, without options."""
+    """The MSS of a new TCP connection, without options."""
     with other.host.socket() as listener, one.host.socket() as connection:
         listener.bind((other.address, 0))
         listener.listen()
@@ -89,7 +89,7 @@ def test_everything_passes(mtu, way, v6):
         a, b = members(network, mtu, way, v6)
         everything_passes(a, b, 1472)
         if way != "over TCP":
-            # Once the path's size is known, a connection that begins needs no cutting.
+            # Once the path's size is known, a new connection needs no cutting.
             wait_until(lambda: segment_size(a, b) <= mtu - (48 if v6 else 28) - 25 - 40, "the MSS is the path's")
         if way == "direct":
             expected = min(mtu, 1579 + 20 * v6)  # no more than a full frame needs
@@ -149,7 +149,7 @@ def test_a_path_that_shrinks_under_traffic(smaller):
         network.check_what_was_left()
 
 
-def test_an_mtu_without_ipv6_is_told():
+def test_an_mtu_too_small_for_ipv6_is_reported():
     with Network() as network:
         server = network.server(mtu=1200)
         a = network.client("a")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is kept on disk, where the disk gives nothing back or takes nothing.
+"""State on disk, when the disk returns nothing or accepts nothing.
 
      [server] ──┐
      [a], [b] ──┴── [lan]
@@ -18,7 +18,7 @@ from lab import sh, wait_until
 
 @contextlib.contextmanager
 def read_only(path):
-    """The directory takes no writes."""
+    """The directory is read-only."""
     sh("mount", "--bind", path, path)
     try:
         sh("mount", "-o", "remount,ro,bind", path)
@@ -28,7 +28,7 @@ def read_only(path):
 
 
 @pytest.mark.parametrize("lost", ["the database is empty", "the database is gone", "the directory is gone"])
-def test_a_lost_network_is_not_replaced_in_silence(network, lost):
+def test_a_lost_network_is_not_replaced_silently(network, lost):
     server = network.server()
     network.client("a")
     key = server.key()
@@ -49,7 +49,7 @@ def test_a_lost_network_is_not_replaced_in_silence(network, lost):
     shutil.copytree(saved, server.state)
     server.restart()
     assert server.key() == key and set(server.members()) == {"a"}
-    # To begin another is what it says.
+    # Beginning another one works as it says.
     assert server.stop() == 0
     shutil.rmtree(server.state)
     server.conf.write_text("")
@@ -57,7 +57,7 @@ def test_a_lost_network_is_not_replaced_in_silence(network, lost):
     assert server.key() != key
 
 
-def test_both_programs_start_where_nothing_can_be_written(network):
+def test_both_programs_start_on_a_read_only_disk(network):
     server = network.server()
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
@@ -65,10 +65,10 @@ def test_both_programs_start_where_nothing_can_be_written(network):
     server.stop()
     with read_only(a.state), read_only(server.state) as make_writable:
         server.restart()
-        assert re_search(server, "starts from what is there")
+        assert re_search(server, "starts from the stored state")
         a.start()
         a.wait_joined(30)
-        assert "starts from what is there" in a.log()
+        assert "starts from the stored state" in a.log()
         b.wait_status(lambda s: s["server"]["connected"], "is back", 30)
         a.wait_sees(b)
         assert a.ping(b) == 3
@@ -77,7 +77,7 @@ def test_both_programs_start_where_nothing_can_be_written(network):
         c = network.client("c", join=False)
         c.wait_log("cannot save the new member")
         assert "the last change could not be saved" in server.eps("doctor", check=False)
-        assert re_search(server, "Mend that on the server.") and ".." not in server.log()
+        assert re_search(server, "Fix that on the server.") and ".." not in server.log()
         # A running daemon has the mounts of its start: `ip netns exec` gives it a mount namespace of its own.
         assert server.stop() == 0
         make_writable()
@@ -92,7 +92,7 @@ def re_search(daemon, text):
     return wait_until(lambda: text in daemon.log(), f"{text!r} in the log")
 
 
-def test_a_fifo_as_the_configuration_hangs_nobody(network):
+def test_a_fifo_as_the_configuration_does_not_block(network):
     network.server()
     a = network.client("a", join=False, start=False)
     text = a.conf.read_text() if a.conf.exists() else ""
@@ -114,15 +114,15 @@ def test_output_that_cannot_be_written_is_an_error(network):
         assert done.returncode == 1 and "cannot write to standard output" in done.stderr, arguments
 
 
-def test_a_copied_state_directory_has_a_name_and_one_of_the_two_stays_connected(network):
+def test_a_copied_state_directory_is_reported_and_one_of_the_two_stays_connected(network):
     server = network.server()
     a, b = network.clients("a", "b")
     copy = network.client("a", host=network.host("copy"), start=False)
     shutil.copytree(a.state, copy.state)
     copy.start().wait_joined()
     a.wait_status(lambda s: "directory was copied" in s["server"]["note"], "hears that there is a copy")
-    server.wait_log(r"a \(.*\) is there twice, at 10\.77\.0\.\d and at 10\.77\.0\.\d: its state directory was copied")
-    assert "a is there twice" in server.eps("doctor", check=False)
+    server.wait_log(r"a \(.*\) exists twice, at 10\.77\.0\.\d and at 10\.77\.0\.\d: its state directory was copied")
+    assert "a exists twice" in server.eps("doctor", check=False)
     assert "is connected with this computer's key" in a.eps("doctor", check=False)
     assert copy.status()["server"]["connected"]
     assert copy.ping(b) > 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Statistics and scorecards against what really went through the interface.
+"""Statistics and scorecards compared with the real traffic of the interface.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -31,13 +31,13 @@ def reports(daemon):
 
 
 def quiet(client):
-    """No IPv6, which announces and asks when nobody expects it; ARP is done once, and not again 5 s later."""
+    """No IPv6, which sends unexpected announcements and queries; ARP is done once, and not again 5 s later."""
     client.host.run("sysctl", "-qw", "net.ipv6.conf.eps0.disable_ipv6=1",
                     "net.ipv4.neigh.eps0.delay_first_probe_time=600")
 
 
 def counters(client):
-    """What the kernel has given to and taken from the TAP device."""
+    """What the kernel has sent to and received from the TAP device."""
     read = lambda name: int(client.host.run("cat", f"/sys/class/net/eps0/statistics/{name}"))  # noqa: E731
     return {("packets", "sent"): read("tx_packets"), ("bytes", "sent"): read("tx_bytes"),
             ("packets", "received"): read("rx_packets"), ("bytes", "received"): read("rx_bytes")}
@@ -77,7 +77,7 @@ def test_client_counts_what_goes_through_the_interface(network):
 
 
 @pytest.mark.parametrize("way", ["UDP", "TCP"])
-def test_server_counts_what_it_relays(network, way):
+def test_server_counts_relayed_traffic(network, way):
     server = network.server(stats=True, interval=1)
     hosts = network.host("a", v6=False), network.host("b", v6=False)
     for host, other in hosts, hosts[::-1]:
@@ -153,8 +153,8 @@ def test_scorecards_agree_with_the_counters(network):
 
 
 def test_one_way_loss_shows_on_the_side_that_loses(network):
-    """Of the pings that a sends to b directly every second one is lost; what b sends arrives. a sends each datagram by
-    itself: in a GSO run a frame that happened to stand behind a ping would be lost with it."""
+    """Every second ping that a sends to b directly is lost; everything from b arrives. a sends each datagram
+    separately: in a GSO run a frame that happened to follow a ping would be lost with it."""
     card = network.directory / "server.stats"
     network.server(scorecard=card, interval=1)
     a = network.client("a", network.host("a", v6=False), offload="csum,tso,uso,gro")
@@ -167,7 +167,7 @@ def test_one_way_loss_shows_on_the_side_that_loses(network):
     answered = a.ping(b, 60, 0.02, size=SIZE)
     assert 20 <= answered <= 55
     lost = 60 - answered
-    # What is on its way while both are asked looks lost until they are asked again.
+    # Packets in transit while both are asked seem lost until they are asked again.
     wait_until(lambda: [keys(card).get(f"pair.{way}.packets_lost") for way in ("a.b", "b.a")] == [lost, 0],
                f"{lost} packets from a to b are lost, and none from b to a")
 
@@ -187,7 +187,7 @@ def test_other_forms(network, form):
     assert all(re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"]+",?)+\})? \d+(\.\d+)?', line) for line in samples)
 
 
-def test_a_scorecard_that_cannot_be_written_is_said_once(network):
+def test_a_scorecard_that_cannot_be_written_is_logged_once(network):
     server = network.server(scorecard="/proc/none/card", interval=1)
     server.wait_log(r"/proc/none/card.*there is no scorecard")
     wait_until(lambda: server.status()["uptime_seconds"] >= 4, "some intervals have passed")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `eps` finds out about a network that works, and about one that does not.
+"""The findings of `eps` about a working network, and about a broken one.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -17,7 +17,7 @@ from lab import wait_until
 
 
 def eps(host, *arguments):
-    """(exit status, output, what it says on standard error), in the host's namespace."""
+    """(exit status, output, standard error), in the host's namespace."""
     done = subprocess.run(["ip", "netns", "exec", host.namespace, BIN / "eps", *map(str, arguments)],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout, done.stderr
@@ -91,7 +91,7 @@ def test_doctor_finds_nothing_wrong(network):
     assert "The network takes packets of 1500 bytes to the server, as far as this computer knows; larger frames are cut." in levels(a, "doctor")["ok"]
 
 
-def test_doctor_sees_what_is_broken(network):
+def test_doctor_finds_what_is_broken(network):
     server = network.server()
     host = network.host("a", v6=False)
     host.drop(f"ip daddr {server.host.v4} udp dport 43439")
@@ -114,8 +114,8 @@ def test_doctor_sees_what_is_broken(network):
     assert of(b, "doctor")[0] == 3
 
 
-def test_doctor_sees_what_came_too_fast(network):
-    """While a daemon stands still, its sockets fill up: each datagram is taken or said to be lost."""
+def test_doctor_reports_overruns(network):
+    """While a daemon is stopped, its sockets fill up: each datagram is received or reported as lost."""
     server = network.server()
     a = network.client("a")
     a.wait_status(lambda s: s["observed_endpoint"], "the server's UDP answers")
@@ -127,7 +127,7 @@ def test_doctor_sees_what_came_too_fast(network):
             daemon.process.send(signal.SIGCONT)
 
             def drops():
-                flood.sendto(bytes(1000), (daemon.host.v4, port))  # what is lost is told with the next one
+                flood.sendto(bytes(1000), (daemon.host.v4, port))  # losses are reported with the next one
                 told = daemon.status()["drops"]
                 return told if told.get("malformed", 0) + told.get("overrun", 0) >= 20000 else None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What members send each other arrives: whole, in every kind, over every size of underlay.
+"""Traffic between members arrives: complete, of every kind, over every size of underlay.
 
      [server] ──┐
      [a] ───────┤
@@ -58,7 +58,7 @@ def test_many_datagrams(network):
     receiver.settimeout(0.05)
 
     def collect(least, seconds):
-        """Until so many have come: a computer that stands still for a moment has no room for the rest."""
+        """Until this many have arrived: a computer that pauses for a moment has no room for the rest."""
         end = time.monotonic() + seconds
         while len(came) < least and time.monotonic() < end:
             with contextlib.suppress(TimeoutError):
@@ -122,14 +122,14 @@ def test_multicast_reaches_the_members_of_a_group(network, family, group):
         assert received(receiver) == [name_query]
 
 
-def test_jumbo_frames_where_the_underlay_has_them():
+def test_jumbo_frames_over_a_jumbo_underlay():
     with Network(mtu=9000) as network:
         network.server(mtu=8900)
         a, b = network.clients("a", "b")
         assert a.ping(b) == 3
         a.wait_path(b, "direct")
         b.wait_path(a, "direct")
-        assert a.ping(b, 3, 0.1, size=8872, df=True) == 3  # large traffic, for which the path's size is looked for
+        assert a.ping(b, 3, 0.1, size=8872, df=True) == 3  # large traffic, which triggers the search for the path MTU
         for one, other in (a, "b"), (b, "a"):
             wait_until(lambda: one.peers()[other]["path_mtu"] > 8900 + 53, "jumbo frames pass")
         with Sniffer(network) as seen:
@@ -142,13 +142,13 @@ def test_jumbo_frames_where_the_underlay_has_them():
 
 
 def test_idle_costs_nothing(network):
-    """Less than one wake-up a second of all threads of a client together."""
+    """Less than one wake-up a second for all threads of a client together."""
     network.server()
     members = network.clients("a", "b", "c")
     for m in members:  # the kernel looks for routers after 1, 4, 8, 16 s and so on, which is traffic
         m.host.run("sysctl", "-qw", "net.ipv6.conf.eps0.router_solicitations=0")
     assert members[0].ping(members[1], 3) == 3
-    time.sleep(15)  # what else the kernel says on a new interface, and the paths' last questions
+    time.sleep(15)  # other messages of the kernel on a new interface, and the paths' last probes
     before = [wake_ups(m) for m in members]
     time.sleep(30)
     in_thirty_seconds = [wake_ups(m) - n for m, n in zip(members, before)]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The DSCP of a packet inside is that of its datagrams outside, and marks of congestion (ECN) come back in.
+"""Datagrams have the DSCP of the packet inside them, and congestion marks (ECN) are copied back.
 
      [server] ──┐
      [a] ───────┼── [lan]
-     [b] ──x────┘                x  marks what is capable of ECN, as a full queue on the way does
+     [b] ──x────┘                x  marks ECN-capable packets, like a full queue in the path
 """
 
 import socket
@@ -15,7 +15,7 @@ EXPEDITED, CAPABLE, MARKED = 0xb8, 2, 3
 
 
 def traffic_class(one, other, sent):
-    """Of a datagram inside, as it arrives: None where it does not."""
+    """The traffic class of an inner datagram on arrival; None if it does not arrive."""
     with other.host.socket(kind=socket.SOCK_DGRAM) as receiver, one.host.socket(kind=socket.SOCK_DGRAM) as sender:
         receiver.bind((other.address, 0))
         receiver.settimeout(2)
@@ -34,7 +34,7 @@ def seen(host, what):
 
 
 def watch(host):
-    """Counts what arrives from outside, and marks what may be marked."""
+    """Counts arrivals from outside, and marks ECN-capable packets."""
     host.run("nft", "add table inet seen; add counter inet seen ef; add counter inet seen ect; "
              "add chain inet seen in { type filter hook prerouting priority -300; }; "
              "add rule inet seen in iifname eth0 udp length > 8 ip dscp ef counter name ef; "
@@ -65,7 +65,7 @@ def test_dscp_goes_out_and_ecn_comes_in(network, way):
     assert traffic_class(b, a, EXPEDITED | CAPABLE) == EXPEDITED | CAPABLE, "nobody marked it"
 
 
-def test_dscp_is_kept_at_home_on_request(network):
+def test_dscp_stays_private_on_request(network):
     network.server(network.host("server", v6=False))
     a = network.client("a", network.host("a", v6=False), dscp="off")
     b = network.client("b", network.host("b", v6=False))

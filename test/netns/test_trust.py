@@ -31,7 +31,7 @@ def test_a_known_peer_with_another_key_is_refused_until_it_is_trusted(network):
     intruder.restart()
     assert intruder.address == b.address
     a.wait_log(r"b \(.*\) is refused\. Its key is \S+, but this computer knows member \d+ by the key")
-    # Also after a restart.
+    # Even after a restart.
     assert a.stop() == 0
     kept = a.state / "client/known"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -47,7 +47,7 @@ def test_a_known_peer_with_another_key_is_refused_until_it_is_trusted(network):
     assert "has the key that this computer knows" in a.eps("trust", "b")
 
 
-def test_the_record_of_acts_survives_the_server(network):
+def test_the_audit_record_survives_the_server(network):
     server = network.server()
     for name in "ab":
         network.client(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the conduits run over is kept apart from what runs over them, and what is ours on this computer stays as it is.
+"""The underlay is kept separate from the traffic inside the conduits, and our settings on this computer are kept.
 
      [server] ──┐
      [a] ───────┼── [lan]        10.77.0.0/24; inside: 192.168.43.0/24
@@ -27,7 +27,7 @@ def test_routes_through_a_member_do_not_move_the_underlay(network):
     server, a, b = joined(network, "a", "b")
     assert b.ping(a) == 3
     b.wait_path(a, "direct")
-    # All of the LAN that the conduits run over, and then the whole internet, through the conduit.
+    # The whole LAN that carries the conduits, and then the whole internet, are routed through the conduit.
     b.host.ip("route", "add", "10.77.0.0/25", "via", a.address, "dev", b.device)
     b.host.ip("-6", "route", "add", "fd77::/65", "dev", b.device)
     b.host.ip("route", "replace", "default", "via", a.address, "dev", b.device)
@@ -44,7 +44,7 @@ def test_routes_through_a_member_do_not_move_the_underlay(network):
     assert not b.host.ip("route", "show", "table", "all").count("1162870784")
 
 
-def test_what_a_killed_client_leaves_is_taken_over(network):
+def test_the_remains_of_a_killed_client_are_taken_over(network):
     _, a, b = joined(network, "a", "b")
     before = rules(b.host)
     assert MARK in before
@@ -57,7 +57,7 @@ def test_what_a_killed_client_leaves_is_taken_over(network):
     assert MARK not in rules(b.host)
 
 
-def test_what_others_change_on_the_interface_is_set_right(network):
+def test_changes_by_others_to_the_interface_are_repaired(network):
     _, a, b = joined(network, "a", "b")
     assert b.ping(a) == 3
     mac = b.mac
@@ -73,7 +73,7 @@ def test_what_others_change_on_the_interface_is_set_right(network):
     assert any("Another program changed" in t for t in b.status()["troubles"])
 
 
-def test_a_network_with_the_same_addresses_is_lived_with(network):
+def test_a_network_with_the_same_addresses_is_tolerated(network):
     server, a, b = joined(network, "a", "b")
     assert b.ping(a) == 3
     b.host.ip("link", "add", "docker1", "type", "bridge")
@@ -93,7 +93,7 @@ def test_a_network_with_the_same_addresses_is_lived_with(network):
     assert b.ping(a) == 3 and not b.status()["troubles"]
 
 
-def test_a_server_answers_from_the_address_that_was_asked(network):
+def test_a_server_answers_from_the_asked_address(network):
     server = network.server()
     server.host.ip("addr", "add", "10.99.0.1/32", "dev", "lo")
     hosts = [network.host("a"), network.host("b")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Several threads move frames, in both programs: everything arrives, and what belongs together stays in order.
+"""Several threads move frames, in both programs: everything arrives, and each flow stays in order.
 
      [server] ──┐
      [a] ───────┼── [lan]
@@ -44,7 +44,7 @@ def test_each_worker_has_a_queue(members, network):
 
 
 def test_privileged_port(network):
-    """All sockets are open before the server gives up what it needs for them: the port, and room for bursts."""
+    """All sockets are open before the server drops the privileges for them: the port, and buffers for bursts."""
     server = network.server(workers=2, port=443)
     a, b = (network.client(name, port=443) for name in "ab")
     a.wait_sees(b)
@@ -54,7 +54,7 @@ def test_privileged_port(network):
 
 
 def wake_ups(daemon):
-    """Of each thread but the one that makes reports, which nothing else wakes."""
+    """For each thread but the one that makes reports, which nothing else wakes."""
     def of(task):
         return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (task / "status").read_text(), re.M)[1])
     tasks = pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()
@@ -62,7 +62,7 @@ def wake_ups(daemon):
 
 
 def test_a_change_reaches_workers_without_traffic(network):
-    """They let go of the keys of who was removed."""
+    """They release the keys of removed members."""
     server = network.server(workers=2)
     a, c = (network.client(name, workers=3, upnptimeout=0) for name in "ac")
     a.wait_sees(c)
@@ -76,7 +76,7 @@ def test_a_change_reaches_workers_without_traffic(network):
 
 
 def many_streams(pairs):
-    """Streams between all pairs at one time; each arrives whole."""
+    """Streams between all pairs at the same time; each arrives complete."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         jobs = [pool.submit(transfer, x.host, y.host, y.address, BYTES, port=6000 + n) for n, (x, y) in enumerate(pairs)]
         for job in jobs:
@@ -102,11 +102,11 @@ def test_streams_through_the_relay(members):
 
 
 def test_datagrams_of_a_flow_stay_in_order(network):
-    """By one way: what is sent by another, to which the path changes, may overtake the rest."""
+    """On one path: datagrams on another, to which the path changes, may overtake the rest."""
     network.server(workers=2)
     a, b = (network.client(name, host=network.host(name, v6=False), workers=3) for name in "ab")
     a.wait_sees(b)
-    # What waits in the kernel for an ARP answer is overtaken by what is sent when it has come.
+    # Packets that wait in the kernel for an ARP answer are overtaken by those sent when it has arrived.
     assert a.ping(b) == 3
     a.wait_path(b, "direct")
     flows = [(udp_receiver(b.host, port=7000 + n), 7000 + n) for n in range(6)]
@@ -116,7 +116,7 @@ def test_datagrams_of_a_flow_stay_in_order(network):
     came = [[] for _ in flows]
 
     def collect(least, seconds):
-        """Until so many of each flow have come: a computer that stands still for a moment has no room for the rest."""
+        """Until this many of each flow have arrived: a computer that pauses for a moment has no room for the rest."""
         end = time.monotonic() + seconds
         while min(map(len, came)) < least and time.monotonic() < end:
             ready = select.select([receiver for receiver, _ in flows], [], [], 0.01)[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A firewall that inspects: passes TCP to another host while both ends speak TLS: tls_firewall.py PORT HOST
+"""An inspecting firewall: passes TCP to another host while both ends speak TLS: tls_firewall.py PORT HOST
 
 Every byte must belong to a TLS record, and the first record must be a ClientHello or a ServerHello (RFC 8446, 4 and
 5.1). It prints a line for each connection that it cuts, and for each hello."""
@@ -28,7 +28,7 @@ def exactly(source, count):
 
 
 def read_record(source, first):
-    """The whole record; None at the end. Raises ValueError for what is none."""
+    """The whole record; None at the end. Raises ValueError for anything else."""
     header = exactly(source, 5)
     if header is None:
         return None
@@ -43,7 +43,7 @@ def read_record(source, first):
 
 
 def records(source, who):
-    """Until the end, or until something is no TLS."""
+    """Until the end, or until something is not TLS."""
     try:
         first = True
         while record := read_record(source, first):

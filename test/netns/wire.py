@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is seen and sent on the underlay: frames of a Lab's switch, and streams and datagrams between hosts."""
+"""Observes and sends on the underlay: frames of a Lab's switch, and streams and datagrams between hosts."""
 
 import dataclasses
 import hashlib
@@ -41,7 +41,7 @@ class Datagram:
 
 
 def parse_datagram(frame):
-    """None for what is no unfragmented UDP over IPv4."""
+    """None for anything but unfragmented UDP over IPv4."""
     if len(frame) < 42 or frame[12:14] != b"\x08\x00" or frame[23] != 17 or frame[20] & 0x3f or frame[21]:
         return None
     udp = 14 + (frame[14] & 15) * 4
@@ -85,7 +85,7 @@ class Sniffer:
         self.socket.close()
 
     def datagrams(self, source=None, target=None, kind=None):
-        """Of one host to another, and of one type."""
+        """From one host to another, and of one type."""
         for frame in list(self.frames):
             d = parse_datagram(frame)
             if (d and source in (None, d.source[0]) and target in (None, d.target[0])
@@ -102,14 +102,14 @@ def inject(lab, host, *frames):
 
 
 def raw_socket(host, device):
-    """Sees and sends whole frames on a host's device."""
+    """Observes and sends whole frames on a host's device."""
     s = host.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     s.bind((device, ETH_P_ALL))
     return s
 
 
 class Stream:
-    """A TCP stream of `megabytes`, sent evenly over some seconds; looks at what comes in the meantime."""
+    """A TCP stream of `megabytes`, sent evenly over some seconds; checks what arrives in the meantime."""
 
     CHUNK = 10_000
 
@@ -147,7 +147,7 @@ class Stream:
             self.size += len(block)
 
     def end(self, timeout=60):
-        """Waits until all has come, unaltered; the longest time in which nothing came."""
+        """Waits until everything has arrived, unaltered; returns the longest time in which nothing arrived."""
         for thread in self.threads:
             thread.join(timeout)
         assert self.size == self.chunks * self.CHUNK, f"{self.size} bytes have come"
@@ -166,7 +166,7 @@ def endpoint(host, address, port, device="eps0"):
 
 
 def transfer(sender, receiver, address, size, port=5001, device="eps0"):
-    """Sends `size` bytes over TCP; the SHA-256 of what was sent and of what came, and the seconds."""
+    """Sends `size` bytes over TCP; returns the SHA-256 of the sent and of the received data, and the seconds."""
     family, here = endpoint(receiver, address, port, device)
     listener = receiver.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -206,7 +206,7 @@ def udp_receiver(host, address="0.0.0.0", port=5002, family=socket.AF_INET):
 
 
 def received(s, seconds=2.0):
-    """The payloads that come within the time; ends early after the first pause of a quarter second."""
+    """The payloads that arrive within the time; ends early after the first pause of a quarter second."""
     found, end = [], time.monotonic() + seconds
     s.settimeout(0.25)
     while time.monotonic() < end:

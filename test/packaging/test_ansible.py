@@ -26,9 +26,8 @@ def play(computers, served, tmp_path_factory):
     home = tmp_path_factory.mktemp("ansible")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / "id")
     for computer in computers:
-        keys = computer.path("/root/.ssh/authorized_keys")
-        keys.parent.mkdir(mode=0o700, exist_ok=True)
-        keys.write_text((home / "id.pub").read_text())
+        computer.path("/etc/ssh/test_keys").write_text((home / "id.pub").read_text())
+        computer.path("/etc/ssh/sshd_config.d/test.conf").write_text("AuthorizedKeysFile /etc/ssh/test_keys\n")
         computer.run("ssh-keygen", "-A")
         computer.run("systemctl", "restart", "ssh")
     hosts = [f"{name} ansible_host=10.98.0.{number}" for number, name in enumerate(NAMES, 1)]

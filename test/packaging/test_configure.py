@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""eps-configure.sh through a terminal and by its options. What the units then do: test_deb.py."""
+"""eps-configure.sh through a terminal and by its options. test_deb.py tests the units afterwards."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ def conf(tmp_path):
 
 
 def configure(conf, *options, status=0, stdin="", **environment):
-    """What it says."""
+    """Its output."""
     done = subprocess.run([SCRIPT, "--conf", conf, *options], input=stdin, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=20, env=os.environ | environment)
     assert done.returncode == status, done.stdout
@@ -134,7 +134,7 @@ def test_by_options(conf):
     assert lines(conf)[0] == "key = eps1-" + "b" * 85
 
 
-def test_a_new_network_has_addresses_that_nobody_has(conf, tmp_path):
+def test_a_new_network_has_unused_addresses(conf, tmp_path):
     drawn = set()
     for n in range(5):
         configure(tmp_path / f"{n}.conf", "--server")
@@ -156,7 +156,7 @@ def test_a_client_in_one_line(conf):
     assert lines(conf) == [f"key = {KEY}", "[client]", "server = two", "name = bob"]
 
 
-def test_a_key_that_is_missing_is_asked_for_on_a_terminal(conf):
+def test_a_missing_key_is_asked_for_on_a_terminal(conf):
     child = pexpect.spawn(str(SCRIPT), ["--conf", str(conf), "--client", "one"], encoding="utf-8", timeout=20)
     child.expect("Network key.*: ")
     child.sendline(KEY)
@@ -165,7 +165,7 @@ def test_a_key_that_is_missing_is_asked_for_on_a_terminal(conf):
     assert child.exitstatus == 0 and lines(conf) == [f"key = {KEY}", "[client]", "server = one"]
 
 
-def test_what_the_programs_refuse_is_not_written(conf):
+def test_an_invalid_configuration_is_not_written(conf):
     """KEY has the form of a key and a wrong checksum, which only `eps check` sees."""
     with_eps = {"PATH": f"{BIN}:{os.environ['PATH']}"}
     assert "The network key" in configure(conf, "--client", "one", KEY, status=2, **with_eps)
@@ -174,7 +174,7 @@ def test_what_the_programs_refuse_is_not_written(conf):
     assert not conf.exists()
 
 
-def test_what_stood_there_stays(conf):
+def test_existing_content_stays(conf):
     text = """# mine
 stats
 
@@ -238,7 +238,7 @@ def test_a_wrong_option_changes_nothing(conf, options, sentence):
     assert not conf.exists()
 
 
-def test_the_programs_take_what_it_writes(conf, tmp_path):
+def test_the_programs_accept_what_it_writes(conf, tmp_path):
     """All but the made-up key, which is read last."""
     configure(conf, "--client", "--server", "one", "--server", "--network", "10.0.8.0/24", "--key", KEY, "--name", "x")
     done = subprocess.run([BIN / "eps-client", "--conf", conf, "--state", tmp_path / "s"], stdout=subprocess.PIPE,

@@ -75,13 +75,13 @@ def test_packed_again_it_is_the_same(deb):
     assert deb.read_bytes() == first
 
 
-def test_nothing_starts_by_the_installation(machine):
+def test_the_installation_starts_nothing(machine):
     for unit in UNITS:
         assert machine.state(unit) == "inactive"
         assert machine.run("systemctl", "is-enabled", unit, check=False).strip() == "disabled"
 
 
-def test_units_are_in_order(machine):
+def test_units_are_valid(machine):
     units = [f"/lib/systemd/system/{unit}.service" for unit in UNITS]
     assert machine.run("systemd-analyze", "verify", *units) == ""
     for unit in UNITS:
@@ -134,7 +134,7 @@ def test_the_units_run_as_their_files_say(machine):
         assert machine.proc(pid, "Uid").split() == [user] * 4
         assert int(machine.proc(pid, "CapEff"), 16) == int(machine.proc(pid, "CapPrm"), 16) == capabilities
         assert machine.proc(pid, "NoNewPrivs") == "1"
-        # What the daemon sees of the system: nothing that it could change but its own.
+        # The daemon cannot change anything of the system that it sees, except its own files.
         for path in "/etc", "/usr", "/home", "/var/lib/dpkg":
             assert machine.run("nsenter", "--target", pid, "--mount", "setpriv", f"--reuid={user}", "--clear-groups",
                                "test", "-w", path, check=False) == ""
@@ -214,7 +214,7 @@ def test_the_watchdog_fires(machine, unit):
     machine.add_to_unit(unit, "WatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=1")
     machine.run("systemctl", "restart", unit)
     pid = machine.pid(unit)
-    # Longer than the limit: it does not fire while the daemon turns.
+    # Longer than the limit: it does not fire while the daemon runs normally.
     wait_until(lambda: int(machine.run("ps", "-o", "etimes=", "-p", pid)) >= 5, "five seconds pass")
     assert machine.pid(unit) == pid
     machine.run("kill", "-STOP", pid)
@@ -228,7 +228,7 @@ def test_the_watchdog_fires(machine, unit):
 @pytest.mark.parametrize("unit, command", [(unit, command) for unit in UNITS for command in (
     ["systemctl", "reload", unit], ["eps", "reload"])])
 def test_reload(machine, unit, command):
-    """The file as it is now, which the daemons themselves may not read."""
+    """The current file, which the daemons themselves may not read."""
     pid, conf = machine.pid(unit), machine.path("/etc/eps.conf")
     text, log = conf.read_text(), f"/var/log/{unit.replace('-', '_')}.log"
     before = machine.run("cat", log).count("is read again")
@@ -269,7 +269,7 @@ def test_root_may_run_it_by_hand_in_between(machine):
     assert machine.run("cat", "/var/log/eps_client.log").count("starts.") == 1, "what root did is not in the unit's log"
 
 
-def test_it_starts_before_the_network_is_there(machine):
+def test_it_starts_before_the_network(machine):
     conf = machine.path("/etc/eps.conf")
     text = conf.read_text()
     conf.write_text(text.replace("server = 127.0.0.1", "server = 10.98.0.1"))
@@ -339,7 +339,7 @@ def test_upgrade(machine, deb, tmp_path):
     for unit, pid in zip(UNITS, pids):
         assert machine.pid(unit) not in (0, pid), f"{unit} runs the new program"
     assert joined(machine) == address and machine.run("eps", "key") == key
-    # One that is not running is not started.
+    # A stopped one is not started.
     machine.run("systemctl", "stop", "eps-client")
     machine.install(newer(deb, tmp_path_of(tmp_path)))
     assert machine.state("eps-client") == "inactive" and machine.state("eps-server") == "active"
@@ -351,7 +351,7 @@ def tmp_path_of(tmp_path):
     return tmp_path / "again"
 
 
-def test_removal_keeps_what_the_daemons_wrote(machine, deb):
+def test_removal_keeps_the_files_of_the_daemons(machine, deb):
     address, pids = joined(machine), [machine.pid(unit) for unit in UNITS]
     machine.run("dpkg", "--remove", "eps-conduits")
     for pid in pids:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Man pages and completion say what --help says: every option with its default, every command, and nothing else. The
-documentation quotes only commands and options that there are."""
+"""Man pages and completion agree with --help: every option with its default, every command, and nothing else. The
+documentation quotes only existing commands and options."""
 
 import os
 import pathlib
@@ -32,14 +32,14 @@ def options_of_help(program):
     """{"--port": "43439", "--stats": None, ...}: each option with its default."""
     options = {}
     for line in re.sub(r"\n {20,}", "  ", help_of(program)).splitlines():
-        # The default stands with the option of the daemons, and at the end of the description of the others.
+        # The daemons show a default next to the option, the others at the end of the description.
         if found := re.match(r" +(--[a-z-]+).*?(?:\(=([^)]*)\)|$)", line):
             options[found.group(1)] = found.group(2)
     return options
 
 
 def page(name):
-    """The source of a man page, with the words as a reader sees them."""
+    """The source of a man page, with the words as readers see them."""
     text = (PACKAGING / "man" / name).read_text()
     return re.sub(r"\\f.|^\.(?:B|I|BR|BI|RB|IR) ", "", text, flags=re.M).replace("\\-", "-")
 
@@ -49,7 +49,7 @@ def section(text, name):
 
 
 def tagged(text):
-    """The line behind each .TP: what the paragraph is about."""
+    """The line behind each .TP: the subject of the paragraph."""
     return re.findall(r"^\.TP\n(.*)$", text, re.M)
 
 
@@ -67,7 +67,7 @@ def commands_of_help():
 
 
 def quoted_commands():
-    """(where, program, words) of each command of ours that stands in the documentation as code."""
+    """(where, program, words) of each of our commands that is quoted as code in the documentation."""
     for document in {*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")} - {ROOT / "docs/protocol.md"}:  # labels there
         for number, line in enumerate(document.read_text().splitlines(), 1):
             for code in [line] if line.startswith("    ") else re.findall(r"`([^`]+)`", line):
@@ -93,7 +93,7 @@ def test_quoted_commands_are_real():
 
 
 @programs
-def test_every_option_stands_in_the_man_page(program):
+def test_every_option_is_in_the_man_page(program):
     theirs, ours = options_of_help(program), options_of_page(PAGES[program])
     assert theirs.keys(), help_of(program)
     where = f"packaging/man/{PAGES[program]}"
@@ -104,14 +104,14 @@ def test_every_option_stands_in_the_man_page(program):
     assert not differ, f"write the defaults of --help as (=...) in {where}: {differ}"
 
 
-def test_every_command_stands_in_the_man_page():
+def test_every_command_is_in_the_man_page():
     theirs, ours = commands_of_help(), set(tagged(section(page("eps.1"), "COMMANDS")))
     assert len(theirs) > 3
     assert not theirs - ours, f"describe {sorted(theirs - ours)} in packaging/man/eps.1: .TP, the command, what it does"
     assert not ours - theirs, f"eps --help does not know {sorted(ours - theirs)}: remove them from packaging/man/eps.1"
 
 
-def test_every_option_stands_in_the_page_of_the_file():
+def test_every_option_is_in_the_page_of_the_file():
     client, server = (set(options_of_help(BIN / f"eps-{p}")) - COMMAND_LINE_ONLY for p in ("client", "server"))
     wanted = {"both programs": client & server, "the client": client - server, "the server": server - client}
     text = section(page("eps.conf.5"), "OPTIONS")
@@ -121,7 +121,7 @@ def test_every_option_stands_in_the_page_of_the_file():
             f'list the options of "In {whose}:" in packaging/man/eps.conf.5 as --help has them')
 
 
-def test_every_page_is_named_by_those_beside_it():
+def test_the_pages_refer_to_each_other():
     for name in PAGES.values():
         others = set(PAGES.values()) - {name} - ({"eps-configure.sh.8"} if name == "eps.1" else set())
         seen = section(page(name), "SEE ALSO")
@@ -144,7 +144,7 @@ def test_the_example_is_the_template_of_the_file():
 COMPLETION = PACKAGING / "completion"
 BASH = '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _eps "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"; ' \
        'printf "%s\\n" "${COMPREPLY[@]}"'
-# What zsh would be given: _describe takes the name of an array of NAME:DESCRIPTION.
+# What zsh would receive: _describe takes the name of an array of NAME:DESCRIPTION.
 ZSH = 'compset() { }; _files() { print -l $PWD/*(N) "$words[CURRENT]"*(N) }; ' \
       '_describe() { print -l -- ${${(P)2}%%:*} }; words=("$@"); CURRENT=$#; . $0'
 
@@ -168,7 +168,7 @@ def complete(shell, program, *words):
                           env=os.environ | {"EPS_CANDIDATES": str(COMPLETION / "candidates.sh")})
     assert done.stderr == ""
     offered = {line.split("\t")[0].rpartition("=")[2] for line in done.stdout.splitlines()} - {""}
-    # zsh itself leaves out what the word does not begin like.
+    # zsh itself drops candidates with another beginning.
     return {o for o in offered if o.startswith(words[-1].rpartition("=")[2])} if shell == "zsh" else offered
 
 
@@ -216,6 +216,6 @@ def test_alerts_fire_when_they_should():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_the_picture_of_scale_is_that_of_its_table():
+def test_the_picture_of_scale_matches_its_table():
     drawn = subprocess.run([ROOT / "bench/scale_plot", "--print"], check=True, stdout=subprocess.PIPE, text=True).stdout
     assert drawn == (ROOT / "docs/scale.svg").read_text(encoding="utf-8"), "run bench/scale_plot"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The programs have what the compiler and the linker can do against errors of memory: see cmake/EpsToolchain.cmake."""
+"""The programs have the protections of compiler and linker against memory errors: see cmake/EpsToolchain.cmake."""
 
 import functools
 import os
@@ -28,12 +28,12 @@ def elf(program, *what):
 
 
 @programs
-def test_it_lies_at_another_address_each_time(program):
+def test_it_is_loaded_at_random_addresses(program):
     assert re.search(r"\(FLAGS_1\).*\bPIE\b", elf(program, "--dynamic"))
 
 
 @programs
-def test_what_the_linker_fills_in_is_read_only_afterwards(program):
+def test_relocations_are_read_only(program):
     assert "GNU_RELRO" in elf(program, "--segments")
     assert re.search(r"\((FLAGS|FLAGS_1)\).*\b(BIND_)?NOW\b", elf(program, "--dynamic"))
 
@@ -52,10 +52,10 @@ def test_stacks_and_the_c_library_are_checked(program):
 
 
 @programs
-def test_indirect_calls_lead_to_the_beginning_of_a_function_only(program):
+def test_indirect_calls_reach_only_function_entries(program):
     if "X86-64" not in elf(program, "--file-header"):
         pytest.skip("endbr64 is of x86-64")
-    # Each begins with endbr64. Without the flag there are a handful, of the C library's objects.
+    # Each begins with endbr64. Without the flag there are only a handful, from the C library's objects.
     assert (BIN / program).read_bytes().count(b"\xf3\x0f\x1e\xfa") > 500
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The .rpm in a root of its own: what it requires, that its programs run, and that its removal leaves nothing.
+"""The .rpm in a root of its own: its requirements, that its programs run, and that its removal leaves nothing.
 
-rpm installs it into a Debian whose rpm database is empty, so that no package there is its dependency: what the programs
-load is looked at instead. tools/test-packages runs it.
+rpm installs it into a Debian whose rpm database is empty, so that no package there satisfies a dependency: the
+libraries that the programs load are checked instead. tools/test-packages runs it.
 """
 
 import re
@@ -35,11 +35,11 @@ def tree():
 
 
 def rpm_in(tree, *arguments):
-    # Debian's rpm warns of being used on a Debian; this database is the tree's own.
+    # Debian's rpm warns about its use on Debian; this database is the tree's own.
     return run("rpm", "--root", tree, "--force-debian", "--nodeps", *arguments)
 
 
-def test_requires_what_every_distribution_has(rpm):
+def test_requires_only_what_every_distribution_has(rpm):
     required = run("rpm", "-qpR", rpm).splitlines()
     assert len(required) > 5
     strange = [line for line in required if not ALLOWED.fullmatch(line)]
@@ -54,7 +54,7 @@ def test_the_files_are_those_of_the_manual(rpm):
                  "/usr/share/fish/vendor_completions.d/eps.fish", "/usr/share/zsh/site-functions/_eps"]:
         assert path in listed, path
     assert not [path for path in listed if path.startswith(("/etc", "/var", "/lib"))]
-    # Directories that belong to the distribution are not this package's to remove.
+    # Directories of the distribution must not be removed with this package.
     assert not {"/usr", "/usr/bin", "/usr/sbin", "/usr/share/man/man8", "/usr/lib/systemd/system"} & set(listed)
 
 

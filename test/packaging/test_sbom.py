@@ -31,10 +31,10 @@ def related(text, kind):
     return {names[other] for pair in pairs for other in pair if other != own and own in pair and other in names}
 
 
-def test_what_the_programs_load_is_in_it(text):
+def test_loaded_libraries_are_in_it(text):
     loaded = related(text, "DYNAMIC_LINK")
     assert {"libc6", "libstdc++6"} <= loaded
-    # readelf asks the file alone, without a loader. Most packages of Debian are named after the soname.
+    # readelf reads only the file, without a loader. Most Debian packages are named after the soname.
     needed = subprocess.run(["readelf", "--dynamic", BUILD / "src/app/eps-server"], check=True, stdout=subprocess.PIPE,
                             text=True).stdout
     others = {"libcrypto": "libssl", "libm": "libc"}
@@ -44,7 +44,7 @@ def test_what_the_programs_load_is_in_it(text):
     assert not missing, (missing, loaded)
 
 
-def test_what_is_compiled_in_is_in_it(text):
+def test_compiled_in_libraries_are_in_it(text):
     assert {"libboost1.81-dev", "nlohmann-json3-dev"} <= related(text, "BUILD_DEPENDENCY_OF")
 
 

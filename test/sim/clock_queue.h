@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Virtual time: an ordered queue of things to do. Two events of one instant run in the order in which they were added,
-// so a seed gives one history.
+// Virtual time: an ordered queue of events. Two events at the same instant run in the order in which they were added,
+// so that a seed gives one history.
 
 #include <functional>
 #include <map>
@@ -16,7 +16,7 @@ class ClockQueue {
   Instant now() const { return now_; }
   void at(Instant when, std::function<void()> what) { events_.emplace(std::max(when, now_), std::move(what)); }
   void in(Duration delay, std::function<void()> what) { at(now_ + delay, std::move(what)); }
-  // Runs the next event if it lies before `until`; false, with the clock at `until`, otherwise.
+  // Runs the next event if it is before `until`; otherwise false, with the clock at `until`.
   bool step(Instant until) {
     if (events_.empty() || events_.begin()->first > until) {
       now_ = std::max(now_, until);

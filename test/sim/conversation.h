@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a test of the simulation sees of two clients that talk.
+// A conversation of two clients as a test of the simulation observes it.
 
 #include <algorithm>
 #include <array>
@@ -16,7 +16,7 @@ inline double in_seconds(Duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
-// Two clients that say something to each other every so often.
+// Two clients that send each other something at regular intervals.
 class Conversation {
  public:
   Conversation(World& world, int a, int b, Duration pause = std::chrono::milliseconds(20))
@@ -49,10 +49,10 @@ class Conversation {
     return false;
   }
   bool direct() const { return world_.path(a_, b_) == PathKind::direct && world_.path(b_, a_) == PathKind::direct; }
-  // Both have heard something.
+  // Both have received something.
   bool talked() const { return first_[0] && first_[1]; }
   Duration since_begin() const { return world_.clock().now() - began_; }
-  // The longest that one of them has heard nothing, since the begin or the last call.
+  // The longest time for which one of them has received nothing, since the start or the last call.
   Duration longest_gap() {
     const Instant now = world_.clock().now();
     for (Instant& heard : heard_) gap_ = std::max(gap_, now - heard);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The frames that simulated clients exchange: real Ethernet, IPv4 and UDP, with a marker that must never be seen on the
+// The frames that simulated clients exchange: real Ethernet, IPv4 and UDP, with a marker that must never appear on the
 // wire and a number by which each is recognised.
 
 #include <cstdint>
@@ -51,7 +51,7 @@ inline Bytes make_udp_frame(const Mac& src, const Mac& dst, Ip4 src_ip, Ip4 dst_
   return out;
 }
 
-// The tag of a frame that arrived whole; nullopt for frames of another kind or with a byte changed.
+// The tag of a frame that arrived intact; nullopt for other frames or changed bytes.
 inline std::optional<FrameTag> read_udp_frame(ByteView frame) {
   constexpr std::size_t kAt = 14 + 28;
   if (frame.size() < kAt + kMarker.size() + 16 || as_text(frame.subspan(kAt, kMarker.size())) != kMarker) {

@@ -27,8 +27,8 @@ Endpoint Nat::scope(Dependence dependence, const Endpoint& remote) {
   return remote;
 }
 
-// Mappings may share an external port as long as every datagram from outside can belong to one of them only (RFC 4787
-// calls it port overloading): that is told by what both mapping and filter distinguish. Linux does so.
+// Mappings may share an external port as long as every datagram from outside can belong to only one of them (RFC 4787
+// calls it port overloading): mapping and filter together decide that. Linux does so.
 Endpoint Nat::owner_of(const Endpoint& remote) const {
   return scope(std::min(behaviour_.mapping, behaviour_.filtering), remote);
 }
@@ -57,7 +57,7 @@ std::optional<Endpoint> Nat::inbound(const Endpoint& from, const Endpoint& exter
   }
   const auto inside = forwarded(external.port);
   if (!inside) return std::nullopt;
-  // So that the answer leaves by the port that was asked.
+  // So that the answer leaves from the port that was asked.
   const Key key{*inside, scope(behaviour_.mapping, from)};
   if (find(key, now) == nullptr && free(external, owner_of(from), now)) {
     add(key, external, from, now)->remotes[from] = now;
@@ -86,7 +86,7 @@ bool Nat::lets_in(const Mapping& mapping, const Endpoint& from, Instant now) con
   return false;
 }
 
-// The mapping of that key; one that has timed out is forgotten here.
+// The mapping with that key; an expired one is removed here.
 Nat::Mapping* Nat::find(const Key& key, Instant now) {
   const auto it = mappings_.find(key);
   if (it == mappings_.end()) return nullptr;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A NAT in the terms of RFC 4787: what becomes of a UDP datagram that passes it, told by its addresses and the time. It
-// knows no network and no clock. A stateful firewall is one that translates nothing and filters all the same.
+// A NAT in the terms of RFC 4787: the fate of a UDP datagram that passes it, given its addresses and the time. It has
+// no network and no clock. A stateful firewall is one that only filters and does not translate.
 
 #include <cstdint>
 #include <map>
@@ -14,15 +14,15 @@
 
 namespace eps::sim {
 
-// What a mapping (RFC 4787, section 4.1) or a filter (section 5) distinguishes of the outside.
+// The parts of the remote endpoint that a mapping (RFC 4787, section 4.1) or a filter (section 5) distinguishes.
 enum class Dependence : std::uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };
 
-// Which external port a new mapping gets. Preserving, as Linux does it: the one that the internal endpoint has in its
-// newest other mapping, else the internal port, else a random one, whichever is free first. Sequential: the next.
+// The external port of a new mapping. Preserving, as in Linux: the one that the internal endpoint has in its newest
+// other mapping, otherwise the internal port, otherwise a random one, whichever is free first. Sequential: the next.
 enum class PortAllocation : std::uint8_t { preserving, sequential, random };
 
-// Who inside is reached at the external address: nobody, the targets of forwarded ports (Linux), whoever the filter of
-// a mapping lets reach (RFC 4787, REQ-9).
+// Who inside can be reached at the external address: nobody, the targets of forwarded ports (Linux), or whatever the
+// filter of a mapping allows (RFC 4787, REQ-9).
 enum class Hairpinning : std::uint8_t { none, forwarded, all };
 
 struct NatBehaviour {
@@ -30,10 +30,10 @@ struct NatBehaviour {
   Dependence filtering = Dependence::address_and_port_dependent;
   PortAllocation ports = PortAllocation::preserving;
   Hairpinning hairpinning = Hairpinning::none;
-  // Datagrams from outside keep a mapping open as those from inside do (REQ-6 leaves it open; Linux does).
+  // Datagrams from outside keep a mapping open like those from inside (REQ-6 leaves that open; Linux does it).
   bool inbound_refreshes = false;
   bool translates = true;  // false: a firewall
-  // Of a mapping and of what its filter lets in. REQ-5 asks for 2 minutes; there are those that forget after 30 s.
+  // For a mapping and its filter entries. REQ-5 asks for 2 minutes; some NATs forget after 30 s.
   Duration timeout = std::chrono::seconds(30);
 };
 
@@ -41,14 +41,14 @@ class Nat {
  public:
   Nat(const NatBehaviour& behaviour, const IpAddress& external, Rng& rng);
 
-  // A datagram leaves: its source as the outside sees it; nullopt when no port is left.
+  // An outgoing datagram: its source as seen outside; nullopt when no port is left.
   std::optional<Endpoint> outbound(const Endpoint& inside, const Endpoint& to, Instant now);
-  // One arrives at an external endpoint: where it goes inside; nullopt when it is dropped. That creates no mapping.
+  // A datagram arrives at an external endpoint: its destination inside; nullopt if it is dropped. Creates no mapping.
   std::optional<Endpoint> inbound(const Endpoint& from, const Endpoint& external, Instant now);
-  // Everything to this external port goes to `inside`, and what `inside` sends leaves by that port where it is free.
+  // Everything to this external port goes to `inside`, whose packets leave from that port where it is free.
   void forward(std::uint16_t port, const Endpoint& inside) { forwards_[port] = inside; }
   std::optional<Endpoint> forwarded(std::uint16_t port) const;
-  // All mappings are forgotten, as when a router starts anew; what is forwarded stays.
+  // Forgets all mappings, like a restarting router; forwarded ports stay.
   void rebind();
 
   const NatBehaviour& behaviour() const { return behaviour_; }
@@ -61,7 +61,7 @@ class Nat {
   struct Mapping {
     Endpoint external;
     Endpoint owner;                       // see owner_of()
-    std::map<Endpoint, Instant> remotes;  // whom it lets in, and since when nothing was sent there
+    std::map<Endpoint, Instant> remotes;  // the remotes it lets in, and when each was last sent to
     Instant used{};
     std::uint64_t number = 0;  // grows
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Runs a script of datagrams through a simulated NAT and says what arrived where, so that the same can be done with a
-// real one and compared (test/netns/test_nat_conformance.py).
+// Runs a script of datagrams through a simulated NAT and reports what arrived where, so that the same can be done with
+// a real one and compared (test/netns/test_nat_conformance.py).
 //
 //     eps_sim_nat_scenario KIND < SCRIPT       KIND: preserving, random, cone, hairpin, double, firewall
 //
@@ -10,7 +10,7 @@
 //     flush               the NAT (of two, the inner one) forgets its mappings
 //     wait SECONDS
 //
-// One line for each step: "RECEIVER HOST:PORT" with the source that the receiver saw, "lost", or "-".
+// One line per step: "RECEIVER HOST:PORT" with the source that the receiver saw, "lost", or "-".
 
 #include <iostream>
 #include <sstream>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr Duration kTimeout = std::chrono::seconds(4);
 
-// Linux with nftables: every flow is mapped for itself, and an answer keeps the mapping open as well.
+// Linux with nftables: every flow has its own mapping, and answers keep it open as well.
 NatBehaviour linux_nat(PortAllocation ports) {
   return {.mapping = Dependence::address_and_port_dependent,
           .filtering = Dependence::address_and_port_dependent,

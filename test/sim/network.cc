@@ -46,7 +46,7 @@ std::size_t SimUdp::take(std::span<ports::RxDatagram> out) {
   for (const auto& [id, side] : sides_) {
     const std::size_t more = side->take(out.subspan(count));
     for (ports::RxDatagram& d : out.subspan(count, more)) d.socket = id;
-    // The bytes stay where they are when the side socket is closed before the next receive.
+    // The bytes stay in place if the side socket is closed before the next receive.
     std::ranges::move(side->lent_, std::back_inserter(lent_));
     side->lent_.clear();
     count += more;
@@ -156,12 +156,12 @@ void Network::set_pair(std::set<std::pair<HostId, HostId>>& pairs, HostId a, Hos
 
 // --- the way of a datagram -----------------------------------------------------------------------------------------
 
-// What stands between a realm and the one outside of it for this address's family; null: nothing.
+// What separates a realm from the one outside of it for this address's family; null: nothing.
 Nat* Network::gate(RealmId realm, const IpAddress& ip) const {
   return ip.is_v4() ? realms_[realm].nat.get() : realms_[realm].firewall.get();
 }
 
-// The realm next to `realm`, further inside, that leads to the address.
+// The inner realm next to `realm` that leads to the address.
 std::optional<RealmId> Network::next_inner(RealmId realm, const IpAddress& ip) const {
   if (ip.is_v4()) {
     const auto it = gates_at_.find({realm, ip});
@@ -179,7 +179,7 @@ bool Network::within(RealmId realm, const IpAddress& ip) const {
   return hosts_at_.contains({realm, ip}) || next_inner(realm, ip);
 }
 
-// From the sender outwards, until a realm knows the destination.
+// From the sender outwards, until a realm has the destination.
 std::optional<Network::Transit> Network::ascend(HostId id, std::uint16_t port, const Endpoint& to) {
   const Host& host = hosts_[id];
   const IpAddress* source = host.source_for(to.ip);
@@ -256,7 +256,7 @@ void Network::deliver(std::optional<HostId> origin, const Transit& transit, Byte
   if (origin && too_large(*origin, to->first, bytes.size())) return;
   const auto it = sockets_.find(*to);
   if (it == sockets_.end()) return;
-  // Neighbours of one size from one sender arrive as a run now and then, as the kernel's GRO makes them.
+  // Consecutive datagrams of one size from one sender sometimes arrive as a run, like those joined by the kernel's GRO.
   SimUdp& socket = it->second->queue_for(transit.from);
   const auto size = static_cast<std::uint16_t>(bytes.size());
   if (!socket.inbox_.empty() && chance(0.5)) {
@@ -268,7 +268,7 @@ void Network::deliver(std::optional<HostId> origin, const Transit& transit, Byte
     }
   }
   socket.inbox_.push_back({transit.from, std::move(bytes), size});
-  // The owner wakes a moment later, so that several datagrams may wait for it.
+  // The owner wakes a moment later, so that several datagrams may be waiting.
   if (socket.inbox_.size() == 1) {
     clock_.in(std::chrono::microseconds(50), [this, at = *to, from = transit.from] {
       const auto owner = sockets_.find(at);
@@ -280,7 +280,7 @@ void Network::deliver(std::optional<HostId> origin, const Transit& transit, Byte
 
 // --- streams -------------------------------------------------------------------------------------------------------
 
-// Changes when the host moves or a NAT before it forgets: what was connected before is dead.
+// Changes when the host moves or a NAT in front of it forgets: existing connections are dead then.
 std::pair<std::uint32_t, std::uint32_t> Network::epoch(HostId host) const {
   std::uint32_t rebinds = 0;
   for (RealmId at = hosts_[host].realm; at != kInternet; at = realms_[at].outer) {
@@ -289,8 +289,8 @@ std::pair<std::uint32_t, std::uint32_t> Network::epoch(HostId host) const {
   return {hosts_[host].moves, rebinds};
 }
 
-// Where a stream to that endpoint ends, and whom it is seen to come from there. Into a realm only a forwarded port
-// leads, or IPv6 without a firewall.
+// Where a stream to that endpoint ends, and its source as seen there. Into a realm, only a forwarded port leads, or
+// IPv6 without a firewall.
 std::optional<Network::Socket> Network::listener_for(HostId from, Endpoint to, IpAddress& source) const {
   const Host& host = hosts_[from];
   const IpAddress* own = host.source_for(to.ip);
@@ -341,8 +341,8 @@ bool SimStream::moved() const {
   return network_->epoch(host_) != epoch_;
 }
 
-// Does it to the other end when it arrives there. A cut loses bytes, and a stream that has lost some says nothing more:
-// its ends find out by their own timers.
+// Applied at the other end on arrival. A cut loses bytes, and a stream that has lost some stays silent: its ends notice
+// by their own timers.
 void SimStream::pass(std::function<void(SimStream&)> what) {
   const Instant arrival = std::max(network_->clock_.now() + network_->travel(network_->weather), last_arrival_);
   last_arrival_ = arrival;
@@ -366,7 +366,7 @@ void SimStream::take(HostId from, bool gone, const std::function<void(SimStream&
 void SimStream::send(ByteView bytes) {
   if (closed_ || bytes.empty()) return;
   pass([copy = Bytes(bytes.begin(), bytes.end())](SimStream& end) {
-    // Streams know no message bounds: now and then the bytes come in two parts.
+    // Streams have no message boundaries: sometimes the bytes arrive in two parts.
     const std::size_t split = end.network_->rng_.below(copy.size() + 1);
     if (split > 0) end.on_bytes(ByteView(copy).first(split));
     if (split < copy.size() && !end.closed_) end.on_bytes(ByteView(copy).subspan(split));

@@ -2,7 +2,7 @@
 #pragma once
 
 // The simulated underlay: hosts with addresses of both families in nested realms, of which the outermost is the
-// Internet and every other has NATs and firewalls before it; datagrams that are delayed, lost, repeated and overtaken,
+// Internet and every other has NATs and firewalls in front; datagrams that are delayed, lost, duplicated and reordered,
 // and byte streams that are only delayed or cut.
 //
 //     the Internet ──┬── host                      a realm's hosts reach each other by their own addresses; what leaves
@@ -43,17 +43,17 @@ class SimUdp final : public ports::UdpPort {
  public:
   SimUdp(Network& network, HostId host, std::uint16_t port) : network_(network), host_(host), port_(port) {}
   ~SimUdp() override;
-  // Another socket on the same port, as with SO_REUSEPORT: all that one endpoint sends arrives at one of them. Lives as
-  // long as this one.
+  // Another socket on the same port, as with SO_REUSEPORT: everything from one endpoint arrives at one of them. Lives
+  // as long as this one.
   SimUdp& add_queue();
-  // Its process has ended: it sends and receives nothing any more.
+  // Its process has ended: it neither sends nor receives any more.
   void close();
   std::size_t receive(std::span<ports::RxDatagram> out) override;
   std::size_t send(std::span<const ports::TxDatagram> datagrams) override;
   std::optional<Side> open_side() override;
   void close_side(ports::SocketId socket) override { sides_.erase(socket); }
   std::function<void()> on_readable;
-  // Called by whoever receives or sends, at the beginning of the call and at its end: other threads may run there.
+  // Called by a receiving or sending thread, at the beginning of the call and at its end: other threads may run there.
   std::function<void()> on_call;
 
  private:
@@ -67,7 +67,7 @@ class SimUdp final : public ports::UdpPort {
   HostId host_;
   std::uint16_t port_;
   std::vector<Waiting> inbox_;
-  std::vector<Waiting> lent_;  // what the last receive handed out
+  std::vector<Waiting> lent_;  // what the last receive returned
   void called() const {
     if (on_call) on_call();
   }
@@ -92,7 +92,7 @@ struct SimStream : std::enable_shared_from_this<SimStream> {
   friend class Network;
   Network* network_ = nullptr;
   HostId host_ = 0;
-  bool moved() const;  // the host has, or a NAT before it has forgotten the stream
+  bool moved() const;  // the host has moved, or a NAT in front of it has forgotten the stream
   void pass(std::function<void(SimStream&)> what);
   void take(HostId from, bool gone, const std::function<void(SimStream&)>& what);
   std::pair<std::uint32_t, std::uint32_t> epoch_;
@@ -106,24 +106,24 @@ class Network {
  public:
   Network(ClockQueue& clock, Rng& rng);
 
-  Weather weather;  // of what crosses the Internet
+  Weather weather;  // for traffic across the Internet
   Weather lan_weather{std::chrono::microseconds(300), std::chrono::microseconds(100), 0, 0};
 
-  // A realm inside of another. Without a NAT no IPv4 leaves it; without a firewall IPv6 passes freely.
+  // A realm inside another one. Without a NAT no IPv4 leaves it; without a firewall IPv6 passes freely.
   RealmId add_realm(RealmId outer, const std::optional<NatBehaviour>& nat,
                     const std::optional<NatBehaviour>& firewall = std::nullopt);
   Nat& nat(RealmId realm) { return *realms_[realm].nat; }
   Nat& firewall(RealmId realm) { return *realms_[realm].firewall; }
-  // An address in the realm that nobody has; every realm but the Internet has the same IPv4 network, as homes do.
+  // An unused address in the realm; every realm but the Internet has the same IPv4 network, like homes.
   IpAddress new_ip4(RealmId realm);
   IpAddress new_ip6(RealmId realm);
 
   HostId add_host(RealmId realm, std::vector<IpAddress> addresses);
-  // Plugs it in elsewhere, or gives it other addresses. Its streams are dead from then on, its sockets live.
+  // Connects it elsewhere, or gives it other addresses. Its streams are dead from then on, its sockets stay.
   void move_host(HostId host, RealmId realm, std::vector<IpAddress> addresses);
   const std::vector<IpAddress>& addresses(HostId host) const { return hosts_[host].addresses; }
   RealmId realm(HostId host) const { return hosts_[host].realm; }
-  // Until then the host is deaf: datagrams to it are lost, streams wait.
+  // Until then the host receives nothing: datagrams to it are lost, streams wait.
   void sleep(HostId host, Instant until) { hosts_[host].wakes_at = until; }
   Instant wakes_at(HostId host) const { return hosts_[host].wakes_at; }
   // No datagram enters or leaves the host.
@@ -132,24 +132,24 @@ class Network {
   void allow_tcp_ports(HostId host, std::optional<std::set<std::uint16_t>> ports) {
     hosts_[host].tcp_ports = std::move(ports);
   }
-  // Datagrams between these two hosts vanish (a NAT or firewall), or everything does (a partition).
+  // Drops datagrams between these two hosts (a NAT or firewall), or everything (a partition).
   void block_udp(HostId a, HostId b, bool blocked) { set_pair(udp_blocked_, a, b, blocked); }
   void partition(HostId a, HostId b, bool cut) { set_pair(partitions_, a, b, cut); }
-  // Datagrams between these two hosts that are larger vanish.
+  // Drops larger datagrams between these two hosts.
   void limit_size(HostId a, HostId b, std::size_t bytes) { size_limits_[std::minmax(a, b)] = bytes; }
 
   // The acceptor at this port of the host; on_accept gets the server's end and the client's address as seen there.
   using Accept = std::function<void(std::shared_ptr<SimStream>, Endpoint)>;
   void listen(HostId host, std::uint16_t port, Accept accept) { listeners_[{host, port}] = std::move(accept); }
   void unlisten(HostId host, std::uint16_t port) { listeners_.erase({host, port}); }
-  // Calls back with the client's end, or null when nobody listens there or the way is barred.
+  // Calls back with the client's end, or null if nobody listens there or the way is blocked.
   void connect(HostId from, const Endpoint& to, std::function<void(std::shared_ptr<SimStream>)> done);
 
   // Whether a middlebox drops what crosses the Internet from here to there.
   std::function<bool(const Endpoint& from, const Endpoint& to)> drops;
-  // Sees every datagram that anybody sends, with the addresses that it has after the sender's NATs.
+  // Observes every datagram that is sent, with its addresses after the sender's NATs.
   std::function<void(HostId sender, const Endpoint& from, const Endpoint& to, ByteView)> on_wire;
-  // Delivers these bytes as if somebody in the Internet had sent them from there, without loss.
+  // Delivers these bytes as if somebody on the Internet had sent them from there, without loss.
   void inject(const Endpoint& from, const Endpoint& to, Bytes bytes);
   std::uint64_t datagrams_sent = 0;
   std::uint64_t datagrams_sent_by(HostId host) const { return hosts_[host].sent; }
@@ -173,10 +173,10 @@ class Network {
     std::uint64_t sent = 0;
     const IpAddress* source_for(const IpAddress& to) const;
   };
-  // A datagram at the outermost point of its way.
+  // A datagram at the outermost point of its route.
   struct Transit {
     RealmId realm = kInternet;
-    std::optional<RealmId> left;  // the realm that it came out of last
+    std::optional<RealmId> left;  // the realm that it last left
     Endpoint from, to;
   };
   using Socket = std::pair<HostId, std::uint16_t>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Which seeds a test of the simulation runs with: EPS_SIM_SEED=N that one alone, EPS_SIM_SEEDS=N the first N.
+// The seeds of a test of the simulation: EPS_SIM_SEED=N runs that one alone, EPS_SIM_SEEDS=N the first N.
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Many clients, and what they send: no storm of probes, whatever they do all at once.
+// Many clients, and how much they send: no storms of probes, whatever they all do at once.
 
 #include <gtest/gtest.h>
 
@@ -20,8 +20,8 @@ using std::chrono::seconds;
 constexpr auto kIndependent = Dependence::endpoint_independent;
 constexpr auto kPort = Dependence::address_and_port_dependent;
 
-// Homes of one to three clients each, behind NATs of every common kind, some with IPv6; every fifth client is on the
-// Internet itself.
+// Homes of one to three clients each, behind NATs of every common kind, some with IPv6; every fifth client is directly
+// on the Internet.
 void settle(World& world, int clients) {
   const NatBehaviour nats[] = {
       {.mapping = kIndependent, .filtering = kPort, .ports = PortAllocation::random},
@@ -42,7 +42,7 @@ void settle(World& world, int clients) {
   }
 }
 
-// What the clients have sent since it was asked last.
+// What the clients have sent since the last call.
 class Meter {
  public:
   struct Sent {
@@ -72,15 +72,15 @@ class Meter {
 // What a client may send within a minute:
 //   24 without any traffic: the keepalive of its binding every 20 s in both families and up to 12 requests to the
 //      server's second port, or its beginning
-//   130 more for each peer with whom it exchanges frames anew. An initiation leaves by up to 6 ways (3 candidates of
-//   each family at most here, the relay) up to 3 times, and is answered as often; then there are 7 rounds of probes by
-//   those ways, the same number of answers to the peer's, and a call with each round in both directions: 36 + 84 + 14.
+//   130 more for each peer with which it newly exchanges frames. An initiation leaves on up to 6 ways (at most 3
+//   candidates of each family here, and the relay) up to 3 times, and is answered as often; then there are 7 rounds of
+//   probes on those ways, the same number of answers to the peer's, and a call with each round in both directions: 36 +
 std::uint64_t bound(std::uint64_t peers) {
   return 24 + 130 * peers;
 }
 
-// Where ports are guessed there come bursts (mesh/port_guess.h): one at a time, of 6 s each if they hit nothing, so at
-// most ten a minute. That is for one client here and there; the mean of all keeps to the bound with one of them.
+// Guessing ports adds bursts (mesh/port_guess.h): one at a time, of 6 s each if they hit nothing, so at most ten a
+// minute. That affects only a few clients; the mean of all stays within the bound with one of them.
 constexpr std::uint64_t kBurst = 2 * mesh::PortGuess::kSockets + mesh::PortGuess::kMaxGuesses;
 
 void expect_within(const Meter::Sent& sent, std::uint64_t peers, std::uint64_t frames = 0) {
@@ -89,7 +89,7 @@ void expect_within(const Meter::Sent& sent, std::uint64_t peers, std::uint64_t f
   EXPECT_LE(sent.most, bound(peers) + frames + bursts * kBurst);
 }
 
-// A frame that nobody answers is followed by a ping or two, and the peer's by their answers.
+// A frame without an answer is followed by a ping or two, and the peer's pings by answers.
 constexpr std::uint64_t kOneFrame = 5;
 
 class Crowd : public testing::TestWithParam<int> {
@@ -124,8 +124,8 @@ TEST_P(Crowd, IsQuietWithoutTraffic) {
   for (int i = 0; i < 3; ++i) expect_within(minute(), 0);
 }
 
-// Each talks to two others: nobody sends more for the number of those who do not matter to him.
-TEST_P(Crowd, SendsToWhomItTalksOnly) {
+// Each talks to two others: the number of other members does not increase what it sends.
+TEST_P(Crowd, SendsOnlyToItsCommunicationPartners) {
   start_all();
   for (int c = 0; c < clients; ++c) world.send_frame(c, (c + 1) % clients);
   expect_within(minute(), 2);
@@ -142,26 +142,26 @@ TEST_P(Crowd, HearsABroadcast) {
   EXPECT_GE(heard, (clients - 1) * 9 / 10) << "with 1 % loss on every hop";
 }
 
-// The computers of a whole network are switched on at once, or its server is: everybody is admitted, nothing else
+// The computers of a whole network are switched on at once, or its server is: everybody is admitted, and nothing else
 // happens.
-TEST_P(Crowd, StartsAnewAllAtOnce) {
+TEST_P(Crowd, StartsAgainAllAtOnce) {
   start_all();
   for (int c = 0; c < clients; ++c) world.send_frame(c, (c + 1) % clients);
   world.run_for(seconds(20));
   world.stop_server();
   for (int c = 0; c < clients; ++c) world.stop_client(c);
-  world.run_for(seconds(1));  // nothing of theirs is on its way any more: it would wake a peer
+  world.run_for(seconds(1));  // nothing of theirs is in transit any more: it would wake a peer
   world.start_server();
   for (int c = 0; c < clients; ++c) world.start_client(c);
   expect_within(minute(), 0);
   EXPECT_TRUE(world.all_admitted());
   world.stop_server();
   // While the server is away everybody keeps sessions with three anchors (mesh/anchors.h), in a small network all with
-  // the same. In a large one each of the reachable members, here every sixth, is one for about eighteen.
+  // the same. In a large one each reachable member, here every sixth, is an anchor for about eighteen.
   const auto most =
       static_cast<std::uint64_t>(clients) <= mesh::kSmallNetwork ? static_cast<std::uint64_t>(clients) : 40;
   const auto away = minute();
-  EXPECT_LE(away.mean, bound(6)) << "each has three and is one for three";
+  EXPECT_LE(away.mean, bound(6)) << "each has three anchors and is an anchor for three";
   EXPECT_LE(away.most, bound(most));
   world.start_server();
   const auto sent = minute();
@@ -171,7 +171,7 @@ TEST_P(Crowd, StartsAnewAllAtOnce) {
 }
 
 // The same while each talks to two others all the time.
-TEST_P(Crowd, StartsAnewWhileItTalks) {
+TEST_P(Crowd, StartsAgainUnderTraffic) {
   start_all();
   const auto talk = [&](Duration time) {
     for (const Instant until = world.clock().now() + time; world.clock().now() < until;) {
@@ -197,7 +197,7 @@ TEST_P(Crowd, StartsAnewWhileItTalks) {
 
 INSTANTIATE_TEST_SUITE_P(Clients, Crowd, testing::Values(2, 10, 50, 200));
 
-// Everybody says something to everybody: a thousand pairs at once.
+// Everybody sends something to everybody: a thousand pairs at once.
 TEST(Fair, EverybodyToEverybody) {
   constexpr int kClients = 32;
   WorldOptions o;

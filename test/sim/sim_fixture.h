@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What tests of whole networks begin with: a world of each seed, and all clients admitted.
+// The start of tests of whole networks: a world for each seed, with all clients admitted.
 
 #include <gtest/gtest.h>
 

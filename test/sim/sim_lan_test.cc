@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// A LAN of many: what members send that only stand there, what one broadcast costs, and that everybody hears it.
+// A LAN of many: what idle members send, what one broadcast costs, and that everybody receives it.
 
 #include <gtest/gtest.h>
 
@@ -51,7 +51,7 @@ class Lan : public testing::TestWithParam<int> {
 TEST_P(Lan, IsQuietAndHearsOneBroadcast) {
   start_all();
   const double idle = static_cast<double>(sent_within(minutes(1)));
-  figure("datagrams a minute of one that only stands there", idle / members);
+  figure("datagrams a minute of an idle member", idle / members);
   EXPECT_LE(idle / members, 24);
   const std::uint64_t frame = world.send_frame(0, -1);
   const double cost = static_cast<double>(sent_within(minutes(2))) - 2 * idle;
@@ -63,7 +63,7 @@ TEST_P(Lan, IsQuietAndHearsOneBroadcast) {
   EXPECT_LE(cost / (members - 1), members <= 100 ? 22 : 60);
 }
 
-// More by environment: EPS_SIM_MEMBERS=1000.
+// More via the environment: EPS_SIM_MEMBERS=1000.
 std::vector<int> sizes() {
   std::vector<int> out = {10, 100};
   if (const char* more = std::getenv("EPS_SIM_MEMBERS")) out.push_back(std::atoi(more));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// The simulated NAT and the ways of datagrams through several of them, without any client.
+// The simulated NAT and the routes of datagrams through several of them, without any client.
 
 #include "sim/nat.h"
 
@@ -33,7 +33,7 @@ class NatTest : public testing::Test {
 };
 
 // RFC 4787, section 4.1: which destinations share a mapping.
-TEST_F(NatTest, MapsAsItsBehaviourSays) {
+TEST_F(NatTest, MapsAccordingToItsBehaviour) {
   for (const Dependence mapping : {kIndependent, kAddress, kPort}) {
     for (const PortAllocation ports : {PortAllocation::sequential, PortAllocation::random}) {
       Nat nat = make({.mapping = mapping, .filtering = kIndependent, .ports = ports});
@@ -49,7 +49,7 @@ TEST_F(NatTest, MapsAsItsBehaviourSays) {
 }
 
 // RFC 4787, section 5: who may answer.
-TEST_F(NatTest, FiltersAsItsBehaviourSays) {
+TEST_F(NatTest, FiltersAccordingToItsBehaviour) {
   for (const Dependence mapping : {kIndependent, kAddress, kPort}) {
     for (const Dependence filtering : {kIndependent, kAddress, kPort}) {
       Nat nat = make({.mapping = mapping, .filtering = filtering});
@@ -70,7 +70,7 @@ TEST_F(NatTest, DroppedPacketCreatesNoMapping) {
   EXPECT_EQ(nat.outbound(kInside, kX1, now), (Endpoint{kExternal, 7000})) << "the port is still free";
 }
 
-TEST_F(NatTest, PreservesAPortWhereItIsFree) {
+TEST_F(NatTest, PreservesAFreePort) {
   Nat nat = make({.ports = PortAllocation::preserving});
   EXPECT_EQ(nat.outbound(kInside, kX1, now)->port, 7000);
   const Endpoint second = *nat.outbound(kOther, kX1, now);
@@ -79,19 +79,19 @@ TEST_F(NatTest, PreservesAPortWhereItIsFree) {
   EXPECT_EQ(nat.inbound(kX1, second, now), kOther);
 }
 
-// As Linux: with mappings and filters that both know the remote port, one external port serves several hosts.
-TEST_F(NatTest, OverloadsAPortWhereTheRemoteTellsTheHosts) {
+// As in Linux: if mappings and filters both distinguish the remote port, one external port serves several hosts.
+TEST_F(NatTest, OverloadsAPortIfTheRemoteDistinguishesTheHosts) {
   Nat nat = make({.mapping = kPort, .filtering = kPort, .ports = PortAllocation::preserving});
   EXPECT_EQ(nat.outbound(kInside, kX1, now)->port, 7000);
   EXPECT_EQ(nat.outbound(kOther, kX2, now)->port, 7000);
   const Endpoint taken = *nat.outbound(kOther, kX1, now);
-  EXPECT_NE(taken.port, 7000) << "towards this one it is taken";
+  EXPECT_NE(taken.port, 7000) << "towards this remote it is taken";
   EXPECT_EQ(nat.outbound(kOther, kY1, now), taken) << "the newest is kept for others";
   EXPECT_EQ(nat.inbound(kX1, {kExternal, 7000}, now), kInside);
   EXPECT_EQ(nat.inbound(kX2, {kExternal, 7000}, now), kOther);
 }
 
-TEST_F(NatTest, GivesPortsInOrder) {
+TEST_F(NatTest, AssignsPortsInOrder) {
   Nat nat = make({.mapping = kPort, .ports = PortAllocation::sequential});
   const std::uint16_t first = nat.outbound(kInside, kX1, now)->port;
   EXPECT_EQ(nat.outbound(kInside, kX2, now)->port, first + 1);
@@ -111,7 +111,7 @@ TEST_F(NatTest, ForgetsAMappingThatIsNotUsedFromInside) {
   EXPECT_NE(nat.outbound(kInside, kX1, now), external);
 }
 
-TEST_F(NatTest, RefreshesFromOutsideIfItsBehaviourSaysSo) {
+TEST_F(NatTest, RefreshesFromOutsideIfConfigured) {
   Nat nat = make({.inbound_refreshes = true, .timeout = seconds(30)});
   const Endpoint external = *nat.outbound(kInside, kX1, now);
   for (int i = 0; i < 10; ++i) {
@@ -121,8 +121,8 @@ TEST_F(NatTest, RefreshesFromOutsideIfItsBehaviourSaysSo) {
   }
 }
 
-// The mapping lives on as long as anybody is sent to; who may answer is forgotten one by one.
-TEST_F(NatTest, ForgetsWhomItLetsIn) {
+// The mapping lives as long as anybody is sent to; the permitted remotes expire one by one.
+TEST_F(NatTest, ForgetsPermittedRemotes) {
   Nat nat = make({.filtering = kAddress, .timeout = seconds(30)});
   const Endpoint external = *nat.outbound(kInside, kX1, now);
   now += seconds(20);
@@ -132,7 +132,7 @@ TEST_F(NatTest, ForgetsWhomItLetsIn) {
   EXPECT_FALSE(nat.inbound(kX1, external, now));
 }
 
-TEST_F(NatTest, ForgetsEverythingWhenItStartsAnew) {
+TEST_F(NatTest, ForgetsEverythingWhenItRestarts) {
   Nat nat = make({.ports = PortAllocation::random});
   const Endpoint external = *nat.outbound(kInside, kX1, now);
   nat.rebind();
@@ -148,7 +148,7 @@ TEST_F(NatTest, ForwardsAPortToWhoeverAsks) {
     EXPECT_EQ(nat.inbound(kX1, external, now), kInside);
     EXPECT_EQ(nat.inbound(kY1, external, now), kInside);
     EXPECT_EQ(nat.outbound(kInside, kX1, now), external) << "the answer";
-    EXPECT_EQ(nat.outbound(kInside, kX2, now), external) << "and what it sends of its own accord";
+    EXPECT_EQ(nat.outbound(kInside, kX2, now), external) << "and for what it sends unasked";
     EXPECT_NE(nat.outbound(kOther, kX1, now)->port, 5000);
     nat.rebind();
     EXPECT_EQ(nat.inbound(kY1, external, now), kInside);
@@ -191,7 +191,7 @@ class WaysTest : public testing::Test {
     return c;
   }
   Endpoint own(const Computer& c) { return {network.addresses(c.host).front(), 7000}; }
-  // Sends; says what source the receiver saw, or nothing when it got nothing.
+  // Sends; returns the source that the receiver saw, or nothing if it received nothing.
   std::optional<Endpoint> send(Computer& from, const Endpoint& to, Computer& receiver) {
     const std::byte byte{1};
     const ports::TxDatagram out{to, {&byte, 1}, 0};
@@ -219,9 +219,9 @@ TEST_F(WaysTest, ThroughTwoNatsAndBack) {
   EXPECT_EQ(seen->ip, network.nat(carrier).external());
   EXPECT_EQ(send(x, *seen, a), own(x));
   EXPECT_FALSE(send(y, *seen, a)) << "not asked";
-  EXPECT_FALSE(send(x, own(a), a)) << "a home's address leads nowhere in the Internet";
+  EXPECT_FALSE(send(x, own(a), a)) << "a home's address leads nowhere on the Internet";
   network.nat(home).rebind();
-  EXPECT_FALSE(send(x, *seen, a)) << "the inner NAT filters, too";
+  EXPECT_FALSE(send(x, *seen, a)) << "the inner NAT filters as well";
 }
 
 TEST_F(WaysTest, NeighboursReachEachOtherAndHomesHaveTheSameAddresses) {
@@ -252,7 +252,7 @@ TEST_F(WaysTest, HairpinsOnlyIfTheNatDoes) {
   }
 }
 
-TEST_F(WaysTest, IPv6IsReachedOnceTheFirewallLetsIn) {
+TEST_F(WaysTest, IPv6IsReachableOnceTheFirewallIsOpen) {
   const RealmId home = network.add_realm(kInternet, NatBehaviour{}, NatBehaviour{.filtering = kPort});
   const RealmId open = network.add_realm(kInternet, NatBehaviour{});
   auto a = computer(home, true);
@@ -282,7 +282,7 @@ TEST_F(WaysTest, BlockedSleepingOrMovedHostReceivesNothing) {
   EXPECT_EQ(send(a, own(b), b), own(a));
 }
 
-TEST_F(WaysTest, StreamsPassNatsOutwardsOnly) {
+TEST_F(WaysTest, StreamsPassNatsOnlyOutwards) {
   const RealmId home = network.add_realm(kInternet, NatBehaviour{});
   const HostId a = network.add_host(home, {network.new_ip4(home)});
   const HostId b = network.add_host(kInternet, {network.new_ip4(kInternet)});

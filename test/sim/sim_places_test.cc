@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Where clients may stand to each other: in one LAN, behind several NATs, with IPv6 behind firewalls. Many seeds
+// The relative positions of two clients: in one LAN, behind several NATs, with IPv6 behind firewalls. Many seeds
 // (sim/seeds.h); a failure names its own.
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ constexpr auto kIndependent = Dependence::endpoint_independent;
 constexpr auto kAddress = Dependence::address_dependent;
 constexpr auto kPort = Dependence::address_and_port_dependent;
 
-// What most homes have, what lets everybody in, and what cannot be met.
+// What most homes have, what lets everybody in, and what cannot be traversed.
 const NatBehaviour kEasy{.mapping = kIndependent, .filtering = kPort, .ports = PortAllocation::random};
 const NatBehaviour kCone{.mapping = kIndependent, .filtering = kIndependent, .ports = PortAllocation::random};
 const NatBehaviour kHard{.mapping = kPort, .filtering = kPort, .ports = PortAllocation::random};
@@ -112,7 +112,7 @@ TEST_P(Places, OneHardNatOfTwoIsHard) {
   expect_relayed();
 }
 
-// Two customers of one carrier know each other by its address only.
+// Two customers of one carrier know each other only by its address.
 TEST_P(Places, OneCarrierThatHairpins) {
   const NatBehaviour carriers[] = {kEasy, kCone};
   const RealmId carrier = network.add_realm(kInternet, with(carriers[GetParam() % 2], Hairpinning::all));
@@ -126,7 +126,7 @@ TEST_P(Places, OneCarrierThatDoesNotHairpin) {
   expect_relayed();
 }
 
-// A neighbour of the carrier's customers, without a home router of its own, can be reached: its address is the LAN's.
+// A neighbour of the carrier's customers, without a home router of its own, is reachable: its address is the LAN's.
 TEST_P(Places, ACustomerAndItsCarriersNeighbour) {
   const RealmId carrier = network.add_realm(kInternet, kHard);
   world.place(0, network.add_realm(carrier, kEasy));
@@ -134,7 +134,7 @@ TEST_P(Places, ACustomerAndItsCarriersNeighbour) {
   expect_direct();
 }
 
-TEST_P(Places, AForwardedPortLetsInWhoeverComes) {
+TEST_P(Places, AForwardedPortLetsEverybodyIn) {
   const RealmId home = network.add_realm(kInternet, kEasy);
   world.place(0, home);
   network.nat(home).forward(7000, {world.address(0), 7000});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What cannot go directly: relayed by the server, over TCP where UDP is blocked, or by another member while the server
-// is gone. Many seeds (sim/seeds.h); a failure names its own.
+// Pairs without a direct path: relayed by the server, over TCP where UDP is blocked, or by another member while the
+// server is gone. Many seeds (sim/seeds.h); a failure names its seed.
 
 #include <gtest/gtest.h>
 
@@ -46,7 +46,7 @@ TEST_P(Sim, PairWithoutADirectPathIsRelayed) {
   }
 }
 
-// A bind with a forged source, and then everything that others send the member: none of it goes to the stranger.
+// A bind with a forged source, followed by traffic to the member: none of it goes to the stranger.
 TEST_P(Sim, TheServerSendsNothingToAnAddressThatNeverAnswered) {
   World world(options(2));
   world.block_udp(kServer, 1, true);
@@ -78,8 +78,8 @@ TEST_P(Sim, TheServerSendsNothingToAnAddressThatNeverAnswered) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
-// Frames of 1,400 bytes, over paths that lose what is larger than this, directly and through the server; and when such
-// a path begins to lose them.
+// Frames of 1,400 bytes, over paths that drop anything larger than this, directly and through the server; also when
+// such a path starts dropping them.
 TEST_P(Sim, LargeFramesPassWhereLargeDatagramsDoNot) {
   World world(options(3));
   world.block_udp(0, 2, true);
@@ -93,7 +93,7 @@ TEST_P(Sim, LargeFramesPassWhereLargeDatagramsDoNot) {
     world.limit_size(0, 1, limit);
     world.limit_size(kServer, 2, limit);
     const Instant began = world.clock().now();
-    Instant last = began;  // that a frame was lost
+    Instant last = began;  // when a frame was last lost
     while (world.clock().now() - began < seconds(3)) {
       const bool both = passes(0, 1) && passes(0, 2);
       if (!both) last = world.clock().now();
@@ -102,8 +102,8 @@ TEST_P(Sim, LargeFramesPassWhereLargeDatagramsDoNot) {
   }
 }
 
-// What asks how large a datagram may be is lost where it is too large, and a relay without a limit is at hand.
-TEST_P(Sim, TheSearchForTheLargestDatagramIsNoReasonToLeaveAPath) {
+// A probe for the largest datagram is lost if it is too large, and a relay without a limit is available.
+TEST_P(Sim, ProbingThePathMtuIsNoReasonToLeaveAPath) {
   for (const std::size_t limit : {1400UL, 1250UL, 548UL}) {
     World world(options(2));
     world.limit_size(0, 1, limit);
@@ -120,7 +120,7 @@ TEST_P(Sim, TheSearchForTheLargestDatagramIsNoReasonToLeaveAPath) {
   }
 }
 
-// No FIN, no RST: the server stands still, and member relays are at hand.
+// No FIN, no RST: the server hangs, and member relays are available.
 TEST_P(Sim, AServerThatHangsIsReplacedByAMemberThatRelaysInTwoSeconds) {
   WorldOptions o = options(4);
   o.relays = {2, 3};
@@ -129,7 +129,7 @@ TEST_P(Sim, AServerThatHangsIsReplacedByAMemberThatRelaysInTwoSeconds) {
   join(world, 4);
   ASSERT_TRUE(world.everybody_talks(seconds(5)));
   Conversation talk(world, 0, 1);
-  talk.run(seconds(15));  // members that relay are known by then
+  talk.run(seconds(15));  // relaying members are known by then
   talk.forget_gap();
   world.network().sleep(world.host(kServer), world.clock().now() + seconds(60));
   talk.run(seconds(30));
@@ -194,7 +194,7 @@ TEST_P(Sim, ALostDirectPathFallsBackToTheRelayInTwoSecondsAndReturns) {
       minutes(2)));
 }
 
-// One end notices first; what it then sends through the relay must not make the other believe in its direct path.
+// One end notices first; its traffic through the relay must not make the other end trust its direct path.
 TEST_P(Sim, BothEndsLeaveALostDirectPath) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_directly_and_cut(world));
@@ -243,7 +243,7 @@ TEST_P(Sim, ClientWithoutUdpToTheServerIsRelayedOverTcp) {
   EXPECT_TRUE(world.everybody_talks(seconds(5)));
 }
 
-// With the server gone two that cannot reach each other talk through the third, past the life of a session, and rekey.
+// Without the server, two that cannot reach each other talk through the third, beyond the life of a session, and rekey.
 TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
   World world(options(3, {2}));
   ASSERT_NO_FATAL_FAILURE(join_apart(world));
@@ -263,7 +263,7 @@ TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
     }
     return lost;
   };
-  talk(300);  // until both ends have given the server's relay up
+  talk(300);  // until both ends have given up the server's relay
   EXPECT_EQ(talk(1000), 0) << "200 s without the server";
   EXPECT_EQ(world.path(0, 1), PathKind::relayed);
   const auto why = world.client(0).why("c1", world.clock().now());
@@ -271,7 +271,7 @@ TEST_P(Sim, AMemberRelaysWhenTheServerIsGone) {
   EXPECT_EQ(*why->peer.relay, world.client(0).members().find_name("c2")->id);
 }
 
-// The offers to relay went with the sessions in which they were made: new sessions bring new ones.
+// Relay offers vanished with the sessions in which they were made: new sessions bring new ones.
 TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
   World world(options(3, {2}));
   ASSERT_NO_FATAL_FAILURE(join_apart(world));
@@ -295,7 +295,7 @@ TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
 }
 
 // Without --relay nobody forwards for others.
-TEST_P(Sim, MemberThatWasNotAskedToRelayDoesNot) {
+TEST_P(Sim, AMemberWithoutTheRelayOptionDoesNotRelay) {
   World world(options(3));
   ASSERT_NO_FATAL_FAILURE(join_apart(world));
   world.stop_server();

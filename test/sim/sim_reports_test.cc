@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// What the server sets side by side of each pair of members, against what was sent and what arrived.
+// The server's figures for each pair of members, compared with what was sent and what arrived.
 
 #include <gtest/gtest.h>
 
@@ -27,9 +27,9 @@ class Reports : public testing::TestWithParam<std::uint64_t> {
     EXPECT_TRUE(world_.everybody_talks(seconds(30)));
   }
 
-  // What every pair says of itself now.
+  // The present figures of every pair.
   std::map<Direction, PairStatus> ask() {
-    world_.run_for(seconds(1));  // nothing is on its way
+    world_.run_for(seconds(1));  // nothing is in transit
     world_.request_reports();
     world_.run_for(seconds(2));
     std::map<Direction, PairStatus> out;
@@ -48,7 +48,7 @@ class Reports : public testing::TestWithParam<std::uint64_t> {
       world_.run_for(milliseconds(10));
     }
   }
-  // Between the two looks exactly the frames were counted that were sent, and that arrived.
+  // Between the two snapshots exactly the frames that were sent and that arrived were counted.
   void expect_exact(const std::map<Direction, PairStatus>& before, const std::map<Direction, PairStatus>& after) {
     std::uint64_t lost = 0;
     for (const auto& [pair, now] : after) {
@@ -66,7 +66,7 @@ class Reports : public testing::TestWithParam<std::uint64_t> {
   std::map<Direction, std::uint64_t> sent_, arrived_;
 };
 
-TEST_P(Reports, PairsAreWhatWasSentAndWhatArrived) {
+TEST_P(Reports, PairsMatchWhatWasSentAndWhatArrived) {
   auto before = ask();
   arrived_.clear();
   send(300);
@@ -75,7 +75,7 @@ TEST_P(Reports, PairsAreWhatWasSentAndWhatArrived) {
   expect_exact(before, after);
 }
 
-TEST_P(Reports, TheyGoOnWhenAMemberRestarts) {
+TEST_P(Reports, TheyContinueWhenAMemberRestarts) {
   ask();
   world_.stop_client(0);
   world_.start_client(0);
@@ -87,13 +87,13 @@ TEST_P(Reports, TheyGoOnWhenAMemberRestarts) {
   expect_exact(before, ask());
 }
 
-TEST_P(Reports, TheyBeginAnewWithTheServer) {
+TEST_P(Reports, TheyRestartWithTheServer) {
   send(100);
   ask();
   world_.stop_server();
   world_.start_server();
   ASSERT_TRUE(world_.run_until([&] { return world_.all_admitted(); }, seconds(60)));
-  // The first answer tells only where they begin.
+  // The first answer only gives the starting point.
   for (const auto& [pair, status] : ask()) EXPECT_EQ(status.packets_sent, 0U);
   sent_.clear();
   arrived_.clear();
@@ -101,7 +101,7 @@ TEST_P(Reports, TheyBeginAnewWithTheServer) {
   expect_exact({}, ask());
 }
 
-// Its session would remember the path for two minutes more.
+// Its session would keep the path for two more minutes.
 TEST_P(Reports, AMemberThatWasStoppedHasNoPath) {
   world_.network().weather = {};
   ASSERT_TRUE(world_.run_until([&] { return world_.all_direct(); }, seconds(60)));

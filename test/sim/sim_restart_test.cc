@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Clients and servers that die, are gone or sleep, and come back: at once, with their addresses and from what they
-// kept, without a storm. Many seeds (sim/seeds.h); a failure names its own.
+// Clients and servers that die, disappear or sleep, and come back: at once, with their addresses and stored state,
+// without a storm. Many seeds (sim/seeds.h); a failure names its seed.
 
 #include <gtest/gtest.h>
 
@@ -18,14 +18,14 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-// Two clients talk, and have kept what they know of each other, which they do 5 s after it changed.
+// Two clients communicate, and have stored their state, which happens 5 s after a change.
 void join_until_kept(World& world) {
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(3)));
   world.run_for(seconds(6));
 }
 
-TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddresses) {
+TEST_P(Sim, ADeadServerDoesNotStopDirectTrafficAndReturnsWithTheSameAddresses) {
   World world(options(3));
   join(world, 3);
   ASSERT_TRUE(world.everybody_talks(seconds(5)));
@@ -45,8 +45,8 @@ TEST_P(Sim, AServerThatDiesDoesNotStopDirectTrafficAndComesBackWithTheSameAddres
   EXPECT_TRUE(world.everybody_talks(seconds(5)));
 }
 
-// NATs forget within 30 s, sessions end after two minutes: a public member that both keep a session with brings them
-// together.
+// NATs forget within 30 s, sessions end after two minutes: a public member with sessions to both introduces them to
+// each other.
 TEST_P(Sim, AnIdlePairBehindNatsFindsEachOtherLongAfterTheServerDied) {
   for (const int clients : {2, 3}) {
     World world(options(clients));
@@ -86,7 +86,7 @@ TEST_P(Sim, AClientRestoredFromASnapshotReachesAnIdlePeerAtOnce) {
   world.run_for(seconds(2));
   const std::uint64_t frame = world.send_frame(0, 1);
   EXPECT_TRUE(world.run_until([&] { return world.delivered(frame, 1); }, seconds(2)));
-  // And again in the next life, which counts from below as well.
+  // And again in the next run, which counts from below as well.
   world.stop_client(0);
   world.start_client(0);
   ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
@@ -110,7 +110,7 @@ TEST_P(Sim, AClientThatDiesComesBackWithItsAddressInOneRoundTrip) {
   EXPECT_TRUE(world.everybody_talks(milliseconds(1300)));
 }
 
-// It is up at once, from what it kept, and talks directly before the server has taken it in again and relays for it.
+// It is up at once, from its stored state, and talks directly before the server admits it again and relays for it.
 TEST_P(Sim, AnAnswerToAClientThatIsBackBeforeTheServerKnowsIsNotLost) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
@@ -124,7 +124,7 @@ TEST_P(Sim, AnAnswerToAClientThatIsBackBeforeTheServerKnowsIsNotLost) {
   EXPECT_TRUE(world.run_until([&] { return world.delivered(answer, 1); }, milliseconds(500)));
 }
 
-TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
+TEST_P(Sim, WithoutTheServerARestartedClientContinuesFromItsStoredState) {
   World world(options(4));
   join(world, 4);
   world.run_for(seconds(6));
@@ -141,7 +141,7 @@ TEST_P(Sim, WithoutTheServerARestartedClientGoesOnFromWhatItKept) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
-// The server has nothing new to say of the members when the client is back, but of who is online.
+// When the client returns, the server has nothing new about the members, except for who is online.
 TEST_P(Sim, StateOfARestartedClientServesTheNextRestart) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_until_kept(world));
@@ -165,7 +165,7 @@ TEST_P(Sim, MemberRemovedDuringTheOutageIsOutOnceTheListArrives) {
   world.partition(1, kServer, true);
   world.start_client(0);
   ASSERT_TRUE(world.remove("c1"));
-  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "as long as neither can know";
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "neither can know yet";
   world.partition(0, kServer, false);
   ASSERT_TRUE(world.run_until([&] { return world.client(0).members().find_name("c1") == nullptr; }, seconds(20)));
   const std::uint64_t no_more = world.send_frame(1, 0);

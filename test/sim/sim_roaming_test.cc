@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// What changes while two clients talk: addresses, NATs, sleep, silence, cuts. Each test goes through many seeds
-// (sim/seeds.h) and judges the longest interruptions of all; a failure names the seeds of the worst.
+// Changes while two clients talk: addresses, NATs, sleep, silence, cuts. Each test runs many seeds (sim/seeds.h) and
+// evaluates the longest interruptions of all; a failure names the seeds of the worst.
 
 #include <gtest/gtest.h>
 
@@ -27,18 +27,18 @@ const NatBehaviour kHard{.mapping = kPort, .filtering = kPort, .ports = PortAllo
 const NatBehaviour kLinux{
     .mapping = kPort, .filtering = kPort, .ports = PortAllocation::preserving, .inbound_refreshes = true};
 
-// For what lasts minutes: so many of them at most.
+// A limit for tests that take minutes.
 std::vector<std::uint64_t> few_seeds(std::size_t most) {
   std::vector<std::uint64_t> out = seeds();
   if (out.size() > most) out.resize(most);
   return out;
 }
 
-// Interruptions, one of each seed.
+// Interruptions, one per seed.
 class Interruptions {
  public:
   void add(std::uint64_t seed, Duration time) { times_.emplace_back(time, seed); }
-  // All but one of a hundred are shorter.
+  // All but one in a hundred are shorter.
   void expect_shorter(Duration limit) {
     ASSERT_FALSE(times_.empty());
     std::sort(times_.begin(), times_.end());
@@ -55,7 +55,7 @@ class Interruptions {
   std::vector<std::pair<Duration, std::uint64_t>> times_;
 };
 
-// Two clients that talk directly, frames every 20 ms; then `change` happens, and the longest gap of the next ten
+// Two clients that talk directly, with frames every 20 ms; then `change` happens, and the longest gap of the next ten
 // seconds is measured.
 void interrupt(const std::function<void(World&)>& build, const std::function<void(World&)>& change, Duration limit,
                bool direct_again = true, Duration lasts = Duration{}) {
@@ -109,7 +109,7 @@ TEST(Roaming, FromHomeToHome) {
       [](World& w) { put_behind(w, 0, kLinux); }, seconds(1));
 }
 
-// Only the control connection is there, and it is dead without anybody saying so.
+// Only the control connection exists, and it is dead without any notification.
 TEST(Roaming, FromHomeToHomeWithoutUdp) {
   interrupt(
       [](World& w) {
@@ -172,7 +172,7 @@ TEST(Roaming, FromIPv4ToIPv6) {
       seconds(1));
 }
 
-// The machine sees nothing of it. What it notices is silence, and that has to last a while to be one.
+// The machine notices nothing but silence, which has to last a while to count as such.
 TEST(Roaming, ANatThatForgets) {
   interrupt(
       [](World& w) {
@@ -182,7 +182,7 @@ TEST(Roaming, ANatThatForgets) {
       [](World& w) { w.network().nat(w.network().realm(w.host(0))).rebind(); }, seconds(2));
 }
 
-// Something between the two ends each flow of UDP after a minute, for good. Another socket of ours makes a new flow.
+// A middlebox ends each UDP flow after a minute, for good. Another local socket makes a new flow.
 TEST(Roaming, AMiddleboxThatEndsEachFlowAfterAMinute) {
   for (const std::uint64_t seed : few_seeds(10)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -211,7 +211,7 @@ TEST(Roaming, AMiddleboxThatEndsEachFlowAfterAMinute) {
   }
 }
 
-// The direct way becomes lossy beside a relay that is not: it is left, and taken again when it is well.
+// The direct way becomes lossy while a relay is not: it is left, and used again once it recovers.
 TEST(Roaming, AWayThatBecomesLossyIsLeft) {
   for (const std::uint64_t seed : few_seeds(30)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -273,7 +273,7 @@ TEST(Roaming, AMachineThatSleptForAnHour) {
       [](World& w) { w.sleep(0, minutes(60)); }, seconds(1), true, minutes(60));
 }
 
-TEST(Roaming, SleptAndWokeElsewhere) {
+TEST(Roaming, AMachineThatWokeElsewhere) {
   interrupt(
       [](World& w) {
         put_behind(w, 0, kEasy);
@@ -288,7 +288,7 @@ TEST(Roaming, SleptAndWokeElsewhere) {
 
 // --- silence -------------------------------------------------------------------------------------------------------
 
-// Mappings time out after 30 s. Whoever speaks after a silence is heard at once, however long it was.
+// Mappings time out after 30 s. A frame after a silence arrives at once, however long the silence was.
 TEST(Silence, IsBrokenAtOnce) {
   for (const std::uint64_t seed : seeds()) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -311,7 +311,7 @@ TEST(Silence, IsBrokenAtOnce) {
   }
 }
 
-// One frame now and then keeps a direct path direct, through NATs that forget after 30 s.
+// An occasional frame keeps a direct path direct, through NATs that forget after 30 s.
 TEST(Silence, BetweenRareFramesLosesNone) {
   for (const std::uint64_t seed : seeds()) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -331,8 +331,8 @@ TEST(Silence, BetweenRareFramesLosesNone) {
   }
 }
 
-// The direct path is lost while nobody speaks. Questions and their answers are on the relay within two seconds of the
-// first question, however long the silence was.
+// The direct path is lost during silence. Queries and their answers use the relay within two seconds of the first
+// query, however long the silence was.
 TEST(Silence, InWhichThePathIsLost) {
   for (const std::uint64_t seed : seeds()) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -366,9 +366,9 @@ TEST(Silence, InWhichThePathIsLost) {
 
 // --- cuts ----------------------------------------------------------------------------------------------------------
 
-// Five clients and the server; two clients are cut off from all others. Inside both parts everybody goes on talking,
-// also where no server is, and after the cut everybody talks with everybody.
-TEST(Partition, PartsGoOnAndFindTogetherAgain) {
+// Five clients and the server; two clients are cut off from all others. Inside both parts everybody keeps talking, even
+// in the one without a server, and after the cut everybody talks to everybody.
+TEST(Partition, PartsContinueAndReunite) {
   for (const std::uint64_t seed : seeds()) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     WorldOptions o;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Whole networks in virtual time: joining, re-keying, silence, forgeries, who is thrown out, and faults of every kind
-// at random. Every test runs with many seeds (EPS_SIM_SEEDS, default 20); a failure names its seed, and EPS_SIM_SEED=N
+// Whole networks in virtual time: joining, rekeying, silence, forgeries, removals, and random faults of every kind.
+// Every test runs with many seeds (EPS_SIM_SEEDS, default 20); a failure names its seed, and EPS_SIM_SEED=N
 // runs that one alone.
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ TEST_P(Sim, TwoClientsJoinAndTalkDirectly) {
   join(world, 2);
   const std::uint64_t first = world.send_frame(0, 1);
   EXPECT_TRUE(world.run_until([&] { return world.delivered(first, 1); }, milliseconds(200)))
-      << "the first frame waits for one handshake only";
+      << "the first frame waits only for one handshake";
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
   EXPECT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
 }
@@ -34,7 +34,7 @@ TEST_P(Sim, BroadcastReachesEveryOtherClientOnce) {
   for (int c = 0; c < 5; ++c) EXPECT_EQ(world.delivered(frame, c), c != 2) << c;
 }
 
-// Others hear of a member before the server knows its data socket: the relay takes it into its control connection.
+// Others hear of a member before the server knows its data socket: the relay sends to its control connection.
 TEST_P(Sim, FrameToAMemberThatHasJustJoinedIsNotLost) {
   World world(options(2));
   world.block_udp(0, 1, true);
@@ -48,7 +48,7 @@ TEST_P(Sim, FrameToAMemberThatHasJustJoinedIsNotLost) {
   EXPECT_TRUE(world.run_until([&] { return world.delivered(there, 1); }, milliseconds(200)));
   const std::uint64_t back = world.send_frame(1, 0);
   EXPECT_TRUE(world.run_until([&] { return world.delivered(back, 0); }, milliseconds(50)));
-  // Nor is it when UDP takes over.
+  // Nor when UDP takes over.
   world.block_udp(kServer, 1, false);
   while (!world.all_admitted()) {
     const std::uint64_t frames[] = {world.send_frame(0, 1), world.send_frame(1, 0)};
@@ -57,7 +57,7 @@ TEST_P(Sim, FrameToAMemberThatHasJustJoinedIsNotLost) {
   }
 }
 
-// Who joins a moment after others is told of them before they are told of it, and begins handshakes at once.
+// A client that joins just after others is announced to them before it hears of them, and starts handshakes at once.
 TEST_P(Sim, AHandshakeThatIsAheadOfTheMemberListIsAnswered) {
   World world(options(6));
   for (int c = 0; c < 6; ++c) {
@@ -86,7 +86,7 @@ TEST_P(Sim, LossReorderingAndDuplicationDoNotStopIt) {
   }
 }
 
-// Two clients send to each other by turns; each frame must arrive.
+// Two clients send to each other in turn; each frame must arrive.
 void expect_no_frame_lost(World& world, int frames, Duration pause) {
   std::vector<std::pair<std::uint64_t, int>> sent;
   for (int i = 0; i < frames; ++i) {
@@ -119,7 +119,7 @@ TEST_P(Sim, TwoComputersWithOneKeyBackOff) {
   world.copy_state(0, 1);
   for (int c = 0; c < 2; ++c) world.start_client(c);
   world.run_for(minutes(2));
-  // Each admission throws the other out: with pauses that grow to ten seconds these are few.
+  // Each admission displaces the other; with pauses that grow to ten seconds there are few.
   EXPECT_LT(world.server().status(world.clock().now()).connections_established, 60U);
 }
 
@@ -131,7 +131,7 @@ TEST_P(Sim, AlteredOrReplayedDatagramIsDropped) {
   const std::uint64_t delivered = world.frames_delivered();
   const auto sniffed = world.sniffed();
   for (const World::Sniffed& s : sniffed) {
-    world.inject(s.from, s.to, s.bytes);  // as it was
+    world.inject(s.from, s.to, s.bytes);  // unchanged
     Bytes flipped = s.bytes;
     flipped[world.rng().below(flipped.size())] ^= static_cast<std::byte>(1U << world.rng().below(8));
     world.inject(s.from, s.to, flipped);
@@ -143,7 +143,7 @@ TEST_P(Sim, AlteredOrReplayedDatagramIsDropped) {
   EXPECT_EQ(world.frames_delivered(), delivered);
   const auto drops = world.client(1).status(world.clock().now()).drops;
   EXPECT_GT(drops.count("replayed"), 0U);
-  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "and none of it did harm";
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "and nothing was harmed";
 }
 
 TEST_P(Sim, AnEvictedMemberIsOutAtOnceAndForGood) {
@@ -152,7 +152,7 @@ TEST_P(Sim, AnEvictedMemberIsOutAtOnceAndForGood) {
   ASSERT_TRUE(world.everybody_talks(seconds(3)));
   ASSERT_TRUE(world.remove("c1"));
   world.run_for(milliseconds(100));
-  EXPECT_FALSE(world.running(1)) << "it was told and ended";
+  EXPECT_FALSE(world.running(1)) << "it was told, and ended";
   EXPECT_EQ(world.client(0).members().find_name("c1"), nullptr);
   world.start_client(1);
   world.run_for(seconds(5));
@@ -168,12 +168,12 @@ TEST_P(Sim, SilentWhenIdle) {
   world.run_for(minutes(4));
   const std::uint64_t before = world.network().datagrams_sent;
   world.run_for(minutes(10));
-  // The bind keepalive and its answer every 20 s for each client, and nothing else.
+  // The bind keepalive and its reply every 20 s for each client, and nothing else.
   EXPECT_LE(world.network().datagrams_sent - before, 4U * 2 * 31);
-  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "and awake at once";
+  EXPECT_TRUE(world.everybody_talks(seconds(3))) << "and it is awake at once";
 }
 
-// Faults of every kind at random, then calm: everybody talks to everybody again.
+// Random faults of every kind, then calm: everybody talks to everybody again.
 TEST_P(Sim, AnythingGoesThenItHeals) {
   constexpr int kClients = 6;
   World world(options(kClients));

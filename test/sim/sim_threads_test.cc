@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Threads that hold each other up: every call of a port may take longer than a round trip, and mailboxes are emptied
-// late and in any order. In good weather nothing may get lost by that.
+// Threads that delay each other: every call of a port may take longer than a round trip, and mailboxes are emptied late
+// and in any order. In good conditions nothing may be lost because of that.
 
 #include "sim/sim_fixture.h"
 
@@ -20,7 +20,7 @@ class Threads : public Sim {
   }
 };
 
-// All frames of everybody to everybody, for a while.
+// All frames from everybody to everybody, for a while.
 void talk(World& world, int clients, Duration time) {
   for (const Instant until = world.clock().now() + time; world.clock().now() < until;) {
     for (int c = 0; c < clients; ++c) {
@@ -36,7 +36,7 @@ std::uint64_t dropped(const Counters& counters, Drop reason) {
   return it == all.end() ? 0 : it->second;
 }
 
-// Whatever answers something that a thread has sent finds that thread's work done.
+// Any answer to something that a thread has sent finds that thread's work done.
 TEST_P(Threads, NoAnswerComesBeforeItIsExpected) {
   constexpr int kClients = 4;
   World world(busy(kClients));
@@ -53,7 +53,7 @@ TEST_P(Threads, NoAnswerComesBeforeItIsExpected) {
   EXPECT_EQ(dropped(world.server().counters(), Drop::unauthorised), 0U);
 }
 
-// A ping that goes unanswered makes the search for a path take a round longer.
+// An unanswered ping prolongs the search for a path by a round.
 TEST_P(Threads, EveryPingIsAnswered) {
   constexpr int kClients = 3;
   World world(busy(kClients));
@@ -73,7 +73,7 @@ TEST_P(Threads, EveryPingIsAnswered) {
   }
 }
 
-TEST_P(Threads, EverybodyTalksAndWhoIsRemovedIsForgotten) {
+TEST_P(Threads, EverybodyTalksAndRemovedMembersAreForgotten) {
   constexpr int kClients = 4;
   World world(busy(kClients));
   join(world, kClients);

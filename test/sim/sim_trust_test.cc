@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// A server whose state was altered, or that was taken over: a client does not talk to another under the name, the
-// address or the number of a peer that it knows.
+// A server whose state was altered, or that was taken over: a client does not talk to an impostor under the name, the
+// address or the number of a known peer.
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@ namespace {
 
 using std::chrono::seconds;
 
-// While the server is down its state is changed: each member by what `change` does to it.
+// While the server is down its state is changed: `change` is applied to each member.
 void alter(World& world, const std::function<void(Member&)>& change) {
   world.stop_server();
   ports::StoreChange altered;
@@ -26,7 +26,7 @@ void alter(World& world, const std::function<void(Member&)>& change) {
   ASSERT_TRUE(world.store().commit(altered));
 }
 
-// The computer of that number is another one from now on, and the server's state calls it by the old one's name.
+// The computer with that number is another one from now on, and the server's state gives it the old one's name.
 void replace(World& world, int c) {
   world.stop_client(c);
   crypto::KeyPair intruder = crypto::generate_key_pair(world.rng());
@@ -74,7 +74,7 @@ TEST_P(Sim, AKnownPeerWithAnotherKeyIsRefusedUntilItIsTrusted) {
   ASSERT_TRUE(world.trust(0, "c1"));
   EXPECT_TRUE(passes(world, 0, 1));
   EXPECT_TRUE(passes(world, 1, 0));
-  // What was known before is another key now.
+  // The known key has been replaced.
   replace(world, 1);
   world.set_secret(1, real.clone());
   alter(world, [&](Member& m) {
@@ -85,7 +85,7 @@ TEST_P(Sim, AKnownPeerWithAnotherKeyIsRefusedUntilItIsTrusted) {
   EXPECT_TRUE(world.run_until([&] { return refuses(world, 0, 1); }, seconds(30)));
 }
 
-TEST_P(Sim, AKeyThatComesBackIsTakenAgain) {
+TEST_P(Sim, AKeyThatReturnsIsAcceptedAgain) {
   World world(options(2));
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(5)));
@@ -106,11 +106,11 @@ TEST_P(Sim, AKeyThatComesBackIsTakenAgain) {
   EXPECT_TRUE(passes(world, 1, 0, seconds(10)));
 }
 
-TEST_P(Sim, AClientThatWasAwayKnowsItsPeersStill) {
+TEST_P(Sim, AClientThatWasAwayStillKnowsItsPeers) {
   World world(options(2));
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  world.run_for(seconds(6));  // what it keeps may be so old
+  world.run_for(seconds(6));  // its stored state may be this old
   world.stop_client(0);
   replace(world, 1);
   world.start_server();
@@ -141,11 +141,11 @@ TEST_P(Sim, ARefusedMemberDoesNotRelay) {
   EXPECT_FALSE(without_the_server());
 }
 
-TEST_P(Sim, MembersThatExchangedNamesAreRefused) {
+TEST_P(Sim, MembersThatSwappedNamesAreRefused) {
   World world(options(3));
   join(world, 3);
   ASSERT_TRUE(world.everybody_talks(seconds(5)));
-  // An honest server would hear from them what they are called.
+  // An honest server would learn their names from them.
   world.stop_client(1);
   world.stop_client(2);
   alter(world, [&](Member& m) {
@@ -155,8 +155,8 @@ TEST_P(Sim, MembersThatExchangedNamesAreRefused) {
   EXPECT_TRUE(world.run_until([&] { return refuses(world, 0, 1) && refuses(world, 0, 2); }, seconds(30)));
 }
 
-// The list shows that the member was removed, and that another one came: whoever was set up anew is reached.
-TEST_P(Sim, AMemberThatWasEnrolledAnewIsAPeerAndTold) {
+// The list shows that the member was removed, and that another one came: the re-enrolled computer is reached.
+TEST_P(Sim, AReenrolledMemberIsAPeerAndReported) {
   World world(options(2));
   join(world, 2);
   ASSERT_TRUE(world.everybody_talks(seconds(5)));

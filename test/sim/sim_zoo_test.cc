@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// The zoo: clients behind NATs of every kind, in every weather. Every test runs with many seeds (sim/seeds.h); a
-// failure names its seed and what stood against what.
+// The zoo: clients behind NATs of every kind, under all conditions. Every test runs with many seeds (sim/seeds.h); a
+// failure names its seed and the combination.
 
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ constexpr auto kIndependent = Dependence::endpoint_independent;
 constexpr auto kAddress = Dependence::address_dependent;
 constexpr auto kPort = Dependence::address_and_port_dependent;
 
-// What a client stands behind; nothing: it has a public address.
+// What a client is behind; nothing: it has a public address.
 struct Kind {
   std::string name;
   std::optional<NatBehaviour> nat;
@@ -51,17 +51,17 @@ const std::vector<Kind>& all_kinds() {
 
 enum class Expected { direct, guessed, relayed, either };
 
-// What theory says of two clients, each alone behind its NAT. The server has told each of them from where it sees the
-// other; both send there at once.
+// The theory for two clients, each alone behind its NAT. The server has told each of them the other's observed
+// endpoint; both send there at once.
 Expected expected(const Kind& a, const Kind& b) {
   struct Side {
-    bool known;   // it is seen by the peer where the server sees it
-    bool stable;  // whatever port of the peer it sends to, it sends from one and the same
+    bool known;   // the peer sees it at the same endpoint as the server
+    bool stable;  // it sends from the same port, whatever port of the peer it sends to
     Dependence filter;
   };
   const auto side = [](const Kind& k) {
     if (!k.nat) return Side{true, true, kIndependent};
-    // A port can be preserved in one more mapping only where the filter tells the two apart.
+    // A port can be preserved in a second mapping only if the filter distinguishes the two.
     const bool preserving = k.nat->ports == PortAllocation::preserving && k.nat->filtering != kIndependent;
     const bool known = k.nat->mapping == kIndependent || preserving;
     const bool stable = k.nat->mapping != kPort || (preserving && k.nat->filtering == kPort);
@@ -70,28 +70,28 @@ Expected expected(const Kind& a, const Kind& b) {
   const Side x = side(a);
   const Side y = side(b);
   if (x.known && y.known) return x.stable || y.stable ? Expected::direct : Expected::either;
-  // One of them is met at a port that nobody knows before. What it sends to the other passes a filter that looks at the
-  // address alone, and is answered. A filter that wants to know the port, too, can only be opened by guessing.
+  // One of them is at a port that nobody knows in advance. Its packets to the other pass a filter that checks only the
+  // address, and are answered. A filter that also checks the port can only be opened by guessing.
   if (x.known || y.known) {
     const Side& easy = x.known ? x : y;
     if (easy.stable) return easy.filter == kPort ? Expected::guessed : Expected::direct;
     return Expected::either;
   }
   if (x.filter == kPort && y.filter == kPort) {
-    // Ports that are given out one after the other may be hit all the same; and against mapping by address, which one
-    // server cannot tell, both ends send from many sockets and guess, which hits now and then.
+    // Sequential ports may be hit nevertheless; and against address-dependent mapping, which one server cannot detect,
+    // both ends send from many sockets and guess, which sometimes hits.
     const auto luck = [](const Kind& k) {
       return k.nat && (k.nat->ports == PortAllocation::sequential || k.nat->mapping == kAddress);
     };
     return luck(a) || luck(b) ? Expected::either : Expected::relayed;
   }
-  // Two that are nowhere known meet if the one gets in where the server is answered (no filter there), and the answer,
-  // which comes from yet another port, gets through to a sender that does not change its own for it.
+  // Two with unknown ports connect if the one gets in where the server is answered (no filter there), and the answer,
+  // which comes from yet another port, reaches a sender that does not change its own for it.
   const auto meets = [](const Side& from, const Side& to) {
     return to.filter == kIndependent && from.stable && from.filter != kPort;
   };
   if (meets(x, y) || meets(y, x)) return Expected::direct;
-  // The rest would have to talk by different ways there and back. Such NATs are not met in the field.
+  // The rest would need different ways for each direction. Such NATs do not occur in the field.
   return Expected::either;
 }
 
@@ -103,10 +103,10 @@ struct Climate {
   Duration longest_gap;  // between two frames, ten a second, that are relayed
 };
 
-// The bound without loss: 3 s. Until the first probe there is a handshake, which may go through the relay: two round
-// trips of two hops each; then a probe that opens the other side's filter and one that passes it: 3 round trips. That
-// is 10 delays on top in all. With loss the probes are repeated after growing pauses, and guessing is a matter of luck:
-// there the bound holds for most pairs, and the others get there later.
+// The bound without loss: 3 s. A handshake precedes the first probe and may go through the relay: two round trips of
+// two hops each; then a probe that opens the other side's filter and one that passes it: 3 round trips. That makes at
+// most 10 delays. With loss the probes are repeated after growing pauses, and guessing is a matter of luck: there the
+// bound holds for most pairs, and the others follow later.
 Climate climate_of(std::uint64_t seed) {
   switch (seed % 4) {
     case 1:
@@ -120,7 +120,7 @@ Climate climate_of(std::uint64_t seed) {
   }
 }
 
-// What a client has recorded of its paths to another.
+// A client's record of its paths to another.
 std::string evidence(World& world, int a, int b) {
   std::string out = "\nc" + std::to_string(a) + ":";
   const auto why = world.client(a).why("c" + std::to_string(b), world.clock().now());
@@ -132,7 +132,7 @@ std::string evidence(World& world, int a, int b) {
   return out;
 }
 
-// How long it took, pair by pair.
+// The time it took, pair by pair.
 class Times {
  public:
   void add(Duration time, std::string what) { times_.emplace_back(time, std::move(what)); }
@@ -175,13 +175,13 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
   std::size_t guessed = 0;
   std::vector<std::string> missed;
   for (std::size_t i = 0; i < all_kinds().size(); ++i) {
-    // Every third pair, others with each seed.
+    // Every third pair, different ones with each seed.
     for (std::size_t j = i + (i + GetParam()) % 3; j < all_kinds().size(); j += 3) {
       const Kind& a = all_kinds()[i];
       const Kind& b = all_kinds()[j];
       SCOPED_TRACE(a.name + " against " + b.name);
       WorldOptions o = options(2);
-      o.seed += 1'000'000 * (i * all_kinds().size() + j);  // else all pairs lose the same datagrams
+      o.seed += 1'000'000 * (i * all_kinds().size() + j);  // otherwise all pairs lose the same datagrams
       World world(o);
       world.network().weather = climate.weather;
       put_behind(world, 0, a);
@@ -212,11 +212,11 @@ TEST_P(Zoo, EveryPairThatCanBeDirectIs) {
       }
     }
   }
-  // Where datagrams are lost, one pair of twenty may miss three bursts of guesses.
+  // With loss, one pair in twenty may miss three bursts of guesses.
   EXPECT_LE(missed.size(), 1 + guessed / 20) << (missed.empty() ? "" : missed.front());
   const bool all = climate.weather.loss == 0;
   plain.expect_within(climate.direct_within, all ? 1 : 0.95, "direct");
-  // A burst within the budget misses one pair of fifty; the next one begins 8 s after it.
+  // A burst within the budget misses one pair in fifty; the next one starts 8 s later.
   by_guessing.expect_within(climate.guessed_within, 0.85, "direct by guessing");
   by_guessing.expect_within(climate.guessed_within + seconds(10), 0.95, "direct by guessing, in two bursts");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A thread of a simulated daemon. It does one thing at a time: what comes while it is inside a call waits for its
-// return. Several threads of one program interleave where they call a port (World::pause).
+// A thread of a simulated daemon. It does one thing at a time: events that arrive during a call wait for its return.
+// Several threads of one program interleave where they call a port (World::pause).
 
 #include <deque>
 #include <functional>

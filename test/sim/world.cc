@@ -56,7 +56,7 @@ World::World(const WorldOptions& options)
   start_server();
 }
 
-// What still stands in the clock keeps its daemon, but no socket in the network.
+// Events still in the clock keep their daemon alive, but no socket in the network.
 World::~World() {
   if (digests_ != nullptr) write_digest();
   stop_server();
@@ -166,7 +166,7 @@ void World::place(int c, RealmId realm, Families families) {
     return [this, now = std::move(now)](ClientLife& l) { act(l, l.node->on_local_addresses(now, clock_.now())); };
   };
   const ClientPtr life = clients_[static_cast<std::size_t>(c)].life;
-  // The link goes down and comes up; the new address may be the old one.
+  // The link goes down and up; the new address may be the old one.
   if (elsewhere) control<ClientLife>(life, tell({}));
   control<ClientLife>(life, tell(std::move(addresses)));
 }
@@ -237,7 +237,7 @@ void World::act(ClientLife& life, node::ClientOutputs out) {
   }
   if (out.stop_dialing) life.dialing = 0;
   k.enrolled |= out.enrolled;
-  if (out.link && life.node->members().members().empty()) violated("an interface is up where nobody is known yet");
+  if (out.link && life.node->members().members().empty()) violated("an interface is up before any member is known");
   if (out.keep_network) k.kept_network = std::move(*out.keep_network);
   if (out.keep_known) k.kept_known = std::move(*out.keep_known);
   if (out.fatal) {
@@ -260,7 +260,7 @@ void World::act(ServerLife& life, node::ServerOutputs out) {
   arm(life);
 }
 
-// Streams have room for everything: what waits leaves at once.
+// Streams have unlimited room: what waits leaves at once.
 void World::relay_stream(ClientLife& life) {
   for (bool more = true; more && !life.ended;) {
     auto out = life.node->on_stream_room(dataplane::StreamPort::kMaxTaken, clock_.now());
@@ -279,7 +279,7 @@ void World::relay_streams(ServerLife& life) {
   }
 }
 
-// A deadline that has passed and stays would let the daemon spin.
+// A deadline that stays in the past would let the daemon spin.
 void World::check_progress(Instant& last, int& count) const {
   count = last == clock_.now() ? count + 1 : 0;
   last = clock_.now();
@@ -295,7 +295,7 @@ void World::arm(const std::shared_ptr<Life>& life) {
   life->woken_at = at;
   clock_.at(at, [this, at, life] {
     control<Life>(life, [this, at, life](Life& l) {
-      if (l.woken_at != at) return;  // an earlier one has taken its place
+      if (l.woken_at != at) return;  // an earlier one has replaced it
       l.woken_at = kNever;
       if (l.node->next_deadline() <= clock_.now() && network_.wakes_at(l.host) <= clock_.now()) {
         check_progress(l.last_deadline, l.deadlines_now);
@@ -318,7 +318,7 @@ void World::run_for(Duration time) {
 
 bool World::run_until(const std::function<bool()>& condition, Duration limit) {
   const Instant until = clock_.now() + limit;
-  // Not after every event: with many clients the question costs more than what happens.
+  // Not after every event: with many clients the check costs more than the events.
   for (Instant asked = clock_.now(); !condition(); asked = clock_.now()) {
     while (clock_.now() - asked < std::chrono::milliseconds(1)) {
       if (!clock_.step(until)) return condition();
@@ -352,7 +352,7 @@ bool World::delivered(std::uint64_t number, int to) const {
 
 void World::on_frame(int c, const Bytes& frame) {
   digest(frame);
-  // What the directory says to the kernel is no member's.
+  // The directory's announcements to the kernel are not from members.
   const auto info = l2::parse_frame(frame);
   if (info && l2::read_link_message(frame, *info).kind == l2::LinkMessage::Kind::announcement) return;
   const auto tag = read_udp_frame(frame);
@@ -370,12 +370,12 @@ void World::on_frame(int c, const Bytes& frame) {
 void World::on_wire(HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes) {
   if (as_text(bytes).find(kMarker) != std::string_view::npos) violated("inner bytes in clear on the wire");
   const ByteView inner = wire::parse_relay_header(bytes) ? bytes.subspan(wire::kRelayHeaderSize) : bytes;
-  // What the relay forwards was counted when its origin sent it.
+  // Relayed datagrams were counted when their origin sent them.
   if (const auto header = wire::parse_data_header(inner); header && sender != server_.host) {
     const std::size_t body = hash_bytes(inner);
     const std::uint64_t key = std::uint64_t{sender} << 56 | std::uint64_t{header->receiver} << 32 | header->counter;
     const auto [it, fresh] = counters_seen_.try_emplace(key, body, clock_.now());
-    // Long after a session another one may draw its index.
+    // A later session may draw the same index.
     if (!fresh && clock_.now() - it->second.second > session::kReceiveUntil) it->second = {body, clock_.now()};
     if (!fresh && it->second.first != body) violated("a counter was used for two datagrams");
   }
@@ -391,8 +391,8 @@ void World::digest(ByteView what) {
   digest_ = (digest_ ^ hash_bytes(what) ^ at) * 0x100000001b3ULL;
 }
 
-// A line a world, whose last word is equal for two builds that behave alike: what went over the wire, what was
-// delivered, what the clients say at the end, and how much randomness was used.
+// One line per world, whose last word is equal for two builds that behave alike: what went over the wire, what was
+// delivered, what the clients finally report, and how much randomness was used.
 void World::write_digest() {
   const Instant now = clock_.now();
   const auto add = [this](const std::string& text) { digest(as_view(text)); };
@@ -452,7 +452,7 @@ bool World::all_admitted() const {
   });
 }
 
-// It sees who is there, and in a small network everybody's candidates.
+// It sees who is online, and in a small network everybody's candidates.
 bool World::knows_states(const node::ClientNode& node) const {
   const auto& members = server_.life->registry->members();
   const bool all = std::ranges::count_if(members, [](const auto& m) { return m.second.online; }) <=

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// A server and N clients, each the very code of the daemons, on a simulated underlay. After every event the invariants
-// are checked; a violation throws with the seed in its text.
+// A server and N clients, running the daemons' own code, on a simulated underlay. After every event the invariants are
+// checked; a violation throws with the seed in its text.
 //
 //   no two datagrams of one session carry the same counter (no nonce twice)
-//   no inner byte stands in clear on the wire
+//   no inner byte is on the wire in clear
 //   a frame is delivered to the member it was sent to, at most once, and unchanged
 //   no address or MAC belongs to two members
-//   no node asks for its timer at a time that has passed, over and over
-//   no worker that has nothing to do holds an old table
+//   no node sets its timer to a past time, over and over
+//   no idle worker holds an old table
 //
-// Every daemon has the threads that it has in earnest: control, and workers with a queue, a view of the published table
-// and a mailbox each. With WorldOptions::threads they hold each other up: any call of a port may take a while, in which
-// the others run, and mailboxes are emptied late and in any order. The seed decides that as well.
+// Every daemon has its real threads: control, and workers with a queue, a view of the published table and a mailbox
+// each. With WorldOptions::threads they delay each other: any call of a port may take a while, in which the others run,
+// and mailboxes are emptied late and in any order. The seed decides that as well.
 
 #include <cstdlib>
 #include <map>
@@ -48,12 +48,12 @@ class SimTap final : public ports::TapPort {
   std::vector<Bytes> lent_;
 };
 
-// How the threads of the daemons hold each other up.
+// How the threads of the daemons delay each other.
 struct ThreadOptions {
   int workers = 1;                    // of each daemon
-  Duration late{};                    // until control looks into a mailbox: up to so long
+  Duration late{};                    // maximum delay until control reads a mailbox
   std::uint32_t pauses = 0;           // of 1000 calls of a port
-  Duration pause = Duration::zero();  // up to so long each
+  Duration pause = Duration::zero();  // maximum length of each
   bool yielding() const { return late > Duration::zero() || pauses > 0; }
 };
 
@@ -67,7 +67,7 @@ struct WorldOptions {
   ThreadOptions threads = {};
 };
 
-// In place of a client's number: the server.
+// Used instead of a client's number: the server.
 inline constexpr int kServer = -1;
 
 class World {
@@ -77,27 +77,27 @@ class World {
 
   // Faults and their ends.
   void start_server();
-  void stop_server();  // as kill -9
+  void stop_server();  // like kill -9
   void start_client(int c);
-  void stop_client(int c);  // as kill -9
+  void stop_client(int c);  // like kill -9
   bool running(int c) const { return clients_[static_cast<std::size_t>(c)].life != nullptr; }
-  // Puts a client into a realm, with a new address of each family there; while it runs, its node is told at once. All
-  // clients begin in the Internet with IPv4.
+  // Moves a client into a realm, with a new address of each family there; if it is running, its node is told at once.
+  // All clients start on the Internet with IPv4.
   enum class Families { v4, v6, both };
   void place(int c, RealmId realm, Families families = Families::v4);
-  // The machine sleeps: it hears nothing, and its timers are late.
+  // The machine sleeps: it receives nothing, and its timers are late.
   void sleep(int c, Duration time);
   bool awake(int c) const { return running(c) && network_.wakes_at(host(c)) <= clock_.now(); }
-  // Datagrams between the two vanish, or everything does.
+  // Drops datagrams between the two, or everything.
   void block_udp(int a, int b, bool blocked) { network_.block_udp(host(a), host(b), blocked); }
   void limit_size(int a, int b, std::size_t bytes) { network_.limit_size(host(a), host(b), bytes); }
   void partition(int a, int b, bool cut) { network_.partition(host(a), host(b), cut); }
   // `to` gets the key of `from`, as when a disk was cloned.
   void copy_state(int from, int to);
   crypto::Key secret(int c) const { return clients_[static_cast<std::size_t>(c)].secret.clone(); }
-  // Its next life has this key, of which the server does not hear.
+  // Its next run has this key, of which the server is not told.
   void set_secret(int c, crypto::Key secret) { clients_[static_cast<std::size_t>(c)].secret = std::move(secret); }
-  // Its next life knows nothing of the network.
+  // Its next run has no stored network.
   void forget_enrolment(int c) {
     Client& k = clients_[static_cast<std::size_t>(c)];
     k.enrolled = false;
@@ -106,9 +106,9 @@ class World {
   }
   // The server's disk.
   test::MemoryStore& store() { return server_.store; }
-  // The user of a client accepts the key of a peer; whether it helped.
+  // The user of a client accepts the key of a peer; returns whether it helped.
   bool trust(int c, const std::string& peer);
-  // The next life of the client counts its handshakes from here, as when its state is restored from a backup.
+  // The client's next run counts its handshakes from here, as when its state is restored from a backup.
   std::uint64_t handshake_number(int c) const { return clients_[static_cast<std::size_t>(c)].next_number; }
   void set_handshake_number(int c, std::uint64_t n) { clients_[static_cast<std::size_t>(c)].next_number = n; }
   void run_for(Duration time);
@@ -118,7 +118,7 @@ class World {
   // One UDP packet from one client to another (or to all: to < 0), of `size` payload bytes; returns its number.
   std::uint64_t send_frame(int from, int to, std::size_t size = 100);
   bool delivered(std::uint64_t number, int to) const;
-  // Sees every frame that a client gets.
+  // Observes every frame that a client receives.
   std::function<void(int from, int to, std::uint64_t number)> on_delivered;
   // Every running client gets a frame from every other within `limit`.
   bool everybody_talks(Duration limit);
@@ -141,7 +141,7 @@ class World {
   std::uint64_t frames_delivered() const { return delivered_.size(); }
   // Sends these bytes as if they came from `from`.
   void inject(const Endpoint& from, const Endpoint& to, Bytes bytes);
-  // Every datagram sent so far, newest last (at most some thousands are kept).
+  // Datagrams sent so far, newest last (at most several thousand are kept).
   struct Sniffed {
     Endpoint from, to;
     Bytes bytes;
@@ -150,8 +150,8 @@ class World {
 
  private:
   bool knows_states(const node::ClientNode& node) const;
-  // What every daemon has while it runs. A thread that is inside a call when its program is killed comes back to it,
-  // and then does nothing more.
+  // The state of a daemon while it runs. A thread that is inside a call when its program is killed returns from it, and
+  // then does nothing more.
   struct Daemon {
     bool ended = false;
     HostId host = 0;
@@ -187,7 +187,7 @@ class World {
     std::vector<std::unique_ptr<Worker<dataplane::PublishedPeers>>> workers;
     std::map<control::LinkId, std::shared_ptr<SimStream>> streams;
     control::LinkId last_link = 0;
-    std::uint64_t dialing = 0;  // the attempt to connect that runs; 0: none
+    std::uint64_t dialing = 0;  // the current attempt to connect; 0: none
     std::uint64_t dialed = 0;
   };
   using ServerPtr = std::shared_ptr<ServerLife>;
@@ -205,7 +205,7 @@ class World {
     Bytes kept_network;
     std::string kept_known;
     std::uint64_t next_number = 1;
-    std::string fatal;  // of its last life
+    std::string fatal;  // of its last run
     ClientPtr life;
   };
 
@@ -222,7 +222,7 @@ class World {
   void add_workers(const std::shared_ptr<Life>& life);
   void make_pump(ClientLife& k, std::size_t worker);
   void make_pump(ServerLife& s, std::size_t worker);
-  // Lets a worker run, when it is free.
+  // Lets a worker run when it is free.
   template <class Life>
   void run_worker(const std::shared_ptr<Life>& life, std::size_t worker);
   template <class Life>
@@ -250,8 +250,8 @@ class World {
 
   WorldOptions options_;
   test::SeededRng rng_;
-  test::SeededRng threads_rng_;  // of its own, so that threads without pauses change no history
-  int paused_ = 0;               // threads that stand in a call
+  test::SeededRng threads_rng_;  // separate, so that threads without pauses change no history
+  int paused_ = 0;               // threads inside a call
   ClockQueue clock_;
   Network network_;
   Server server_;
@@ -264,7 +264,7 @@ class World {
   std::unordered_map<std::uint64_t, std::pair<std::size_t, Instant>> counters_seen_;
   std::vector<Sniffed> sniffed_;
   const char* digests_ = std::getenv("EPS_SIM_DIGESTS");
-  std::size_t digest_ = 0;  // of all that was sent and delivered, and when
+  std::size_t digest_ = 0;  // of everything sent and delivered, with the times
 };
 
 }  // namespace eps::sim

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// What threads do: control and workers, each with its own view and mailbox, run late and in any order.
+// The threads: control and workers, each with its own view and mailbox, run late and in any order.
 #include "base/check.h"
 #include "sim/world.h"
 
@@ -9,7 +9,7 @@ namespace {
 constexpr int kMaxPaused = 4;
 }
 
-// The thread that called stands still for a while; the others go on.
+// The calling thread stops for a while; the others continue.
 void World::pause() {
   const ThreadOptions& t = options_.threads;
   if (paused_ == kMaxPaused || t.pauses == 0 || threads_rng_.below(1000) >= t.pauses) return;
@@ -24,7 +24,7 @@ void World::pause() {
 
 template <class Life>
 void World::control(const std::shared_ptr<Life>& life, std::function<void(Life&)> step) {
-  const std::shared_ptr<Life> keep = life;  // what the step ends lives until the thread is done with it
+  const std::shared_ptr<Life> keep = life;  // objects that the step destroys live until the thread is done with them
   keep->control.run([life = keep, step = std::move(step)] {
     if (!life->ended) step(*life);
   });
@@ -97,7 +97,7 @@ void World::wake(const std::shared_ptr<Life>& life, std::size_t w) {
   clock_.at(clock_.now(), [this, life, w] { run_worker(life, w); });
 }
 
-// As the daemon's worker does: pump until there is nothing left, handing upcalls over after each round.
+// Like the daemon's worker: pump until there is nothing left, passing on upcalls after each round.
 template <class Life>
 void World::run_worker(const std::shared_ptr<Life>& life, std::size_t w) {
   const std::shared_ptr<Life> keep = life;
@@ -137,7 +137,7 @@ void World::empty_mailbox(const std::shared_ptr<Life>& life, std::size_t w) {
   });
 }
 
-// An idle worker must not keep what is over.
+// An idle worker must not keep expired state.
 void World::check_views(const ClientLife& life) const {
   for (const auto& worker : life.workers) {
     if (worker->woken || worker->thread.busy() || worker->view.generation == life.published.generation()) continue;

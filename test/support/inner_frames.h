@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What a wire would have carried, worked out a second time and plainly: the judge of l2's cutting and joining. It
+// What a wire would have carried, derived a second time in a plain way: the reference for l2's cutting and joining. It
 // shares the parser and the checksum with l2, which have tests of their own, and nothing else.
 
 #include <algorithm>
@@ -52,8 +52,8 @@ inline void complete_ip4(ByteSpan frame, const l2::FrameInfo& info) {
   store_be16(ip.data() + 10, l2::checksum(l2::add_bytes(0, ip)));
 }
 
-// The packets that a super-frame stands for, with all their checksums; any other frame as it is, completed if it was
-// partial. REQUIRES: the metadata are right.
+// The packets that a super-frame represents, with all their checksums; any other frame unchanged, but completed if it
+// was partial. REQUIRES: the metadata are correct.
 inline std::vector<Bytes> cut(Bytes frame, const ports::FrameMeta& meta) {
   const auto whole = l2::parse_frame(frame);
   EPS_CHECK(whole.has_value());
@@ -92,8 +92,8 @@ inline std::vector<Bytes> cut(Bytes frame, const ports::FrameMeta& meta) {
   return out;
 }
 
-// A packet without what may differ between two that mean the same: the id of an IPv4 packet that is never fragmented
-// (RFC 6864), and which of the two zeros a TCP checksum is. Whether the IPv4 header's checksum holds stays visible.
+// A packet without the parts that may differ between two with the same meaning: the id of an IPv4 packet that is never
+// fragmented (RFC 6864), and which of the two zeros a TCP checksum is. An incorrect IPv4 header checksum stays visible.
 inline Bytes canonical(Bytes packet) {
   const auto info = l2::parse_frame(packet);
   EPS_CHECK(info.has_value());
@@ -109,14 +109,14 @@ inline Bytes canonical(Bytes packet) {
   }
   return packet;
 }
-// What a received frame means before anything is joined.
+// The meaning of a received frame before anything is joined.
 inline Bytes canonical(const l2::Inner& inner) {
   Bytes frame = frame_of(inner);
   if (inner.checksum_partial) complete_transport(frame, inner.info);
   return canonical(std::move(frame));
 }
 
-// Everything by which a receiver tells flows apart; all that names no flow counts as one of its own kind.
+// The key by which a receiver distinguishes flows; everything without a flow counts as one of its own kind.
 using Flow = std::tuple<Bytes, std::uint8_t, Bytes>;
 inline Flow flow_of(ByteView packet) {
   const auto info = l2::parse_frame(packet);
@@ -133,7 +133,7 @@ inline Flow flow_of(ByteView packet) {
   return {ethernet, info->protocol, key};
 }
 
-// A write is what the kernel accepts and the contract promises: every hint is exact and follows from the bytes.
+// Whether the kernel accepts a write and it meets the contract: every hint is exact and follows from the bytes.
 inline void check_write(const ports::TapWrite& write) {
   const Bytes frame = joined(write.pieces);
   const ports::FrameMeta& meta = write.meta;

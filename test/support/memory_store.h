@@ -7,7 +7,7 @@
 
 namespace eps::test {
 
-// The Store of tests and the simulation. It outlives the server that uses it, as a disk would.
+// The Store for tests and the simulation. It outlives the server that uses it, like a disk.
 class MemoryStore final : public ports::Store {
  public:
   Result<ports::StoredState> load() override { return state_; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What tests of the parts of node/ work with.
+// Helpers for tests of the parts of node/.
 
 #include <algorithm>
 #include <chrono>
@@ -16,7 +16,7 @@
 
 namespace eps::test {
 
-// Sends into the void; knows which side sockets are open.
+// Discards what is sent; records which side sockets are open.
 class QuietUdp final : public ports::UdpPort {
  public:
   std::size_t receive(std::span<ports::RxDatagram>) override { return 0; }
@@ -48,7 +48,7 @@ inline Member member_of(std::uint32_t id, const PublicKey& key = {}) {
   return m;
 }
 
-// One end of a session whose other end is made with !initiator.
+// One end of a session; the other end is made with !initiator.
 inline session::SessionParams session_params(bool initiator, Instant now) {
   const auto key = [](bool of_initiator) {
     crypto::Key out;

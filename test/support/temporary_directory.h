@@ -11,7 +11,7 @@
 
 namespace eps::test {
 
-// A directory of the test's own that goes with it.
+// A directory for one test, removed at its end.
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
