@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 
-# For the preset arm64: Debian's cross compiler, libraries from the tree that tools/cross makes, qemu for what is run.
+# For the preset arm64: Debian's cross compiler, libraries from the tree that tools/cross makes, qemu to run programs.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)

@@ -15,7 +15,7 @@ ALLOWED = re.compile(
     r"/bin/(?:ba)?sh|/usr/sbin/useradd"
     r"|ld-linux-x86-64\.so\.2\(\S*\)\(64bit\)|rtld\(GNU_HASH\)"
     r"|lib(?:c|m)\.so\.6\((?:GLIBC_2\.(?:\d|[12]\d|3[0-6])(?:\.\d+)?)?\)\(64bit\)"
-    r"|libcrypto\.so\.3\((?:OPENSSL_3\.0\.\d)?\)\(64bit\)"
+    r"|lib(?:crypto|ssl)\.so\.3\((?:OPENSSL_3\.0\.\d)?\)\(64bit\)"
     r"|libmnl\.so\.0\((?:LIBMNL_\d\.\d)?\)\(64bit\)"
     r"|libsqlite3\.so\.0\(\)\(64bit\)"
     r"|rpmlib\([A-Za-z]+\) <= \S+")
