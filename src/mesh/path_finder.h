@@ -127,6 +127,8 @@ class PathFinder {
 
   // The way to send by; nullopt if none is known.
   const std::optional<Way>& path() const { return path_; }
+  // It was given up, and is kept because no other is known.
+  bool given_up() const { return path_ && find(*path_)->refuted; }
   // Grows with each change of the path.
   std::uint32_t uses() const { return uses_; }
   bool direct() const { return path_ && path_->direct(); }

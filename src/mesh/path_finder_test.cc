@@ -161,6 +161,7 @@ TEST_F(PathFinderTest, WithoutARelayTheLastKnownWayIsKept) {
     due();
   }
   EXPECT_EQ(finder.path(), kLan);
+  EXPECT_TRUE(finder.given_up());
 }
 
 TEST_F(PathFinderTest, ADoubtedPathHasTwoMoreChances) {

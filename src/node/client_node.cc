@@ -316,7 +316,11 @@ ClientStatus ClientNode::status(Instant now) const {
   s.network = network_;
   s.connected = admitted_;
   s.server = server_;
-  s.server_note = admitted_ ? "" : server_note_;
+  // It is looked for beside a connection that is there only while that is silent.
+  const bool silent = admitted_ && (admission_.running() || connect_at_ != kNever);
+  s.server_note = silent      ? "it does not answer at the moment, and another connection to it is tried"
+                  : admitted_ ? ""
+                              : server_note_;
   s.server_version = server_version_;
   s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
   s.nat = peers_.own_nat();

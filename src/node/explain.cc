@@ -10,6 +10,9 @@ namespace {
 // The duration of the first rounds of probes; no verdict is possible before.
 constexpr Duration kStillTrying = std::chrono::seconds(5);
 
+// So long after something was sent by a path that was given up, it counts as lost.
+constexpr Duration kInVainFor = std::chrono::seconds(10);
+
 constexpr int kAttemptsInVain = 3;  // of a handshake: 2 s without an answer
 
 bool hard(NatMapping mapping) {
@@ -100,7 +103,9 @@ PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Stand
   s.nat = peer.paths.nat();
   const Instant heard = peer.activity->received_at();
   if (heard != Instant{}) s.since_heard = now - heard;
-  if (route.ready() && peer.sessions.current()->may_send(now) && !gone(peer, now)) {
+  // What is sent by a path that was given up is lost, however often it is sent.
+  const bool in_vain = peer.path.given_up() && now - peer.activity->sent_at() < kInVainFor;
+  if (route.ready() && peer.sessions.current()->may_send(now) && !gone(peer, now) && !in_vain) {
     s.path = route.relayed ? PathKind::relayed : PathKind::direct;
     s.endpoint = route.to;
     s.relay = peer.path.path()->relay;

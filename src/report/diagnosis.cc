@@ -49,7 +49,11 @@ class Doctor {
     version();
     const json server = part(status_, "server");
     const std::string endpoint = text(server, "endpoint");
-    if (flag(server, "connected")) {
+    const std::string note = text(server, "note");
+    if (flag(server, "connected") && !note.empty()) {
+      warning("Connected to the server at " + endpoint + ", but " + note + ".",
+              "If it lasts: is the server running, and its TCP port open in every firewall between?");
+    } else if (flag(server, "connected")) {
       ok("Connected to the server at " + endpoint + (flag(server, "tls") ? " inside TLS" : "") + " and admitted as " +
          text(status_, "name") + " with " + text(status_, "address") + ".");
       if (const std::string theirs = text(server, "version"); !theirs.empty() && theirs != text(status_, "version")) {
@@ -59,7 +63,6 @@ class Doctor {
       udp(endpoint);
     } else {
       // A message of the server itself has several sentences, including the remedy.
-      const std::string note = text(server, "note");
       const bool says_more = note.find(". ") != std::string::npos;
       problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " + note + ".",
               says_more ? ""

@@ -42,6 +42,11 @@ TEST(Diagnosis, OfAHealthyClient) {
 
 TEST(Diagnosis, OfAClientInTrouble) {
   json status = client();
+  status["server"]["note"] = "it does not answer at the moment, and another connection to it is tried";
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("warning  Connected to the server at 192.0.2.1:43439, but it does not answer at the moment"));
+
+  status = client();
   status["server"] = {{"connected", false}, {"endpoint", nullptr}, {"note", "the connection is refused"}};
   auto findings = diagnose(status, "0.2.0");
   EXPECT_EQ(worst(findings), Finding::Level::problem);

@@ -150,7 +150,7 @@ std::string client_text(const json& status) {
   const json server = part(status, "server");
   std::string link = flag(server, "connected") ? "connected to " : "not connected; last tried ";
   link += show(server, "endpoint");
-  if (!flag(server, "connected") && show(server, "note") != "-") link += ": " + show(server, "note");
+  if (show(server, "note") != "-") link += ": " + show(server, "note");
   Rows rows = {
       {"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
       {"name", show(status, "name")},

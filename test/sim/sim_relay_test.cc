@@ -134,6 +134,24 @@ TEST_P(Sim, AServerThatHangsIsReplacedByAMemberThatRelaysInTwoSeconds) {
   world.network().sleep(world.host(kServer), world.clock().now() + seconds(60));
   talk.run(seconds(30));
   EXPECT_LT(in_seconds(talk.longest_gap()), 2);
+  const ClientStatus status = world.client(0).status(world.clock().now());
+  EXPECT_TRUE(status.connected);
+  EXPECT_NE(status.server_note, "") << "and it does not answer";
+}
+
+// Nobody else relays: what both send is lost, and their reports say so.
+TEST_P(Sim, APathThatWasGivenUpIsNone) {
+  World world(options(2));
+  world.block_udp(0, 1, true);
+  join(world, 2);
+  Conversation talk(world, 0, 1);
+  talk.run(seconds(5));
+  EXPECT_EQ(world.path(0, 1), PathKind::relayed);
+  world.network().sleep(world.host(kServer), world.clock().now() + seconds(10));
+  talk.run(seconds(6));
+  EXPECT_EQ(world.path(0, 1), PathKind::none);
+  talk.run(seconds(20));
+  EXPECT_EQ(world.path(0, 1), PathKind::relayed);
 }
 
 // Who only answers has nothing outstanding when the relay falls silent, and must not notice after the one who asks.
