@@ -58,6 +58,14 @@ struct Grants {
   bool operator==(const Grants&) const = default;
 };
 
+// The signature of the network lock over a member's record (registry/network_lock.h).
+struct LockMark {
+  std::uint64_t sequence = 0;          // grows with each signature for this member; 0: it is not signed
+  std::array<std::byte, 64> record{};  // over all but the grants
+  std::array<std::byte, 64> grants{};  // zero where none are signed
+  bool operator==(const LockMark&) const = default;
+};
+
 struct Member {
   // Stable: kept by the server until the member is removed.
   MemberId id;
@@ -66,6 +74,7 @@ struct Member {
   Mac mac;           // assigned by the server, unicast, locally administered
   Ip4 address;
   Grants grants;
+  LockMark lock;
   // Volatile: true only while the member is connected to the server.
   bool online = false;
   std::vector<Candidate> candidates;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What a signer of the network lock sends to the server (registry/network_lock.h).
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "model/network.h"
+
+namespace eps {
+
+inline constexpr std::size_t kMaxLockSigners = 8;
+inline constexpr std::size_t kMaxLockSecrets = 8;
+inline constexpr std::size_t kMaxLockEntries = 128;    // of a chain; the last place is for the end of the lock
+inline constexpr std::size_t kMaxLockEntry = 1024;     // bytes
+inline constexpr std::size_t kMaxMarksPerChange = 96;  // 96 with all their signatures fit into one message
+
+struct LockChange {
+  std::vector<Bytes> entries;        // for the end of the chain, in order
+  std::array<std::byte, 32> lock{};  // whose signatures these are: LockChain::id()
+  std::vector<std::pair<MemberId, LockMark>> marks;
+  bool operator==(const LockChange&) const = default;
+};
+
+}  // namespace eps
