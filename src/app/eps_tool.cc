@@ -20,6 +20,7 @@
 #include "app/tool_check.h"
 #include "app/tool_graph.h"
 #include "app/tool_keys.h"
+#include "app/tool_lock.h"
 #include "app/tool_pairs.h"
 #include "app/tool_ping.h"
 #include "app/version.h"
@@ -56,6 +57,16 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"keys create", "", "create a join key and print it; see --uses, --expires, --name, --approve and --ephemeral"},
     {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
     {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
+    {"lock status", "", "the network lock: its signers, and who is not signed"},
+    {"lock init", "",
+     "lock the network: no server can add or change members without a key that stays on this computer"},
+    {"lock accept", "ID", "on the server: switch the lock on that \"lock init\" on a member's computer proposes"},
+    {"lock sign", "NAME", "sign a member with the lock's key, or with --all whoever waits; without NAME: who waits"},
+    {"lock key", "", "make a lock key on this computer, if it has none, and print its public part for \"lock add\""},
+    {"lock add", "SIGNER", "let another key sign as well"},
+    {"lock remove", "SIGNER", "withdraw a key: what it alone has signed does not count any more"},
+    {"lock pin", "", "add the lock's id to a key read from standard input: who joins with it accepts no other lock"},
+    {"lock disable", "SECRET", "end the lock for everybody with one of the secrets that \"lock init\" printed"},
     {"audit", "", "who did what at this server, and when: joins, removals, keys, addresses, reloads; see --since"},
     {"why", "NAME", "how a member is reached and why: each path that was tried, and the result"},
     {"trust", "NAME", "accept the key of a member that is refused because its key has changed"},
@@ -102,6 +113,9 @@ std::string help_text() {
          "  --approve            computers that join with the key wait for \"members approve\"\n"
          "  --ephemeral          computers that join with the key are members until they have been away for 10 "
          "minutes\n"
+         "  --lock-key FILE      the key of the network lock, for \"lock\" (=/etc/eps-lock.key)\n"
+         "  --all                \"lock sign\" signs whoever waits\n"
+         "  --again              and whoever is signed already, as before a key is withdrawn\n"
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
          "with\n"
@@ -119,7 +133,8 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
       "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
       "expires", po::value<std::string>())("since", po::value<std::string>())("name", po::value<std::string>())(
-      "approve", "")("ephemeral", "")("json", "")("help", "")("version", "");
+      "approve", "")("ephemeral", "")("lock-key", po::value<std::string>())("all", "")("again", "")("json", "")(
+      "help", "")("version", "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -151,6 +166,9 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       if (option.string_key == "since") out.since = option.value.front();
       if (option.string_key == "name") out.name = option.value.front();
       if (option.string_key == "approve") out.approve = true;
+      if (option.string_key == "lock-key") out.lock_key = option.value.front();
+      if (option.string_key == "all") out.all = true;
+      if (option.string_key == "again") out.again = true;
       if (option.string_key == "ephemeral") out.ephemeral = true;
       if (option.string_key == "conf") out.conf = option.value.front();
       if (option.string_key == "png") out.png = option.value.front();
@@ -191,6 +209,7 @@ class Tool : private ToolBase {
     }
     if (is({"key"})) return key();
     if (!words.empty() && words[0] == "keys") return KeysCommand(request_, defaults_, out_, err_).run();
+    if (!words.empty() && words[0] == "lock") return LockCommand(request_, defaults_, out_, err_).run();
     if (is({"audit"})) return AuditCommand(request_, defaults_, out_, err_).run();
     if (is({"graph"})) return graph();
     if (is({"doctor"})) return DoctorCommand(request_, defaults_, out_, err_).run();

@@ -17,6 +17,7 @@ struct ToolDefaults {
   std::string server_socket = "/run/eps/server.sock";
   std::string state = "/var/lib/eps";
   std::string conf = "/etc/eps.conf";
+  std::string lock_key = "/etc/eps-lock.key";
   bool terminal = false;    // `out` is one: "watch" may clear it
   std::size_t columns = 0;  // of `out`; 0: taken from the terminal, and without one lines are not folded
   bool systemd = false;     // it runs here, so services are what to start

@@ -132,13 +132,19 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     crypto::Key bind_key{std::span<const std::byte, 32>(welcome->bind_key)};
     crypto::wipe(welcome->bind_key);
     out.events.push_back(Welcomed{welcome->network, welcome->self, welcome->data_port, std::move(bind_key),
-                                  welcome->relay_tag, welcome->version, signing_key_, welcome->also_port});
+                                  welcome->relay_tag, welcome->version, signing_key_, welcome->also_port,
+                                  welcome->features});
   } else if (const auto* delta = std::get_if<wire::MemberDelta>(&message)) {
     on_delta(*delta, out, now);
   } else if (auto* records = std::get_if<wire::Records>(&message)) {
     on_records(*records, out, now);
   } else if (const auto* states = std::get_if<wire::States>(&message)) {
     on_states(*states, out, now);
+  } else if (auto* lock = std::get_if<wire::Lock>(&message)) {
+    lock_ = std::move(lock->entries);
+    if (!lock->more) changed({members_.version(), members_.version(), false, {}, {}}, true, false, out);
+  } else if (auto* answer = std::get_if<wire::LockAnswer>(&message)) {
+    out.events.push_back(LockAnswered{answer->ticket, answer->done, std::move(answer->sentence)});
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     using enum wire::RefusalCode;
     const bool unknown = refused->code == unknown_key;
@@ -316,6 +322,7 @@ void ClientConnection::changed(Delta delta, bool records, bool more, Outputs& ou
   if (more) return;
   ListChanged whole = std::move(*unseen_);
   unseen_.reset();
+  if (whole.records) whole.lock = std::exchange(lock_, std::nullopt);
   const bool nothing = !whole.records && whole.delta.upserts.empty() && !whole.delta.full;
   if (!nothing) out.events.push_back(std::move(whole));
 }
@@ -358,6 +365,12 @@ ClientConnection::Outputs ClientConnection::want(std::span<const MemberId> membe
     if (ids->size() > wire::kMaxWanted) ids->erase(ids->begin(), ids->end() - wire::kMaxWanted);
   }
   if (welcomed_ && !ended_ && on_demand_ && !added.empty()) send(wire::Want{std::move(added)}, out, last_sent_);
+  return out;
+}
+
+ClientConnection::Outputs ClientConnection::propose_lock(std::uint32_t ticket, LockChange change, Instant now) {
+  Outputs out;
+  if (welcomed_ && !ended_) send(wire::LockProposed{ticket, std::move(change)}, out, now);
   return out;
 }
 

@@ -58,6 +58,7 @@ struct Welcomed {
   std::string server_version;
   PublicKey signing_key;
   std::uint16_t also_port = 0;
+  Features features{};  // of the server's program
 };
 struct Proved {};  // the other end is the server: say_hello() may follow
 struct Silent {};  // the server has not answered a ping in time; the connection continues
@@ -66,6 +67,14 @@ struct Heard {};   // the server answered after all
 struct ListChanged {
   Delta delta;
   bool records = true;  // a stable field changed, or the signed version did
+  // The chain of the network lock, as the server has it; not verified. It belongs to this change of the list.
+  std::optional<std::vector<Bytes>> lock = std::nullopt;
+};
+// Of the server, to propose_lock().
+struct LockAnswered {
+  std::uint32_t ticket = 0;
+  bool done = false;
+  std::string sentence;
 };
 struct ReportRequested {};  // answer with report()
 // The server's list is older than the one held, which stays in use; the connection continues.
@@ -86,8 +95,8 @@ struct Refused {
 struct Relayed {
   std::vector<Bytes> datagrams;
 };
-using ClientEvent =
-    std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ReportRequested, Relayed, Refused>;
+using ClientEvent = std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ReportRequested, Relayed,
+                                 LockAnswered, Refused>;
 
 class ClientConnection {
  public:
@@ -118,6 +127,8 @@ class ClientConnection {
   // This node communicates with these members: the server of a large network reports the states of those alone. Call it
   // before sending anything to one; requests made earlier in this connection stay valid.
   Outputs want(std::span<const MemberId> members);
+  // What a signer of the network lock signed: LockAnswered follows. Nothing before Welcomed.
+  Outputs propose_lock(std::uint32_t ticket, LockChange change, Instant now);
   // Answers ReportRequested. Does nothing without a connection.
   Outputs report(TrafficReport report, Instant now);
 
@@ -150,6 +161,7 @@ class ClientConnection {
   std::optional<Delta> partial_;              // parts of a delta so far
   std::optional<registry::MerkleTree> tree_;  // over members_
   std::optional<ListChanged> unseen_;         // parts of a change so far
+  std::optional<std::vector<Bytes>> lock_;    // waits for the records that belong to it
   std::vector<MemberId> wanted_;
   bool on_demand_ = false;  // the server reports the states of wanted_ only
   bool resync_ = false;     // the whole list was requested and is on its way

@@ -13,7 +13,7 @@ constexpr std::uint8_t kFormat = 1;
 constexpr std::size_t kChecksumSize = 4;
 constexpr std::size_t kFixedSize = 1 + 32 + 16;
 constexpr std::size_t kMaxText = 1024;
-constexpr std::uint8_t kJoinKeyField = 1;
+constexpr std::uint8_t kJoinKeyField = 1, kLockField = 2;
 
 constexpr const char* kWhereToGetIt =
     " Copy the whole line again: on the server, `eps key` prints it, and the key line of its configuration file holds "
@@ -39,6 +39,11 @@ std::string to_text(const NetworkKey& key) {
     w.u8(kJoinKeyField);
     w.u8(4);
     w.u32(key.join_key);
+  }
+  if (key.lock) {
+    w.u8(kLockField);
+    w.u8(static_cast<std::uint8_t>(key.lock->size()));
+    w.bytes(*key.lock);
   }
   const crypto::Hash sum = checksum_of(raw);
   w.bytes(ByteView(sum).first(kChecksumSize));
@@ -77,6 +82,8 @@ Result<NetworkKey> parse_network_key(std::string_view text) {
     const std::uint8_t size = in.u8();
     if (type == kJoinKeyField && size == 4) {
       key.join_key = in.u32();
+    } else if (type == kLockField && size == 32) {
+      key.lock = in.array<32>();
     } else {
       in.bytes(size);  // from a newer version
     }

@@ -6,10 +6,13 @@
 //   "eps1-" base32( format version 1 (8) | server's X25519 public key (256) | enrolment secret (128)
 //                   | typed fields: type 8, size 8, value ... | checksum (32) )
 //   type 1: the number of the join key whose secret this is (32); absent: the network's own, number 0
+//   type 2: the id of the network lock (256), put in by one of its signers; without it: whatever lock the server shows
 //
 // The checksum is the first 4 bytes of BLAKE2s over everything before it: a mistyped key is detected before anything is
 // sent. Unknown typed fields are skipped.
 
+#include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,7 +26,8 @@ struct NetworkKey {
   PublicKey server;
   crypto::Secret<16> enrolment;  // the join key's secret
   std::uint32_t join_key = 0;    // its number; 0: the network's own key
-  NetworkKey clone() const { return {server, enrolment.clone(), join_key}; }
+  std::optional<std::array<std::byte, 32>> lock = std::nullopt;
+  NetworkKey clone() const { return {server, enrolment.clone(), join_key, lock}; }
 };
 
 std::string to_text(const NetworkKey& key);

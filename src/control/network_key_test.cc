@@ -64,6 +64,18 @@ TEST(NetworkKeyText, CarriesTheNumberOfItsJoinKey) {
   EXPECT_EQ(parse_network_key(to_text(key))->join_key, 0U);
 }
 
+TEST(NetworkKeyText, MayNameTheNetworkLock) {
+  NetworkKey key = make_key(1);
+  EXPECT_FALSE(parse_network_key(to_text(key))->lock);
+  key.join_key = 70'000;
+  key.lock.emplace().fill(std::byte{7});
+  const auto back = parse_network_key(to_text(key));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->lock, key.lock);
+  EXPECT_EQ(back->clone().lock, key.lock);
+  EXPECT_EQ(back->join_key, 70'000U);
+}
+
 TEST(NetworkKeyText, IsStable) {
   NetworkKey key;
   for (std::size_t i = 0; i < 32; ++i) key.server.bytes[i] = static_cast<std::byte>(i);

@@ -198,6 +198,45 @@ Result<Server::Outputs> Server::allow_bridge(std::string_view name, bool allowed
   return out;
 }
 
+namespace {
+ServerEvent lock_event(const std::string& who, const std::string& what) {
+  return {ServerEvent::Kind::changed, "By " + who + ": " + what + "."};
+}
+}  // namespace
+
+Result<std::string> Server::change_lock(const LockChange& change, Outputs& out, Instant now) {
+  auto done = registry_.change_lock(change, std::nullopt);
+  if (!done) return done;
+  out.events.push_back(lock_event("an administrator", *done));
+  push(out, now);
+  return done;
+}
+
+Result<std::string> Server::accept_lock(std::string_view id, Outputs& out, Instant now) {
+  auto done = registry_.accept_lock(id);
+  if (!done) return done;
+  out.events.push_back(lock_event("an administrator", *done));
+  push(out, now);
+  return done;
+}
+
+// Whoever brings it: what the signers signed proves itself.
+void Server::on_lock_change(ConnId id, Connection& c, const wire::LockProposed& proposed, Outputs& out, Instant now) {
+  const Member* member = registry_.find(c.member);
+  if (member == nullptr) return;
+  const std::string who = describe(*member);
+  const std::uint64_t before = registry_.records_version();
+  registry_.set_actor({who, config_.unix_time()});
+  const auto done = registry_.change_lock(proposed.change, c.member);
+  send(id, c, wire::LockAnswer{proposed.ticket, done.has_value(), done ? *done : done.error().what}, out);
+  // A proposal takes a change for each part of the members.
+  const auto parts = static_cast<int>(2 * registry_.members().size() / kMaxMarksPerChange);
+  if (registry_.records_version() == before && ++c.idle_lock_changes > kMaxIdleLockChanges + parts) {
+    return reject(id, c, "sent too many changes of the network lock that came to nothing", out, now);
+  }
+  if (done) out.events.push_back(lock_event(who, *done));
+}
+
 Server::Outputs Server::on_closed(ConnId id, Instant now) {
   Outputs out;
   forget(id, out);

@@ -63,6 +63,8 @@ inline constexpr std::size_t kMaxHandshakes = 256;
 // First joins within this long after another are written to the store together.
 inline constexpr Duration kGatherJoins = std::chrono::milliseconds(10);
 inline constexpr Duration kServerDeadAfter = std::chrono::seconds(40);
+// Of one connection, changes of the network lock that come to nothing or only propose one: their checks cost much.
+inline constexpr int kMaxIdleLockChanges = 16;
 // Log lines about rejected connections: beyond this many in a period, only their number is logged.
 inline constexpr std::size_t kMaxRejectionsTold = 20;
 inline constexpr Duration kRejectionPeriod = std::chrono::minutes(1);
@@ -139,6 +141,10 @@ class Server {
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<Outputs> allow_bridge(std::string_view name, bool allowed, Instant now);
 
+  // What an administrator of this server says of the network lock (registry::Registry); a sentence about it.
+  Result<std::string> change_lock(const LockChange& change, Outputs& out, Instant now);
+  Result<std::string> accept_lock(std::string_view id, Outputs& out, Instant now);
+
   // Datagrams for a member in its control connection.
   Outputs relay(MemberId member, std::vector<Bytes> datagrams);
   // The connection of a member, and the reverse.
@@ -172,6 +178,8 @@ class Server {
     std::uint64_t held_version = 0;    // of the records, as it has them
     std::uint64_t states_version = 0;  // 0: nothing
     bool on_demand = false;            // it was told so
+    std::size_t lock_entries = 0;      // of the network lock's chain
+    int idle_lock_changes = 0;
     bool push_whole = false;
     Features features;  // of the client's program
     std::uint64_t run = 0;
@@ -216,6 +224,7 @@ class Server {
   bool is_copy(ConnId id, Connection& c, const Member& member, Outputs& out, Instant now);
   void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
   void on_want(ConnId id, Connection& c, const wire::Want& want);
+  void on_lock_change(ConnId id, Connection& c, const wire::LockProposed& proposed, Outputs& out, Instant now);
   void on_candidates(Connection& c, const wire::Candidates& message);
   void ask_for_reports(Outputs& out, Instant now);
   std::uint32_t new_relay_tag();

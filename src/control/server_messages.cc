@@ -110,6 +110,7 @@ void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, 
     return;
   }
   if (const auto* want = std::get_if<wire::Want>(&message)) on_want(id, c, *want);
+  if (const auto* lock = std::get_if<wire::LockProposed>(&message)) return on_lock_change(id, c, *lock, out, now);
   if (std::holds_alternative<wire::Resync>(message)) {
     c.push_whole = true;
     urgent_.insert(id);
@@ -218,9 +219,11 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
   admit(id, c, member, out);
   tell(id, c, out);
   const std::string wish = make_valid_name(hello.name);
+  const bool name_is_signed = registry_.lock().on() && member.lock.sequence != 0;
+  const std::string why_not_so = name_is_signed ? ", but the network lock signed its name" : ", as another member does";
   out.events.push_back({ServerEvent::Kind::joined,
                         member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
-                            (wish == member.name ? "." : "; it calls itself " + wish + ", as another member does."),
+                            (wish == member.name ? "." : "; it calls itself " + wish + why_not_so + "."),
                         member.id});
 }
 

@@ -120,8 +120,14 @@ void Server::tell(ConnId id, Connection& c, Outputs& out) {
     c.list_version = registry_.version();
   } else {
     if (c.push_whole) c.states_version = 0;  // it had no members to which they could belong
-    const bool states = lacks_states(c);
-    if (lacks_records(c)) put_records(c, states, bytes);
+    const bool states = lacks_states(c), records = lacks_records(c);
+    // With the records that it signs, so that nobody is refused in between.
+    if (const auto& chain = registry_.lock().entries();
+        chain.size() != c.lock_entries && c.features.has(Feature::lock)) {
+      c.channel.seal(wire::encode(wire::Lock{chain, records}), bytes);
+      c.lock_entries = chain.size();
+    }
+    if (records) put_records(c, states, bytes);
     if (states) {
       const std::uint64_t since = c.on_demand == on_demand_ ? c.states_version : 0;
       for (const Bytes& part : states_since(since)) c.channel.seal(part, bytes);

@@ -101,6 +101,16 @@ struct LanFinding {
   Duration ago{};          // when it last happened
 };
 
+// The network lock as a client knows it.
+struct LockStatus {
+  bool on = false;  // false: it has ended
+  std::string id;
+  std::vector<std::string> signers;
+  bool waits = false;                 // this computer is not signed
+  std::size_t not_signed = 0;         // peers that are refused for the lock's sake
+  std::vector<std::string> troubles;  // sentences
+};
+
 struct ClientStatus {
   std::string name;
   std::string version;
@@ -124,6 +134,7 @@ struct ClientStatus {
   std::uint64_t connections_established = 0;   // to the server, admitted
   std::map<std::string, std::uint64_t> drops;  // by reason, non-zero only
   std::vector<LanFinding> findings;
+  std::optional<LockStatus> lock;  // nullopt: there never was one
   std::vector<PeerStatus> peers;
 };
 

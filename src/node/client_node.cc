@@ -10,8 +10,9 @@
 namespace eps::node {
 namespace {
 
-const Member* find_refused(const MemberList& list, const KnownPeers& known, std::string_view peer) {
-  for (const auto& [id, why] : known.refused()) {
+const Member* find_refused(const MemberList& list, const std::map<MemberId, RefusedPeer>& refused,
+                           std::string_view peer) {
+  for (const auto& [id, why] : refused) {
     const Member* m = list.find(id);
     if (m != nullptr && (m->name == peer || to_string(m->address) == peer)) return m;
   }
@@ -31,6 +32,7 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   enrolled |= other.enrolled;
   if (other.keep_network) keep_network = std::move(other.keep_network);
   if (other.keep_known) keep_known = std::move(other.keep_known);
+  if (other.keep_lock) keep_lock = std::move(other.keep_lock);
   members_changed.merge(std::move(other.members_changed));
   std::move(other.notes.begin(), other.notes.end(), std::back_inserter(notes));
   std::move(other.warnings.begin(), other.warnings.end(), std::back_inserter(warnings));
@@ -54,7 +56,10 @@ ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng
              out_, rng),
       bind_(out_),
       admission_(rng),
-      known_(std::move(params_.known)) {}
+      known_(std::move(params_.known)),
+      lock_(std::move(params_.lock)) {
+  if (params_.key.lock) lock_.expect(*params_.key.lock);
+}
 
 ClientOutputs ClientNode::start(std::vector<IpAddress> local_addresses, Instant now) {
   started_ = now;
@@ -90,13 +95,17 @@ void ClientNode::set_self(const NetworkInfo& network, const Member& self, Instan
   network_ = network;
   self_ = self;
   link_due_ = true;
-  peers_.set_self(network, self, now);
+  waits_ = !lock_.admits(network, self);
+  Member allowed = self;
+  if (lock_.on() && !registry::are_grants_signed(lock_.chain(), self)) allowed.grants = {};
+  peers_.set_self(network, allowed, now);
 }
 
 // The interface comes up once the members are known: earlier broadcasts, such as the first ARP request of an
-// application that was waiting for it, would reach nobody.
+// application that was waiting for it, would reach nobody. And never with an
+// address that the network lock does not know.
 void ClientNode::bring_up(ClientOutputs& out) {
-  if (!link_due_ || members_.members().empty()) return;
+  if (!link_due_ || members_.members().empty() || waits_) return;
   link_due_ = false;
   out.link = ports::LinkConfig{self_->mac, self_->address, network_->network, network_->mtu};
   if (network_->network6) out.link->address6 = address6_of(*network_->network6, self_->mac);
@@ -268,6 +277,7 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
   if (now >= keep_at_) {
     out.keep_known = unkept_known();
     if (out.keep_known) known_kept_at_ = now;
+    out.keep_lock = unkept_lock();
     out.keep_network = unkept_network();
   }
   return out;
@@ -275,6 +285,10 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
 
 std::optional<std::string> ClientNode::unkept_known() {
   return known_.take_changed() ? std::optional(known_.encode(params_.key.server)) : std::nullopt;
+}
+
+std::optional<std::string> ClientNode::unkept_lock() {
+  return lock_.take_changed() ? std::optional(lock_.encode(params_.key.server)) : std::nullopt;
 }
 
 std::optional<Bytes> ClientNode::unkept_network() {
@@ -296,10 +310,14 @@ ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
     auto asked = connection_->want(wanted);
     if (!asked.to_send.empty()) out.to_server.emplace_back(link_, std::move(asked.to_send));
   }
-  for (auto notes : {peers_.take_notes(), known_.take_notes()}) {
+  for (auto notes : {peers_.take_notes(), known_.take_notes(), lock_.take_notes()}) {
     std::ranges::move(notes, std::back_inserter(out.notes));
   }
-  std::ranges::move(known_.take_warnings(), std::back_inserter(out.warnings));
+  for (auto warnings : {known_.take_warnings(), lock_.take_warnings()}) {
+    std::ranges::move(warnings, std::back_inserter(out.warnings));
+  }
+  for (std::string& note : std::exchange(notes_, {})) out.notes.push_back(std::move(note));
+  if (lock_.chain_changed()) out.keep_lock = unkept_lock();
   auto table = peers_.commit(now);
   out.commit.merge(out_.take());
   if (table) out.commit.table = std::move(table);
@@ -337,14 +355,19 @@ ClientStatus ClientNode::status(Instant now) const {
   std::ranges::copy(known_.findings(now), std::back_inserter(s.findings));
   s.peers = peers_.status(now);
   for (PeerStatus& peer : s.peers) tell_stream(peer);
-  for (const auto& [id, why] : known_.refused()) {
+  for (const auto& [id, why] : refused_) {
     if (const Member* member = members_.find(id)) s.peers.push_back(status_of_refused(*member));
+  }
+  if (lock_.known()) {
+    s.lock = lock_.status();
+    s.lock->waits = waits_;
+    if (waits_) s.lock->troubles.push_back(waiting_sentence());
   }
   return s;
 }
 
 PeerStatus ClientNode::status_of_refused(const Member& member) const {
-  const KnownPeers::Refused& refused = known_.refused().at(member.id);
+  const RefusedPeer& refused = refused_.at(member.id);
   PeerStatus s;
   s.member = member;
   s.refused = true;
@@ -354,7 +377,7 @@ PeerStatus ClientNode::status_of_refused(const Member& member) const {
 }
 
 std::optional<PeerWhy> ClientNode::why(std::string_view peer, Instant now) const {
-  if (const Member* refused = find_refused(members_, known_, peer)) {
+  if (const Member* refused = find_refused(members_, refused_, peer)) {
     return PeerWhy{status_of_refused(*refused), peers_.own_nat(), {}, {}};
   }
   auto out = peers_.why(peer, now);
@@ -364,12 +387,50 @@ std::optional<PeerWhy> ClientNode::why(std::string_view peer, Instant now) const
 
 // Before the effects of the step, so that nothing is sent to a refused member, and everything learned is known.
 MembersChanged ClientNode::update_peers(bool records, MembersChanged changed, Instant now) {
-  if (records) changed = known_.look(members_, params_.peers.self.public_key, now, std::move(changed));
+  if (records) {
+    changed = known_.look(members_, params_.peers.self.public_key, now, std::move(changed));
+    look_at_lock(changed, now);
+  }
   if (known_.changed()) {
     keep_at_ = std::min(keep_at_, known_kept_at_ ? std::max(now, *known_kept_at_ + keep_pause()) : now);
   }
-  peers_.update_members(members_, now, known_.refused(), changed);
+  peers_.update_members(members_, now, refused_, changed, lock_.own_addresses_only());
   return changed;
+}
+
+void ClientNode::look_at_lock(MembersChanged& changed, Instant now) {
+  refused_ = known_.refused();
+  if (!network_ || !self_ || !lock_.known()) return;
+  MembersChanged by_lock = MembersChanged::of(lock_.look(*network_, members_, self_->id, changed));
+  changed.merge(std::move(by_lock));
+  refused_.insert(lock_.refused().begin(), lock_.refused().end());
+  const Member* listed = members_.find(self_->id);
+  waits_ = !lock_.admits(*network_, listed != nullptr ? *listed : *self_);
+  if (std::exchange(told_waits_, waits_) != waits_) {
+    notes_.push_back(waits_ ? waiting_sentence() : "This computer is signed by the network lock.");
+  }
+  if (lock_.changed()) {
+    keep_at_ = std::min(keep_at_, now + keep_pause());
+  }
+}
+
+std::string ClientNode::waiting_sentence() const {
+  return "This computer waits: no signer of the network lock has signed its record as it is, so no member takes "
+         "anything from it. "
+         "On a computer that holds a key of the lock: eps lock sign " +
+         self_->name + ", after comparing the key there with this one: " + to_base32(self_->key.bytes) + ".";
+}
+
+Result<void> ClientNode::propose_lock(std::uint32_t ticket, LockChange change, ClientOutputs& out, Instant now) {
+  if (!connection_ || !admitted_) return make_error(Errc::unavailable, "eps-client is not connected to the server");
+  if (!server_features_.has(Feature::lock)) {
+    return make_error(Errc::unsupported,
+                      "the server's version " + server_version_ + " knows no network lock: update it");
+  }
+  lock_answer_.reset();
+  out.merge(take(connection_->propose_lock(ticket, std::move(change), now), now));
+  out = finish(std::move(out), now);
+  return {};
 }
 
 Duration ClientNode::keep_pause() const {
@@ -377,7 +438,14 @@ Duration ClientNode::keep_pause() const {
 }
 
 Result<std::string> ClientNode::trust(std::string_view peer, ClientOutputs& out, Instant now) {
-  if (const Member* refused = find_refused(members_, known_, peer)) {
+  if (const Member* refused = find_refused(members_, lock_.refused(), peer)) {
+    return make_error(Errc::permission,
+                      refused->name +
+                          " is refused by the network lock, which one computer alone "
+                          "cannot change. On a computer that holds a key of the lock: eps lock sign " +
+                          refused->name);
+  }
+  if (const Member* refused = find_refused(members_, known_.refused(), peer)) {
     known_.trust(*refused);
     const MemberId id = refused->id;
     const std::string name = refused->name, key = to_base32(refused->key.bytes);
@@ -385,7 +453,7 @@ Result<std::string> ClientNode::trust(std::string_view peer, ClientOutputs& out,
     out.notes.push_back("The key " + key + " of " + name + " was accepted by this computer's user.");
     out.keep_known = unkept_known();
     out.merge(finish({}, now));
-    if (refuses(id)) return make_error(Errc::in_use, known_.refused().at(id).why);
+    if (refuses(id)) return make_error(Errc::in_use, refused_.at(id).why);
     return "The key " + key + " is the one of " + name + " from now on.";
   }
   for (const auto& [id, member] : members_.members()) {

@@ -22,6 +22,7 @@
 #include "model/members_changed.h"
 #include "model/status.h"
 #include "node/bind.h"
+#include "node/lock_guard.h"
 #include "node/peers.h"
 #include "ports/link.h"
 
@@ -55,6 +56,7 @@ struct ClientParams {
   bool enrolled = false;                                 // this server has admitted this key before
   std::optional<NetworkCache> cache = std::nullopt;      // stored by an earlier run, verified
   KnownPeers known = {};                                 // likewise
+  LockGuard lock = {};                                   // likewise
   std::uint64_t run = 0;                                 // random; distinguishes this run from a copy
 };
 
@@ -73,6 +75,7 @@ struct ClientOutputs {
   bool enrolled = false;                  // the server admitted this key: store that durably
   std::optional<Bytes> keep_network;      // to store durably, replacing the previous one; empty: delete it
   std::optional<std::string> keep_known;  // to store durably, replacing the previous one
+  std::optional<std::string> keep_lock;   // likewise
   MembersChanged members_changed;         // log the changes of the list
   std::vector<std::string> notes;         // sentences for the log
   std::vector<std::string> warnings;      // sentences that somebody should read
@@ -109,12 +112,20 @@ class ClientNode {
   // What keep_network would contain a little later: for an orderly shutdown.
   std::optional<Bytes> unkept_network();
   std::optional<std::string> unkept_known();
+  std::optional<std::string> unkept_lock();
 
   const MemberList& members() const { return members_; }
-  // Whether this member's key differs from the known one.
-  bool refuses(MemberId id) const { return known_.refused().contains(id); }
+  // Whether this member is treated as if it were not a member: its key differs from the known one, or the network lock
+  // has not signed it.
+  bool refuses(MemberId id) const { return refused_.contains(id); }
   // Accepts the present key of the peer with this name or address; returns a sentence about it. Errc::not_found.
   Result<std::string> trust(std::string_view peer, ClientOutputs& out, Instant now);
+  const LockGuard& lock() const { return lock_; }
+  const std::optional<NetworkInfo>& network() const { return network_; }
+  // Brings what a signer of the network lock signed to the server; lock_answer() has its answer some time later.
+  // Errc::unavailable without a connection, Errc::unsupported where the server is too old.
+  Result<void> propose_lock(std::uint32_t ticket, LockChange change, ClientOutputs& out, Instant now);
+  const std::optional<control::LockAnswered>& lock_answer() const { return lock_answer_; }
   // The TCP connection through which this computer is admitted; 0: none.
   control::LinkId link() const { return link_; }
   // Another TCP port of the server, as announced by it; 0: none.
@@ -140,12 +151,15 @@ class ClientNode {
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
   void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
   void on_event(const control::Relayed& event, ClientOutputs& out, Instant now);
+  void on_event(const control::LockAnswered& event, ClientOutputs&, Instant) { lock_answer_ = event; }
   void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
   MembersChanged update_peers(bool records, MembersChanged changed, Instant now);
   PeerStatus status_of_refused(const Member& member) const;
   void recall(NetworkCache cache, ClientOutputs& out, Instant now);
   void set_self(const NetworkInfo& network, const Member& self, Instant now);
+  void look_at_lock(MembersChanged& changed, Instant now);
+  std::string waiting_sentence() const;
   void bring_up(ClientOutputs& out);
   void on_wake(Duration late, ClientOutputs& out, Instant now);
   void tell_stream(PeerStatus& peer) const;
@@ -178,6 +192,13 @@ class ClientNode {
   control::LinkId link_ = 0;                             // of connection_
   MemberList members_;
   KnownPeers known_;
+  LockGuard lock_;
+  std::map<MemberId, RefusedPeer> refused_;  // by either
+  bool waits_ = false;                       // this computer is not signed by the network lock
+  bool told_waits_ = false;
+  std::vector<std::string> notes_;  // of the step
+  Features server_features_;
+  std::optional<control::LockAnswered> lock_answer_;
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;

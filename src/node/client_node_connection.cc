@@ -143,6 +143,7 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   last_failure_.clear();
   server_note_.clear();
   server_version_ = welcome.server_version;
+  server_features_ = welcome.features;
   if (!params_.enrolled) out.enrolled = true;
   params_.enrolled = true;
   // The key is pinned from now on, so it must not be lost.
@@ -198,6 +199,7 @@ void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& ou
     which = which.all ? MembersChanged{true, {}} : MembersChanged::of(std::move(which.ids));
     members_.apply(delta);
   }
+  if (changed.lock && network_) lock_.receive(network_->id, *changed.lock);
   list_signature_ = connection_->list_signature().value_or(list_signature_);
   keep_at_ = std::min(keep_at_, now + keep_pause());
   out.members_changed.merge(update_peers(other || changed.records, std::move(which), now));

@@ -87,7 +87,7 @@ void KnownPeers::judge_and_learn(const Member& member, const MemberList& list, I
       warnings_.push_back(who(member) + " is refused. " + *why + " Nothing is sent to it and nothing is taken from " +
                           "it. " + mend_of(member));
     }
-    refused_.insert_or_assign(member.id, Refused{std::move(*why), mend_of(member)});
+    refused_.insert_or_assign(member.id, Refused{std::move(*why), mend_of(member), false});
     return;
   }
   if (told != refused_.end()) {

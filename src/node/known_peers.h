@@ -26,6 +26,7 @@
 #include "model/members_changed.h"
 #include "model/network.h"
 #include "model/status.h"
+#include "node/refused_peer.h"
 
 namespace eps::node {
 
@@ -37,9 +38,7 @@ inline constexpr std::size_t kMaxSuccessorsTold = 16;
 
 class KnownPeers {
  public:
-  struct Refused {
-    std::string why, mend;  // sentences
-  };
+  using Refused = RefusedPeer;
 
   // Judges the members of the list other than this one, and remembers those that are not refused. After a first look at
   // a list it is enough to name those that changed, joined or left since: besides them, only refused members are judged

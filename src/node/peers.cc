@@ -95,8 +95,12 @@ void Peers::set_own_nat(NatStatus nat, Instant now) {
   }
 }
 
-void Peers::update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused,
-                           const MembersChanged& changed) {
+void Peers::update_members(const MemberList& list, Instant now, const std::map<MemberId, RefusedPeer>& refused,
+                           const MembersChanged& changed, const std::set<MemberId>& without_grants) {
+  const auto take_in_allowed = [&](Member member) {
+    if (without_grants.contains(member.id)) member.grants = {};
+    take_in(member, now);
+  };
   const auto is_peer = [&](const Member* member, const PublicKey& key) {
     return member != nullptr && member->key == key && !refused.contains(member->id);
   };
@@ -107,7 +111,7 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
     }
     for (const MemberId id : gone) drop(id, now);
     for (const auto& [id, member] : list.members()) {
-      if (id != self_.id && !refused.contains(id)) take_in(member, now);
+      if (id != self_.id && !refused.contains(id)) take_in_allowed(member);
     }
   } else {
     for (const MemberId id : changed.ids) {
@@ -116,13 +120,14 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
     }
     for (const MemberId id : changed.ids) {
       const Member* member = list.find(id);
-      if (member != nullptr && id != self_.id && !refused.contains(id)) take_in(*member, now);
+      if (member != nullptr && id != self_.id && !refused.contains(id)) take_in_allowed(*member);
     }
   }
   lan_.on_list(!list.members().empty());
-  if (const Member* self = list.find(self_.id); self != nullptr && self->grants != self_.grants) {
-    self_.grants = self->grants;
-    dirty_ = true;
+  if (const Member* self = list.find(self_.id)) {
+    Grants grants = without_grants.contains(self_.id) ? Grants{} : self->grants;
+    dirty_ |= grants != self_.grants;
+    self_.grants = std::move(grants);
   }
   for (const Sessions::Early& early : sessions_.take_early(now)) on_initiation(early.arrival, early.datagram, now);
   on_deadline(now);

@@ -43,9 +43,9 @@ class Peers {
   // The server's data endpoint, the tag by which it knows us, and how it accepts what it should relay.
   void set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket = 0);
   // Refused members are treated as if they were not members (node/known_peers.h). `changed`: those that changed in the
-  // list, or became refused or accepted, since the previous call.
-  void update_members(const MemberList& list, Instant now, const std::map<MemberId, KnownPeers::Refused>& refused = {},
-                      const MembersChanged& changed = {true, {}});
+  // list, or became refused or accepted, since the previous call. Grants of those in `without_grants` do not count.
+  void update_members(const MemberList& list, Instant now, const std::map<MemberId, RefusedPeer>& refused = {},
+                      const MembersChanged& changed = {true, {}}, const std::set<MemberId>& without_grants = {});
   // The server no longer knows this node by this socket: close it once no path uses it.
   void leave_side(ports::SocketId side) { left_sides_.push_back(side); }
   // Where this node may be reached, for the peers; `local` are the addresses of its interfaces.

@@ -79,6 +79,20 @@ Result<ServerOutputs> ServerNode::allow_bridge(std::string_view name, bool allow
   return take(std::move(*changed), now);
 }
 
+Result<std::string> ServerNode::change_lock(const LockChange& change, ServerOutputs& out, Instant now) {
+  control::Server::Outputs step;
+  auto done = control_.change_lock(change, step, now);
+  out.merge(take(std::move(step), now));
+  return done;
+}
+
+Result<std::string> ServerNode::accept_lock(std::string_view id, ServerOutputs& out, Instant now) {
+  control::Server::Outputs step;
+  auto done = control_.accept_lock(id, step, now);
+  out.merge(take(std::move(step), now));
+  return done;
+}
+
 ServerOutputs ServerNode::take(control::Server::Outputs from, Instant now) {
   for (const auto& [id, bytes] : from.to_send) {
     ++own_.packets_sent;

@@ -89,7 +89,7 @@ Result<std::optional<ClientState::SecretBytes>> ClientState::load_identity() con
   const std::string remedy = "restore it from a backup, or remove " + directory_ + " to enrol anew as another client";
   auto key = load_key(path, remedy);
   if (!key || *key) return key;
-  for (const char* other : {"/enrolled", "/counter", "/network", "/known"}) {
+  for (const char* other : {"/enrolled", "/counter", "/network", "/known", "/network-lock"}) {
     if (::access((directory_ + other).c_str(), F_OK) != 0) continue;
     return make_error(Errc::corrupt, path + " is gone, but " + directory_ + other +
                                          " shows that this client had an identity; " + remedy);
@@ -166,11 +166,25 @@ Result<std::string> ClientState::set_network_aside() {
   return set_aside(network_path());
 }
 
-Result<std::optional<std::string>> ClientState::load_known(std::size_t max) const {
-  Result<std::string> text = read_file(known_path(), max);
+namespace {
+Result<std::optional<std::string>> load_text(const std::string& path, std::size_t max) {
+  Result<std::string> text = read_file(path, max);
   if (text) return std::optional(std::move(*text));
   if (text.error().code == Errc::not_found) return std::optional<std::string>();
   return text.error();
+}
+}  // namespace
+
+Result<std::optional<std::string>> ClientState::load_known(std::size_t max) const {
+  return load_text(known_path(), max);
+}
+
+Result<std::optional<std::string>> ClientState::load_network_lock(std::size_t max) const {
+  return load_text(network_lock_path(), max);
+}
+
+Result<void> ClientState::save_network_lock(std::string_view text) {
+  return write_file_atomic(network_lock_path(), text, 0600);
 }
 
 Result<void> ClientState::save_known(std::string_view text) {

@@ -9,6 +9,7 @@
 //   enrolled   the server's public key, base32
 //   network    what it knows of the network, to go on without the server; control/cache_file.h
 //   known      whose keys it has seen; node/known_peers.h
+//   network-lock  the network lock that it has seen; node/lock_guard.h
 //   lock       held while a client runs
 
 #include <array>
@@ -65,6 +66,11 @@ class ClientState {
   Result<std::optional<std::string>> load_known(std::size_t max) const;
   Result<void> save_known(std::string_view text);
   Result<std::string> set_known_aside();
+
+  // And for the network lock.
+  std::string network_lock_path() const { return directory_ + "/network-lock"; }
+  Result<std::optional<std::string>> load_network_lock(std::size_t max) const;
+  Result<void> save_network_lock(std::string_view text);
 
  private:
   std::string network_path() const { return directory_ + "/network"; }

@@ -21,6 +21,12 @@ crypto::Hash record_hash(const Member& m) {
     w.u8(range.length);
   }
   if (m.grants.bridge) w.u8(1);
+  if (m.lock.sequence != 0) {
+    w.bytes(as_view("lock"));
+    w.u64(m.lock.sequence);
+    w.bytes(m.lock.record);
+    w.bytes(m.lock.grants);
+  }
   return crypto::blake2s({as_view("eps record"), record});
 }
 

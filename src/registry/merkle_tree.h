@@ -15,7 +15,8 @@
 
 namespace eps::registry {
 
-// The hash of a member's stable fields: BLAKE2s over id 32, key 256, MAC 48, address 32, name.
+// The hash of a member's stable fields: BLAKE2s over id 32, key 256, MAC 48, address 32, name, and where it has them
+// its grants and the signatures of the network lock.
 crypto::Hash record_hash(const Member& member);
 
 // Thread rules: one thread at a time, including root().

@@ -95,7 +95,12 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
     }
     m.grants = std::move(*grants);
   }
+  for (Member& m : state->members) {
+    const auto kept = state->meta.find(kLockMarkOf + std::to_string(m.id.value));
+    if (kept != state->meta.end()) m.lock = decode_mark(kept->second).value_or(LockMark{});
+  }
   auto loaded = registry->load_or_create(*state);
+  if (loaded) loaded = registry->load_lock(*state);
   auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
   if (adopted) registry->load_last_seen(*state);
   if (adopted) registry->load_ephemeral(*state);
@@ -279,6 +284,7 @@ bool Registry::is_revoked(const PublicKey& key) const {
 bool Registry::join_writes(const PublicKey& key, std::string_view name) const {
   const Member* known = find_key(key);
   const std::string wish = make_valid_name(name);
+  if (known != nullptr && lock_.on() && known->lock.sequence != 0) return false;
   return known == nullptr || (known->name != wish && !is_numbered(known->name, wish));
 }
 
@@ -417,6 +423,7 @@ Result<Member> Registry::remove(std::string_view name) {
   change.audit.push_back(by_actor("remove", described(member) + ", member " + std::to_string(member.id.value) +
                                                 ", key " + to_base32(member.key.bytes)));
   if (member.grants.any()) change.put_meta[kGrantsOf + std::to_string(member.id.value)] = {};
+  forget_mark(member, change);
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   erase(member);
   revoked_.insert(member.key);
@@ -542,6 +549,8 @@ Mac Registry::free_mac() const {
 }
 
 std::string Registry::unique_name(std::string_view wish, MemberId owner) {
+  // A name that the network lock signed is the member's until it is signed under another.
+  if (const Member* m = find(owner); m != nullptr && lock_.on() && m->lock.sequence != 0) return m->name;
   // An assigned number stays even if the plain name has become free: people and scripts rely on names.
   if (const Member* m = find(owner); m != nullptr && (m->name == wish || is_numbered(m->name, wish))) return m->name;
   std::string name(wish);

@@ -27,6 +27,7 @@
 #include "registry/free_addresses.h"
 #include "registry/join_keys.h"
 #include "registry/merkle_tree.h"
+#include "registry/network_lock.h"
 
 namespace eps::registry {
 
@@ -92,6 +93,9 @@ inline constexpr std::int64_t kExpiryGrace = 3600;  // seconds
 // (node/known_peers.h). 2^24 numbers last for 32,000 such starts.
 inline constexpr std::uint32_t kSkippedNumbers = 1024;
 
+// Locks that members propose, until an administrator of this server accepts one: the newest of each member.
+inline constexpr std::size_t kMaxLockProposals = 16;
+
 // How many removed members a delta can report; a client that is further behind gets the whole list.
 inline constexpr std::size_t kMaxTombstones = 4096;
 
@@ -131,6 +135,15 @@ class Registry {
   Result<JoinKey> revoke_join_key(std::string_view which);
   // Gives the network's key a new secret: the old one admits nobody any more. Members stay.
   Result<JoinKey> rotate_network_key(const JoinKeyWish& wish, std::int64_t now);
+
+  // The network lock: what its signers sign is checked, stored and handed on here, and cannot be made here. A change
+  // comes from a member, or from this server's administrator. One that begins a lock, from a member, is no more than
+  // proposed: any member could lock the others out. Marks for a proposed lock are kept with it. Returns a sentence
+  // about what was done. Nothing is done where a part of the change is refused.
+  const LockChain& lock() const { return lock_; }
+  Result<std::string> change_lock(const LockChange& change, std::optional<MemberId> from);
+  // The proposed lock of this id (lock_id_text()) is on from now on. Errc::not_found.
+  Result<std::string> accept_lock(std::string_view id);
 
   // The audit record of control actions. Each action is recorded by the very change to the store that carries it out.
   // set_actor() states in advance who requests the following actions.
@@ -219,6 +232,10 @@ class Registry {
   std::optional<std::string> who_is_in(const IpNetwork& range) const;
   Result<Member> set_grants(const Member& member, Grants grants);
   void sign_grants(Member& member) const;
+  Result<void> load_lock(const ports::StoredState& state);
+  Result<void> check_marks(const LockChain& chain, const LockChange& change) const;
+  Result<void> take_lock(LockChain chain, const std::map<MemberId, LockMark>& marks, std::vector<AuditEntry> acts);
+  static void forget_mark(const Member& member, ports::StoreChange& change);
   void gather_grants();
   const IpNetwork* granted(std::uint32_t ip) const;
   std::optional<Ip4> not_granted(std::optional<Ip4> ip) const;
@@ -276,6 +293,12 @@ class Registry {
   std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;
+  LockChain lock_;
+  struct LockProposal {
+    LockChain chain;
+    std::map<MemberId, LockMark> marks;
+  };
+  std::map<MemberId, LockProposal> lock_proposals_;  // by who made it
   // When a member was here, in Unix seconds; 0: unknown.
   struct Presence {
     std::int64_t joined = 0, last_seen = 0;

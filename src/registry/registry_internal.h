@@ -18,6 +18,9 @@ inline constexpr const char* kEphemeralMembers = "ephemeral.members";
 inline constexpr const char* kNextId = "next_id";
 inline constexpr const char* kGrantsOf = "grants.";  // followed by the member's number
 
+inline constexpr const char* kLockChain = "lock.chain";
+inline constexpr const char* kLockMarkOf = "lock.";  // and the member's number
+
 inline Bytes u64_bytes(std::uint64_t value) {
   Bytes out;
   Writer(out).u64(value);

@@ -104,6 +104,7 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
     erase(out.gave_way->member);
     const auto& [gone, since, away] = *out.gave_way;
     change.remove_members.push_back(gone.id);
+    forget_mark(gone, change);
     change.audit.push_back({0, request.unix_time, AuditEntry::Kind::membership, "reclaim", "the server",
                             "the place of " + described(gone) + ", member " + std::to_string(gone.id.value) +
                                 ", which was away for " + std::to_string(away) + " s"});

@@ -106,6 +106,7 @@ Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::i
     if (!ephemeral && (keep == 0 || away < keep || up < kExpiryGrace)) continue;
     out.push_back({member, away, ephemeral});
     change.remove_members.push_back(id);
+    forget_mark(member, change);
     change.audit.push_back({0, now, AuditEntry::Kind::membership, "expire", "the server",
                             described(member) + ", member " + std::to_string(id.value) + ", " +
                                 (ephemeral ? "ephemeral, " : "") + "which was away for " + std::to_string(away) +

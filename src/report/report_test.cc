@@ -127,7 +127,7 @@ TEST(StatusJson, FieldNamesAreStable) {
   };
   const json client = to_json(client_status()), server = to_json(server_status());
   EXPECT_EQ(names(client),
-            "address connections_established data_port device drops findings list_version mac name nat network "
+            "address connections_established data_port device drops findings list_version lock mac name nat network "
             "observed_endpoint "
             "offloads peers port_mappings program "
             "public_key relay_over_tcp server traffic uptime_seconds version ");

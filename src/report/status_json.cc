@@ -153,6 +153,14 @@ json to_json(const ClientStatus& s) {
     out["mac"] = to_string(s.self->mac);
     put_address6(s.network, s.self->mac, out);
   }
+  out["lock"] = nullptr;
+  if (s.lock) {
+    out["lock"] = {{"on", s.lock->on},
+                   {"id", s.lock->id},
+                   {"signers", s.lock->signers},
+                   {"waits", s.lock->waits},
+                   {"refused", s.lock->not_signed}};
+  }
   out["findings"] = json::array();
   for (const LanFinding& f : s.findings) {
     out["findings"].push_back({{"what", f.what}, {"mend", f.mend}, {"seconds_ago", seconds(f.ago)}});

@@ -124,6 +124,12 @@ std::string peer_counts(const json& status) {
          std::to_string(relayed) + " relayed" + (refused == 0 ? "" : "; " + std::to_string(refused) + " refused");
 }
 
+std::string lock_line(const json& lock) {
+  if (!flag(lock, "on")) return "has ended";
+  return "on, " + show(lock, "id") + ", " + counted(list(lock, "signers").size(), "signer") +
+         (flag(lock, "waits") ? "; this computer waits to be signed" : "");
+}
+
 std::string names(const json& list) {
   std::string out;
   for (const json& name : list) {
@@ -166,6 +172,9 @@ std::string client_text(const json& status) {
        "mapping " + show(part(status, "nat"), "mapping") + ", filtering " + show(part(status, "nat"), "filtering")},
       {"offloads", offloads_line(status)},
       {"peers", peer_counts(status)}};
+  if (const json lock = part(status, "lock"); !lock.empty()) {
+    rows.push_back({"network lock", lock_line(lock)});
+  }
   mapping_rows(status, rows);
   traffic_rows(status, rows);
   return columns(rows);

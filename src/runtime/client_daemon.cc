@@ -24,6 +24,7 @@
 #include "runtime/hooks.h"
 #include "runtime/http_pages.h"
 #include "runtime/kept_state.h"
+#include "runtime/lock_admin.h"
 #include "runtime/privileges.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
@@ -56,6 +57,7 @@ class ClientDaemon {
     const int code = loop_.run();
     node::ClientOutputs last;
     last.keep_known = node_->unkept_known();
+    if (auto lock = node_->unkept_lock()) keeper_->keep_lock(std::move(*lock));
     last.keep_network = node_->unkept_network();
     keep(last);
     keeper_->write();
@@ -100,6 +102,7 @@ class ClientDaemon {
   void keep(node::ClientOutputs& out);
   void write_kept() { keep_again_.arm(keeper_->write() ? kNever : os::now() + kKeepAgain); }
   ops::StatusSocket::Answer answer(const nlohmann::json& request);
+  nlohmann::json change_lock(const nlohmann::json& request);
 
   const ClientSettings& settings_;
   ops::Log& log_;
@@ -150,6 +153,7 @@ class ClientDaemon {
                         act(node_->on_upcalls(std::move(upcalls), os::now()));
                       }};
   PublicKey server_key_;
+  std::uint32_t lock_ticket_ = 0;
   report::MemberChanges member_changes_;
 };
 
@@ -159,6 +163,9 @@ Result<void> ClientDaemon::prepare() {
   if (!params) return params.error();
   if (auto ok = open_status(); !ok) return ok;
   params->known = load_known(*state_, server_key_, log_);
+  auto lock = load_lock(*state_, server_key_);
+  if (!lock) return lock.error();
+  params->lock = std::move(*lock);
   params->cache = load_network(*state_, log_);
   if (params->cache) {
     const NetworkCache& known = *params->cache;
@@ -374,6 +381,11 @@ void ClientDaemon::tell_link(const MembersChanged& changed) {
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
+  // Before anything follows from it.
+  if (out.keep_lock) {
+    keeper_->keep_lock(std::move(*out.keep_lock));
+    write_kept();
+  }
   node_->counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, *port_));
   for (const std::string& note : out.notes) log_.info(note);
   for (const std::string& warning : out.warnings) log_.warn(warning);
@@ -509,7 +521,9 @@ std::function<nlohmann::json()> ClientDaemon::status() {
   if (const std::string sentence = not_allowed(); !sentence.empty()) troubles.push_back(sentence);
   if (!keeper_->failure().empty())
     troubles.push_back("A restart would forget what is new: " + keeper_->failure() + ".");
-  return [s = node_->status(os::now()), troubles = std::move(troubles), tls = server_->tls(node_->link())] {
+  ClientStatus now = node_->status(os::now());
+  if (now.lock) troubles.insert(troubles.end(), now.lock->troubles.begin(), now.lock->troubles.end());
+  return [s = std::move(now), troubles = std::move(troubles), tls = server_->tls(node_->link())] {
     nlohmann::json out = report::to_json(s);
     out["server"]["tls"] = tls;
     out["troubles"] = troubles;
@@ -525,6 +539,17 @@ Result<std::string> ClientDaemon::reload(const ConfText& conf) {
   });
   service_.reloaded();
   return note;
+}
+
+// The server's answer comes later: lock_report() has it.
+nlohmann::json ClientDaemon::change_lock(const nlohmann::json& request) {
+  auto change = lock_change_of(request);
+  if (!change) return {{"ok", false}, {"error", "Bad request: that is no change of the network lock."}};
+  node::ClientOutputs out;
+  const auto proposed = node_->propose_lock(++lock_ticket_, std::move(*change), out, os::now());
+  act(std::move(out));
+  if (!proposed) return {{"ok", false}, {"error", proposed.error().what}};
+  return {{"ok", true}, {"ticket", lock_ticket_}};
 }
 
 ops::StatusSocket::Answer ClientDaemon::answer(const nlohmann::json& request) {
@@ -546,6 +571,8 @@ ops::StatusSocket::Answer ClientDaemon::answer(const nlohmann::json& request) {
     if (!done) return json{{"ok", false}, {"error", done.error().what}};
     return json{{"ok", true}, {"note", *done}};
   }
+  if (command == "lock") return lock_report(*node_);
+  if (command == "lock_change") return change_lock(request);
   if (command == "reload") {
     const auto note = reload(conf_text(request));
     if (!note) return json{{"ok", false}, {"error", note.error().what}};

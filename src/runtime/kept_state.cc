@@ -99,6 +99,17 @@ node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops
   return {};
 }
 
+Result<node::LockGuard> load_lock(os::ClientState& state, const PublicKey& server) {
+  const auto text = state.load_network_lock(node::kMaxLockFile);
+  if (!text) return text.error();
+  if (!*text) return node::LockGuard();
+  auto lock = node::LockGuard::decode(**text, server);
+  if (lock) return lock;
+  return make_error(Errc::corrupt, state.network_lock_path() + " cannot be read: " + lock.error().what +
+                                       ". Restore it from a backup. Without the file this computer does not know any "
+                                       "more that its network is locked: remove it only if you trust the server.");
+}
+
 bool Keeper::write() {
   std::string failure;
   const auto attempt = [&failure](auto& waiting, const auto& save) {
@@ -110,6 +121,7 @@ bool Keeper::write() {
     }
   };
   attempt(enrolment_, [this](const PublicKey& server) { return state_.save_enrolment(server); });
+  attempt(lock_, [this](const std::string& text) { return state_.save_network_lock(text); });
   attempt(known_, [this](const std::string& text) { return state_.save_known(text); });
   attempt(network_, [this](const Bytes& content) {
     return content.empty() ? state_.remove_network() : state_.save_network(content);

@@ -26,6 +26,9 @@ std::optional<NetworkCache> load_network(os::ClientState& state, ops::Log& log);
 // The peers known to earlier runs: those of this server.
 node::KnownPeers load_known(os::ClientState& state, const PublicKey& server, ops::Log& log);
 
+// The network lock that earlier runs saw. An error stops the start: a lock that cannot be read must not be forgotten.
+Result<node::LockGuard> load_lock(os::ClientState& state, const PublicKey& server);
+
 // Writes what the node wants stored. What cannot be written, as on a full disk, waits for the next write(): only the
 // newest of each kind. A failure is logged once, and so is its end.
 //
@@ -38,6 +41,7 @@ class Keeper {
   // ClientOutputs::keep_network: empty content removes the file.
   void keep_network(Bytes content) { network_ = std::move(content); }
   void keep_known(std::string text) { known_ = std::move(text); }
+  void keep_lock(std::string text) { lock_ = std::move(text); }
   // False: something is still waiting.
   bool write();
   // Why it waits; "": nothing waits.
@@ -49,6 +53,7 @@ class Keeper {
   std::optional<PublicKey> enrolment_;
   std::optional<Bytes> network_;
   std::optional<std::string> known_;
+  std::optional<std::string> lock_;
   std::string failure_;  // the one last logged
 };
 

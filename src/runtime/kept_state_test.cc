@@ -59,6 +59,18 @@ TEST_F(KeeperTest, WritesTheNewestOnceItCan) {
   EXPECT_EQ(*state_.load_enrolment(), PublicKey{});
 }
 
+TEST_F(KeeperTest, ALockThatCannotBeReadIsNotForgotten) {
+  EXPECT_TRUE(load_lock(state_, PublicKey{})->chain().empty());
+  keeper_.keep_lock(node::LockGuard().encode(PublicKey{}));
+  ASSERT_TRUE(keeper_.write());
+  EXPECT_TRUE(load_lock(state_, PublicKey{}));
+  keeper_.keep_lock(content("network-lock") + "entry aaaa\n");
+  ASSERT_TRUE(keeper_.write());
+  const auto read = load_lock(state_, PublicKey{});
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().what, HasSubstr(folder_ + "/network-lock cannot be read"));
+}
+
 TEST_F(KeeperTest, AFailureOfOneKindDoesNotDelayTheOthers) {
   block("known");
   keeper_.keep_known("known");

@@ -32,6 +32,7 @@
 #include "runtime/control_loop.h"
 #include "runtime/http_pages.h"
 #include "runtime/join_admin.h"
+#include "runtime/lock_admin.h"
 #include "runtime/network_graph.h"
 #include "runtime/privileges.h"
 #include "runtime/reporter.h"
@@ -112,6 +113,7 @@ class ServerDaemon {
   ops::StatusSocket::Answer answer(const nlohmann::json& request);
   std::optional<ops::StatusSocket::Answer> answer_report(const std::string& command, const nlohmann::json& request);
   nlohmann::json act_on(const std::string& command, const nlohmann::json& request);
+  nlohmann::json answer_lock(const std::string& command, const nlohmann::json& request);
 
   const ServerSettings& settings_;
   ops::Log& log_;
@@ -492,6 +494,18 @@ std::optional<ops::StatusSocket::Answer> ServerDaemon::answer_report(const std::
   return std::nullopt;
 }
 
+nlohmann::json ServerDaemon::answer_lock(const std::string& command, const nlohmann::json& request) {
+  if (command == "lock") return lock_report(*registry_);
+  node::ServerOutputs out;
+  const auto change = command == "lock_change" ? lock_change_of(request) : LockChange{};
+  if (!change) return {{"ok", false}, {"error", "Bad request: that is no change of the network lock."}};
+  const auto done = command == "lock_change" ? node_->change_lock(*change, out, os::now())
+                                             : node_->accept_lock(request.value("id", ""), out, os::now());
+  act(std::move(out));
+  if (!done) return {{"ok", false}, {"error", done.error().what}};
+  return {{"ok", true}, {"note", *done}};
+}
+
 nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::json& request) {
   registry_->set_actor({who_asks(request), unix_time()});
   if (command == "audit") return answer_audit(*registry_, request);
@@ -522,6 +536,7 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
     act(std::move(*changed));
     return {{"ok", true}};
   }
+  if (command == "lock" || command == "lock_change" || command == "lock_accept") return answer_lock(command, request);
   const JoinAdmin admin{*registry_, unix_time, [this](const std::string& sentence) { log_.info(sentence); },
                         [this](const std::string& text) { return keep_network_key(text); }};
   if (auto done = answer_join_command(admin, request)) {

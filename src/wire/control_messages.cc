@@ -136,14 +136,55 @@ std::optional<ControlMessage> take(const proto::Relay& from) {
   return out;
 }
 
+template <class Repeated>
+bool take_entries(const Repeated& from, std::vector<Bytes>& to) {
+  if (from.size() > static_cast<int>(kMaxLockEntries)) return false;
+  for (const std::string& entry : from) {
+    if (entry.size() > kMaxLockEntry) return false;
+    to.emplace_back(as_view(entry).begin(), as_view(entry).end());
+  }
+  return true;
+}
+
+std::optional<ControlMessage> take(const proto::Lock& from) {
+  Lock out{.entries = {}, .more = from.more()};
+  if (!take_entries(from.entries(), out.entries)) return std::nullopt;
+  return out;
+}
+
+std::optional<ControlMessage> take(const proto::LockChange& from) {
+  LockProposed out{.ticket = from.ticket(), .change = {}};
+  if (!take_entries(from.entries(), out.change.entries) || from.marks_size() > static_cast<int>(kMaxMarksPerChange) ||
+      (from.marks_size() > 0 && !take(from.lock(), out.change.lock))) {
+    return std::nullopt;
+  }
+  for (const auto& m : from.marks()) {
+    auto& [id, mark] = out.change.marks.emplace_back();
+    id = {m.member()};
+    mark.sequence = m.sequence();
+    if (!valid_id(m.member()) || mark.sequence == 0 || !take(m.record(), mark.record)) return std::nullopt;
+    if (!m.grants().empty() && !take(m.grants(), mark.grants)) return std::nullopt;
+  }
+  return out;
+}
+
+// For a person, like a refusal.
+std::string masked(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return !printable(c); }, '?');
+  return text;
+}
+
+std::optional<ControlMessage> take(const proto::LockAnswer& from) {
+  if (from.sentence().size() > kMaxSentence) return std::nullopt;
+  return LockAnswer{from.ticket(), from.done(), masked(from.sentence())};
+}
+
 std::optional<ControlMessage> take(const proto::Refused& from) {
   if (from.sentence().size() > kMaxSentence) return std::nullopt;
   const auto code = from.code() <= 3 ? static_cast<RefusalCode>(from.code()) : RefusalCode::other;
   // It must reach the user, so strange characters in it are masked, not refused.
-  Refused out{code, from.sentence()};
-  std::replace_if(
-      out.sentence.begin(), out.sentence.end(), [](char c) { return !printable(c); }, '?');
-  return out;
+  return Refused{code, masked(from.sentence())};
 }
 
 // Domain to proto.
@@ -180,7 +221,12 @@ void put(const MemberDelta& from, proto::Envelope& out) {
   to.set_to(from.delta.to);
   to.set_full(from.delta.full);
   to.set_last(from.last);
-  for (const Member& m : from.delta.upserts) put(m, *to.add_upserts());
+  // Version 0.1 knows no network lock, and parts of 64 members with all that they have are as large as they may be.
+  for (const Member& m : from.delta.upserts) {
+    Member old = m;
+    old.lock = {};
+    put(old, *to.add_upserts());
+  }
   for (const MemberId id : from.delta.removed) to.add_removed(id.value);
   if (from.last) {
     to.set_digest(text_of(from.digest));
@@ -231,6 +277,30 @@ void put(const States& from, proto::Envelope& out) {
 void put(const Want& from, proto::Envelope& out) {
   auto& to = *out.mutable_want();
   for (const MemberId id : from.members) to.add_members(id.value);
+}
+void put(const Lock& from, proto::Envelope& out) {
+  auto& to = *out.mutable_lock();
+  for (const Bytes& entry : from.entries) to.add_entries(text_of(entry));
+  to.set_more(from.more);
+}
+void put(const LockProposed& from, proto::Envelope& out) {
+  auto& to = *out.mutable_lock_change();
+  to.set_ticket(from.ticket);
+  for (const Bytes& entry : from.change.entries) to.add_entries(text_of(entry));
+  if (!from.change.marks.empty()) to.set_lock(text_of(from.change.lock));
+  for (const auto& [id, mark] : from.change.marks) {
+    auto& m = *to.add_marks();
+    m.set_member(id.value);
+    m.set_sequence(mark.sequence);
+    m.set_record(text_of(mark.record));
+    if (mark.grants != LockMark{}.grants) m.set_grants(text_of(mark.grants));
+  }
+}
+void put(const LockAnswer& from, proto::Envelope& out) {
+  auto& to = *out.mutable_lock_answer();
+  to.set_ticket(from.ticket);
+  to.set_done(from.done);
+  to.set_sentence(from.sentence.substr(0, kMaxSentence));
 }
 void put(const Refused& from, proto::Envelope& out) {
   out.mutable_refused()->set_code(static_cast<std::uint32_t>(from.code));
@@ -321,6 +391,15 @@ Result<ControlMessage> decode(ByteView bytes) {
       break;
     case proto::Envelope::kWant:
       out = take(envelope.want());
+      break;
+    case proto::Envelope::kLock:
+      out = take(envelope.lock());
+      break;
+    case proto::Envelope::kLockChange:
+      out = take(envelope.lock_change());
+      break;
+    case proto::Envelope::kLockAnswer:
+      out = take(envelope.lock_answer());
       break;
     case proto::Envelope::MESSAGE_NOT_SET:
       if (envelope.mandatory()) {

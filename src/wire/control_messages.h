@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "model/features.h"
 #include "model/network.h"
+#include "model/network_lock.h"
 #include "model/traffic_report.h"
 
 namespace eps::wire {
@@ -89,6 +90,21 @@ struct Want {
   std::vector<MemberId> members;
 };
 
+// The chain of the network lock, whole (registry/network_lock.h).
+struct Lock {
+  std::vector<Bytes> entries;
+  bool more = false;  // Records follow that belong to the same change
+};
+struct LockProposed {
+  std::uint32_t ticket = 0;  // comes back in the answer
+  LockChange change;
+};
+struct LockAnswer {
+  std::uint32_t ticket = 0;
+  bool done = false;
+  std::string sentence;  // what was done, or why nothing was
+};
+
 enum class RefusalCode : std::uint8_t { other = 0, unknown_key = 1, removed = 2, full = 3 };
 struct Refused {
   RefusalCode code = RefusalCode::other;
@@ -109,8 +125,9 @@ struct RelayHere {
 struct ReportRequest {};   // the server asks for a TrafficReport
 struct UnknownMessage {};  // from a newer version and not mandatory: skip it
 
-using ControlMessage = std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest,
-                                    TrafficReport, Relay, RelayHere, Records, States, Want, UnknownMessage>;
+using ControlMessage =
+    std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest, TrafficReport,
+                 Relay, RelayHere, Records, States, Want, Lock, LockProposed, LockAnswer, UnknownMessage>;
 
 // REQUIRES: the limits are met; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);

@@ -96,6 +96,49 @@ TEST(ControlMessages, AReportOfTraffic) {
   EXPECT_TRUE(breaks([](TrafficReport& r) { r.uptime = std::chrono::hours(24 * 366 * 100); }));
 }
 
+TEST(ControlMessages, TheNetworkLock) {
+  Lock lock{{Bytes(3, std::byte{1}), Bytes(kMaxLockEntry, std::byte{2})}, true};
+  EXPECT_EQ(round_trip(lock).entries, lock.entries);
+  EXPECT_TRUE(round_trip(lock).more);
+  lock.entries.emplace_back(kMaxLockEntry + 1);
+  EXPECT_FALSE(decode(encode(lock)));
+  lock.entries.assign(kMaxLockEntries + 1, Bytes(1));
+  EXPECT_FALSE(decode(encode(lock)));
+
+  LockMark mark{UINT64_MAX, {}, {}};
+  mark.record.fill(std::byte{3});
+  mark.grants.fill(std::byte{4});
+  LockProposed proposed{.ticket = 9, .change = {.entries = {Bytes(5)}, .lock = {}, .marks = {}}};
+  proposed.change.lock.fill(std::byte{5});
+  proposed.change.marks.assign(kMaxMarksPerChange, {{0xffffff}, mark});
+  EXPECT_LE(encode(proposed).size(), kMaxControlMessage);
+  EXPECT_EQ(round_trip(proposed).change, proposed.change);
+  EXPECT_EQ(round_trip(proposed).ticket, 9U);
+  const auto breaks = [&](auto change) {
+    LockProposed bad = proposed;
+    change(bad.change);
+    return !decode(encode(bad));
+  };
+  EXPECT_TRUE(breaks([&](LockChange& c) { c.marks.push_back(c.marks[0]); }));
+  EXPECT_TRUE(breaks([](LockChange& c) { c.marks[1].first = {0}; }));
+  EXPECT_TRUE(breaks([](LockChange& c) { c.marks[1].second.sequence = 0; }));
+  EXPECT_EQ(round_trip(LockAnswer{9, true, "done"}).sentence, "done");
+  EXPECT_EQ(round_trip(LockAnswer{9, true, "a\nb"}).sentence, "a?b");
+
+  Member m = member(1);
+  m.lock = mark;
+  Records records;
+  records.delta.upserts.assign(1, m);
+  EXPECT_EQ(round_trip(records).delta.upserts[0].lock, mark);
+  m.name = std::string(kMaxNameSize, 'n');
+  m.grants = {std::vector(kMaxGrants, *parse_ip_network("fd99::/64")), true, mark.record};
+  records.delta.upserts.assign(kMaxMembersPerDelta, m);
+  EXPECT_LE(encode(records).size(), kMaxControlMessage);
+  MemberDelta old;
+  old.delta.upserts = {m};
+  EXPECT_EQ(round_trip(old).delta.upserts[0].lock, LockMark{}) << "version 0.1 knows no lock";
+}
+
 TEST(ControlMessages, TheLargestPartFitsAFrame) {
   MemberDelta delta;
   for (std::uint32_t i = 1; i <= kMaxMembersPerDelta; ++i) {

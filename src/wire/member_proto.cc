@@ -35,6 +35,12 @@ bool take_grants(const proto::Member& from, Grants& to) {
                      [&](const proto::Range& r) { return take(r, to.ranges.emplace_back()); });
 }
 
+bool take_mark(const proto::Member& from, LockMark& to) {
+  to.sequence = from.lock_sequence();
+  if (to.sequence == 0) return true;
+  return take(from.lock_record(), to.record) && (from.lock_grants().empty() || take(from.lock_grants(), to.grants));
+}
+
 bool take(const proto::Member& from, Member& to) {
   to.id = {from.id()};
   to.name = from.name();
@@ -44,7 +50,7 @@ bool take(const proto::Member& from, Member& to) {
   to.version = from.version();
   return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
          take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates) &&
-         take_grants(from, to.grants);
+         take_grants(from, to.grants) && take_mark(from, to.lock);
 }
 
 void put(const Candidate& from, proto::Candidate& to) {
@@ -66,6 +72,10 @@ void put_stable(const Member& from, proto::Member& to) {
   }
   if (from.grants.bridge) to.set_bridge(true);
   if (from.grants.any()) to.set_grants_signature(text_of(from.grants.signature));
+  if (from.lock.sequence == 0) return;
+  to.set_lock_sequence(from.lock.sequence);
+  to.set_lock_record(text_of(from.lock.record));
+  if (from.lock.grants != LockMark{}.grants) to.set_lock_grants(text_of(from.lock.grants));
 }
 
 void put(const Member& from, proto::Member& to) {

@@ -139,6 +139,11 @@ void World::start_client(int c) {
   auto known = node::KnownPeers::decode(k.kept_known, params.key.server);
   EPS_CHECK(known);
   params.known = std::move(*known);
+  if (!k.kept_lock.empty()) {
+    auto lock = node::LockGuard::decode(k.kept_lock, params.key.server);
+    EPS_CHECK(lock);
+    params.lock = std::move(*lock);
+  }
   life.node = std::make_unique<node::ClientNode>(std::move(params), *life.port, rng_);
   add_workers(k.life);
   k.fatal.clear();
@@ -181,6 +186,16 @@ void World::sleep(int c, Duration time) {
 
 void World::copy_state(int from, int to) {
   clients_[static_cast<std::size_t>(to)].secret = clients_[static_cast<std::size_t>(from)].secret.clone();
+}
+
+Result<std::string> World::change_lock(const LockChange& change) {
+  Result<std::string> done = std::string();
+  control<ServerLife>(server_.life, [&](ServerLife& l) {
+    node::ServerOutputs out;
+    done = l.node->change_lock(change, out, clock_.now());
+    act(l, std::move(out));
+  });
+  return done;
 }
 
 bool World::trust(int c, const std::string& peer) {
@@ -240,6 +255,7 @@ void World::act(ClientLife& life, node::ClientOutputs out) {
   if (out.link && life.node->members().members().empty()) violated("an interface is up before any member is known");
   if (out.keep_network) k.kept_network = std::move(*out.keep_network);
   if (out.keep_known) k.kept_known = std::move(*out.keep_known);
+  if (out.keep_lock) k.kept_lock = std::move(*out.keep_lock);
   if (out.fatal) {
     k.fatal = *out.fatal;
     return stop_client(life.number);

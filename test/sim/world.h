@@ -103,11 +103,14 @@ class World {
     k.enrolled = false;
     k.kept_network.clear();
     k.kept_known.clear();
+    k.kept_lock.clear();
   }
   // The server's disk.
   test::MemoryStore& store() { return server_.store; }
   // The user of a client accepts the key of a peer; returns whether it helped.
   bool trust(int c, const std::string& peer);
+  // The server's administrator brings what a signer of the network lock signed.
+  Result<std::string> change_lock(const LockChange& change);
   // The client's next run counts its handshakes from here, as when its state is restored from a backup.
   std::uint64_t handshake_number(int c) const { return clients_[static_cast<std::size_t>(c)].next_number; }
   void set_handshake_number(int c, std::uint64_t n) { clients_[static_cast<std::size_t>(c)].next_number = n; }
@@ -204,6 +207,7 @@ class World {
     bool enrolled = false;
     Bytes kept_network;
     std::string kept_known;
+    std::string kept_lock;
     std::uint64_t next_number = 1;
     std::string fatal;  // of its last run
     ClientPtr life;

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""The network lock: a network whose members a signer names, and not its server.
+
+     [server] ──┐
+     [a] ───────┤   a is the computer of the administrator who signs
+     [b] ───────┼── [lan]
+     [c] ───────┘
+"""
+
+import contextlib
+import json
+import re
+import sqlite3
+import stat
+import subprocess
+
+from eps import BIN
+from lab import wait_until
+
+
+def lock_up(network, server, a):
+    """The id, and a secret."""
+    key = network.directory / "lock.key"
+    done = json.loads(a.eps("--json", "--lock-key", key, "lock", "init"))
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert a.status()["lock"] is None
+    server.eps("lock", "accept", done["id"])
+    a.wait_status(lambda s: s["lock"] and s["lock"]["on"] and not s["lock"]["waits"], "knows the lock")
+    return done, ("--lock-key", key)
+
+
+def test_the_life_of_a_lock(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    done, key = lock_up(network, server, a)
+    b.wait_status(lambda s: s["lock"] and s["lock"]["on"], "knows the lock")
+    assert a.ping(b) == 3
+    assert "on, " + done["id"] + ", 1 signer" in b.eps("status")
+
+    c = network.client("c", join=False)
+    c.wait_status(lambda s: s["lock"] and s["lock"]["waits"], "waits")
+    assert "eps lock sign c" in " ".join(c.status()["troubles"])
+    assert "eps lock sign c" in c.eps("doctor", check=False)
+    assert not re.search(r"inet \d", c.host.ip("-4", "addr", "show", "dev", "eps0")), "the interface is not up"
+    a.wait_status(lambda s: any(p["name"] == "c" and p["refused"] for p in s["peers"]), "refuses c")
+    assert "No signer of the network lock has signed it yet" in a.eps("why", "c")
+    assert "c " in a.eps(*key, "lock", "sign")
+    assert c.status()["public_key"] in a.eps(*key, "lock", "sign", "c")
+    c.wait_status(lambda s: not s["lock"]["waits"], "is signed")
+    c.wait_joined()
+    wait_until(lambda: c.ping(a, 1) == 1 and c.ping(b, 1) == 1, "c is a member", 10)
+    assert "All members are signed" in a.eps(*key, "lock", "sign")
+
+    # Another administrator, who removes the first.
+    other = ("--lock-key", network.directory / "other.key")
+    signer = b.eps(*other, "lock", "key").strip()
+    a.eps(*key, "lock", "add", signer)
+    b.wait_status(lambda s: len(s["lock"]["signers"]) == 2, "two signers")
+    b.eps(*other, "lock", "sign", "--all", "--again")
+    b.eps(*other, "lock", "remove", done["signer"])
+    a.wait_status(lambda s: s["lock"]["signers"] == [signer], "one signer")
+    assert a.ping(c) == 3
+
+    server.eps("members", "remove", "c")
+    a.wait_status(lambda s: len(s["peers"]) == 1, "c is gone")
+    b.eps("lock", "disable", done["secrets"][1])
+    a.wait_status(lambda s: not s["lock"]["on"], "the lock has ended")
+    assert a.ping(b) == 3
+    acts = [e["act"] for e in json.loads(server.eps("--json", "audit"))]
+    assert [act for act in acts if act.startswith("lock")] == ["lock on", "lock sign", "lock signer", "lock sign",
+                                                               "lock signer", "lock off"]
+
+
+def test_a_server_that_was_taken_over_cannot_change_who_is_a_member(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    done, _ = lock_up(network, server, a)
+    b.wait_status(lambda s: s["lock"] and s["lock"]["on"], "knows the lock")
+    intruder = network.client("intruder", join=False)
+    intruder.wait_status(lambda s: s["lock"] and s["lock"]["waits"], "waits")
+    # The lock is taken out of the server's database, and so are the signatures.
+    for daemon in b, server:
+        assert daemon.stop() == 0
+    with contextlib.closing(sqlite3.connect(server.state / "server/server.db")) as db, db:
+        db.execute("DELETE FROM meta WHERE name LIKE 'lock.%'")
+    server.restart()
+    a.wait_status(lambda s: s["server"]["connected"] and s["lock"]["waits"] and all(p["refused"] for p in s["peers"]),
+                  "takes nobody for a member")
+    assert a.host.ping(server.members()["intruder"]["address"], 2) == 0
+    # Nor a new computer whose key names the lock.
+    pinned = subprocess.run([BIN / "eps", "--socket", a.socket, "lock", "pin"], input=server.key(),
+                            stdout=subprocess.PIPE, text=True, timeout=10, check=True).stdout.strip()
+    late = network.client("late", key=pinned, join=False)
+    late.wait_status(lambda s: s["server"]["connected"] and s["lock"] and s["lock"]["waits"], "waits")
+    assert late.status()["lock"]["id"] == done["id"] and all(p["refused"] for p in late.status()["peers"])
+    # Nor after a restart, also of the kind that a server can bring about by telling a client that it was removed.
+    assert a.stop() == 0
+    (a.state / "client/network").unlink()
+    a.start()
+    status = a.wait_status(lambda s: s["server"]["connected"] and s["peers"], "is back")
+    assert status["lock"]["id"] == done["id"] and status["lock"]["waits"]
+    assert all(p["refused"] for p in status["peers"])
