@@ -18,7 +18,7 @@ std::string who(const Member& m) {
 }
 
 std::string take_word(std::string_view& line) {
-  const std::string word(line.substr(0, line.find(' ')));
+  std::string word(line.substr(0, line.find(' ')));
   line.remove_prefix(std::min(line.size(), word.size() + 1));
   return word;
 }
@@ -295,9 +295,10 @@ Result<LockGuard> LockGuard::decode(std::string_view text, const PublicKey& serv
       if (!parse_bytes(line, key.bytes)) return corrupt(number);
       if (key != server) return LockGuard();
       of_this_server = true;
-    } else if (!of_this_server) {
-      return corrupt(number);
-    } else if (word == kNetwork) {
+      continue;
+    }
+    if (!of_this_server) return corrupt(number);
+    if (word == kNetwork) {
       if (!parse_bytes(line, network.bytes)) return corrupt(number);
       named = true;
     } else if (word == kEntry) {

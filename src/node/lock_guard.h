@@ -67,7 +67,11 @@ class LockGuard {
   // Whether there is something to keep: at once, as what was seen must not be forgotten, or a little later.
   bool changed() const { return changed_ || chain_changed_; }
   bool chain_changed() const { return chain_changed_; }
-  bool take_changed() { return std::exchange(changed_, false) | std::exchange(chain_changed_, false); }
+  bool take_changed() {
+    const bool out = changed();
+    changed_ = chain_changed_ = false;
+    return out;
+  }
   // The network's server and id, the chain, and a line for each member that was signed.
   std::string encode(const PublicKey& server) const;
   // Of this server; nothing where the text is of another. Errc::corrupt: "it ...".

@@ -80,7 +80,7 @@ class ClientDaemon {
   OffloadStatus offloads_in_use();
   Result<void> open_data_ports(const std::optional<NetworkCache>& cache);
   Result<void> start_workers();
-  Result<void> add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds);
+  Result<void> add_worker(os::LinuxTap& tap, ports::UdpPort& port, const std::vector<int>& fds);
   void start_mapper();
   Reporter::Sources sources();
   HttpPages pages();
@@ -236,8 +236,8 @@ void ClientDaemon::make_server_link() {
           [this](control::LinkId link, const Endpoint& server, std::vector<IpAddress> all) {
             act(node_->on_connected(link, server, std::move(all), os::now()));
           },
-          [this](std::string why) {
-            act(node_->on_dialed_all(std::move(why), os::now()));
+          [this](const std::string& why) {
+            act(node_->on_dialed_all(why, os::now()));
             tell_waiting();
           },
           [this](control::LinkId link, ByteView bytes) { act(node_->on_server_bytes(link, bytes, os::now())); },
@@ -296,7 +296,7 @@ Result<void> ClientDaemon::start_workers() {
   return {};
 }
 
-Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds) {
+Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, const std::vector<int>& fds) {
   const os::TapOptions& in_use = tap.options();
   const l2::Offloads offloads{in_use.tso, in_use.uso, in_use.checksum};
   auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters(), udp_->local_port());
@@ -309,7 +309,7 @@ Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, s
     if (!tap.attached() && !std::exchange(told, true)) boost::asio::post(loop_.io(), [this] { interface_is_gone(); });
     return moved;
   };
-  return workers_.add(std::move(fds), node_->counters(), pump);
+  return workers_.add(fds, node_->counters(), pump);
 }
 
 void ClientDaemon::interface_is_gone() {

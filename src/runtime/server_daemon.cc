@@ -95,7 +95,7 @@ class ServerDaemon {
   }
   Result<void> open_queues();
   Result<void> start_workers();
-  Result<void> add_worker(ports::UdpPort& port, std::vector<int> fds);
+  Result<void> add_worker(ports::UdpPort& port, const std::vector<int>& fds);
   void start_mapper();
   Result<void> watch_network();
   void look_at_network();
@@ -139,8 +139,9 @@ class ServerDaemon {
     std::unique_ptr<dataplane::StreamPort::Queue> port;
   };
   std::vector<Queue> queues_;
-  WorkerPool workers_{loop_.io(),
-                      [this](std::vector<dataplane::Upcall> upcalls) { act(node_->on_upcalls(upcalls, os::now())); }};
+  WorkerPool workers_{loop_.io(), [this](const std::vector<dataplane::Upcall>& upcalls) {
+                        act(node_->on_upcalls(upcalls, os::now()));
+                      }};
   std::optional<os::NetlinkSocket> netlink_;
   os::LinuxUdp::Interfaces interfaces_;
   std::vector<IpAddress> addresses_;
@@ -297,10 +298,10 @@ Result<void> ServerDaemon::start_workers() {
   return {};
 }
 
-Result<void> ServerDaemon::add_worker(ports::UdpPort& port, std::vector<int> fds) {
+Result<void> ServerDaemon::add_worker(ports::UdpPort& port, const std::vector<int>& fds) {
   auto relay = std::make_shared<dataplane::Relay>(port, node_->counters());
   auto view = std::make_shared<dataplane::PublishedRelay::View>();
-  return workers_.add(std::move(fds), node_->counters(), [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
+  return workers_.add(fds, node_->counters(), [this, relay, view](Instant now, dataplane::Upcalls& upcalls) {
     return relay->pump(published_, *view, now, upcalls);
   });
 }
