@@ -319,7 +319,10 @@ void DoctorCommand::look_around(const json& status, std::vector<Finding>& findin
   const json network = status.value("network", json());
   if (status.value("program", "") != "eps-client" || !network.is_object()) return;
   const std::string device = status.value("device", "");
-  if (const int trouble = device.empty() || status.value("address", json()).is_null() ? 0 : link_trouble(device)) {
+  // Until a signer of the network lock has signed this computer, its interface stays down.
+  const bool waits = status.value("lock", json()).is_object() && status["lock"].value("waits", false);
+  const bool is_to_be_up = !device.empty() && !status.value("address", json()).is_null() && !waits;
+  if (const int trouble = is_to_be_up ? link_trouble(device) : 0) {
     findings.push_back({Finding::Level::problem,
                         "The interface " + device + (trouble == ENODEV ? " is not here" : " is down") +
                             ": no frame of this computer enters the network.",

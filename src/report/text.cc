@@ -161,7 +161,8 @@ std::string client_text(const json& status) {
       {"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
       {"name", show(status, "name")},
       {"address", show(status, "address") + (status.contains("address6") ? ", " + show(status, "address6") : "") +
-                      " on " + show(status, "device")},
+                      (flag(part(status, "lock"), "waits") ? " when it is signed, on " : " on ") +
+                      show(status, "device")},
       {"MAC", show(status, "mac")},
       {"network", network_line(status)},
       {"server", link},
