@@ -3,10 +3,12 @@
 // eps-client: this computer's member of the network.
 
 #include "app/startup.h"
+#include "os/heap.h"
 #include "runtime/run.h"
 
 int main(int argc, char** argv) {
   using namespace eps;
+  os::return_freed_memory();
   const auto arguments = app::take_arguments(argc, argv);
   const auto here = app::surroundings();
   const auto parsed = app::client_settings(arguments, here);

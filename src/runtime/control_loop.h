@@ -21,6 +21,7 @@
 #include "base/time.h"
 #include "ops/log.h"
 #include "os/clock.h"
+#include "os/heap.h"
 #include "os/unique_fd.h"
 #include "runtime/settings.h"
 
@@ -113,6 +114,7 @@ class ControlLoop {
     if (armed_ == kNever || os::now() < armed_) return;
     armed_ = kNever;
     std::exchange(on_deadline_, nullptr)();
+    heap_.look(os::now());
   }
 
   boost::asio::io_context io_;
@@ -120,6 +122,7 @@ class ControlLoop {
   boost::asio::signal_set signals_;
   Instant armed_ = kNever;
   std::function<void()> on_deadline_;
+  os::HeapTrimmer heap_;
   int exit_code_ = 0;
 };
 
