@@ -10,7 +10,7 @@ namespace eps::mesh {
 
 void PathFinder::note(std::string what, Instant now) {
   events_.push_back({now, std::move(what)});
-  if (events_.size() > kMaxEvents) events_.pop_front();
+  if (events_.size() > kMaxEvents) events_.erase(events_.begin());
 }
 
 std::vector<WayStatus> PathFinder::ways(Instant now) const {

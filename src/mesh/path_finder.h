@@ -14,7 +14,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <utility>
@@ -204,7 +203,7 @@ class PathFinder {
     Instant at;
     std::string what;
   };
-  std::deque<Event> events_;
+  std::vector<Event> events_;
 };
 
 }  // namespace eps::mesh

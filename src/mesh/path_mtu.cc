@@ -55,7 +55,8 @@ void PathMtu::moved() {
 
 PathMtu::Probe PathMtu::ask(const Known& known, std::size_t size) {
   const std::uint64_t id = rng_->u64();
-  asked_[next_asked_++ % asked_.size()] = {id, size, known.way};
+  asked_.resize(kAsked);
+  asked_[next_asked_++ % kAsked] = {id, size, known.way};
   return {known.way, id, size};
 }
 

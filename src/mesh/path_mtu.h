@@ -13,7 +13,6 @@
 //
 // Sizes are UDP payloads, the envelope of a relay included.
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -99,7 +98,8 @@ class PathMtu {
 
   Rng* rng_;
   std::vector<Known> known_;       // the one in use last
-  std::array<Asked, 32> asked_{};  // of which any may still be answered
+  static constexpr std::size_t kAsked = 32;
+  std::vector<Asked> asked_;  // the last kAsked, any of which may still be answered; empty until the first
   std::size_t next_asked_ = 0;
   bool changed_ = false;
   bool settled_ = false;

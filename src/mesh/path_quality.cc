@@ -14,7 +14,8 @@ double ms(Duration d) {
 }  // namespace
 
 void PathQuality::on_ping(std::uint64_t id, bool counts, Instant now) {
-  asked_[next_++ % asked_.size()] = {id, now, counts};
+  asked_.resize(kAsked);
+  asked_[next_++ % kAsked] = {id, now, counts};
 }
 
 std::optional<Duration> PathQuality::on_pong(std::uint64_t id, Instant now) {
@@ -50,7 +51,7 @@ void PathQuality::cancel() {
 }
 
 void PathQuality::forget() {
-  asked_ = {};
+  asked_.clear();
   seen_ = lost_ = 0;
   lossy_ = false;
 }
@@ -82,7 +83,8 @@ void PathTally::on_ping(std::uint64_t id, std::uint64_t key, const Sent& sent, I
     since_ = now;
   }
   if (now - since_ < kSettle) return;
-  asked_[next_++ % asked_.size()] = {id, key, sent, {}};
+  asked_.resize(kAsked);
+  asked_[next_++ % kAsked] = {id, key, sent, {}};
 }
 
 std::optional<PathTally::Result> PathTally::on_pong(std::uint64_t id, const Came& came) {

@@ -10,9 +10,9 @@
 //
 // Old counts decay by half every kHalfLife, so a change shows within seconds.
 
-#include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/time.h"
 
@@ -60,7 +60,8 @@ class PathQuality {
   };
   void count(double seen, double lost, Instant now);
 
-  std::array<Asked, 16> asked_{};
+  static constexpr std::size_t kAsked = 16;
+  std::vector<Asked> asked_;  // the last kAsked; empty until the first
   std::size_t next_ = 0;
   std::optional<Duration> round_trip_;
   double seen_ = 0, lost_ = 0;
@@ -100,7 +101,8 @@ class PathTally {
     Sent sent;
     Came came;
   };
-  std::array<Mark, 8> asked_{};
+  static constexpr std::size_t kAsked = 8;
+  std::vector<Mark> asked_;  // the last kAsked; empty until the first
   std::size_t next_ = 0;
   Mark last_;
   std::optional<std::uint64_t> key_;

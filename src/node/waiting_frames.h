@@ -4,7 +4,7 @@
 // Frames that wait for a session with a peer, or for a path to it. Each peer has its own queue, with a bound; frames
 // leave in the order in which they came.
 
-#include <deque>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/time.h"
@@ -35,7 +35,7 @@ class WaitingFrames {
       Bytes bytes;
       ports::FrameMeta meta;
     };
-    std::deque<Frame> frames_;
+    std::vector<Frame> frames_;
     std::size_t bytes_ = 0;
   };
 
