@@ -97,7 +97,7 @@ class PathMtu {
   void check(Known& known, std::optional<Duration> round_trip, std::vector<Probe>& out, Instant now);
 
   Rng* rng_;
-  std::vector<Known> known_;       // the one in use last
+  std::vector<Known> known_;  // the one in use last
   static constexpr std::size_t kAsked = 32;
   std::vector<Asked> asked_;  // the last kAsked, any of which may still be answered; empty until the first
   std::size_t next_asked_ = 0;
