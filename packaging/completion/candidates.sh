@@ -18,7 +18,7 @@ for word do
       takes_value=''
     else
       case $current in
-        --json | --approve | --ephemeral | --all | --again | --help | --version | --*=*) ;;
+        --json | --policy | --approve | --ephemeral | --all | --again | --help | --version | --*=*) ;;
         -*) takes_value=1 ;;
         *) typed=$typed${typed:+ }$current ;;
       esac
@@ -81,7 +81,7 @@ words() {
 }
 
 case $previous in
-  --conf | --log | --scorecard | --graphviz | --socket | --into | --lock-key | --png | --svg)
+  --conf | --log | --scorecard | --graphviz | --socket | --into | --lock-key | --file | --png | --svg)
     case $current in -*) ;; *) echo '<file>'; exit ;; esac ;;
   --state) echo '<directory>'; exit ;;
   --*)

@@ -23,6 +23,7 @@
 #include "app/tool_lock.h"
 #include "app/tool_pairs.h"
 #include "app/tool_ping.h"
+#include "app/tool_policy.h"
 #include "app/version.h"
 #include "os/files.h"
 #include "report/text.h"
@@ -50,18 +51,28 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members allow", "NAME RANGE",
      "allow a member further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
     {"members revoke", "NAME RANGE", "withdraw them"},
+    {"members group", "NAME [GROUP...]",
+     "the groups of the policy that a member is in from now on; none: it is in no group"},
+    {"policy show", "", "the policy of the network, and how much each rule dropped here"},
+    {"policy check", "FILE", "whether FILE is a policy, and which members it names that there are not"},
+    {"policy set", "FILE", "on the server: make FILE the network's policy"},
+    {"policy clear", "", "on the server: end the policy, so that everything is allowed"},
+    {"policy test", "FROM TO [PROTOCOL [PORT]]",
+     "which rule decides about a connection; with --file FILE of that policy"},
     {"pairs", "", "what each member sent to each other one, and what was lost"},
     {"pairs", "NAME", "the same of one member"},
     {"key", "", "print this server's network key, which every client needs"},
     {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
-    {"keys create", "", "create a join key and print it; see --uses, --expires, --name, --approve and --ephemeral"},
+    {"keys create", "",
+     "create a join key and print it; see --uses, --expires, --name, --groups, --approve and --ephemeral"},
     {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
     {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
     {"lock status", "", "the network lock: its signers, and who is not signed"},
     {"lock init", "",
      "lock the network: no server can add or change members without a key that stays on this computer"},
     {"lock accept", "ID", "on the server: switch the lock on that \"lock init\" on a member's computer proposes"},
-    {"lock sign", "NAME", "sign a member with the lock's key, or with --all whoever waits; without NAME: who waits"},
+    {"lock sign", "NAME",
+     "sign a member with the lock's key, or with --all whoever waits and the policy; without NAME: who waits"},
     {"lock key", "", "make a lock key on this computer, if it has none, and print its public part for \"lock add\""},
     {"lock add", "SIGNER", "let another key sign as well"},
     {"lock remove", "SIGNER", "withdraw a key: what it alone has signed does not count any more"},
@@ -109,13 +120,16 @@ std::string help_text() {
          "  --uses NUMBER        computers that may join with a key (=any number)\n"
          "  --expires TIME       how long a key is valid: 90s, 15m, 24h or 7d (=for ever)\n"
          "  --name NAME          name of the key in \"keys list\"\n"
+         "  --groups GROUP,...   groups of the policy for the computers that join with the key\n"
+         "  --file FILE          the policy for \"policy test\" (=the network's)\n"
          "  --since TIME         the record of \"audit\" from then on: 24h, 7d or 2026-11-27 (=all)\n"
          "  --approve            computers that join with the key wait for \"members approve\"\n"
          "  --ephemeral          computers that join with the key are members until they have been away for 10 "
          "minutes\n"
          "  --lock-key FILE      the key of the network lock, for \"lock\" (=/etc/eps-lock.key)\n"
-         "  --all                \"lock sign\" signs whoever waits\n"
+         "  --all                \"lock sign\" signs whoever waits, and the policy\n"
          "  --again              and whoever is signed already, as before a key is withdrawn\n"
+         "  --policy             \"lock sign\" signs the policy alone\n"
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
          "with\n"
@@ -133,8 +147,9 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
       "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
       "expires", po::value<std::string>())("since", po::value<std::string>())("name", po::value<std::string>())(
-      "approve", "")("ephemeral", "")("lock-key", po::value<std::string>())("all", "")("again", "")("json", "")(
-      "help", "")("version", "");
+      "groups", po::value<std::string>())("file", po::value<std::string>())("policy", "")("approve", "")(
+      "ephemeral", "")("lock-key", po::value<std::string>())("all", "")("again", "")("json", "")("help", "")("version",
+                                                                                                             "");
   using namespace po::command_line_style;
   Request out;
   try {
@@ -165,6 +180,9 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       }
       if (option.string_key == "since") out.since = option.value.front();
       if (option.string_key == "name") out.name = option.value.front();
+      if (option.string_key == "groups") out.groups = words_of_list(option.value.front());
+      if (option.string_key == "file") out.file = option.value.front();
+      if (option.string_key == "policy") out.policy = true;
       if (option.string_key == "approve") out.approve = true;
       if (option.string_key == "lock-key") out.lock_key = option.value.front();
       if (option.string_key == "all") out.all = true;
@@ -207,6 +225,10 @@ class Tool : private ToolBase {
     if (words.size() == 4 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
       return grant(words[1], words[2], words[3]);
     }
+    if (words.size() >= 3 && words[0] == "members" && words[1] == "group") {
+      return PolicyCommand(request_, defaults_, out_, err_).set_groups();
+    }
+    if (!words.empty() && words[0] == "policy") return PolicyCommand(request_, defaults_, out_, err_).run();
     if (is({"key"})) return key();
     if (!words.empty() && words[0] == "keys") return KeysCommand(request_, defaults_, out_, err_).run();
     if (!words.empty() && words[0] == "lock") return LockCommand(request_, defaults_, out_, err_).run();
@@ -223,7 +245,7 @@ class Tool : private ToolBase {
     if (words.size() == 2 && words[0] == "trust") return trust(words[1]);
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
-    if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"}))
+    if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"}) || is({"members", "group"}))
       return usage(joined(words) + " needs a NAME");
     if (words.size() >= 2 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
       return usage("members " + words[1] + " needs a NAME and a RANGE, for example: eps members " + words[1] +

@@ -145,6 +145,9 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
             (json{{"command", "create_key"}, {"uses", 1}, {"valid_for", 86400}, {"name", "phone"}, {"approve", true}}));
   EXPECT_EQ(run({"keys", "create", "--ephemeral"}), 0);
   EXPECT_EQ(asked, (json{{"command", "create_key"}, {"ephemeral", true}}));
+  EXPECT_EQ(run({"keys", "create", "--groups", "iot,guests"}), 0);
+  EXPECT_EQ(asked, (json{{"command", "create_key"}, {"groups", {"iot", "guests"}}}));
+  EXPECT_EQ(run({"keys", "rotate", "--groups", "iot"}), 2);
   EXPECT_EQ(run({"keys", "rotate", "--ephemeral"}), 2);
   EXPECT_EQ(run({"keys", "create", "--expires", "soon"}), 2);
   EXPECT_THAT(err.str(), HasSubstr("--expires: \"soon\" is not a time such as"));

@@ -28,8 +28,10 @@ struct Request {
   std::optional<std::string> socket, state, into, png, svg, conf;
   std::optional<std::uint64_t> count, uses;
   std::optional<std::int64_t> expires;  // seconds from now
-  std::optional<std::string> name, since, lock_key;
-  bool json = false, help = false, version = false, approve = false, ephemeral = false, all = false, again = false;
+  std::optional<std::string> name, since, lock_key, file;
+  std::optional<std::vector<std::string>> groups;
+  bool json = false, help = false, version = false, approve = false, ephemeral = false, all = false, again = false,
+       policy = false;
 };
 
 class ToolBase {

@@ -18,6 +18,14 @@ std::string uses_of(const nlohmann::json& key) {
   return uses == 0 ? used : used + " of " + std::to_string(uses);
 }
 
+std::string groups_of(const nlohmann::json& key) {
+  std::string out;
+  for (const nlohmann::json& group : key.value("groups", nlohmann::json::array())) {
+    out += (out.empty() ? " groups " : ",") + group.get<std::string>();
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string date_text(std::int64_t unix_time) {
@@ -69,6 +77,7 @@ Result<KeysCommand::json> KeysCommand::ask_server(json what) const {
   if (request_.name) what["name"] = *request_.name;
   if (request_.approve) what["approve"] = true;
   if (request_.ephemeral) what["ephemeral"] = true;
+  if (request_.groups) what["groups"] = *request_.groups;
   return ask(request_.socket.value_or(defaults_.server_socket), what);
 }
 
@@ -85,7 +94,7 @@ int KeysCommand::list() {
                     uses_of(key), expires == 0 ? "never" : date_text(expires),
                     std::string(key.value("ephemeral", false) ? "ephemeral" : "") +
                         (key.value("ephemeral", false) && key.value("approve", false) ? ", " : "") +
-                        (key.value("approve", false) ? "needs approval" : "")});
+                        (key.value("approve", false) ? "needs approval" : "") + groups_of(key)});
   }
   return print(report::columns(rows));
 }
@@ -104,6 +113,7 @@ int KeysCommand::revoke(const std::string& which) {
 }
 
 int KeysCommand::rotate() {
+  if (request_.groups) return usage("--groups is an option of keys create");
   if (request_.ephemeral) return usage("--ephemeral is an option of keys create");
   const auto answer = ask_server({{"command", "rotate_key"}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));

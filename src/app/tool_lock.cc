@@ -36,6 +36,7 @@ std::string described(const Member& m) {
 std::string granted(const Member& m) {
   std::string out;
   for (const IpNetwork& range : m.grants.ranges) out += ", may use " + to_string(range);
+  for (const std::string& group : m.groups) out += ", in group " + group;
   return out + (m.grants.bridge ? ", may bridge" : "");
 }
 
@@ -171,6 +172,7 @@ Result<std::string> LockCommand::send(LockChange change) const {
     auto done = send_part(change);
     if (!done || end == marks.size()) return done;
     change.entries.clear();
+    change.policy_sequence = 0;
     at = end;
   }
 }
@@ -241,6 +243,11 @@ int LockCommand::init() {
   LockChain chain = now->chain;
   if (auto ok = chain.append(now->network.id, change.entries.back()); !ok) return fail(ok.error().what);
   change.lock = chain.id();
+  if (!now->policy.text.empty()) {
+    change.policy_sequence = static_cast<std::uint64_t>(runtime::unix_time());
+    change.policy_signature =
+        crypto::sign(*key, registry::locked_policy_message(chain.id(), {now->policy.text, change.policy_sequence, {}}));
+  }
   const auto sequence = static_cast<std::uint64_t>(runtime::unix_time());
   std::string members;
   for (const auto& [m, standing] : now->members) {
@@ -281,7 +288,7 @@ int LockCommand::sign(const std::string& wish) {
   const auto now = report();
   if (!now) return no_report(now.error());
   if (!now->chain.on()) return fail(no_lock(now->chain).what);
-  if (wish.empty() && !request_.all) return print_waiting(*now);
+  if (wish.empty() && !request_.all && !request_.policy) return print_waiting(*now);
   const auto key = load_key();
   if (!key) return fail(key.error().what);
   if (std::ranges::find(now->chain.signers(), crypto::signing_public_key(*key)) == now->chain.signers().end()) {
@@ -291,7 +298,8 @@ int LockCommand::sign(const std::string& wish) {
   Entries good;
   std::vector<const LockReport::Entry*> wanted;
   for (const LockReport::Entry& entry : now->members) {
-    const bool meant = wish.empty() ? !entry.standing.counts || request_.again : is_meant(entry.member, wish);
+    const bool meant =
+        wish.empty() ? request_.all && (!entry.standing.counts || request_.again) : is_meant(entry.member, wish);
     if (meant) wanted.push_back(&entry);
     if (meant || entry.standing.counts) good.push_back(entry);
   }
@@ -313,12 +321,27 @@ int LockCommand::sign(const std::string& wish) {
     change.marks.emplace_back(m.id, registry::sign_record(*key, now->chain.id(), now->network, m, sequence));
     said += described(m) + granted(m) + ", is signed.\n";
   }
-  if (change.marks.empty()) return refused != 0 ? refused : print("All members are signed.\n");
+  const bool policy_waits = !now->policy_counts && (!now->policy.text.empty() || now->next_policy_sequence > 1);
+  if (request_.policy || (request_.all && (policy_waits || (request_.again && !now->policy.text.empty())))) {
+    said += sign_policy(*key, *now, change);
+  }
+  if (change.policy_sequence == 0 && change.marks.empty())
+    return refused != 0 ? refused : print("All members are signed.\n");
   const std::size_t count = change.marks.size();
   const auto done = send(std::move(change));
   if (!done) return fail(done.error().what);
   request_.json ? print_json({{"ok", true}, {"signed", count}}) : print(said);
   return refused;
+}
+
+// Prints the text: whoever signs it must have read it.
+std::string LockCommand::sign_policy(const crypto::Key& key, const LockReport& now, LockChange& change) {
+  NetworkPolicy policy{now.policy.text, 0, {}};
+  policy.sequence = std::max(static_cast<std::uint64_t>(runtime::unix_time()), now.next_policy_sequence);
+  change.policy_sequence = policy.sequence;
+  change.policy_signature = crypto::sign(key, registry::locked_policy_message(now.chain.id(), policy));
+  if (policy.text.empty()) return "That there is no policy is signed: everything is allowed.\n";
+  return "This policy is signed:\n" + policy.text + (policy.text.ends_with('\n') ? "" : "\n");
 }
 
 int LockCommand::key() {
@@ -337,8 +360,11 @@ int LockCommand::change_signer(const std::string& text, bool comes) {
   if (!now->chain.on()) return fail(no_lock(now->chain).what);
   const auto key = load_key();
   if (!key) return fail(key.error().what);
-  const LockChange change{
-      .entries = {registry::change_signer(now->chain, now->network.id, *key, *signer, comes)}, .lock = {}, .marks = {}};
+  const LockChange change{.entries = {registry::change_signer(now->chain, now->network.id, *key, *signer, comes)},
+                          .lock = {},
+                          .marks = {},
+                          .policy_sequence = 0,
+                          .policy_signature = {}};
   LockChain next = now->chain;
   if (auto ok = next.append(now->network.id, change.entries[0]); !ok) return fail(ok.error().what);
   const auto done = send(change);
@@ -373,8 +399,11 @@ int LockCommand::disable(const std::string& text) {
   }
   if (!now) return failed(now.error(), "neither eps-client nor eps-server", socket());
   if (!now->chain.on()) return fail(no_lock(now->chain).what);
-  const LockChange change{
-      .entries = {registry::end_lock(now->chain, now->network.id, *secret)}, .lock = {}, .marks = {}};
+  const LockChange change{.entries = {registry::end_lock(now->chain, now->network.id, *secret)},
+                          .lock = {},
+                          .marks = {},
+                          .policy_sequence = 0,
+                          .policy_signature = {}};
   LockChain next = now->chain;
   if (!next.append(now->network.id, change.entries[0])) {
     return fail("that is none of the secrets of the network lock " + registry::lock_id_text(now->chain.id()));

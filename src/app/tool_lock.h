@@ -45,6 +45,7 @@ class LockCommand : private ToolBase {
   int print_waiting(const runtime::LockReport& report);
   int key();
   int change_signer(const std::string& text, bool comes);
+  std::string sign_policy(const crypto::Key& key, const runtime::LockReport& now, LockChange& change);
   int pin();
   int disable(const std::string& text);
 };

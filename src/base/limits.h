@@ -19,6 +19,10 @@ inline constexpr std::size_t kMaxMembers = 16384;   // of one network; further j
 inline constexpr std::size_t kMaxNameSize = 63;     // bytes of a member's name (RFC 1123 label)
 inline constexpr std::size_t kMaxCandidates = 16;   // announced by a member; the rest is cut
 inline constexpr std::size_t kMaxGrants = 8;        // ranges of further addresses of one member; more are refused
+inline constexpr std::size_t kMaxMemberGroups = 8;  // of the policy that one member is in; more are refused
+inline constexpr std::size_t kMaxGroupName = 24;    // bytes
+// Bytes of a policy: with the signature of the list it fits into one message of the control protocol.
+inline constexpr std::size_t kMaxPolicyText = 60'000;
 inline constexpr std::size_t kMaxVersionSize = 64;  // bytes of a program version
 
 }  // namespace eps

@@ -38,6 +38,7 @@ Result<NetworkCache> decode_cache_file(ByteView bytes) {
     return make_error(Errc::corrupt, "its member list is not signed by the server");
   }
   Delta members{.from = 0, .to = cache->list.version(), .full = true, .upserts = {}, .removed = {}};
+  members.policy = cache->list.policy();
   for (const auto& [id, member] : cache->list.members()) members.upserts.push_back(member);
   registry::keep_signed_grants(cache->signing_key, cache->network.id, members.upserts);
   registry::keep_signed_grants(cache->signing_key, cache->network.id, {&cache->self, 1});

@@ -86,7 +86,7 @@ ClientConnection::Outputs ClientConnection::say_hello(const MemberList& held, In
   members_ = held;
   const std::string version = params_.version.substr(0, kMaxVersionSize);
   wire::Hello hello{make_valid_name(params_.name), version, members_.version(), params_.relays, params_.features};
-  tree_.emplace(members_.members());
+  tree_.emplace(members_);
   hello.root = tree_->root();
   hello.run = params_.run;
   send(hello, out, now);
@@ -142,7 +142,7 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     on_states(*states, out, now);
   } else if (auto* lock = std::get_if<wire::Lock>(&message)) {
     lock_ = std::move(lock->entries);
-    if (!lock->more) changed({members_.version(), members_.version(), false, {}, {}}, true, false, out);
+    if (!lock->more) changed({members_.version(), members_.version(), false, {}, {}, {}}, true, false, out);
   } else if (auto* answer = std::get_if<wire::LockAnswer>(&message)) {
     out.events.push_back(LockAnswered{answer->ticket, answer->done, std::move(answer->sentence)});
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
@@ -214,7 +214,7 @@ bool ClientConnection::is_behind(std::uint64_t version, Outputs& out) {
 
 void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now) {
   if (!partial_) partial_.emplace();
-  auto& [from, to, full, upserts, removed] = *partial_;
+  auto& [from, to, full, upserts, removed, policy] = *partial_;
   std::move(part.delta.upserts.begin(), part.delta.upserts.end(), std::back_inserter(upserts));
   removed.insert(removed.end(), part.delta.removed.begin(), part.delta.removed.end());
   if (upserts.size() > kMaxMembers || removed.size() > kMaxMembers) {
@@ -224,6 +224,7 @@ void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now
   from = part.delta.from;
   to = part.delta.to;
   full = part.delta.full;
+  policy = std::move(part.delta.policy);
   Delta delta = std::move(*partial_);
   partial_.reset();
   registry::keep_signed_grants(signing_key_, network_, delta.upserts);
@@ -236,17 +237,19 @@ void ClientConnection::on_whole_records(Delta delta, const wire::Records& last, 
   if (!crypto::verify(signing_key_, registry::signed_records_message(network_, delta.to, last.root), last.signature)) {
     return refuse({"the member list is not signed by the server"}, out);
   }
-  if (!tree_) tree_.emplace(members_.members());
+  if (!tree_) tree_.emplace(members_);
   bool right = delta.full || delta.from == members_.version();
   if (delta.full) {
     registry::MerkleTree whole;
     for (const Member& m : delta.upserts) whole.put(m.id, registry::record_hash(m));
+    whole.put(delta.policy.value_or(NetworkPolicy()));
     right = whole.root() == last.root;
     if (!right) return refuse({"the member list contradicts its signature"}, out);
     tree_ = std::move(whole);
   } else if (right) {
     for (const MemberId id : delta.removed) tree_->erase(id);
     for (const Member& m : delta.upserts) tree_->put(m.id, registry::record_hash(m));
+    if (delta.policy) tree_->put(*delta.policy);
     right = tree_->root() == last.root;
   }
   if (!right) {
@@ -317,6 +320,7 @@ void ClientConnection::changed(Delta delta, bool records, bool more, Outputs& ou
     all.removed.insert(all.removed.end(), delta.removed.begin(), delta.removed.end());
     all.to = delta.to;
     all.full = delta.full;
+    if (delta.policy) all.policy = std::move(delta.policy);
     unseen_->records |= records;
   }
   if (more) return;

@@ -47,6 +47,37 @@ TEST_F(ControlTest, EverybodyLearnsOfEveryChange) {
   expect_all_agree();
 }
 
+TEST_F(ControlTest, EverybodyHasThePolicyAndTheGroups) {
+  TestClient& a = join("a");
+  TestClient& old = add("old");
+  old.features = {};
+  connect(old);
+  advance(milliseconds(50));
+  const std::string text = "group iot\nallow group:iot to a\n";
+  take(*server_->set_policy(text, now_));
+  take(*server_->set_groups("a", {"iot"}, now_));
+  advance(milliseconds(50));
+  EXPECT_EQ(a.members().policy().text, text);
+  EXPECT_EQ(a.members().find_name("a")->groups, std::vector<std::string>{"iot"});
+  EXPECT_FALSE(old.members().policy().any()) << "version 0.1 has none";
+  TestClient& b = join("b");
+  advance(milliseconds(50));
+  EXPECT_EQ(b.members().policy().text, text);
+  // Nothing of the policy is sent again, and it is still there.
+  hang_up(b);
+  connect(b);
+  advance(milliseconds(50));
+  EXPECT_EQ(b.members().policy().text, text);
+  take(*server_->set_policy("", now_));
+  advance(milliseconds(50));
+  EXPECT_FALSE(b.members().policy().any());
+  start_server();
+  connect(a);
+  connect(b);
+  advance(milliseconds(50));
+  EXPECT_EQ(b.members().find_name("a")->groups, std::vector<std::string>{"iot"});
+}
+
 TEST_F(ControlTest, TheFirstChangeGoesOutAtOnce) {
   TestClient& a = join("a");
   advance(seconds(1));

@@ -198,6 +198,28 @@ Result<Server::Outputs> Server::allow_bridge(std::string_view name, bool allowed
   return out;
 }
 
+Result<Server::Outputs> Server::set_policy(std::string text, Instant now) {
+  const bool ends = text.empty();
+  if (auto set = registry_.set_policy(std::move(text)); !set) return set.error();
+  Outputs out;
+  out.events.push_back({ServerEvent::Kind::changed, ends ? "The network's policy has ended: everything is allowed."
+                                                         : "The network has a new policy; see eps policy show."});
+  push(out, now);
+  return out;
+}
+
+Result<Server::Outputs> Server::set_groups(std::string_view name, std::vector<std::string> groups, Instant now) {
+  const auto member = registry_.set_groups(name, std::move(groups));
+  if (!member) return member.error();
+  std::string all;
+  for (const std::string& group : member->groups) all += (all.empty() ? "" : ", ") + group;
+  Outputs out;
+  out.events.push_back(
+      {ServerEvent::Kind::changed, describe(*member) + (all.empty() ? " is in no group." : " is in: " + all + ".")});
+  push(out, now);
+  return out;
+}
+
 namespace {
 ServerEvent lock_event(const std::string& who, const std::string& what) {
   return {ServerEvent::Kind::changed, "By " + who + ": " + what + "."};

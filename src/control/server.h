@@ -140,6 +140,9 @@ class Server {
   // Grants or revokes further addresses of a member; everybody is told.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<Outputs> allow_bridge(std::string_view name, bool allowed, Instant now);
+  // The policy, or the groups of a member; told to all. See Registry.
+  Result<Outputs> set_policy(std::string text, Instant now);
+  Result<Outputs> set_groups(std::string_view name, std::vector<std::string> groups, Instant now);
 
   // What an administrator of this server says of the network lock (registry::Registry); a sentence about it.
   Result<std::string> change_lock(const LockChange& change, Outputs& out, Instant now);

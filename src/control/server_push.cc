@@ -206,6 +206,7 @@ void Server::put_records(Connection& c, bool more, Bytes& to) {
   last.root = registry_.root();
   last.signature = registry_.records_signature();
   last.more = more;
+  if (since == 0 || registry_.policy_changed_since(since)) last.delta.policy = registry_.policy();
   if (since != registry_.records_version()) {
     auto [at, added] = records_.try_emplace(since);
     if (added && since != 0) {
@@ -214,6 +215,7 @@ void Server::put_records(Connection& c, bool more, Bytes& to) {
     }
     // Not in parts: there are none, or it is everything.
     last.delta.full = at->second.empty();
+    if (last.delta.full && registry_.policy().any()) last.delta.policy = registry_.policy();
     if (last.delta.full) put_all_records(c, to);
     for (const Bytes& part : at->second) c.channel.seal(part, to);
   }

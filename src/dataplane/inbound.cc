@@ -198,6 +198,10 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   if (inner.info.dst.is_group()) {
     if (const Drop group = take_group(table, peer, inner, now, upcalls); group != Drop::none) return group;
   }
+  if (table.policy && !allowed(table, peer, inner, now, upcalls)) {
+    counters_.drop(Drop::policy);
+    return Drop::none;
+  }
   if (!l2::hand_on_congestion(inner, outer)) return Drop::congested;
   if (!coalescer_.add(inner)) {
     write_out();
@@ -205,6 +209,17 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   }
   frame = inner.frame_size();
   return Drop::none;
+}
+
+// By the policy. dropped_by() counts for the peer.
+bool Inbound::allowed(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls) {
+  const std::size_t l3 = inner.info.l3_offset;
+  const ByteView packet(inner.at(l3), inner.frame_size() - l3);
+  const auto rule = dropped_by(*table.policy, peer, Heading::in, packet, inner.info, now);
+  if (!rule) return true;
+  const bool tell = !inner.info.dst.is_group() && now - told_policy_ >= kTellPause;
+  if (tell && upcalls.add(PolicyDropped{peer.id, Heading::in, *rule})) told_policy_ = now;
+  return false;
 }
 
 // To a group: within the sender's limit, and not part of a loop that this computer has blocked.

@@ -9,7 +9,8 @@
 //   4. path messages become upcalls; fragments are reassembled; frames are decoded, each parsed once
 //   5. the destination must be this node, a group or perhaps a machine behind this node, the source must be the
 //      sender's own (l2/source_guard)
-//   6. join segments of a flow, write super-frames to the TAP before the next receive
+//   6. the policy must allow it (dataplane/flow_guard.h)
+//   7. join segments of a flow, write super-frames to the TAP before the next receive
 
 #include <array>
 #include <memory>
@@ -48,6 +49,7 @@ class Inbound {
                      std::size_t& frame);
   Drop take_frame(const PeerTable& table, const Peer& peer, ByteSpan plain, std::uint8_t outer, Instant now,
                   Upcalls& upcalls, std::size_t& frame);
+  bool allowed(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls);
   Drop take_group(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls);
   void write_out();
 
@@ -67,6 +69,7 @@ class Inbound {
   StationMemory stations_;
   Instant told_refusal_{};
   Instant told_limit_{};
+  Instant told_policy_{};
 };
 
 }  // namespace eps::dataplane

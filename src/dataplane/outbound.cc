@@ -201,6 +201,7 @@ bool Outbound::loops(const PeerTable& table, ByteView frame, const l2::FrameInfo
 void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
                       Instant now, Upcalls& upcalls) {
   if (!ready(peer, frame, now, upcalls)) return;
+  if (table.policy && !allowed(table, peer, frame, info, now, upcalls)) return;
   std::span<const l2::Segment> segments;
   const l2::MacPair macs{table.self_mac, peer.mac};
   const Drop drop = segmenter_.split(frame, info, &macs, segments, {peer.max_plain, peer.promised_plain});
@@ -223,6 +224,10 @@ void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, cons
   served.reserve(table.peers.size());
   for (const Peer& peer : table.peers) {
     if (!sealing(peer, now)) continue;
+    if (table.policy && !allowed(table, peer, frame, info, now, upcalls)) {
+      served.push_back(peer.id);
+      continue;
+    }
     wake(peer, now, upcalls);
     sender_.send_segments(peer, segments, info.traffic_class, now);
     served.push_back(peer.id);
@@ -232,6 +237,17 @@ void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, cons
   if (!upcalls.add(ForTheSilent{Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta, std::move(served)})) {
     counters_.drop(Drop::not_ready);
   }
+}
+
+// By the policy. Frames to groups go to all members, so a drop of one is nothing to mention.
+bool Outbound::allowed(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame,
+                       const l2::FrameInfo& info, Instant now, Upcalls& upcalls) {
+  const auto rule = dropped_by(*table.policy, peer, Heading::out, frame.bytes.subspan(info.l3_offset), info, now);
+  if (!rule) return true;
+  counters_.drop(Drop::policy);
+  const bool tell = !info.dst.is_group() && now - told_policy_ >= kTellPause;
+  if (tell && upcalls.add(PolicyDropped{peer.id, Heading::out, *rule})) told_policy_ = now;
+  return false;
 }
 
 bool Outbound::sealing(const Peer& peer, Instant now) {

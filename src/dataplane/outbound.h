@@ -10,8 +10,9 @@
 //   4. destination: one peer by its MAC, or the one that a machine is behind; for broadcast and multicast those with a
 //      session, node/ handles the others
 //   5. a peer without session or path: the frame becomes an upcall, node/ queues it and starts a handshake
-//   6. split super-frames into segments, seal them straight into the send buffer
-//   7. send in runs
+//   6. the policy, for each peer (dataplane/flow_guard.h)
+//   7. split super-frames into segments, seal them straight into the send buffer
+//   8. send in runs
 
 #include <array>
 
@@ -51,6 +52,8 @@ class Outbound {
   void to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                    Upcalls& upcalls);
   bool may_pass(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
+  bool allowed(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
+               Instant now, Upcalls& upcalls);
   void refused(const PeerTable& table, const l2::FrameInfo& info, const l2::Refusal& why, Instant now,
                Upcalls& upcalls);
   void announce(const PeerTable& table);
@@ -69,6 +72,7 @@ class Outbound {
   StationMemory stations_;
   Instant told_refusal_{};
   Instant told_limit_{};
+  Instant told_policy_{};
 };
 
 }  // namespace eps::dataplane

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "base/types.h"
 #include "dataplane/batch.h"
 #include "dataplane/directory.h"
+#include "dataplane/flow_guard.h"
 #include "dataplane/fragments.h"
 #include "dataplane/group_guard.h"
 #include "dataplane/relay_table.h"
@@ -48,6 +50,8 @@ struct PeerActivity {
   std::atomic<Instant::rep> last_stray{0};                         // of the last HeardElsewhere
   std::atomic<Instant::rep> last_query{0};                         // its last IGMP or MLD query: a multicast router
   RateLimit groups;                                                // what it sends to groups
+  // Of the last drop by the policy: 1 + the rule's index, for frames to the peer and from it; 0: none.
+  std::atomic<std::uint32_t> policy_drop_out{0}, policy_drop_in{0};
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
   Instant large_at() const { return Instant(Duration(last_large.load(std::memory_order_relaxed))); }
@@ -81,6 +85,7 @@ struct Peer {
   // or filtered, and may treat a run that is not cut yet as one oversized packet.
   bool runs = true;
   std::shared_ptr<PeerActivity> activity;
+  std::shared_ptr<const PeerRules> rules;  // exactly if the table has a policy
   // The session to seal with: the initiator of an older one may have lost it. Without an older one the frame waits for
   // the next table, which has the path on which the question came.
   session::Session* sealing() const { return session && next && next->confirmed() ? next.get() : session.get(); }
@@ -107,6 +112,7 @@ struct PeerTable {
   std::shared_ptr<GroupState> groups = std::make_shared<GroupState>();
   std::shared_ptr<Stations> stations = std::make_shared<Stations>();
   std::uint16_t mtu = 0;
+  std::shared_ptr<const PolicyInForce> policy;  // null: everything is allowed
   std::vector<RelayHop> relays;
   std::shared_ptr<const RelayTable> serves;  // members for which this node relays; null: none
   std::vector<Peer> peers;
@@ -117,6 +123,18 @@ struct PeerTable {
   };
   std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
 };
+
+// The rule by which the policy drops the frame, whose bytes from info.l3_offset on are `packet`; nullopt: it may pass.
+// Counts and notes a drop.
+inline std::optional<std::uint16_t> dropped_by(const PolicyInForce& policy, const Peer& peer, Heading heading,
+                                               ByteView packet, const l2::FrameInfo& info, Instant now) {
+  const policy::Verdict verdict = policy.check(*peer.rules, peer.id, heading, packet, info, now);
+  if (verdict.allow) return std::nullopt;
+  auto& last = heading == Heading::out ? peer.activity->policy_drop_out : peer.activity->policy_drop_in;
+  last.store(verdict.rule + 1U, std::memory_order_relaxed);
+  peer.activity->counters.drop(Drop::policy);
+  return verdict.rule;
+}
 
 // The members' other than `owner`.
 class OtherMembers final : public l2::Others {

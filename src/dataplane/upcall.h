@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/types.h"
+#include "dataplane/flow_guard.h"
 #include "l2/source_guard.h"
 #include "model/way.h"
 #include "ports/tap.h"
@@ -66,6 +67,13 @@ struct FrameRefused {
   MemberId owner;  // of the MAC or address, if another member owns it
 };
 
+// The policy does not let a frame pass, to or from the peer. At most once per second and worker.
+struct PolicyDropped {
+  MemberId peer;
+  Heading heading = Heading::out;
+  std::uint16_t rule = 0;
+};
+
 // What this computer sent came back to it, so frames to groups are blocked for a while.
 struct LoopSeen {
   MemberId twin;  // a member that bridges the same LAN; value 0: unknown
@@ -106,8 +114,9 @@ struct RelayWanted {
   MemberId to;
 };
 
-using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
-                            HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames>;
+using Upcall =
+    std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
+                 HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames, PolicyDropped>;
 
 // Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
 // SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
@@ -138,6 +147,7 @@ class Upcalls {
   static constexpr std::size_t room_for(const ForTheSilent&) { return 64; }
   static constexpr std::size_t room_for(const FrameRefused&) { return 16; }
   static constexpr std::size_t room_for(const LoopSeen&) { return 4; }
+  static constexpr std::size_t room_for(const PolicyDropped&) { return 16; }
   static constexpr std::size_t room_for(const TooManyGroupFrames&) { return 16; }
 
   std::vector<Upcall> items_;
@@ -148,7 +158,8 @@ class Upcalls {
 inline bool is_hint(const Upcall& upcall) {
   return std::holds_alternative<UnknownSession>(upcall) || std::holds_alternative<HeardElsewhere>(upcall) ||
          std::holds_alternative<RelayWanted>(upcall) || std::holds_alternative<FrameRefused>(upcall) ||
-         std::holds_alternative<LoopSeen>(upcall) || std::holds_alternative<TooManyGroupFrames>(upcall);
+         std::holds_alternative<LoopSeen>(upcall) || std::holds_alternative<TooManyGroupFrames>(upcall) ||
+         std::holds_alternative<PolicyDropped>(upcall);
 }
 
 }  // namespace eps::dataplane

@@ -38,6 +38,7 @@ enum class Drop : std::uint8_t {
   interface_down,
   incomplete,
   bridge_loop,
+  policy,
   kCount,
 };
 const char* name_of(Drop drop);

@@ -54,6 +54,8 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "The path loses datagrams: eps ping NAME shows how many."},
     {Drop::bridge_loop, "bridge_loop", "broadcast or multicast while a loop was there",
      "Two bridges join the same LANs: take eps0 out of one of them."},
+    {Drop::policy, "policy", "the network's policy does not allow it",
+     "eps policy show says which rules dropped how much, and eps why NAME which one concerns a member.", never},
 });
 
 constexpr bool in_order() {

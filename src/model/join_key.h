@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace eps {
 
@@ -20,8 +21,9 @@ struct JoinKey {
   std::int64_t created = 0;  // seconds since 1970
   std::int64_t expires = 0;  // seconds since 1970; 0: never
   bool revoked = false;
-  bool approve = false;    // computers that join with it wait for an administrator
-  bool ephemeral = false;  // computers that join with it are members only while they are connected
+  bool approve = false;                  // computers that join with it wait for an administrator
+  bool ephemeral = false;                // computers that join with it are members only while they are connected
+  std::vector<std::string> groups = {};  // of the policy, into which computers come that join with it
 
   bool operator==(const JoinKey&) const = default;
 };
@@ -33,6 +35,7 @@ struct JoinKeyWish {
   std::int64_t valid_for = 0;  // seconds; 0: for ever
   bool approve = false;
   bool ephemeral = false;
+  std::vector<std::string> groups = {};
 };
 
 }  // namespace eps

@@ -52,11 +52,24 @@ const Member* MemberList::find_name(std::string_view name) const {
   return it == members_.end() ? nullptr : &it->second;
 }
 
+bool valid_policy_text(std::string_view text) {
+  return text.size() <= kMaxPolicyText && std::ranges::all_of(text, [](char c) {
+           return (c >= ' ' && c <= '~') || c == '\n' || c == '\t' || c == '\r';
+         });
+}
+
+bool valid_group(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxGroupName && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
 bool MemberList::apply(const Delta& delta) {
   if (delta.to < version_ || (!delta.full && delta.from != version_)) return false;
   if (delta.full) members_.clear();
   for (const MemberId id : delta.removed) members_.erase(id);
   for (const Member& m : delta.upserts) members_[m.id] = m;
+  if (delta.full || delta.policy) policy_ = delta.policy.value_or(NetworkPolicy());
   version_ = delta.to;
   return true;
 }

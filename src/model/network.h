@@ -66,6 +66,19 @@ struct LockMark {
   bool operator==(const LockMark&) const = default;
 };
 
+// The policy of the network, as its administrator wrote it (policy/policy.h). Part of the list.
+struct NetworkPolicy {
+  std::string text;            // valid_policy_text(); empty: there is none, and everything is allowed
+  std::uint64_t sequence = 0;  // of the signature of the network lock; grows with each; 0: it is not signed
+  std::array<std::byte, 64> signature{};
+  bool any() const { return !text.empty() || sequence != 0; }
+  bool operator==(const NetworkPolicy&) const = default;
+};
+// Printable ASCII in lines, within kMaxPolicyText: it is shown on terminals.
+bool valid_policy_text(std::string_view text);
+// 1 to kMaxGroupName lower-case letters, digits, '-' and '_'.
+bool valid_group(std::string_view name);
+
 struct Member {
   // Stable: kept by the server until the member is removed.
   MemberId id;
@@ -74,6 +87,7 @@ struct Member {
   Mac mac;           // assigned by the server, unicast, locally administered
   Ip4 address;
   Grants grants;
+  std::vector<std::string> groups;  // of the policy, in order; valid_group()
   LockMark lock;
   // Volatile: true only while the member is connected to the server.
   bool online = false;
@@ -96,6 +110,7 @@ struct Delta {
   bool full = false;
   std::vector<Member> upserts;
   std::vector<MemberId> removed;
+  std::optional<NetworkPolicy> policy = {};  // nullopt: as before, or none if it is full
   bool operator==(const Delta&) const = default;
 };
 
@@ -106,6 +121,7 @@ class MemberList {
   const std::map<MemberId, Member>& members() const { return members_; }
   const Member* find(MemberId id) const;
   const Member* find_name(std::string_view name) const;
+  const NetworkPolicy& policy() const { return policy_; }
   // False, changing nothing, if the delta is older than this list, or if it is not full and starts at a version other
   // than the list's.
   bool apply(const Delta& delta);
@@ -115,6 +131,7 @@ class MemberList {
  private:
   std::uint64_t version_ = 0;
   std::map<MemberId, Member> members_;
+  NetworkPolicy policy_;
 };
 
 // A version as shown to people: the server's epoch and the number of changes in it.

@@ -22,6 +22,9 @@ struct LockChange {
   std::vector<Bytes> entries;        // for the end of the chain, in order
   std::array<std::byte, 32> lock{};  // whose signatures these are: LockChain::id()
   std::vector<std::pair<MemberId, LockMark>> marks;
+  // Over the server's policy as it is; sequence 0: none.
+  std::uint64_t policy_sequence = 0;
+  std::array<std::byte, 64> policy_signature{};
   bool operator==(const LockChange&) const = default;
 };
 

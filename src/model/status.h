@@ -79,12 +79,25 @@ struct PeerStatus {
   std::string aead;                         // "" without a session
   std::string aead_library;
   TrafficTotals traffic;
-  NatMapping nat = NatMapping::unknown;  // in front of the peer, according to the peer
-  std::optional<MemberId> relay;         // if relayed: by whom; the server is kServerRelay
-  bool refused = false;                  // its key is not the known one; why_relayed explains
-  bool unreachable = false;              // there was something to send to it, but nothing comes back
-  std::string why_relayed;               // one sentence; "" unless it is relayed or has no path
-  std::string how_to_mend;               // one sentence; "" when nothing is wrong or nothing can be done
+  NatMapping nat = NatMapping::unknown;   // in front of the peer, according to the peer
+  std::optional<MemberId> relay;          // if relayed: by whom; the server is kServerRelay
+  bool refused = false;                   // its key is not the known one; why_relayed explains
+  bool unreachable = false;               // there was something to send to it, but nothing comes back
+  std::string why_relayed;                // one sentence; "" unless it is relayed or has no path
+  std::vector<std::string> policy_drops;  // sentences: what the policy last dropped to it and from it
+  std::string how_to_mend;                // one sentence; "" when nothing is wrong or nothing can be done
+};
+
+// The policy that a client enforces.
+struct PolicyStatus {
+  std::size_t rules = 0;
+  std::string trouble;  // sentence; "": it is enforced as it was written
+  struct Dropped {
+    std::uint32_t line = 0;  // 0: no rule allowed it
+    std::string rule;        // "line 7: deny all to db"
+    std::uint64_t packets = 0;
+  };
+  std::vector<Dropped> dropped;  // by this policy, where it is any
 };
 
 // Everything known about the paths to one peer.
@@ -134,7 +147,8 @@ struct ClientStatus {
   std::uint64_t connections_established = 0;   // to the server, admitted
   std::map<std::string, std::uint64_t> drops;  // by reason, non-zero only
   std::vector<LanFinding> findings;
-  std::optional<LockStatus> lock;  // nullopt: there never was one
+  std::optional<PolicyStatus> policy;  // nullopt: there is none
+  std::optional<LockStatus> lock;      // nullopt: there never was one
   std::vector<PeerStatus> peers;
 };
 

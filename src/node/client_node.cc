@@ -358,6 +358,7 @@ ClientStatus ClientNode::status(Instant now) const {
   for (const auto& [id, why] : refused_) {
     if (const Member* member = members_.find(id)) s.peers.push_back(status_of_refused(*member));
   }
+  s.policy = peers_.policy_status();
   if (lock_.known()) {
     s.lock = lock_.status();
     s.lock->waits = waits_;
@@ -393,6 +394,11 @@ MembersChanged ClientNode::update_peers(bool records, MembersChanged changed, In
   }
   if (known_.changed()) {
     keep_at_ = std::min(keep_at_, known_kept_at_ ? std::max(now, *known_kept_at_ + keep_pause()) : now);
+  }
+  if (self_) {
+    const Member* self = members_.find(self_->id);
+    policy_ = lock_.policy(members_.policy());
+    peers_.set_policy(policy_, self != nullptr ? *self : *self_);
   }
   peers_.update_members(members_, now, refused_, changed, lock_.own_addresses_only());
   return changed;

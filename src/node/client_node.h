@@ -121,6 +121,8 @@ class ClientNode {
   // Accepts the present key of the peer with this name or address; returns a sentence about it. Errc::not_found.
   Result<std::string> trust(std::string_view peer, ClientOutputs& out, Instant now);
   const LockGuard& lock() const { return lock_; }
+  // The policy that this computer enforces.
+  const NetworkPolicy& policy() const { return policy_; }
   const std::optional<NetworkInfo>& network() const { return network_; }
   // Brings what a signer of the network lock signed to the server; lock_answer() has its answer some time later.
   // Errc::unavailable without a connection, Errc::unsupported where the server is too old.
@@ -193,6 +195,7 @@ class ClientNode {
   MemberList members_;
   KnownPeers known_;
   LockGuard lock_;
+  NetworkPolicy policy_;
   std::map<MemberId, RefusedPeer> refused_;  // by either
   bool waits_ = false;                       // this computer is not signed by the network lock
   bool told_waits_ = false;

@@ -11,7 +11,7 @@ namespace {
 using registry::LockChain;
 
 constexpr std::string_view kServer = "server ", kNetwork = "network ", kEntry = "entry ", kSigned = "signed ",
-                           kGone = "gone ";
+                           kGone = "gone ", kPolicy = "policy ";
 
 std::string who(const Member& m) {
   return m.name + " (" + to_string(m.address) + ")";
@@ -68,7 +68,10 @@ bool LockGuard::receive(const NetworkId& network, const std::vector<Bytes>& entr
   }
   trouble_.clear();
   tell_changes(*next);
-  if (next->id() != chain_.id()) seen_.clear();
+  if (next->id() != chain_.id()) {
+    seen_.clear();
+    policy_ = {};
+  }
   chain_ = *next;
   network_ = network;
   chain_changed_ = true;
@@ -239,6 +242,36 @@ void LockGuard::refuse(const Member& m, std::string why, std::map<MemberId, Refu
                   "If it is right, somebody who holds a key of the lock signs it: eps lock sign " + m.name, true});
 }
 
+bool LockGuard::takes(const NetworkPolicy& listed) const {
+  if (!on()) return true;
+  return listed.sequence >= policy_.sequence && registry::is_policy_signed(chain_, listed);
+}
+
+const NetworkPolicy& LockGuard::policy(const NetworkPolicy& listed) {
+  if (!on()) return listed;
+  if (listed == policy_) {
+    policy_trouble_.clear();
+    return policy_;
+  }
+  if (takes(listed)) {
+    // Two of one sequence: the one that was seen first counts.
+    if (listed.sequence != policy_.sequence) {
+      policy_ = listed;
+      changed_ = true;
+    }
+    policy_trouble_.clear();
+    return policy_;
+  }
+  if (policy_.sequence == 0 && !listed.any()) return listed;
+  std::string sentence = "The server's policy is not signed as it is now. ";
+  sentence += policy_.sequence == 0 ? "It is enforced, as none was signed before."
+                                    : "The newest that was signed stays in force.";
+  sentence += " If it is right, somebody who holds a key of the network lock signs it: eps lock sign --policy.";
+  if (policy_trouble_ != sentence) warnings_.push_back(sentence);
+  policy_trouble_ = std::move(sentence);
+  return policy_.sequence == 0 ? listed : policy_;
+}
+
 bool LockGuard::admits(const NetworkInfo& network, const Member& self) const {
   if (!on()) return true;
   const auto seen = seen_.find(self.id);
@@ -257,7 +290,9 @@ LockStatus LockGuard::status() const {
   out.id = registry::lock_id_text(chain_.empty() && expected_ ? *expected_ : chain_.id());
   for (const PublicKey& key : chain_.signers()) out.signers.push_back(registry::signer_text(key));
   out.not_signed = refused_.size();
-  if (!trouble_.empty()) out.troubles.push_back(trouble_);
+  for (const std::string& sentence : {trouble_, policy_trouble_}) {
+    if (!sentence.empty()) out.troubles.push_back(sentence);
+  }
   return out;
 }
 
@@ -268,6 +303,10 @@ std::string LockGuard::encode(const PublicKey& server) const {
   out.append(kServer).append(to_base32(server.bytes)).append("\n");
   out.append(kNetwork).append(to_base32(network_.bytes)).append("\n");
   for (const Bytes& entry : chain_.entries()) out.append(kEntry).append(to_base32(entry)).append("\n");
+  if (policy_.sequence != 0) {
+    out.append(kPolicy).append(std::to_string(policy_.sequence)).append(" ");
+    out.append(to_base32(policy_.signature)).append(" ").append(to_base32(as_view(policy_.text))).append("\n");
+  }
   for (const auto& [id, seen] : seen_) {
     out.append(seen.gone ? kGone : kSigned).append(std::to_string(id.value)).append(" ");
     out.append(std::to_string(seen.sequence)).append("\n");
@@ -304,6 +343,13 @@ Result<LockGuard> LockGuard::decode(std::string_view text, const PublicKey& serv
     } else if (word == kEntry) {
       const auto entry = from_base32(line);
       if (!named || !entry || !out.chain_.append(network, *entry)) return corrupt(number);
+    } else if (word == kPolicy) {
+      NetworkPolicy& policy = out.policy_;
+      const bool good =
+          parse_number(take_word(line), policy.sequence) && parse_bytes(take_word(line), policy.signature);
+      const auto policy_text = from_base32(line);
+      if (!good || !policy_text || !valid_policy_text(as_text(*policy_text))) return corrupt(number);
+      policy.text = as_text(*policy_text);
     } else if (word == kSigned || word == kGone) {
       MemberId id;
       Seen seen{0, word == kGone};

@@ -53,6 +53,13 @@ class LockGuard {
   const std::map<MemberId, RefusedPeer>& refused() const { return refused_; }
   // Those that count with their own addresses alone.
   const std::set<MemberId>& own_addresses_only() const { return own_addresses_only_; }
+  // The policy that counts: where the lock is on the newest that a signer signed, however old the server's is, and what
+  // the server says only where none was signed yet. It can be withheld from a client that has not seen it.
+  const NetworkPolicy& policy(const NetworkPolicy& listed);
+  // A new signature for the policy must have this sequence at least.
+  std::uint64_t next_policy_sequence() const { return policy_.sequence + 1; }
+  // Whether this policy counts as it is.
+  bool takes(const NetworkPolicy& listed) const;
   // Whether this computer may take part, with this place in the network.
   bool admits(const NetworkInfo& network, const Member& self) const;
   // A new signature for this member must have this sequence at least.
@@ -103,6 +110,8 @@ class LockGuard {
   crypto::Hash judged_by_{};  // head of the chain
   std::map<MemberId, RefusedPeer> refused_;
   std::set<MemberId> own_addresses_only_;
+  NetworkPolicy policy_;  // the newest that was signed; sequence 0: none
+  std::string policy_trouble_;
   std::string trouble_;  // with what the server says of the chain
   std::vector<std::string> warnings_, notes_;
   bool changed_ = false, chain_changed_ = false;

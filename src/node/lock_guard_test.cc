@@ -101,6 +101,44 @@ TEST_F(LockGuardTest, AChangedRecordIsRefused) {
   EXPECT_THAT(guard_.take_warnings(), IsEmpty()) << "told once";
 }
 
+TEST_F(LockGuardTest, ThePolicyThatASignerSignedLastStays) {
+  const auto signed_policy = [&](std::string text, std::uint64_t sequence) {
+    NetworkPolicy out{std::move(text), sequence, {}};
+    out.signature = crypto::sign(alice_, registry::locked_policy_message(chain_.id(), out));
+    return out;
+  };
+  const NetworkPolicy open{"allow all to all", 0, {}}, narrow{"deny all to all", 0, {}};
+  EXPECT_EQ(guard_.policy(open), open) << "without a lock the server's counts";
+  receive(chain_);
+  EXPECT_EQ(guard_.policy(narrow), narrow) << "it can only narrow what none was signed for";
+  const NetworkPolicy first = signed_policy("allow all to m1", 5), second = signed_policy("allow all to m2", 6);
+  EXPECT_EQ(guard_.policy(first), first);
+  guard_.take_warnings();
+  EXPECT_EQ(guard_.policy(open), first);
+  EXPECT_EQ(guard_.take_warnings().size(), 1U);
+  EXPECT_EQ(guard_.policy({}), first);
+  EXPECT_EQ(guard_.policy(second), second);
+  EXPECT_EQ(guard_.policy(first), second) << "an older one";
+  restart();
+  EXPECT_EQ(guard_.policy({}), second);
+  NetworkPolicy forged = signed_policy("allow all to m3", 7);
+  forged.text = open.text;
+  EXPECT_EQ(guard_.policy(forged), second);
+  const NetworkPolicy ended = signed_policy("", 8);
+  EXPECT_EQ(guard_.policy(ended), ended);
+}
+
+TEST_F(LockGuardTest, AMemberInOtherGroupsIsRefused) {
+  receive(chain_);
+  ASSERT_THAT(look(), IsEmpty());
+  at(2).groups = {"admins"};
+  EXPECT_THAT(look({false, {{2}}}), ElementsAre(2U));
+  sign(at(2), 9);
+  EXPECT_THAT(look({false, {{2}}}), IsEmpty());
+  at(2).groups.clear();
+  EXPECT_THAT(look({false, {{2}}}), ElementsAre(2U));
+}
+
 TEST_F(LockGuardTest, ALockIsNeverForgotten) {
   receive(chain_);
   EXPECT_TRUE(guard_.chain_changed());

@@ -18,7 +18,8 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       guessing_(out, rng),
       relays_(params_.relay_for_others, rng),
       paths_(here_, relays_, counters_),
-      lan_(params_.device, notes_) {}
+      lan_(params_.device, notes_),
+      policy_(rng) {}
 
 void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now) {
   const bool same =
@@ -137,6 +138,7 @@ void Peers::drop(MemberId id, Instant now) {
   const auto it = peers_.find(id);
   waiting_.drop(it->second.waiting, Drop::no_peer);
   lan_.move_out(it->second.member);
+  policy_.forget(id);
   forget(it->second, now);
   peers_.erase(it);
   dirty_ = true;
@@ -149,6 +151,7 @@ void Peers::take_in(const Member& member, Instant now) {
   touch(peer);
   by_key_.insert_or_assign(member.key, member.id);
   lan_.move_in(member, added ? nullptr : &peer.member, address6(member.mac));
+  if (!added) policy_.peer_changed(peer.member, member);
   const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
   if (moved) forget_sessions(peer, now);
   dirty_ = true;
@@ -299,7 +302,7 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
 std::vector<PeerStatus> Peers::status(Instant now) const {
   std::vector<PeerStatus> out;
   const Standpoint here = standpoint();
-  for (const auto& [id, peer] : peers_) out.push_back(status_of(peer, route(peer), here, now));
+  for (const auto& [id, peer] : peers_) out.push_back(with_policy(status_of(peer, route(peer), here, now), peer));
   return out;
 }
 
@@ -313,7 +316,7 @@ std::vector<PeerStatus> Peers::status_of_met(Instant now) const {
 std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
   for (const auto& [id, peer] : peers_) {
     if (peer.member.name != name && to_string(peer.member.address) != name) continue;
-    const PeerStatus status = status_of(peer, route(peer), standpoint(), now);
+    const PeerStatus status = with_policy(status_of(peer, route(peer), standpoint(), now), peer);
     return PeerWhy{status, here_.nat(), peer.path.ways(now), peer.path.events(now)};
   }
   return std::nullopt;
@@ -590,10 +593,6 @@ void Peers::probe(Peer& peer, Instant now) {
   }
   if (searching && flows) consider_guessing(peer, Guessing::Asked::no, now);
   if (searching && flows && (*searching > kRelayAfter || !relays_.server_relays())) seek_relays(peer, now);
-}
-
-void Peers::flush_waiting(Peer& peer, Instant now) {
-  if (!peer.waiting.empty()) waiting_.flush(peer.waiting, self_.mac, route(peer), now);
 }
 
 }  // namespace eps::node

@@ -25,6 +25,7 @@
 #include "node/lan.h"
 #include "node/peer.h"
 #include "node/peers_params.h"
+#include "node/policy_keeper.h"
 #include "node/surroundings.h"
 
 namespace eps::node {
@@ -59,6 +60,9 @@ class Peers {
     return network_ && network_->network6 ? address6_of(*network_->network6, mac) : IpAddress{};
   }
   bool may_bridge() const { return self_.grants.bridge; }
+  // The policy to enforce from now on; `self`: this computer's record.
+  void set_policy(const NetworkPolicy& policy, const Member& self);
+  std::optional<PolicyStatus> policy_status() const { return policy_.status(); }
   void set_own_nat(NatStatus nat, Instant now);
   const NatStatus& own_nat() const { return here_.nat(); }
   // This machine's addresses changed, or it slept: every direct path has to be confirmed again.
@@ -109,6 +113,8 @@ class Peers {
   void on(dataplane::FrameRefused& refused, Instant now);
   void on(dataplane::LoopSeen& seen, Instant now);
   void on(dataplane::TooManyGroupFrames& too_many, Instant now);
+  void on(dataplane::PolicyDropped& dropped, Instant now);
+  PeerStatus with_policy(PeerStatus status, const Peer& peer) const;
   void serve_the_silent(Instant now);
   const Member* member(MemberId id) const;
   // Path messages (peers_paths.cc).
@@ -175,6 +181,8 @@ class Peers {
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
   dataplane::Peer route(const Peer& peer) const;
+  // With what the policy allows.
+  dataplane::Peer ruled(const Peer& peer);
   Standpoint standpoint() const;
 
   PeersParams params_;
@@ -188,6 +196,7 @@ class Peers {
   RelayDirectory relays_;
   Paths paths_;
   Lan lan_;
+  PolicyKeeper policy_;
 
   std::optional<NetworkInfo> network_;
   Member self_;

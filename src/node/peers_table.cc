@@ -84,6 +84,12 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   return out;
 }
 
+dataplane::Peer Peers::ruled(const Peer& peer) {
+  dataplane::Peer out = route(peer);
+  out.rules = policy_.rules_for(peer.member);
+  return out;
+}
+
 std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   settle_timers();
   if ((!dirty_ && !lan_.changed()) || !network_) return nullptr;
@@ -97,6 +103,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_address6 = address6(self_.mac);
   lan_.fill(*table);
   table->mtu = network_->mtu;
+  table->policy = policy_.in_force();
   table->relays = relays_.hops();
   table->serves = relays_.serves(live_);
   // The others are in the directory.
@@ -104,7 +111,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
     const auto receiving = peer->sessions.receiving();
     if (!peer->member.online && receiving.empty()) continue;
     const auto at = static_cast<std::uint32_t>(table->peers.size());
-    table->peers.push_back(route(*peer));
+    table->peers.push_back(ruled(*peer));
     table->by_mac.emplace(peer->member.mac, at);
     for (const auto& session : receiving) {
       table->by_index.insert_or_assign(session->local_index(), dataplane::PeerTable::Receiving{session, at});

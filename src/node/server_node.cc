@@ -79,6 +79,18 @@ Result<ServerOutputs> ServerNode::allow_bridge(std::string_view name, bool allow
   return take(std::move(*changed), now);
 }
 
+Result<ServerOutputs> ServerNode::set_policy(std::string text, Instant now) {
+  auto changed = control_.set_policy(std::move(text), now);
+  if (!changed) return changed.error();
+  return take(std::move(*changed), now);
+}
+
+Result<ServerOutputs> ServerNode::set_groups(std::string_view name, std::vector<std::string> groups, Instant now) {
+  auto changed = control_.set_groups(name, std::move(groups), now);
+  if (!changed) return changed.error();
+  return take(std::move(*changed), now);
+}
+
 Result<std::string> ServerNode::change_lock(const LockChange& change, ServerOutputs& out, Instant now) {
   control::Server::Outputs step;
   auto done = control_.change_lock(change, step, now);

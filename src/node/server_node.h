@@ -70,6 +70,8 @@ class ServerNode {
   Result<ServerOutputs> expire(std::int64_t keep, Instant now);
   Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<ServerOutputs> allow_bridge(std::string_view name, bool allowed, Instant now);
+  Result<ServerOutputs> set_policy(std::string text, Instant now);
+  Result<ServerOutputs> set_groups(std::string_view name, std::vector<std::string> groups, Instant now);
   Result<std::string> change_lock(const LockChange& change, ServerOutputs& out, Instant now);
   Result<std::string> accept_lock(std::string_view id, ServerOutputs& out, Instant now);
 

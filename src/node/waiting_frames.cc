@@ -16,7 +16,8 @@ void WaitingFrames::add(Queue& queue, Bytes frame, const ports::FrameMeta& meta)
   queue.frames_.push_back({std::move(frame), meta});
 }
 
-void WaitingFrames::flush(Queue& queue, const Mac& self, const dataplane::Peer& to, Instant now) {
+void WaitingFrames::flush(Queue& queue, const Mac& self, const dataplane::Peer& to, Instant now,
+                          const dataplane::PolicyInForce* policy) {
   if (queue.empty() || !to.ready() || !to.sealing()->may_send(now)) return;
   const Queue waited = std::exchange(queue, {});
   for (const Queue::Frame& frame : waited.frames_) {
@@ -25,6 +26,11 @@ void WaitingFrames::flush(Queue& queue, const Mac& self, const dataplane::Peer& 
     std::ranges::copy(frame.bytes, room.begin() + ports::kTapHeadroom);
     const ports::TapFrame tap{ByteSpan(room).subspan(ports::kTapHeadroom), frame.meta};
     const auto info = l2::parse_frame(tap.bytes);
+    if (policy != nullptr && info &&
+        dropped_by(*policy, to, dataplane::Heading::out, tap.bytes.subspan(info->l3_offset), *info, now)) {
+      counters_.drop(Drop::policy);
+      continue;
+    }
     const l2::MacPair macs{self, to.mac};
     std::span<const l2::Segment> segments;
     const l2::Limits limits{to.max_plain, to.promised_plain};

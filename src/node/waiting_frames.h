@@ -43,7 +43,9 @@ class WaitingFrames {
 
   void add(Queue& queue, Bytes frame, const ports::FrameMeta& meta);
   // Sends all of them by the route `to`; none as long as nothing can be sealed for it. `self`: this node's MAC.
-  void flush(Queue& queue, const Mac& self, const dataplane::Peer& to, Instant now);
+  // `policy`: decides which of them may; null: all.
+  void flush(Queue& queue, const Mac& self, const dataplane::Peer& to, Instant now,
+             const dataplane::PolicyInForce* policy = nullptr);
   void drop(Queue& queue, Drop reason);
 
  private:

@@ -16,7 +16,8 @@ JoinKey make(std::uint32_t id, const JoinKeyWish& wish, std::int64_t now, Rng& r
               .expires = wish.valid_for == 0 ? 0 : now + wish.valid_for,
               .revoked = false,
               .approve = wish.approve,
-              .ephemeral = wish.ephemeral};
+              .ephemeral = wish.ephemeral,
+              .groups = wish.groups};
   rng.fill(key.secret);
   return key;
 }

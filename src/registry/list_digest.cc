@@ -42,7 +42,7 @@ Bytes signed_records_message(const NetworkId& network, std::uint64_t version, co
 
 bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
                const crypto::Signature& signature) {
-  const Bytes records = signed_records_message(network, list.version(), MerkleTree(list.members()).root());
+  const Bytes records = signed_records_message(network, list.version(), MerkleTree(list).root());
   if (crypto::verify(signing_key, records, signature)) return true;
   return crypto::verify(signing_key, signed_list_message(network, list.version(), list_digest(list.members())),
                         signature);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "registry/network_lock.h"
 
 namespace eps::registry {
 
@@ -21,6 +22,10 @@ crypto::Hash record_hash(const Member& m) {
     w.u8(range.length);
   }
   if (m.grants.bridge) w.u8(1);
+  if (!m.groups.empty()) {
+    w.bytes(as_view("groups"));
+    put_groups(m.groups, w);
+  }
   if (m.lock.sequence != 0) {
     w.bytes(as_view("lock"));
     w.u64(m.lock.sequence);
@@ -37,6 +42,13 @@ MerkleTree::MerkleTree(const std::map<MemberId, Member>& members) {
 void MerkleTree::put(MemberId id, const crypto::Hash& hash) {
   members_[id.value] = hash;
   mark(id.value);
+}
+
+void MerkleTree::put(const NetworkPolicy& policy) {
+  if (!policy.any()) return erase({0});
+  Bytes sequence;
+  Writer(sequence).u64(policy.sequence);
+  put(MemberId{0}, crypto::blake2s({as_view("eps policy"), sequence, policy.signature, as_view(policy.text)}));
 }
 
 void MerkleTree::erase(MemberId id) {

@@ -16,7 +16,7 @@
 namespace eps::registry {
 
 // The hash of a member's stable fields: BLAKE2s over id 32, key 256, MAC 48, address 32, name, and where it has them
-// its grants and the signatures of the network lock.
+// its grants, its groups and the signatures of the network lock.
 crypto::Hash record_hash(const Member& member);
 
 // Thread rules: one thread at a time, including root().
@@ -24,8 +24,11 @@ class MerkleTree {
  public:
   MerkleTree() = default;
   explicit MerkleTree(const std::map<MemberId, Member>& members);
+  explicit MerkleTree(const MemberList& list) : MerkleTree(list.members()) { put(list.policy()); }
 
   void put(MemberId id, const crypto::Hash& hash);
+  // In the place of the number 0, which no member has; a network without one is as in earlier versions.
+  void put(const NetworkPolicy& policy);
   void erase(MemberId id);
   // Hashes everything that changed since the last call, once each.
   const crypto::Hash& root() const;

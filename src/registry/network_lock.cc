@@ -204,7 +204,31 @@ Bytes locked_record_message(const crypto::Hash& lock, const NetworkInfo& network
   w.u32(m.address.value);
   w.u8(static_cast<std::uint8_t>(m.name.size()));
   w.bytes(as_view(m.name));
+  if (!m.groups.empty()) put_groups(m.groups, w);
   return out;
+}
+
+void put_groups(const std::vector<std::string>& groups, Writer& to) {
+  to.u8(static_cast<std::uint8_t>(groups.size()));
+  for (const std::string& group : groups) {
+    to.u8(static_cast<std::uint8_t>(group.size()));
+    to.bytes(as_view(group));
+  }
+}
+
+Bytes locked_policy_message(const crypto::Hash& lock, const NetworkPolicy& policy) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(as_view("eps lock policy"));
+  w.bytes(lock);
+  w.u64(policy.sequence);
+  w.bytes(as_view(policy.text));
+  return out;
+}
+
+bool is_policy_signed(const LockChain& chain, const NetworkPolicy& policy) {
+  return policy.sequence != 0 &&
+         any_signed(chain.signers(), locked_policy_message(chain.id(), policy), policy.signature);
 }
 
 Bytes locked_grants_message(const crypto::Hash& lock, const Member& m) {

@@ -70,13 +70,18 @@ Bytes change_signer(const LockChain& chain, const NetworkId& network, const cryp
 Bytes end_lock(const LockChain& chain, const NetworkId& network, const LockSecret& secret);
 
 // "eps lock record" | lock id 256 | network base 32, prefix 8 | IPv6 base 128, or zero | sequence 64 | id 32
-// | key 256 | MAC 48 | address 32 | size 8, name
+// | key 256 | MAC 48 | address 32 | size 8, name | where it is in groups: number 8, for each: size 8, name
 Bytes locked_record_message(const crypto::Hash& lock, const NetworkInfo& network, const Member& member);
 // "eps lock grants" | lock id 256 | sequence 64 | id 32 | key 256 | for each range: address 128, length 8 | 1 if it may
 // bridge
 Bytes locked_grants_message(const crypto::Hash& lock, const Member& member);
 LockMark sign_record(const crypto::Key& seed, const crypto::Hash& lock, const NetworkInfo& network, Member member,
                      std::uint64_t sequence);
+// "eps lock policy" | lock id 256 | sequence 64 | the text
+Bytes locked_policy_message(const crypto::Hash& lock, const NetworkPolicy& policy);
+bool is_policy_signed(const LockChain& chain, const NetworkPolicy& policy);
+// number 8, for each: size 8, name
+void put_groups(const std::vector<std::string>& groups, Writer& to);
 // Whether one of the keys that count signed the record as it is. The same for the grants: true where there are none.
 bool is_record_signed(const LockChain& chain, const NetworkInfo& network, const Member& member);
 bool are_grants_signed(const LockChain& chain, const Member& member);

@@ -96,11 +96,16 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
     m.grants = std::move(*grants);
   }
   for (Member& m : state->members) {
+    const auto kept = state->meta.find(kGroupsOf + std::to_string(m.id.value));
+    if (kept != state->meta.end()) m.groups = decode_groups(kept->second);
+  }
+  for (Member& m : state->members) {
     const auto kept = state->meta.find(kLockMarkOf + std::to_string(m.id.value));
     if (kept != state->meta.end()) m.lock = decode_mark(kept->second).value_or(LockMark{});
   }
   auto loaded = registry->load_or_create(*state);
   if (loaded) loaded = registry->load_lock(*state);
+  if (loaded) registry->load_policy(*state);
   auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
   if (adopted) registry->load_last_seen(*state);
   if (adopted) registry->load_ephemeral(*state);
@@ -469,7 +474,9 @@ Delta Registry::delta_since(std::uint64_t version) const {
 }
 
 Delta Registry::records_since(std::uint64_t version) const {
-  return since(records_, version, records_version());
+  Delta delta = since(records_, version, records_version());
+  if (policy_changed_since(version) || delta.full) delta.policy = policy_;
+  return delta;
 }
 
 Delta Registry::since(const ChangeLog& changes, std::uint64_t version, std::uint64_t now) const {

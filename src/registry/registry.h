@@ -165,6 +165,15 @@ class Registry {
   // Whether machines behind the member may have MACs and addresses of their own.
   Result<Member> allow_bridge(std::string_view name, bool allowed);
 
+  // The policy of the network (registry_policy.cc). The text is checked; an empty one ends the policy. Both are
+  // durable. A change loses the signature of the network lock.
+  const NetworkPolicy& policy() const { return policy_; }
+  Result<void> set_policy(std::string text);
+  // The groups of the policy that the member is in from now on. Errc::not_found, Errc::invalid_argument.
+  Result<Member> set_groups(std::string_view name, std::vector<std::string> groups);
+  // Whether the policy changed after this version of the records.
+  bool policy_changed_since(std::uint64_t version) const { return policy_version_ > version; }
+
   // Volatile: lost at a restart of the server.
   void set_online(MemberId id, bool online);
   void set_candidates(MemberId id, std::vector<Candidate> candidates);
@@ -234,7 +243,11 @@ class Registry {
   void sign_grants(Member& member) const;
   Result<void> load_lock(const ports::StoredState& state);
   Result<void> check_marks(const LockChain& chain, const LockChange& change) const;
-  Result<void> take_lock(LockChain chain, const std::map<MemberId, LockMark>& marks, std::vector<AuditEntry> acts);
+  Result<void> take_lock(LockChain chain, const std::map<MemberId, LockMark>& marks, const NetworkPolicy& policy,
+                         std::vector<AuditEntry> acts);
+  void load_policy(const ports::StoredState& state);
+  void policy_changed(NetworkPolicy policy);
+  Result<void> check_policy_mark(const LockChain& chain, const LockChange& change) const;
   static void forget_mark(const Member& member, ports::StoreChange& change);
   void gather_grants();
   const IpNetwork* granted(std::uint32_t ip) const;
@@ -297,6 +310,7 @@ class Registry {
   struct LockProposal {
     LockChain chain;
     std::map<MemberId, LockMark> marks;
+    NetworkPolicy policy;  // with its signature; sequence 0: it is not signed
   };
   std::map<MemberId, LockProposal> lock_proposals_;  // by who made it
   // When a member was here, in Unix seconds; 0: unknown.
@@ -315,6 +329,8 @@ class Registry {
   ChangeLog states_;    // of the volatile ones
   ChangeLog presence_;  // of `online`
   MerkleTree tree_;
+  NetworkPolicy policy_;
+  std::uint64_t policy_version_ = 0;
   crypto::Hash root_at_start_{};
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first
   std::uint64_t oldest_delta_ = 0;                             // deltas reach back to this version

@@ -18,6 +18,16 @@ inline constexpr const char* kEphemeralMembers = "ephemeral.members";
 inline constexpr const char* kNextId = "next_id";
 inline constexpr const char* kGrantsOf = "grants.";  // followed by the member's number
 
+inline constexpr const char* kGroupsOf = "groups.";         // and the member's number: names with commas
+inline constexpr const char* kKeyGroupsOf = "key_groups.";  // and the join key's number: likewise
+inline constexpr const char* kPolicy = "policy";            // sequence 64, signature 512, text
+
+Bytes encode_groups(const std::vector<std::string>& groups);
+std::vector<std::string> decode_groups(ByteView bytes);
+// In order, each once. Errc::invalid_argument, Errc::exhausted.
+Result<std::vector<std::string>> checked_groups(std::vector<std::string> groups);
+Bytes encode_policy(const NetworkPolicy& policy);
+
 inline constexpr const char* kLockChain = "lock.chain";
 inline constexpr const char* kLockMarkOf = "lock.";  // and the member's number
 

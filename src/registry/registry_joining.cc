@@ -120,6 +120,10 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
     const JoinKey* key = join_keys_.find(*request.join_key);
     EPS_CHECK(key != nullptr);
     out.used_key = *key;
+    member.groups = key->groups;
+    if (!member.groups.empty()) {
+      change.put_meta[kGroupsOf + std::to_string(member.id.value)] = encode_groups(member.groups);
+    }
     JoinKey used = *key;
     ++used.used;
     join_keys_.put(used);
@@ -160,14 +164,20 @@ AuditEntry Registry::join_entry(const JoinRequest& request, const Member& member
 }
 
 Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t now) {
+  auto groups = checked_groups(wish.groups);
+  if (!groups) return groups.error();
   auto key = join_keys_.draw(wish, now, rng_);
   if (!key) return key;
+  key->groups = std::move(*groups);
   ports::StoreChange change;
+  // Also where there are none: an earlier key may have had the number.
+  change.put_meta[kKeyGroupsOf + std::to_string(key->id)] = encode_groups(key->groups);
   change.put_join_keys.push_back(*key);
-  change.audit.push_back(
-      by_actor("key create", described(*key) + (key->uses == 0 ? "" : ", uses " + std::to_string(key->uses)) +
-                                 (key->expires == 0 ? "" : ", for " + std::to_string(wish.valid_for) + " s") +
-                                 (key->approve ? ", needs approval" : "") + (key->ephemeral ? ", ephemeral" : "")));
+  change.audit.push_back(by_actor(
+      "key create", described(*key) + (key->uses == 0 ? "" : ", uses " + std::to_string(key->uses)) +
+                        (key->expires == 0 ? "" : ", for " + std::to_string(wish.valid_for) + " s") +
+                        (key->approve ? ", needs approval" : "") + (key->ephemeral ? ", ephemeral" : "") +
+                        (key->groups.empty() ? "" : ", groups ") + std::string(as_text(encode_groups(key->groups)))));
   if (key->ephemeral) {
     Writer all(change.put_meta[kEphemeralKeys]);
     for (const auto& [id, other] : join_keys_.all()) {

@@ -47,6 +47,7 @@ Result<void> Registry::load_lock(const ports::StoredState& state) {
 }
 
 void Registry::forget_mark(const Member& member, ports::StoreChange& change) {
+  if (!member.groups.empty()) change.put_meta[kGroupsOf + std::to_string(member.id.value)] = {};
   if (member.lock.sequence != 0) change.put_meta[kLockMarkOf + std::to_string(member.id.value)] = {};
 }
 
@@ -79,19 +80,23 @@ Result<std::string> Registry::change_lock(const LockChange& change, std::optiona
     acts.push_back(by_actor(std::move(act), std::move(what)));
   }
   std::map<MemberId, LockMark> marks(change.marks.begin(), change.marks.end());
+  NetworkPolicy signed_policy{policy_.text, change.policy_sequence, change.policy_signature};
   const auto proposed = from ? lock_proposals_.find(*from) : lock_proposals_.end();
   if (from && next.id() != lock_.id()) {
     if (auto ok = check_marks(next, change); !ok) return ok.error();
+    if (auto ok = check_policy_mark(next, change); !ok) return ok.error();
     if (proposed == lock_proposals_.end() && lock_proposals_.size() >= kMaxLockProposals) {
       return make_error(Errc::exhausted, "too many members propose a network lock; restart eps-server to forget them");
     }
     const std::string id = lock_id_text(next.id());
-    lock_proposals_.insert_or_assign(*from, LockProposal{std::move(next), std::move(marks)});
+    lock_proposals_.insert_or_assign(*from, LockProposal{std::move(next), std::move(marks), signed_policy});
     return "the network lock " + id + " is proposed; on the server: eps lock accept " + id;
   }
   if (proposed != lock_proposals_.end() && change.entries.empty() && change.lock == proposed->second.chain.id()) {
     if (auto ok = check_marks(proposed->second.chain, change); !ok) return ok.error();
+    if (auto ok = check_policy_mark(proposed->second.chain, change); !ok) return ok.error();
     for (const auto& [id, mark] : marks) proposed->second.marks.insert_or_assign(id, mark);
+    if (change.policy_sequence != 0) proposed->second.policy = signed_policy;
     return std::to_string(marks.size()) + " signatures are kept until the network lock is accepted";
   }
   if (!marks.empty()) {
@@ -107,9 +112,17 @@ Result<std::string> Registry::change_lock(const LockChange& change, std::optiona
     if (n > kNamesTold) names += " and " + std::to_string(n - kNamesTold) + " more";
     acts.push_back(by_actor("lock sign", names + (n == 1 ? " is" : " are") + " signed"));
   }
+  if (change.policy_sequence != 0) {
+    if (!next.on() || change.lock != next.id()) {
+      return make_error(Errc::invalid_argument, "this signature is of another network lock than the one that is on");
+    }
+    if (auto ok = check_policy_mark(next, change); !ok) return ok.error();
+    acts.push_back(by_actor("lock sign", "the policy is signed"));
+  }
   if (acts.empty()) return make_error(Errc::invalid_argument, "nothing was to be changed");
   const std::string sentence = sentence_of(acts);
-  if (auto taken = take_lock(std::move(next), marks, std::move(acts)); !taken) return taken.error();
+  if (change.policy_sequence == 0) signed_policy = policy_;
+  if (auto taken = take_lock(std::move(next), marks, signed_policy, std::move(acts)); !taken) return taken.error();
   return sentence;
 }
 
@@ -137,16 +150,20 @@ Result<std::string> Registry::accept_lock(std::string_view id) {
                            " of " + std::to_string(members_.size()) + " members are signed";
   std::vector<AuditEntry> acts = {
       by_actor("lock on", what + "; its signer is " + signer_text(proposal.chain.signers().front()))};
-  if (auto taken = take_lock(std::move(proposal.chain), proposal.marks, std::move(acts)); !taken) return taken.error();
+  if (proposal.policy.sequence == 0 || proposal.policy.text != policy_.text) proposal.policy = policy_;
+  if (auto taken = take_lock(std::move(proposal.chain), proposal.marks, proposal.policy, std::move(acts)); !taken) {
+    return taken.error();
+  }
   return what;
 }
 
 // Durable first. Everybody is to hear of it, also where only the chain changed.
 Result<void> Registry::take_lock(LockChain chain, const std::map<MemberId, LockMark>& marks,
-                                 std::vector<AuditEntry> acts) {
+                                 const NetworkPolicy& policy, std::vector<AuditEntry> acts) {
   ports::StoreChange change;
   if (chain.entries().size() != lock_.entries().size()) change.put_meta[kLockChain] = encode_chain(chain);
   for (const auto& [id, mark] : marks) change.put_meta[kLockMarkOf + std::to_string(id.value)] = encode_mark(mark);
+  if (policy != policy_) change.put_meta[kPolicy] = encode_policy(policy);
   change.audit = std::move(acts);
   if (auto stored = commit(std::move(change)); !stored) return stored;
   if (chain.id() != lock_.id()) lock_proposals_.clear();
@@ -157,6 +174,7 @@ Result<void> Registry::take_lock(LockChain chain, const std::map<MemberId, LockM
     touch(id);
     stable_fields_changed(member);
   }
+  if (policy != policy_) policy_changed(policy);
   raise_records_version();
   return {};
 }

@@ -41,6 +41,7 @@ constexpr std::array kHelp = std::to_array<Help>({
     {"interval_bytes_forwarded", "bytes_forwarded of the last interval."},
     {"interval_connections_established", "connections_established of the last interval."},
     {"drop_packets", "Dropped packets, by reason."},
+    {"policy_drop_packets", "Frames that the network's policy dropped, by the rule of the present policy."},
     {"peer_online", "Whether the peer is online."},
     {"peer_direct", "Whether the peer is reached directly."},
     {"peer_relayed", "Whether the peer is reached through a relay."},
@@ -113,6 +114,7 @@ std::string label(std::string_view text) {
 std::string labels(const Figure& f) {
   if (f.subject.empty()) return "";
   if (!f.other.empty()) return "{from=" + label(f.subject) + ",to=" + label(f.other) + "}";
+  if (f.group == "policy_drop") return "{rule=" + label(f.subject) + "}";
   return "{" + (f.group == "drop" ? "reason" : std::string(f.group)) + "=" + label(f.subject) + "}";
 }
 

@@ -129,13 +129,13 @@ TEST(StatusJson, FieldNamesAreStable) {
   EXPECT_EQ(names(client),
             "address connections_established data_port device drops findings list_version lock mac name nat network "
             "observed_endpoint "
-            "offloads peers port_mappings program "
+            "offloads peers policy port_mappings program "
             "public_key relay_over_tcp server traffic uptime_seconds version ");
   EXPECT_EQ(names(client["peers"][0]),
             "address aead aead_library allowed endpoint how_to_mend id last_handshake_seconds last_heard_seconds mac "
             "name nat "
             "online over_tcp "
-            "path path_mtu public_key refused "
+            "path path_mtu policy_drops public_key refused "
             "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(names(server),
             "connections_established drops list_version members network offloads pairs pairs_total port port_mappings "

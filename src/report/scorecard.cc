@@ -120,6 +120,13 @@ std::vector<Figure> figures_of(const ClientStatus& s, const std::optional<Passed
   c.add("", "peers_direct", count([](const PeerStatus& p) { return p.path == PathKind::direct; }));
   c.add("", "peers_relayed", count([](const PeerStatus& p) { return p.path == PathKind::relayed; }));
   c.totals({s.traffic, s.connections_established}, passed, s.drops);
+  if (s.policy) {
+    for (const PolicyStatus::Dropped& dropped : s.policy->dropped) {
+      c.subject = dropped.rule;
+      c.add("policy_drop", "packets", dropped.packets, true);
+    }
+    c.subject.clear();
+  }
   for (const PeerStatus& peer : s.peers) {
     c.subject = peer.member.name;
     c.add("peer", "online", peer.member.online ? 1 : 0);

@@ -26,9 +26,10 @@ std::optional<ScorecardFormat> parse_scorecard_format(std::string_view name);
 std::string_view name_of(ScorecardFormat format);
 
 struct Figure {
-  std::string_view group;  // "total", "interval", "drop", "peer", "member", "pair", or "" for the daemon itself
-  std::string subject;     // a member's name, or the reason of a drop; "": none
-  std::string other;       // of a pair, the one that it goes to
+  std::string_view
+      group;  // "total", "interval", "drop", "policy_drop", "peer", "member", "pair", or "" for the daemon itself
+  std::string subject;  // a member's name, the reason of a drop, or a rule; "": none
+  std::string other;    // of a pair, the one that it goes to
   std::string_view name;
   std::uint64_t value = 0;
   bool counter = false;  // grows from the start on

@@ -80,6 +80,7 @@ json peer_json(const PeerStatus& peer) {
   out["unreachable"] = peer.unreachable;
   out["why_relayed"] = or_null(peer.why_relayed);
   out["how_to_mend"] = or_null(peer.how_to_mend);
+  out["policy_drops"] = peer.policy_drops;
   return out;
 }
 
@@ -152,6 +153,13 @@ json to_json(const ClientStatus& s) {
     out["address"] = to_string(s.self->address) + prefix;
     out["mac"] = to_string(s.self->mac);
     put_address6(s.network, s.self->mac, out);
+  }
+  out["policy"] = nullptr;
+  if (s.policy) {
+    out["policy"] = {{"rules", s.policy->rules}, {"trouble", or_null(s.policy->trouble)}, {"dropped", json::array()}};
+    for (const PolicyStatus::Dropped& d : s.policy->dropped) {
+      out["policy"]["dropped"].push_back({{"line", d.line}, {"rule", d.rule}, {"packets", d.packets}});
+    }
   }
   out["lock"] = nullptr;
   if (s.lock) {

@@ -130,6 +130,15 @@ std::string lock_line(const json& lock) {
          (flag(lock, "waits") ? "; this computer waits to be signed" : "");
 }
 
+std::string policy_line(const json& policy) {
+  std::uint64_t dropped = 0;
+  for (const json& rule : list(policy, "dropped")) dropped += rule.value("packets", std::uint64_t{0});
+  const std::string trouble = show(policy, "trouble");
+  if (trouble != "-") return trouble;
+  const auto rules = policy.value("rules", std::size_t{0});
+  return counted(rules, "rule") + ", dropped " + counted(dropped, "frame");
+}
+
 std::string names(const json& list) {
   std::string out;
   for (const json& name : list) {
@@ -173,6 +182,7 @@ std::string client_text(const json& status) {
        "mapping " + show(part(status, "nat"), "mapping") + ", filtering " + show(part(status, "nat"), "filtering")},
       {"offloads", offloads_line(status)},
       {"peers", peer_counts(status)}};
+  if (const json policy = part(status, "policy"); !policy.empty()) rows.push_back({"policy", policy_line(policy)});
   if (const json lock = part(status, "lock"); !lock.empty()) {
     rows.push_back({"network lock", lock_line(lock)});
   }
@@ -261,6 +271,9 @@ std::string why_text(const json& why, std::size_t width) {
   }
   for (const char* sentence : {"why_relayed", "how_to_mend"}) {
     if (show(peer, sentence) != "-") out += show(peer, sentence) + "\n";
+  }
+  for (const json& sentence : list(peer, "policy_drops")) {
+    if (sentence.is_string()) out += sentence.get<std::string>() + "\n";
   }
   const json nat = part(why, "nat");
   out += "\nNAT here: mapping " + show(nat, "mapping") + ", filtering " + show(nat, "filtering") + "; there: mapping " +

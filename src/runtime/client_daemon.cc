@@ -25,6 +25,7 @@
 #include "runtime/http_pages.h"
 #include "runtime/kept_state.h"
 #include "runtime/lock_admin.h"
+#include "runtime/policy_admin.h"
 #include "runtime/privileges.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
@@ -571,6 +572,9 @@ ops::StatusSocket::Answer ClientDaemon::answer(const nlohmann::json& request) {
     act(std::move(out));
     if (!done) return json{{"ok", false}, {"error", done.error().what}};
     return json{{"ok", true}, {"note", *done}};
+  }
+  if (command == "policy") {
+    return policy_report(node_->policy(), node_->members().members(), node_->status(os::now()).policy);
   }
   if (command == "lock") return lock_report(*node_);
   if (command == "lock_change") return change_lock(request);

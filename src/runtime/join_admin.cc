@@ -21,6 +21,7 @@ JoinKeyWish wish_of(const json& request) {
   wish.valid_for = request.value("valid_for", std::int64_t{0});
   wish.approve = request.value("approve", false);
   wish.ephemeral = request.value("ephemeral", false);
+  wish.groups = request.value("groups", std::vector<std::string>());
   return wish;
 }
 
@@ -36,10 +37,8 @@ json to_json(const JoinKey& key, std::int64_t now) {
           {"expires", key.expires},
           {"approve", key.approve},
           {"ephemeral", key.ephemeral},
-          {"state", key.revoked ? "revoked"
-                    : expired   ? "expired"
-                    : used_up   ? "used up"
-                                : "valid"}};
+          {"groups", key.groups},
+          {"state", key.revoked ? "revoked" : expired ? "expired" : used_up ? "used up" : "valid"}};
 }
 
 std::string called(const JoinKey& key) {

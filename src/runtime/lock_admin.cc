@@ -48,12 +48,14 @@ bool take_member(const json& from, LockReport::Entry& to) {
     m.grants.ranges.push_back(*range);
   }
   m.grants.bridge = from.value("bridge", false);
+  m.groups = from.value("groups", std::vector<std::string>());
   to.standing = {from.value("counts", false), from.value("why", ""), from.value("next_sequence", std::uint64_t{1})};
   return true;
 }
 
 template <class Standing>
 json report_of(const registry::LockChain& chain, const NetworkInfo& network, const std::map<MemberId, Member>& members,
+               const NetworkPolicy& policy, bool policy_counts, std::uint64_t next_policy_sequence,
                const Standing& standing) {
   json out = {{"ok", true},
               {"network",
@@ -62,6 +64,11 @@ json report_of(const registry::LockChain& chain, const NetworkInfo& network, con
                 {"base6", to_hex(network.network6.value_or(IpNetwork{}).base.bytes)},
                 {"has6", network.network6.has_value()}}},
               {"entries", entries_json(chain.entries())},
+              {"policy",
+               {{"text", policy.text},
+                {"sequence", policy.sequence},
+                {"counts", policy_counts},
+                {"next_sequence", std::max(next_policy_sequence, policy.sequence + 1)}}},
               {"members", json::array()}};
   for (const auto& [id, m] : members) {
     const LockStanding s = standing(m);
@@ -74,6 +81,7 @@ json report_of(const registry::LockChain& chain, const NetworkInfo& network, con
                               {"address", to_string(m.address)},
                               {"ranges", ranges},
                               {"bridge", m.grants.bridge},
+                              {"groups", m.groups},
                               {"sequence", m.lock.sequence},
                               {"counts", s.counts},
                               {"why", s.why},
@@ -87,22 +95,25 @@ json report_of(const registry::LockChain& chain, const NetworkInfo& network, con
 json lock_report(const node::ClientNode& node) {
   if (!node.network()) return {{"ok", false}, {"error", "eps-client has not joined yet"}};
   const node::LockGuard& lock = node.lock();
-  json out = report_of(lock.chain(), *node.network(), node.members().members(), [&](const Member& m) {
-    LockStanding standing;
-    standing.next_sequence = std::max(lock.next_sequence(m.id), m.lock.sequence + 1);
-    const auto refused = lock.refused().find(m.id);
-    if (refused != lock.refused().end()) {
-      standing.why = refused->second.why;
-    } else if (!lock.on() || !lock.admits(*node.network(), m)) {
-      // Only this computer is judged here.
-      if (lock.on()) standing.why = m.lock.sequence == 0 ? "It is not signed." : "It is not signed as it is now.";
-    } else if (lock.own_addresses_only().contains(m.id)) {
-      standing.why = "What the server grants it is not signed.";
-    } else {
-      standing.counts = true;
-    }
-    return standing;
-  });
+  json out = report_of(lock.chain(), *node.network(), node.members().members(), node.members().policy(),
+                       lock.takes(node.members().policy()), lock.next_policy_sequence(), [&](const Member& m) {
+                         LockStanding standing;
+                         standing.next_sequence = std::max(lock.next_sequence(m.id), m.lock.sequence + 1);
+                         const auto refused = lock.refused().find(m.id);
+                         if (refused != lock.refused().end()) {
+                           standing.why = refused->second.why;
+                         } else if (!lock.on() || !lock.admits(*node.network(), m)) {
+                           // Only this computer is judged here.
+                           if (lock.on())
+                             standing.why =
+                                 m.lock.sequence == 0 ? "It is not signed." : "It is not signed as it is now.";
+                         } else if (lock.own_addresses_only().contains(m.id)) {
+                           standing.why = "What the server grants it is not signed.";
+                         } else {
+                           standing.counts = true;
+                         }
+                         return standing;
+                       });
   if (const auto& answer = node.lock_answer()) {
     out["answer"] = {{"ticket", answer->ticket}, {"done", answer->done}, {"sentence", answer->sentence}};
   }
@@ -111,15 +122,16 @@ json lock_report(const node::ClientNode& node) {
 
 json lock_report(const registry::Registry& registry) {
   const registry::LockChain& chain = registry.lock();
-  return report_of(chain, registry.network(), registry.members(), [&](const Member& m) {
-    LockStanding standing;
-    standing.next_sequence = m.lock.sequence + 1;
-    standing.counts = is_record_signed(chain, registry.network(), m) && are_grants_signed(chain, m);
-    if (chain.on() && !standing.counts) {
-      standing.why = m.lock.sequence == 0 ? "It is not signed." : "It is not signed as it is now.";
-    }
-    return standing;
-  });
+  return report_of(chain, registry.network(), registry.members(), registry.policy(),
+                   is_policy_signed(chain, registry.policy()), 1, [&](const Member& m) {
+                     LockStanding standing;
+                     standing.next_sequence = m.lock.sequence + 1;
+                     standing.counts = is_record_signed(chain, registry.network(), m) && are_grants_signed(chain, m);
+                     if (chain.on() && !standing.counts) {
+                       standing.why = m.lock.sequence == 0 ? "It is not signed." : "It is not signed as it is now.";
+                     }
+                     return standing;
+                   });
 }
 
 Result<LockReport> read_lock_report(const json& report) {
@@ -138,6 +150,10 @@ Result<LockReport> read_lock_report(const json& report) {
   }
   if (!good)
     return make_error(Errc::corrupt, "the daemon's answer is not as this version expects: is it another version?");
+  const json policy = report.value("policy", json::object());
+  out.policy = {policy.value("text", ""), policy.value("sequence", std::uint64_t{0}), {}};
+  out.policy_counts = policy.value("counts", false);
+  out.next_policy_sequence = policy.value("next_sequence", std::uint64_t{1});
   auto chain = registry::LockChain::of(out.network.id, entries);
   if (!chain) return chain.error();
   out.chain = std::move(*chain);
@@ -152,7 +168,11 @@ json to_json(const LockChange& change) {
                      {"record", to_hex(mark.record)},
                      {"grants", to_hex(mark.grants)}});
   }
-  return {{"entries", entries_json(change.entries)}, {"lock", to_hex(change.lock)}, {"marks", marks}};
+  json out = {{"entries", entries_json(change.entries)}, {"lock", to_hex(change.lock)}, {"marks", marks}};
+  if (change.policy_sequence != 0) {
+    out["policy"] = {{"sequence", change.policy_sequence}, {"signature", to_hex(change.policy_signature)}};
+  }
+  return out;
 }
 
 std::optional<LockChange> lock_change_of(const json& request) try {
@@ -164,6 +184,10 @@ std::optional<LockChange> lock_change_of(const json& request) try {
     id.value = m.value("id", 0U);
     mark.sequence = m.value("sequence", std::uint64_t{0});
     if (mark.sequence == 0 || !take(m, "record", mark.record) || !take(m, "grants", mark.grants)) return std::nullopt;
+  }
+  if (const json policy = request.value("policy", json()); policy.is_object()) {
+    out.policy_sequence = policy.value("sequence", std::uint64_t{0});
+    if (out.policy_sequence == 0 || !take(policy, "signature", out.policy_signature)) return std::nullopt;
   }
   return out;
 } catch (const json::exception&) {  // a value of another type

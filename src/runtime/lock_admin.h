@@ -22,8 +22,8 @@ struct LockStanding {
   std::uint64_t next_sequence = 1;  // of a signature that is newer than all that the daemon knows
 };
 
-// {"ok": true, "network": {...}, "entries": [hex ...], "members": [{...} ...]}, and of a client "answer", the server's
-// to the last change.
+// {"ok": true, "network": {...}, "entries": [hex ...], "members": [{...} ...], "policy": {...}},
+// and of a client "answer", the server's to the last change.
 nlohmann::json lock_report(const node::ClientNode& node);
 nlohmann::json lock_report(const registry::Registry& registry);
 
@@ -36,6 +36,9 @@ struct LockReport {
     LockStanding standing;
   };
   std::vector<Entry> members;
+  NetworkPolicy policy;  // the server's
+  bool policy_counts = false;
+  std::uint64_t next_policy_sequence = 1;
 };
 Result<LockReport> read_lock_report(const nlohmann::json& report);
 

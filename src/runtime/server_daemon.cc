@@ -34,6 +34,7 @@
 #include "runtime/join_admin.h"
 #include "runtime/lock_admin.h"
 #include "runtime/network_graph.h"
+#include "runtime/policy_admin.h"
 #include "runtime/privileges.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
@@ -113,6 +114,7 @@ class ServerDaemon {
   ops::StatusSocket::Answer answer(const nlohmann::json& request);
   std::optional<ops::StatusSocket::Answer> answer_report(const std::string& command, const nlohmann::json& request);
   nlohmann::json act_on(const std::string& command, const nlohmann::json& request);
+  nlohmann::json change_policy(const std::string& command, const nlohmann::json& request);
   nlohmann::json answer_lock(const std::string& command, const nlohmann::json& request);
 
   const ServerSettings& settings_;
@@ -507,6 +509,18 @@ nlohmann::json ServerDaemon::answer_lock(const std::string& command, const nlohm
   return {{"ok", true}, {"note", *done}};
 }
 
+nlohmann::json ServerDaemon::change_policy(const std::string& command, const nlohmann::json& request) try {
+  auto changed = command == "set_policy"
+                     ? node_->set_policy(request.at("text").get<std::string>(), os::now())
+                     : node_->set_groups(request.value("name", ""),
+                                         request.at("groups").get<std::vector<std::string>>(), os::now());
+  if (!changed) return {{"ok", false}, {"error", changed.error().what}};
+  act(std::move(*changed));
+  return {{"ok", true}, {"locked", registry_->lock().on()}};
+} catch (const nlohmann::json::exception&) {
+  return {{"ok", false}, {"error", "Bad request: " + command + " has a value of the wrong type."}};
+}
+
 nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::json& request) {
   registry_->set_actor({who_asks(request), unix_time()});
   if (command == "audit") return answer_audit(*registry_, request);
@@ -537,6 +551,8 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
     act(std::move(*changed));
     return {{"ok", true}};
   }
+  if (command == "policy") return policy_report(registry_->policy(), registry_->members(), std::nullopt);
+  if (command == "set_policy" || command == "set_groups") return change_policy(command, request);
   if (command == "lock" || command == "lock_change" || command == "lock_accept") return answer_lock(command, request);
   const JoinAdmin admin{*registry_, unix_time, [this](const std::string& sentence) { log_.info(sentence); },
                         [this](const std::string& text) { return keep_network_key(text); }};

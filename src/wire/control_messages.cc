@@ -86,6 +86,7 @@ std::optional<ControlMessage> take(const proto::Records& from) {
     return std::nullopt;
   }
   if (out.last && (!take(from.root(), out.root) || !take(from.signature(), out.signature))) return std::nullopt;
+  if (out.last && from.has_policy() && !take(from.policy(), out.delta.policy.emplace())) return std::nullopt;
   return out;
 }
 
@@ -165,6 +166,11 @@ std::optional<ControlMessage> take(const proto::LockChange& from) {
     if (!valid_id(m.member()) || mark.sequence == 0 || !take(m.record(), mark.record)) return std::nullopt;
     if (!m.grants().empty() && !take(m.grants(), mark.grants)) return std::nullopt;
   }
+  out.change.policy_sequence = from.policy_sequence();
+  if (from.policy_sequence() != 0 &&
+      (!take(from.policy_signature(), out.change.policy_signature) || !take(from.lock(), out.change.lock))) {
+    return std::nullopt;
+  }
   return out;
 }
 
@@ -221,10 +227,12 @@ void put(const MemberDelta& from, proto::Envelope& out) {
   to.set_to(from.delta.to);
   to.set_full(from.delta.full);
   to.set_last(from.last);
-  // Version 0.1 knows no network lock, and parts of 64 members with all that they have are as large as they may be.
+  // Version 0.1 knows neither network lock nor groups. Parts of 64 members
+  // with all that they have are as large as they may be.
   for (const Member& m : from.delta.upserts) {
     Member old = m;
     old.lock = {};
+    old.groups.clear();
     put(old, *to.add_upserts());
   }
   for (const MemberId id : from.delta.removed) to.add_removed(id.value);
@@ -245,6 +253,7 @@ void put(const Records& from, proto::Envelope& out) {
   to.set_root(text_of(from.root));
   to.set_more(from.more);
   to.set_signature(text_of(from.signature));
+  if (from.delta.policy) put(*from.delta.policy, *to.mutable_policy());
 }
 template <class Repeated>
 void put_runs(const std::vector<MemberId>& from, Repeated& to) {
@@ -287,7 +296,7 @@ void put(const LockProposed& from, proto::Envelope& out) {
   auto& to = *out.mutable_lock_change();
   to.set_ticket(from.ticket);
   for (const Bytes& entry : from.change.entries) to.add_entries(text_of(entry));
-  if (!from.change.marks.empty()) to.set_lock(text_of(from.change.lock));
+  if (!from.change.marks.empty() || from.change.policy_sequence != 0) to.set_lock(text_of(from.change.lock));
   for (const auto& [id, mark] : from.change.marks) {
     auto& m = *to.add_marks();
     m.set_member(id.value);
@@ -295,6 +304,9 @@ void put(const LockProposed& from, proto::Envelope& out) {
     m.set_record(text_of(mark.record));
     if (mark.grants != LockMark{}.grants) m.set_grants(text_of(mark.grants));
   }
+  if (from.change.policy_sequence == 0) return;
+  to.set_policy_sequence(from.change.policy_sequence);
+  to.set_policy_signature(text_of(from.change.policy_signature));
 }
 void put(const LockAnswer& from, proto::Envelope& out) {
   auto& to = *out.mutable_lock_answer();

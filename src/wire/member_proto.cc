@@ -41,6 +41,17 @@ bool take_mark(const proto::Member& from, LockMark& to) {
   return take(from.lock_record(), to.record) && (from.lock_grants().empty() || take(from.lock_grants(), to.grants));
 }
 
+bool take_groups(const proto::Member& from, std::vector<std::string>& to) {
+  to.assign(from.groups().begin(), from.groups().end());
+  return to.size() <= kMaxMemberGroups && std::all_of(to.begin(), to.end(), valid_group);
+}
+
+bool take(const proto::Policy& from, NetworkPolicy& to) {
+  to.text = from.text();
+  to.sequence = from.lock_sequence();
+  return valid_policy_text(to.text) && (to.sequence == 0 || take(from.lock_signature(), to.signature));
+}
+
 bool take(const proto::Member& from, Member& to) {
   to.id = {from.id()};
   to.name = from.name();
@@ -50,7 +61,7 @@ bool take(const proto::Member& from, Member& to) {
   to.version = from.version();
   return valid_id(from.id()) && valid_name(to.name) && valid_version(to.version) && take(from.key(), to.key.bytes) &&
          take(from.mac(), to.mac.bytes) && !to.mac.is_group() && take_candidates(from.candidates(), to.candidates) &&
-         take_grants(from, to.grants) && take_mark(from, to.lock);
+         take_grants(from, to.grants) && take_groups(from, to.groups) && take_mark(from, to.lock);
 }
 
 void put(const Candidate& from, proto::Candidate& to) {
@@ -72,10 +83,18 @@ void put_stable(const Member& from, proto::Member& to) {
   }
   if (from.grants.bridge) to.set_bridge(true);
   if (from.grants.any()) to.set_grants_signature(text_of(from.grants.signature));
+  for (const std::string& group : from.groups) to.add_groups(group);
   if (from.lock.sequence == 0) return;
   to.set_lock_sequence(from.lock.sequence);
   to.set_lock_record(text_of(from.lock.record));
   if (from.lock.grants != LockMark{}.grants) to.set_lock_grants(text_of(from.lock.grants));
+}
+
+void put(const NetworkPolicy& from, proto::Policy& to) {
+  to.set_text(from.text);
+  if (from.sequence == 0) return;
+  to.set_lock_sequence(from.sequence);
+  to.set_lock_signature(text_of(from.signature));
 }
 
 void put(const Member& from, proto::Member& to) {

@@ -27,6 +27,7 @@ bool take(const std::string& from, std::array<std::byte, N>& to) {
 }
 bool take(const proto::Candidate& from, Candidate& to);
 bool take(const proto::Member& from, Member& to);
+bool take(const proto::Policy& from, NetworkPolicy& to);
 template <class Repeated>
 bool take_candidates(const Repeated& from, std::vector<Candidate>& to) {
   if (from.size() > static_cast<int>(kMaxCandidates)) return false;
@@ -50,6 +51,7 @@ inline std::string text_of(ByteView bytes) {
 }
 void put(const Candidate& from, proto::Candidate& to);
 void put(const Member& from, proto::Member& to);
+void put(const NetworkPolicy& from, proto::Policy& to);
 // Without the volatile fields.
 void put_stable(const Member& from, proto::Member& to);
 template <class Message>

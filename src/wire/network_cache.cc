@@ -23,6 +23,7 @@ bool take(const proto::NetworkCache& from, NetworkCache& to) {
   for (const proto::Member& m : from.members()) {
     if (!take(m, whole.upserts.emplace_back())) return false;
   }
+  if (from.has_policy() && !wire::take(from.policy(), whole.policy.emplace())) return false;
   to.list.apply(whole);
   return take(from.signature(), to.signature);
 }
@@ -40,6 +41,7 @@ Bytes encode(const NetworkCache& cache) {
   to.set_data_port(cache.data_port);
   to.set_list_version(cache.list.version());
   for (const auto& [id, member] : cache.list.members()) put(member, *to.add_members());
+  if (cache.list.policy().any()) put(cache.list.policy(), *to.mutable_policy());
   to.set_signature(text_of(cache.signature));
   Bytes out(to.ByteSizeLong());
   to.SerializeToArray(out.data(), static_cast<int>(out.size()));

@@ -5,7 +5,7 @@
 ROWS = [
     {"base"},
     {"model"},
-    {"crypto", "wire", "l2", "ports"},
+    {"crypto", "wire", "l2", "policy", "ports"},
     {"noise", "registry"},
     {"session", "control", "mesh"},
     {"dataplane", "report"},
