@@ -9,7 +9,7 @@ import re
 import socket
 
 from lab import Host, wait_until
-from wire import transfer
+from wire import raw_socket, transfer
 
 SIZE = 2_000_000
 
@@ -126,3 +126,30 @@ def test_one_of_two_bridges_into_one_lan_is_blocked(network):
     assert came < 3000
     assert sum("A loop:" in x.log() for x in (b, c)) == 1, "one gives way"
     wait_until(lambda: vm.ping(a.address, 1), "the machine still reaches a")
+
+
+def test_spanning_tree_works_across(network):
+    server = network.server()
+    a, b, c = network.client("a"), bridging(network, "b"), bridging(network, "c")
+    b.host.ip("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", c.host.namespace)
+    for member in b, c:
+        server.eps("members", "allow", member.name, "bridge")
+        member.host.ip("link", "set", "br0", "type", "bridge", "forward_delay", "200", "hello_time", "100",
+                       "max_age", "600", "stp_state", "1")
+        member.host.ip("link", "set", "cable", "master", "br0", "up")
+    vm, _ = machine(network, "vm", b, free_address(a, b, c))
+    states = lambda: sorted(x.host.run("cat", f"/sys/class/net/{port}/brport/state").strip()
+                            for x in (b, c) for port in ("eps0", "cable"))
+    forwarding, blocking = "3", "4"
+    wait_until(lambda: states() == [forwarding] * 3 + [blocking], "one of the four ports blocks", 30)
+    wait_until(lambda: vm.ping(a.address, 1), "the machine reaches a")
+    came = int(a.host.run("cat", "/sys/class/net/eps0/statistics/rx_packets"))
+    with raw_socket(vm, "eth0") as s:
+        mac = bytes.fromhex(vm.run("cat", "/sys/class/net/eth0/address").strip().replace(":", ""))
+        for n in range(50):
+            s.send(b"\xff" * 6 + mac + b"\x81\x37" + bytes([n]) * 46)
+    assert vm.ping(a.address, 1) == 1
+    came = int(a.host.run("cat", "/sys/class/net/eps0/statistics/rx_packets")) - came
+    assert 50 <= came < 100
+    assert not any("A loop:" in x.log() for x in (b, c))
+    assert states() == [forwarding] * 3 + [blocking]
