@@ -51,10 +51,10 @@ Surroundings surroundings() {
 int finish_output(const std::string& program, int status) {
   errno = 0;
   std::cout.flush();
-  if (std::cout || status != 0) return status;
+  if (std::cout) return status;
   std::cerr << program << ": cannot write to standard output"
             << (errno == 0 ? "" : std::string(": ") + std::strerror(errno)) << "\n";
-  return 1;
+  return status == 0 ? 1 : status;
 }
 
 int tell(Program program, const Stop& stop) {

@@ -17,8 +17,8 @@ std::vector<std::string> take_arguments(int argc, char** argv);
 Surroundings surroundings();
 // Prints and returns the exit status.
 int tell(Program program, const Stop& stop);
-// Flushes standard output. If that fails (a full disk, a closed pipe) a program that would have succeeded prints the
-// error on standard error and fails.
+// Flushes standard output. If that fails (a full disk, a closed pipe) the program says so on standard error, and fails
+// if it would have succeeded.
 int finish_output(const std::string& program, int status);
 
 // The log file, and the terminal if there is one.

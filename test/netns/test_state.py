@@ -108,10 +108,14 @@ def test_a_fifo_as_the_configuration_does_not_block(network):
 
 def test_output_that_cannot_be_written_is_an_error(network):
     server = network.server()
-    for arguments in (["--socket", server.socket, "status"], ["--state", server.state, "key"], ["--help"]):
+    asked = ["status", "--json status", "members", "doctor", "watch", "graph", "pairs", "audit", "keys list"]
+    commands = [["eps", "--socket", server.socket, *words.split()] for words in asked]
+    commands += [["eps", "--state", server.state, "key"]]
+    commands += [[program, option] for program in ("eps", "eps-client", "eps-server") for option in ("--help", "--version")]
+    for program, *arguments in commands:
         with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run([BIN / "eps", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
-        assert done.returncode == 1 and "cannot write to standard output" in done.stderr, arguments
+            done = subprocess.run([BIN / program, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+        assert done.returncode == 1 and f"{program}: cannot write to standard output" in done.stderr, (program, arguments)
 
 
 def test_a_copied_state_directory_is_reported_and_one_of_the_two_stays_connected(network):
