@@ -4,6 +4,7 @@
 // Shared by both daemons' control threads: the event loop, its one timer for the node's deadlines, the signals that end
 // it, and waking it from a worker.
 
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -132,6 +133,21 @@ inline void tell_missing(ops::Log& log, const CommonSettings& settings, const Of
   log.warn("This kernel lacks " + to_string(offloads.missing) + " of the option offload; it goes on without.");
 }
 
+// Enough for a client, and for a server of some hundred members: each needs one.
+inline constexpr rlim_t kDescriptors = 1024;
+
+// The soft limit becomes the hard one: the usual one, 1,024, allows few members. A hard one below kDescriptors is
+// raised where that is permitted (CAP_SYS_RESOURCE): a daemon needs about 30 itself.
+inline void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::max(limit.rlim_max, kDescriptors);
+  const rlimit raised{wanted, wanted};
+  if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // The remedy for an error of this number, as the rest of a sentence; "": unknown.
 inline std::string remedy(int error) {
   const bool few = error == EMFILE || error == ENFILE;
@@ -154,6 +170,7 @@ inline int tell_end(ops::Log& log, const std::string& program, const Result<int>
 // Runs a daemon to its end. Asio and the timers throw if descriptors run out: that becomes a sentence as well.
 template <class Run>
 int run_to_end(ops::Log& log, const std::string& program, Run run) {
+  raise_descriptor_limit();
   try {
     return tell_end(log, program, run());
   } catch (const boost::system::system_error& e) {

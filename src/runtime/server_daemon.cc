@@ -2,7 +2,6 @@
 
 // The server daemon. Control thread: Asio, node::ServerNode, SQLite, the status socket. Workers: the relay.
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -164,14 +163,6 @@ class ServerDaemon {
   DeadlineTimer expiry_timer_{loop_.io(), [this] { expire_members(); }};
 };
 
-// Each member needs a descriptor, and the usual soft limit of 1,024 allows few members.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 // Evidence that this server had a network, and how to begin another; nullopt for a first start.
 std::optional<std::string> find_earlier_network(const ServerSettings& settings) {
   const std::string directory = settings.state + "/server";
@@ -194,7 +185,6 @@ std::optional<std::string> find_earlier_network(const ServerSettings& settings) 
 }
 
 Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>& on_key) {
-  raise_descriptor_limit();
   const std::string directory = settings_.state + "/server";
   const auto had_network = find_earlier_network(settings_);
   auto store = os::SqliteStore::open(directory, !had_network);

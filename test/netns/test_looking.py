@@ -69,11 +69,17 @@ def test_the_last_seen_time_survives_a_restart_of_the_server(network):
     assert a.name == "a"
 
 
-def test_a_lack_of_descriptors_is_explained(network):
-    network.server()
+def test_a_low_limit_of_descriptors_is_raised_or_explained(network):
+    few = ["prlimit", "--nofile=10:1000"]
+    server = network.server(start=False)
+    server.launcher = few
+    server.start().wait_ready()
     client = network.client("a", start=False)
+    client.launcher = few
+    client.start().wait_joined()
+    client.stop()
     for daemon in client, network.server(network.host("other"), start=False):
-        daemon.launcher = ["prlimit", "--nofile=10:10"]
+        daemon.launcher = ["setpriv", "--bounding-set=-sys_resource", "prlimit", "--nofile=10:10"]
         daemon.start()
         code, said = daemon.failed()
         assert code == 1 and "error - " in said and "terminate" not in said, said
