@@ -52,9 +52,10 @@ Error no_lock(const LockChain& chain) {
 }  // namespace
 
 std::string clash_of(const Member& m, const std::vector<LockReport::Entry>& others) {
+  // A range may hold it all the same: what it holds of others stays theirs.
   const auto holds = [](const Member& holder, const Member& of) {
-    return std::ranges::any_of(holder.grants.ranges,
-                               [&](const IpNetwork& range) { return range.contains(IpAddress::from_v4(of.address)); });
+    const IpNetwork alone{IpAddress::from_v4(of.address), 128};
+    return std::ranges::find(holder.grants.ranges, alone) != holder.grants.ranges.end();
   };
   for (const LockReport::Entry& entry : others) {
     const Member& other = entry.member;

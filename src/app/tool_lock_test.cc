@@ -32,11 +32,12 @@ TEST(LockTool, DoesNotSignWhatIsAnothers) {
   EXPECT_THAT(clash([&](Member& m) { m.key = other.key; }), HasSubstr("its key"));
   EXPECT_THAT(clash([&](Member& m) { m.mac = other.mac; }), HasSubstr("its MAC"));
   EXPECT_THAT(clash([&](Member& m) { m.address = other.address; }), HasSubstr("its address"));
-  EXPECT_THAT(clash([](Member& m) { m.grants.ranges = {*parse_ip_network("10.0.0.0/31")}; }),
+  EXPECT_THAT(clash([](Member& m) { m.grants.ranges = {*parse_ip_network("10.0.0.1")}; }),
               HasSubstr("it may use the address of m1"));
-  Member wide = member(3);
-  wide.grants.ranges = {*parse_ip_network("10.0.0.0/29")};
-  EXPECT_THAT(clash_of(member(2), {{wide, {}}}), HasSubstr("its address is one that m3 may use"));
+  EXPECT_EQ(clash([](Member& m) { m.grants.ranges = {*parse_ip_network("0.0.0.0/0")}; }), "");
+  Member holder = member(3);
+  holder.grants.ranges = {*parse_ip_network("10.0.0.2")};
+  EXPECT_THAT(clash_of(member(2), {{holder, {}}}), HasSubstr("its address is one that m3 may use"));
 }
 
 TEST(LockTool, SaysWhatItNeeds) {

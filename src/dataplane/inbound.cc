@@ -184,7 +184,7 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   if (!l2::for_us(inner, table.self_mac) && !table.self_bridge) return Drop::wrong_destination;
   l2::Refusal why;
   const OtherMembers others(table, peer.id);
-  const l2::Owner sender{peer.mac, peer.address, peer.further, peer.bridge ? &others : nullptr, peer.address6};
+  const l2::Owner sender{peer.mac, peer.address, peer.further, &others, peer.address6, peer.bridge};
   const Drop drop = l2::check_source(inner, sender, &why);
   if (drop == Drop::spoofed_source && now - told_refusal_ >= kTellPause) {
     const Resident* owner = why.what == l2::Refusal::What::mac ? table.directory->by_mac(why.mac)

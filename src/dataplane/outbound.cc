@@ -41,8 +41,8 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   if (loops(table, frame.bytes, *info)) return counters_.drop(Drop::looped);
   l2::Refusal why;
   const OtherMembers others(table, table.self);
-  const l2::Owner self{table.self_mac, table.self_address, table.self_further, table.self_bridge ? &others : nullptr,
-                       table.self_address6};
+  const l2::Owner self{table.self_mac, table.self_address,  table.self_further,
+                       &others,        table.self_address6, table.self_bridge};
   const Drop drop = l2::check_source(frame.bytes, *info, self, &why);
   if (drop == Drop::spoofed_source) refused(table, *info, why, now, upcalls);
   if (drop != Drop::none) return counters_.drop(drop);

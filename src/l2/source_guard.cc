@@ -42,24 +42,24 @@ struct Check {
     }
     return Drop::spoofed_source;
   }
-  bool may_bridge() const { return owner.others != nullptr; }
-  bool further(const IpAddress& address) const {
-    return std::ranges::any_of(owner.further, [&](const IpNetwork& range) { return range.contains(address); });
+  bool may_bridge() const { return owner.bridge; }
+  template <class Identity>
+  bool is_anothers(const Identity& identity) const {
+    return owner.others != nullptr && owner.others->hold(identity);
   }
-  bool behind(const IpAddress& address) const { return owner.others != nullptr && !owner.others->hold(address); }
-  bool owns(Ip4 ip) const {
-    if (ip == owner.ip) return true;
-    if (owner.further.empty() && owner.others == nullptr) return false;
-    const IpAddress address = IpAddress::from_v4(ip);
-    return further(address) || behind(address);
+  // An address that is not the owner's own.
+  bool may_use(const IpAddress& address) const {
+    const bool granted = owner.bridge || std::ranges::any_of(owner.further, [&](const IpNetwork& range) {
+                           return range.contains(address);
+                         });
+    return granted && !is_anothers(address);
   }
+  bool owns(Ip4 ip) const { return ip == owner.ip || may_use(IpAddress::from_v4(ip)); }
   bool owns(const IpAddress& ip6) const {
     if (ip6 == owner.ip6 && !ip6.is_unspecified()) return true;
-    return ip6 == eui64_link_local(owner.mac) || further(ip6) || behind(ip6);
+    return ip6 == eui64_link_local(owner.mac) || may_use(ip6);
   }
-  bool owns(const Mac& mac) const {
-    return mac == owner.mac || (owner.others != nullptr && !mac.is_group() && !owner.others->hold(mac));
-  }
+  bool owns(const Mac& mac) const { return mac == owner.mac || (owner.bridge && !mac.is_group() && !is_anothers(mac)); }
 };
 
 IpAddress read_ip6(const std::byte* p) {

@@ -19,8 +19,8 @@ struct Inner;
 // The link-local address that follows from a MAC (RFC 4291, appendix A): the IPv6 address that every member has.
 IpAddress eui64_link_local(const Mac& mac);
 
-// Identities of members other than the owner of a frame. Machines behind a member that may bridge may have any MAC and
-// address but these.
+// Identities of members other than the owner of a frame: theirs alone, whatever ranges the owner may use, and whatever
+// machines are behind it.
 class Others {
  public:
   Others() = default;
@@ -37,9 +37,10 @@ class Others {
 struct Owner {
   Mac mac;
   Ip4 ip;
-  std::span<const IpNetwork> further = {};  // further addresses that it may use
-  const Others* others = nullptr;           // set: it may bridge
+  std::span<const IpNetwork> further = {};  // ranges that it may use, but for the addresses of others
+  const Others* others = nullptr;           // null: there are none
   IpAddress ip6 = {};                       // unspecified: only the link-local one
+  bool bridge = false;                      // machines behind it may have any MAC and address but those of others
 };
 
 // The claim of a refused frame, for the sentence that reports it.

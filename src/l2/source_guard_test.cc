@@ -399,7 +399,7 @@ class PeerOnly final : public Others {
 
 Drop bridged(ByteView frame) {
   const PeerOnly others;
-  return check_source(frame, *parse_frame(frame), {kSelf, kSelfIp, {}, &others});
+  return check_source(frame, *parse_frame(frame), {kSelf, kSelfIp, {}, &others, {}, true});
 }
 
 TEST(SourceGuard, BehindABridgeIsEverythingButOtherMembers) {
@@ -418,6 +418,28 @@ TEST(SourceGuard, BehindABridgeIsEverythingButOtherMembers) {
   EXPECT_EQ(bridged(ip6(six, kProtocolIcmp6, discovery(136, 24, &other, {}))), Drop::spoofed_source);
   EXPECT_EQ(bridged(ip6(six, kProtocolIcmp6, discovery(134, 16, nullptr, {}))), Drop::spoofed_source);
   EXPECT_EQ(verdict(arp(machine, machine, address)), Drop::spoofed_source) << "not allowed to bridge";
+}
+
+TEST(SourceGuard, ARangeHoldsNoAddressOfAnotherMember) {
+  const PeerOnly others;
+  const std::vector<IpNetwork> everything{*parse_ip_network("0.0.0.0/0"), *parse_ip_network("::/0")};
+  const auto judge = [&](const Bytes& frame) {
+    return check_source(frame, *parse_frame(frame), {kSelf, kSelfIp, everything, &others});
+  };
+  EXPECT_EQ(judge(arp(kSelf, kSelf, {0x08080808})), Drop::none);
+  EXPECT_EQ(judge(arp(kSelf, kSelf, test::kPeerIp)), Drop::spoofed_source);
+  Bytes packet = build({});
+  const std::size_t source = parse_frame(packet)->l3_offset + 12;
+  for (const std::uint32_t ip : {0x08080808U, test::kPeerIp.value}) {
+    store_be32(&packet[source], ip);
+    EXPECT_EQ(judge(packet), ip == test::kPeerIp.value ? Drop::spoofed_source : Drop::none);
+  }
+  const IpAddress far = *parse_ip("2001:db8::1"), other = other_ip6();
+  EXPECT_EQ(judge(ip6(far, 59, {})), Drop::none);
+  EXPECT_EQ(judge(ip6(other, 59, {})), Drop::spoofed_source);
+  EXPECT_EQ(judge(ip6(far, kProtocolIcmp6, discovery(136, 24, &far, {}))), Drop::none);
+  EXPECT_EQ(judge(ip6(far, kProtocolIcmp6, discovery(136, 24, &other, {}))), Drop::spoofed_source);
+  EXPECT_EQ(judge(arp(test::mac_of(9), test::mac_of(9), {0x08080808})), Drop::spoofed_source) << "of MACs it has one";
 }
 
 }  // namespace

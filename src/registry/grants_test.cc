@@ -80,13 +80,27 @@ TEST_F(GrantsTest, AreNeverGivenAsAMembersOwnAddress) {
   EXPECT_EQ(to_string(join(3, "c").address), "192.168.43.2");
 }
 
-TEST_F(GrantsTest, MayNotContainAMembersOwnAddress) {
+TEST_F(GrantsTest, AreNotTheOwnAddressOfAMember) {
+  const Member a = join(1, "a");
+  join(2, "b");
+  for (const IpAddress& own : {IpAddress::from_v4(a.address), address6_of(*parse_ip_network("fe80::/64"), a.mac),
+                               address6_of(*registry_->network().network6, a.mac)}) {
+    const auto refused = registry_->grant("b", range(to_string(own)));
+    ASSERT_FALSE(refused) << to_string(own);
+    EXPECT_THAT(refused.error().what,
+                AllOf(HasSubstr(to_string(own)), HasSubstr("is the address of a (192.168.43.1)")));
+  }
+}
+
+TEST_F(GrantsTest, MayBeARangeThatHoldsMembersAddresses) {
   join(1, "a");
   join(2, "b");
-  const auto refused = registry_->grant("a", range("192.168.43.0/29"));
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().what, AllOf(HasSubstr("192.168.43.0/29 holds the address of a (192.168.43.1)"),
-                                          HasSubstr("allow a range without it")));
+  for (const char* wide : {"0.0.0.0/0", "::/0", "192.168.43.0/24"}) EXPECT_TRUE(registry_->grant("a", range(wide)));
+  EXPECT_EQ(to_string(join(3, "c").address), "192.168.43.3") << "the whole network is reserved for nobody";
+  ASSERT_TRUE(registry_->grant("a", range("192.168.43.0/29")));
+  EXPECT_EQ(to_string(join(4, "d").address), "192.168.43.8");
+  open();
+  EXPECT_EQ(to_string(registry_->find_name("c")->address), "192.168.43.3") << "it keeps what it had before the grant";
 }
 
 TEST_F(GrantsTest, MayBeSharedByMembersThatTakeTurns) {

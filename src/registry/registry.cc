@@ -222,14 +222,14 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
     tree_.put(m.id, record_hash(m));
     next_id_ = std::max(next_id_, m.id.value + 1);  // an id is never reused, whatever the stored number says
   };
-  const auto usable = [&](Ip4 ip) { return free_.contains(ip) && granted(ip.value) == nullptr; };
-  for (const Member& m : members) granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
-  for (Member& m : members) usable(m.address) ? settle(m) : homeless.push_back(std::move(m));
+  for (const Member& m : members) reserve(m.grants);
+  for (Member& m : members) free_.contains(m.address) ? settle(m) : homeless.push_back(std::move(m));
   ports::StoreChange change;
   for (Member& m : homeless) {
     const Ip4 same_host{network_.network.base.value | (m.address.value & ~network_.network.mask())};
-    const auto address = free_.contains(same_host) ? same_host : free_address();
-    EPS_CHECK(address.has_value());  // there are at most as many members as addresses
+    auto address = free_.contains(same_host) ? same_host : free_address();
+    if (!address) address = free_.lowest();  // all that are free lie in granted ranges
+    EPS_CHECK(address.has_value());          // there are at most as many members as addresses
     change.audit.push_back({0, config_.epoch_floor, AuditEntry::Kind::server, "address", "the server",
                             described(m) + " has the address " + to_string(*address) + " now, in the network " +
                                 to_string(network_.network)});

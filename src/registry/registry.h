@@ -238,7 +238,7 @@ class Registry {
   Result<void> adopt_members(std::vector<Member> members);
   void load_ephemeral(const ports::StoredState& state);
   void load_last_seen(const ports::StoredState& state);
-  std::optional<std::string> who_is_in(const IpNetwork& range) const;
+  std::optional<std::string> owner_of(const IpAddress& address) const;
   Result<Member> set_grants(const Member& member, Grants grants);
   void sign_grants(Member& member) const;
   Result<void> load_lock(const ports::StoredState& state);
@@ -250,6 +250,7 @@ class Registry {
   Result<void> check_policy_mark(const LockChain& chain, const LockChange& change) const;
   static void forget_mark(const Member& member, ports::StoreChange& change);
   void gather_grants();
+  void reserve(const Grants& grants);
   const IpNetwork* granted(std::uint32_t ip) const;
   std::optional<Ip4> not_granted(std::optional<Ip4> ip) const;
   std::optional<Ip4> free_address() const;
@@ -302,7 +303,7 @@ class Registry {
   std::unordered_map<std::string, int> next_number_;
   std::unordered_set<Mac> macs_;
   FreeAddresses free_;
-  std::vector<IpNetwork> granted_;  // to any member: never assigned as a member's own address
+  std::vector<IpNetwork> granted_;  // to any member, within the network: never assigned as a member's own address
   std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;

@@ -3,6 +3,7 @@
 // The further addresses of members: stored by the registry, signed, and never assigned to another member.
 
 #include <algorithm>
+#include <iterator>
 
 #include "registry/grants.h"
 #include "registry/registry.h"
@@ -10,10 +11,13 @@
 
 namespace eps::registry {
 
-// The member whose own address lies in the range.
-std::optional<std::string> Registry::who_is_in(const IpNetwork& range) const {
+// The member that has this address, of either family, as its own.
+std::optional<std::string> Registry::owner_of(const IpAddress& address) const {
+  const IpNetwork link_local = *parse_ip_network("fe80::/64");
   for (const auto& [id, m] : members_) {
-    if (range.contains(IpAddress::from_v4(m.address))) return m.name + " (" + to_string(m.address) + ")";
+    const bool own = address == IpAddress::from_v4(m.address) || address == address6_of(link_local, m.mac) ||
+                     (network_.network6 && address == address6_of(*network_.network6, m.mac));
+    if (own) return m.name + " (" + to_string(m.address) + ")";
   }
   return std::nullopt;
 }
@@ -32,9 +36,10 @@ Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
                                            "range instead, or take one back with: eps members revoke " +
                                            member->name + " RANGE");
   }
-  if (const auto other = who_is_in(range)) {
-    return make_error(Errc::in_use, to_string(range) + " holds the address of " + *other +
-                                        ", which is that member's alone: allow a range without it");
+  // A range may hold addresses of other members: these stay theirs, whoever may use the rest (l2/source_guard.h).
+  if (const auto other = range.length == 128 ? owner_of(range.base) : std::nullopt) {
+    return make_error(Errc::in_use, to_string(range) + " is the address of " + *other +
+                                        ", which is that member's alone: allow another one");
   }
   ranges.push_back(range);
   return set_grants(*member, std::move(grants));
@@ -93,9 +98,15 @@ void Registry::sign_grants(Member& member) const {
 
 void Registry::gather_grants() {
   granted_.clear();
-  for (const auto& [id, m] : members_) {
-    granted_.insert(granted_.end(), m.grants.ranges.begin(), m.grants.ranges.end());
-  }
+  for (const auto& [id, m] : members_) reserve(m.grants);
+}
+
+// A range that holds the whole network, such as an exit node's, reserves nothing of it.
+void Registry::reserve(const Grants& grants) {
+  const IpNetwork network = IpNetwork::from_v4(network_.network);
+  std::ranges::copy_if(grants.ranges, std::back_inserter(granted_), [&](const IpNetwork& range) {
+    return network.contains(range.base) && range.length > network.length;
+  });
 }
 
 const IpNetwork* Registry::granted(std::uint32_t ip) const {

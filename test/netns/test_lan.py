@@ -114,7 +114,7 @@ def test_refusals_are_reported_with_their_remedy(network):
 
 def test_a_subnet_a_container_and_an_exit_node_pass_once_they_are_allowed(network):
     server = network.server()
-    a, b = network.clients("a", "b")
+    a, b, c = network.clients("a", "b", "c")
 
     def behind(name, member, address):
         host = Host(network, name, 0, None, None)
@@ -142,16 +142,33 @@ def test_a_subnet_a_container_and_an_exit_node_pass_once_they_are_allowed(networ
     reaches(b.host, "10.50.0.2")
     reaches(printer, b.address)
     assert b.host.ping("203.0.113.9", 1) == 0
-    server.eps("members", "allow", "a", "bridge")  # from anywhere but the members' addresses
-    a.host.run("nft", "add table ip exit; add chain ip exit out { type nat hook postrouting priority 100; }; "
-               f"add rule ip exit out oifname {port} masquerade")
+    a.host.run("nft", "add table inet exit; add chain inet exit out { type nat hook postrouting priority 100; }; "
+               f"add rule inet exit out oifname {port} masquerade")
+    printer.ip("addr", "add", "2001:db8::9/128", "dev", "lo", "nodad")
+    for host, device, address in (a.host, port, "fd50::1"), (printer, "eth0", "fd50::2"):
+        host.ip("addr", "add", f"{address}/64", "dev", device, "nodad")
+    a.host.ip("route", "add", "2001:db8::9", "via", "fd50::2")
+    a.host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    six = {x.name: x.status()["address6"] for x in (a, b, c)}
+    b.host.ip("route", "add", "2001:db8::9", "via", six["a"], "dev", "eps0")
+    for everything in "0.0.0.0/0", "::/0":
+        server.eps("members", "allow", "a", everything)
     reaches(b.host, "203.0.113.9")
+    reaches(b.host, "2001:db8::9")
+    # What a range holds of other members stays theirs.
+    with pytest.raises(RuntimeError, match=rf"is the address of b \({b.address}\)"):
+        server.eps("members", "allow", "a", b.address)
+    for own, other in (f"{b.address}/32", c.address), (f"{six['b']}/128", six["c"]):
+        a.host.ip("addr", "add", own, "dev", "eps0", "nodad")
+        a.host.run("ping", "-c1", "-W1", "-I", own.partition("/")[0], other, check=False)
+        a.wait_log(rf"Dropped on eps0: packets from {own.partition('/')[0]}, .*It is the address of b")
+        a.host.ip("addr", "del", own, "dev", "eps0")
 
     container = Host(network, "container", 0, None, None)
     network.add(container)
     b.host.ip("link", "add", "mv0", "link", "eps0", "type", "macvlan", "mode", "bridge")
     b.host.ip("link", "set", "mv0", "name", "eth0", "netns", container.namespace)
-    free = next(x for x in (re.sub(r"\d+$", str(n), a.address) for n in range(240, 250)) if x not in (a.address, b.address))
+    free = next(x for x in (re.sub(r"\d+$", str(n), a.address) for n in range(240, 250)) if x not in (a.address, b.address, c.address))
     container.ip("addr", "add", f"{free}/24", "dev", "eth0")
     container.ip("link", "set", "eth0", "up")
     assert container.ping(a.address, 1) == 0
