@@ -95,7 +95,10 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
   // Only the members that may use the address know which of them does so now.
   const std::vector<const Resident*> holders = table.directory->holders_of(message.about);
   for (const Resident* holder : holders) to_member(table, *holder, frame, info, now, upcalls);
-  if (holders.empty() && message.kind == Kind::question) counters_.drop(Drop::no_peer);
+  if (holders.empty() && message.kind == Kind::question) {
+    counters_.drop(Drop::no_peer);
+    upcalls.add(NobodyHas{});
+  }
   return true;
 }
 

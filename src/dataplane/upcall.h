@@ -114,9 +114,12 @@ struct RelayWanted {
   MemberId to;
 };
 
-using Upcall =
-    std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
-                 HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames, PolicyDropped>;
+// This computer asks for an address that no member has: the list may be old.
+struct NobodyHas {};
+
+using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
+                            HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames,
+                            PolicyDropped, NobodyHas>;
 
 // Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
 // SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
@@ -149,6 +152,7 @@ class Upcalls {
   static constexpr std::size_t room_for(const LoopSeen&) { return 4; }
   static constexpr std::size_t room_for(const PolicyDropped&) { return 16; }
   static constexpr std::size_t room_for(const TooManyGroupFrames&) { return 16; }
+  static constexpr std::size_t room_for(const NobodyHas&) { return 1; }
 
   std::vector<Upcall> items_;
   std::array<std::size_t, std::variant_size_v<Upcall>> counts_{};
@@ -159,7 +163,7 @@ inline bool is_hint(const Upcall& upcall) {
   return std::holds_alternative<UnknownSession>(upcall) || std::holds_alternative<HeardElsewhere>(upcall) ||
          std::holds_alternative<RelayWanted>(upcall) || std::holds_alternative<FrameRefused>(upcall) ||
          std::holds_alternative<LoopSeen>(upcall) || std::holds_alternative<TooManyGroupFrames>(upcall) ||
-         std::holds_alternative<PolicyDropped>(upcall);
+         std::holds_alternative<PolicyDropped>(upcall) || std::holds_alternative<NobodyHas>(upcall);
 }
 
 }  // namespace eps::dataplane

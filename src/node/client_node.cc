@@ -237,6 +237,7 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   });
   peers_.on_upcalls(std::move(upcalls), now);
   if (peers_.take_seen_changed()) announce(out, now);
+  doubt_list(out, now);
   return finish(std::move(out), now);
 }
 

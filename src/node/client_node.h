@@ -43,6 +43,9 @@ inline constexpr Duration kSlept = std::chrono::seconds(2);
 // If the server has not answered by UDP this long after the welcome, it relays inside the control connection.
 inline constexpr Duration kRelayHereAfter = std::chrono::seconds(1);
 inline constexpr Duration kLastingConnection = std::chrono::seconds(10);
+// Between two probes because of unknown members: a stranger's datagrams, or programs that ask for an unused address,
+// must not become a stream to the server.
+inline constexpr Duration kListDoubtPause = std::chrono::seconds(3);
 
 struct ClientParams {
   PeersParams peers;
@@ -174,6 +177,7 @@ class ClientNode {
   void stop_search(ClientOutputs& out);
   void drop_connection(ClientOutputs& out);
   void doubt_server(ClientOutputs& out, Instant now);
+  void doubt_list(ClientOutputs& out, Instant now);
   void search_later(Instant now);
   void announce(ClientOutputs& out, Instant now);
   Duration keep_pause() const;
@@ -221,6 +225,7 @@ class ClientNode {
   bool admitted_ = false;
   std::uint64_t connections_established_ = 0;
   Instant admitted_at_{};
+  Instant list_doubted_at_{};
   int failures_ = 0;
   std::optional<Duration> come_back_;  // as requested by a busy server
   Instant connect_at_ = kNever;

@@ -35,6 +35,14 @@ void ClientNode::doubt_server(ClientOutputs& out, Instant now) {
   if (connection_) out.merge(take(connection_->probe(now), now));
 }
 
+// A list that the server pushes into a dead connection does not arrive, and an idle client sends nothing that would
+// show it. Members that are unknown here do.
+void ClientNode::doubt_list(ClientOutputs& out, Instant now) {
+  if (!peers_.take_list_doubt() || now - list_doubted_at_ < kListDoubtPause) return;
+  list_doubted_at_ = now;
+  doubt_server(out, now);
+}
+
 ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& server, std::vector<IpAddress> all,
                                        Instant now) {
   if (!admitted_) {

@@ -353,6 +353,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   Sessions::Read read = sessions_.read_initiation(arrival, datagram, now);
   if (!read.initiation) return answer(arrival, read.reply);
   Peer* peer = find_key(read.initiation->request.initiator);
+  list_doubt_ |= peer == nullptr;
   if (peer == nullptr) return sessions_.keep_for_later(arrival, datagram, now);
   const Sessions::Answer out = sessions_.answer(peer->sessions, peer->member, *read.initiation, datagram, now);
   if (out.made) {

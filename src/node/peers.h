@@ -89,6 +89,8 @@ class Peers {
   std::vector<MemberId> take_wanted() { return std::exchange(wanted_, {}); }
   // True once when nothing comes back through the server's relay any more: the bind must be renewed.
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
+  // True once when somebody is unknown here: who begins a handshake, or has an address that this computer asks for.
+  bool take_list_doubt() { return std::exchange(list_doubt_, false); }
   // True once when the flow to a peer from the socket that the server sees is dead, and another may work.
   bool take_flow_doubt() { return std::exchange(flow_doubt_, false); }
   // What was recently dropped because of a problem on the LAN, and what else the user should know.
@@ -115,6 +117,7 @@ class Peers {
   void on(dataplane::TooManyGroupFrames& too_many, Instant now);
   void on(dataplane::PolicyDropped& dropped, Instant now);
   PeerStatus with_policy(PeerStatus status, const Peer& peer) const;
+  void on(dataplane::NobodyHas&, Instant) { list_doubt_ = true; }
   void serve_the_silent(Instant now);
   const Member* member(MemberId id) const;
   // Path messages (peers_paths.cc).
@@ -204,6 +207,7 @@ class Peers {
   Instant anchors_at_ = kNever;
   std::vector<MemberId> reachable_;  // in a large network, at the last tend_anchors()
   bool relay_doubt_ = false;
+  bool list_doubt_ = false;
   bool flow_doubt_ = false;
   Instant flow_doubted_at_{};
   std::vector<MemberId> wanted_;

@@ -128,6 +128,39 @@ TEST(Roaming, ANatThatForgetsAClientWithoutUdp) {
       },
       [](World& w) { w.network().nat(w.network().realm(w.host(0))).rebind(); }, seconds(3), false);
 }
+
+// A router forgets the control connection alone, and nothing shows it to a client that has its peers: what the server
+// sends does not arrive. A handshake of a member that it does not know yet does.
+TEST(Roaming, ANewMemberIsHeardOfAlthoughTheControlConnectionDiedInSilence) {
+  Interruptions all;
+  for (const std::uint64_t seed : few_seeds(50)) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    WorldOptions o;
+    o.seed = seed;
+    o.clients = 3;
+    World world(o);
+    for (int c = 0; c < 3; ++c) put_behind(world, c, kEasy);
+    for (int c = 0; c < 2; ++c) world.start_client(c);
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(20)));
+    Conversation talk(world, 0, 1);
+    ASSERT_TRUE(talk.run_until([&] { return talk.direct(); }, seconds(20)));
+    talk.run(milliseconds(2000 + seed * 37 % 1000));
+    world.network().forget_streams(world.host(0));
+    world.start_client(2);
+    const auto joined = [&] { return world.client(2).status(world.clock().now()).connected; };
+    ASSERT_TRUE(world.run_until(joined, seconds(10)));
+    const Instant began = world.clock().now();
+    std::vector<std::uint64_t> sent;
+    const auto arrived = [&](std::uint64_t frame) { return world.delivered(frame, 0); };
+    while (world.clock().now() - began < seconds(10) && std::ranges::none_of(sent, arrived)) {
+      sent.push_back(world.send_frame(2, 0));
+      talk.run(milliseconds(50));
+    }
+    all.add(seed, world.clock().now() - began);
+  }
+  all.expect_shorter(seconds(3));
+}
+
 TEST(Roaming, FromOneLanToBehindAHardNat) {
   interrupt(
       [](World& w) {
