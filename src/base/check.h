@@ -7,8 +7,9 @@ namespace eps {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }
 
-#define EPS_CHECK(condition)                               \
-  do {                                                     \
-    if (!(condition)) [[unlikely]]                         \
-      ::eps::check_failed(#condition, __FILE__, __LINE__); \
+// Without the path, which would make the programs depend on the directory that they are built in.
+#define EPS_CHECK(condition)                                    \
+  do {                                                          \
+    if (!(condition)) [[unlikely]]                              \
+      ::eps::check_failed(#condition, __FILE_NAME__, __LINE__); \
   } while (false)

@@ -60,6 +60,11 @@ def test_indirect_calls_reach_only_function_entries(program):
 
 
 @programs
+def test_it_is_the_same_wherever_it_is_built(program):
+    assert bytes(ROOT) not in (BIN / program).read_bytes(), "a path of the source tree; see also tools/reproduce"
+
+
+@programs
 def test_debians_check_finds_nothing_missing(program):
     needs("hardening-check")
     # The note that all of a program has control-flow protection needs that of the C library's crt1.o, which Debian 12
