@@ -23,6 +23,9 @@ function(eps_room name)
       # One process for all cases: starts are too expensive with a sanitizer or an emulator.
       add_test(NAME unit_${name}${EPS_TEST_SUFFIX} COMMAND unit_${name} --gtest_brief=1)
       set_tests_properties(unit_${name}${EPS_TEST_SUFFIX} PROPERTIES LABELS unit TIMEOUT 120)
+      if(CMAKE_CROSSCOMPILING)
+        set_tests_properties(unit_${name} PROPERTIES TIMEOUT 1200)  # an emulator is many times slower
+      endif()
     else()
       # One process per case, so that ctest names and times it; those of one room still run one after the other.
       include(GoogleTest)
