@@ -233,7 +233,20 @@ Drop Inbound::take_group(const PeerTable& table, const Peer& peer, const l2::Inn
   if (l2::is_query(inner)) {
     peer.activity->last_query.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   }
+  note_unwanted(table, peer, inner, now, upcalls);
   return Drop::none;
+}
+
+// The kernel discards it, if it really listens to nothing of the kind.
+void Inbound::note_unwanted(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now,
+                            Upcalls& upcalls) const {
+  if (table.listens->takes(inner.info.dst) || !receiving_->session->has(Feature::groups) ||
+      !l2::is_for_listeners(inner.info, inner.at(inner.info.l3_offset))) {
+    return;
+  }
+  const Instant last{Duration(peer.activity->unwanted_at.load(std::memory_order_relaxed))};
+  if (now - last < kTellPause || !upcalls.add(UnwantedGroup{peer.id})) return;
+  peer.activity->unwanted_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 void Inbound::write_out() {

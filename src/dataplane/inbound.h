@@ -51,6 +51,8 @@ class Inbound {
                   Upcalls& upcalls, std::size_t& frame);
   bool allowed(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls);
   Drop take_group(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now, Upcalls& upcalls);
+  void note_unwanted(const PeerTable& table, const Peer& peer, const l2::Inner& inner, Instant now,
+                     Upcalls& upcalls) const;
   void write_out();
 
   ports::TapPort& tap_;

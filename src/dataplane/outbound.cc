@@ -70,6 +70,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
     case Kind::router_search:
       return true;  // no member is a router
     case Kind::membership:
+      upcalls.add(GroupsReported{});
       to_queriers(table, frame, info, now, upcalls);
       return true;
     case Kind::announcement: {
@@ -217,23 +218,22 @@ void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::Tap
   sender_.send_segments(peer, segments, info.traffic_class, now);
 }
 
-// Split once, then sealed for each peer from the same bytes.
+// Split once, then sealed for each peer from the same bytes. Those that do not listen to the group are left out.
 void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                       Upcalls& upcalls) {
   std::span<const l2::Segment> segments;
   const Drop drop = segmenter_.split(frame, info, nullptr, segments);
   if (drop != Drop::none) return counters_.drop(drop);
+  const bool chosen = l2::is_for_listeners(info, frame.bytes.data() + info.l3_offset);
   std::vector<MemberId> served;
   served.reserve(table.peers.size());
   for (const Peer& peer : table.peers) {
     if (!sealing(peer, now)) continue;
-    if (table.policy && !allowed(table, peer, frame, info, now, upcalls)) {
-      served.push_back(peer.id);
-      continue;
-    }
+    served.push_back(peer.id);
+    if (chosen && peer.activity->listens.refuses(info.dst, now)) continue;
+    if (table.policy && !allowed(table, peer, frame, info, now, upcalls)) continue;
     wake(peer, now, upcalls);
     sender_.send_segments(peer, segments, info.traffic_class, now);
-    served.push_back(peer.id);
   }
   if (served.size() >= table.directory->online()) return;
   std::ranges::sort(served);

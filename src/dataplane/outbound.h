@@ -8,7 +8,7 @@
 //      UDP, which would loop for ever
 //   3. the kernel's queries to its link are answered from the member list, and do not leave (l2/neighbour)
 //   4. destination: one peer by its MAC, or the one that a machine is behind; for broadcast and multicast those with a
-//      session, node/ handles the others
+//      session, unless they said that they do not listen to the group; node/ handles the others
 //   5. a peer without session or path: the frame becomes an upcall, node/ queues it and starts a handshake
 //   6. the policy, for each peer (dataplane/flow_guard.h)
 //   7. split super-frames into segments, seal them straight into the send buffer

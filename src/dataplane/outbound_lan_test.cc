@@ -177,6 +177,47 @@ TEST_F(OutboundTest, BroadcastsToExistingSessionsAndLeavesTheOthersToTheNode) {
   EXPECT_EQ(upcalls<ForTheSilent>()[0].served, (std::vector<MemberId>{{2}}));
 }
 
+TEST_F(OutboundTest, LeavesOutPeersThatDoNotListen) {
+  Bytes frame = ethernet(*parse_mac("01:00:5e:01:02:03"), l2::kEtherIp4);
+  frame[14] = std::byte{0x45};
+  store_be16(frame.data() + 16, 46);
+  store_be32(frame.data() + 26, kSelfIp.value);
+  store_be32(frame.data() + 30, 0xef010203);
+  PeerGroups& listens = table_.peers[0].activity->listens;
+  const auto repeated = [&] {
+    store_be16(frame.data() + 18, load_be16(frame.data() + 18) + 1U);
+    pump({frame});
+    return udp_.sent[kLive];
+  };
+  EXPECT_EQ(repeated(), 1U) << "it has not said anything";
+  listens.told({false, {}}, kNow);
+  EXPECT_EQ(repeated(), 1U);
+  ASSERT_EQ(upcalls<ForTheSilent>().size(), 1U);
+  EXPECT_EQ(upcalls<ForTheSilent>()[0].served, (std::vector<MemberId>{{2}})) << "nor is it silent";
+  pump({ethernet(kAll, 0x8137)});
+  EXPECT_EQ(udp_.sent[kLive], 2U) << "broadcasts are for all";
+  listens.told({false, {*parse_mac("01:00:5e:01:02:03")}}, kNow);
+  EXPECT_EQ(repeated(), 3U);
+  listens.told({false, {}}, kNow);
+  listens.forget();
+  EXPECT_EQ(repeated(), 4U) << "it may have restarted";
+  listens.told({false, {}}, kNow - kFilterLife);
+  EXPECT_EQ(repeated(), 5U) << "that was long ago";
+}
+
+TEST_F(OutboundTest, SaysThatTheKernelReportedGroups) {
+  Bytes report = ethernet(*parse_mac("01:00:5e:00:00:16"), l2::kEtherIp4);
+  report[14] = std::byte{0x45};
+  store_be16(report.data() + 16, 36);
+  report[23] = std::byte{2};
+  store_be32(report.data() + 26, kSelfIp.value);
+  store_be32(report.data() + 30, 0xe0000016);
+  report[34] = std::byte{0x22};
+  pump({report});
+  EXPECT_EQ(upcalls<GroupsReported>().size(), 1U);
+  EXPECT_EQ(sent(), 0U);
+}
+
 TEST_F(OutboundTest, AnnouncesOnlyFurtherAddresses) {
   table_.self_further = {*parse_ip_network("10.0.8.50")};
   pump({arp(kSelfIp, kSelfIp), arp(kShared, kShared)});

@@ -21,12 +21,14 @@
 #include "dataplane/flow_guard.h"
 #include "dataplane/fragments.h"
 #include "dataplane/group_guard.h"
+#include "dataplane/peer_groups.h"
 #include "dataplane/relay_table.h"
 #include "dataplane/stations.h"
 #include "dataplane/stream_port.h"
 #include "l2/segment.h"
 #include "l2/source_guard.h"
 #include "model/counters.h"
+#include "model/group_filter.h"
 #include "model/way.h"
 #include "ports/udp.h"
 #include "session/session.h"
@@ -52,6 +54,8 @@ struct PeerActivity {
   RateLimit groups;                                                // what it sends to groups
   // Of the last drop by the policy: 1 + the rule's index, for frames to the peer and from it; 0: none.
   std::atomic<std::uint32_t> policy_drop_out{0}, policy_drop_in{0};
+  PeerGroups listens;                        // the groups that it listens to
+  std::atomic<Instant::rep> unwanted_at{0};  // when an UnwantedGroup was last made of it
   Instant sent_at() const { return Instant(Duration(last_sent.load(std::memory_order_relaxed))); }
   Instant received_at() const { return Instant(Duration(last_received.load(std::memory_order_relaxed))); }
   Instant large_at() const { return Instant(Duration(last_large.load(std::memory_order_relaxed))); }
@@ -110,6 +114,7 @@ struct PeerTable {
   IpAddress self_address6;
   std::shared_ptr<const Directory> directory = std::make_shared<const Directory>();
   std::shared_ptr<GroupState> groups = std::make_shared<GroupState>();
+  std::shared_ptr<const GroupFilter> listens = std::make_shared<const GroupFilter>();  // what this node takes
   std::shared_ptr<Stations> stations = std::make_shared<Stations>();
   std::uint16_t mtu = 0;
   std::shared_ptr<const PolicyInForce> policy;  // null: everything is allowed

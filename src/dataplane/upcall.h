@@ -85,6 +85,15 @@ struct TooManyGroupFrames {
   MemberId from;  // value 0: this computer
 };
 
+// A peer with Feature::groups sent multicast that nobody here listens to, as far as known. At most once per second and
+// peer.
+struct UnwantedGroup {
+  MemberId peer;
+};
+
+// The kernel reported the groups that it listens to, or no longer does.
+struct GroupsReported {};
+
 // The first datagram of this session opened: the peer has proved that it has the keys.
 struct SessionConfirmed {
   MemberId peer;
@@ -119,7 +128,7 @@ struct NobodyHas {};
 
 using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
                             HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames,
-                            PolicyDropped, NobodyHas>;
+                            PolicyDropped, UnwantedGroup, GroupsReported, NobodyHas>;
 
 // Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
 // SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
@@ -152,6 +161,8 @@ class Upcalls {
   static constexpr std::size_t room_for(const LoopSeen&) { return 4; }
   static constexpr std::size_t room_for(const PolicyDropped&) { return 16; }
   static constexpr std::size_t room_for(const TooManyGroupFrames&) { return 16; }
+  static constexpr std::size_t room_for(const UnwantedGroup&) { return 256; }
+  static constexpr std::size_t room_for(const GroupsReported&) { return 1; }
   static constexpr std::size_t room_for(const NobodyHas&) { return 1; }
 
   std::vector<Upcall> items_;
@@ -163,7 +174,8 @@ inline bool is_hint(const Upcall& upcall) {
   return std::holds_alternative<UnknownSession>(upcall) || std::holds_alternative<HeardElsewhere>(upcall) ||
          std::holds_alternative<RelayWanted>(upcall) || std::holds_alternative<FrameRefused>(upcall) ||
          std::holds_alternative<LoopSeen>(upcall) || std::holds_alternative<TooManyGroupFrames>(upcall) ||
-         std::holds_alternative<PolicyDropped>(upcall) || std::holds_alternative<NobodyHas>(upcall);
+         std::holds_alternative<PolicyDropped>(upcall) || std::holds_alternative<UnwantedGroup>(upcall) ||
+         std::holds_alternative<GroupsReported>(upcall) || std::holds_alternative<NobodyHas>(upcall);
 }
 
 }  // namespace eps::dataplane

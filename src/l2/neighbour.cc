@@ -26,6 +26,7 @@ constexpr std::uint8_t kNeighbourAdvertisement = 136;
 constexpr std::size_t kNeighbourSize = 24;  // without options
 constexpr std::uint32_t kSolicited = 1U << 30;
 constexpr std::uint32_t kOverride = 1U << 29;
+constexpr std::uint8_t kLinkScope = 2;  // of a group (RFC 4291, section 2.7)
 
 constexpr Mac kEverybody{
     {std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}, std::byte{0xff}}};
@@ -147,6 +148,17 @@ bool is_query(const Inner& inner) {
   const std::uint8_t type = u8(inner.at(info.l4_offset));
   return (info.ip_version == 4 && info.protocol == kProtocolIgmp && type == kIgmpQuery) ||
          (info.ip_version == 6 && info.protocol == kProtocolIcmp6 && type == kMldQuery);
+}
+
+bool is_for_listeners(const FrameInfo& info, const std::byte* ip) {
+  const auto& mac = info.dst.bytes;
+  if (info.ip_version == 4) {
+    const std::uint32_t group = load_be32(ip + 16);
+    return mac[0] == std::byte{1} && mac[1] == std::byte{0} && mac[2] == std::byte{0x5e} && group >> 28 == 0xe &&
+           group >> 8 != 0xe00000;
+  }
+  return info.ip_version == 6 && mac[0] == std::byte{0x33} && mac[1] == std::byte{0x33} && u8(ip + 24) == 0xff &&
+         (u8(ip + 25) & 0x0f) > kLinkScope;
 }
 
 ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessage& message, const Mac& owner,

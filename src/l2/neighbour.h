@@ -37,6 +37,11 @@ LinkMessage read_link_message(ByteView frame, const FrameInfo& info);
 // Whether a received frame is a query from a multicast router (IGMP, MLD).
 bool is_query(const Inner& inner);
 
+// Whether a frame concerns only those that listen to its group: IP multicast, but not to the groups of the link itself
+// (224.0.0.0/24; IPv6 of the scope of a link or less), which switches, too, pass to everybody (RFC 4541, sections 2.1.2
+// and 3). `ip`: the IP header.
+bool is_for_listeners(const FrameInfo& info, const std::byte* ip);
+
 // A frame of this kind: with one VLAN tag, the largest of them is a neighbour advertisement.
 inline constexpr std::size_t kMaxLinkFrame = kEthernetSize + kVlanTagSize + kIp6Size + 32;
 using LinkFrame = std::array<std::byte, kMaxLinkFrame>;

@@ -103,6 +103,33 @@ TEST(Neighbour, ReadsMessagesThatTheKernelSendsByItself) {
   EXPECT_EQ(kind_of(128), Kind::none);  // a ping
 }
 
+TEST(Neighbour, KnowsWhatIsForListenersOnly) {
+  const auto for_listeners = [](const char* group, const char* mac) {
+    const IpAddress to = *parse_ip(group);
+    Spec spec;
+    spec.dst = *parse_mac(mac);
+    spec.version = to.is_v4() ? 4 : 6;
+    spec.protocol = kProtocolUdp;
+    Bytes frame = build(spec);
+    const ByteView address = to.is_v4() ? ByteView(to.bytes).last(4) : ByteView(to.bytes);
+    std::ranges::copy(address, frame.begin() + kEthernetSize + (to.is_v4() ? 16 : 24));
+    const FrameInfo info = *parse_frame(frame);
+    return is_for_listeners(info, frame.data() + info.l3_offset);
+  };
+  EXPECT_TRUE(for_listeners("239.255.255.250", "01:00:5e:7f:ff:fa"));
+  EXPECT_TRUE(for_listeners("224.0.1.129", "01:00:5e:00:01:81"));
+  EXPECT_TRUE(for_listeners("239.0.0.251", "01:00:5e:00:00:fb")) << "only its MAC is like that of 224.0.0.251";
+  EXPECT_FALSE(for_listeners("224.0.0.251", "01:00:5e:00:00:fb"));
+  EXPECT_TRUE(for_listeners("ff05::c", "33:33:00:00:00:0c"));
+  EXPECT_TRUE(for_listeners("ff1e::1234", "33:33:00:00:12:34"));
+  EXPECT_FALSE(for_listeners("ff02::fb", "33:33:00:00:00:fb"));
+  EXPECT_FALSE(for_listeners("ff02::1:ff00:1", "33:33:ff:00:00:01"));
+  EXPECT_FALSE(for_listeners("239.255.255.250", "ff:ff:ff:ff:ff:ff"));
+  EXPECT_FALSE(for_listeners("10.0.8.2", "01:00:5e:7f:00:01")) << "a cluster of servers with one address";
+  const Bytes other = ethernet(*parse_mac("01:80:c2:00:00:0e"), kSelf, 0x88cc);
+  EXPECT_FALSE(is_for_listeners(*parse_frame(other), other.data() + kEthernetSize));
+}
+
 TEST(Neighbour, AnswersArpAsTheOwnerWould) {
   for (const bool vlan : {false, true}) {
     const Bytes question = arp(1, kSelfIp, kPeerIp, vlan);

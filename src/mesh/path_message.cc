@@ -16,7 +16,8 @@ enum class Op : std::uint8_t {
   size_ping = 7,
   size_pong = 8,
   counted_ping = 16,
-  counted_pong = 17
+  counted_pong = 17,
+  groups = 18
 };
 constexpr std::uint8_t kMoved = 1;
 constexpr std::uint8_t kGuessing = 2;
@@ -53,6 +54,11 @@ class Encoder {
   void operator()(const SizePongMessage& m) {
     op(Op::size_pong);
     w_.u64(m.id);
+  }
+  void operator()(const GroupsMessage& m) {
+    op(Op::groups);
+    w_.u8(m.filter.all ? 1 : 0);
+    for (const Mac& mac : m.filter.macs) w_.bytes(mac.bytes);
   }
 
  private:
@@ -107,6 +113,15 @@ bool read_candidates(Reader& in, std::vector<Candidate>& out) {
   return true;
 }
 
+std::optional<PathMessage> read_groups(Reader& in) {
+  const std::uint8_t all = in.u8();
+  GroupFilter filter{all == 1, {}};
+  if (all > 1 || in.remaining() > (filter.all ? 0 : kMaxFilteredGroups * sizeof(Mac))) return std::nullopt;
+  while (in.remaining() > 0) filter.macs.push_back({in.array<sizeof(Mac)>()});
+  std::ranges::sort(filter.macs);
+  return GroupsMessage{std::move(filter)};
+}
+
 std::optional<PathMessage> read(Reader& in) {
   const auto op = static_cast<Op>(in.u8());
   switch (op) {
@@ -154,6 +169,8 @@ std::optional<PathMessage> read(Reader& in) {
     }
     case Op::size_pong:
       return SizePongMessage{in.u64()};
+    case Op::groups:
+      return read_groups(in);
   }
   return std::nullopt;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The messages that two members use to find the ways between them. They travel sealed in their session (wire
-// Kind::control), by any way.
+// The messages that two members use to find the ways between them, and to say which multicast they take: sealed in
+// their session (wire Kind::control), by any way.
 //
 //   ping       | op 1 | id 64 | zeros 144 |
 //   pong       | op 2 | id 64 | ip 128 | port 16 |       as large as the ping, by the way it came; where it came from,
@@ -21,6 +21,8 @@
 //   size ping  | op 7 | id 64 | zeros ... |              padded to the size to be tested and never fragmented;
 //                                                        between peers with Feature::path_mtu
 //   size pong  | op 8 | id 64 |                          it arrived; by the way it came
+//   groups     | op 18 | all 8 | n times: MAC 48 |       all multicast is welcome (1), or only these groups (0);
+//                                                        between peers with Feature::groups
 //
 //   candidates | n 8 | n times: kind 8, ip 128, port 16 |
 
@@ -31,6 +33,7 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
+#include "model/group_filter.h"
 #include "model/nat.h"
 #include "model/network.h"
 
@@ -75,9 +78,13 @@ struct SizePongMessage {
   std::uint64_t id = 0;
 };
 inline constexpr std::size_t kSizePingSize = 9;  // without padding
+// REQUIRES: at most kMaxFilteredGroups
+struct GroupsMessage {
+  GroupFilter filter;
+};
 
 using PathMessage = std::variant<PingMessage, PongMessage, CallMessage, FindMessage, IntroduceMessage, OfferMessage,
-                                 SizePingMessage, SizePongMessage>;
+                                 SizePingMessage, SizePongMessage, GroupsMessage>;
 
 // Candidates beyond kMaxCandidates are left out.
 Bytes encode(const PathMessage& message);

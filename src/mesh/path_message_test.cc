@@ -38,6 +38,10 @@ TEST(PathMessage, EachRoundTrips) {
   EXPECT_EQ(find.candidates, many(1));
   EXPECT_EQ(there_and_back(IntroduceMessage{{5}, many(kMaxCandidates)}).candidates, many(kMaxCandidates));
   EXPECT_EQ(there_and_back(OfferMessage{0xfedcba98}).tag, 0xfedcba98U);
+  const GroupFilter two{false, {*parse_mac("01:00:5e:01:02:03"), *parse_mac("33:33:00:00:00:09")}};
+  for (const GroupFilter& filter : {GroupFilter{}, GroupFilter{false, {}}, two}) {
+    EXPECT_EQ(there_and_back(GroupsMessage{filter}).filter, filter);
+  }
 }
 
 TEST(PathMessage, APongIsAsLargeAsItsPing) {
@@ -61,6 +65,20 @@ TEST(PathMessage, TruncatedOversizedOrUnknownMessageIsRefused) {
   Bytes call = encode(CallMessage{false, false, NatMapping::none, many(1)});
   call[2] = std::byte{9};
   EXPECT_FALSE(decode_path_message(call)) << "a NAT of an unknown kind";
+}
+
+TEST(PathMessage, GroupsThatContradictThemselvesAreRefused) {
+  Bytes bytes = encode(GroupsMessage{{false, std::vector<Mac>(kMaxFilteredGroups)}});
+  EXPECT_TRUE(decode_path_message(bytes));
+  bytes[1] = std::byte{1};
+  EXPECT_FALSE(decode_path_message(bytes)) << "all, and only these";
+  bytes[1] = std::byte{2};
+  EXPECT_FALSE(decode_path_message(bytes));
+  bytes[1] = std::byte{0};
+  bytes.pop_back();
+  EXPECT_FALSE(decode_path_message(bytes)) << "truncated";
+  bytes.resize(bytes.size() + 7);
+  EXPECT_FALSE(decode_path_message(bytes)) << "too many";
 }
 
 TEST(PathMessage, ExcessCandidatesAreOmittedOrRefused) {

@@ -14,6 +14,7 @@ enum class Feature : std::uint32_t {
   path_mtu = 1U << 0,     // answers padded pings with small pongs, reassembles fragments
   path_counts = 1U << 1,  // answers a counted ping with the number of datagrams that arrived
   ecn = 1U << 2,          // copies ECN marks of the outer header to the inner packet (RFC 6040)
+  groups = 1U << 3,       // says which multicast it takes, and leaves out what a peer does not take
   lock = 1U << 9,         // control connection: the network lock (wire::Lock, LockChange, LockAnswer)
   records = 1U << 8,      // control connection: stable fields by signed records, volatile ones apart (wire::Records,
                           // States)
@@ -37,7 +38,7 @@ class Features {
 };
 
 // The features of this program. The commit that implements a feature adds its bit.
-inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn, Feature::records,
-                                       Feature::lock};
+inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn,
+                                       Feature::groups,   Feature::records,     Feature::lock};
 
 }  // namespace eps

@@ -28,6 +28,7 @@ void ClientOutputs::merge(ClientOutputs&& other) {
   stop_dialing |= other.stop_dialing;
   connect |= other.connect;
   woke |= other.woke;
+  look_at_groups |= other.look_at_groups;
   if (other.link) link = other.link;
   enrolled |= other.enrolled;
   if (other.keep_network) keep_network = std::move(other.keep_network);
@@ -241,6 +242,11 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   return finish(std::move(out), now);
 }
 
+ClientOutputs ClientNode::on_groups(GroupFilter filter, Instant now) {
+  peers_.set_groups(std::move(filter), now);
+  return finish({}, now);
+}
+
 ClientOutputs ClientNode::on_deadline(Instant now) {
   return finish(pass_deadline(now), now);
 }
@@ -319,6 +325,7 @@ ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
   }
   for (std::string& note : std::exchange(notes_, {})) out.notes.push_back(std::move(note));
   if (lock_.chain_changed()) out.keep_lock = unkept_lock();
+  out.look_at_groups |= peers_.take_look_at_groups();
   auto table = peers_.commit(now);
   out.commit.merge(out_.take());
   if (table) out.commit.table = std::move(table);

@@ -74,6 +74,7 @@ struct ClientOutputs {
                                           // until told to stop: on_connected() for each established connection, and
                                           // on_dialed_all() at the end
   bool woke = false;                      // the machine slept: examine the network outside again
+  bool look_at_groups = false;            // on_groups() is needed
   std::optional<ports::LinkConfig> link;  // configure the interface; a failure is fatal
   bool enrolled = false;                  // the server admitted this key: store that durably
   std::optional<Bytes> keep_network;      // to store durably, replacing the previous one; empty: delete it
@@ -104,6 +105,8 @@ class ClientNode {
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
     peers_.set_inside(std::move(inside), std::move(tunnels), now);
   }
+  // Which multicast the interface takes.
+  ClientOutputs on_groups(GroupFilter filter, Instant now);
   // What routers currently forward to our data port. Only UDP counts.
   ClientOutputs on_mapped(std::vector<PortMapping> mappings, Instant now);
   ClientOutputs on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);

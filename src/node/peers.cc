@@ -164,6 +164,7 @@ void Peers::take_in(const Member& member, Instant now) {
   // The endpoint in use is no longer the peer's: it has moved, or restarted and lost the session.
   const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
   const bool came = member.online && !peer.member.online;
+  if (came) peer.activity->listens.forget();
   if (peer.member.online && !member.online) {
     peer.offline_at = now;
     peer.tick_at = std::min(peer.tick_at, now);  // is it?
@@ -322,10 +323,6 @@ std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
   return std::nullopt;
 }
 
-Standpoint Peers::standpoint() const {
-  return {here_.nat().mapping, here_.forwarded(), relays_.server_relays()};
-}
-
 // --- handshakes and sessions ---------------------------------------------------------------------------------------
 
 void Peers::start_handshake(Peer& peer, Instant now) {
@@ -406,6 +403,7 @@ void Peers::confirm(Peer& peer, std::uint32_t local_index, Instant now) {
 void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
   const bool first = sessions_.install(peer.sessions, std::move(session), now);
   if (first) wanted_.push_back(peer.member.id);
+  peer.activity->listens.forget();
   paths_.on_session(peer);
   relays_.on_session(peer);
   peer.tick_at = std::min(peer.tick_at, now + kTick);

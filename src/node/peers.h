@@ -23,6 +23,7 @@
 #include "node/explain.h"
 #include "node/known_peers.h"
 #include "node/lan.h"
+#include "node/listening.h"
 #include "node/peer.h"
 #include "node/peers_params.h"
 #include "node/policy_keeper.h"
@@ -65,6 +66,10 @@ class Peers {
   std::optional<PolicyStatus> policy_status() const { return policy_.status(); }
   void set_own_nat(NatStatus nat, Instant now);
   const NatStatus& own_nat() const { return here_.nat(); }
+  // Which multicast this computer takes.
+  void set_groups(GroupFilter filter, Instant now);
+  // True once when set_groups() is needed.
+  bool take_look_at_groups() { return listening_.take_look(); }
   // This machine's addresses changed, or it slept: every direct path has to be confirmed again.
   void on_network_change(Instant now);
 
@@ -117,6 +122,8 @@ class Peers {
   void on(dataplane::TooManyGroupFrames& too_many, Instant now);
   void on(dataplane::PolicyDropped& dropped, Instant now);
   PeerStatus with_policy(PeerStatus status, const Peer& peer) const;
+  void on(dataplane::UnwantedGroup& unwanted, Instant) { listening_.unwanted_from(unwanted.peer); }
+  void on(dataplane::GroupsReported&, Instant) { listening_.reported(); }
   void on(dataplane::NobodyHas&, Instant) { list_doubt_ = true; }
   void serve_the_silent(Instant now);
   const Member* member(MemberId id) const;
@@ -129,6 +136,7 @@ class Peers {
   void on(const mesh::OfferMessage& offer, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::SizePongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
+  void on(const mesh::GroupsMessage& groups, Peer& peer, const Arrival& arrival, Instant now);
   void probe_size(Peer& peer, Instant now);
   void call(Peer& peer, bool moved, Instant now);
   void ask_others_for(Peer& peer, Instant now);
@@ -200,6 +208,7 @@ class Peers {
   Paths paths_;
   Lan lan_;
   PolicyKeeper policy_;
+  Listening listening_;
 
   std::optional<NetworkInfo> network_;
   Member self_;

@@ -133,4 +133,21 @@ void Peers::on(const mesh::SizePongMessage& pong, Peer& peer, const Arrival&, In
   if (paths_.on_size_pong(peer, pong.id, now)) dirty_ = true;
 }
 
+// --- groups --------------------------------------------------------------------------------------------------------
+
+void Peers::set_groups(GroupFilter filter, Instant now) {
+  const auto before = listening_.filter();
+  const std::set<MemberId> to_tell = listening_.on_filter(std::move(filter), now);
+  dirty_ |= listening_.filter() != before;
+  for (const MemberId id : to_tell) {
+    Peer* peer = find(id);
+    if (peer == nullptr || !peer->sessions.current() || !peer->sessions.current()->has(Feature::groups)) continue;
+    send_control(*peer, mesh::GroupsMessage{*listening_.filter()}, now);
+  }
+}
+
+void Peers::on(const mesh::GroupsMessage& groups, Peer& peer, const Arrival&, Instant now) {
+  peer.activity->listens.told(groups.filter, now);
+}
+
 }  // namespace eps::node

@@ -55,6 +55,10 @@ Peer* Peers::find_index(std::uint32_t index) {
   return owner ? find(*owner) : nullptr;
 }
 
+Standpoint Peers::standpoint() const {
+  return {here_.nat().mapping, here_.forwarded(), relays_.server_relays()};
+}
+
 dataplane::Peer Peers::route(const Peer& peer) const {
   dataplane::Peer out;
   out.id = peer.member.id;
@@ -102,6 +106,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_bridge = self_.grants.bridge;
   table->self_address6 = address6(self_.mac);
   lan_.fill(*table);
+  table->listens = listening_.filter();
   table->mtu = network_->mtu;
   table->policy = policy_.in_force();
   table->relays = relays_.hops();

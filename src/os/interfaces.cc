@@ -20,6 +20,8 @@
 namespace eps::os {
 namespace {
 
+constexpr unsigned kAllMulti = 61;  // IFLA_ALLMULTI, from Linux 6.0 on
+
 std::string text_of(const nlattr* attribute) {
   const auto* text = static_cast<const char*>(mnl_attr_get_payload(attribute));
   return {text, ::strnlen(text, mnl_attr_get_payload_len(attribute))};
@@ -69,6 +71,12 @@ Interface parse_interface(const nlmsghdr* message) {
         break;
       case IFLA_MTU:
         out.mtu = number_of<std::uint32_t>(attribute);
+        break;
+      case IFLA_PROMISCUITY:
+        out.promiscuity = number_of<std::uint32_t>(attribute);
+        break;
+      case kAllMulti:
+        out.all_groups = number_of<std::uint32_t>(attribute);
         break;
       case IFLA_TXQLEN:
         out.tx_queue_length = number_of<std::uint32_t>(attribute);

@@ -28,6 +28,8 @@ struct Interface {
   int addr_gen_mode = -1;  // of IPv6; -1 where the kernel has none
   int lower = 0;           // index of the interface of this namespace that it is stacked upon (VLAN, macvlan, VXLAN)
   std::uint32_t group = 0;
+  // How many users want it to take every frame, or every frame to a group. nullopt: not known (before Linux 6.0).
+  std::optional<std::uint32_t> promiscuity, all_groups;
   std::optional<IpAddress> tunnel_from;  // the address that an IPv4 tunnel sends from, where it is set
 };
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "model/group_filter.h"
 #include "os/default_routes.h"
 #include "os/interfaces.h"
 #include "os/netlink.h"
@@ -62,6 +63,8 @@ class NetlinkLink final : public ports::LinkPort {
   Report reconcile(Instant now);
   // Whether members have routes of their own now.
   bool collides() const { return !collision_.empty(); }
+  // Which multicast the kernel takes from the interface; everything if it does not say.
+  GroupFilter group_filter();
   // Removes what would outlive the interface, unless another client needs it.
   void restore();
   // The default routes that do not lead through the EPS interface.

@@ -413,6 +413,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
     return loop_.stop(1);
   }
   if (out.connect) server_->dial(server_ports());
+  if (out.look_at_groups) act(node_->on_groups(link_->group_filter(), os::now()));
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 
@@ -492,6 +493,7 @@ void ClientDaemon::look_at_network() {
   const bool first = !std::exchange(started_, true);
   act(first ? node_->start(network_.underlay.addresses, os::now())
             : node_->on_local_addresses(network_.underlay.addresses, os::now(), rerouted && !first));
+  act(node_->on_groups(link_->group_filter(), os::now()));
 }
 
 // Datagrams that run into EPS itself are dropped at once, and always have one cause, which must be named.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 // Every parser of wire/datagram.h on arbitrary bytes: none reads outside the datagram, each agrees with the type byte,
-// and accepted datagrams are encoded to the same bytes.
+// and accepted datagrams are encoded to the same bytes. The same for the messages of mesh/path_message.h.
 
 #include <algorithm>
 #include <array>
@@ -10,6 +10,7 @@
 #include <span>
 
 #include "base/check.h"
+#include "mesh/path_message.h"
 #include "wire/datagram.h"
 
 namespace {
@@ -65,6 +66,16 @@ void check_bind(ByteView in) {
   }
 }
 
+// Zeros and the order of groups are not kept, so the second encoding is compared.
+void check_path_message(ByteView in) {
+  const auto message = eps::mesh::decode_path_message(in);
+  if (!message) return;
+  const Bytes once = eps::mesh::encode(*message);
+  EPS_CHECK(once.size() == in.size());
+  const auto again = eps::mesh::decode_path_message(once);
+  EPS_CHECK(again && eps::mesh::encode(*again) == once);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -72,5 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_headers(in);
   check_handshakes(in);
   check_bind(in);
+  check_path_message(in);
   return 0;
 }
