@@ -50,7 +50,7 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members deny", "NAME", "reject a waiting computer: its key is refused from now on"},
     {"members allow", "NAME RANGE",
      "allow a member further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
-    {"members revoke", "NAME RANGE", "withdraw them"},
+    {"members revoke", "NAME RANGE", "withdraw them; with --all instead of NAME, both are for every member"},
     {"members group", "NAME [GROUP...]",
      "the groups of the policy that a member is in from now on; none: it is in no group"},
     {"policy show", "", "the policy of the network, and how much each rule dropped here"},
@@ -127,7 +127,9 @@ std::string help_text() {
          "  --ephemeral          computers that join with the key are members until they have been away for 10 "
          "minutes\n"
          "  --lock-key FILE      the key of the network lock, for \"lock\" (=/etc/eps-lock.key)\n"
-         "  --all                \"lock sign\" signs whoever waits, and the policy\n"
+         "  --all                \"lock sign\" signs whoever waits, and the policy; \"members allow\" and \"members "
+         "revoke\"\n"
+         "                       are for every member, also for those that join later\n"
          "  --again              and whoever is signed already, as before a key is withdrawn\n"
          "  --policy             \"lock sign\" signs the policy alone\n"
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
@@ -222,8 +224,11 @@ class Tool : private ToolBase {
     if (is_one_of("members", {"pending", "approve", "deny"})) {
       return KeysCommand(request_, defaults_, out_, err_).run_members();
     }
-    if (words.size() == 4 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
+    if (words.size() == 4 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke") && !request_.all) {
       return grant(words[1], words[2], words[3]);
+    }
+    if (words.size() == 3 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke") && request_.all) {
+      return grant(words[1], "", words[2]);
     }
     if (words.size() >= 3 && words[0] == "members" && words[1] == "group") {
       return PolicyCommand(request_, defaults_, out_, err_).set_groups();
@@ -345,11 +350,12 @@ class Tool : private ToolBase {
 
   int grant(const std::string& command, const std::string& name, const std::string& range) {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
-    const auto answer = ask(socket, {{"command", command}, {"name", name}, {"range", range}});
+    const auto answer = ask(socket, {{"command", command}, {"name", name}, {"all", request_.all}, {"range", range}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     if (request_.json) return print_json(*answer);
     const std::string what = range == "bridge" ? "bridge its interface" : "use " + quotable(range);
-    return print(quotable(name) + (command == "allow" ? " may " : " may no longer ") + what + ".\n");
+    const std::string who = request_.all ? "Every member" : quotable(name);
+    return print(who + (command == "allow" ? " may " : " may no longer ") + what + ".\n");
   }
 
   int why(const std::string& wish) {

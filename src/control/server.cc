@@ -188,6 +188,16 @@ Result<Server::Outputs> Server::grant(std::string_view name, const IpNetwork& ra
   return out;
 }
 
+Result<Server::Outputs> Server::grant_all(const IpNetwork& range, bool given, Instant now) {
+  if (auto done = given ? registry_.grant_all(range) : registry_.revoke_from_all(range); !done) return done.error();
+  Outputs out;
+  out.events.push_back(
+      {ServerEvent::Kind::changed,
+       std::string("Every member ") + (given ? "may use " : "may no longer use ") + to_string(range) + "."});
+  push(out, now);
+  return out;
+}
+
 Result<Server::Outputs> Server::allow_bridge(std::string_view name, bool allowed, Instant now) {
   const auto member = registry_.allow_bridge(name, allowed);
   if (!member) return member.error();

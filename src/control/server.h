@@ -139,6 +139,7 @@ class Server {
 
   // Grants or revokes further addresses of a member; everybody is told.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
+  Result<Outputs> grant_all(const IpNetwork& range, bool given, Instant now);
   Result<Outputs> allow_bridge(std::string_view name, bool allowed, Instant now);
   // The policy, or the groups of a member; told to all. See Registry.
   Result<Outputs> set_policy(std::string text, Instant now);

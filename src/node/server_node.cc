@@ -73,6 +73,12 @@ Result<ServerOutputs> ServerNode::grant(std::string_view name, const IpNetwork& 
   return take(std::move(*changed), now);
 }
 
+Result<ServerOutputs> ServerNode::grant_all(const IpNetwork& range, bool given, Instant now) {
+  auto changed = control_.grant_all(range, given, now);
+  if (!changed) return changed.error();
+  return take(std::move(*changed), now);
+}
+
 Result<ServerOutputs> ServerNode::allow_bridge(std::string_view name, bool allowed, Instant now) {
   auto changed = control_.allow_bridge(name, allowed, now);
   if (!changed) return changed.error();

@@ -72,6 +72,46 @@ TEST_F(GrantsTest, IncludeThePermissionToBridge) {
   EXPECT_FALSE(registry_->find(a.id)->grants.any());
 }
 
+TEST_F(GrantsTest, OfAllReachPresentAndFutureMembers) {
+  const auto ranges_of = [&](std::string_view name) { return registry_->find_name(name)->grants.ranges; };
+  const std::vector shared{range("192.168.43.48/28")};
+  join(1, "a");
+  const auto root = registry_->root();
+  ASSERT_TRUE(registry_->grant("a", range("fd99::1")));
+  ASSERT_TRUE(registry_->grant_all(shared[0]));
+  EXPECT_TRUE(registry_->grant_all(shared[0])) << "again";
+  Member b = join(2, "b");
+  keep_signed_grants(registry_->signing_key(), registry_->network().id, {&b, 1});
+  EXPECT_EQ(b.grants.ranges, shared);
+  open();
+  EXPECT_EQ(ranges_of("a"), (std::vector{range("fd99::1"), shared[0]}));
+  EXPECT_EQ(ranges_of("b"), shared);
+  EXPECT_EQ(join(3, "c").grants.ranges, shared);
+
+  EXPECT_FALSE(registry_->revoke_from_all(range("fd99::1"))) << "it is a's alone";
+  ASSERT_TRUE(registry_->revoke_grant("a", range("fd99::1")));
+  ASSERT_TRUE(registry_->revoke_from_all(shared[0]));
+  open();
+  for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(ranges_of(name).empty()) << name;
+  ASSERT_TRUE(registry_->remove("b"));
+  ASSERT_TRUE(registry_->remove("c"));
+  EXPECT_EQ(registry_->root(), root);
+  EXPECT_TRUE(join(4, "d").grants.ranges.empty());
+}
+
+TEST_F(GrantsTest, OfAllHoldNoMembersAddressAndKeepNobody) {
+  join(1, "a");
+  EXPECT_FALSE(registry_->grant_all(range("192.168.43.0/29")));
+  ASSERT_TRUE(registry_->grant_all(range("192.168.43.2/31")));
+  EXPECT_EQ(to_string(join(2, "b").address), "192.168.43.4");
+  ASSERT_TRUE(registry_->grant("b", range("fd99::1")));
+  constexpr std::int64_t kDay = 86400;
+  const auto gone = registry_->expire(1000 * kDay, 30 * kDay);
+  ASSERT_TRUE(gone);
+  ASSERT_EQ(gone->size(), 1U);
+  EXPECT_EQ((*gone)[0].member.name, "a");
+}
+
 TEST_F(GrantsTest, AreNeverGivenAsAMembersOwnAddress) {
   join(1, "a");
   ASSERT_TRUE(registry_->grant("a", range("192.168.43.2/31")));

@@ -95,6 +95,9 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
     }
     m.grants = std::move(*grants);
   }
+  if (const auto kept = state->meta.find(kGrantsOfAll); kept != state->meta.end()) {
+    registry->for_all_ = decode_grants(kept->second).value_or(Grants{}).ranges;
+  }
   for (Member& m : state->members) {
     const auto kept = state->meta.find(kGroupsOf + std::to_string(m.id.value));
     if (kept != state->meta.end()) m.groups = decode_groups(kept->second);
@@ -222,6 +225,7 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
     tree_.put(m.id, record_hash(m));
     next_id_ = std::max(next_id_, m.id.value + 1);  // an id is never reused, whatever the stored number says
   };
+  reserve({.ranges = for_all_});
   for (const Member& m : members) reserve(m.grants);
   for (Member& m : members) free_.contains(m.address) ? settle(m) : homeless.push_back(std::move(m));
   ports::StoreChange change;

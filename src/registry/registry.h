@@ -162,6 +162,9 @@ class Registry {
   // member or grant, Errc::in_use for addresses of another member.
   Result<Member> grant(std::string_view name, const IpNetwork& range);
   Result<Member> revoke_grant(std::string_view name, const IpNetwork& range);
+  // The same for every member, and for those that join later.
+  Result<void> grant_all(const IpNetwork& range);
+  Result<void> revoke_from_all(const IpNetwork& range);
   // Whether machines behind the member may have MACs and addresses of their own.
   Result<Member> allow_bridge(std::string_view name, bool allowed);
 
@@ -238,8 +241,10 @@ class Registry {
   Result<void> adopt_members(std::vector<Member> members);
   void load_ephemeral(const ports::StoredState& state);
   void load_last_seen(const ports::StoredState& state);
-  std::optional<std::string> owner_of(const IpAddress& address) const;
+  std::optional<std::string> owner_of(const IpNetwork& range) const;
   Result<Member> set_grants(const Member& member, Grants grants);
+  Result<void> set_grants_of_all(std::vector<IpNetwork> ranges, const IpNetwork& changed);
+  bool has_grants_of_its_own(const Member& member) const;
   void sign_grants(Member& member) const;
   Result<void> load_lock(const ports::StoredState& state);
   Result<void> check_marks(const LockChain& chain, const LockChange& change) const;
@@ -304,6 +309,7 @@ class Registry {
   std::unordered_set<Mac> macs_;
   FreeAddresses free_;
   std::vector<IpNetwork> granted_;  // to any member, within the network: never assigned as a member's own address
+  std::vector<IpNetwork> for_all_;  // granted to every member
   std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;
   std::vector<PendingJoin> pending_;

@@ -11,8 +11,31 @@
 
 namespace eps::registry {
 
-// The member that has this address, of either family, as its own.
-std::optional<std::string> Registry::owner_of(const IpAddress& address) const {
+namespace {
+
+Error too_many(const Member& member) {
+  return make_error(Errc::exhausted, member.name + " has " + std::to_string(kMaxGrants) +
+                                         " ranges of further addresses, the most of one member: allow one larger "
+                                         "range instead, or take one back with: eps members revoke " +
+                                         member.name + " RANGE");
+}
+
+Error in_use(const IpNetwork& range, const std::string& owner) {
+  return make_error(Errc::in_use, to_string(range) + " is the address of " + owner +
+                                      ", which is that member's alone: allow another one");
+}
+
+bool contains(const std::vector<IpNetwork>& ranges, const IpNetwork& range) {
+  return std::ranges::find(ranges, range) != ranges.end();
+}
+
+}  // namespace
+
+// The member whose own address, of either family, this is. A larger range may hold addresses of members: these stay
+// theirs, whoever may use the rest (l2/source_guard.h).
+std::optional<std::string> Registry::owner_of(const IpNetwork& range) const {
+  if (range.length != 128) return std::nullopt;
+  const IpAddress& address = range.base;
   const IpNetwork link_local = *parse_ip_network("fe80::/64");
   for (const auto& [id, m] : members_) {
     const bool own = address == IpAddress::from_v4(m.address) || address == address6_of(link_local, m.mac) ||
@@ -29,18 +52,9 @@ Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
   }
   Grants grants = member->grants;
   std::vector<IpNetwork>& ranges = grants.ranges;
-  if (std::ranges::find(ranges, range) != ranges.end()) return *member;
-  if (ranges.size() >= kMaxGrants) {
-    return make_error(Errc::exhausted, member->name + " has " + std::to_string(kMaxGrants) +
-                                           " ranges of further addresses, the most of one member: allow one larger "
-                                           "range instead, or take one back with: eps members revoke " +
-                                           member->name + " RANGE");
-  }
-  // A range may hold addresses of other members: these stay theirs, whoever may use the rest (l2/source_guard.h).
-  if (const auto other = range.length == 128 ? owner_of(range.base) : std::nullopt) {
-    return make_error(Errc::in_use, to_string(range) + " is the address of " + *other +
-                                        ", which is that member's alone: allow another one");
-  }
+  if (contains(ranges, range)) return *member;
+  if (ranges.size() >= kMaxGrants) return too_many(*member);
+  if (const auto other = owner_of(range)) return in_use(range, *other);
   ranges.push_back(range);
   return set_grants(*member, std::move(grants));
 }
@@ -56,6 +70,70 @@ Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& ra
                       member->name + " was not allowed " + to_string(range) + "; see: eps members --json");
   }
   return set_grants(*member, std::move(grants));
+}
+
+Result<void> Registry::grant_all(const IpNetwork& range) {
+  if (const auto owner = owner_of(range)) return in_use(range, *owner);
+  for (const auto& [id, m] : members_) {
+    if (!contains(m.grants.ranges, range) && m.grants.ranges.size() >= kMaxGrants) return too_many(m);
+  }
+  std::vector<IpNetwork> ranges = for_all_;
+  if (!contains(ranges, range)) {
+    if (ranges.size() >= kMaxGrants) {
+      return make_error(Errc::exhausted, "Every member has " + std::to_string(kMaxGrants) +
+                                             " ranges already: take one back with: eps members revoke --all RANGE");
+    }
+    ranges.push_back(range);
+  }
+  return set_grants_of_all(std::move(ranges), range);
+}
+
+Result<void> Registry::revoke_from_all(const IpNetwork& range) {
+  std::vector<IpNetwork> ranges = for_all_;
+  if (std::erase(ranges, range) == 0) {
+    return make_error(Errc::not_found, to_string(range) + " was not allowed to all; see: eps members --json");
+  }
+  return set_grants_of_all(std::move(ranges), range);
+}
+
+// `changed`: the range that every member gets or loses.
+Result<void> Registry::set_grants_of_all(std::vector<IpNetwork> ranges, const IpNetwork& changed) {
+  const bool given = contains(ranges, changed);
+  ports::StoreChange change;
+  Grants of_all;
+  of_all.ranges = ranges;
+  change.put_meta[kGrantsOfAll] = encode_grants(of_all);
+  change.audit.push_back(by_actor(
+      "allow", std::string("every member ") + (given ? "may use " : "may no longer use ") + to_string(changed)));
+  std::vector<std::pair<MemberId, Grants>> all;
+  for (const auto& [id, m] : members_) {
+    if (contains(m.grants.ranges, changed) == given) continue;
+    Grants grants = m.grants;
+    if (given) {
+      grants.ranges.push_back(changed);
+    } else {
+      std::erase(grants.ranges, changed);
+    }
+    change.put_meta[kGrantsOf + std::to_string(id.value)] = encode_grants(grants);
+    all.emplace_back(id, std::move(grants));
+  }
+  if (auto stored = commit(std::move(change)); !stored) return stored;
+  for_all_ = std::move(ranges);
+  for (auto& [id, grants] : all) {
+    Member& member = members_.at(id);
+    member.grants = std::move(grants);
+    sign_grants(member);
+    touch(id);
+    stable_fields_changed(member);
+  }
+  gather_grants();
+  return {};
+}
+
+// What a person granted this member, rather than every one.
+bool Registry::has_grants_of_its_own(const Member& member) const {
+  return member.grants.bridge ||
+         std::ranges::any_of(member.grants.ranges, [&](const IpNetwork& range) { return !contains(for_all_, range); });
 }
 
 Result<Member> Registry::allow_bridge(std::string_view name, bool allowed) {
@@ -98,6 +176,7 @@ void Registry::sign_grants(Member& member) const {
 
 void Registry::gather_grants() {
   granted_.clear();
+  reserve({.ranges = for_all_});
   for (const auto& [id, m] : members_) reserve(m.grants);
 }
 

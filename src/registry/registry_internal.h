@@ -17,6 +17,7 @@ inline constexpr const char* kEphemeralKeys = "ephemeral.keys";
 inline constexpr const char* kEphemeralMembers = "ephemeral.members";
 inline constexpr const char* kNextId = "next_id";
 inline constexpr const char* kGrantsOf = "grants.";  // followed by the member's number
+inline constexpr const char* kGrantsOfAll = "grants.all";
 
 inline constexpr const char* kGroupsOf = "groups.";         // and the member's number: names with commas
 inline constexpr const char* kKeyGroupsOf = "key_groups.";  // and the join key's number: likewise

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "registry/grants.h"
 #include "registry/registry.h"
 #include "registry/registry_internal.h"
 
@@ -131,6 +132,11 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
     change.put_join_keys.push_back(std::move(used));
   }
   ++next_id_;
+  member.grants.ranges = for_all_;
+  if (member.grants.any()) {
+    sign_grants(member);
+    change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(member.grants);
+  }
   put(member);
   presence_kept_[member.id] = {.joined = request.unix_time, .since = request.unix_time};
   last_seen_changed_ = true;

@@ -100,7 +100,7 @@ Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::i
   const std::int64_t up = now - started_;
   for (const auto& [id, member] : members_) {
     const auto it = presence_kept_.find(id);
-    if (member.online || member.grants.any() || it == presence_kept_.end()) continue;
+    if (member.online || has_grants_of_its_own(member) || it == presence_kept_.end()) continue;
     const std::int64_t away = now - it->second.since;
     const bool ephemeral = it->second.ephemeral && away >= kKeepEphemeral && up >= kKeepEphemeral;
     if (!ephemeral && (keep == 0 || away < keep || up < kExpiryGrace)) continue;
@@ -126,7 +126,7 @@ Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::i
 std::optional<Registry::Reclaimed> Registry::make_room(std::int64_t now) const {
   std::optional<Reclaimed> longest;
   for (const auto& [id, member] : members_) {
-    if (member.online || returning_.contains(id) || member.grants.any()) continue;
+    if (member.online || returning_.contains(id) || has_grants_of_its_own(member)) continue;
     const auto it = presence_kept_.find(id);
     if (it == presence_kept_.end()) continue;
     const Presence& p = it->second;

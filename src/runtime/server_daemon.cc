@@ -528,7 +528,11 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
     const std::string text = request.value("range", "");
     const std::string name = request.value("name", "");
     const bool given = command == "allow";
+    const bool all = request.value("all", false);
     const auto range = parse_ip_network(text);
+    if (all && text == "bridge") {
+      return {{"ok", false}, {"error", "bridge is for one member at a time: eps members " + command + " NAME bridge"}};
+    }
     if (!range && text != "bridge") {
       return {
           {"ok", false},
@@ -536,7 +540,9 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
            "\"" + text +
                "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64 or the word bridge"}};
     }
-    auto changed = range ? node_->grant(name, *range, given, os::now()) : node_->allow_bridge(name, given, os::now());
+    auto changed = all     ? node_->grant_all(*range, given, os::now())
+                   : range ? node_->grant(name, *range, given, os::now())
+                           : node_->allow_bridge(name, given, os::now());
     if (!changed) return {{"ok", false}, {"error", changed.error().what}};
     act(std::move(*changed));
     return {{"ok", true}};

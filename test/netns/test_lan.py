@@ -218,8 +218,7 @@ def test_an_address_moves_between_two_members(network):
     network.server()
     a, b, c = network.clients("a", "b", "c")
     shared = re.sub(r"\d+$", "250" if not any(x.address.endswith(".250") for x in (a, b, c)) else "251", a.address)
-    for name in "bc":
-        network.the_server.eps("members", "allow", name, shared)
+    network.the_server.eps("members", "allow", "--all", shared)
     keepers = {}
     for client, state, priority in ((b, "MASTER", 150), (c, "BACKUP", 100)):
         other = c if client is b else b
