@@ -133,7 +133,7 @@ std::string lock_line(const json& lock) {
 std::string policy_line(const json& policy) {
   std::uint64_t dropped = 0;
   for (const json& rule : list(policy, "dropped")) dropped += rule.value("packets", std::uint64_t{0});
-  const std::string trouble = show(policy, "trouble");
+  std::string trouble = show(policy, "trouble");
   if (trouble != "-") return trouble;
   const auto rules = policy.value("rules", std::size_t{0});
   return counted(rules, "rule") + ", dropped " + counted(dropped, "frame");
