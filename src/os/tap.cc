@@ -3,16 +3,12 @@
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstring>
 
-#include "os/netlink.h"
 #include "os/sys_error.h"
-#include "os/tap_lanes.h"
 
 namespace eps::os {
 namespace {
@@ -128,30 +124,13 @@ Error attach_error(const std::string& name, int sys) {
     case EBUSY:
       return sys_error(tried, sys, "a running eps-client or another program uses it; choose another with --device");
     case EINVAL: {
-      Error error = sys_error(tried, sys,
-                              "a running eps-client or another kind of interface has this name; choose another with "
-                              "--device");
+      Error error = sys_error(tried, sys, "another kind of interface has this name; choose another with --device");
       error.code = Errc::in_use;
       return error;
     }
     default:
       return sys_error(tried, sys);
   }
-}
-
-// The kernel gives a multi-queue device 256 queues and each of them a queueing discipline, 6 MB in all. As a TAP never
-// makes its queueing disciplines wait, one for all of them does: pfifo_fast, which takes no lock. Without it the device
-// works as well.
-void share_one_qdisc(int ifindex) {
-  static constexpr char kKind[] = "pfifo_fast";
-  auto socket = NetlinkSocket::open();
-  if (!socket) return;
-  NetlinkMessage request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE);
-  tcmsg& message = request.family<tcmsg>();
-  message.tcm_ifindex = ifindex;
-  message.tcm_parent = TC_H_ROOT;
-  request.put(TCA_KIND, kKind, sizeof(kKind));
-  (void)socket->request(request, "set the queueing discipline");
 }
 
 // The kernel's dev_valid_name(), and no '%', which would make the kernel choose a number.
@@ -166,58 +145,40 @@ Result<void> check_name(const std::string& name) {
 
 }  // namespace
 
-LinuxTap::LinuxTap(const TapOptions& wish) : options_(wish), arena_(new std::byte[kArena]) {}
+LinuxTap::LinuxTap(UniqueFd fd, const TapOptions& wish)
+    : fd_(std::move(fd)), options_(wish), arena_(new std::byte[kArena]) {}
 
 Result<std::unique_ptr<LinuxTap>> LinuxTap::open(const std::string& name, const TapOptions& options) {
   if (Result<void> valid = check_name(name); !valid) return valid.error();
   // A second program could attach to a multi-queue device as if it were ours, so that one must be new.
-  auto tap = open_lanes(name, options, IFF_MULTI_QUEUE | IFF_TUN_EXCL);
-  if (tap && options.queues == 1) share_one_qdisc((*tap)->ifindex_);
-  if (tap || options.queues > 1 || tap.error().code != Errc::in_use) return tap;
-  return open_lanes(name, options, 0);
+  return attach(name, options, options.queues > 1 ? IFF_TUN_EXCL : 0);
 }
 
 Result<std::unique_ptr<LinuxTap>> LinuxTap::add_queue() const {
-  return open_lanes(name_, options_, IFF_MULTI_QUEUE);
+  return attach(name_, options_, 0);
 }
 
-Result<std::unique_ptr<LinuxTap>> LinuxTap::open_lanes(const std::string& name, const TapOptions& wish, int flags) {
-  std::unique_ptr<LinuxTap> tap(new LinuxTap(wish));
-  tap->name_ = name;
-  const std::size_t lanes = (flags & IFF_MULTI_QUEUE) != 0 ? kLanes : 1;
-  while (tap->lanes_.size() < lanes) {
-    if (Result<void> r = tap->attach(flags); !r) return r.error();
-    flags &= ~IFF_TUN_EXCL;
-  }
-  return tap;
-}
-
-// Opens one more lane. The first one may create the device and name it.
-Result<void> LinuxTap::attach(int flags) {
+Result<std::unique_ptr<LinuxTap>> LinuxTap::attach(const std::string& name, const TapOptions& wish, int flags) {
   UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return open_error(errno);
   ifreq request{};
   // The kernel takes the template as a name with the lowest free number.
-  std::strncpy(request.ifr_name, name_.empty() ? "eps%d" : name_.c_str(), IFNAMSIZ - 1);
-  request.ifr_flags = static_cast<short>(flags | IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
-  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return attach_error(name_, errno);
-  name_ = request.ifr_name;
-  ifindex_ = static_cast<int>(::if_nametoindex(request.ifr_name));
-  if (Result<void> set = set_offloads(fd.get()); !set) return set;
-  lanes_.push_back(std::move(fd));
-  return {};
-}
+  std::strncpy(request.ifr_name, name.empty() ? "eps%d" : name.c_str(), IFNAMSIZ - 1);
+  flags |= IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (wish.queues > 1 ? IFF_MULTI_QUEUE : 0);
+  request.ifr_flags = static_cast<short>(flags);
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return attach_error(name, errno);
 
-std::vector<int> LinuxTap::fds() const {
-  std::vector<int> out;
-  for (const UniqueFd& lane : lanes_) out.push_back(lane.get());
-  return out;
+  std::unique_ptr<LinuxTap> tap(new LinuxTap(std::move(fd), wish));
+  tap->name_ = request.ifr_name;
+  tap->ifindex_ = static_cast<int>(::if_nametoindex(request.ifr_name));
+  if (Result<void> set = tap->set_offloads(); !set) return set.error();
+  return tap;
 }
 
 // REQUIRES: attached. The kernel requires this order: the header size first, then the offloads that use it.
-Result<void> LinuxTap::set_offloads(int fd) {
+Result<void> LinuxTap::set_offloads() {
   int header_size = sizeof(VnetHeader);
-  if (::ioctl(fd, TUNSETVNETHDRSZ, &header_size) != 0) {
+  if (::ioctl(fd_.get(), TUNSETVNETHDRSZ, &header_size) != 0) {
     return sys_error("cannot set the header size of " + name_, errno);
   }
   options_.tso = options_.tso && options_.checksum;
@@ -227,7 +188,7 @@ Result<void> LinuxTap::set_offloads(int fd) {
     if (options_.checksum) offloads |= TUN_F_CSUM;
     if (options_.tso) offloads |= TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
     if (options_.uso) offloads |= kTunUso4 | kTunUso6;
-    if (::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) == 0) return {};
+    if (::ioctl(fd_.get(), TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) == 0) return {};
     // Unknown bits are refused as a whole: ask for less, the newest first.
     if (options_.uso) {
       options_.uso = false;
@@ -241,42 +202,27 @@ Result<void> LinuxTap::set_offloads(int fd) {
   }
 }
 
-LinuxTap::Took LinuxTap::read_one(std::size_t lane, std::byte* to, ports::TapFrame& out) {
-  VnetHeader header;
-  const iovec iov[2] = {{&header, sizeof(header)}, {to, ports::kMaxSuperFrame}};
-  ssize_t got = 0;
-  do {
-    got = ::readv(lanes_[lane].get(), iov, 2);
-  } while (got < 0 && errno == EINTR);
-  if (got <= static_cast<ssize_t>(sizeof(header))) {  // EAGAIN: no more
-    if (got < 0 && errno == EBADFD) attached_ = false;
-    return Took::nothing;
-  }
-  const std::size_t size = static_cast<std::size_t>(got) - sizeof(header);
-  if (size > ports::kMaxSuperFrame || !to_meta(header, out.meta)) return Took::bad_frame;
-  out.bytes = {to, size};
-  return Took::frame;
-}
-
-// One super-frame's worth from each lane in turn, so that no lane's bytes delay the others' by more than that. A lane
-// that was empty is not asked again before the next read.
 std::size_t LinuxTap::read(std::span<ports::TapFrame> out) {
   std::size_t count = 0;
   std::size_t used = 0;
-  unsigned waiting = (1U << lanes_.size()) - 1;
-  const auto room = [&] { return count < out.size() && used + kSlot <= kArena; };
-  for (; waiting != 0 && room(); turn_ = (turn_ + 1) % lanes_.size()) {
-    const std::size_t end = used + kSlot;  // of this lane's turn
-    while ((waiting & 1U << turn_) != 0 && used < end && room()) {
-      const Took took = read_one(turn_, arena_.get() + used + ports::kTapHeadroom, out[count]);
-      if (took == Took::nothing) waiting &= ~(1U << turn_);
-      if (took != Took::frame) continue;
-      // The next frame begins on a cache line of its own.
-      used += (ports::kTapHeadroom + out[count].bytes.size() + 63) / 64 * 64;
-      ++count;
+  drained_ = false;
+  while (count < out.size() && used + kSlot <= kArena) {
+    VnetHeader header;
+    std::byte* const frame = arena_.get() + used + ports::kTapHeadroom;
+    const iovec iov[2] = {{&header, sizeof(header)}, {frame, ports::kMaxSuperFrame}};
+    const ssize_t got = ::readv(fd_.get(), iov, 2);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= static_cast<ssize_t>(sizeof(header))) {  // EAGAIN: no more
+      drained_ = true;
+      if (got < 0 && errno == EBADFD) attached_ = false;
+      break;
     }
+    const std::size_t size = static_cast<std::size_t>(got) - sizeof(header);
+    if (size > ports::kMaxSuperFrame || !to_meta(header, out[count].meta)) continue;
+    out[count].bytes = {frame, size};
+    ++count;
+    used += (ports::kTapHeadroom + size + 63) / 64 * 64;  // the next frame begins on a cache line of its own
   }
-  drained_ = waiting == 0;
   return count;
 }
 
@@ -293,13 +239,12 @@ std::size_t LinuxTap::write(std::span<const ports::TapWrite> frames) {
 
 // Sets `give_up` where the next frame would not be taken either.
 bool LinuxTap::write_one(const ports::TapWrite& frame, bool& give_up) {
-  const int fd = lanes_[lanes_.size() > 1 ? static_cast<std::size_t>(lane_of(frame.pieces)) : 0].get();
   VnetHeader header = to_header(frame);
   iov_.clear();
   iov_.push_back({&header, sizeof(header)});
   for (const ByteView piece : frame.pieces) iov_.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
   for (;;) {
-    if (::writev(fd, iov_.data(), static_cast<int>(iov_.size())) >= 0) return true;
+    if (::writev(fd_.get(), iov_.data(), static_cast<int>(iov_.size())) >= 0) return true;
     if (errno == EINTR) continue;
     down_ = errno == EIO;
     give_up = down_ || errno == EAGAIN || errno == ENOBUFS || errno == EBADFD;

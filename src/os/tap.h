@@ -3,8 +3,6 @@
 
 // The TAP device: Ethernet frames to and from the kernel, with virtio offload metadata, so that a 64 KB super-frame
 // crosses in one system call. The device is not persistent: it goes away with the last queue that is open.
-//
-// Each queue consists of lanes (os/tap_lanes.h), which a read takes by turns.
 
 #include <net/if.h>
 #include <sys/uio.h>
@@ -27,14 +25,13 @@ struct TapOptions {
   bool checksum = true;  // frames may come with a partial checksum
   bool tso = true;       // TCP super-frames
   bool uso = true;       // UDP super-frames
-  // For as many threads; open() opens the first, add_queue() each further one.
+  // With more than one the device is multi-queue; open() opens the first, add_queue() each further one.
   int queues = 1;
 };
 
 class LinuxTap final : public ports::TapPort {
  public:
-  // Creates the device `name` (or, with "", one that the kernel names) and attaches to it. It is down at first. A
-  // device that somebody made before, with a single queue, has one lane.
+  // Creates the device `name` (or, with "", one that the kernel names) and attaches to it. It is down at first.
   static Result<std::unique_ptr<LinuxTap>> open(const std::string& name, const TapOptions& options = {});
   // Another queue of the same device. REQUIRES: opened with queues > 1.
   Result<std::unique_ptr<LinuxTap>> add_queue() const;
@@ -46,22 +43,18 @@ class LinuxTap final : public ports::TapPort {
 
   // False once a read found that the interface was deleted: it stays readable and returns nothing. For the reader.
   bool attached() const { return attached_; }
-  std::vector<int> fds() const;                      // one is readable when a frame waits
+  int fd() const { return fd_.get(); }               // readable when a frame waits
   const std::string& name() const { return name_; }  // of the interface
   int ifindex() const { return ifindex_; }
   const TapOptions& options() const { return options_; }  // in force, as granted by the kernel
 
  private:
-  explicit LinuxTap(const TapOptions& wish);
-  static Result<std::unique_ptr<LinuxTap>> open_lanes(const std::string& name, const TapOptions& wish, int flags);
-  Result<void> attach(int flags);
-  Result<void> set_offloads(int fd);
+  LinuxTap(UniqueFd fd, const TapOptions& wish);
+  static Result<std::unique_ptr<LinuxTap>> attach(const std::string& name, const TapOptions& wish, int flags);
+  Result<void> set_offloads();
   bool write_one(const ports::TapWrite& frame, bool& give_up);
-  enum class Took : std::uint8_t { frame, nothing, bad_frame };
-  Took read_one(std::size_t lane, std::byte* to, ports::TapFrame& out);
 
-  std::vector<UniqueFd> lanes_;  // kLanes, by Lane, or a single one
-  std::size_t turn_ = 0;         // the lane that the next read begins with; for the reader
+  UniqueFd fd_;
   TapOptions options_;
   std::string name_;
   int ifindex_ = 0;

@@ -10,12 +10,10 @@
 
 #include <array>
 #include <cstring>
-#include <set>
 #include <vector>
 
 #include "os/link.h"
 #include "os/netns_fixture.h"
-#include "os/tap_lanes.h"
 #include "os/udp.h"
 
 namespace eps::os {
@@ -74,19 +72,6 @@ class TapTest : public NetnsTest {
     return fd;
   }
 
-  // The lanes in which a frame waits.
-  static std::set<Lane> waiting(const LinuxTap& tap, int milliseconds = 1000) {
-    std::vector<pollfd> polled;
-    for (const int fd : tap.fds()) polled.push_back({fd, POLLIN, 0});
-    ::poll(polled.data(), polled.size(), milliseconds);
-    std::set<Lane> out;
-    for (std::size_t i = 0; i < polled.size(); ++i) {
-      if (polled[i].revents != 0) out.insert(static_cast<Lane>(i));
-    }
-    return out;
-  }
-  static bool waits(const LinuxTap& tap) { return !waiting(tap).empty(); }
-
   static Bytes receive(int fd) {
     Bytes buffer(70000);
     if (!readable(fd)) return {};
@@ -122,7 +107,7 @@ TEST_F(TapTest, CarriesFramesBothWays) {
   EXPECT_EQ(receive(wire.get()), two);
 
   ASSERT_EQ(::send(wire.get(), one.data(), one.size(), 0), static_cast<ssize_t>(one.size()));
-  ASSERT_TRUE(waits(*tap));
+  ASSERT_TRUE(readable(tap->fd()));
   std::array<TapFrame, 4> frames;
   ASSERT_EQ(tap->read(frames), 1U);
   EXPECT_TRUE(equal(frames[0].bytes, one));
@@ -240,7 +225,7 @@ TEST_F(TapTest, TheKernelTakesATcpSuperFrame) {
   const TcpRun run(0);
   const TapWrite write = run.write();
   EXPECT_EQ(tap->write({&write, 1}), 1U);
-  ASSERT_TRUE(waits(*tap));
+  ASSERT_TRUE(readable(tap->fd()));
   std::array<TapFrame, 4> frames;
   ASSERT_EQ(tap->read(frames), 1U);
   const ByteSpan reset = frames[0].bytes;
@@ -273,95 +258,6 @@ TEST_F(TapTest, ASuperFrameWithCwrIsMarkedForTheKernel) {
     std::memcpy(&segment, &seen[4], sizeof(segment));
     EXPECT_EQ(segment, TcpRun::kSegment);
   }
-}
-
-// An IPv4 packet between the peer and this computer, in a frame, with `port` as both ports.
-Bytes packet(bool from_peer, std::uint8_t protocol, std::uint16_t port, std::size_t payload = 18) {
-  const std::uint32_t own = parse_ip4("10.99.0.1")->value, peer = parse_ip4("10.99.0.2")->value;
-  Bytes out = ethernet(ETH_P_IP, {});
-  Writer w(out);
-  w.u16(0x4500);
-  w.u16(static_cast<std::uint16_t>(20 + 8 + payload));
-  w.u32(0);
-  w.u16(static_cast<std::uint16_t>(64 << 8 | protocol));
-  w.u16(0);
-  w.u32(from_peer ? peer : own);
-  w.u32(from_peer ? own : peer);
-  store_be16(&out[24], static_cast<std::uint16_t>(~checksum(ByteView(out).subspan(14, 20))));
-  w.u16(port);
-  w.u16(port);
-  w.u16(static_cast<std::uint16_t>(8 + payload));
-  w.u16(0);
-  out.resize(out.size() + payload);
-  return out;
-}
-
-// With twenty ports the kernel's hash alone would not choose right by chance.
-TEST_F(TapTest, AnswersWaitInTheLaneThroughWhichTheyWereAskedFor) {
-  const auto tap = open_up();
-  ASSERT_EQ(tap->fds().size(), kLanes);
-  const UniqueFd wire = packet_socket(*tap, ETH_P_IP);  // the kernel looks into no other type
-  std::array<TapFrame, 64> frames;
-  for (std::uint16_t port = 2000; port < 2020; ++port) {
-    for (const auto& [protocol, lane] : {std::pair(IPPROTO_TCP, Lane::tcp), {IPPROTO_UDP, Lane::udp}}) {
-      const auto number = static_cast<std::uint8_t>(protocol);
-      const Bytes in = packet(true, number, port), out = packet(false, number, port);
-      const ByteView piece[] = {in};
-      const TapWrite write{piece, {}};
-      ASSERT_EQ(tap->write({&write, 1}), 1U);
-      while (tap->read(frames) != 0) {
-      }  // what the kernel itself says to that
-      ASSERT_EQ(::send(wire.get(), out.data(), out.size(), 0), static_cast<ssize_t>(out.size()));
-      EXPECT_EQ(waiting(*tap), std::set{lane}) << "port " << port << ", protocol " << protocol;
-      while (tap->read(frames) != 0) {
-      }
-    }
-  }
-}
-
-TEST_F(TapTest, APingDoesNotWaitBehindAStream) {
-  const auto tap = open_up();
-  const UniqueFd wire = packet_socket(*tap, ETH_P_IP);  // the kernel looks into no other type
-  std::array<TapFrame, 64> frames;
-  for (const std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_ICMP}) {
-    const Bytes in = packet(true, protocol, 2000);
-    const ByteView piece[] = {in};
-    const TapWrite write{piece, {}};
-    ASSERT_EQ(tap->write({&write, 1}), 1U);
-  }
-  while (tap->read(frames) != 0) {
-  }
-  const Bytes stream = packet(false, IPPROTO_TCP, 2000, 1300), ping = packet(false, IPPROTO_ICMP, 2000);
-  for (int i = 0; i < 200; ++i) {
-    ASSERT_EQ(::send(wire.get(), stream.data(), stream.size(), 0), static_cast<ssize_t>(stream.size()));
-  }
-  ASSERT_EQ(::send(wire.get(), ping.data(), ping.size(), 0), static_cast<ssize_t>(ping.size()));
-  std::size_t before = 0;  // frames of the stream
-  for (bool found = false; !found;) {
-    const std::size_t count = tap->read(frames);
-    ASSERT_NE(count, 0U);
-    for (const TapFrame& frame : std::span(frames).first(count)) {
-      found = found || equal(frame.bytes, ping);
-      if (!found) ++before;
-    }
-  }
-  EXPECT_LE(before, 60U) << "one turn of the stream's lane is 64 KB";
-}
-
-TEST_F(TapTest, ADeviceThatSomebodyMadeWithOneQueueHasOneLane) {
-  ASSERT_TRUE(shell("ip tuntap add epst0 mode tap"));
-  const auto tap = open_up();
-  EXPECT_EQ(tap->fds().size(), 1U);
-  const UniqueFd wire = packet_socket(*tap);
-  const Bytes frame = ethernet(kTestType, Bytes(100));
-  ASSERT_EQ(::send(wire.get(), frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
-  std::array<TapFrame, 4> frames;
-  EXPECT_EQ(tap->read(frames), 1U);
-}
-
-TEST_F(TapTest, OneQueueingDisciplineServesAllLanes) {
-  const auto tap = open_up();
-  EXPECT_EQ(output_of("tc qdisc show dev epst0 | wc -l"), "1\n");
 }
 
 TEST_F(TapTest, ABadFrameDoesNotDelayTheOthers) {
@@ -406,7 +302,7 @@ TEST_F(TapTest, KnowsThatTheInterfaceWasDeletedButNotThatItWasRenamed) {
   tap->read(frames);
   EXPECT_TRUE(tap->attached());
   ASSERT_TRUE(shell("ip link del other"));
-  EXPECT_TRUE(waits(*tap));
+  EXPECT_TRUE(readable(tap->fd()));
   EXPECT_EQ(tap->read(frames), 0U);
   EXPECT_FALSE(tap->attached());
 }

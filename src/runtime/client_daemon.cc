@@ -81,7 +81,7 @@ class ClientDaemon {
   OffloadStatus offloads_in_use();
   Result<void> open_data_ports(const std::optional<NetworkCache>& cache);
   Result<void> start_workers();
-  Result<void> add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds);
+  Result<void> add_worker(os::LinuxTap& tap, ports::UdpPort& port, const std::vector<int>& fds);
   void start_mapper();
   Reporter::Sources sources();
   HttpPages pages();
@@ -290,15 +290,14 @@ Result<void> ClientDaemon::start_workers() {
     auto port = std::make_unique<dataplane::StreamPort::Queue>(*port_, **udp);
     queues_.push_back({std::move(*tap), std::move(*udp), std::move(port)});
   }
-  if (auto ok = add_worker(*tap_, *port_, {udp_->fd(), udp_->side_fd()}); !ok) return ok;
+  if (auto ok = add_worker(*tap_, *port_, {tap_->fd(), udp_->fd(), udp_->side_fd()}); !ok) return ok;
   for (const Queue& queue : queues_) {
-    if (auto ok = add_worker(*queue.tap, *queue.port, {queue.udp->fd()}); !ok) return ok;
+    if (auto ok = add_worker(*queue.tap, *queue.port, {queue.tap->fd(), queue.udp->fd()}); !ok) return ok;
   }
   return {};
 }
 
-Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, std::vector<int> fds) {
-  for (const int fd : tap.fds()) fds.push_back(fd);
+Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, const std::vector<int>& fds) {
   const os::TapOptions& in_use = tap.options();
   const l2::Offloads offloads{in_use.tso, in_use.uso, in_use.checksum};
   auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters(), udp_->local_port());
