@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "os/clock.h"
@@ -39,6 +40,9 @@ class NatPmp final : public GatewayDevice {
   Result<PortMapping> map(Transport transport, std::uint16_t port, std::uint16_t external_port,
                           std::chrono::seconds lease) override {
     lease_ = lease;
+    if (made_.empty()) restarted_ = false;  // nothing of ours could be lost
+    // What an earlier life or half a restart has left must not decide the order of the rules (see holds()).
+    if (made_.insert({transport, port}).second) (void)request(transport, port, 0, std::chrono::seconds(0));
     const auto answer = request(transport, port, external_port, lease);
     if (!answer) return answer.error();
     PortMapping mapping{
@@ -49,12 +53,12 @@ class NatPmp final : public GatewayDevice {
                                         " of the router is taken");
   }
 
-  // NAT-PMP cannot query a mapping, so this requests it again. If the router's clock shows that it has restarted, the
-  // mapping is removed again, because all of them must be made again in their order. (miniupnpd 2.3.1 with nftables
-  // loses a rule when it extends the mappings of one port in another order than it made them.)
+  // NAT-PMP cannot query a mapping, so this requests it again. If the router may have restarted, the mapping is removed
+  // again and this object is of no more use, because all mappings must be made again in their order. (miniupnpd 2.3.1
+  // with nftables loses a rule when it extends the mappings of one port in another order than it made them.)
   bool holds(const PortMapping& mapping) override {
-    restarted_ = false;
-    if (!ask_address() || restarted_ || mapping.external.ip != IpAddress::from_v4(external_)) return false;
+    if (restarted_ || !ask_address() || restarted_) return false;
+    if (mapping.external.ip != IpAddress::from_v4(external_)) return false;
     if (!map(mapping.transport, mapping.port, mapping.external.port, lease_)) return false;
     if (restarted_) unmap(mapping);
     return !restarted_;
@@ -94,6 +98,9 @@ class NatPmp final : public GatewayDevice {
       const int e = readnatpmpresponseorretry(&session, &answer);
       if (e == 0) {
         note_clock(answer.epoch);
+        // A router that was silent for a moment may have restarted meanwhile. Its clock does not show it if it had not
+        // run for long before.
+        restarted_ |= session.try_number > 1;
         return answer;
       }
       if (e != NATPMP_TRYAGAIN) return failed("the router refuses", e);
@@ -114,7 +121,8 @@ class NatPmp final : public GatewayDevice {
   const Gateway gateway_;
   const milliseconds timeout_;
   std::optional<std::pair<std::uint32_t, Instant>> clock_;  // the router's, and when it said so
-  bool restarted_ = false;                                  // since holds() began
+  bool restarted_ = false;                                  // perhaps
+  std::set<std::pair<Transport, std::uint16_t>> made_;      // by this object
   Ip4 external_;
   std::chrono::seconds lease_{0};
 };

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -45,6 +46,11 @@ class Router {
     clocks_ = std::move(clocks);
     requests_.clear();
   }
+  // Once, a request of this opcode.
+  void lose(int op) {
+    const std::lock_guard lock(mutex_);
+    lose_ = op;
+  }
   // The opcode (0: the address, 1: UDP, 2: TCP) and the lifetime of each.
   std::vector<std::pair<int, std::uint32_t>> requests() {
     const std::lock_guard lock(mutex_);
@@ -63,6 +69,7 @@ class Router {
       const std::lock_guard lock(mutex_);
       const int op = std::to_integer<int>(in[1]);
       requests_.emplace_back(op, op == 0 ? 0 : load_be32(&in[8]));
+      if (op == lose_ && std::exchange(lose_, -1) == op) continue;
       std::array<std::byte, 16> out{};
       out[1] = static_cast<std::byte>(128 + op);
       store_be32(&out[4], clocks_.front());
@@ -81,6 +88,7 @@ class Router {
   std::thread thread_;
   std::atomic<bool> stop_ = false;
   std::mutex mutex_;
+  int lose_ = -1;
   std::vector<std::uint32_t> clocks_{1000};
   std::vector<std::pair<int, std::uint32_t>> requests_;
 };
@@ -88,10 +96,15 @@ class Router {
 using NatPmpTest = NetnsTest;
 using Requests = std::vector<std::pair<int, std::uint32_t>>;
 
+std::unique_ptr<GatewayDevice> find() {
+  auto device = find_nat_pmp({1, {INADDR_LOOPBACK}, {INADDR_LOOPBACK}}, 2s);
+  EXPECT_TRUE(device);
+  return device;
+}
+
 TEST_F(NatPmpTest, ARestartIsSeenByTheRoutersClock) {
   Router router;
-  const auto device = find_nat_pmp({1, {INADDR_LOOPBACK}, {INADDR_LOOPBACK}}, 2s);
-  ASSERT_TRUE(device);
+  auto device = find();
   const PortMapping mapping = must(device->map(Transport::udp, 43439, 43439, 1h));
   router.set_clocks({1000, 1001});
   EXPECT_TRUE(device->holds(mapping));
@@ -101,11 +114,55 @@ TEST_F(NatPmpTest, ARestartIsSeenByTheRoutersClock) {
   EXPECT_FALSE(device->holds(mapping));
   EXPECT_EQ(router.requests(), (Requests{{0, 0}}));
   // Between both answers: what has just been mapped is taken away.
+  device = find();
+  (void)must(device->map(Transport::udp, 43439, 43439, 1h));
   router.set_clocks({10, 0});
   EXPECT_FALSE(device->holds(mapping));
   EXPECT_EQ(router.requests(), (Requests{{0, 0}, {1, 3600}, {1, 0}}));
-  router.set_clocks({1});
+}
+
+TEST_F(NatPmpTest, ARouterThatAnswersLateMayHaveRestarted) {
+  Router router;
+  const auto device = find();
+  const PortMapping mapping = must(device->map(Transport::udp, 43439, 43439, 1h));
+  router.set_clocks({1000});
+  router.lose(1);
+  EXPECT_FALSE(device->holds(mapping));
+  EXPECT_EQ(router.requests(), (Requests{{0, 0}, {1, 3600}, {1, 3600}, {1, 0}}));
+}
+
+TEST_F(NatPmpTest, ItIsNotAskedForMoreThen) {
+  Router router;
+  router.lose(0);  // the search itself may be slow
+  const auto device = find();
+  const PortMapping mapping = must(device->map(Transport::udp, 43439, 43439, 1h));
+  router.set_clocks({1000});
   EXPECT_TRUE(device->holds(mapping));
+  router.set_clocks({1000});
+  router.lose(0);
+  EXPECT_FALSE(device->holds(mapping));
+  EXPECT_EQ(router.requests(), (Requests{{0, 0}, {0, 0}}));
+}
+
+// Until that is known, whoever asks again would make one mapping of several anew, in another order than before.
+TEST_F(NatPmpTest, ALateAnswerCountsAtTheNextLook) {
+  Router router;
+  const auto device = find();
+  router.lose(1);
+  const PortMapping mapping = must(device->map(Transport::udp, 43439, 43439, 1h));
+  router.set_clocks({1000});
+  EXPECT_FALSE(device->holds(mapping));
+  EXPECT_EQ(router.requests(), Requests{});
+}
+
+TEST_F(NatPmpTest, TheFirstRequestRemovesWhatAnEarlierLifeLeft) {
+  Router router;
+  const auto device = find();
+  router.set_clocks({1000});
+  (void)must(device->map(Transport::tcp, 43439, 43439, 1h));
+  (void)must(device->map(Transport::udp, 43439, 43439, 1h));
+  (void)must(device->map(Transport::tcp, 43439, 43439, 1h));
+  EXPECT_EQ(router.requests(), (Requests{{2, 0}, {2, 3600}, {1, 0}, {1, 3600}, {2, 3600}}));
 }
 
 }  // namespace
