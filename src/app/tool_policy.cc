@@ -107,7 +107,7 @@ int PolicyCommand::check(const std::string& path) {
   const std::size_t rules = policy->rules().size();
   if (request_.json) return print_json({{"ok", true}, {"rules", rules}, {"unknown_members", words_of_list(unknown)}});
   return print(path + " is a policy with " + std::to_string(rules) + (rules == 1 ? " rule.\n" : " rules.\n") +
-               (unknown.empty() ? "" : "It names members that there are not: " + unknown + ".\n"));
+               (unknown.empty() ? "" : "It cannot be set before these are members: " + unknown + ".\n"));
 }
 
 int PolicyCommand::set_file(const std::string& path) {

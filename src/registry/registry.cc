@@ -560,16 +560,21 @@ Mac Registry::free_mac() const {
 }
 
 std::string Registry::unique_name(std::string_view wish, MemberId owner) {
-  // A name that the network lock signed is the member's until it is signed under another.
-  if (const Member* m = find(owner); m != nullptr && lock_.on() && m->lock.sequence != 0) return m->name;
+  // A name that the network lock signed is the member's until it is signed under another. One that the policy has is
+  // the member's as long as the policy has it, and nobody else's: a computer chooses its name itself, and would choose
+  // what it may do.
+  if (const Member* m = find(owner)) {
+    if ((lock_.on() && m->lock.sequence != 0) || policy_names_.contains(m->name)) return m->name;
+  }
+  const auto taken = [&](const std::string& name) { return by_name_.contains(name) || policy_names_.contains(name); };
   // An assigned number stays even if the plain name has become free: people and scripts rely on names.
   if (const Member* m = find(owner); m != nullptr && (m->name == wish || is_numbered(m->name, wish))) return m->name;
   std::string name(wish);
-  if (!by_name_.contains(name)) return name;
+  if (!taken(name)) return name;
   int& n = next_number_.try_emplace(name, 2).first->second;
   for (;; ++n) {
     std::string next = numbered(wish, std::to_string(n));
-    if (!by_name_.contains(next)) return next;
+    if (!taken(next)) return next;
   }
 }
 

@@ -252,6 +252,7 @@ class Registry {
                          std::vector<AuditEntry> acts);
   void load_policy(const ports::StoredState& state);
   void policy_changed(NetworkPolicy policy);
+  void note_policy_names();
   Result<void> check_policy_mark(const LockChain& chain, const LockChange& change) const;
   static void forget_mark(const Member& member, ports::StoreChange& change);
   void gather_grants();
@@ -337,6 +338,7 @@ class Registry {
   ChangeLog presence_;  // of `online`
   MerkleTree tree_;
   NetworkPolicy policy_;
+  std::unordered_set<std::string> policy_names_;  // of members, in it
   std::uint64_t policy_version_ = 0;
   crypto::Hash root_at_start_{};
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first

@@ -66,6 +66,7 @@ void Registry::load_policy(const ports::StoredState& state) {
     policy_.text = as_text(r.bytes(r.remaining()));
   }
   tree_.put(policy_);
+  note_policy_names();
   for (const auto& [id, known] : join_keys_.all()) {
     const auto groups = state.meta.find(kKeyGroupsOf + std::to_string(id));
     if (groups == state.meta.end() || groups->second.empty()) continue;
@@ -80,6 +81,13 @@ Result<void> Registry::set_policy(std::string text) {
   if (!text.empty()) {
     const auto policy = policy::Policy::parse(text);
     if (!policy) return policy.error();
+    for (const std::string& name : policy->members_named()) {
+      if (find_name(name) != nullptr) continue;
+      return make_error(Errc::not_found,
+                        "the policy names \"" + name +
+                            "\", and no member is called that: let the computer join first (nobody can "
+                            "take a name that the policy has), or give the right to a group");
+    }
     what = "the policy has " + std::to_string(policy->rules().size()) + " rules";
   }
   if (text == policy_.text) return {};
@@ -95,8 +103,16 @@ Result<void> Registry::set_policy(std::string text) {
 void Registry::policy_changed(NetworkPolicy policy) {
   policy_ = std::move(policy);
   tree_.put(policy_);
+  note_policy_names();
   policy_version_ = ++version_;
   records_.begin_at(version_);
+}
+
+void Registry::note_policy_names() {
+  policy_names_.clear();
+  const auto policy = policy::Policy::parse(policy_.text);
+  if (!policy) return;
+  for (std::string& name : policy->members_named()) policy_names_.insert(std::move(name));
 }
 
 Result<void> Registry::check_policy_mark(const LockChain& chain, const LockChange& change) const {

@@ -48,6 +48,28 @@ TEST_F(RegistryPolicyTest, AFaultyPolicyChangesNothing) {
   EXPECT_EQ(registry_->records_version(), before);
 }
 
+TEST_F(RegistryPolicyTest, NobodyTakesANameThatThePolicyHas) {
+  join(2, "guest");
+  const auto unknown = registry_->set_policy("allow ghost to all\n");
+  ASSERT_FALSE(unknown);
+  EXPECT_THAT(unknown.error().what, testing::HasSubstr("\"ghost\""));
+  ASSERT_TRUE(registry_->set_policy("allow hub to all\n"));
+  ASSERT_TRUE(registry_->remove("hub"));
+  open();  // it is known after a restart, too
+  EXPECT_EQ(join(2, "hub").name, "hub-2") << "by another name than before";
+  EXPECT_EQ(join(3, "hub").name, "hub-3") << "as a new member";
+  ASSERT_TRUE(registry_->set_policy(""));
+  EXPECT_EQ(join(4, "hub").name, "hub");
+}
+
+TEST_F(RegistryPolicyTest, AMemberThatThePolicyNamesKeepsItsName) {
+  join(2, "guest");
+  ASSERT_TRUE(registry_->set_policy("deny guest to all\nallow all to all\n"));
+  EXPECT_EQ(join(2, "innocent").name, "guest");
+  ASSERT_TRUE(registry_->set_policy(""));
+  EXPECT_EQ(join(2, "innocent").name, "innocent");
+}
+
 TEST_F(RegistryPolicyTest, GroupsAreDurableAndEndWithTheMember) {
   const crypto::Hash root = registry_->root(), digest = registry_->digest();
   ASSERT_TRUE(registry_->set_groups("hub", {"iot", "guests", "iot"}));
