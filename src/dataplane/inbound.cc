@@ -13,6 +13,9 @@ namespace {
 // Per kind, as each may be a line in the log.
 constexpr Duration kTellPause = std::chrono::seconds(1);
 constexpr Duration kStrayPause = std::chrono::milliseconds(100);
+// Anybody can send datagrams of unknown sessions; a peer that has lost a session goes on until it hears of that.
+constexpr Duration kUnknownPause = std::chrono::milliseconds(1);
+constexpr Duration kUnknownBurst = std::chrono::milliseconds(16);
 // A run of datagrams of this size is bulk traffic; packets that keep a conduit alive are smaller or come alone.
 constexpr std::size_t kBulkSegment = 1000;
 }  // namespace
@@ -89,7 +92,7 @@ void Inbound::take_datagram(const PeerTable& table, const Arrival& arrival, Byte
   const auto found = table.by_index.find(header->receiver);
   if (found == table.by_index.end()) {
     counters_.drop(Drop::unknown_session);
-    upcalls.add(UnknownSession{arrival});
+    if (unknown_.take(now, kUnknownPause, kUnknownBurst)) upcalls.add(UnknownSession{arrival});
     return;
   }
   const bool same_way = arrival_ == arrival;

@@ -69,6 +69,7 @@ class Inbound {
   std::uint8_t traffic_class_ = 0;  // of their IP headers
   std::vector<Bytes> joined_;       // reassembled frames, until they are written
   StationMemory stations_;
+  RateLimit unknown_;  // of the control thread's share of what opens in no session
   Instant told_refusal_{};
   Instant told_limit_{};
   Instant told_policy_{};
