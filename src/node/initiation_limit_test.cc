@@ -17,6 +17,35 @@ TEST(InitiationLimit, AFloodOfStrangersDoesNotCountAsRelayedLoad) {
   EXPECT_FALSE(limit.under_load(false, now + seconds(1)));
 }
 
+TEST(InitiationLimit, AFloodFromForgedAddressesTakesNoCookieFromAPeer) {
+  InitiationLimit limit;
+  const Instant now{seconds(100)};
+  const IpAddress peer = *parse_ip("192.0.2.1");
+  limit.set_addresses({*parse_ip("2001:db8::1"), peer, *parse_ip("192.0.2.0")}, now);
+  int offered = 0;
+  for (std::uint32_t n = 0; n < 5 * kCookieRate; ++n) {
+    offered += limit.offers_cookie(IpAddress::from_v4({0x0a000000U + n}), now) ? 1 : 0;
+  }
+  EXPECT_EQ(offered, kCookieRate);
+  EXPECT_TRUE(limit.offers_cookie(peer, now));
+  EXPECT_FALSE(limit.offers_cookie(*parse_ip("192.0.2.2"), now));
+  EXPECT_TRUE(limit.offers_cookie(*parse_ip("192.0.2.2"), now + seconds(1)));
+}
+
+TEST(InitiationLimit, WantsTheAddressesOfPeersUnderLoadOnceASecond) {
+  InitiationLimit limit;
+  Instant now{seconds(100)};
+  EXPECT_FALSE(limit.wants_addresses(now));
+  for (int n = 0; n < kLoadLimit; ++n) limit.under_load(false, now);
+  EXPECT_TRUE(limit.wants_addresses(now));
+  limit.set_addresses({}, now);
+  EXPECT_FALSE(limit.wants_addresses(now));
+  now += seconds(1);
+  EXPECT_FALSE(limit.wants_addresses(now));
+  for (int n = 0; n < kLoadLimit; ++n) limit.under_load(false, now);
+  EXPECT_TRUE(limit.wants_addresses(now));
+}
+
 TEST(InitiationLimit, EachSourceHasItsOwnRateAndA64IsOneSource) {
   InitiationLimit limit;
   Instant now{seconds(100)};

@@ -347,6 +347,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
 }
 
 void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now) {
+  if (sessions_.wants_addresses(now)) sessions_.set_addresses(addresses(), now);
   Sessions::Read read = sessions_.read_initiation(arrival, datagram, now);
   if (!read.initiation) return answer(arrival, read.reply);
   Peer* peer = find_key(read.initiation->request.initiator);

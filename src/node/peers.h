@@ -188,7 +188,8 @@ class Peers {
   void forget(Peer& peer, Instant now);
   void drop(MemberId id, Instant now);
   void take_in(const Member& member, Instant now);
-  Peer* find(MemberId id);  // and marks it as touched, as do the next two
+  std::vector<IpAddress> addresses() const;  // that any peer may send from
+  Peer* find(MemberId id);                   // and marks it as touched, as do the next two
   Peer* find_key(const PublicKey& key);
   Peer* find_index(std::uint32_t index);
   dataplane::Peer route(const Peer& peer) const;

@@ -38,6 +38,15 @@ std::vector<MemberId> Peers::in_touch() const {
   return out;
 }
 
+std::vector<IpAddress> Peers::addresses() const {
+  std::vector<IpAddress> out;
+  for (const auto& [id, peer] : peers_) {
+    for (const Candidate& candidate : peer.member.candidates) out.push_back(candidate.endpoint.ip);
+    if (const auto& path = peer.path.path(); path && path->direct()) out.push_back(path->to.ip);
+  }
+  return out;
+}
+
 Peer* Peers::find(MemberId id) {
   const auto it = peers_.find(id);
   if (it == peers_.end()) return nullptr;

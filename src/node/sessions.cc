@@ -161,7 +161,9 @@ bool Sessions::may_begin(const Arrival& arrival, ByteView datagram, std::uint32_
   if (arrival.relayed() && !initiation_limit_.admit(origin_of(arrival), now)) return false;
   if (!initiation_limit_.under_load(arrival.relayed(), now)) return true;
   if (!cookie_checker_.mac2_ok(datagram, source, now)) {
-    reply = cookie_checker_.make_reply(datagram, sender, source, now);
+    if (arrival.relayed() || initiation_limit_.offers_cookie(arrival.from.ip, now)) {
+      reply = cookie_checker_.make_reply(datagram, sender, source, now);
+    }
     return false;
   }
   return arrival.relayed() || initiation_limit_.admit(arrival.from.ip, now);

@@ -144,6 +144,11 @@ class Sessions {
     Bytes reply;                           // to return by the path it came; may be empty
   };
   Read read_initiation(const Arrival& arrival, ByteView datagram, Instant now);
+  // See InitiationLimit.
+  bool wants_addresses(Instant now) const { return initiation_limit_.wants_addresses(now); }
+  void set_addresses(std::vector<IpAddress> of_peers, Instant now) {
+    initiation_limit_.set_addresses(std::move(of_peers), now);
+  }
   struct Answer {
     Bytes reply;        // as above
     bool made = false;  // a new `unconfirmed`

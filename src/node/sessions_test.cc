@@ -201,6 +201,19 @@ TEST_F(SessionsTest, UnderLoadAnInitiatorMustProveItsEndpoint) {
   EXPECT_TRUE(b.answer(a, a.initiate(0, now), now).made);
 }
 
+TEST_F(SessionsTest, AFloodOfForgedInitiationsLeavesCookiesForThePeers) {
+  const Bytes initiation = a.initiate(0, now);
+  dataplane::Arrival forged = a.arrival;
+  int offered = 0;
+  for (std::uint32_t n = 0; n < 2 * kCookieRate; ++n) {
+    forged.from.ip = IpAddress::from_v4({0x0a420000U + n});
+    if (b.sessions->wants_addresses(now)) b.sessions->set_addresses({a.arrival.from.ip}, now);
+    offered += b.sessions->read_initiation(forged, initiation, now).reply.empty() ? 0 : 1;
+  }
+  EXPECT_EQ(offered, kCookieRate);
+  EXPECT_FALSE(b.sessions->read_initiation(a.arrival, initiation, now).reply.empty());
+}
+
 TEST_F(SessionsTest, ASessionStillOpensForAWhileAfterItStopsSealing) {
   meet();
   const std::uint32_t index = a.record->current()->local_index();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "noise/cookie.h"
 
+#include <algorithm>
 #include <chrono>
 #include <span>
 
@@ -65,7 +66,7 @@ bool CookieChecker::mac1_ok(ByteView datagram) const {
 }
 
 bool CookieChecker::mac2_ok(ByteView datagram, const Endpoint& from, Instant now) {
-  if (datagram.size() < 2 * kMacSize) return false;
+  if (datagram.size() < 2 * kMacSize || std::ranges::equal(mac2_of(datagram), Cookie{})) return false;
   refresh(now);
   const Cookie cookie = cookie_for(from);
   return crypto::constant_time_equal(crypto::mac16(cookie, {before_mac2(datagram)}), mac2_of(datagram));

@@ -24,7 +24,7 @@ class CookieChecker {
   CookieChecker(const PublicKey& self, Rng& rng);
   // Checks mac1 of a whole initiation or response.
   bool mac1_ok(ByteView datagram) const;
-  // Checks mac2 against the cookie for the sender's endpoint. REQUIRES: mac1_ok.
+  // Checks mac2 against the cookie for the sender's endpoint; costs nothing where it is zero. REQUIRES: mac1_ok.
   bool mac2_ok(ByteView datagram, const Endpoint& from, Instant now);
   // The cookie reply (wire Type::cookie_reply) to a datagram from `from` whose sender index is `receiver`.
   Bytes make_reply(ByteView datagram, std::uint32_t receiver, const Endpoint& from, Instant now);
