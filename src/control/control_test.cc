@@ -96,6 +96,33 @@ TEST_F(ControlTest, AJoinKeyAdmitsAndARotatedNetworkKeyDoesNot) {
   EXPECT_TRUE(clients_.back().connected()) << "with the new network key";
 }
 
+// What is in transit is cut at random and arrives in another order each time.
+TEST_F(ControlTest, AThousandRacesForAKeyForOneComputerHaveOneWinnerEach) {
+  std::array<int, 2> won{};
+  for (int round = 0; round < 1000; ++round) {
+    const auto once = registry_->create_join_key({.name = "", .uses = 1, .valid_for = 0, .approve = false}, 0);
+    ASSERT_TRUE(once);
+    std::array<TestClient*, 2> racers{&add("a"), &add("b")};
+    for (TestClient* c : racers) {
+      c->network_key = network_key_of(*registry_, *once);
+      open(*c);
+    }
+    if (rng_.below(2) == 0) clients_.reverse();
+    advance(kGatherJoins);
+    ASSERT_NE(racers[0]->self.has_value(), racers[1]->self.has_value()) << "round " << round;
+    TestClient& winner = racers[0]->self ? *racers[0] : *racers[1];
+    ++won[winner.name == "a" ? 0 : 1];
+    ASSERT_EQ(registry_->join_keys().find(once->id)->used, 1U);
+    auto removed = server_->remove(winner.self->name, now_);
+    ASSERT_TRUE(removed);
+    take(std::move(*removed));
+    for (TestClient* c : racers) hang_up(*c);
+    clients_.clear();
+    now_ += kJoinRefill;
+  }
+  EXPECT_GT(std::min(won[0], won[1]), 200) << "both orders were tried";
+}
+
 TEST_F(ControlTest, PendingClientIsAdmittedOnceApproved) {
   const auto key = registry_->create_join_key({.name = "", .uses = 0, .valid_for = 0, .approve = true}, 0);
   ASSERT_TRUE(key);
