@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-// The attacker of bench/flood: sends datagrams at a steady rate from ever other forged sources, over a raw socket, so that
-// it costs the computer as little as possible.
+// The attacker of bench/flood: sends datagrams at a steady rate from ever other forged sources, over a raw socket, so
+// that it costs the computer as little as possible.
 //
 //   flood_load ADDRESS PORT KIND RATE SECONDS PUBLIC-KEY
 //
-// KIND: noise (no datagram of ours), data (a session that does not exist), unsigned (an initiation whose mac1 is wrong), or
-// signed (one whose mac1 is right, as anybody can make it who knows the public key).
+// KIND: noise (no datagram of ours), data (a session that does not exist), unsigned (an initiation with a wrong mac1),
+// or signed (one whose mac1 is right, as anybody can make it who knows the public key).
 
 #include <arpa/inet.h>
 #include <netinet/ip.h>
