@@ -48,6 +48,7 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members pending", "", "the computers that wait for approval"},
     {"members approve", "NAME", "admit a waiting computer"},
     {"members deny", "NAME", "reject a waiting computer: its key is refused from now on"},
+    {"members rename", "NAME NEW", "give a member another name, which it keeps whatever its computer is called"},
     {"members allow", "NAME RANGE",
      "allow a member further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
     {"members revoke", "NAME RANGE", "withdraw them; with --all instead of NAME, both are for every member"},
@@ -221,6 +222,7 @@ class Tool : private ToolBase {
     if (is({"peers"})) return list("peers", defaults_.client_socket, "eps-client", report::peers_text);
     if (is({"members"})) return list("members", defaults_.server_socket, "eps-server", report::members_text);
     if (words.size() == 3 && words[0] == "members" && words[1] == "remove") return remove(words[2]);
+    if (words.size() == 4 && words[0] == "members" && words[1] == "rename") return rename(words[2], words[3]);
     if (is_one_of("members", {"pending", "approve", "deny"})) {
       return KeysCommand(request_, defaults_, out_, err_).run_members();
     }
@@ -252,6 +254,7 @@ class Tool : private ToolBase {
     if (words.empty()) return usage("no command is given");
     if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"}) || is({"members", "group"}))
       return usage(joined(words) + " needs a NAME");
+    if (is_one_of("members", {"rename"})) return usage("members rename needs a NAME and the NEW one");
     if (words.size() >= 2 && words[0] == "members" && (words[1] == "allow" || words[1] == "revoke")) {
       return usage("members " + words[1] + " needs a NAME and a RANGE, for example: eps members " + words[1] +
                    " laptop 192.168.43.50");
@@ -334,18 +337,42 @@ class Tool : private ToolBase {
     return print(table + (long_one ? table.substr(0, table.find('\n') + 1) : ""));
   }
 
-  int remove(const std::string& wish) {
-    const std::string socket = request_.socket.value_or(defaults_.server_socket);
-    // An older server knows names only.
+  // The name of the intended member: an older server knows names only.
+  std::string member_named(const std::string& socket, const std::string& wish) const {
     const auto members = ask_status(socket, "members");
     const json meant = members ? entry_of(members->value("members", json::array()), wish) : json();
-    const std::string name = meant.is_null() ? wish : meant.value("name", wish);
+    return meant.is_null() ? wish : meant.value("name", wish);
+  }
+
+  int remove(const std::string& wish) {
+    const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const std::string name = member_named(socket, wish);
     const auto answer = ask(socket, {{"command", "remove"}, {"name", name}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     if (request_.json) return print_json(*answer);
     return print(quotable(name) +
                  " is removed. Whoever still holds a join key can join as a new member: to replace the "
                  "network key, run: eps keys rotate\n");
+  }
+
+  int rename(const std::string& wish, const std::string& given) {
+    const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const std::string name = member_named(socket, wish);
+    const auto answer = ask(socket, {{"command", "rename"}, {"name", name}, {"new_name", given}});
+    if (!answer) return failed(answer.error(), "eps-server", socket);
+    if (request_.json) return print_json(*answer);
+    std::string text = quotable(name) + " is called " + quotable(given) + " from now on.\n";
+    if (answer->value("lost_rules", false)) {
+      text += "The policy's rules for " + quotable(name) + " are for no member now; see eps policy show.\n";
+    }
+    if (answer->value("gained_rules", false)) {
+      text += "The policy has this name: its rules are for this member now; see eps policy show.\n";
+    }
+    if (answer->value("locked", false)) {
+      text += "The network is locked, so the others refuse it until it is signed again: eps lock sign " +
+              quotable(given) + "\n";
+    }
+    return print(text);
   }
 
   int grant(const std::string& command, const std::string& name, const std::string& range) {

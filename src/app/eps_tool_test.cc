@@ -284,6 +284,26 @@ TEST_F(EpsTool, RemovesAMember) {
   EXPECT_EQ(run({"members", "remove"}), 2);
 }
 
+TEST_F(EpsTool, RenamesAMember) {
+  EXPECT_EQ(run({"members", "rename", "alice", "camera"}), 3);
+  json asked;
+  bool more = false;
+  const Daemon server(dir / "server.sock", [&](const json& request) -> json {
+    if (request.value("command", "") != "rename") return server_answer(request);
+    asked = request;
+    return {{"ok", true}, {"locked", more}, {"gained_rules", more}, {"lost_rules", more}};
+  });
+  EXPECT_EQ(run({"members", "rename", "10.0.8.1", "camera"}), 0);
+  EXPECT_EQ(asked["name"], "alice");
+  EXPECT_EQ(asked["new_name"], "camera");
+  EXPECT_EQ(out.str(), "alice is called camera from now on.\n");
+  more = true;
+  EXPECT_EQ(run({"members", "rename", "alice", "camera"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("The policy's rules for alice are for no member now"));
+  EXPECT_THAT(out.str(), HasSubstr("its rules are for this member now"));
+  EXPECT_THAT(out.str(), HasSubstr("eps lock sign camera\n"));
+}
+
 TEST_F(EpsTool, PrintsTheKey) {
   EXPECT_EQ(run({"key"}), 1);
   EXPECT_THAT(err.str(), HasSubstr("eps: there is no network key at " + dir.path() + "/state/server/network.key: "));
@@ -329,6 +349,7 @@ TEST_F(EpsTool, ExplainsInvalidCommands) {
       {{"status", "now"}, "unknown command \"status now\""},
       {{"members", "add", "x"}, "unknown command \"members add x\""},
       {{"members", "remove"}, "members remove needs a NAME"},
+      {{"members", "rename", "b"}, "members rename needs a NAME and the NEW one"},
       {{"members", "allow", "b"},
        "members allow needs a NAME and a RANGE, for example: eps members allow laptop 192.168.43.50"},
       {{"members", "allow", "--all"},

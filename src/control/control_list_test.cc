@@ -78,6 +78,27 @@ TEST_F(ControlTest, EverybodyHasThePolicyAndTheGroups) {
   EXPECT_EQ(b.members().find_name("a")->groups, std::vector<std::string>{"iot"});
 }
 
+TEST_F(ControlTest, EverybodyKnowsAGivenName) {
+  TestClient& a = join("a");
+  TestClient& b = join("b");
+  TestClient& old = add("old");
+  old.features = {};
+  connect(old);
+  advance(milliseconds(50));
+  take(*server_->give_name("b", "camera", now_));
+  EXPECT_FALSE(server_->give_name("a", "camera", now_));
+  advance(milliseconds(50));
+  for (TestClient* client : {&a, &b, &old}) {
+    EXPECT_NE(client->members().find_name("camera"), nullptr);
+    EXPECT_EQ(client->members().find_name("b"), nullptr);
+  }
+  hang_up(b);
+  connect(b);
+  EXPECT_EQ(b.self->name, "camera") << "though its computer is called b";
+  advance(milliseconds(50));
+  expect_all_agree();
+}
+
 TEST_F(ControlTest, TheFirstChangeGoesOutAtOnce) {
   TestClient& a = join("a");
   advance(seconds(1));

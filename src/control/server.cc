@@ -208,6 +208,16 @@ Result<Server::Outputs> Server::allow_bridge(std::string_view name, bool allowed
   return out;
 }
 
+Result<Server::Outputs> Server::give_name(std::string_view name, std::string_view new_name, Instant now) {
+  const auto member = registry_.give_name(name, new_name);
+  if (!member) return member.error();
+  Outputs out;
+  out.events.push_back(
+      {ServerEvent::Kind::changed, std::string(name) + " is called " + describe(*member) + " from now on."});
+  push(out, now);
+  return out;
+}
+
 Result<Server::Outputs> Server::set_policy(std::string text, Instant now) {
   const bool ends = text.empty();
   if (auto set = registry_.set_policy(std::move(text)); !set) return set.error();

@@ -70,6 +70,16 @@ TEST_F(KnownPeersTest, AMemberWithAnotherKeyIsRefusedWhateverElseMatches) {
   EXPECT_THAT(refused_, IsEmpty()) << "the known key is back";
 }
 
+TEST_F(KnownPeersTest, AnotherNameOfAKnownKeyIsTheSamePeer) {
+  look({self_, b_, c_});
+  look({self_, member(2, 2, "camera", 2), c_});
+  EXPECT_THAT(refused_, IsEmpty());
+  EXPECT_THAT(known_.take_warnings(), IsEmpty());
+  EXPECT_THAT(known_.take_notes(), IsEmpty());
+  EXPECT_THAT(known_.findings(now_), IsEmpty());
+  EXPECT_THAT(known_.encode(key(9)), HasSubstr("name:camera"));
+}
+
 TEST_F(KnownPeersTest, ARefusalIsReportedOnce) {
   look({self_, b_});
   look({self_, member(2, 9, "b", 2)});

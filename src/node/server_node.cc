@@ -85,6 +85,12 @@ Result<ServerOutputs> ServerNode::allow_bridge(std::string_view name, bool allow
   return take(std::move(*changed), now);
 }
 
+Result<ServerOutputs> ServerNode::give_name(std::string_view name, std::string_view new_name, Instant now) {
+  auto changed = control_.give_name(name, new_name, now);
+  if (!changed) return changed.error();
+  return take(std::move(*changed), now);
+}
+
 Result<ServerOutputs> ServerNode::set_policy(std::string text, Instant now) {
   auto changed = control_.set_policy(std::move(text), now);
   if (!changed) return changed.error();

@@ -60,12 +60,6 @@ class MetaReader {
   const char* bad_ = nullptr;
 };
 
-// Whether unique_name() made the name from this wish: its numbers begin at 2.
-bool is_numbered(std::string_view name, std::string_view wish) {
-  const std::string_view number = name.substr(name.find_last_not_of("0123456789") + 1);
-  return !number.empty() && number[0] != '0' && number != "1" && name == numbered(wish, number);
-}
-
 template <std::size_t N>
 Bytes secret_bytes(const crypto::Secret<N>& secret) {
   return {secret.view().begin(), secret.view().end()};
@@ -109,6 +103,7 @@ Result<std::unique_ptr<Registry>> Registry::open(ports::Store& store, const Regi
   auto loaded = registry->load_or_create(*state);
   if (loaded) loaded = registry->load_lock(*state);
   if (loaded) registry->load_policy(*state);
+  if (loaded) registry->load_given_names(*state);
   auto adopted = loaded ? registry->adopt_members(std::move(state->members)) : loaded;
   if (adopted) registry->load_last_seen(*state);
   if (adopted) registry->load_ephemeral(*state);
@@ -264,13 +259,6 @@ void Registry::erase(const Member& member) {
   members_.erase(member.id);
 }
 
-void Registry::rename(Member& member, const std::string& name) {
-  if (const auto it = by_name_.find(member.name); it != by_name_.end() && it->second == member.id) by_name_.erase(it);
-  next_number_.clear();
-  member.name = name;
-  by_name_.emplace(name, member.id);
-}
-
 const Member* Registry::find(MemberId id) const {
   const auto it = members_.find(id);
   return it == members_.end() ? nullptr : &it->second;
@@ -293,8 +281,7 @@ bool Registry::is_revoked(const PublicKey& key) const {
 bool Registry::join_writes(const PublicKey& key, std::string_view name) const {
   const Member* known = find_key(key);
   const std::string wish = make_valid_name(name);
-  if (known != nullptr && lock_.on() && known->lock.sequence != 0) return false;
-  return known == nullptr || (known->name != wish && !is_numbered(known->name, wish));
+  return known == nullptr || (!keeps_name(*known) && known->name != wish && !is_numbered(known->name, wish));
 }
 
 std::vector<Registry::Joined> Registry::join_all(std::span<const JoinRequest> requests) {
@@ -445,6 +432,7 @@ Result<Member> Registry::remove(std::string_view name) {
 void Registry::tell_removed(MemberId id) {
   tree_.erase(id);
   presence_kept_.erase(id);
+  given_names_.erase(id);
   tombstones_.emplace_back(++version_, id);
   digest_.reset();
   records_.begin_at(version_);
@@ -556,25 +544,6 @@ Mac Registry::free_mac() const {
     rng_.fill(mac.bytes);
     mac.bytes[0] = std::byte{0x02};  // locally administered, unicast (IEEE 802, section 8.4)
     if (!macs_.contains(mac)) return mac;
-  }
-}
-
-std::string Registry::unique_name(std::string_view wish, MemberId owner) {
-  // A name that the network lock signed is the member's until it is signed under another. One that the policy has is
-  // the member's as long as the policy has it, and nobody else's: a computer chooses its name itself, and would choose
-  // what it may do.
-  if (const Member* m = find(owner)) {
-    if ((lock_.on() && m->lock.sequence != 0) || policy_names_.contains(m->name)) return m->name;
-  }
-  const auto taken = [&](const std::string& name) { return by_name_.contains(name) || policy_names_.contains(name); };
-  // An assigned number stays even if the plain name has become free: people and scripts rely on names.
-  if (const Member* m = find(owner); m != nullptr && (m->name == wish || is_numbered(m->name, wish))) return m->name;
-  std::string name(wish);
-  if (!taken(name)) return name;
-  int& n = next_number_.try_emplace(name, 2).first->second;
-  for (;; ++n) {
-    std::string next = numbered(wish, std::to_string(n));
-    if (!taken(next)) return next;
   }
 }
 

@@ -158,6 +158,12 @@ class Registry {
   // Removes the member: its address is free, its key is refused from now on. Errc::not_found if there is no such name.
   Result<Member> remove(std::string_view name);
 
+  // Gives the member a name, which it keeps whatever its computer is called; durable. A name that the policy has and
+  // nobody bears can be given, though not be joined with: the rules are for this member then. Errc::not_found,
+  // Errc::in_use, Errc::invalid_argument.
+  Result<Member> give_name(std::string_view name, std::string_view new_name);
+  bool policy_has(const std::string& name) const { return policy_names_.contains(name); }
+
   // Grants the member further addresses, or revokes them; durable, like a removal. Errc::not_found if there is no such
   // member or grant, Errc::in_use for addresses of another member.
   Result<Member> grant(std::string_view name, const IpNetwork& range);
@@ -254,7 +260,9 @@ class Registry {
   void policy_changed(NetworkPolicy policy);
   void note_policy_names();
   Result<void> check_policy_mark(const LockChain& chain, const LockChange& change) const;
-  static void forget_mark(const Member& member, ports::StoreChange& change);
+  void forget_mark(const Member& member, ports::StoreChange& change) const;
+  void load_given_names(const ports::StoredState& state);
+  bool keeps_name(const Member& member) const;
   void gather_grants();
   void reserve(const Grants& grants);
   const IpNetwork* granted(std::uint32_t ip) const;
@@ -339,6 +347,7 @@ class Registry {
   MerkleTree tree_;
   NetworkPolicy policy_;
   std::unordered_set<std::string> policy_names_;  // of members, in it
+  std::set<MemberId> given_names_;                // whose name an administrator gave
   std::uint64_t policy_version_ = 0;
   crypto::Hash root_at_start_{};
   std::deque<std::pair<std::uint64_t, MemberId>> tombstones_;  // removed at version, oldest first

@@ -29,6 +29,8 @@ std::vector<std::string> decode_groups(ByteView bytes);
 Result<std::vector<std::string>> checked_groups(std::vector<std::string> groups);
 Bytes encode_policy(const NetworkPolicy& policy);
 
+inline constexpr const char* kNameOf = "name.";  // and the member's number: the name that an administrator gave it
+
 inline constexpr const char* kLockChain = "lock.chain";
 inline constexpr const char* kLockMarkOf = "lock.";  // and the member's number
 
@@ -41,6 +43,12 @@ inline Bytes u64_bytes(std::uint64_t value) {
 // The wish with a number appended, within the size limit of a name.
 inline std::string numbered(std::string_view wish, std::string_view number) {
   return std::string(wish.substr(0, kMaxNameSize - 1 - number.size())).append("-").append(number);
+}
+
+// Whether unique_name() made the name from this wish: its numbers begin at 2.
+inline bool is_numbered(std::string_view name, std::string_view wish) {
+  const std::string_view number = name.substr(name.find_last_not_of("0123456789") + 1);
+  return !number.empty() && number[0] != '0' && number != "1" && name == numbered(wish, number);
 }
 
 inline std::string described(const Member& member) {

@@ -46,7 +46,8 @@ Result<void> Registry::load_lock(const ports::StoredState& state) {
   return {};
 }
 
-void Registry::forget_mark(const Member& member, ports::StoreChange& change) {
+void Registry::forget_mark(const Member& member, ports::StoreChange& change) const {
+  if (given_names_.contains(member.id)) change.put_meta[kNameOf + std::to_string(member.id.value)] = {};
   if (!member.groups.empty()) change.put_meta[kGroupsOf + std::to_string(member.id.value)] = {};
   if (member.lock.sequence != 0) change.put_meta[kLockMarkOf + std::to_string(member.id.value)] = {};
 }

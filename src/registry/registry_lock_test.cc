@@ -96,6 +96,15 @@ TEST_F(RegistryLockTest, ASignedNameStays) {
   EXPECT_TRUE(is_signed(b_.id));
 }
 
+TEST_F(RegistryLockTest, AGivenNameIsToBeSigned) {
+  lock();
+  ASSERT_TRUE(registry_->give_name("b", "camera"));
+  EXPECT_FALSE(is_signed(b_.id));
+  ASSERT_TRUE(registry_->change_lock(marks({b_.id}, 6, registry_->lock().id()), a_.id));
+  EXPECT_TRUE(is_signed(b_.id));
+  EXPECT_EQ(join(2, "b").name, "camera");
+}
+
 TEST_F(RegistryLockTest, ASecretEndsTheLockAndIsInTheRecord) {
   lock();
   LockSecret wrong{};

@@ -524,6 +524,17 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
     act(std::move(*removed));
     return {{"ok", true}};
   }
+  if (command == "rename") {
+    const std::string name = request.value("name", ""), given = request.value("new_name", "");
+    const bool was_in_policy = registry_->policy_has(name);
+    auto renamed = node_->give_name(name, given, os::now());
+    if (!renamed) return {{"ok", false}, {"error", renamed.error().what}};
+    act(std::move(*renamed));
+    return {{"ok", true},
+            {"locked", registry_->lock().on() && name != given},
+            {"gained_rules", registry_->policy_has(given)},
+            {"lost_rules", was_in_policy && name != given}};
+  }
   if (command == "allow" || command == "revoke") {
     const std::string text = request.value("range", "");
     const std::string name = request.value("name", "");

@@ -74,6 +74,18 @@ def test_the_life_of_a_lock(network):
                                                                "lock signer", "lock off"]
 
 
+def test_a_given_name_waits_for_a_signature(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    _, key = lock_up(network, server, a)
+    assert a.ping(b) == 3
+    assert "eps lock sign camera" in server.eps("members", "rename", "b", "camera")
+    a.wait_status(lambda s: any(p["name"] == "camera" and p["refused"] for p in s["peers"]), "refuses the name")
+    a.eps(*key, "lock", "sign", "camera")
+    wait_until(lambda: a.ping(b, 1) == 1, "it is signed", 10)
+    assert b.status()["name"] == "camera"
+
+
 def test_a_server_that_was_taken_over_cannot_change_who_is_a_member(network):
     server = network.server()
     a, b = network.clients("a", "b")

@@ -7,6 +7,7 @@
      [c] ───────┘
 """
 
+import json
 import re
 
 from lab import wait_until
@@ -68,6 +69,34 @@ def test_member_that_is_offline_can_be_removed(network):
     b.stop()
     server.eps("members", "remove", "b")
     a.wait_status(lambda s: not s["peers"], "has no peers", 3)
+
+
+def test_a_given_name_is_known_everywhere_and_stays(network):
+    server = network.server()
+    a, b, c = network.clients("a", "b", "c")
+    assert a.ping(b) == 3
+    assert "b is called camera from now on" in server.eps("members", "rename", "b", "camera")
+    for client in a, c:
+        client.wait_status(lambda s: "camera" in [p["name"] for p in s["peers"]], "knows the name", 3)
+        assert "b" not in client.peers()
+    b.wait_status(lambda s: s["name"] == "camera", "knows its own name", 3)
+    assert a.ping(b) == 3
+    try:
+        server.eps("members", "rename", "camera", "c")
+        raise AssertionError("accepted")
+    except RuntimeError as error:
+        assert "The name c is that of another member, c (" in str(error)
+    # Nobody is surprised, and neither end forgets it.
+    for client in a, c:
+        assert "refused" not in client.log() and "taken the name" not in client.log()
+        wait_until(lambda c=client: "name:camera" in (c.state / "client/known").read_text(), "remembers the name")
+    server.kill()
+    assert b.stop() == 0
+    server.restart()
+    b.restart()
+    assert b.status()["name"] == "camera" and "camera" in server.members()
+    assert [e["what"] for e in json.loads(server.eps("--json", "audit")) if e["act"] == "rename"] == [
+        f"b ({b.address}) is called camera now"]
 
 
 def test_unknown_member(network):

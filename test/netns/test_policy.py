@@ -146,6 +146,21 @@ def test_a_client_keeps_the_policy_without_its_server(network):
     assert camera.ping(hub, 1) == 0
 
 
+def test_the_name_of_a_computer_in_the_policy_is_given_to_its_successor(network):
+    server = network.server()
+    hub, camera, lamp = network.clients("hub", "camera", "lamp")
+    set_policy(network, server, "allow camera to hub\nallow lamp to hub\n", hub, camera, lamp)
+    assert camera.ping(hub, 2) == 2 and camera.ping(lamp, 1) == 0
+    server.eps("members", "remove", "hub")
+    again = network.client("hub", host=network.hosts["hub"], device="eps1")
+    assert again.status()["name"] == "hub-2", "nobody takes a name that the policy has"
+    assert camera.ping(again, 1) == 0
+    assert "its rules are for this member now" in server.eps("members", "rename", "hub-2", "hub")
+    wait_until(lambda: camera.ping(again, 1) == 1 and lamp.ping(again, 1) == 1, "the rules are for it", 10)
+    camera.wait_log("hub .* has taken the name of a member that is no more")
+    assert camera.ping(lamp, 1) == 0
+
+
 def test_a_join_key_puts_its_members_into_groups(network):
     server = network.server()
     key = server.eps("keys", "create", "--groups", "guests,iot").strip()
