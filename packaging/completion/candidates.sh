@@ -18,7 +18,7 @@ for word do
       takes_value=''
     else
       case $current in
-        --json | --policy | --approve | --ephemeral | --all | --again | --help | --version | --*=*) ;;
+        --json | --policy | --qr | --approve | --ephemeral | --all | --again | --help | --version | --*=*) ;;
         -*) takes_value=1 ;;
         *) typed=$typed${typed:+ }$current ;;
       esac

@@ -62,7 +62,7 @@ constexpr std::array kCommands = std::to_array<Command>({
      "which rule decides about a connection; with --file FILE of that policy"},
     {"pairs", "", "what each member sent to each other one, and what was lost"},
     {"pairs", "NAME", "the same of one member"},
-    {"key", "", "print this server's network key, which every client needs"},
+    {"key", "", "print this server's network key, which every client needs; see --qr"},
     {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
     {"keys create", "",
      "create a join key and print it; see --uses, --expires, --name, --groups, --approve and --ephemeral"},
@@ -127,6 +127,9 @@ std::string help_text() {
          "  --approve            computers that join with the key wait for \"members approve\"\n"
          "  --ephemeral          computers that join with the key are members until they have been away for 10 "
          "minutes\n"
+         "  --qr                 \"key\", \"keys create\" and \"keys rotate\" print the key as a QR code as well, in a "
+         "terminal;\n"
+         "                       needs the package qrencode\n"
          "  --lock-key FILE      the key of the network lock, for \"lock\" (=/etc/eps-lock.key)\n"
          "  --all                \"lock sign\" signs whoever waits, and the policy; \"members allow\" and \"members "
          "revoke\"\n"
@@ -150,7 +153,7 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
       "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
       "expires", po::value<std::string>())("since", po::value<std::string>())("name", po::value<std::string>())(
-      "groups", po::value<std::string>())("file", po::value<std::string>())("policy", "")("approve", "")(
+      "groups", po::value<std::string>())("file", po::value<std::string>())("policy", "")("qr", "")("approve", "")(
       "ephemeral", "")("lock-key", po::value<std::string>())("all", "")("again", "")("json", "")("help", "")("version",
                                                                                                              "");
   using namespace po::command_line_style;
@@ -186,6 +189,7 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       if (option.string_key == "groups") out.groups = words_of_list(option.value.front());
       if (option.string_key == "file") out.file = option.value.front();
       if (option.string_key == "policy") out.policy = true;
+      if (option.string_key == "qr") out.qr = true;
       if (option.string_key == "approve") out.approve = true;
       if (option.string_key == "lock-key") out.lock_key = option.value.front();
       if (option.string_key == "all") out.all = true;
@@ -463,7 +467,7 @@ class Tool : private ToolBase {
     const std::string line(trim(std::string_view(*text).substr(0, text->find('\n'))));
     if (line.empty()) return fail("there is no network key in " + path + "; start eps-server again, which writes it");
     if (request_.into) return key_into(*request_.into, line);
-    return request_.json ? print_json({{"key", line}}) : print(line + "\n");
+    return request_.json ? print_json({{"key", line}}) : print_key(line);
   }
 
   // What eps-server does itself where it may.

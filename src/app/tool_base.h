@@ -18,6 +18,7 @@
 #include "app/command_line.h"
 #include "app/eps_tool.h"
 #include "app/options.h"
+#include "app/tool_graph.h"
 #include "ops/status_socket.h"
 #include "report/text.h"
 
@@ -31,7 +32,7 @@ struct Request {
   std::optional<std::string> name, since, lock_key, file;
   std::optional<std::vector<std::string>> groups;
   bool json = false, help = false, version = false, approve = false, ephemeral = false, all = false, again = false,
-       policy = false;
+       policy = false, qr = false;
 };
 
 class ToolBase {
@@ -58,6 +59,13 @@ class ToolBase {
     return 0;
   }
   int print_json(const json& value) { return print(value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"); }
+  // A network key, and with --qr its picture, which is for a camera in front of a terminal alone.
+  int print_key(const std::string& key) {
+    print(key + "\n");
+    if (!request_.qr || !defaults_.terminal) return 0;
+    const auto printed = print_qr(key);
+    return printed ? 0 : fail(printed.error().what);
+  }
   // Of the terminal; 0 where there is none.
   std::size_t width() const { return defaults_.columns != 0 ? defaults_.columns : size().ws_col; }
   std::size_t height() const { return size().ws_row; }

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <vector>
 
 #include "app/command_line.h"
 #include "os/unique_fd.h"
@@ -32,37 +33,61 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-}  // namespace
-
-Result<void> draw(const std::string& dot, const std::string& form, const std::string& file) {
+// Starts the program with `input` as its standard input and waits for its end: whether it took all of it and succeeded.
+// Errc::not_found if it is not installed.
+Result<bool> feed(std::vector<std::string> command, std::string_view input) {
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return make_error(Errc::exhausted, "cannot make a pipe", errno);
   os::UniqueFd read_end(pipe[0]), write_end(pipe[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, read_end.get(), STDIN_FILENO);
-  std::string type = "-T" + form, output = "-o" + file, engine = kEngine;
-  std::array<char*, 4> arguments = {engine.data(), type.data(), output.data(), nullptr};
+  std::vector<char*> arguments;
+  for (std::string& word : command) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   pid_t child = 0;
-  const int error = ::posix_spawnp(&child, kEngine, &actions, nullptr, arguments.data(), environ);
+  const int error = ::posix_spawnp(&child, command.front().c_str(), &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (error == ENOENT) {
-    return make_error(Errc::not_found,
-                      "Graphviz is not installed, which draws the picture: install the package graphviz, or take what "
-                      "\"eps graph\" prints to where it is");
+  if (error != 0) {
+    return make_error(error == ENOENT ? Errc::not_found : Errc::unavailable,
+                      "cannot start " + command.front() + ": " + std::strerror(error), error);
   }
-  if (error != 0)
-    return make_error(Errc::unavailable, std::string("cannot start neato: ") + std::strerror(error), error);
   read_end = {};
-  // If Graphviz ends early, this program must not.
+  // If the program ends early, this one must not.
   std::signal(SIGPIPE, SIG_IGN);
-  const bool whole = write_all(write_end.get(), dot);
+  const bool whole = write_all(write_end.get(), input);
   write_end = {};
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (whole && WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return whole && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
+Result<void> draw(const std::string& dot, const std::string& form, const std::string& file) {
+  const auto drawn = feed({kEngine, "-T" + form, "-o" + file}, dot);
+  if (!drawn && drawn.error().code == Errc::not_found) {
+    return make_error(Errc::not_found,
+                      "Graphviz is not installed, which draws the picture: install the package graphviz, or take what "
+                      "\"eps graph\" prints to where it is");
+  }
+  if (!drawn) return drawn.error();
+  if (*drawn) return {};
   return make_error(Errc::unavailable, "Graphviz could not draw " + quotable(file) + "; its output is above");
+}
+
+// With the colours, because most readers want dark on light whatever the terminal has. As input, because everybody can
+// see arguments.
+Result<void> print_qr(const std::string& text) {
+  const auto printed = feed({"qrencode", "-t", "ANSIUTF8", "-m", "2", "-o", "-"}, text);
+  if (!printed && printed.error().code == Errc::not_found) {
+    return make_error(Errc::not_found,
+                      "qrencode is not installed, which makes the QR code: install the package qrencode");
+  }
+  if (!printed) return printed.error();
+  if (*printed) return {};
+  return make_error(Errc::unavailable, "qrencode could not make the QR code; its output is above");
 }
 
 }  // namespace eps::app

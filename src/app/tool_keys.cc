@@ -102,7 +102,7 @@ int KeysCommand::list() {
 int KeysCommand::create() {
   const auto answer = ask_server({{"command", "create_key"}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));
-  return request_.json ? print_json(*answer) : print(answer->value("key", "") + "\n");
+  return request_.json ? print_json(*answer) : print_key(answer->value("key", ""));
 }
 
 int KeysCommand::revoke(const std::string& which) {
@@ -123,7 +123,7 @@ int KeysCommand::rotate() {
   const std::string conf = request_.conf.value_or(defaults_.conf);
   const auto replaced = replace_conf_key(conf, answer->value("old", ""), key);
   if (!replaced) err_ << "eps: the key in " << conf << " is still the old one (" << replaced.error().what << ")\n";
-  return request_.json ? print_json({{"key", key}}) : print(key + "\n");
+  return request_.json ? print_json({{"key", key}}) : print_key(key);
 }
 
 int KeysCommand::pending() {

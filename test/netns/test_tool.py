@@ -6,7 +6,11 @@
      [b] ───────┘
 """
 
+import contextlib
 import json
+import os
+import pty
+import re
 import signal
 import socket
 import subprocess
@@ -34,6 +38,49 @@ def levels(daemon, *arguments):
     for finding in next(iter(json.loads(text).values())):
         found.setdefault(finding["level"], []).append(finding["what"])
     return found
+
+
+def in_a_terminal(command, environment=None):
+    """(exit status, output)."""
+    terminal, end = pty.openpty()
+    with subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=end, stderr=end,
+                          env=environment) as process:
+        os.close(end)
+        output = b""
+        with contextlib.suppress(OSError):  # when the other end is closed
+            while part := os.read(terminal, 1 << 16):
+                output += part
+    os.close(terminal)
+    return process.returncode, output.decode().replace("\r\n", "\n")
+
+
+def decoded(picture, path):
+    """What a decoder reads from lines of half blocks, white on black."""
+    bits = []
+    for line in picture:
+        blocks = re.sub(r"\x1b\[[0-9;]*m", "", line)
+        assert set(blocks) <= set(" ▀▄█"), line
+        bits += [["▀█".find(b) >= 0 for b in blocks], ["▄█".find(b) >= 0 for b in blocks]]
+    pixels = [[255 * bit for bit in row for _ in range(8)] for row in bits for _ in range(8)]
+    path.write_bytes(f"P5 {len(pixels[0])} {len(pixels)} 255\n".encode() + b"".join(map(bytes, pixels)))
+    return subprocess.run(["zbarimg", "--quiet", "--raw", path], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_key_as_a_qr_code_lets_a_computer_join(network):
+    server = network.server()
+    eps = BIN / "eps", "--socket", server.socket, "--state", server.state
+    for command in ["key"], ["keys", "create", "--uses", 1]:
+        status, text = in_a_terminal([*eps, *command, "--qr"])
+        key, *picture = text.splitlines()
+        assert status == 0 and len(picture) <= 23, "in a terminal of 24 lines"
+        assert all(line.startswith("\x1b[40;37;1m") for line in picture), "whatever colours the terminal has"
+        assert decoded(picture, network.directory / "qr.pgm") == key + "\n"
+    network.client("a", key=key)
+    # Not for programs.
+    assert server.eps("--state", server.state, "key", "--qr") == server.key() + "\n"
+    assert "key" in json.loads(server.eps("--json", "keys", "create", "--qr"))
+    status, text = in_a_terminal([*eps, "key", "--qr"], os.environ | {"PATH": ""})
+    assert status == 1 and text.startswith(server.key() + "\n") and "install the package qrencode" in text
 
 
 def test_ping(network):
