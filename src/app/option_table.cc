@@ -81,7 +81,7 @@ constexpr std::array kTable = {
     OptionSpec{"psk-file",
                Group::program,
                Kind::value,
-               {"file with a pre-shared key of the network's members, 32 bytes in base64, against quantum computers"},
+               {"file with pre-shared keys, of all members or of peers, 32 bytes in base64, against quantum computers"},
                kNone},
     OptionSpec{"name", Group::program, Kind::value, {"name of this member", "hostname"}, kNone},
     OptionSpec{"device", Group::program, Kind::value, {"name of the network interface to create", "eps0"}, kNone},

@@ -20,15 +20,15 @@ inline PskMismatch seen_from_the_peer(PskMismatch mismatch) {
 inline std::string sentence_of(PskMismatch mismatch, const std::string& peer) {
   if (mismatch == PskMismatch::differs) return "This computer and " + peer + " have different pre-shared keys.";
   return mismatch == PskMismatch::self_alone
-             ? "This computer has a pre-shared key (--psk-file), and " + peer + " has none."
-             : peer + " has a pre-shared key (--psk-file), and this computer has none.";
+             ? "This computer has a pre-shared key for " + peer + " (--psk-file), which has none for this computer."
+             : peer + " has a pre-shared key for this computer (--psk-file), which has none for " + peer + ".";
 }
 inline std::string remedy_of(PskMismatch mismatch, const std::string& peer) {
   if (mismatch == PskMismatch::differs)
-    return "Copy the file of --psk-file from one to the other, and start that again.";
+    return "Give both the same key in the files of --psk-file, and start again what has a new one.";
   return mismatch == PskMismatch::self_alone
-             ? "Give " + peer + " the same file, with --psk-file; that takes EPS 0.2 or later there."
-             : "Copy the file from there, and start eps-client here with --psk-file.";
+             ? "Give " + peer + " the same key, with --psk-file; that takes EPS 0.2 or later there."
+             : "Copy the key from there, and start eps-client here with --psk-file.";
 }
 
 }  // namespace eps

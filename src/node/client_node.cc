@@ -46,7 +46,7 @@ ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng
       udp_(udp),
       out_(udp),
       peers_({.self = params_.peers.self.clone(),
-              .psk = params_.peers.psk ? std::optional(params_.peers.psk->clone()) : std::nullopt,
+              .psks = params_.peers.psks.clone(),
               .aeads = params_.peers.aeads,
               .first_handshake_number = params_.peers.first_handshake_number,
               .rekey_after_packets = params_.peers.rekey_after_packets,

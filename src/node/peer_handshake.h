@@ -14,7 +14,7 @@
 // follows the fields it knows; a session has the features of both ends. A transport key is HMAC-BLAKE2s(Noise's key,
 // "eps data key" | version | AEAD kind | direction).
 //
-// psk2 is the network's pre-shared key, or zero for a member without one. Only members that have one send the check,
+// psk2 is the two members' pre-shared key, or zero for a member without one. Only members that have one send the check,
 // the first 64 bits of HMAC-BLAKE2s(psk, "eps psk check" | network id | initiator's static key | responder's): it tells
 // the responder in advance whether its answer will be understood. If not, it refuses, with psk2 zero, and says how the
 // two keys differ. Version 0.1 has no such key and answers with psk2 zero.

@@ -11,13 +11,14 @@
 #include "crypto/aead.h"
 #include "crypto/primitives.h"
 #include "model/features.h"
+#include "node/preshared_keys.h"
 #include "session/session.h"
 
 namespace eps::node {
 
 struct PeersParams {
   crypto::KeyPair self;
-  std::optional<crypto::Key> psk;            // of the network, which peers must have too; nullopt: they must have none
+  PresharedKeys psks;
   std::vector<crypto::AeadKind> aeads;       // in order of preference
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;

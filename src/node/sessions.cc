@@ -57,7 +57,7 @@ std::optional<Bytes> Sessions::initiate(Record& record, const Member& peer, int 
     record.least_number_ = std::max(next_number_++, record.least_number_ + 1);
     Bytes noise;
     auto initiator = PeerInitiator::start(params_.self, peer.key, {*network_, mac_, peer.mac}, record.least_number_,
-                                          params_.aeads, params_.features, params_.psk, rng_, noise);
+                                          params_.aeads, params_.features, params_.psks.of(peer), rng_, noise);
     if (!initiator) return std::nullopt;
     const std::uint32_t index = new_index(peer.id);
     record.handshake_.emplace(Record::Handshake{.initiator = std::move(*initiator),
@@ -209,7 +209,8 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
   }
   if (request.initiator_mac != peer.mac || request.responder_mac != mac_) return refused(Drop::malformed);
   // Nothing is remembered about it: a copy is refused like the original.
-  if (const PskMismatch mismatch = initiation.responder.mismatch(params_.psk); mismatch != PskMismatch::none) {
+  if (const PskMismatch mismatch = initiation.responder.mismatch(params_.psks.of(peer));
+      mismatch != PskMismatch::none) {
     set_mismatch(record, peer, mismatch);
     counters_.drop(Drop::bad_tag);
     Bytes noise;
@@ -227,7 +228,7 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
   }
   record.last_number_ = request.number;
   Bytes noise;
-  auto params = initiation.responder.answer(*aead, params_.features, params_.psk, now, noise);
+  auto params = initiation.responder.answer(*aead, params_.features, params_.psks.of(peer), now, noise);
   if (!params) return refused(Drop::bad_tag);
   params->local_index = new_index(peer.id);
   params->remote_index = initiation.sender;

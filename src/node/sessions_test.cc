@@ -171,7 +171,7 @@ TEST_F(SessionsTest, WithoutACipherInCommonThereIsASentence) {
 }
 
 TEST_F(SessionsTest, APreSharedKeyMismatchIsReportedOnceAtBothEnds) {
-  b.params.psk.emplace();
+  b.params.psks.add(crypto::Key());
   const Bytes initiation = a.initiate(0, now);
   for (int i = 0; i < 2; ++i) {
     const auto refused = b.answer(a, initiation, now);
@@ -183,12 +183,48 @@ TEST_F(SessionsTest, APreSharedKeyMismatchIsReportedOnceAtBothEnds) {
   EXPECT_EQ(b.record->psk_mismatch(), PskMismatch::self_alone);
   ASSERT_EQ(a.notes.size(), 1U);
   ASSERT_EQ(b.notes.size(), 1U);
-  EXPECT_NE(a.notes[0].find("has a pre-shared key (--psk-file), and this computer has none."), std::string::npos);
+  EXPECT_NE(a.notes[0].find("has a pre-shared key for this computer (--psk-file), which has none for"),
+            std::string::npos);
   // Restarted with it.
-  a.params.psk.emplace();
+  a.params.psks.add(crypto::Key());
   meet();
   EXPECT_EQ(a.record->psk_mismatch(), PskMismatch::none);
   EXPECT_EQ(b.record->psk_mismatch(), PskMismatch::none);
+}
+
+crypto::Key key_of(char letter) {
+  const std::string text(32, letter);
+  return crypto::Key(as_view(text).first<32>());
+}
+
+TEST_F(SessionsTest, TwoPeersHaveAKeyOfTheirOwnBesideThatOfAll) {
+  a.params.psks.add(key_of('x'));
+  b.params.psks.add(key_of('y'));
+  a.params.psks.add(b.self.key, key_of('z'));
+  b.params.psks.add(a.self.name, key_of('z'));
+  meet();
+  EXPECT_EQ(a.record->psk_mismatch(), PskMismatch::none);
+  EXPECT_TRUE(a.notes.empty());
+}
+
+TEST(PresharedKeys, ThePublicKeyComesBeforeTheNameAndBothBeforeTheKeyOfAll) {
+  const auto is = [](const std::optional<crypto::Key>& key, char letter) {
+    return key && equal(key->view(), key_of(letter).view());
+  };
+  Member peer = test::member_of(2, crypto::generate_key_pair(*std::make_unique<test::SeededRng>(2)).public_key);
+  PresharedKeys keys;
+  EXPECT_FALSE(keys.of(peer));
+  EXPECT_TRUE(keys.add(std::string("other"), key_of('o')));
+  EXPECT_FALSE(keys.of(peer)) << "the key of another peer";
+  EXPECT_TRUE(keys.add(key_of('a')));
+  EXPECT_FALSE(keys.add(key_of('b')));
+  EXPECT_TRUE(is(keys.of(peer), 'a'));
+  EXPECT_TRUE(keys.add(peer.name, key_of('n')));
+  EXPECT_FALSE(keys.add(peer.name, key_of('n')));
+  EXPECT_TRUE(is(keys.of(peer), 'n'));
+  EXPECT_TRUE(keys.add(peer.key, key_of('k')));
+  EXPECT_TRUE(is(keys.clone().of(peer), 'k'));
+  EXPECT_EQ(keys.of_single_peers(), 3U);
 }
 
 TEST_F(SessionsTest, UnderLoadAnInitiatorMustProveItsEndpoint) {

@@ -52,10 +52,16 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
 
   node::ClientParams params;
   if (!settings.psk_file.empty()) {
-    auto psk = read_psk(settings.psk_file, settings.psk_copy);
-    if (!psk) return psk.error();
-    params.peers.psk = std::move(*psk);
-    log.info("Peers must have the pre-shared key of " + settings.psk_file + ".");
+    auto psks = read_psk(settings.psk_file, settings.psk_copy);
+    if (!psks) return psks.error();
+    const std::size_t single = psks->of_single_peers();
+    if (psks->of_all()) log.info("Peers must have the pre-shared key of " + settings.psk_file + ".");
+    if (single > 0) {
+      log.info(std::to_string(single) +
+               (single == 1 ? " peer has a pre-shared key of its own" : " peers have pre-shared keys of their own") +
+               " in " + settings.psk_file + ".");
+    }
+    params.peers.psks = std::move(*psks);
     if (settings.psk_copy.empty() && others_may_read(settings.psk_file)) {
       log.warn("Others on this computer may read " + settings.psk_file + "; chmod 600 " + settings.psk_file + ".");
     }

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A pre-shared key of the members, in their own files.
+"""Pre-shared keys of all members and of two, in their own files.
 
      [server] ──┐
      [a] ───────┤
      [b] ───────┼── [lan]
-     [c] ───────┘
+     [c] ───────┤
+     [d] ───────┘
 """
 
 import base64
@@ -14,8 +15,12 @@ import re
 from lab import wait_until
 
 
-def key_file(path):
-    path.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+def new_key():
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def key_file(path, *lines):
+    path.write_text("".join(f"{line}\n" for line in lines or [new_key()]))
     path.chmod(0o600)
     return path
 
@@ -46,8 +51,8 @@ def test_members_connect_only_with_the_same_key_and_explain_why_not(network, tmp
     c.restart()
     a.wait_sees(c)
     assert c.ping(a, 1) == 0
-    told(c, a, "a has a pre-shared key (--psk-file), and this computer has none.")
-    told(a, c, "This computer has a pre-shared key (--psk-file), and c has none.")
+    told(c, a, "a has a pre-shared key for this computer (--psk-file), which has none for a.")
+    told(a, c, "This computer has a pre-shared key for c (--psk-file), which has none for this computer.")
     assert c.stop() == 0
     c.options["psk_file"] = first
     c.restart()
@@ -57,11 +62,46 @@ def test_members_connect_only_with_the_same_key_and_explain_why_not(network, tmp
     assert key not in a.log() and key not in a.eps("--json", "status")
 
 
+def test_two_members_have_a_key_that_nobody_else_has(network, tmp_path):
+    network.server()
+    of_b, of_c = new_key(), new_key()
+    a = network.client("a", psk_file=key_file(tmp_path / "a", "# those of single peers alone", f"b {of_b}", f"c {of_c}"))
+    # By public key, beside another for everybody else.
+    own = f"{a.status()['public_key']} {of_b}"
+    b = network.client("b", psk_file=key_file(tmp_path / "b", new_key(), own))
+    c, d = network.client("c"), network.client("d")
+    for client in a, b, c, d:
+        client.wait_sees(*(other for other in (a, b, c, d) if other is not client))
+    assert a.ping(b) == 3 and a.ping(d) == 3, "with a key of their own, and with none"
+    a.wait_log("2 peers have pre-shared keys of their own in")
+    # c has none for a, then a wrong one, then the right one.
+    assert c.ping(a, 1) == 0
+    told(c, a, "a has a pre-shared key for this computer (--psk-file), which has none for a.")
+    told(a, c, "This computer has a pre-shared key for c (--psk-file), which has none for this computer.")
+    assert c.stop() == 0
+    c.options["psk_file"] = key_file(tmp_path / "c", f"a {of_b}")
+    c.restart()
+    a.wait_sees(c)
+    assert c.ping(a, 1) == 0
+    for client, other in (a, c), (c, a):
+        told(client, other, f"This computer and {other.name} have different pre-shared keys.")
+    assert c.stop() == 0
+    key_file(tmp_path / "c", f"a {of_c}")
+    c.restart()
+    wait_until(lambda: c.ping(a, 1) == 1, "c has a conduit with a", 10)
+    # b demands its key for all from everybody but a.
+    assert d.ping(b, 1) == 0
+    told(d, b, "b has a pre-shared key for this computer (--psk-file), which has none for b.")
+    assert a.ping(b) == 3
+    said = "".join(client.log() + client.eps("--json", "status") for client in (a, b, c))
+    assert of_b not in said and of_c not in said
+
+
 def test_a_file_that_holds_no_key_is_named(network, tmp_path):
     network.server()
     (tmp_path / "key").write_text("a password\n")
     a = network.client("a", join=False, psk_file=tmp_path / "key")
     code, said = a.failed()
     assert code == 1
-    assert f"--psk-file {tmp_path}/key: must hold one line of 44 characters of base64" in said
+    assert f"--psk-file {tmp_path}/key: line 1 does not end with 44 characters of base64" in said
     assert "a password" not in said
