@@ -47,6 +47,10 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
       on_response(*frame, out, now);
       continue;
     }
+    if (channel_.worn()) {
+      refuse({"the keys of the connection are used up"}, out);
+      break;
+    }
     const auto plain = channel_.open(*frame);
     if (!plain) {
       refuse({"a message of the server was changed on its way"}, out);
@@ -75,6 +79,7 @@ void ClientConnection::on_response(const Bytes& frame, Outputs& out, Instant now
   const auto done = handshake_->read_response(frame, psk);
   if (!done) return refuse_stranger("gave another answer", true, out);
   channel_.begin_transport(done->keys, true);
+  handshake_.reset();  // and its secrets
   last_received_ = now;
   round_trip_ = now - started_;
   out.events.push_back(Proved{});
@@ -126,6 +131,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
       return refuse({*why}, out);
     }
     welcomed_ = true;
+    features_ = params_.features & welcome->features;
+    keys_changed(now);
     network_ = welcome->network.id;
     signing_key_ = welcome->signing_key;
     registry::keep_signed_grants(signing_key_, network_, {&welcome->self, 1});
@@ -145,6 +152,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     if (!lock->more) changed({members_.version(), members_.version(), false, {}, {}, {}}, true, false, out);
   } else if (auto* answer = std::get_if<wire::LockAnswer>(&message)) {
     out.events.push_back(LockAnswered{answer->ticket, answer->done, std::move(answer->sentence)});
+  } else if (const auto* rekey = std::get_if<wire::Rekey>(&message)) {
+    on_rekey(*rekey, out, now);
   } else if (const auto* refused = std::get_if<wire::Refused>(&message)) {
     using enum wire::RefusalCode;
     const bool unknown = refused->code == unknown_key;
@@ -331,6 +340,31 @@ void ClientConnection::changed(Delta delta, bool records, bool more, Outputs& ou
   if (!nothing) out.events.push_back(std::move(whole));
 }
 
+void ClientConnection::keys_changed(Instant now) {
+  rekeyed_ = now;
+  if (!features_.has(Feature::rekey)) return;
+  // Clients that came back together shall not ask together.
+  const auto spread = static_cast<std::uint64_t>(params_.rekey_after.count() / 4);
+  rekey_due_ = now + params_.rekey_after + Duration(static_cast<Duration::rep>(rng_.below(spread + 1)));
+}
+
+Instant ClientConnection::rekey_at() const {
+  if (!features_.has(Feature::rekey) || channel_.rekeying()) return kNever;
+  const bool full = channel_.volume() >= params_.rekey_after_bytes;
+  return std::max(full ? Instant{} : rekey_due_, rekeyed_ + kRekeyPause);
+}
+
+void ClientConnection::on_rekey(const wire::Rekey& rekey, Outputs& out, Instant now) {
+  if (!channel_.finish_rekey(rekey.handshake)) {
+    return refuse({"the server answered with keys that nobody asked for"}, out);
+  }
+  send(wire::Rekey{}, out, now);
+  channel_.seal_anew();
+  channel_.open_anew();
+  keys_changed(now);
+  ++rekeys_;
+}
+
 ClientConnection::Outputs ClientConnection::on_closed(Instant) {
   Outputs out;
   if (ended_) return out;
@@ -417,13 +451,16 @@ ClientConnection::Outputs ClientConnection::on_deadline(Instant now) {
     const bool relays = relayed_since_ != kNever && now >= relayed_since_ + kRelayUnanswered;
     ping(relays ? answer_time() : kIdleAnswerTime, out, now);
   }
+  if (!ended_ && now >= rekey_at()) {
+    send(wire::Rekey{channel_.begin_rekey(params_.self, params_.key.server, rng_)}, out, now);
+  }
   return out;
 }
 
 Instant ClientConnection::next_deadline() const {
   if (ended_) return kNever;
   if (!welcomed_) return started_ + kAdmitWithin;
-  return std::min({ping_at(), silent_at_, last_received_ + kDeadAfter});
+  return std::min({ping_at(), silent_at_, last_received_ + kDeadAfter, rekey_at()});
 }
 
 // Neither what this end sends nor what it relays is answered: a silent server is probed as well.

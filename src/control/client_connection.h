@@ -47,6 +47,8 @@ struct ClientParams {
   Features features = kOwnFeatures;
   std::uint64_t run = 0;                                 // random, of this run of the program
   std::vector<IpNetwork> accepted = private_networks();  // acceptable networks for this computer
+  Duration rekey_after = kRekeyAfter;
+  std::uint64_t rekey_after_bytes = kRekeyAfterBytes;
 };
 
 struct Welcomed {
@@ -132,6 +134,8 @@ class ClientConnection {
   // Answers ReportRequested. Does nothing without a connection.
   Outputs report(TrafficReport report, Instant now);
 
+  // How often this connection got new keys.
+  std::uint64_t rekeys() const { return rekeys_; }
   const MemberList& members() const { return members_; }
   // By the server, over members(); none as long as the list that was held is still the server's.
   const std::optional<crypto::Signature>& list_signature() const { return list_signature_; }
@@ -144,6 +148,9 @@ class ClientConnection {
   void on_records(wire::Records& part, Outputs& out, Instant now);
   void on_whole_records(Delta delta, const wire::Records& last, Outputs& out, Instant now);
   void on_states(const wire::States& states, Outputs& out, Instant now);
+  void on_rekey(const wire::Rekey& rekey, Outputs& out, Instant now);
+  void keys_changed(Instant now);
+  Instant rekey_at() const;
   bool is_behind(std::uint64_t version, Outputs& out);
   void changed(Delta delta, bool records, bool more, Outputs& out);
   void send(const wire::ControlMessage& message, Outputs& out, Instant now);
@@ -170,6 +177,10 @@ class ClientConnection {
   std::optional<crypto::Signature> list_signature_;
   NetworkId network_;
   bool welcomed_ = false;
+  Features features_;           // of both ends
+  Instant rekey_due_ = kNever;  // by time
+  Instant rekeyed_{};
+  std::uint64_t rekeys_ = 0;
   bool ended_ = false;
   bool silent_ = false;    // reported, and nothing received since
   Duration round_trip_{};  // of the handshake

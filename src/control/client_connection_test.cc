@@ -115,6 +115,11 @@ TEST_F(ClientConnectionTest, AcceptsAValidListAndContinuesFromIt) {
   EXPECT_EQ(client_->members().members().size(), 2U);
 }
 
+TEST_F(ClientConnectionTest, TheServerGivesNoKeysUnasked) {
+  say(welcome());
+  EXPECT_THAT(refusal(say(wire::Rekey{Bytes(48)})), testing::HasSubstr("nobody asked for"));
+}
+
 TEST_F(ClientConnectionTest, RejectsAnUnsignedList) {
   say(welcome());
   wire::MemberDelta forged = list(5, {member(1)});

@@ -112,5 +112,70 @@ TEST_F(ControlTest, AReportThatIsTooLongIsCut) {
   EXPECT_TRUE(a.connected());
 }
 
+// Messages cross the change in both directions, and the fixture cuts and delays them at random.
+TEST_F(ControlTest, KeysChangeUnderLoadAndNothingIsLost) {
+  TestClient& a = add("a");
+  a.rekey_after = seconds(2);
+  connect(a);
+  TestClient& b = join("b");
+  std::vector<Bytes> forth, back;
+  for (std::uint32_t n = 0; n < 6000; ++n) {
+    Bytes datagram(4 + n % 900);
+    store_be32(datagram.data(), n);
+    forth.push_back(datagram);
+    back.push_back(datagram);
+    take(a, a.connection->relay({datagram}, now_));
+    take(server_->relay(a.self->id, {datagram}));
+    if (n % 100 == 0)
+      announce(b, {{Candidate::Kind::local, {IpAddress::from_v4({0x0a000001}), static_cast<std::uint16_t>(n + 1)}}});
+    if (n % 3 == 0) advance(std::chrono::milliseconds(10));
+  }
+  run();
+  ASSERT_TRUE(a.connected() && b.connected());
+  EXPECT_GE(a.connection->rekeys(), 7U);
+  EXPECT_EQ(b.connection->rekeys(), 0U);
+  EXPECT_EQ(a.relayed, back);
+  std::vector<Bytes> arrived;
+  for (const auto& [member, datagrams] : relayed_) arrived.insert(arrived.end(), datagrams.begin(), datagrams.end());
+  EXPECT_EQ(arrived, forth);
+  advance(seconds(5));
+  expect_all_agree();
+}
+
+TEST_F(ControlTest, KeysChangeByVolumeToo) {
+  TestClient& a = add("a");
+  a.rekey_after_bytes = 100'000;
+  connect(a);
+  for (int n = 0; n < 300; ++n) {
+    if (n % 2 == 0) {
+      take(a, a.connection->relay({Bytes(10'000)}, now_));
+    } else {
+      take(server_->relay(a.self->id, {Bytes(10'000)}));
+    }
+    advance(std::chrono::milliseconds(100));
+  }
+  EXPECT_TRUE(a.connected());
+  EXPECT_GE(a.connection->rekeys(), 15U) << "of three million bytes";
+  EXPECT_LE(a.connection->rekeys(), 30U) << "not more than one a second";
+}
+
+TEST_F(ControlTest, KeysChangeOnceAnHourWhereBothEndsCan) {
+  TestClient& a = join("a");
+  TestClient& old = add("old");
+  old.features = Features{Feature::records};
+  connect(old);
+  advance(std::chrono::hours(10));
+  EXPECT_GE(a.connection->rekeys(), 8U);
+  EXPECT_LE(a.connection->rekeys(), 10U);
+  EXPECT_EQ(old.connection->rekeys(), 0U);
+
+  server_config_.features = Features{Feature::records};
+  start_server();
+  connect(a);
+  advance(std::chrono::hours(10));
+  EXPECT_TRUE(a.connected());
+  EXPECT_EQ(a.connection->rekeys(), 0U) << "the server is old";
+}
+
 }  // namespace
 }  // namespace eps::control

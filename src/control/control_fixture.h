@@ -32,6 +32,8 @@ struct TestClient {
   Features features = kOwnFeatures;
   std::uint64_t run = 0;
   std::vector<IpNetwork> accepted = private_networks();
+  Duration rekey_after = kRekeyAfter;
+  std::uint64_t rekey_after_bytes = kRekeyAfterBytes;
 
   ConnId id = 0;
   std::optional<ClientConnection> connection;
@@ -109,6 +111,8 @@ class ControlTest : public testing::Test {
     params.features = c.features;
     params.run = c.run;
     params.accepted = c.accepted;
+    params.rekey_after = c.rekey_after;
+    params.rekey_after_bytes = c.rekey_after_bytes;
     c.connection.emplace(std::move(params), c.held, rng_);
     take(server_->on_open(c.id, c.from, now_));
     take(c, c.connection->start(now_));

@@ -443,6 +443,65 @@ TEST_F(ControlHostile, AClientThatGetsNoAnswerGivesUp) {
   EXPECT_TRUE(a.refused->retry);
 }
 
+TEST_F(ControlHostile, NewKeysThatTheServerDoesNotMake) {
+  Prover p = prover(kVersion, static_cast<std::uint8_t>(Purpose::first_join));
+  Channel channel;
+  ConnId id = 0;
+  const auto say = [&](const wire::ControlMessage& message) {
+    Bytes out;
+    channel.seal(wire::encode(message), out);
+    send(id, out);
+  };
+  const auto join_again = [&] {
+    const auto purpose = registry_->members().empty() ? Purpose::first_join : Purpose::member;
+    crypto::KeyPair keys = p.keys.clone();
+    p.handshake = noise::Initiator(keys, registry_->identity().keys.public_key, as_view(kPrologue), rng_);
+    Bytes message, frame;
+    EXPECT_TRUE(
+        p.handshake.write_initiation(std::array{std::byte{kVersion}, static_cast<std::byte>(purpose)}, message));
+    Channel::put_frame(message, frame);
+    id = stranger();
+    send(id, frame);
+    channel = finish(p, id, purpose);
+    say(wire::Hello{"x", "1"});
+    advance(seconds(2));
+    read_all(channel, id);
+  };
+  const auto question = [&](const crypto::KeyPair& keys) {
+    return wire::Rekey{channel.begin_rekey(keys, registry_->identity().keys.public_key, rng_)};
+  };
+  const auto rejection = [&] {
+    const auto last = std::find_if(events_.rbegin(), events_.rend(),
+                                   [](const ServerEvent& e) { return e.kind == ServerEvent::Kind::rejected; });
+    return last == events_.rend() ? "" : last->sentence;
+  };
+  join_again();
+  say(wire::Rekey{});
+  EXPECT_THAT(rejection(), HasSubstr("not agreed on"));
+  EXPECT_TRUE(was_closed(id));
+
+  join_again();
+  say(question(crypto::generate_key_pair(rng_)));
+  EXPECT_THAT(rejection(), HasSubstr("not its own"));
+  EXPECT_TRUE(was_closed(id));
+
+  join_again();
+  say(question(p.keys));
+  const auto answers = read_all(channel, id);
+  ASSERT_EQ(answers.size(), 1U);
+  ASSERT_TRUE(channel.finish_rekey(std::get<wire::Rekey>(answers[0]).handshake));
+  say(wire::Rekey{});
+  channel.seal_anew();
+  channel.open_anew();
+  say(wire::Ping{});
+  EXPECT_EQ(read_all(channel, id).size(), 1U);
+  advance(kRekeyPause / 2 - milliseconds(1));
+  EXPECT_FALSE(was_closed(id));
+  say(question(p.keys));
+  EXPECT_THAT(rejection(), HasSubstr("too often"));
+  EXPECT_TRUE(was_closed(id));
+}
+
 TEST_F(ControlTest, AClientAcceptsPublicAddressesOnlyIfItsUserDoes) {
   config_.network = *parse_ip4_network("8.0.0.0/8");
   start_server();

@@ -49,7 +49,7 @@ Server::Outputs Server::on_open(ConnId id, const Endpoint& from, Instant now) {
   if (unauthenticated_.size() >= kMaxUnauthenticated) make_room(out, now);
   Connection& c = connections_[id];
   c.from = from;
-  c.opened = c.last_received = now;
+  c.opened = c.last_received = c.rekeyed = now;
   unauthenticated_.insert(id);
   check_later(id, c);
   return out;
@@ -113,6 +113,7 @@ void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, I
       on_initiation(id, c, *frame, out, now);
       continue;
     }
+    if (c.channel.worn()) return reject(id, c, "was closed: its keys are used up", out, now);
     const auto plain = c.channel.open(*frame);
     // The first sealed message proves the initiator's key and, at a first join, the enrolment secret.
     if (!plain)

@@ -79,6 +79,7 @@ struct ServerConfig {
   std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970
   std::size_t tell_all = kTellAll;
   int admissions_at_once = kAdmissionsAtOnce;
+  Features features = kOwnFeatures;
 };
 
 // The line that a client needs to join with this key, or with the network's own.
@@ -171,6 +172,7 @@ class Server {
     Instant opened{};
     Instant last_received{};      // a complete message that opened
     Instant check_at = kNever;    // its entry in checks_
+    Instant rekeyed{};            // it has its present keys since then
     bool stranger = true;         // it has not shown that it knows the server's key
     bool joining = false;         // its hello waits in joining_
     Bytes early;                  // what arrived after it in the meantime
@@ -229,6 +231,7 @@ class Server {
                  const registry::Registry::Joined& joined, Outputs& out, Instant now);
   bool is_copy(ConnId id, Connection& c, const Member& member, Outputs& out, Instant now);
   void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
+  void on_rekey(ConnId id, Connection& c, const wire::Rekey& rekey, Outputs& out, Instant now);
   void on_want(ConnId id, Connection& c, const wire::Want& want);
   void on_lock_change(ConnId id, Connection& c, const wire::LockProposed& proposed, Outputs& out, Instant now);
   void on_candidates(Connection& c, const wire::Candidates& message);

@@ -109,6 +109,7 @@ void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, 
     if (std::exchange(c.report_awaited, false)) out.reports.emplace_back(c.member, *report);
     return;
   }
+  if (const auto* rekey = std::get_if<wire::Rekey>(&message)) return on_rekey(id, c, *rekey, out, now);
   if (const auto* want = std::get_if<wire::Want>(&message)) on_want(id, c, *want);
   if (const auto* lock = std::get_if<wire::LockProposed>(&message)) return on_lock_change(id, c, *lock, out, now);
   if (std::holds_alternative<wire::Resync>(message)) {
@@ -273,7 +274,7 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
   welcome.relay_tag = c.credentials.relay_tag;
   welcome.version = config_.version;
   welcome.signing_key = registry_.signing_key();
-  welcome.features = kOwnFeatures;
+  welcome.features = config_.features;
   send(id, c, welcome, out);
   crypto::wipe(welcome.bind_key);
 }
@@ -302,6 +303,19 @@ void Server::on_candidates(Connection& c, const wire::Candidates& message) {
   }
   registry_.set_candidates(c.member, std::move(all));
   state_changed(c.member);
+}
+
+void Server::on_rekey(ConnId id, Connection& c, const wire::Rekey& rekey, Outputs& out, Instant now) {
+  if (rekey.handshake.empty()) {
+    if (!c.channel.open_anew()) reject(id, c, "changed to keys that were not agreed on", out, now);
+    return;
+  }
+  if (now < c.rekeyed + kRekeyPause / 2) return reject(id, c, "asked for new keys too often", out, now);
+  auto answer = c.channel.answer_rekey(registry_.identity().keys, c.key, rekey.handshake, rng_);
+  if (!answer) return reject(id, c, "asked for new keys with a handshake that is not its own", out, now);
+  c.rekeyed = now;
+  send(id, c, wire::Rekey{std::move(*answer)}, out);
+  c.channel.seal_anew();
 }
 
 void Server::on_want(ConnId id, Connection& c, const wire::Want& want) {

@@ -18,6 +18,7 @@ enum class Feature : std::uint32_t {
   lock = 1U << 9,         // control connection: the network lock (wire::Lock, LockChange, LockAnswer)
   records = 1U << 8,      // control connection: stable fields by signed records, volatile ones apart (wire::Records,
                           // States)
+  rekey = 1U << 10,       // control connection: new keys while it lasts (wire::Rekey)
 };
 
 class Features {
@@ -38,7 +39,7 @@ class Features {
 };
 
 // The features of this program. The commit that implements a feature adds its bit.
-inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn,
-                                       Feature::groups,   Feature::records,     Feature::lock};
+inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn,  Feature::groups,
+                                       Feature::records,  Feature::lock,        Feature::rekey};
 
 }  // namespace eps

@@ -135,6 +135,7 @@ struct ClientStatus {
   std::optional<Endpoint> server;    // the connection in use or the last one tried
   std::string server_note;           // why it is not connected, one sentence
   std::string server_version;        // of its program, as last reported; "" unknown
+  std::uint64_t rekeys = 0;          // how often the control connection got new keys
   std::optional<Endpoint> observed;  // our data socket as the server sees it
   bool relay_over_tcp = false;       // the server does not answer by UDP
   NatStatus nat;

@@ -348,6 +348,7 @@ ClientStatus ClientNode::status(Instant now) const {
                   : admitted_ ? ""
                               : server_note_;
   s.server_version = server_version_;
+  s.rekeys = connection_ ? connection_->rekeys() : 0;
   s.observed = bind_.bound() ? bind_.observed() : std::nullopt;
   s.nat = peers_.own_nat();
   s.relay_over_tcp = relay_here_;

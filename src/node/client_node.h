@@ -61,6 +61,7 @@ struct ClientParams {
   KnownPeers known = {};                                 // likewise
   LockGuard lock = {};                                   // likewise
   std::uint64_t run = 0;                                 // random; distinguishes this run from a copy
+  Duration control_rekey_after = control::kRekeyAfter;   // of the control connection
 };
 
 // What the caller must do, in this order.

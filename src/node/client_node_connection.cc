@@ -54,6 +54,7 @@ ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& ser
       params_.peers.relay_for_others, signing_key_,        params_.peers.features};
   params.accepted = params_.accepted;
   params.run = params_.run;
+  params.rekey_after = params_.control_rekey_after;
   return finish(take(admission_.on_connected(link, server, std::move(all), std::move(params), members_, now), now),
                 now);
 }

@@ -96,7 +96,7 @@ class Symmetric {
 
   TransportKeys split() const {
     crypto::Hkdf3 keys = crypto::hkdf(chain_.view(), {});
-    return {std::move(keys.first), std::move(keys.second), hash_};
+    return {std::move(keys.first), std::move(keys.second), hash_, std::move(keys.third)};
   }
 
  private:

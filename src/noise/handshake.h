@@ -23,11 +23,13 @@ namespace eps::noise {
 inline constexpr std::size_t kInitiationOverhead = 32 + 48 + 16;  // e, encrypted s, payload tag
 inline constexpr std::size_t kResponseOverhead = 32 + 16;         // e, payload tag
 
-// What both sides hold at the end: the keys of Noise's Split(), and its handshake hash as a channel binding.
+// What both sides hold at the end: the keys of Noise's Split(), its handshake hash as a channel binding, and a third
+// output of the same HKDF, independent of the two keys: a secret for a later handshake between the two.
 struct TransportKeys {
   crypto::Key initiator_to_responder;
   crypto::Key responder_to_initiator;
   crypto::Hash handshake_hash{};
+  crypto::Key next_psk;
 };
 
 class Initiator {

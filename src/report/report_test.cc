@@ -94,8 +94,9 @@ TEST(StatusJson, OfAClient) {
   EXPECT_EQ(j["address"], "10.0.8.1/24");
   EXPECT_EQ(j["mac"], "02:00:00:00:00:01");
   EXPECT_EQ(j["network"], (json{{"address", "10.0.8.0/24"}, {"mtu", 1400}}));
-  EXPECT_EQ(j["server"],
-            (json{{"connected", true}, {"endpoint", "192.0.2.1:43439"}, {"note", ""}, {"version", "0.1.0"}}));
+  EXPECT_EQ(
+      j["server"],
+      (json{{"connected", true}, {"endpoint", "192.0.2.1:43439"}, {"note", ""}, {"rekeys", 0}, {"version", "0.1.0"}}));
   EXPECT_EQ(j["observed_endpoint"], "[2001:db8::5]:50000");
   EXPECT_EQ(j["list_version"], (0xfedcba98ULL << 20) + 0x76543210);
   EXPECT_LT(j["list_version"], 1ULL << 53) << "a larger number loses digits in most readers of JSON";

@@ -146,6 +146,7 @@ json to_json(const ClientStatus& s) {
                {{"connected", s.connected},
                 {"endpoint", or_null(s.server)},
                 {"note", s.server_note},
+                {"rekeys", s.rekeys},
                 {"version", or_null(s.server_version)}}},
               {"peers", json::array()}};
   if (s.self) {

@@ -186,6 +186,12 @@ std::optional<ControlMessage> take(const proto::LockAnswer& from) {
   return LockAnswer{from.ticket(), from.done(), masked(from.sentence())};
 }
 
+std::optional<ControlMessage> take(const proto::Rekey& from) {
+  if (from.handshake().size() > kMaxRekey) return std::nullopt;
+  const ByteView handshake = as_view(from.handshake());
+  return Rekey{{handshake.begin(), handshake.end()}};
+}
+
 std::optional<ControlMessage> take(const proto::Refused& from) {
   if (from.sentence().size() > kMaxSentence) return std::nullopt;
   const auto code = from.code() <= 3 ? static_cast<RefusalCode>(from.code()) : RefusalCode::other;
@@ -334,6 +340,9 @@ void put(const Relay& from, proto::Envelope& out) {
 void put(const RelayHere& from, proto::Envelope& out) {
   out.mutable_relay_here()->set_here(from.here);
 }
+void put(const Rekey& from, proto::Envelope& out) {
+  out.mutable_rekey()->set_handshake(text_of(from.handshake));
+}
 void put(const ReportRequest&, proto::Envelope& out) {
   out.mutable_report_request();
 }
@@ -412,6 +421,9 @@ Result<ControlMessage> decode(ByteView bytes) {
       break;
     case proto::Envelope::kLockAnswer:
       out = take(envelope.lock_answer());
+      break;
+    case proto::Envelope::kRekey:
+      out = take(envelope.rekey());
       break;
     case proto::Envelope::MESSAGE_NOT_SET:
       if (envelope.mandatory()) {

@@ -122,12 +122,17 @@ struct Relay {
 struct RelayHere {
   bool here = false;
 };
+// New keys for the connection (control/channel.h).
+inline constexpr std::size_t kMaxRekey = 128;
+struct Rekey {
+  Bytes handshake;  // empty, from the client: what follows is sealed with the new keys
+};
 struct ReportRequest {};   // the server asks for a TrafficReport
 struct UnknownMessage {};  // from a newer version and not mandatory: skip it
 
 using ControlMessage =
     std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest, TrafficReport,
-                 Relay, RelayHere, Records, States, Want, Lock, LockProposed, LockAnswer, UnknownMessage>;
+                 Relay, RelayHere, Records, States, Want, Lock, LockProposed, LockAnswer, Rekey, UnknownMessage>;
 
 // REQUIRES: the limits are met; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);

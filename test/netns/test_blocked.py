@@ -11,6 +11,8 @@ import socket
 import sys
 import time
 
+import pytest
+from eps import SANITIZED
 from lab import Pinger, wait_until
 from wire import transfer
 
@@ -87,6 +89,25 @@ def test_two_without_udp(network):
     assert answers >= pings * 0.8
     assert over_tcp(a, b) and over_tcp(b, a)
     assert all(m["online"] for m in network.the_server.members().values()), "their control messages got through"
+
+
+@pytest.mark.skipif(bool(SANITIZED), reason="700 MB take a sanitizer's programs too long")
+def test_control_connections_get_new_keys_under_load(network):
+    """After 256 MiB in both directions together."""
+    network.server()
+    hosts = [network.host(name) for name in "ab"]
+    for host in hosts:
+        host.drop("meta l4proto udp")
+    a, b = (network.client(name, host=host) for name, host in zip("ab", hosts))
+    a.wait_sees(b)
+    assert a.ping(b) == 3
+    sent, came, seconds = transfer(a.host, b.host, b.address, 700_000_000)
+    assert sent == came
+    for client in a, b:
+        status = client.wait_status(lambda s: s["server"]["rekeys"] >= 2, "has new keys")
+        assert status["connections_established"] == 1
+        print(f"700 MB over TCP in {seconds:.1f} s; keys changed {status['server']['rekeys']} times")
+    assert a.ping(b) == 3
 
 
 def test_only_tcp_443(network):

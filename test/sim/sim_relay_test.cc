@@ -312,6 +312,34 @@ TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
   for (int i = 0; i < 600; ++i) EXPECT_TRUE(talks()) << i;
 }
 
+// Frames between two members without UDP cross the server's changes of keys, while members come and go: all arrive.
+TEST_P(Sim, ControlConnectionsGetNewKeysWhileTheyRelay) {
+  WorldOptions o = options(4);
+  o.control_rekey_after = seconds(2);
+  World world(o);
+  for (const int c : {0, 1}) {
+    world.block_udp(kServer, c, true);
+    for (const int other : {0, 1, 2, 3}) world.block_udp(c, other, true);
+  }
+  join(world, 4);
+  ASSERT_TRUE(world.everybody_talks(seconds(5)));
+  std::vector<std::pair<std::uint64_t, int>> sent;
+  for (int i = 0; i < 1000; ++i) {
+    sent.emplace_back(world.send_frame(0, 1), 1);
+    sent.emplace_back(world.send_frame(1, 0), 0);
+    if (i % 100 == 50) world.running(3) ? world.stop_client(3) : world.start_client(3);
+    world.run_for(milliseconds(20));
+  }
+  world.run_for(seconds(1));
+  for (const auto& [number, to] : sent) EXPECT_TRUE(world.delivered(number, to)) << number;
+  for (const int c : {0, 1}) {
+    const ClientStatus status = world.client(c).status(world.clock().now());
+    EXPECT_GE(status.rekeys, 5U);
+    EXPECT_EQ(status.connections_established, 1U);
+  }
+  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(5)));
+}
+
 // Without --relay nobody forwards for others.
 TEST_P(Sim, AMemberWithoutTheRelayOptionDoesNotRelay) {
   World world(options(3));

@@ -128,6 +128,7 @@ void World::start_client(int c) {
   k.next_number += 1ULL << 32;
   params.key = *control::parse_network_key(network_key_);
   params.name = "c" + std::to_string(c);
+  params.control_rekey_after = options_.control_rekey_after;
   params.version = "sim";
   params.data_port = kClientPort;
   params.enrolled = k.enrolled;

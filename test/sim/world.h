@@ -63,6 +63,7 @@ struct WorldOptions {
   Ip4Network network = *parse_ip4_network("192.168.43.0/24");
   bool sequential = false;
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
+  Duration control_rekey_after = control::kRekeyAfter;
   std::set<int> relays = {};  // clients that relay for others
   ThreadOptions threads = {};
 };
