@@ -28,6 +28,7 @@
 #include "report/status_json.h"
 #include "report/text.h"
 #include "runtime/audit.h"
+#include "runtime/client_streams.h"
 #include "runtime/control_loop.h"
 #include "runtime/http_pages.h"
 #include "runtime/join_admin.h"
@@ -39,7 +40,6 @@
 #include "runtime/run.h"
 #include "runtime/service.h"
 #include "runtime/tcp_listener.h"
-#include "runtime/tcp_stream.h"
 #include "runtime/unix_time.h"
 #include "runtime/worker_pool.h"
 
@@ -51,7 +51,6 @@ using ErrorCode = boost::system::error_code;
 
 // Backlog of one member's connection: more than the largest list (16,384 members, 10 MB); a member that does not read
 // for that long is disconnected and resumes later.
-constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;
 constexpr auto kLookForExpired = std::chrono::seconds(30);
 constexpr std::int64_t kDay = 24 * 3600;
 constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
@@ -130,8 +129,7 @@ class ServerDaemon {
   std::optional<dataplane::StreamPort> port_;
   dataplane::PublishedRelay published_;
   std::optional<node::ServerNode> node_;
-  std::map<control::ConnId, std::shared_ptr<TcpStream>> streams_;
-  control::ConnId next_connection_ = 1;
+  ClientStreams streams_;
   std::unique_ptr<ops::StatusSocket> socket_;
   std::unique_ptr<ops::HttpServer> http_;
   // What each further worker owns; the first uses port_.
@@ -371,18 +369,12 @@ void ServerDaemon::adopt(tcp::socket socket) {
   const Endpoint from = to_endpoint(socket.remote_endpoint(gone));
   const std::uint16_t port = gone ? 0 : socket.local_endpoint(gone).port();
   if (gone) return;
-  const control::ConnId id = next_connection_++;
-  auto stream = std::make_shared<TcpStream>(std::move(socket), kMaxBacklog);
-  if (tls_at(port, settings_)) stream->accept_tls();
-  streams_.emplace(id, stream);
+  const control::ConnId id = streams_.add(std::move(socket), tls_at(port, settings_));
   act(node_->on_open(id, from, os::now()));
   if (!streams_.contains(id)) return;
-  stream->start({[this, id](ByteView bytes) { act(node_->on_bytes(id, bytes, os::now())); },
-                 [this, id](const std::string&) {
-                   streams_.erase(id);
-                   act(node_->on_closed(id, os::now()));
-                 },
-                 [this, id] { relay_stream(id); }});
+  streams_.start(
+      id, {[this, id](ByteView bytes) { act(node_->on_bytes(id, bytes, os::now())); },
+           [this, id](const std::string&) { act(node_->on_closed(id, os::now())); }, [this, id] { relay_stream(id); }});
 }
 
 // Something waits to be relayed inside control connections.
@@ -392,19 +384,16 @@ void ServerDaemon::relay_streams() {
 }
 
 void ServerDaemon::relay_stream(control::ConnId id) {
-  const auto it = streams_.find(id);
-  if (it == streams_.end() || it->second->backlog() >= kStreamRoom || !node_->stream_waits(id)) return;
-  act(node_->on_stream_room(id, kStreamRoom - it->second->backlog(), os::now()));
+  const auto backlog = streams_.backlog(id);
+  if (!backlog || *backlog >= kStreamRoom || !node_->stream_waits(id)) return;
+  act(node_->on_stream_room(id, kStreamRoom - *backlog, os::now()));
 }
 
 void ServerDaemon::act(node::ServerOutputs&& out) {
   for (const std::string& note : out.notes) log_.info(note);
-  for (auto& [id, bytes] : out.to_send) {
-    if (const auto it = streams_.find(id); it != streams_.end()) it->second->send(std::move(bytes));
-  }
-  for (const control::ConnId id : out.to_close) {
-    if (auto stream = streams_.extract(id)) stream.mapped()->close();
-  }
+  for (auto& [id, bytes] : out.to_send) streams_.send(id, std::move(bytes));
+  for (const control::ConnId id : out.to_close) streams_.close(id);
+  if (const auto ended = streams_.enforce_limit()) log_.warn(*ended);
   loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
 }
 

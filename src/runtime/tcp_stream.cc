@@ -52,7 +52,8 @@ void TcpStream::read() {
     if (e == asio::error::would_block || e == asio::error::interrupted) return self->read();
     if (e) return self->fail(e == asio::error::eof ? "" : e.message());
     self->take(ByteView(buffer).first(n));
-    if (!self->closing_) self->read();
+    self->held_ = self->total_ && self->backlog_ > kMaxUnread;
+    if (!self->closing_ && !self->held_) self->read();
   });
 }
 
@@ -74,14 +75,27 @@ void TcpStream::send(Bytes bytes) {
 void TcpStream::queue(Bytes bytes) {
   if (closing_ || bytes.empty()) return;
   backlog_ += bytes.size();
-  queue_.push_back(std::move(bytes));
-  if (backlog_ > max_backlog_) {
-    // From the event loop, like every other failure: the caller is in the middle of something.
-    return asio::post(socket_.get_executor(), [self = shared_from_this()] {
-      if (!self->closing_) self->fail("the other end has stopped reading");
-    });
+  if (total_) *total_ += bytes.size();
+  // The first is being written.
+  if (queue_.size() > 1 && queue_.back().size() + bytes.size() <= kBlock) {
+    queue_.back().insert(queue_.back().end(), bytes.begin(), bytes.end());
+  } else {
+    queue_.push_back(std::move(bytes));
   }
+  if (backlog_ > max_backlog_) return end("the other end has stopped reading");
   if (!writing_) write();
+}
+
+// From the event loop, like every other failure: the caller is in the middle of something.
+void TcpStream::end(std::string why) {
+  asio::post(socket_.get_executor(), [self = shared_from_this(), why = std::move(why)]() mutable {
+    if (!self->closing_) self->fail(std::move(why));
+  });
+}
+
+void TcpStream::take_off(std::size_t written) {
+  backlog_ -= written;
+  if (total_) *total_ -= written;
 }
 
 void TcpStream::write() {
@@ -101,10 +115,12 @@ void TcpStream::write() {
                     [self = shared_from_this()](boost::system::error_code e, std::size_t) {
                       if (e) {
                         self->queue_.clear();
+                        self->take_off(self->backlog_);
                         if (!self->closing_) return self->fail(e.message());
                       } else {
-                        self->backlog_ -= self->queue_.front().size();
+                        self->take_off(self->queue_.front().size());
                         self->queue_.pop_front();
+                        if (self->backlog_ <= kMaxUnread / 2 && std::exchange(self->held_, false)) self->read();
                       }
                       self->write();
                     });
