@@ -286,6 +286,7 @@ Parsed<Settings> parse(Program program, const std::vector<std::string>& argument
     return Stop{values.error().code == Errc::invalid_argument ? kExitUsage : kExitFailure, values.error().what + "\n"};
   }
   override_with(*values, std::move(*command_line));
+  settings.conf_copied = !copy_of_conf(here, settings.conf).empty();
 
   Taker taker(*values);
   take(taker, here, settings);

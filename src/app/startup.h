@@ -41,14 +41,12 @@ runtime::ReadSettings<Settings> read_again(Parsed<Settings> (*parse)(const std::
                                            std::vector<std::string> arguments, Surroundings here, Settings running) {
   return [=](const runtime::ConfText& conf) -> Result<runtime::Reloaded<Settings>> {
     Surroundings now = here;
-    if (!copy_of_conf(here, running.conf).empty()) {
-      // The copy is as old as the daemon.
-      if (!conf) {
-        return make_error(Errc::permission, "this daemon may not read " + running.conf +
-                                                "; run \"eps reload\" as root, or \"systemctl reload\"");
-      }
-      now.conf_text = conf;
+    // The copy is as old as the daemon.
+    if (!conf && !copy_of_conf(here, running.conf).empty()) {
+      return make_error(Errc::permission, "this daemon may not read " + running.conf +
+                                              "; run \"eps reload\" as root, or \"systemctl reload\"");
     }
+    now.conf_text = conf;
     auto parsed = parse(arguments, now);
     if (const auto* stop = std::get_if<Stop>(&parsed)) {
       return make_error(Errc::invalid_argument, stop->text.substr(0, stop->text.find('\n')));

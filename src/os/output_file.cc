@@ -10,6 +10,7 @@
 #include <climits>
 
 #include "os/files.h"
+#include "os/sandbox.h"
 #include "os/sys_error.h"
 
 namespace eps::os {
@@ -100,7 +101,15 @@ int open_special(const std::string& path) {
 Result<void> write_output(const std::string& path, std::string_view content, unsigned mode) {
   const auto place = find_output(path);
   if (!place) return place.error();
-  if (!place->special) return write_file_atomic(place->path, content, mode);
+  if (!place->special) {
+    auto written = write_file_atomic(place->path, content, mode);
+    if (!written && written.error().sys == EACCES && files_are_restricted()) {
+      Error error = written.error();
+      error.what += " (a program that runs already may write only where it was told to at its start)";
+      return error;
+    }
+    return written;
+  }
   const UniqueFd fd(open_special(place->path));
   if (!fd && errno == ENXIO) return make_error(Errc::unavailable, "cannot write " + path + ": nobody reads it", ENXIO);
   if (!fd) return sys_error("cannot write " + path, errno);

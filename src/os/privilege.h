@@ -21,16 +21,27 @@ void drop_network_capabilities();
 // What a daemon needs from here on, with all its sockets open.
 struct Needs {
   bool net_admin = false;
-  bool runs_commands = false;        // of the user: root's may do what root may
-  std::string state{};               // directory that it writes to, with all that is below
-  std::vector<std::string> files{};  // that it writes or replaces; "" for none
-  std::vector<std::string> reads{};  // files that it rereads; all of them may be missing
+  std::string state{};                 // directory that it writes to, with all that is below
+  std::vector<std::string> outputs{};  // files that it writes or replaces; "" for none
+  std::vector<std::string> later{};    // likewise, but it is not known yet whether it will
+  std::vector<std::string> sockets{};  // that it removes at the end
+  std::vector<std::string> inputs{};   // files that it rereads itself; all of them may be missing
+  std::string user{};                  // whom to be where root needs not be; "" or nobody: root stays root
 };
 
-// Drops everything else for good, in this thread and in those that it starts from here on: the other capabilities,
-// including those of programs that it would start (bounding set, no_new_privs), and access of others to its memory (it
-// is not dumpable). If one of those files does not belong to root, root keeps CAP_DAC_OVERRIDE and CAP_CHOWN for it:
-// the result is the first such name, "" if there is none.
-std::string keep_only(const Needs& needs);
+struct Kept {
+  std::string user;       // whose the process is now; "": the same as before
+  std::string stays;      // why root stays root although there is that user; "": it does not
+  std::string closed;     // the first of those files that root may not use by its mode; "": none
+  std::string all_files;  // why not only those files can be used; ""
+  std::string all_calls;  // why every system call can be made; ""
+};
+
+// Drops everything else for good, in this thread and in those that it starts from here on: root's identity where those
+// files are usable without it; the other capabilities, including those of programs (bounding set, no_new_privs); access
+// of others to its memory (it is not dumpable); other files and system calls (os/sandbox.h). If one of those files is
+// not root's and root stays root, CAP_DAC_OVERRIDE and CAP_CHOWN stay for it. What root has made in the state directory
+// of the user is given to that user.
+Kept keep_only(const Needs& needs);
 
 }  // namespace eps::os

@@ -109,6 +109,7 @@ class ClientDaemon {
   ops::Log& log_;
   const ReadSettings<ClientSettings>& read_again_;
   os::OsRng rng_;
+  Privileges privileges_{settings_, "client"};
   ControlLoop loop_;
   ops::Background background_{loop_.io()};
   Service service_{loop_.io()};
@@ -183,10 +184,7 @@ Result<void> ClientDaemon::prepare() {
   node_.emplace(std::move(*params), *port_, rng_);
   make_server_link();
   // The workers start with the remaining privileges.
-  os::Needs needs = needs_of(settings_);
-  needs.net_admin = true;
-  needs.runs_commands = !settings_.up.empty() || !settings_.down.empty();
-  tell_kept_right(log_, os::keep_only(needs));
+  privileges_.give_up(log_, true);
   return start_workers();
 }
 
@@ -536,10 +534,11 @@ std::function<nlohmann::json()> ClientDaemon::status() {
 
 Result<std::string> ClientDaemon::reload(const ConfText& conf) {
   service_.reloading();
-  auto note = runtime::reload<ClientSettings>(read_again_, conf, log_, [this](const ClientSettings& fresh) {
-    reporter_.apply(fresh);
-    server_->set_servers(fresh.servers, fresh.proxy);
-  });
+  auto note =
+      runtime::reload<ClientSettings>(read_again_, privileges_.conf(conf), log_, [this](const ClientSettings& fresh) {
+        reporter_.apply(fresh);
+        server_->set_servers(fresh.servers, fresh.proxy);
+      });
   service_.reloaded();
   return note;
 }

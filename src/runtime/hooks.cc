@@ -3,6 +3,7 @@
 
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <system_error>
 #include <utility>
@@ -26,7 +27,14 @@ Hooks::Hooks(ops::Log& log, std::string up, std::string down, std::chrono::milli
       up_(std::move(up)),
       down_(std::move(down)),
       patience_(patience),
-      cancel_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      cancel_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (up_.empty() && down_.empty()) return;
+  helper_.emplace(os::HelperProcess::start("eps-hooks", [this, first = true](auto request, int cancel) mutable {
+    // exec drops the capabilities that the process does not have, except for root.
+    if (std::exchange(first, false)) os::drop_network_capabilities();
+    return serve(request, cancel);
+  }));
+}
 
 Hooks::~Hooks() {
   finish();
@@ -60,8 +68,6 @@ void Hooks::finish() {
 }
 
 void Hooks::run() {
-  // exec drops the capabilities that the thread does not have, except for root.
-  os::drop_network_capabilities();
   std::optional<Variables> applied;
   while (true) {
     const bool is_down = applied.has_value();
@@ -81,20 +87,39 @@ void Hooks::run() {
   }
 }
 
+// In the helper. A request: the option, then each variable with its end. An answer: how it ended and the code, or "!"
+// and why it did not run.
+std::string Hooks::serve(std::string_view request, int cancel) const {
+  Variables words;
+  while (!request.empty()) {
+    words.emplace_back(request.substr(0, request.find('\0')));
+    request.remove_prefix(std::min(request.size(), words.back().size() + 1));
+  }
+  const std::string command = words.front() == "up" ? up_ : down_;
+  words.erase(words.begin());
+  const auto end = os::run_command(command, words, patience_, cancel);
+  if (!end) return "!" + end.error().what;
+  return std::to_string(static_cast<int>(end->how)) + std::to_string(end->code);
+}
+
 void Hooks::run_one(const std::string& option, const std::string& command, Variables variables, int cancel) {
   if (command.empty()) return;
   variables.push_back("EPS_HOOK=" + option);
   variables.push_back(path_variable());
-  const auto end = os::run_command(command, variables, patience_, cancel);
+  std::string request = option + '\0';
+  for (const std::string& variable : variables) request += variable + '\0';
+  const auto answer = *helper_ ? (*helper_)->ask(request, cancel) : Result<std::string>(helper_->error());
   const std::string subject = "The command of --" + option + " ";
-  if (!end) return log_.warn(subject + "did not run: " + end.error().what + ".");
+  if (!answer) return log_.warn(subject + "did not run: " + answer.error().what + ".");
+  if (answer->starts_with('!')) return log_.warn(subject + "did not run: " + answer->substr(1) + ".");
   using How = os::CommandEnd::How;
-  switch (end->how) {
+  const os::CommandEnd end{static_cast<How>(answer->front() - '0'), std::stoi(answer->substr(1))};
+  switch (end.how) {
     case How::exited:
-      return log_.write(end->code == 0 ? ops::LogLevel::info : ops::LogLevel::warn,
-                        subject + "ended with exit status " + std::to_string(end->code) + ".");
+      return log_.write(end.code == 0 ? ops::LogLevel::info : ops::LogLevel::warn,
+                        subject + "ended with exit status " + std::to_string(end.code) + ".");
     case How::signalled:
-      return log_.warn(subject + "was ended by signal " + std::to_string(end->code) + ".");
+      return log_.warn(subject + "was ended by signal " + std::to_string(end.code) + ".");
     case How::timed_out:
       return log_.warn(subject + "was killed: it did not end within " +
                        std::to_string(std::chrono::ceil<std::chrono::seconds>(patience_).count()) + " s.");

@@ -2,7 +2,8 @@
 #pragma once
 
 // The user's commands of --up and --down. `up` runs once the interface has an address, `down` before it loses it. A
-// separate thread runs them, one at a time, so neither control nor frames wait for a command. A change of the
+// separate thread has them run, one at a time, so neither control nor frames wait for a command. A helper process runs
+// them (os/helper_process.h), which keeps the rights that they need and the client gives up. A change of the
 // interface's settings is a `down` with the old variables and an `up` with the new ones; changes that arrive while a
 // command runs are combined.
 //
@@ -12,11 +13,13 @@
 #include <condition_variable>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "ops/log.h"
+#include "os/helper_process.h"
 #include "os/unique_fd.h"
 
 namespace eps::runtime {
@@ -28,7 +31,7 @@ class Hooks {
  public:
   using Variables = std::vector<std::string>;  // NAME=value
 
-  // An empty command: none.
+  // An empty command: none. REQUIRES: no other threads, if there is a command.
   Hooks(ops::Log& log, std::string up, std::string down, std::chrono::milliseconds patience = kHookPatience);
   ~Hooks();
   Hooks(const Hooks&) = delete;
@@ -42,10 +45,12 @@ class Hooks {
  private:
   void run();
   void run_one(const std::string& option, const std::string& command, Variables variables, int cancel);
+  std::string serve(std::string_view request, int cancel) const;
 
   ops::Log& log_;
   const std::string up_, down_;
   const std::chrono::milliseconds patience_;
+  std::optional<Result<os::HelperProcess>> helper_;
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<Variables> wanted_ EPS_GUARDED_BY(mutex_);  // nullopt: nothing is up

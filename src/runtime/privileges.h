@@ -1,25 +1,35 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The files that both daemons write and reread while running, and the log line about the privileges that this needs.
+// What rights a daemon keeps once it runs, and what it needs from a helper that keeps more.
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "ops/log.h"
-#include "os/privilege.h"
+#include "os/helper_process.h"
+#include "runtime/reload.h"
 #include "runtime/settings.h"
 
 namespace eps::runtime {
 
-inline os::Needs needs_of(const CommonSettings& settings) {
-  return {.state = settings.state,
-          .files = {settings.log, settings.socket, settings.scorecard.value_or("")},
-          .reads = {settings.conf}};
-}
+class Privileges {
+ public:
+  // `part`: the daemon's directory in that of the state. REQUIRES: no other threads.
+  Privileges(const CommonSettings& settings, std::string_view part);
 
-inline void tell_kept_right(ops::Log& log, const std::string& because_of) {
-  if (because_of.empty()) return;
-  log.info("Root keeps the privilege to write to files of others, because " + because_of + " is not its own.");
-}
+  // Gives up what is not needed any more, and tells the log what is unusual in that.
+  void give_up(ops::Log& log, bool net_admin, const std::vector<std::string>& more_outputs = {});
+
+  // The present text of the configuration file. nullopt: this process reads it itself. `given`: what whoever asks for a
+  // reload has read, which is the file only where the daemon has a copy of it.
+  ConfText conf(const ConfText& given) const;
+
+ private:
+  const CommonSettings& settings_;
+  std::string state_;
+  std::optional<os::HelperProcess> reader_;  // of the file, as root; none where this is not root
+};
 
 }  // namespace eps::runtime

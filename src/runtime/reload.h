@@ -17,7 +17,7 @@
 
 namespace eps::runtime {
 
-// Reads command line and configuration file again; a daemon without access to the file needs its text from the caller.
+// Reads command line and configuration file again; a daemon without access to the file needs its text.
 // `wait_for_restart`: names of options that have a new value
 // but cannot change while the daemon runs.
 using ConfText = std::optional<std::string>;

@@ -19,7 +19,6 @@
 #include "os/interfaces.h"
 #include "os/os_rng.h"
 #include "os/port_mapper.h"
-#include "os/privilege.h"
 #include "os/sqlite_store.h"
 #include "os/udp.h"
 #include "os/underlay_routes.h"
@@ -119,6 +118,7 @@ class ServerDaemon {
   ops::Log& log_;
   const ReadSettings<ServerSettings>& read_again_;
   os::OsRng rng_;
+  Privileges privileges_{settings_, "server"};
   ControlLoop loop_;
   ops::Background background_{loop_.io()};
   Service service_{loop_.io()};
@@ -234,9 +234,7 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
   if (auto listening = listen(); !listening) return listening;
   // The capabilities were for buffer sizes and ports below 1024: all sockets are open now. The workers start with the
   // remaining ones.
-  os::Needs needs = needs_of(settings_);
-  needs.files.push_back(settings_.graphviz.value_or(""));
-  tell_kept_right(log_, os::keep_only(needs));
+  privileges_.give_up(log_, false, {settings_.graphviz.value_or("")});
   const OffloadStatus offloads =
       offload_status({false, false, false, wish.gso, wish.gro}, {false, false, false, udp_->gso(), udp_->gro()});
   tell_missing(log_, settings_, offloads);
@@ -435,10 +433,11 @@ ServerStatus ServerDaemon::status() const {
 
 Result<std::string> ServerDaemon::reload(const ConfText& conf) {
   service_.reloading();
-  auto note = runtime::reload<ServerSettings>(read_again_, conf, log_, [this](const ServerSettings& fresh) {
-    reporter_.apply(fresh);
-    graph_.apply(fresh);
-  });
+  auto note =
+      runtime::reload<ServerSettings>(read_again_, privileges_.conf(conf), log_, [this](const ServerSettings& fresh) {
+        reporter_.apply(fresh);
+        graph_.apply(fresh);
+      });
   if (auto kept = registry_->note_act("reload", note ? *note : note.error().what); !kept) log_.warn(kept.error().what);
   service_.reloaded();
   return note;

@@ -23,6 +23,7 @@ namespace eps::runtime {
 struct CommonSettings {
   std::string version;  // of this program, "0.1.0"
   std::string conf = "/etc/eps.conf";
+  bool conf_copied = false;  // and read from a copy that the service manager has made for the program
   std::string log;
   ops::LogLevel log_level = ops::LogLevel::info;
   ops::LogFormat log_format = ops::LogFormat::text;

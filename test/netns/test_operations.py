@@ -83,7 +83,7 @@ def test_reload_loses_no_frame(network, how):
     a, b = network.clients("a", "b")
     assert a.ping(b) == 3
     pinger = Pinger(a.host, b.address, 0.01)
-    card, picture = network.directory / "card", network.directory / "eps.gv"
+    card, picture = a.directory / "card", server.directory / "eps.gv"
 
     def reload(daemon, text):
         daemon.conf.write_text(daemon.conf.read_text() + text)

@@ -9,20 +9,30 @@ import os
 import signal
 import subprocess
 
+import pytest
+from eps import SANITIZED
 from lab import wait_until
 
 NET_ADMIN, DAC_OVERRIDE, CHOWN = 1 << 12, 1 << 1, 1 << 0
 SETS = "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"
 
 
+# The run time of a sanitizer needs more than the daemons do.
+FILTERED = 0 if SANITIZED else 2
+
+
+def status_of(path):
+    with open(f"{path}/status") as status:
+        return dict(line.split(":", 1) for line in status)
+
+
 def rights(daemon):
-    """Of each thread: {"CapEff": 4096, ..., "NoNewPrivs": 1}."""
+    """Of each thread: {"CapEff": 4096, ..., "NoNewPrivs": 1, "Seccomp": 2}."""
     tasks = f"/proc/{daemon.process.pid}/task"
     found = []
     for task in os.listdir(tasks):
-        with open(f"{tasks}/{task}/status") as status:
-            fields = dict(line.split(":", 1) for line in status)
-        found.append({name: int(fields[name], 16) for name in (*SETS, "NoNewPrivs")})
+        fields = status_of(f"{tasks}/{task}")
+        found.append({name: int(fields[name], 16) for name in (*SETS, "NoNewPrivs", "Seccomp")})
     return found
 
 
@@ -36,7 +46,7 @@ def test_root_keeps_only_what_the_daemon_needs(network):
     server = network.server(scorecard=network.directory / "server.stats", interval=1)
     a, b = network.clients("a", "b")
     for daemon, capabilities in (server, 0), (a, NET_ADMIN):
-        wanted = dict.fromkeys(SETS, 0) | {"NoNewPrivs": 1}
+        wanted = dict.fromkeys(SETS, 0) | {"NoNewPrivs": 1, "Seccomp": FILTERED}
         wanted |= dict.fromkeys(["CapPrm", "CapEff", "CapBnd"], capabilities)
         assert all(one == wanted for one in rights(daemon)), rights(daemon)
         assert not may_be_looked_into(daemon)
@@ -54,11 +64,109 @@ def test_root_keeps_only_what_the_daemon_needs(network):
     assert a.ping(b) == 3
 
 
-def test_commands_of_the_user_keep_the_rights_of_root(network, tmp_path):
+def test_commands_of_the_user_keep_the_rights_of_root_and_the_client_does_not(network, tmp_path):
     network.server()
-    a = network.client("a", up=f"ip addr add 10.99.0.1/32 dev lo && echo done >{tmp_path}/up")
+    a = network.client("a", up=f"ip addr add 10.99.0.1/32 dev lo && echo done >{tmp_path}/up",
+                       down=f"ip addr del 10.99.0.1/32 dev lo && echo done >{tmp_path}/down")
     wait_until((tmp_path / "up").exists, "the command has given lo an address")
-    assert all(one["CapPrm"] & ~NET_ADMIN == 0 for one in rights(a))
+    wanted = dict.fromkeys(SETS, 0) | {"NoNewPrivs": 1, "Seccomp": FILTERED}
+    wanted |= dict.fromkeys(["CapPrm", "CapEff", "CapBnd"], NET_ADMIN)
+    assert all(one == wanted for one in rights(a)), rights(a)
+    assert a.stop() == 0
+    assert (tmp_path / "down").exists()
+
+
+@pytest.mark.skipif(bool(SANITIZED), reason="only a build without sanitizer restricts files")
+def test_root_reaches_only_the_files_that_were_named(network, tmp_path):
+    scorecards, others = tmp_path / "scorecards", tmp_path / "others"
+    for directory in scorecards, others:
+        directory.mkdir()
+    server = network.server(scorecard=scorecards / "server.stats", interval=1, graphviz=tmp_path / "missing/net.gv",
+                            graphviz_interval=1)
+    a = network.client("a", scorecard=scorecards / "a.stats", interval=1)
+    for name in "server.stats", "a.stats":
+        wait_until((scorecards / name).exists, f"{name} is written")
+    # A directory that is made, or named, later is out of reach until a restart.
+    (tmp_path / "missing").mkdir()
+    server.wait_log("missing/net.gv: Permission denied .a program that runs already may write only where it was told to")
+    for daemon, name in (server, "server"), (a, "a"):
+        daemon.options["scorecard"] = None
+        assert daemon.stop() == 0
+        daemon.restart()
+        with open(daemon.conf, "a") as conf:
+            conf.write(f"[{daemon.program[4:]}]\nscorecard = {others / name}\ninterval = 1\n")
+        daemon.process.send(signal.SIGHUP)
+        daemon.wait_log("others/.*: Permission denied .a program that runs already may write only where it was told to")
+        assert not (others / name).exists()
+        assert daemon.stop() == 0
+        daemon.restart()
+        wait_until((others / name).exists, "it is written after a restart")
+    # Beside the log there is room.
+    text = a.conf.read_text().replace(str(others / "a"), str(a.directory / "a.stats"))
+    a.conf.write_text(text)
+    a.process.send(signal.SIGHUP)
+    wait_until((a.directory / "a.stats").exists, "it is written beside the log")
+
+
+def as_user_eps(network):
+    """A launcher after which there is a user eps, and its number."""
+    number = 54321
+    network.directory.chmod(0o755)
+    for name, line in ("passwd", f"eps:x:{number}:{number}::/:/bin/false"), ("group", f"eps:x:{number}:"):
+        with open(f"/etc/{name}") as file:
+            known = [known for known in file.read().splitlines() if not known.startswith("eps:")]
+        (network.directory / name).write_text("\n".join([*known, line]) + "\n")
+    script = "".join(f"mount --bind {network.directory}/{name} /etc/{name} && " for name in ("passwd", "group"))
+    return ["unshare", "--mount", "sh", "-c", script + 'exec "$@"', "sh"], number
+
+
+def test_root_becomes_the_user_of_the_packages_where_it_can(network):
+    launcher, number = as_user_eps(network)
+    server = network.server(start=False)
+    server.launcher = launcher
+    # The server is the one that writes the key's line, while it is root.
+    server.state.mkdir(mode=0o700)
+    os.chown(server.state, number, number)
+    os.chown(server.directory, number, number)
+    server.start().wait_ready()
+    a = network.client("a", start=False)
+    a.launcher = launcher
+    a.state.mkdir(mode=0o700)
+    for path in a.state, a.directory:
+        os.chown(path, number, number)
+    os.chmod(a.conf, 0o600)
+    a.start().wait_joined()
+    b = network.client("b")
+    for daemon in server, a:
+        daemon.wait_log("Runs as the user eps from now on")
+        status = status_of(f"/proc/{daemon.process.pid}")
+        for name in "Uid", "Gid":
+            assert status[name].split() == [str(number)] * 4
+        assert status["Groups"].split() == []
+        assert int(status["CapEff"], 16) == (NET_ADMIN if daemon is a else 0)
+        assert int(status["Seccomp"]) == FILTERED and int(status["NoNewPrivs"]) == 1
+    assert a.ping(b) == 3
+    # The file of root is still read again, and frames, state and end are as ever.
+    for daemon in server, a:
+        assert os.stat(daemon.conf).st_uid == 0 and os.stat(daemon.conf).st_mode & 0o077 == 0
+        with open(daemon.conf, "a") as conf:
+            conf.write(f"[{daemon.program[4:]}]\nscorecard = {daemon.directory}/stats\ninterval = 1\n")
+        daemon.process.send(signal.SIGHUP)
+        wait_until((daemon.directory / "stats").exists, "the scorecard that the file names now is written")
+        assert os.stat(daemon.directory / "stats").st_uid == number
+    a.host.run("ip", "addr", "del", f"{a.address}/24", "dev", a.device)
+    wait_until(lambda: a.address in a.host.run("ip", "addr", "show", a.device), "the client sets its address right")
+    for daemon in server, a:
+        assert daemon.stop() == 0
+        assert not daemon.socket.exists()
+        daemon.restart()
+    assert a.ping(b) == 3
+    # Where something is root's alone, root stays.
+    assert a.stop() == 0
+    os.chown(a.directory, 0, 0)
+    a.restart()
+    a.wait_log(f"Stays root, because {a.directory} is closed to the user eps")
+    assert status_of(f"/proc/{a.process.pid}")["Uid"].split() == ["0"] * 4
 
 
 def test_root_can_still_write_to_folders_of_others(network):
