@@ -80,6 +80,8 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"lock pin", "", "add the lock's id to a key read from standard input: who joins with it accepts no other lock"},
     {"lock disable", "SECRET", "end the lock for everybody with one of the secrets that \"lock init\" printed"},
     {"audit", "", "who did what at this server, and when: joins, removals, keys, addresses, reloads; see --since"},
+    {"recover", "",
+     "on the server: begin the member list anew, for members that refuse it as older than the one they hold"},
     {"why", "NAME", "how a member is reached and why: each path that was tried, and the result"},
     {"trust", "NAME", "accept the key of a member that is refused because its key has changed"},
     {"ping", "NAME", "the round trip to a member through the conduit and on the path outside, and loss"},
@@ -254,6 +256,7 @@ class Tool : private ToolBase {
     if (words.size() == 2 && words[0] == "ping") return PingCommand(request_, defaults_, out_, err_).run(words[1]);
     if (words.size() == 2 && words[0] == "why") return why(words[1]);
     if (words.size() == 2 && words[0] == "trust") return trust(words[1]);
+    if (is({"recover"})) return recover();
     if (is({"reload"})) return reload();
     if (words.empty()) return usage("no command is given");
     if (is({"ping"}) || is({"why"}) || is({"trust"}) || is({"members", "remove"}) || is({"members", "group"}))
@@ -387,6 +390,16 @@ class Tool : private ToolBase {
     const std::string what = range == "bridge" ? "bridge its interface" : "use " + quotable(range);
     const std::string who = request_.all ? "Every member" : quotable(name);
     return print(who + (command == "allow" ? " may " : " may no longer ") + what + ".\n");
+  }
+
+  int recover() {
+    const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const auto answer = ask(socket, {{"command", "recover"}});
+    if (!answer) return failed(answer.error(), "eps-server", socket);
+    if (request_.json) return print_json(*answer);
+    return print("The member list begins anew, at version " + answer->value("list_version", "") +
+                 ". Every member takes it, whatever list it holds: those that are connected within a second, the "
+                 "others when they come back.\n");
   }
 
   int why(const std::string& wish) {

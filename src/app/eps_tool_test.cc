@@ -166,6 +166,19 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
   EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "key = eps1-anothers\n");
 }
 
+TEST_F(EpsTool, BeginsTheMemberListAnew) {
+  EXPECT_EQ(run({"recover"}), 3);
+  json asked;
+  const Daemon server(dir / "server.sock", [&](const json& request) -> json {
+    asked = request;
+    return {{"ok", true}, {"list_version", "1800000000.0"}};
+  });
+  EXPECT_EQ(run({"recover"}), 0);
+  EXPECT_EQ(asked["command"], "recover");
+  EXPECT_THAT(out.str(), HasSubstr("begins anew, at version 1800000000.0."));
+  EXPECT_EQ(run({"recover", "a"}), 2);
+}
+
 TEST_F(EpsTool, ShowsWaitingComputersAndApprovesThem) {
   json asked;
   const Daemon server(dir / "server.sock", [&](const json& request) -> json {

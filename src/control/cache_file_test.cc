@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "registry/list_digest.h"
+#include "registry/merkle_tree.h"
 #include "support/seeded_rng.h"
 
 namespace eps::control {
@@ -49,6 +50,25 @@ class CacheFileTest : public testing::Test {
   crypto::Key seed_;
   NetworkCache cache_;
 };
+
+TEST_F(CacheFileTest, ARecoveryIsPartOfWhatTheServerSigned) {
+  Delta all{.from = 0, .to = cache_.list.version(), .full = true, .upserts = {}, .removed = {}};
+  for (const auto& [id, m] : cache_.list.members()) all.upserts.push_back(m);
+  const RecoveryId recovery{std::byte{5}};
+  cache_.list.begin_anew(recovery);
+  cache_.list.apply(all);
+  EXPECT_THAT(refusal(encode_cache_file(cache_)), HasSubstr("not signed")) << "that was for the first beginning";
+  cache_.signature = crypto::sign(seed_, registry::signed_records_message(cache_.network.id, recovery, all.to,
+                                                                          registry::MerkleTree(cache_.list).root()));
+  const auto got = decode_cache_file(encode_cache_file(cache_));
+  ASSERT_TRUE(got) << got.error().what;
+  EXPECT_EQ(got->list.recovery(), recovery);
+  EXPECT_EQ(got->list.version(), all.to);
+  EXPECT_EQ(got->list.members(), cache_.list.members());
+  cache_.list.begin_anew({});
+  cache_.list.apply(all);
+  EXPECT_THAT(refusal(encode_cache_file(cache_)), HasSubstr("not signed"));
+}
 
 TEST_F(CacheFileTest, ReturnsWhatWasStored) {
   const auto got = decode_cache_file(encode_cache_file(cache_));

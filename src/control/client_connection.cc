@@ -94,6 +94,7 @@ ClientConnection::Outputs ClientConnection::say_hello(const MemberList& held, In
   tree_.emplace(members_);
   hello.root = tree_->root();
   hello.run = params_.run;
+  hello.recovery = members_.recovery();
   send(hello, out, now);
   return out;
 }
@@ -135,6 +136,11 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     keys_changed(now);
     network_ = welcome->network.id;
     signing_key_ = welcome->signing_key;
+    recovery_ = welcome->recovery;
+    recovery_proved_ =
+        welcome->recovery_proof &&
+        crypto::verify(signing_key_, registry::signed_recovery_message(network_, recovery_, channel_.binding()),
+                       *welcome->recovery_proof);
     registry::keep_signed_grants(signing_key_, network_, {&welcome->self, 1});
     crypto::Key bind_key{std::span<const std::byte, 32>(welcome->bind_key)};
     crypto::wipe(welcome->bind_key);
@@ -192,7 +198,9 @@ void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelt
   // What was sent before our request for the whole list arrived applies to nothing that we hold.
   if ((resync_ && !delta.full) || is_behind(delta.to, out)) return;
   MemberList next = members_;
-  const bool applied = next.apply(delta);
+  const bool anew = starts_anew(delta.to);
+  if (anew) next.begin_anew(recovery_);
+  const bool applied = (delta.full || !anew) && next.apply(delta);
   if (applied && !crypto::verify(signing_key_, registry::signed_list_message(network_, next.version(), last.digest),
                                  last.signature)) {
     return refuse({"the member list is not signed by the server"}, out);
@@ -203,22 +211,60 @@ void ClientConnection::on_whole_delta(const Delta& delta, const wire::MemberDelt
     return send(wire::Resync{}, out, now);
   }
   resync_ = false;
+  if (anew) tell_replaced(delta.to, out);
   members_ = std::move(next);
   tree_.reset();
   list_signature_ = last.signature;
   changed(delta, true, false, out);
 }
 
+// Whether the list is refused because of what is held; says so once.
 bool ClientConnection::is_behind(std::uint64_t version, Outputs& out) {
-  if (version >= members_.version()) return false;
+  const bool other_beginning = recovery_ != members_.recovery();
+  const bool nothing_held = members_.version() == 0;
+  if (nothing_held || (other_beginning && recovery_proved_)) return false;
+  const bool held_is_wrong = from_the_future(members_.version()) && !from_the_future(version);
+  if (!other_beginning && (version >= members_.version() || held_is_wrong)) return false;
   resync_ = false;
   if (std::exchange(behind_, true)) return true;
+  const std::string held = list_version_text(members_.version());
+  if (other_beginning) {
+    out.events.push_back(
+        ListRefused{"The server's member list " + list_version_text(version) +
+                    " is from before the recovery with which "
+                    "the list " +
+                    held +
+                    " that this computer holds began, and the server does not prove that it is "
+                    "meant, as when an older version of eps-server runs there. The list held stays in use. To take the "
+                    "server's: run the present version of eps-server."});
+    return true;
+  }
   out.events.push_back(ListRefused{"The server's member list " + list_version_text(version) +
-                                   " is older than the list " + list_version_text(members_.version()) +
+                                   " is older than the list " + held +
                                    " that this computer holds, as when the server was restored from a backup while "
-                                   "its clock was wrong. The newer one stays in use. To take the server's, " +
-                                   kForgetNetwork + "."});
+                                   "its clock was wrong. The newer one stays in use. To make all members take the "
+                                   "server's, run there: eps recover"});
   return true;
+}
+
+// By a clock that is wrong itself nothing is judged.
+bool ClientConnection::from_the_future(std::uint64_t version) const {
+  const std::int64_t clock = params_.unix_time();
+  return clock >= kEarliestClock && static_cast<std::int64_t>(version >> 32) > clock + kMaxAhead;
+}
+
+// Whether such a list replaces the one held whatever its version. REQUIRES: !is_behind().
+bool ClientConnection::starts_anew(std::uint64_t version) const {
+  return recovery_ != members_.recovery() || version < members_.version();
+}
+
+void ClientConnection::tell_replaced(std::uint64_t version, Outputs& out) const {
+  if (members_.version() == 0) return;
+  const std::string held = "the list " + list_version_text(members_.version()) + " that this computer held";
+  out.events.push_back(
+      ListReplaced{"The server's member list " + list_version_text(version) + " replaces " + held +
+                   (recovery_ != members_.recovery() ? ": an administrator of the server began it anew."
+                                                     : ", whose version no clock can have given yet.")});
 }
 
 void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now) {
@@ -243,11 +289,13 @@ void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now
 // Only the tree is changed until it is known that the server signed the result.
 void ClientConnection::on_whole_records(Delta delta, const wire::Records& last, Outputs& out, Instant now) {
   if ((resync_ && !delta.full) || is_behind(delta.to, out)) return;
-  if (!crypto::verify(signing_key_, registry::signed_records_message(network_, delta.to, last.root), last.signature)) {
+  if (!crypto::verify(signing_key_, registry::signed_records_message(network_, recovery_, delta.to, last.root),
+                      last.signature)) {
     return refuse({"the member list is not signed by the server"}, out);
   }
   if (!tree_) tree_.emplace(members_);
-  bool right = delta.full || delta.from == members_.version();
+  const bool anew = starts_anew(delta.to);
+  bool right = delta.full || (delta.from == members_.version() && !anew);
   if (delta.full) {
     registry::MerkleTree whole;
     for (const Member& m : delta.upserts) whole.put(m.id, registry::record_hash(m));
@@ -274,6 +322,10 @@ void ClientConnection::on_whole_records(Delta delta, const wire::Records& last, 
     m.candidates = old->candidates;
     m.version = old->version;
     m.relays = old->relays;
+  }
+  if (anew) {
+    tell_replaced(delta.to, out);
+    members_.begin_anew(recovery_);
   }
   members_.apply(delta);
   list_signature_ = last.signature;

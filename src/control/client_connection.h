@@ -6,6 +6,7 @@
 // Several may be in progress at once, as any of them may have reached a stranger. The server proves its key in the
 // handshake, which costs it only the response; say_hello() then requests admission, in one connection at a time.
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,6 +36,8 @@ inline constexpr Duration kMostAnswerTime = std::chrono::seconds(1);
 inline constexpr Duration kIdleAnswerTime = std::chrono::seconds(5);
 // Relayed data in the connection is answered sooner or later, unless the connection is dead.
 inline constexpr Duration kRelayUnanswered = std::chrono::milliseconds(500);
+// A list whose epoch is further ahead of this computer's clock is from the future: one that is not replaces it.
+inline constexpr std::int64_t kMaxAhead = 24 * 3600;  // seconds
 
 struct ClientParams {
   crypto::KeyPair self;
@@ -45,8 +48,9 @@ struct ClientParams {
   bool relays = false;                                  // for other members
   std::optional<PublicKey> signing_key = std::nullopt;  // as shown at the first join
   Features features = kOwnFeatures;
-  std::uint64_t run = 0;                                 // random, of this run of the program
-  std::vector<IpNetwork> accepted = private_networks();  // acceptable networks for this computer
+  std::uint64_t run = 0;                                                     // random, of this run of the program
+  std::vector<IpNetwork> accepted = private_networks();                      // acceptable networks for this computer
+  std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970; 0: unknown
   Duration rekey_after = kRekeyAfter;
   std::uint64_t rekey_after_bytes = kRekeyAfterBytes;
 };
@@ -78,6 +82,10 @@ struct LockAnswered {
   bool done = false;
   std::string sentence;
 };
+// The server's list replaced the one held although its version is not greater.
+struct ListReplaced {
+  std::string sentence;
+};
 struct ReportRequested {};  // answer with report()
 // The server's list is older than the one held, which stays in use; the connection continues.
 struct ListRefused {
@@ -97,8 +105,8 @@ struct Refused {
 struct Relayed {
   std::vector<Bytes> datagrams;
 };
-using ClientEvent = std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ReportRequested, Relayed,
-                                 LockAnswered, Refused>;
+using ClientEvent = std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ListReplaced,
+                                 ReportRequested, Relayed, LockAnswered, Refused>;
 
 class ClientConnection {
  public:
@@ -152,6 +160,9 @@ class ClientConnection {
   void keys_changed(Instant now);
   Instant rekey_at() const;
   bool is_behind(std::uint64_t version, Outputs& out);
+  bool from_the_future(std::uint64_t version) const;
+  bool starts_anew(std::uint64_t version) const;
+  void tell_replaced(std::uint64_t version, Outputs& out) const;
   void changed(Delta delta, bool records, bool more, Outputs& out);
   void send(const wire::ControlMessage& message, Outputs& out, Instant now);
   void refuse(Refused why, Outputs& out);
@@ -173,6 +184,8 @@ class ClientConnection {
   bool on_demand_ = false;  // the server reports the states of wanted_ only
   bool resync_ = false;     // the whole list was requested and is on its way
   bool behind_ = false;     // the server's list is older than ours
+  RecoveryId recovery_{};   // from which the server's versions count
+  bool recovery_proved_ = false;
   PublicKey signing_key_;
   std::optional<crypto::Signature> list_signature_;
   NetworkId network_;

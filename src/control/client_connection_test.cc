@@ -38,9 +38,9 @@ class ClientConnectionTest : public testing::Test {
   // A new connection with the state that an earlier one left.
   void connect(const MemberList& held, std::optional<PublicKey> signing_key = std::nullopt) {
     channel_ = {};
-    client_.emplace(
-        ClientParams{crypto::generate_key_pair(rng_), {server_.public_key, {}}, "a", "1", true, false, signing_key},
-        held, rng_);
+    ClientParams params{crypto::generate_key_pair(rng_), {server_.public_key, {}}, "a", "1", true, false, signing_key};
+    params.unix_time = [this] { return clock_; };
+    client_.emplace(std::move(params), held, rng_);
     Channel framing;
     const auto started = client_->start(now_);
     ByteView in = started.to_send;
@@ -102,6 +102,7 @@ class ClientConnectionTest : public testing::Test {
   crypto::KeyPair server_ = crypto::generate_key_pair(rng_);
   crypto::Key seed_;
   Channel channel_;
+  std::int64_t clock_ = 0;
   std::optional<ClientConnection> client_;
 };
 
@@ -194,6 +195,126 @@ TEST_F(ClientConnectionTest, AWholeListThatIsOlderThanTheOneHeldIsRefused) {
   EXPECT_EQ(client_->members().members().size(), 2U);
   say(list(6ULL << 32, {member(1)}));
   EXPECT_EQ(client_->members().members().size(), 1U) << "a newer one is accepted";
+}
+
+// As records, which is how a recovered list comes.
+class RecoveredList : public ClientConnectionTest {
+ protected:
+  static constexpr std::int64_t kNow = 1'800'000'000;
+  static constexpr std::uint64_t kVersion = std::uint64_t{kNow} << 32;
+  static constexpr RecoveryId kNewer{std::byte{7}};
+
+  wire::Records records(std::uint64_t version, std::vector<Member> members, const RecoveryId& recovery) {
+    wire::Records out{{.from = 0, .to = version, .full = true, .upserts = std::move(members), .removed = {}}};
+    registry::MerkleTree tree;
+    for (const Member& m : out.delta.upserts) tree.put(m.id, registry::record_hash(m));
+    out.root = tree.root();
+    out.signature =
+        crypto::sign(seed_, registry::signed_records_message(welcome().network.id, recovery, version, out.root));
+    return out;
+  }
+  wire::Welcome recovered(const crypto::Hash& binding) {
+    wire::Welcome w = welcome();
+    w.recovery = kNewer;
+    w.recovery_proof = crypto::sign(seed_, registry::signed_recovery_message(w.network.id, kNewer, binding));
+    return w;
+  }
+  MemberList held(std::uint64_t version, const RecoveryId& recovery = {}) {
+    MemberList out;
+    out.begin_anew(recovery);
+    out.apply(list(version, {member(1), member(2)}).delta);
+    return out;
+  }
+  static std::string refused(const ClientConnection::Outputs& out) {
+    const auto* why = out.events.empty() ? nullptr : std::get_if<ListRefused>(&out.events[0]);
+    return why != nullptr ? why->sentence : "";
+  }
+};
+
+TEST_F(RecoveredList, ReplacesEvenTheGreatestVersion) {
+  connect(held(~std::uint64_t{0}));
+  say(recovered(channel_.binding()));
+  const auto out = say(records(kVersion, {member(1)}, kNewer));
+  EXPECT_EQ(client_->members().version(), kVersion);
+  EXPECT_EQ(client_->members().recovery(), kNewer);
+  EXPECT_EQ(client_->members().members().size(), 1U);
+  ASSERT_EQ(out.events.size(), 2U);
+  EXPECT_THAT(std::get<ListReplaced>(out.events[0]).sentence, HasSubstr("began it anew"));
+  EXPECT_TRUE(std::get<ListChanged>(out.events[1]).delta.full);
+
+  // From now on the older beginning counts no more, though its version is greater and its signature right.
+  EXPECT_THAT(refusal(say(records(~std::uint64_t{0}, {member(3)}, {}))), HasSubstr("not signed"));
+}
+
+TEST_F(RecoveredList, NeedsAProofForThisConnection) {
+  connect(held(~std::uint64_t{0}));
+  const crypto::Hash recorded = channel_.binding();
+  connect(held(~std::uint64_t{0}));
+  ASSERT_NE(channel_.binding(), recorded);
+  say(recovered(recorded));
+  EXPECT_THAT(refused(say(records(kVersion, {member(1)}, kNewer))), HasSubstr("does not prove"));
+  EXPECT_EQ(client_->members().version(), ~std::uint64_t{0});
+  EXPECT_TRUE(say(records(kVersion, {member(1)}, kNewer)).events.empty()) << "told once";
+
+  connect(held(~std::uint64_t{0}));
+  wire::Welcome without = recovered(channel_.binding());
+  without.recovery_proof.reset();
+  say(without);
+  EXPECT_NE(refused(say(records(kVersion, {member(1)}, kNewer))), "");
+}
+
+TEST_F(RecoveredList, IsNotLeftForAnOlderBeginningWithoutAProof) {
+  connect(held(kVersion, kNewer));
+  say(welcome());
+  EXPECT_THAT(refused(say(records(~std::uint64_t{0}, {member(3)}, {}))), HasSubstr("from before the recovery"));
+  EXPECT_EQ(client_->members().recovery(), kNewer);
+  connect(held(kVersion, kNewer));
+  say(welcome());
+  EXPECT_NE(refused(say(list(~std::uint64_t{0}, {member(3)}))), "") << "nor in the form of version 0.1";
+  EXPECT_EQ(client_->members().recovery(), kNewer);
+
+  // A server that was restored from a backup of before proves that it is the server.
+  connect(held(kVersion, kNewer));
+  wire::Welcome restored = welcome();
+  restored.recovery_proof =
+      crypto::sign(seed_, registry::signed_recovery_message(restored.network.id, {}, channel_.binding()));
+  say(restored);
+  say(records(kVersion - 1, {member(3)}, {}));
+  EXPECT_EQ(client_->members().version(), kVersion - 1);
+}
+
+TEST_F(RecoveredList, IsAskedForWhole) {
+  connect(held(kVersion + 5));
+  say(recovered(channel_.binding()));
+  wire::Records part = records(kVersion, {member(1), member(2)}, kNewer);
+  part.delta.upserts.clear();
+  part.delta.full = false;
+  part.delta.from = kVersion + 5;
+  const auto asked = answers(say(part));
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<wire::Resync>(asked[0]));
+  say(records(kVersion, {member(1), member(2)}, kNewer));
+  EXPECT_EQ(client_->members().version(), kVersion);
+}
+
+// Without any recovery: a version that no clock can have given yet binds nobody.
+TEST_F(RecoveredList, AListFromTheFutureIsLeftForOneOfThePresent) {
+  const auto after = [&](std::uint64_t held_epoch, std::uint64_t epoch, std::int64_t clock) {
+    clock_ = clock;
+    connect(held(held_epoch << 32));
+    say(welcome());
+    const auto out = say(records(epoch << 32, {member(1)}, {}));
+    const bool followed = client_->members().version() == epoch << 32;
+    EXPECT_EQ(followed, refused(out).empty());
+    return followed;
+  };
+  EXPECT_TRUE(after(0xffff'ffff, kNow, kNow));
+  EXPECT_TRUE(after(kNow + kMaxAhead + 2, kNow, kNow + 1));
+  EXPECT_FALSE(after(kNow + kMaxAhead, kNow, kNow)) << "the server's clock may be ahead a little";
+  EXPECT_FALSE(after(kNow + 1, kNow, kNow));
+  EXPECT_FALSE(after(kNow + 1, kNow, kNow - 365 * 86400)) << "a clock that is behind: both are from the future";
+  EXPECT_FALSE(after(kMaxAhead + 2, 1, 0)) << "there is no clock";
+  EXPECT_FALSE(after(kMaxAhead + 1002, 1, 1000)) << "a clock that is wrong";
 }
 
 TEST_F(ClientConnectionTest, AWholeListThatContradictsItsDigestEndsTheConnection) {

@@ -47,6 +47,77 @@ TEST_F(ControlTest, EverybodyLearnsOfEveryChange) {
   expect_all_agree();
 }
 
+// Somebody had the server, and signed a list that it never reaches.
+TEST_F(ControlTest, AfterARecoveryEverybodyFollowsWhateverTheyHold) {
+  constexpr std::uint32_t kNow = 1'800'000'000;
+  config_.epoch_floor = kNow;
+  server_config_.unix_time = [] { return std::int64_t{kNow}; };
+  start_server();
+  TestClient &a = join("a"), &b = join("b");
+  TestClient& old = add("old");
+  old.features = Features{Feature::records};
+  connect(old);
+  advance(milliseconds(50));
+  const test::MemoryStore honest = store_;
+  Bytes last;
+  Writer(last).u64(0xffff'ffff);
+  ports::StoreChange doctored;
+  doctored.put_meta["epoch"] = last;
+  ASSERT_TRUE(store_.commit(doctored));
+  start_server();
+  for (TestClient* c : {&a, &b}) connect(*c);
+  advance(milliseconds(50));
+  ASSERT_EQ(a.members().version() >> 32, 0xffff'ffffU);
+  hang_up(b);  // it is away when the server is recovered
+
+  store_ = honest;
+  start_server();
+  connect(a);
+  connect(old);
+  advance(milliseconds(50));
+  EXPECT_TRUE(a.connected());
+  EXPECT_EQ(a.members().version() >> 32, 0xffff'ffffU) << "it refuses the list";
+
+  registry_->set_actor({"root", kNow});
+  auto done = server_->recover(now_);
+  ASSERT_TRUE(done);
+  take(std::move(*done));
+  run();
+  EXPECT_FALSE(a.connected());
+  EXPECT_FALSE(old.connected());
+  EXPECT_EQ(store_.audit({})->back().act, "recover");
+  for (TestClient* c : {&a, &b, &old}) connect(*c);
+  TestClient& late = join("late");
+  advance(milliseconds(50));
+  expect_all_agree();
+  EXPECT_EQ(a.members().recovery(), registry_->recovery());
+  EXPECT_EQ(late.members().recovery(), registry_->recovery());
+  EXPECT_TRUE(b.members().find_name("a")->online);
+  take(*server_->remove("late", now_));
+  advance(milliseconds(50));
+  expect_all_agree();
+
+  // The power fails on both ends; then a second recovery.
+  start_server();
+  for (TestClient* c : {&a, &b}) connect(*c);
+  take(*server_->recover(now_));
+  run();
+  start_server();
+  for (TestClient* c : {&a, &b, &old}) connect(*c);
+  advance(milliseconds(50));
+  expect_all_agree();
+  EXPECT_EQ(b.members().recovery(), registry_->recovery());
+
+  // The whole state of before any recovery comes back: a backup. The server is the server, so they follow.
+  store_ = honest;
+  config_.epoch_floor = kNow + 100;
+  start_server();
+  for (TestClient* c : {&a, &b, &old}) connect(*c);
+  advance(milliseconds(50));
+  expect_all_agree();
+  EXPECT_EQ(a.members().recovery(), RecoveryId{});
+}
+
 TEST_F(ControlTest, EverybodyHasThePolicyAndTheGroups) {
   TestClient& a = join("a");
   TestClient& old = add("old");

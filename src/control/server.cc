@@ -241,6 +241,25 @@ Result<Server::Outputs> Server::set_groups(std::string_view name, std::vector<st
   return out;
 }
 
+Result<Server::Outputs> Server::recover(Instant now) {
+  if (auto done = registry_.recover(unix_time(now)); !done) return done.error();
+  Outputs out;
+  // What they were told belongs to the former versions. It is the same for all that was prepared for them.
+  const std::unordered_map<MemberId, ConnId> connected = by_member_;
+  for (const auto& [member, id] : connected) {
+    end(id, connections_.at(id), out);
+    forget(id, out);
+  }
+  round_.reset();
+  told_ = encoded_at_ = chunks_at_ = 0;
+  chunks_.clear();
+  out.events.push_back({ServerEvent::Kind::changed, "The member list begins anew, at version " +
+                                                        list_version_text(registry_.version()) +
+                                                        ": members follow it whatever they hold."});
+  push(out, now);
+  return out;
+}
+
 namespace {
 ServerEvent lock_event(const std::string& who, const std::string& what) {
   return {ServerEvent::Kind::changed, "By " + who + ": " + what + "."};

@@ -148,6 +148,9 @@ class Server {
   Result<Outputs> set_policy(std::string text, Instant now);
   Result<Outputs> set_groups(std::string_view name, std::vector<std::string> groups, Instant now);
 
+  // The member list begins anew (registry::Registry::recover()). All members are disconnected, and come back at once.
+  Result<Outputs> recover(Instant now);
+
   // What an administrator of this server says of the network lock (registry::Registry); a sentence about it.
   Result<std::string> change_lock(const LockChange& change, Outputs& out, Instant now);
   Result<std::string> accept_lock(std::string_view id, Outputs& out, Instant now);
@@ -230,7 +233,7 @@ class Server {
   void on_joined(ConnId id, Connection& c, const wire::Hello& hello, const std::string& old_name,
                  const registry::Registry::Joined& joined, Outputs& out, Instant now);
   bool is_copy(ConnId id, Connection& c, const Member& member, Outputs& out, Instant now);
-  void admit(ConnId id, Connection& c, const Member& member, Outputs& out);
+  void admit(ConnId id, Connection& c, const Member& member, const RecoveryId& held, Outputs& out);
   void on_rekey(ConnId id, Connection& c, const wire::Rekey& rekey, Outputs& out, Instant now);
   void on_want(ConnId id, Connection& c, const wire::Want& want);
   void on_lock_change(ConnId id, Connection& c, const wire::LockProposed& proposed, Outputs& out, Instant now);

@@ -217,7 +217,9 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
   } else {
     ++by_old_form_;
   }
-  admit(id, c, member, out);
+  const bool other_beginning = hello.recovery != registry_.recovery() && c.features.has(Feature::recovery);
+  if (other_beginning) c.list_version = c.held_version = 0;
+  admit(id, c, member, hello.recovery, out);
   tell(id, c, out);
   const std::string wish = make_valid_name(hello.name);
   const bool name_is_signed = registry_.lock().on() && member.lock.sequence != 0;
@@ -253,7 +255,7 @@ bool Server::is_copy(ConnId id, Connection& c, const Member& member, Outputs& ou
   return true;
 }
 
-void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out) {
+void Server::admit(ConnId id, Connection& c, const Member& member, const RecoveryId& held, Outputs& out) {
   by_member_[member.id] = id;
   unauthenticated_.erase(id);
   c.member = member.id;
@@ -275,6 +277,10 @@ void Server::admit(ConnId id, Connection& c, const Member& member, Outputs& out)
   welcome.version = config_.version;
   welcome.signing_key = registry_.signing_key();
   welcome.features = config_.features;
+  if ((c.features & config_.features).has(Feature::recovery)) {
+    welcome.recovery = registry_.recovery();
+    if (held != welcome.recovery) welcome.recovery_proof = registry_.recovery_proof(c.channel.binding());
+  }
   send(id, c, welcome, out);
   crypto::wipe(welcome.bind_key);
 }

@@ -204,7 +204,8 @@ void Server::put_records(Connection& c, bool more, Bytes& to) {
   last.delta.from = c.held_version;
   last.delta.to = registry_.records_version();
   last.root = registry_.root();
-  last.signature = registry_.records_signature();
+  const bool counts_anew = (c.features & config_.features).has(Feature::recovery);
+  last.signature = registry_.records_signature(counts_anew ? registry_.recovery() : RecoveryId{});
   last.more = more;
   if (since == 0 || registry_.policy_changed_since(since)) last.delta.policy = registry_.policy();
   if (since != registry_.records_version()) {

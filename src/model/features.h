@@ -19,6 +19,7 @@ enum class Feature : std::uint32_t {
   records = 1U << 8,      // control connection: stable fields by signed records, volatile ones apart (wire::Records,
                           // States)
   rekey = 1U << 10,       // control connection: new keys while it lasts (wire::Rekey)
+  recovery = 1U << 11,    // control connection: the member list may begin anew (MemberList::recovery())
 };
 
 class Features {
@@ -39,7 +40,7 @@ class Features {
 };
 
 // The features of this program. The commit that implements a feature adds its bit.
-inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn,  Feature::groups,
-                                       Feature::records,  Feature::lock,        Feature::rekey};
+inline constexpr Features kOwnFeatures{Feature::path_mtu, Feature::path_counts, Feature::ecn,   Feature::groups,
+                                       Feature::records,  Feature::lock,        Feature::rekey, Feature::recovery};
 
 }  // namespace eps

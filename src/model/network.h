@@ -114,6 +114,10 @@ struct Delta {
   bool operator==(const Delta&) const = default;
 };
 
+// Versions count from one beginning of the list; at another one, which an administrator of the server makes, they start
+// again (registry/list_digest.h). Zero: the first one.
+using RecoveryId = std::array<std::byte, 16>;
+
 // The list of members at one version.
 class MemberList {
  public:
@@ -125,14 +129,24 @@ class MemberList {
   // False, changing nothing, if the delta is older than this list, or if it is not full and starts at a version other
   // than the list's.
   bool apply(const Delta& delta);
+  const RecoveryId& recovery() const { return recovery_; }
+  // The next full delta replaces the list, whatever its version.
+  void begin_anew(const RecoveryId& recovery) {
+    version_ = 0;
+    recovery_ = recovery;
+  }
   // Members without candidates get those that `older` has for them: a restarted server has none yet.
   void keep_candidates(const MemberList& older);
 
  private:
   std::uint64_t version_ = 0;
+  RecoveryId recovery_{};
   std::map<MemberId, Member> members_;
   NetworkPolicy policy_;
 };
+
+// Seconds since 1970, in 2020: a clock that shows less is wrong.
+inline constexpr std::int64_t kEarliestClock = 1'577'836'800;
 
 // A version as shown to people: the server's epoch and the number of changes in it.
 std::string list_version_text(std::uint64_t version);

@@ -62,6 +62,7 @@ struct ClientParams {
   LockGuard lock = {};                                   // likewise
   std::uint64_t run = 0;                                 // random; distinguishes this run from a copy
   Duration control_rekey_after = control::kRekeyAfter;   // of the control connection
+  std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970; 0: unknown
 };
 
 // What the caller must do, in this order.
@@ -161,7 +162,10 @@ class ClientNode {
   void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
   void on_event(const control::Relayed& event, ClientOutputs& out, Instant now);
   void on_event(const control::LockAnswered& event, ClientOutputs&, Instant) { lock_answer_ = event; }
-  void on_event(const control::ListRefused& event, ClientOutputs& out, Instant now);
+  void on_event(const control::ListRefused& event, ClientOutputs& out, Instant) { out.notes.push_back(event.sentence); }
+  void on_event(const control::ListReplaced& event, ClientOutputs& out, Instant) {
+    out.warnings.push_back(event.sentence);
+  }
   void on_event(const control::Refused& event, ClientOutputs& out, Instant now);
   MembersChanged update_peers(bool records, MembersChanged changed, Instant now);
   PeerStatus status_of_refused(const Member& member) const;

@@ -55,6 +55,7 @@ ClientOutputs ClientNode::on_connected(control::LinkId link, const Endpoint& ser
   params.accepted = params_.accepted;
   params.run = params_.run;
   params.rekey_after = params_.control_rekey_after;
+  params.unix_time = params_.unix_time;
   return finish(take(admission_.on_connected(link, server, std::move(all), std::move(params), members_, now), now),
                 now);
 }
@@ -239,10 +240,6 @@ ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
   counters().drop(Drop::congested, too_old);
   if (!connection_) return {};
   return finish(take(connection_->relay(std::move(datagrams), now), now), now);
-}
-
-void ClientNode::on_event(const control::ListRefused& refused, ClientOutputs& out, Instant) {
-  out.notes.push_back(refused.sentence);
 }
 
 void ClientNode::on_event(const control::Refused& refused, ClientOutputs& out, Instant now) {

@@ -103,6 +103,12 @@ Result<ServerOutputs> ServerNode::set_groups(std::string_view name, std::vector<
   return take(std::move(*changed), now);
 }
 
+Result<ServerOutputs> ServerNode::recover(Instant now) {
+  auto done = control_.recover(now);
+  if (!done) return done.error();
+  return take(std::move(*done), now);
+}
+
 Result<std::string> ServerNode::change_lock(const LockChange& change, ServerOutputs& out, Instant now) {
   control::Server::Outputs step;
   auto done = control_.change_lock(change, step, now);

@@ -74,6 +74,8 @@ class ServerNode {
   Result<ServerOutputs> give_name(std::string_view name, std::string_view new_name, Instant now);
   Result<ServerOutputs> set_policy(std::string text, Instant now);
   Result<ServerOutputs> set_groups(std::string_view name, std::vector<std::string> groups, Instant now);
+  // The member list begins anew; see control::Server.
+  Result<ServerOutputs> recover(Instant now);
   Result<std::string> change_lock(const LockChange& change, ServerOutputs& out, Instant now);
   Result<std::string> accept_lock(std::string_view id, ServerOutputs& out, Instant now);
 

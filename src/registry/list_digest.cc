@@ -36,14 +36,34 @@ Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const
   return signed_message("eps member list", network, version, digest);
 }
 
-Bytes signed_records_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& root) {
-  return signed_message("eps member records", network, version, root);
+Bytes signed_records_message(const NetworkId& network, const RecoveryId& recovery, std::uint64_t version,
+                             const crypto::Hash& root) {
+  if (recovery == RecoveryId{}) return signed_message("eps member records", network, version, root);
+  Bytes out;
+  Writer w(out);
+  w.bytes(as_view("eps recovered records"));
+  w.bytes(network.bytes);
+  w.bytes(recovery);
+  w.u64(version);
+  w.bytes(root);
+  return out;
+}
+
+Bytes signed_recovery_message(const NetworkId& network, const RecoveryId& recovery, const crypto::Hash& binding) {
+  Bytes out;
+  Writer w(out);
+  w.bytes(as_view("eps list recovery"));
+  w.bytes(network.bytes);
+  w.bytes(recovery);
+  w.bytes(binding);
+  return out;
 }
 
 bool is_signed(const PublicKey& signing_key, const NetworkId& network, const MemberList& list,
                const crypto::Signature& signature) {
-  const Bytes records = signed_records_message(network, list.version(), MerkleTree(list).root());
+  const Bytes records = signed_records_message(network, list.recovery(), list.version(), MerkleTree(list).root());
   if (crypto::verify(signing_key, records, signature)) return true;
+  if (list.recovery() != RecoveryId{}) return false;
   return crypto::verify(signing_key, signed_list_message(network, list.version(), list_digest(list.members())),
                         signature);
 }

@@ -15,13 +15,10 @@ constexpr const char* kStaticKey = "identity.x25519";
 constexpr const char* kSigningSeed = "identity.ed25519";
 constexpr const char* kEnrolment = "identity.enrolment";  // of networks older than join keys
 constexpr const char* kNetworkId = "network.id";
-constexpr const char* kEpoch = "epoch";
 // Random draws before the next free address is taken: with half the pool in use, all ten fail in one of 1,000 joins.
 constexpr int kDraws = 10;
 constexpr std::uint64_t kLastEpoch = 0xffff'ffff;
-// The epochs that a clock may give: seconds since 1970 from 2020 to 2097, and at most ten years after the last start.
-constexpr std::uint64_t kEarliestClock = 1'577'836'800;
-constexpr std::uint64_t kLatestClock = 0xf000'0000;
+// A clock may give epochs from kEarliestClock to kLatestClock, and at most ten years after the last start.
 constexpr std::uint64_t kLongestPause = 10ULL * 365 * 24 * 3600;
 constexpr std::uint32_t kMaxMemberId = 0xffffff;  // 24 bits on the wire
 
@@ -124,6 +121,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
     network_.id.bytes = meta.array<16>(kNetworkId);
     epoch = meta.number(kEpoch);
     next_id_ = static_cast<std::uint32_t>(meta.number(kNextId));
+    if (state.meta.contains(kRecovery)) recovery_ = meta.array<sizeof(RecoveryId)>(kRecovery);
     from_store_ = true;
     if (state.join_keys.empty()) {
       // From before join keys existed: the one secret of the network.
@@ -179,7 +177,7 @@ std::uint64_t Registry::first_version(std::uint64_t stored_epoch) const {
   if (stored_epoch >= kLastEpoch) return kLastEpoch << 32 | config_.epoch_floor;
   const std::uint64_t floor = config_.epoch_floor;
   const bool plausible =
-      floor <= kLatestClock && (stored_epoch < kEarliestClock || floor <= stored_epoch + kLongestPause);
+      floor <= kLatestClock && (stored_epoch < std::uint64_t{kEarliestClock} || floor <= stored_epoch + kLongestPause);
   return std::max(stored_epoch + 1, plausible ? floor : 0) << 32;
 }
 
@@ -508,13 +506,14 @@ const crypto::Signature& Registry::signature() const {
   return signature_;
 }
 
-const crypto::Signature& Registry::records_signature() const {
-  if (signed_records_ != records_version()) {
-    records_signature_ =
-        crypto::sign(identity_.signing_seed, signed_records_message(network_.id, records_version(), root()));
-    signed_records_ = records_version();
+const crypto::Signature& Registry::records_signature(const RecoveryId& recovery) const {
+  RecordsSignature& kept = records_signatures_[recovery];
+  if (kept.version != records_version()) {
+    kept.signature =
+        crypto::sign(identity_.signing_seed, signed_records_message(network_.id, recovery, records_version(), root()));
+    kept.version = records_version();
   }
-  return records_signature_;
+  return kept.signature;
 }
 
 std::optional<Ip4> Registry::free_address() const {

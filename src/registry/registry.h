@@ -233,7 +233,15 @@ class Registry {
   // Stable fields of the members that changed since; ignore their volatile fields.
   Delta records_since(std::uint64_t version) const;
   const crypto::Hash& root() const { return tree_.root(); }
-  const crypto::Signature& records_signature() const;
+  // `recovery`: the one that the receiver counts from; a client without that feature knows only the first one.
+  const crypto::Signature& records_signature(const RecoveryId& recovery) const;
+  // The list begins anew, at a version that today's clock gives: for clients that hold one that this server never
+  // reaches, as after somebody else signed one with its key. Nobody may be connected that was told an earlier version.
+  // Durable. Errc::invalid_argument: the clock is wrong.
+  Result<void> recover(std::int64_t unix_time);
+  const RecoveryId& recovery() const { return recovery_; }
+  // For the client in this connection (control::Channel::binding()).
+  crypto::Signature recovery_proof(const crypto::Hash& binding) const;
   // A client holds a version of this epoch that is newer than the records: it got that in the old form.
   void raise_records_version() { records_.begin_at(++version_); }
 
@@ -357,12 +365,16 @@ class Registry {
   std::uint32_t next_id_ = 1;
   bool from_store_ = false;  // and no number was assigned since the start
   std::uint64_t version_ = 0;
+  RecoveryId recovery_{};
   // Computed on demand, once per change or version.
   mutable std::optional<crypto::Hash> digest_;
   mutable crypto::Signature signature_{};
   mutable std::uint64_t signed_version_ = 0;
-  mutable crypto::Signature records_signature_{};
-  mutable std::uint64_t signed_records_ = 0;
+  struct RecordsSignature {
+    crypto::Signature signature{};
+    std::uint64_t version = 0;
+  };
+  mutable std::map<RecoveryId, RecordsSignature> records_signatures_;  // of the present and the first one
 };
 
 }  // namespace eps::registry

@@ -15,6 +15,10 @@ namespace eps::registry {
 // know.
 inline constexpr const char* kEphemeralKeys = "ephemeral.keys";
 inline constexpr const char* kEphemeralMembers = "ephemeral.members";
+inline constexpr const char* kEpoch = "epoch";
+inline constexpr const char* kRecovery = "recovery";  // the list's last one: RecoveryId
+// Seconds since 1970, in 2097: a clock that shows more is wrong.
+inline constexpr std::int64_t kLatestClock = 0xf000'0000;
 inline constexpr const char* kNextId = "next_id";
 inline constexpr const char* kGrantsOf = "grants.";  // followed by the member's number
 inline constexpr const char* kGrantsOfAll = "grants.all";

@@ -75,6 +75,7 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
   params.name = settings.name;
   params.version = settings.version;
   params.accepted = settings.accepted;
+  params.unix_time = unix_time;
   params.enrolled = *enrolment == params.key.server;
   return params;
 }

@@ -523,6 +523,12 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
             {"gained_rules", registry_->policy_has(given)},
             {"lost_rules", was_in_policy && name != given}};
   }
+  if (command == "recover") {
+    auto done = node_->recover(os::now());
+    if (!done) return {{"ok", false}, {"error", done.error().what}};
+    act(std::move(*done));
+    return {{"ok", true}, {"list_version", list_version_text(registry_->version())}};
+  }
   if (command == "allow" || command == "revoke") {
     const std::string text = request.value("range", "");
     const std::string name = request.value("name", "");

@@ -18,6 +18,7 @@ std::optional<ControlMessage> take(const proto::Hello& from) {
   Hello out{from.name(), from.version(), from.list_version(), from.relays(), Features(from.features())};
   if (!from.root().empty() && !take(from.root(), out.root.emplace())) return std::nullopt;
   out.run = from.run();
+  if (!take_recovery(from.recovery(), out.recovery)) return std::nullopt;
   return out;
 }
 
@@ -36,6 +37,10 @@ std::optional<ControlMessage> take(const proto::Welcome& from) {
   out.features = Features(from.features());
   const bool in_range =
       from.data_port() >= 1 && from.data_port() <= 65535 && from.also_port() <= 65535 && valid_version(out.version);
+  if (!take_recovery(from.recovery(), out.recovery) ||
+      (!from.recovery_proof().empty() && !take(from.recovery_proof(), out.recovery_proof.emplace()))) {
+    return std::nullopt;
+  }
   if (!in_range || !take_network(from, out.network) || !take(from.self(), out.self) ||
       !take(from.bind_key(), out.bind_key) || !take(from.signing_key(), out.signing_key.bytes) ||
       !out.network.network.contains(out.self.address)) {
@@ -210,6 +215,7 @@ void put(const Hello& from, proto::Envelope& out) {
   to.set_features(from.features.bits());
   if (from.root) to.set_root(text_of(*from.root));
   to.set_run(from.run);
+  put_recovery(from.recovery, to);
 }
 void put(const Candidates& from, proto::Envelope& out) {
   auto& to = *out.mutable_candidates();
@@ -226,6 +232,8 @@ void put(const Welcome& from, proto::Envelope& out) {
   to.set_signing_key(text_of(from.signing_key.bytes));
   to.set_also_port(from.also_port);
   to.set_features(from.features.bits());
+  put_recovery(from.recovery, to);
+  if (from.recovery_proof) to.set_recovery_proof(text_of(*from.recovery_proof));
 }
 void put(const MemberDelta& from, proto::Envelope& out) {
   auto& to = *out.mutable_delta();

@@ -35,6 +35,7 @@ struct Hello {
   Features features{};                                 // of the client's program
   std::optional<std::array<std::byte, 32>> root = {};  // of the records that it has
   std::uint64_t run = 0;                               // random, of this run of the program; 0: it has none
+  RecoveryId recovery{};                               // from which list_version counts
 };
 
 struct Candidates {
@@ -51,6 +52,9 @@ struct Welcome {
   PublicKey signing_key;
   std::uint16_t also_port = 0;  // 0: none
   Features features{};          // of the server's program
+  RecoveryId recovery{};        // from which the server's versions count
+  // registry::signed_recovery_message(), if the client counts from another one.
+  std::optional<std::array<std::byte, 64>> recovery_proof = {};
 };
 
 // One part of a delta.

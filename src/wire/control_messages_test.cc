@@ -44,6 +44,17 @@ TEST(ControlMessages, RoundTrip) {
   EXPECT_EQ(back.network, welcome.network);
   EXPECT_EQ(back.relay_tag, welcome.relay_tag);
   EXPECT_EQ(back.features, welcome.features);
+  EXPECT_EQ(back.recovery, RecoveryId{});
+  EXPECT_FALSE(back.recovery_proof);
+  welcome.recovery = {std::byte{1}};
+  welcome.recovery_proof.emplace()[5] = std::byte{6};
+  EXPECT_EQ(round_trip(welcome).recovery, welcome.recovery);
+  EXPECT_EQ(round_trip(welcome).recovery_proof, welcome.recovery_proof);
+  Hello recovered{"a", "1", 77};
+  recovered.recovery = {std::byte{2}};
+  EXPECT_EQ(round_trip(recovered).recovery, recovered.recovery);
+  EXPECT_EQ(round_trip(Rekey{Bytes(96)}).handshake, Bytes(96));
+  EXPECT_FALSE(decode(encode(Rekey{Bytes(kMaxRekey + 1)})));
   MemberDelta delta;
   delta.delta = {.from = 3, .to = 1ULL << 40, .full = false, .upserts = {member(1), member(2)}, .removed = {{5}}};
   EXPECT_EQ(round_trip(delta).delta, delta.delta);

@@ -49,6 +49,14 @@ bool take_network(const Message& from, NetworkInfo& to) {
 inline std::string text_of(ByteView bytes) {
   return std::string(as_text(bytes));
 }
+// Zero is left out.
+inline bool take_recovery(const std::string& from, RecoveryId& to) {
+  return from.empty() || take(from, to);
+}
+template <class Message>
+void put_recovery(const RecoveryId& from, Message& to) {
+  if (from != RecoveryId{}) to.set_recovery(text_of(from));
+}
 void put(const Candidate& from, proto::Candidate& to);
 void put(const Member& from, proto::Member& to);
 void put(const NetworkPolicy& from, proto::Policy& to);

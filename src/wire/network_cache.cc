@@ -24,6 +24,9 @@ bool take(const proto::NetworkCache& from, NetworkCache& to) {
     if (!take(m, whole.upserts.emplace_back())) return false;
   }
   if (from.has_policy() && !wire::take(from.policy(), whole.policy.emplace())) return false;
+  RecoveryId recovery{};
+  if (!take_recovery(from.recovery(), recovery)) return false;
+  to.list.begin_anew(recovery);
   to.list.apply(whole);
   return take(from.signature(), to.signature);
 }
@@ -43,6 +46,7 @@ Bytes encode(const NetworkCache& cache) {
   for (const auto& [id, member] : cache.list.members()) put(member, *to.add_members());
   if (cache.list.policy().any()) put(cache.list.policy(), *to.mutable_policy());
   to.set_signature(text_of(cache.signature));
+  put_recovery(cache.list.recovery(), to);
   Bytes out(to.ByteSizeLong());
   to.SerializeToArray(out.data(), static_cast<int>(out.size()));
   return out;
