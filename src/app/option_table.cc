@@ -135,6 +135,10 @@ constexpr std::array kTable = {
                {"put the connection to the server inside TLS (without this option: on port 443 only)"},
                {"accept connections inside TLS on every port (without this option: on port 443 only)"}},
     OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
+    in_both("relay-limit", Group::program, Kind::value,
+            "most that is relayed for each member as the sender: 50mbit, 20000pps, 100GB/day, or several of them with "
+            "commas between (zero: no limit)",
+            "0", "0"),
     OptionSpec{
         "offload",
         Group::program,

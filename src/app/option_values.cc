@@ -230,6 +230,13 @@ Result<Endpoint> http_value(std::string_view text) {
   return must("must be a port such as 9100, or an address and a port such as 127.0.0.1:9100 or [::1]:9100");
 }
 
+Result<RelayLimit> relay_limit_value(std::string_view text) {
+  if (const auto limit = parse_relay_limit(text)) return *limit;
+  return must(
+      "must be 0, or a rate such as 50mbit (64kbit to 1000gbit), packets such as 20000pps (at least 50pps), a volume "
+      "such as 100GB/day (1MB/day to 1000TB/day), or several of these with commas between, each once");
+}
+
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text) {
   if (const auto format = report::parse_scorecard_format(text)) return *format;
   return must("must be keys, prometheus or json");

@@ -50,6 +50,7 @@ Result<std::string> aead_value(std::string_view text);
 Result<bool> dscp_value(std::string_view text);  // whether it is copied
 // nullopt: auto.
 Result<std::optional<OffloadSet>> offload_value(std::string_view text);
+Result<RelayLimit> relay_limit_value(std::string_view text);
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text);
 Result<ops::LogLevel> log_level_value(std::string_view text);
 Result<ops::LogFormat> log_format_value(std::string_view text);

@@ -181,6 +181,7 @@ void take_common(Taker& from, Program program, runtime::CommonSettings& to) {
   from.number("upnptimeout", to.upnp_timeout, 0, kMaxUpnpTimeout);
   from.into("offload", to.offload, offload_value);
   from.number("workers", to.workers, 0, kMaxWorkers);
+  from.into("relay-limit", to.relay_limit, relay_limit_value);
 }
 
 void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
@@ -305,7 +306,8 @@ std::string describe_common(const runtime::CommonSettings& s) {
           : *s.tls ? "true"
                    : "false") +
          "\nupnptimeout = " + std::to_string(s.upnp_timeout.count()) +
-         "\noffload = " + (s.offload ? to_string(*s.offload) : "auto") + "\nworkers = " + std::to_string(s.workers);
+         "\noffload = " + (s.offload ? to_string(*s.offload) : "auto") + "\nworkers = " + std::to_string(s.workers) +
+         "\nrelay-limit = " + to_string(s.relay_limit);
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
       {"log-level", "debug", [](auto& s) { return s.log_level == ops::LogLevel::debug; }},
       {"log-format", "json", [](auto& s) { return s.log_format == ops::LogFormat::json; }},
       {"upnptimeout", "250", [](auto& s) { return s.upnp_timeout == std::chrono::milliseconds(250); }},
+      {"relay-limit", "50mbit", [](auto& s) { return s.relay_limit.bits_per_second == 50'000'000; }},
       {"key", network_key(), [](auto& s) { return s.key == network_key(); }},
   };
   return cases;
@@ -87,6 +88,7 @@ const std::vector<Case<ServerSettings>>& server_cases() {
       {"mtu", "1280", [](auto& s) { return s.mtu == 1280; }},
       {"workers", "64", [](auto& s) { return s.workers == 64; }},
       {"offload", "none", [](auto& s) { return s.offload == kNoOffloads; }},
+      {"relay-limit", "50mbit,100GB/day", [](auto& s) { return to_string(s.relay_limit) == "50mbit,100GB/day"; }},
       {"expire-after", "90", [](auto& s) { return s.expire_after == 90; }},
       {"graphviz-interval", "7", [](auto& s) { return s.graphviz_interval == std::chrono::seconds(7); }},
   };

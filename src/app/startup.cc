@@ -13,6 +13,7 @@
 #include <iostream>
 #include <sstream>
 #include <string_view>
+#include <type_traits>
 
 namespace eps::app {
 
@@ -79,7 +80,9 @@ std::string differing_names(const Settings& a, const Settings& b) {
   std::string out, was, is;
   while (std::getline(before, was) && std::getline(after, is)) {
     const std::string name = was.substr(0, was.find(' '));
-    if (was != is && name != "log-level" && name != "server") out += (out.empty() ? "" : ", ") + name;
+    const bool live = name == "log-level" || name == "server" ||
+                      (std::is_same_v<Settings, runtime::ServerSettings> && name == "relay-limit");
+    if (was != is && !live) out += (out.empty() ? "" : ", ") + name;
   }
   return out;
 }

@@ -172,6 +172,8 @@ void ClientConnection::on_message(wire::ControlMessage message, Outputs& out, In
     out.events.push_back(ReportRequested{});
   } else if (auto* relay = std::get_if<wire::Relay>(&message)) {
     out.events.push_back(Relayed{std::move(relay->datagrams)});
+  } else if (auto* limited = std::get_if<wire::RelayLimited>(&message)) {
+    out.events.push_back(RelayLimited{std::move(limited->limit)});
   } else if (std::holds_alternative<wire::Ping>(message)) {
     send(wire::Pong{}, out, now);
   }

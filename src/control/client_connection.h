@@ -76,6 +76,10 @@ struct ListChanged {
   // The chain of the network lock, as the server has it; not verified. It belongs to this change of the list.
   std::optional<std::vector<Bytes>> lock = std::nullopt;
 };
+// The server drops what this computer sends through its relay beyond this.
+struct RelayLimited {
+  std::string limit;
+};
 // Of the server, to propose_lock().
 struct LockAnswered {
   std::uint32_t ticket = 0;
@@ -106,7 +110,7 @@ struct Relayed {
   std::vector<Bytes> datagrams;
 };
 using ClientEvent = std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ListReplaced,
-                                 ReportRequested, Relayed, LockAnswered, Refused>;
+                                 ReportRequested, Relayed, LockAnswered, RelayLimited, Refused>;
 
 class ClientConnection {
  public:

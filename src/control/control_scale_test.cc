@@ -142,9 +142,10 @@ TEST_F(ControlScale, ContinuousChangesAreGathered) {
   for (int n = 0; n < 50; ++n) join("h" + std::to_string(n));
   advance(seconds(5));
   const TestClient& a = clients_.front();
-  TestClient& b = clients_.back();
-  const auto change = [&](std::uint16_t port) {
-    announce(b, {{Candidate::Kind::local, {IpAddress::from_v4({0x0a090909U}), port}}});
+  auto next = clients_.begin();
+  const auto change = [&](std::uint16_t port) {  // of one after the other: those of one member are few
+    if (++next == clients_.end()) next = std::next(clients_.begin());
+    announce(*next, {{Candidate::Kind::local, {IpAddress::from_v4({0x0a090909U}), port}}});
   };
   const int before = a.lists;
   change(1000);

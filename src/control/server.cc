@@ -129,6 +129,7 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   auto removed = registry_.remove(name);
   if (!removed) return removed.error();
   copies_.forget(removed->id);
+  news_.forget(removed->id);
   Outputs out;
   out.events.push_back(
       {ServerEvent::Kind::removed, describe(*removed) + " was removed; its key is refused from now on.", removed->id});
@@ -170,10 +171,12 @@ Result<Server::Outputs> Server::expire(std::int64_t keep, Instant now) {
   out.events = std::exchange(clock_events_, {});
   for (const auto& [member, away, ephemeral] : *expired) {
     copies_.forget(member.id);
+    news_.forget(member.id);
     const std::string ago = ephemeral ? std::to_string(away / 60) + " min" : std::to_string(away / 86400) + " days";
-    out.events.push_back({ServerEvent::Kind::removed, describe(member) + (ephemeral ? ", an ephemeral member," : "") +
-                                                          " expired: it was away for " + ago +
-                                                          ". Its address is free."});
+    out.events.push_back({ServerEvent::Kind::removed,
+                          describe(member) + (ephemeral ? ", an ephemeral member," : "") +
+                              " expired: it was away for " + ago + ". Its address is free.",
+                          member.id});
   }
   if (!expired->empty()) push(out, now);
   return out;
@@ -324,6 +327,7 @@ void Server::forget(ConnId id, Outputs& out) {
   const auto current = by_member_.find(member);
   if (current == by_member_.end() || current->second != id) return;
   by_member_.erase(current);
+  (void)news_.take(member);  // it announces itself anew
   out.gone.push_back(member);
   registry_.set_online(member, false);
   state_changed(member);
@@ -345,6 +349,7 @@ Server::Outputs Server::on_deadline(Instant now) {
     forget(id, out);
   }
   if (now >= join_at_) finish_joins(out, now);
+  for (const MemberId member : news_.take_due(now)) tell_news(member);
   forget_ended(out);
   tell_rejections(out, now);
   if (now >= ask_at_) ask_for_reports(out, now);
@@ -354,7 +359,8 @@ Server::Outputs Server::on_deadline(Instant now) {
 
 Instant Server::next_deadline() const {
   const Instant tell_at = rejections_.untold > 0 ? rejections_.since + kRejectionPeriod : kNever;
-  return std::min({checks_.empty() ? kNever : checks_.begin()->first, push_at_, tell_at, join_at_, ask_at_});
+  return std::min(
+      {checks_.empty() ? kNever : checks_.begin()->first, push_at_, tell_at, join_at_, ask_at_, news_.next_deadline()});
 }
 
 Server::Outputs Server::relay(MemberId member, std::vector<Bytes> datagrams) {
@@ -362,6 +368,13 @@ Server::Outputs Server::relay(MemberId member, std::vector<Bytes> datagrams) {
   const auto it = by_member_.find(member);
   if (it == by_member_.end() || datagrams.empty()) return out;
   send(it->second, connections_.at(it->second), wire::Relay{std::move(datagrams)}, out);
+  return out;
+}
+
+Server::Outputs Server::tell_relay_limit(MemberId member, const std::string& limit) {
+  Outputs out;
+  const auto it = by_member_.find(member);
+  if (it != by_member_.end()) send(it->second, connections_.at(it->second), wire::RelayLimited{limit}, out);
   return out;
 }
 

@@ -19,6 +19,7 @@
 #include "base/time.h"
 #include "control/channel.h"
 #include "control/copies.h"
+#include "control/endpoint_news.h"
 #include "control/join_limit.h"
 #include "control/network_key.h"
 #include "registry/registry.h"
@@ -100,11 +101,12 @@ struct ServerEvent {
     removed,
     rejected,
     clock,  // it was set
+    flood,  // a member tells more news of itself than the others shall hear
   };
   Kind kind;
   std::string sentence;  // for the log
   MemberId member = {};  // which joined or was removed
-  bool members_changed() const { return kind != Kind::rejected && kind != Kind::clock; }
+  bool members_changed() const { return kind < Kind::rejected; }
 };
 
 class Server {
@@ -155,8 +157,14 @@ class Server {
   Result<std::string> change_lock(const LockChange& change, Outputs& out, Instant now);
   Result<std::string> accept_lock(std::string_view id, Outputs& out, Instant now);
 
+  // How many changes of its endpoints the others did not hear of at once, and whether there are too many just now.
+  std::uint64_t held_news(MemberId member) const { return news_.held(member); }
+  bool floods(MemberId member, Instant now) const { return by_member_.contains(member) && news_.floods(member, now); }
+
   // Datagrams for a member in its control connection.
   Outputs relay(MemberId member, std::vector<Bytes> datagrams);
+  // Tells a member that it sends more through our relay than this.
+  Outputs tell_relay_limit(MemberId member, const std::string& limit);
   // The connection of a member, and the reverse.
   std::optional<ConnId> connection_of(MemberId member) const;
   MemberId member_of(ConnId id) const;  // value 0: none
@@ -237,7 +245,12 @@ class Server {
   void on_rekey(ConnId id, Connection& c, const wire::Rekey& rekey, Outputs& out, Instant now);
   void on_want(ConnId id, Connection& c, const wire::Want& want);
   void on_lock_change(ConnId id, Connection& c, const wire::LockProposed& proposed, Outputs& out, Instant now);
-  void on_candidates(Connection& c, const wire::Candidates& message);
+  void on_candidates(const Connection& c, std::vector<Candidate> announced, Outputs& out, Instant now);
+  void on_news(const Member& member, Outputs& out, Instant now);
+  void tell_news(MemberId member);
+  static std::vector<Candidate> with_announced(const Member& member, const Endpoint& from,
+                                               const std::vector<Candidate>& announced);
+  static std::vector<Candidate> with_observed(const std::vector<Candidate>& known, const Endpoint& endpoint);
   void ask_for_reports(Outputs& out, Instant now);
   std::uint32_t new_relay_tag();
 
@@ -271,6 +284,7 @@ class Server {
   std::optional<std::pair<Instant, std::int64_t>> clock_read_;  // when it was last read, and its value
   std::vector<ServerEvent> clock_events_;                       // for expire() to report
   JoinLimit join_limit_;
+  EndpointNews news_;
   Copies copies_;
   std::set<std::pair<Instant, ConnId>> checks_;  // no connection times out before its entry
   std::map<IpAddress, std::size_t> strangers_;   // per source

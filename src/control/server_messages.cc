@@ -100,7 +100,9 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
 void Server::on_message(ConnId id, Connection& c, wire::ControlMessage message, Outputs& out, Instant now) {
   if (auto* hello = std::get_if<wire::Hello>(&message)) return on_hello(id, c, std::move(*hello), out, now);
   if (!c.authenticated()) return reject(id, c, "did not say hello", out, now);
-  if (const auto* candidates = std::get_if<wire::Candidates>(&message)) return on_candidates(c, *candidates);
+  if (auto* candidates = std::get_if<wire::Candidates>(&message)) {
+    return on_candidates(c, std::move(candidates->candidates), out, now);
+  }
   if (std::holds_alternative<wire::Ping>(message)) return send(id, c, wire::Pong{}, out);
   if (auto* relay = std::get_if<wire::Relay>(&message)) out.relayed.emplace_back(c.member, std::move(relay->datagrams));
   if (const auto* relay = std::get_if<wire::RelayHere>(&message)) out.relay_here.emplace_back(c.member, relay->here);
@@ -167,6 +169,7 @@ void Server::finish_joins(Outputs& out, Instant now) {
   }
   const auto joined = registry_.join_all(requests);
   for (const auto& [member, since, away] : registry_.take_reclaimed()) {
+    news_.forget(member.id);
     const std::string ago = away < 2 * 3600 ? std::to_string(away / 60) + " min" : std::to_string(away / 3600) + " h";
     out.events.push_back(
         {ServerEvent::Kind::removed,
@@ -285,30 +288,87 @@ void Server::admit(ConnId id, Connection& c, const Member& member, const Recover
   crypto::wipe(welcome.bind_key);
 }
 
-// A client must not announce what the server itself observes. That comes first: of too many, the last are cut.
-void Server::on_candidates(Connection& c, const wire::Candidates& message) {
-  const Member* member = registry_.find(c.member);
-  if (member == nullptr) return;
+// The member's candidates when it announces these from there. It must not announce what the server itself observes.
+// That comes first: of too many, the last are cut.
+std::vector<Candidate> Server::with_announced(const Member& member, const Endpoint& from,
+                                              const std::vector<Candidate>& announced) {
   std::vector<Candidate> all;
-  for (const Candidate& old : member->candidates) {
+  for (const Candidate& old : member.candidates) {
     if (old.kind == Candidate::Kind::observed) all.push_back(old);
   }
-  for (const Candidate& candidate : message.candidates) {
+  for (const Candidate& candidate : announced) {
     if (candidate.kind != Candidate::Kind::observed && !useless(candidate.endpoint.ip)) all.push_back(candidate);
   }
   // Until its data socket has been seen, and for ever where only our TCP port is forwarded: the address from which it
   // connects, with its own port, which most home routers keep.
   const auto outside = [&](const Candidate& o) {
-    return o.endpoint.ip.is_v4() && (o.kind != Candidate::Kind::local || o.endpoint.ip == c.from.ip);
+    return o.endpoint.ip.is_v4() && (o.kind != Candidate::Kind::local || o.endpoint.ip == from.ip);
   };
   const auto local = std::ranges::find_if(
-      message.candidates, [](const Candidate& o) { return o.kind == Candidate::Kind::local && o.endpoint.ip.is_v4(); });
-  if (c.from.ip.is_v4() && !useless(c.from.ip) && !is_private(c.from.ip) && local != message.candidates.end() &&
+      announced, [](const Candidate& o) { return o.kind == Candidate::Kind::local && o.endpoint.ip.is_v4(); });
+  if (from.ip.is_v4() && !useless(from.ip) && !is_private(from.ip) && local != announced.end() &&
       std::ranges::none_of(all, outside)) {
-    all.push_back({Candidate::Kind::seen, {c.from.ip, local->endpoint.port}});
+    all.push_back({Candidate::Kind::seen, {from.ip, local->endpoint.port}});
   }
-  registry_.set_candidates(c.member, std::move(all));
-  state_changed(c.member);
+  if (all.size() > kMaxCandidates) all.resize(kMaxCandidates);
+  return all;
+}
+
+// Its data socket was seen at this endpoint.
+std::vector<Candidate> Server::with_observed(const std::vector<Candidate>& known, const Endpoint& endpoint) {
+  std::vector<Candidate> all = known;
+  const bool v4 = endpoint.ip.is_v4();
+  std::erase_if(all, [&](const Candidate& c) {
+    // Or it was assumed to be there as long as nothing better was known.
+    const auto own_port = [&](const Candidate& o) {
+      return o.kind == Candidate::Kind::local && o.endpoint.port == c.endpoint.port;
+    };
+    const bool supposed =
+        c.kind == Candidate::Kind::seen && c.endpoint.ip == endpoint.ip && std::ranges::any_of(known, own_port);
+    return supposed || (c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4);
+  });
+  // An endpoint of the member's own needs no second entry.
+  if (std::ranges::find(all, endpoint, &Candidate::endpoint) == all.end()) {
+    all.insert(all.begin(), {Candidate::Kind::observed, endpoint});
+  }
+  if (all.size() > kMaxCandidates) all.resize(kMaxCandidates);
+  return all;
+}
+
+void Server::on_candidates(const Connection& c, std::vector<Candidate> announced, Outputs& out, Instant now) {
+  const Member* member = registry_.find(c.member);
+  if (member == nullptr) return;
+  if (!news_.waits(c.member) && with_announced(*member, c.from, announced) == member->candidates) return;
+  news_.announced(c.member, std::move(announced));
+  on_news(*member, out, now);
+}
+
+// Something was added to news_.
+void Server::on_news(const Member& member, Outputs& out, Instant now) {
+  switch (news_.judge(member.id, now)) {
+    case EndpointNews::Verdict::now:
+      return tell_news(member.id);
+    case EndpointNews::Verdict::flooded:
+      out.events.push_back(
+          {ServerEvent::Kind::flood, member.name + " (" + to_string(member.address) +
+                                         ") changes its endpoints all the time: the others hear of it once a second."});
+      break;
+    case EndpointNews::Verdict::waits:
+      break;
+  }
+}
+
+void Server::tell_news(MemberId id) {
+  const Member* member = registry_.find(id);
+  const auto connection = by_member_.find(id);
+  const EndpointNews::News news = news_.take(id);
+  if (member == nullptr || connection == by_member_.end()) return;
+  std::vector<Candidate> all = member->candidates;
+  if (news.announced) all = with_announced(*member, connections_.at(connection->second).from, *news.announced);
+  for (const Endpoint& endpoint : news.observed) all = with_observed(all, endpoint);
+  if (all == member->candidates) return;
+  registry_.set_candidates(id, std::move(all));
+  state_changed(id);
 }
 
 void Server::on_rekey(ConnId id, Connection& c, const wire::Rekey& rekey, Outputs& out, Instant now) {
@@ -343,22 +403,9 @@ Server::Outputs Server::on_observed(MemberId id, const Endpoint& endpoint, Insta
   Outputs out;
   const Member* member = registry_.find(id);
   if (member == nullptr || !by_member_.contains(id)) return out;
-  std::vector<Candidate> all = member->candidates;
-  const bool v4 = endpoint.ip.is_v4();
-  std::erase_if(all, [&](const Candidate& c) {
-    // Or it was assumed to be there as long as nothing better was known.
-    const auto own_port = [&](const Candidate& o) {
-      return o.kind == Candidate::Kind::local && o.endpoint.port == c.endpoint.port;
-    };
-    const bool supposed = c.kind == Candidate::Kind::seen && c.endpoint.ip == endpoint.ip &&
-                          std::ranges::any_of(member->candidates, own_port);
-    return supposed || (c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4);
-  });
-  // An endpoint of the member's own needs no second entry.
-  const bool known = std::any_of(all.begin(), all.end(), [&](const Candidate& c) { return c.endpoint == endpoint; });
-  if (!known) all.insert(all.begin(), {Candidate::Kind::observed, endpoint});
-  registry_.set_candidates(id, std::move(all));
-  state_changed(id);
+  if (!news_.waits(id) && with_observed(member->candidates, endpoint) == member->candidates) return out;
+  news_.observed(id, endpoint);
+  on_news(*member, out, now);
   push(out, now);
   return out;
 }

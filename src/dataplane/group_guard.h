@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "base/rate_limit.h"
 #include "base/time.h"
 #include "base/types.h"
 
@@ -26,24 +27,6 @@ inline constexpr std::uint32_t kRepetitions = 64;
 inline constexpr std::uint32_t kRepetitionsOfTheOther = 256;
 inline constexpr Duration kTwinSeen = std::chrono::seconds(10);
 inline constexpr Duration kBlockFor = std::chrono::seconds(60);
-
-// A rate with a burst in one word (GCRA). Any thread.
-class RateLimit {
- public:
-  // Whether one more may pass now.
-  bool take(Instant now, Duration pause, Duration burst) {
-    const Instant::rep at = now.time_since_epoch().count();
-    Instant::rep due = due_.load(std::memory_order_relaxed);
-    for (;;) {
-      const Instant::rep from = due < at ? at : due;
-      if (from - at > burst.count()) return false;
-      if (due_.compare_exchange_weak(due, from + pause.count(), std::memory_order_relaxed)) return true;
-    }
-  }
-
- private:
-  std::atomic<Instant::rep> due_{0};
-};
 
 // Shared by all workers. Any thread.
 struct GroupState {

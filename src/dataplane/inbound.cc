@@ -72,7 +72,7 @@ bool Inbound::take_envelope(const PeerTable& table, const ports::RxDatagram& run
     datagram = datagram.subspan(wire::kRelayHeaderSize);
     return true;
   }
-  const Drop drop = table.serves ? forwarder_.forward(*table.serves, run, datagram, now) : Drop::unauthorised;
+  const Drop drop = table.serves ? forwarder_.forward(*table.serves, run, datagram, now, upcalls) : Drop::unauthorised;
   if (drop == Drop::no_peer) upcalls.add(RelayWanted{envelope->member});
   if (drop != Drop::none) counters_.drop(drop);
   return false;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/rate_limit.h"
 #include "base/time.h"
 #include "base/types.h"
 #include "dataplane/batch.h"

@@ -27,7 +27,7 @@ void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Inst
     rest = rest.subspan(datagram.size());
     const auto type = wire::type_of(datagram);
     if (type == wire::Type::relay) {
-      const Drop drop = forwarder_.forward(table, run, datagram, now);
+      const Drop drop = forwarder_.forward(table, run, datagram, now, upcalls);
       if (drop != Drop::none) counters_.drop(drop);
     } else if (type == wire::Type::bind_request) {
       if (!upcalls.add(HandshakeDatagram{{run.from, run.socket, {}, {}}, Bytes(datagram.begin(), datagram.end())})) {
@@ -39,11 +39,16 @@ void Relay::take_run(const RelayTable& table, const ports::RxDatagram& run, Inst
   }
 }
 
-Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now) {
+Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now,
+                        Upcalls& upcalls) {
   const auto header = wire::parse_relay_header(datagram);
   if (!header) return Drop::malformed;
   const RelayMember* const sender = table.by_tag(header->tag);
   if (sender == nullptr || !sender->sends_from(run.from)) return Drop::unauthorised;
+  if (sender->quota != nullptr && !sender->quota->take(datagram.size(), now)) {
+    if (sender->quota->begin_telling() && !upcalls.add(RelayLimited{sender->id})) sender->quota->end_telling();
+    return Drop::relay_limit;
+  }
   // Nobody needs to send to itself through a relay: it would use twice the bandwidth.
   if (header->member == sender->id) return Drop::unauthorised;
   const RelayMember* const found = table.by_id(header->member);

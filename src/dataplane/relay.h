@@ -7,12 +7,12 @@
 //
 //   1. receive runs
 //   2. cut each run into datagrams; anything but a relay envelope becomes an upcall
-//   3. sender: the envelope's tag must be that of a member bound to exactly this endpoint, or of the member whose
-//   control
-//      connection it came in
-//   4. destination: a bound member; the envelope becomes {sender's id, destination's tag}
-//   5. while the output is congested: has the sender had its share (dataplane/fair_share.h)?
-//   6. neighbouring datagrams for one destination leave as one run
+//   3. sender: the envelope's tag must be that of a member bound to exactly this endpoint, or of the member in
+//      whose control connection it came
+//   4. may the sender still send as much (dataplane/relay_quota.h)?
+//   5. destination: a bound member; the envelope becomes {sender's id, destination's tag}
+//   6. while the output is congested: has the sender had its share (dataplane/fair_share.h)?
+//   7. neighbouring datagrams for one destination leave as one run
 
 #include <unordered_map>
 #include <vector>
@@ -25,12 +25,12 @@
 
 namespace eps::dataplane {
 
-// Steps 3 to 6. REQUIRES: the datagrams stay in place until flush().
+// Steps 3 to 7. REQUIRES: the datagrams stay in place until flush().
 class Forwarder {
  public:
   Forwarder(ports::UdpPort& udp, Counters& counters) : udp_(udp), counters_(counters) {}
   // `datagram` is a relay envelope that arrived as `run` says. Drop::none: it leaves with the next flush().
-  Drop forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now);
+  Drop forward(const RelayTable& table, const ports::RxDatagram& run, ByteSpan datagram, Instant now, Upcalls& upcalls);
   void flush(Instant now);
 
  private:

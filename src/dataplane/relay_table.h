@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "dataplane/relay_quota.h"
 #include "dataplane/stream_port.h"
 #include "model/counters.h"
 #include "ports/udp.h"
@@ -24,6 +25,7 @@ struct RelayMember {
   ports::SocketId socket = 0;          // of the relay
   std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
   bool inside = false;                 // datagrams for it go into its control connection
+  std::shared_ptr<RelayQuota> quota = {};  // of what it sends; null: there is no limit
   Endpoint to() const { return inside ? stream_endpoint(id) : endpoint; }
   // Over either transport: a member uses the new one before the relay has heard of the change.
   bool sends_from(const Endpoint& from) const { return from == endpoint || from == stream_endpoint(id); }

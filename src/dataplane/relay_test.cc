@@ -50,7 +50,7 @@ class RelayTest : public testing::Test {
       Bytes& datagram = datagrams_.emplace_back(size);
       wire::put_relay_header(datagram.data(), {{to}, from});
       ports::RxDatagram run{endpoint(from), datagram, static_cast<std::uint16_t>(size)};
-      forwarder_.forward(table_, run, datagram, now_);
+      forwarder_.forward(table_, run, datagram, now_, upcalls_);
     }
   }
   void step() {
@@ -69,6 +69,7 @@ class RelayTest : public testing::Test {
     table_.put(member);
   }
   RelayTable table_;
+  Upcalls upcalls_;
   std::deque<Bytes> datagrams_;
   Instant now_{std::chrono::hours(1)};
 };
@@ -123,7 +124,7 @@ TEST_F(RelayTest, ATagIsValidFromItsOwnEndpointAndControlConnection) {
   const auto forward = [&](const Endpoint& from) {
     Bytes datagram(100);
     wire::put_relay_header(datagram.data(), {{5}, 1});
-    return forwarder_.forward(table_, {from, datagram, 100}, datagram, now_);
+    return forwarder_.forward(table_, {from, datagram, 100}, datagram, now_, upcalls_);
   };
   EXPECT_EQ(forward(endpoint(1)), Drop::none);
   EXPECT_EQ(forward(stream_endpoint({1})), Drop::none);
@@ -131,6 +132,32 @@ TEST_F(RelayTest, ATagIsValidFromItsOwnEndpointAndControlConnection) {
   EXPECT_EQ(forward(endpoint(1)), Drop::none) << "which is back on UDP but has not announced it yet";
   EXPECT_EQ(forward(endpoint(2)), Drop::unauthorised);
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
+}
+
+TEST_F(RelayTest, AMemberIsRelayedUpToItsQuotaByEitherTransport) {
+  udp_.rate = 10'000'000;
+  udp_.tick();
+  auto quota = std::make_shared<RelayQuota>();
+  quota->set({.bits_per_second = 8'000'000});
+  RelayMember limited = *table_.by_id({1});
+  limited.quota = quota;
+  table_.put(limited);
+  for (int ms = 0; ms < 2000; ++ms) {
+    send(1, 5, 1000, 10);
+    for (int n = 0; n < 10; ++n) {  // the same from its control connection
+      Bytes& datagram = datagrams_.emplace_back(1000);
+      wire::put_relay_header(datagram.data(), {{5}, 1});
+      forwarder_.forward(table_, {stream_endpoint({1}), datagram, 1000}, datagram, now_, upcalls_);
+    }
+    send(2, 5, 1000, 10);
+    step();
+  }
+  EXPECT_NEAR(static_cast<double>(udp_.passed[{1}]), 2000 + 262, 5) << "1,000 a second, and 256 KiB at once";
+  EXPECT_EQ(udp_.passed[{2}], 20'000U);
+  EXPECT_EQ(quota->packets_dropped(), 40'000 - udp_.passed[{1}]);
+  const auto upcalls = upcalls_.take();
+  ASSERT_EQ(upcalls.size(), 1U) << "told once";
+  EXPECT_EQ(std::get<RelayLimited>(upcalls[0]).from, MemberId{1});
 }
 
 TEST_F(RelayTest, FirstDatagramOfAMemberIsForwarded) {
@@ -165,7 +192,7 @@ TEST_F(RelayTest, ASlowStreamDelaysNobodyElse) {
     const auto one = [&](std::uint32_t from, std::uint32_t to) {
       Bytes& datagram = datagrams.emplace_back(1000);
       wire::put_relay_header(datagram.data(), {{to}, from});
-      forwarder.forward(table_, {endpoint(from), datagram, 1000}, datagram, now_);
+      forwarder.forward(table_, {endpoint(from), datagram, 1000}, datagram, now_, upcalls_);
     };
     for (int i = 0; i < 50; ++i) one(1, 4);  // a flood into the stream of 4
     one(2, 4);
@@ -194,7 +221,8 @@ TEST_F(RelayTest, DatagramWithoutAStreamIsNotCongestion) {
   const auto forward = [&](std::size_t size) {
     Bytes& datagram = datagrams.emplace_back(size);
     wire::put_relay_header(datagram.data(), {{4}, 1});
-    return forwarder.forward(table_, {endpoint(1), datagram, static_cast<std::uint16_t>(size)}, datagram, now_);
+    return forwarder.forward(table_, {endpoint(1), datagram, static_cast<std::uint16_t>(size)}, datagram, now_,
+                             upcalls_);
   };
   EXPECT_EQ(forward(60'000), Drop::oversized);
   forwarder.flush(now_);

@@ -118,6 +118,11 @@ struct HeardElsewhere {
   Arrival arrival;
 };
 
+// A member sends more through this relay than it may. Once, until RelayQuota::end_telling().
+struct RelayLimited {
+  MemberId from;
+};
+
 // A member wants to be relayed to one that this node has no direct path to.
 struct RelayWanted {
   MemberId to;
@@ -128,7 +133,7 @@ struct NobodyHas {};
 
 using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
                             HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames,
-                            PolicyDropped, UnwantedGroup, GroupsReported, NobodyHas>;
+                            PolicyDropped, UnwantedGroup, GroupsReported, NobodyHas, RelayLimited>;
 
 // Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
 // SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
@@ -164,6 +169,7 @@ class Upcalls {
   static constexpr std::size_t room_for(const UnwantedGroup&) { return 256; }
   static constexpr std::size_t room_for(const GroupsReported&) { return 1; }
   static constexpr std::size_t room_for(const NobodyHas&) { return 1; }
+  static constexpr std::size_t room_for(const RelayLimited&) { return kMaxMembers; }
 
   std::vector<Upcall> items_;
   std::array<std::size_t, std::variant_size_v<Upcall>> counts_{};

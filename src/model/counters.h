@@ -39,6 +39,7 @@ enum class Drop : std::uint8_t {
   incomplete,
   bridge_loop,
   policy,
+  relay_limit,
   kCount,
 };
 const char* name_of(Drop drop);

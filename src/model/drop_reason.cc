@@ -39,8 +39,9 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "or give --server the address that its answers come from.",
      often, 1},
     {Drop::rate_limited, "rate_limited",
-     "a handshake beyond those that this computer answers while it is flooded with them, or a frame to a group beyond "
-     "1,000 a second of one member",
+     "a handshake beyond those that this computer answers while it is flooded with them, a frame to a group beyond "
+     "1,000 a "
+     "second of one member, or a member's request for another path beyond two a second",
      "Many peers begin at once, or somebody floods: tcpdump -n udp port PORT."},
     {Drop::oversized, "oversized",
      "too large to be sent even in pieces, or to be relayed inside a member's control connection",
@@ -56,6 +57,8 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "Two bridges join the same LANs: take eps0 out of one of them."},
     {Drop::policy, "policy", "the network's policy does not allow it",
      "eps policy show says which rules dropped how much, and eps why NAME which one concerns a member.", never},
+    {Drop::relay_limit, "relay_limit", "a member sent more through this relay than --relay-limit lets it",
+     "Raise the limit, or open a direct path: eps why NAME on that member says what is missing.", never},
 });
 
 constexpr bool in_order() {

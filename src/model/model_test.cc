@@ -4,6 +4,7 @@
 #include "model/accepted_networks.h"
 #include "model/network.h"
 #include "model/offload.h"
+#include "model/relay_limit.h"
 
 namespace eps {
 namespace {
@@ -55,6 +56,21 @@ TEST(Offloads, MissingIsWhatTheKernelDidNotGrant) {
   const OffloadStatus status = offload_status({true, true, true, false, true}, {true, true, false, false, true});
   EXPECT_EQ(to_string(status.used), "csum,tso,gro");
   EXPECT_EQ(to_string(status.missing), "uso");
+}
+
+TEST(RelayLimit, TextAndBack) {
+  for (const char* text : {"0", "50mbit", "64kbit", "1500kbit", "20000pps", "100GB/day", "1gbit,50pps,2TB/day"}) {
+    const auto limit = parse_relay_limit(text);
+    ASSERT_TRUE(limit) << text;
+    EXPECT_EQ(to_string(*limit), text);
+  }
+  EXPECT_EQ(parse_relay_limit("1000MB/DAY,2Mbit"), parse_relay_limit("2mbit,1GB/day"));
+  EXPECT_FALSE(parse_relay_limit("0")->any());
+  for (const char* bad :
+       {"", ",", "50", "50mb", "mbit", "-5mbit", "50 mbit", "50mbit,", "50mbit,1gbit", "63kbit", "49pps", "0mbit",
+        "1001gbit", "99999999999999999999mbit", "18446744073709551615gbit", "1GB", "0,5mbit"}) {
+    EXPECT_FALSE(parse_relay_limit(bad)) << bad;
+  }
 }
 
 TEST(Network, MembersHaveAnIpv6AddressByTheirMac) {

@@ -15,6 +15,7 @@
 #include "model/offload.h"
 #include "model/path_kind.h"
 #include "model/port_mapping.h"
+#include "model/relay_limit.h"
 #include "model/traffic_report.h"
 #include "model/way.h"
 
@@ -155,13 +156,17 @@ struct ClientStatus {
 
 struct ServerMemberStatus {
   Member member;
-  std::optional<Endpoint> control;        // TCP peer address while connected
-  std::optional<Endpoint> data;           // bound UDP endpoint
-  TrafficTotals relayed;                  // relayed for this sender (forwarded), and to it (sent)
-  std::optional<Duration> uptime;         // of its program, as last reported
-  std::optional<std::int64_t> last_seen;  // when it was last connected, Unix time; nullopt: not as far as is known
-  bool over_tcp = false;                  // what is relayed to it is sent over its control connection
-  std::optional<IpAddress> copy_at;       // the address of another computer with the same key
+  std::optional<Endpoint> control;          // TCP peer address while connected
+  std::optional<Endpoint> data;             // bound UDP endpoint
+  TrafficTotals relayed;                    // relayed for this sender (forwarded), and to it (sent)
+  std::optional<Duration> uptime;           // of its program, as last reported
+  std::optional<std::int64_t> last_seen;    // when it was last connected, Unix time; nullopt: not as far as is known
+  bool over_tcp = false;                    // what is relayed to it is sent over its control connection
+  std::optional<IpAddress> copy_at;         // the address of another computer with the same key
+  std::uint64_t relay_limit_drops = 0;      // packets that it sent beyond the limit for relaying
+  std::uint64_t endpoint_changes_held = 0;  // that the others did not hear of at once
+  bool floods = false;                      // there are too many of them just now
+  bool relay_limited = false;               // some of them within the last minute or two
 };
 
 struct ServerStatus {
@@ -170,6 +175,7 @@ struct ServerStatus {
   NetworkInfo network;
   std::uint16_t port = 0;
   OffloadStatus offloads;  // only of its UDP socket, as it has no interface
+  RelayLimit relay_limit;
   std::uint64_t list_version = 0;
   Duration uptime{};
   TrafficTotals traffic;

@@ -47,6 +47,9 @@ struct PairStatus {
   std::uint64_t recent_packets_sent = 0, recent_packets_received = 0;
   std::uint64_t sent_when_heard = 0;  // packets_sent when `to` last reported
   std::uint64_t unheard = 0;          // packets_sent while `to` was not running: their fate is unknown
+  // `to` reports much more than `from` says it sent, three times in succession: one of them does not tell the truth.
+  bool contradicts = false;
+  std::uint64_t contradictions = 0;  // how often, since the server started
 
   // What was lost in transit, as far as both have reported. `to_online`: `to` is there to report.
   std::uint64_t packets_lost(bool to_online) const {

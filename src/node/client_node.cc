@@ -51,6 +51,7 @@ ClientNode::ClientNode(ClientParams params, dataplane::StreamPort& udp, Rng& rng
               .first_handshake_number = params_.peers.first_handshake_number,
               .rekey_after_packets = params_.peers.rekey_after_packets,
               .relay_for_others = params_.peers.relay_for_others,
+              .relay_limit = params_.peers.relay_limit,
               .device = params_.device,
               .features = params_.peers.features,
               .copy_dscp = params_.peers.copy_dscp},
@@ -361,6 +362,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.connections_established = connections_established_;
   s.drops = nonzero_drops(peers_.counters());
   s.findings = peers_.findings(now);
+  std::ranges::copy(limits_.list(now), std::back_inserter(s.findings));
   std::ranges::copy(known_.findings(now), std::back_inserter(s.findings));
   s.peers = peers_.status(now);
   for (PeerStatus& peer : s.peers) tell_stream(peer);

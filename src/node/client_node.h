@@ -161,6 +161,7 @@ class ClientNode {
   void on_event(const control::ListChanged& event, ClientOutputs& out, Instant now);
   void on_event(const control::ReportRequested& event, ClientOutputs& out, Instant now);
   void on_event(const control::Relayed& event, ClientOutputs& out, Instant now);
+  void on_event(const control::RelayLimited& event, ClientOutputs& out, Instant now);
   void on_event(const control::LockAnswered& event, ClientOutputs&, Instant) { lock_answer_ = event; }
   void on_event(const control::ListRefused& event, ClientOutputs& out, Instant) { out.notes.push_back(event.sentence); }
   void on_event(const control::ListReplaced& event, ClientOutputs& out, Instant) {
@@ -214,6 +215,7 @@ class ClientNode {
   std::vector<std::string> notes_;  // of the step
   Features server_features_;
   std::optional<control::LockAnswered> lock_answer_;
+  LanFindings limits_;  // of the server that this computer exceeds
   crypto::Signature list_signature_{};
   std::optional<NetworkInfo> network_;
   std::optional<Member> self_;

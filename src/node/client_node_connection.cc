@@ -233,6 +233,13 @@ void ClientNode::on_event(const control::Relayed& relayed, ClientOutputs&, Insta
   counters().drop(Drop::congested, relayed.datagrams.size() - taken);
 }
 
+void ClientNode::on_event(const control::RelayLimited& limited, ClientOutputs& out, Instant now) {
+  auto line = limits_.note(
+      "The server drops what this computer sends through its relay beyond " + limited.limit + ".",
+      "Open direct paths (eps why NAME says what is missing), send less, or raise relay-limit on the server.", now);
+  if (line) out.warnings.push_back(std::move(*line));
+}
+
 ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {
   std::size_t too_old = 0;
   (void)udp_.take_waiting(now);

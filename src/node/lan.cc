@@ -123,6 +123,21 @@ void Lan::on(const dataplane::TooManyGroupFrames&, const Member* sender, Instant
        "A loop or a storm behind its interface? Look with: tcpdump -i " + device_ + " ether multicast", now);
 }
 
+void Lan::on_calls(const Member& peer, Instant now) {
+  tell(of(peer) + " asks this computer for other paths all the time: it is heard twice a second.",
+       "Look at its network, or for a program in place of eps-client there; on the server, eps members remove " +
+           peer.name + " puts it out.",
+       now);
+}
+
+// The status says who, and the log how much.
+void Lan::on(const RelayQuotas::Excess& excess, const Member& sender, const RelayLimit& limit, Instant now) {
+  const std::string mend = "Raise relay-limit here, or look for what keeps it from direct paths: eps why NAME on it.";
+  if (excess.packets > 0) notes_.push_back(sentence_of(excess, of(sender), limit) + " " + mend);
+  auto line = findings_.note(sentence_of({sender.id}, of(sender), limit), mend, now);
+  if (excess.packets == 0 && line) notes_.push_back(std::move(*line));
+}
+
 void Lan::tell(std::string what, std::string mend, Instant now) {
   if (auto line = findings_.note(std::move(what), std::move(mend), now)) notes_.push_back(std::move(*line));
 }

@@ -16,6 +16,7 @@
 #include "model/network.h"
 #include "model/status.h"
 #include "node/lan_findings.h"
+#include "node/relay_quotas.h"
 
 namespace eps::node {
 
@@ -39,6 +40,10 @@ class Lan {
   void on(const dataplane::LoopSeen& seen, const Member* twin, Instant now);
   // `sender`: null: this computer.
   void on(const dataplane::TooManyGroupFrames& too_many, const Member* sender, Instant now);
+  // The peer calls for other paths more often than this node looks for them.
+  void on_calls(const Member& peer, Instant now);
+  // This node relays for the sender.
+  void on(const RelayQuotas::Excess& excess, const Member& sender, const RelayLimit& limit, Instant now);
   std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
 
  private:

@@ -145,6 +145,23 @@ Paths::Called Paths::on_call(Peer& peer, const mesh::CallMessage& call, const Ar
   return out;
 }
 
+Paths::Verdict Paths::judge(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now) {
+  Record& record = peer.paths;
+  if (!record.waiting_call_ && record.calls_.take(now, kTakeCallPause, kTakeCallBurst)) return Verdict::now;
+  record.waiting_call_.emplace(call, arrival);
+  return record.excess_.add(now, std::chrono::minutes(1), kManyCalls) ? Verdict::tell : Verdict::waits;
+}
+
+std::optional<std::pair<mesh::CallMessage, Paths::Arrival>> Paths::take_waiting_call(Peer& peer, Instant now) {
+  Record& record = peer.paths;
+  if (!record.waiting_call_ || !record.calls_.take(now, kTakeCallPause, kTakeCallBurst)) return std::nullopt;
+  return std::exchange(record.waiting_call_, std::nullopt);
+}
+
+Instant Paths::waiting_call_at(const Peer& peer) {
+  return peer.paths.waiting_call_ ? peer.paths.calls_.ready_at(kTakeCallBurst) : kNever;
+}
+
 // --- third members -------------------------------------------------------------------------------------------------
 
 bool Paths::may_answer(Peer& asker, Instant now) {
@@ -163,6 +180,10 @@ std::optional<Paths::Introductions> Paths::introduce(const Peer& asker, const st
   };
   const auto seen = arrival.relayed() ? std::nullopt : std::optional(arrival.from);
   return Introductions{message(asker, seen, asker_at), message(sought, sought.path.path()->to, usable(sought))};
+}
+
+bool Paths::may_introduce(Peer& by, Instant now) {
+  return by.paths.introductions_.take(now, kTakeCallPause, kTakeCallBurst);
 }
 
 bool Paths::on_introduced(Peer& peer, const Peer& by, const std::vector<Candidate>& candidates, Instant now) {

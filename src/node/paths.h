@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/rate_limit.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "dataplane/peer_table.h"
@@ -36,6 +37,13 @@ inline constexpr Duration kSearchPause = std::chrono::seconds(15);  // between s
 inline constexpr Duration kAnswerPause =
     std::chrono::milliseconds(200);  // between two requests of one peer about others
 inline constexpr Duration kIntroductionPause = std::chrono::seconds(1);
+// Each call of a peer makes us look for paths to it, and each introduction for those to another: thirty at once,
+// because a peer that moved calls by every path that it knows, then two a second. Of calls beyond that the last one
+// counts, as soon as the next is due.
+inline constexpr Duration kTakeCallPause = std::chrono::milliseconds(500);
+inline constexpr Duration kTakeCallBurst = std::chrono::seconds(15);
+// So many within a minute are told.
+inline constexpr int kManyCalls = 120;
 
 class Paths {
  public:
@@ -52,6 +60,9 @@ class Paths {
     friend class Paths;
     std::vector<Candidate> told_;  // its endpoints as reported by itself or other members, besides the server's list
     NatMapping nat_ = NatMapping::unknown;
+    RateLimit calls_, introductions_;  // of this peer
+    ExcessWatch excess_;
+    std::optional<std::pair<mesh::CallMessage, Arrival>> waiting_call_;
     Instant called_at_{};      // our last call
     Instant searched_at_{};    // when its call last triggered a search here
     Instant introduced_at_{};  // when we last acted on an introduction to it
@@ -103,6 +114,12 @@ class Paths {
     bool doubts = false;     // a peer calls only without a direct path
   };
   Called on_call(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now);
+  // Whether this call may be taken now; otherwise it waits, in place of one that waits already.
+  enum class Verdict : std::uint8_t { now, waits, tell };  // tell: it waits, and the peer calls too much
+  static Verdict judge(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now);
+  // The one that waits, when it is due.
+  static std::optional<std::pair<mesh::CallMessage, Arrival>> take_waiting_call(Peer& peer, Instant now);
+  static Instant waiting_call_at(const Peer& peer);
 
   // `asker` is looking for `sought`: what to tell each about the other; nothing, unless both are reached directly.
   struct Introductions {
@@ -112,6 +129,7 @@ class Paths {
   std::optional<Introductions> introduce(const Peer& asker, const std::vector<Candidate>& asker_at,
                                          const Arrival& arrival, const Peer& sought) const;
   // False: it was introduced a moment ago.
+  static bool may_introduce(Peer& by, Instant now);
   bool on_introduced(Peer& peer, const Peer& by, const std::vector<Candidate>& candidates, Instant now);
 
   // Datagram sizes: mesh::PathMtu probes the path in use, and its result is published with the route. A peer of version

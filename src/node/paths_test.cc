@@ -141,6 +141,48 @@ TEST_F(PathsTest, RequestsAndSearchesAreRateLimited) {
   EXPECT_FALSE(paths.on_introduced(peer, other, {told}, now + milliseconds(999)));
 }
 
+TEST_F(PathsTest, OfAFloodOfCallsTheLastOneIsTakenTwiceASecond) {
+  const auto call = [&](std::uint16_t port) {
+    return CallMessage{.candidates = {{Candidate::Kind::local, {*parse_ip("192.0.2.1"), port}}}};
+  };
+  int taken = 0, named = 0;
+  std::uint16_t newest = 0;
+  for (int ms = 0; ms < 10'000; ++ms) {
+    const Instant then = now + milliseconds(ms);
+    if (then >= Paths::waiting_call_at(peer)) {
+      const auto waited = Paths::take_waiting_call(peer, then);
+      ASSERT_TRUE(waited);
+      EXPECT_EQ(waited->first.candidates, call(newest).candidates) << "the last one";
+      ++taken;
+    }
+    newest = static_cast<std::uint16_t>(ms);
+    const auto verdict = Paths::judge(peer, call(newest), relayed(), then);
+    taken += verdict == Paths::Verdict::now ? 1 : 0;
+    named += verdict == Paths::Verdict::tell ? 1 : 0;
+  }
+  EXPECT_GE(taken, 31 + 18);
+  EXPECT_LE(taken, 31 + 20);
+  EXPECT_EQ(named, 1);
+  EXPECT_FALSE(Paths::take_waiting_call(other, now + seconds(10)));
+  EXPECT_EQ(Paths::waiting_call_at(other), kNever);
+}
+
+TEST_F(PathsTest, APeerThatMovesAgainAndAgainIsHeardAtOnce) {
+  // By eight ways at once, every four seconds.
+  for (int n = 0; n < 80; ++n) {
+    EXPECT_EQ(Paths::judge(peer, {.moved = true, .candidates = {}}, relayed(), now + seconds(n / 8 * 4)),
+              Paths::Verdict::now)
+        << n;
+  }
+}
+
+TEST_F(PathsTest, OneMemberIntroducesOnlySoMany) {
+  int taken = 0;
+  for (int ms = 0; ms < 1000; ++ms) taken += Paths::may_introduce(peer, now + milliseconds(ms)) ? 1 : 0;
+  EXPECT_EQ(taken, 31 + 1);
+  EXPECT_TRUE(Paths::may_introduce(other, now));
+}
+
 TEST_F(PathsTest, PingsOfThePathInUseAskHowMuchArrived) {
   reach(peer);
   const Way way = *peer.path.path();

@@ -16,7 +16,7 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       sessions_(params_, counters_, notes_, rng),
       waiting_(out, counters_),
       guessing_(out, rng),
-      relays_(params_.relay_for_others, rng),
+      relays_(params_.relay_for_others, rng, params_.relay_limit),
       paths_(here_, relays_, counters_),
       lan_(params_.device, notes_),
       policy_(rng) {}
@@ -415,46 +415,6 @@ void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
   if (first || !peer.path.direct()) peer.path.begin(now);
   probe(peer, now);
   refresh_relays(now);
-}
-
-// --- relays ----------------------------------------------------------------------------------------------------------
-
-// Something changed that decides who may relay.
-void Peers::refresh_relays(Instant now) {
-  for (const auto& [id, peer] : live_) {
-    touch(*peer);
-    if (peer->path.set_relays(relays_.usable_for(*peer), now)) dirty_ = true;
-  }
-}
-
-void Peers::offer_relaying(Instant now) {
-  for (const auto& [id, peer] : live_) {
-    if (const auto tag = relays_.take_offer(*peer)) send_control(*peer, mesh::OfferMessage{*tag}, now);
-  }
-}
-
-void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Instant now) {
-  if (!relays_.on_offer(peer, offer.tag)) return;
-  dirty_ = true;
-  refresh_relays(now);
-}
-
-// The peer cannot be reached directly: open sessions to members that relay, which then send their offers.
-void Peers::seek_relays(const Peer& peer, Instant now) {
-  for (Peer* other : relays_.to_seek(peer)) {
-    if (!other->sessions.pending() && relays_.lacks_offer(*other, now)) start_handshake(*other, now);
-  }
-}
-
-void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
-  Peer* peer = find(wanted.to);
-  if (peer == nullptr || peer->sessions.pending() || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
-  peer->last_unknown_session = now;
-  if (!peer->sessions.current()) {
-    start_handshake(*peer, now);
-  } else if (!peer->path.direct()) {
-    peer->path.begin(now);
-  }
 }
 
 // --- the LAN -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/rate_limit.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "dataplane/commit.h"
@@ -76,7 +77,8 @@ class Peers {
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
   Instant next_deadline() const {
-    return std::min({anchors_at_, timers_.empty() ? kNever : timers_.begin()->first, broadcasts_.next_deadline()});
+    return std::min({anchors_at_, timers_.empty() ? kNever : timers_.begin()->first, broadcasts_.next_deadline(),
+                     relays_.quotas().next_deadline()});
   }
   // Ends a step: sends what waited for the table that results from it, and returns the table; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
@@ -116,6 +118,7 @@ class Peers {
   void on(dataplane::PeerWoke& woke, Instant now);
   void on(dataplane::HeardElsewhere& heard, Instant now);
   void on(dataplane::RelayWanted& wanted, Instant now);
+  void on(dataplane::RelayLimited& limited, Instant now);
   void on(dataplane::ForTheSilent& frame, Instant now);
   void on(dataplane::FrameRefused& refused, Instant now);
   void on(dataplane::LoopSeen& seen, Instant now);
@@ -131,6 +134,7 @@ class Peers {
   void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now);
   void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::CallMessage& call, Peer& peer, const Arrival& arrival, Instant now);
+  void take_call(const mesh::CallMessage& call, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::FindMessage& find, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::IntroduceMessage& introduce, Peer& peer, const Arrival& arrival, Instant now);
   void on(const mesh::OfferMessage& offer, Peer& peer, const Arrival& arrival, Instant now);
@@ -152,6 +156,7 @@ class Peers {
   void offer_relaying(Instant now);
   void seek_relays(const Peer& peer, Instant now);
   void refresh_relays(Instant now);
+  void tell_relay_limit(Instant now);
   // Without the server.
   void schedule_anchors(Instant now);
   void tend_anchors(Instant now);
@@ -229,7 +234,7 @@ class Peers {
   std::vector<Peer*> touched_;
   std::set<std::pair<Instant, MemberId>> timers_;
   Broadcasts broadcasts_;
-  dataplane::RateLimit silent_limit_;
+  RateLimit silent_limit_;
   bool dirty_ = true;
   std::vector<std::string> notes_;
   std::optional<Instant> began_;  // when this node last changed its identity

@@ -11,6 +11,7 @@
 #include "crypto/aead.h"
 #include "crypto/primitives.h"
 #include "model/features.h"
+#include "model/relay_limit.h"
 #include "node/preshared_keys.h"
 #include "session/session.h"
 
@@ -23,6 +24,7 @@ struct PeersParams {
   std::uint64_t first_handshake_number = 1;  // greater than any that this key has used before
   std::uint32_t rekey_after_packets = session::kRekeyAfterPackets;
   bool relay_for_others = false;
+  RelayLimit relay_limit = {};  // for each of them
   std::string device = "eps0";  // the interface's name, for sentences
   Features features = kOwnFeatures;
   bool copy_dscp = true;  // from the inner packet to its datagrams

@@ -46,6 +46,17 @@ void Peers::call(Peer& peer, bool moved, Instant now) {
 }
 
 void Peers::on(const mesh::CallMessage& message, Peer& peer, const Arrival& arrival, Instant now) {
+  const bool another_waits = Paths::waiting_call_at(peer) != kNever;
+  const Paths::Verdict verdict = Paths::judge(peer, message, arrival, now);
+  if (verdict == Paths::Verdict::now) return take_call(message, peer, arrival, now);
+  if (another_waits) {
+    counters_.drop(Drop::rate_limited);
+    peer.activity->counters.drop(Drop::rate_limited);
+  }
+  if (verdict == Paths::Verdict::tell) lan_.on_calls(peer.member, now);
+}
+
+void Peers::take_call(const mesh::CallMessage& message, Peer& peer, const Arrival& arrival, Instant now) {
   const Paths::Called called = paths_.on_call(peer, message, arrival, now);
   if (called.other_nat) peer.guessing.forgive();
   if (called.moved) dirty_ = true;
@@ -104,7 +115,8 @@ void Peers::on(const mesh::FindMessage& message, Peer& asker, const Arrival& arr
 
 void Peers::on(const mesh::IntroduceMessage& message, Peer& from, const Arrival&, Instant now) {
   Peer* peer = find(message.member);
-  if (peer == nullptr || peer == &from || !paths_.on_introduced(*peer, from, message.candidates, now)) return;
+  if (peer == nullptr || peer == &from || !Paths::may_introduce(from, now)) return;
+  if (!paths_.on_introduced(*peer, from, message.candidates, now)) return;
   if (peer->sessions.current()) {
     peer->path.begin(now);
     probe(*peer, now);

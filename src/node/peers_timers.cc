@@ -32,6 +32,7 @@ void Peers::settle_timers() {
 
 void Peers::on_deadline(Instant now) {
   tend_anchors(now);
+  tell_relay_limit(now);
   settle_timers();
   std::set<MemberId> due;
   for (const auto& [at, id] : timers_) {
@@ -50,6 +51,7 @@ void Peers::on_deadline(Instant now) {
         send_initiation(peer, peer.sessions.attempt() + 1, now);
       }
     }
+    if (const auto call = Paths::take_waiting_call(peer, now)) take_call(call->first, peer, call->second, now);
     if (now >= peer.tick_at) tick(peer, now);
     run_guess(peer, now);
     probe(peer, now);
@@ -133,7 +135,7 @@ void Peers::close_left_sides(Instant now) {
 }
 
 Instant Peers::deadline_of(const Peer& peer) const {
-  Instant at = peer.tick_at;
+  Instant at = std::min(peer.tick_at, Paths::waiting_call_at(peer));
   if (peer.sessions.current()) at = std::min(at, peer.path.next_deadline());  // without it, there is nothing to probe
   if (Paths::sized(peer) && route(peer).ready()) at = std::min(at, peer.paths.mtu().next_deadline());
   at = std::min(at, peer.sessions.next_deadline());

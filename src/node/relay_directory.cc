@@ -57,6 +57,7 @@ void RelayDirectory::end_sessions(Peer& peer) {
 }
 
 void RelayDirectory::forget(const Peer& peer) {
+  quotas_.forget(peer.member.id);
   offering_.erase(peer.member.id);
   relaying_.erase(peer.member.id);
 }
@@ -113,13 +114,15 @@ std::optional<std::uint32_t> RelayDirectory::take_offer(Peer& peer) const {
   return peer.relay.ours_;
 }
 
-std::shared_ptr<const dataplane::RelayTable> RelayDirectory::serves(const std::map<MemberId, Peer*>& peers) const {
+std::shared_ptr<const dataplane::RelayTable> RelayDirectory::serves(const std::map<MemberId, Peer*>& peers) {
   if (!for_others_) return nullptr;
   auto table = std::make_shared<dataplane::RelayTable>();
   for (const auto& [id, peer] : peers) {
     const RelayDirectory::Record& record = peer->relay;
     const Way* way = direct_way(*peer);
-    if (record.ours_ != 0 && way != nullptr) table->put({id, record.ours_, way->to, way->socket, record.served_});
+    if (record.ours_ == 0 || way == nullptr) continue;
+    const auto quota = quotas_.limit().any() ? quotas_.of(id) : nullptr;
+    table->put({id, record.ours_, way->to, way->socket, record.served_, false, quota});
   }
   return table;
 }

@@ -18,6 +18,7 @@
 #include "dataplane/relay_table.h"
 #include "model/counters.h"
 #include "model/way.h"
+#include "node/relay_quotas.h"
 
 namespace eps::node {
 
@@ -40,7 +41,8 @@ class RelayDirectory {
     std::shared_ptr<Counters> served_ = std::make_shared<Counters>();
   };
 
-  RelayDirectory(bool for_others, Rng& rng) : for_others_(for_others), rng_(rng) {}
+  RelayDirectory(bool for_others, Rng& rng, const RelayLimit& limit = {})
+      : for_others_(for_others), rng_(rng), quotas_(limit) {}
 
   // The server's data endpoint, the tag by which it knows us, and how it accepts what it should relay.
   struct ServerChange {
@@ -80,11 +82,15 @@ class RelayDirectory {
   // changes, because the previous message may have been lost with the path. Call it once serves() is published.
   std::optional<std::uint32_t> take_offer(Peer& peer) const;
   // The one of these for which this node relays; null: none.
-  std::shared_ptr<const dataplane::RelayTable> serves(const std::map<MemberId, Peer*>& peers) const;
+  std::shared_ptr<const dataplane::RelayTable> serves(const std::map<MemberId, Peer*>& peers);
+  // Of those that this node relays for.
+  RelayQuotas& quotas() { return quotas_; }
+  const RelayQuotas& quotas() const { return quotas_; }
 
  private:
   const bool for_others_;
   Rng& rng_;
+  RelayQuotas quotas_;
   dataplane::RelayHop server_;         // by UDP
   dataplane::RelayHop server_inside_;  // inside the control connection
   ServerRelay server_by_ = ServerRelay::none;

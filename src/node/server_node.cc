@@ -25,6 +25,7 @@ ServerNode::ServerNode(registry::Registry& registry, ServerParams params, datapl
       udp_(udp),
       published_(published),
       control_(registry, {params_.version, params_.port, params_.also_port, params_.unix_time}, rng),
+      quotas_(params_.relay_limit),
       reports_(now),
       started_(now),
       second_(udp.open_side()) {
@@ -48,10 +49,13 @@ ServerOutputs ServerNode::on_closed(control::ConnId id, Instant now) {
   return take(control_.on_closed(id, now), now);
 }
 ServerOutputs ServerNode::on_deadline(Instant now) {
-  return take(control_.on_deadline(now), now);
+  ServerOutputs out = take(control_.on_deadline(now), now);
+  for (const RelayQuotas::Excess& excess : quotas_.take_due(now)) tell(excess, out, now);
+  return out;
 }
 
 ServerOutputs ServerNode::request_reports(Instant now) {
+  reports_.begin_round();
   return take(control_.request_reports(now), now);
 }
 
@@ -138,13 +142,16 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
   std::vector<MemberId> joined;
   for (const control::ServerEvent& event : from.events) {
     if (event.kind == control::ServerEvent::Kind::joined) joined.push_back(event.member);
-    if (event.kind == control::ServerEvent::Kind::removed) reports_.forget(event.member);
+    if (event.kind == control::ServerEvent::Kind::removed) {
+      reports_.forget(event.member);
+      quotas_.forget(event.member);
+    }
     out.members_changed |= event.members_changed();
     out.notes.push_back(event.sentence);
   }
   for (auto& [member, report] : from.reports) {
     std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });
-    reports_.take(member, report, now);
+    for (const PairStatus& pair : reports_.take(member, report, now)) out.notes.push_back(contradiction_in(pair));
   }
   for (const MemberId member : from.gone) on_gone(member, now);
   for (const MemberId member : joined) on_joined(member);
@@ -163,8 +170,29 @@ ServerOutputs ServerNode::on_upcalls(const std::vector<dataplane::Upcall>& upcal
   ServerOutputs out;
   for (const dataplane::Upcall& upcall : upcalls) {
     if (const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall)) on_bind(*datagram, out, now);
+    if (const auto* limited = std::get_if<dataplane::RelayLimited>(&upcall)) {
+      tell(quotas_.begin(limited->from, now), out, now);
+    }
   }
   return out;
+}
+
+// To the log, and to the member itself.
+void ServerNode::tell(const RelayQuotas::Excess& excess, ServerOutputs& out, Instant now) {
+  const Member* member = registry_.find(excess.member);
+  if (member == nullptr) return quotas_.forget(excess.member);
+  out.notes.push_back(sentence_of(excess, member->name + " (" + to_string(member->address) + ")", quotas_.limit()));
+  out.merge(take(control_.tell_relay_limit(excess.member, to_string(quotas_.limit())), now));
+}
+
+std::string ServerNode::contradiction_in(const PairStatus& pair) const {
+  const auto of = [&](MemberId id) {
+    const Member* member = registry_.find(id);
+    return member == nullptr ? "a former member" : member->name + " (" + to_string(member->address) + ")";
+  };
+  return "The reports of " + of(pair.from) + " and " + of(pair.to) + " contradict each other: " + of(pair.to) +
+         " received " + std::to_string(pair.recent_packets_received) + " packets of the other lately, which reports " +
+         std::to_string(pair.recent_packets_sent) + " sent. Do not trust the traffic figures of the two.";
 }
 
 // The others hear of the member now, and their traffic to it must not wait until its data socket is known.
@@ -274,7 +302,7 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
 void ServerNode::changed(MemberId member) {
   const Bound& bound = bound_.at(member);
   const bool inside = bound.here || !bound.endpoint.valid();
-  relay_table_.put({member, bound.tag, bound.endpoint, 0, bound.counters, inside});
+  relay_table_.put({member, bound.tag, bound.endpoint, 0, bound.counters, inside, quotas_.of(member)});
 }
 
 void ServerNode::publish() {
@@ -332,6 +360,7 @@ ServerStatus ServerNode::status(Instant now, bool with_pairs) const {
   s.network = registry_.network();
   s.port = params_.port;
   s.offloads = params_.offloads;
+  s.relay_limit = quotas_.limit();
   s.list_version = registry_.records_version();
   s.uptime = now - started_;
   std::tie(s.traffic, s.connections_established) = totals();
@@ -343,6 +372,10 @@ ServerStatus ServerNode::status(Instant now, bool with_pairs) const {
     m.copy_at = control_.copy_at(id, now);
     m.uptime = reports_.uptime(id);
     m.last_seen = member.online ? std::optional(s.unix_time) : registry_.last_seen(id);
+    m.endpoint_changes_held = control_.held_news(id);
+    m.floods = control_.floods(id, now);
+    m.relay_limit_drops = quotas_.packets_dropped(id);
+    m.relay_limited = quotas_.exceeds(id);
     if (const auto it = bound_.find(id); it != bound_.end()) {
       if (it->second.endpoint.valid()) m.data = it->second.endpoint;
       m.over_tcp = it->second.here;

@@ -6,6 +6,7 @@
 //
 // Thread rules: one thread at a time (the control thread).
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@
 #include "dataplane/upcall.h"
 #include "model/status.h"
 #include "node/bind.h"
+#include "node/relay_quotas.h"
 #include "node/traffic_reports.h"
 #include "registry/registry.h"
 #include "wire/datagram.h"
@@ -33,6 +35,7 @@ struct ServerParams {
   std::uint16_t also_port = 0;                                               // of TCP; 0: none
   OffloadStatus offloads = {};                                               // for the status
   std::function<std::int64_t()> unix_time = [] { return std::int64_t{0}; };  // seconds since 1970
+  RelayLimit relay_limit = {};                                               // for each member
 };
 
 // What the caller must do, in this order.
@@ -61,7 +64,9 @@ class ServerNode {
   bool stream_waits(control::ConnId id) const { return udp_.waits(control_.member_of(id)); }
   // This connection has room for about this many bytes of them.
   ServerOutputs on_stream_room(control::ConnId id, std::size_t room, Instant now);
-  Instant next_deadline() const { return control_.next_deadline(); }
+  Instant next_deadline() const { return std::min(control_.next_deadline(), quotas_.next_deadline()); }
+  // Holds from now on, for the members of now as well.
+  void set_relay_limit(const RelayLimit& limit) { quotas_.set(limit); }
   // Asks all members for their counters; status() has them when they have answered.
   ServerOutputs request_reports(Instant now);
   // Removes a member.
@@ -110,6 +115,7 @@ class ServerNode {
   // take() without counting the output as the server's own.
   ServerOutputs carry(control::Server::Outputs from, Instant now);
   PairStatus as_told(const PairStatus& pair) const;
+  std::string contradiction_in(const PairStatus& pair) const;
   void on_joined(MemberId member);
   void on_gone(MemberId member, Instant now);
   void on_relay_here(MemberId member, bool here);
@@ -117,6 +123,7 @@ class ServerNode {
   bool proved(MemberId member, const Endpoint& from, const wire::BindRequest& request) const;
   std::uint64_t echo_for(MemberId member, const Endpoint& endpoint) const;
   void on_bind(const dataplane::HandshakeDatagram& datagram, ServerOutputs& out, Instant now);
+  void tell(const RelayQuotas::Excess& excess, ServerOutputs& out, Instant now);
   // The member's binding changed and must be published.
   void changed(MemberId member);
   void publish();
@@ -128,6 +135,7 @@ class ServerNode {
   control::Server control_;
   std::map<MemberId, Bound> bound_;    // of each connected member
   dataplane::RelayTable relay_table_;  // of the same members
+  RelayQuotas quotas_;
   Counters counters_;
   // On the control connections: our own messages, and the part of the received bytes that is relayed traffic.
   TrafficTotals own_;

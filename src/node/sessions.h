@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/rate_limit.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "dataplane/peer_table.h"
@@ -98,7 +99,7 @@ class Sessions {
     bool given_up_ = false;
     PskMismatch psk_mismatch_ = PskMismatch::none;
     std::uint64_t last_number_ = 0;          // of the peer's initiations
-    dataplane::RateLimit answered_;          // its initiations
+    RateLimit answered_;                     // its initiations
     std::uint64_t least_number_ = 0;         // ours to this peer must be greater
     std::optional<crypto::Key> number_key_;  // noise/number_reply.h
     Instant number_told_at_{};               // when a number reply last made us start over

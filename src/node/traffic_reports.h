@@ -19,7 +19,11 @@ class TrafficReports {
 
   // A member's counters begin at zero with its program, and ours with the server: what a member counted before the
   // server started is left out, what it counted since its own restart is added.
-  void take(MemberId from, const TrafficReport& report, Instant now);
+  // Returns the directions that contradict from now on: `to` received more than `from` sent, which neither loss nor the
+  // moments of the two reports explain.
+  std::vector<PairStatus> take(MemberId from, const TrafficReport& report, Instant now);
+  // All are asked now: what they answer refers to the same time.
+  void begin_round() { ++round_; }
   // It is no longer a member.
   void forget(MemberId member);
 
@@ -39,12 +43,28 @@ class TrafficReports {
     Duration uptime{};
     std::map<MemberId, PeerReport> last;
   };
+  // Of a direction: what both reported since they last did so in the same round, compared then.
+  struct Check {
+    std::uint32_t from_round = 0, to_round = 0;
+    std::uint8_t strikes = 0;  // in succession
+    struct Amount {
+      std::int64_t sent = 0, received = 0;
+      std::int64_t ahead = 0;  // sent and not received, carried over: what was in transit, or between the two reports
+      // False: more was received than sent.
+      bool plausible(std::int64_t slack);
+    };
+    Amount packets, bytes;
+  };
   PairStatus& pair(MemberId from, MemberId to);
+  bool judge(PairStatus& pair);
+  std::vector<PairStatus> compare(MemberId from, const TrafficReport& report);
   std::vector<MemberId> partners_of(MemberId member) const;
 
   Instant started_;
+  std::uint32_t round_ = 1;
   std::map<MemberId, Teller> tellers_;
   std::map<std::pair<MemberId, MemberId>, PairStatus> pairs_;
+  std::map<std::pair<MemberId, MemberId>, Check> checks_;  // of the same
 };
 
 }  // namespace eps::node

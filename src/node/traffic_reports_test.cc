@@ -123,5 +123,101 @@ TEST_F(TrafficReportsTest, ForgetFormerMembers) {
   EXPECT_EQ(reports.uptime(kB), std::nullopt);
 }
 
+// Rounds of reports about what kA sends to kB. How often a contradiction is told.
+class Contradictions : public TrafficReportsTest {
+ protected:
+  std::size_t round(std::uint64_t sent, std::uint64_t received, bool receiver_first = false) {
+    a_sent += sent;
+    b_received += received;
+    ++uptime;
+    reports.begin_round();
+    std::size_t told = 0;
+    const auto tell_a = [&] { told += reports.take(kA, {seconds(uptime), report_a()}, start + seconds(at)).size(); };
+    if (!receiver_first) tell_a();
+    told += reports.take(kB, {seconds(uptime), {about(kA, 0, b_received)}}, start + seconds(at)).size();
+    if (receiver_first) tell_a();
+    return told;
+  }
+  std::vector<PeerReport> report_a() {
+    if (a_is_silent) return {};
+    return {about(kB, a_sent, 0)};
+  }
+  bool flagged() { return pair(kA, kB).contradicts; }
+
+  std::uint64_t a_sent = 0, b_received = 0;
+  int uptime = 1;
+  bool a_is_silent = false;
+};
+
+TEST_F(Contradictions, WhoReceivesWhatNobodySentIsTold) {
+  EXPECT_EQ(round(10'000, 10'000), 0U);
+  EXPECT_EQ(round(0, 5000), 0U);
+  EXPECT_EQ(round(0, 5000, true), 0U);
+  EXPECT_EQ(round(0, 5000), 1U);
+  EXPECT_TRUE(flagged());
+  EXPECT_EQ(round(0, 5000), 0U) << "once";
+  EXPECT_EQ(pair(kA, kB).contradictions, 2U);
+  EXPECT_FALSE(pair(kB, kA).contradicts);
+  EXPECT_EQ(round(5000, 5000), 0U);
+  EXPECT_FALSE(flagged());
+}
+
+TEST_F(Contradictions, WhoTellsAFifthLessThanItSendsIsFound) {
+  std::size_t told = 0;
+  for (int n = 0; n < 20; ++n) told += round(80'000, 100'000);
+  EXPECT_EQ(told, 1U);
+}
+
+TEST_F(Contradictions, WhoLeavesThePartnerOutIsFoundAsWell) {
+  EXPECT_EQ(round(10'000, 10'000), 0U);
+  a_is_silent = true;
+  EXPECT_EQ(round(0, 5000) + round(0, 5000, true) + round(0, 5000), 1U);
+}
+
+TEST_F(Contradictions, LossIsNone) {
+  for (int n = 0; n < 20; ++n) EXPECT_EQ(round(100'000, 50'000), 0U);
+  EXPECT_FALSE(flagged());
+}
+
+// Of a flow of 100,000 packets in each interval, up to a tenth is counted in the one before or after.
+TEST_F(Contradictions, ReportsThatAreMomentsApartAreNone) {
+  for (int n = 0; n < 60; ++n) {
+    const std::uint64_t shift = n % 3 * 5'000U, before = (n + 2) % 3 * 5'000U;
+    EXPECT_EQ(round(100'000, 100'000 + before - shift, n % 2 == 0), 0U) << n;
+  }
+  for (std::uint64_t flow = 1'000'000; flow > 10; flow = flow * 2 / 3) EXPECT_EQ(round(flow, flow), 0U);
+  EXPECT_EQ(pair(kA, kB).contradictions, 0U);
+}
+
+TEST_F(Contradictions, ARestartIsNone) {
+  EXPECT_EQ(round(50'000, 50'000), 0U);
+  uptime = 0;
+  a_sent = 0;
+  EXPECT_EQ(round(10'000, 50'000), 0U) << "what it sent before it ended was not reported";
+  for (int n = 0; n < 5; ++n) EXPECT_EQ(round(50'000, 50'000), 0U);
+  EXPECT_FALSE(flagged());
+}
+
+TEST_F(Contradictions, AMemberThatDoesNotAnswerEachTimeIsCompared) {
+  for (int n = 0; n < 12; ++n) {
+    a_sent += 10'000;
+    b_received += 10'000;
+    ++uptime;
+    reports.begin_round();
+    if (n % 2 == 0) {
+      EXPECT_TRUE(reports.take(kA, {seconds(uptime), report_a()}, start + seconds(at)).empty());
+    }
+    if (n % 3 == 0) {
+      EXPECT_TRUE(reports.take(kB, {seconds(uptime), {about(kA, 0, b_received)}}, start + seconds(at)).empty());
+    }
+  }
+  EXPECT_EQ(pair(kA, kB).contradictions, 0U);
+}
+
+TEST_F(Contradictions, AbsurdFiguresDoNoHarm) {
+  for (int n = 0; n < 5; ++n) (void)round(n % 2 == 0 ? ~std::uint64_t{0} : 1, n % 2 == 0 ? 1 : ~std::uint64_t{0} - 5);
+  for (int n = 0; n < 5; ++n) (void)round(1000, 1000);
+}
+
 }  // namespace
 }  // namespace eps::node

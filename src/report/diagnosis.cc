@@ -105,6 +105,17 @@ class Doctor {
         problem(text(m, "name") + " is connected, but its UDP does not arrive here: nothing can be relayed for it.",
                 "Allow UDP to port " + std::to_string(number(status_, "port")) + " in every firewall between.");
       }
+      if (flag(m, "floods")) {
+        warning(text(m, "name") +
+                    " changes its endpoints all the time: " + counted(number(m, "endpoint_changes_held"), "change") +
+                    " had to wait; the others hear of one a second.",
+                "Look at its network, or for a program in place of eps-client there; eps members remove puts it out.");
+      }
+      if (flag(m, "relay_limited")) {
+        warning(text(m, "name") + " sends more through the relay here than " + text(status_, "relay_limit") + ": " +
+                    counted(number(m, "relay_limit_drops"), "packet") + " dropped so far.",
+                "Raise relay-limit, or look for what keeps it from direct paths: eps why NAME on it.");
+      }
       if (const std::string v = text(m, "version"); !v.empty() && v != text(status_, "version") && flag(m, "online")) {
         warning(text(m, "name") + " runs version " + v + ", the server " + text(status_, "version") + ".",
                 "Update the older one.");
@@ -116,6 +127,12 @@ class Doctor {
         const auto it = std::ranges::find(members, text(p, end), [](const json& m) { return text(m, "name"); });
         return it != members.end() && flag(*it, "online");
       };
+      if (flag(p, "contradicts")) {
+        warning("The reports of " + text(p, "from") + " and " + text(p, "to") +
+                    " contradict each other: " + text(p, "to") + " received more of the other than that sent.",
+                "One of the two counts wrongly, restarts all the time, or does not tell the truth: do not trust their "
+                "traffic figures.");
+      }
       const std::uint64_t sent = number(p, "recent_packets_sent"), got = number(p, "recent_packets_received");
       if (!is_online("from") || !is_online("to")) continue;
       if (sent < kEnoughPackets || got >= sent || (sent - got) * 100 < sent * kMuchLoss) continue;

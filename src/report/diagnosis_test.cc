@@ -192,6 +192,16 @@ TEST(Diagnosis, AMemberThatExistsTwice) {
               HasSubstr("problem  a exists twice: another computer, at 192.0.2.7, comes with the same key.\n"));
 }
 
+TEST(Diagnosis, AMemberBeyondTheLimitForRelaying) {
+  json status = {{"program", "eps-server"}, {"version", "0.1.0"}, {"relay_limit", "50mbit"}};
+  status["members"].push_back({{"name", "a"}, {"online", true}, {"data_endpoint", "192.0.2.6:1"}});
+  status["members"][0]["relay_limit_drops"] = 1234;
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "it was long ago";
+  status["members"][0]["relay_limited"] = true;
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("warning  a sends more through the relay here than 50mbit: 1234 packets dropped so far.\n"));
+}
+
 TEST(Diagnosis, OfServices) {
   EXPECT_TRUE(unit_findings("").empty());
   const auto findings = unit_findings(

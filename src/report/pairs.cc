@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -34,7 +35,8 @@ std::vector<PairStatus> busiest_pairs(const ServerStatus& status) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto busier = [&](std::size_t a, std::size_t b) {
     const auto bytes = [&](std::size_t at) { return status.pairs[at].bytes_sent + status.pairs[at].bytes_received; };
-    return std::pair(bytes(b), a) < std::pair(bytes(a), b);
+    // Those that contradict first, as the doctor tells them.
+    return std::tuple(status.pairs[b].contradicts, bytes(b), a) < std::tuple(status.pairs[a].contradicts, bytes(a), b);
   };
   std::ranges::nth_element(order, order.begin() + static_cast<std::ptrdiff_t>(most), busier);
   order.resize(most);
@@ -64,6 +66,8 @@ json pairs_json(const ServerStatus& status, const std::vector<PairStatus>& pairs
                    {"packets_received", p.packets_received},
                    {"bytes_received", p.bytes_received},
                    {"packets_lost", p.packets_lost(to->second->online)},
+                   {"contradicts", p.contradicts},
+                   {"contradictions", p.contradictions},
                    {"recent_packets_sent", p.recent_packets_sent},
                    {"recent_packets_received", p.recent_packets_received}});
   }

@@ -57,6 +57,7 @@ constexpr std::array kHelp = std::to_array<Help>({
     {"member_bytes_relayed_from", "Bytes of the datagrams relayed for the member as their sender."},
     {"member_packets_relayed_to", "Datagrams relayed to the member."},
     {"member_bytes_relayed_to", "Bytes of the datagrams relayed to the member."},
+    {"member_packets_relay_limited", "Datagrams of the member that were dropped beyond --relay-limit."},
     {"pair_direct", "Whether the sender reaches the receiver directly."},
     {"pair_relayed", "Whether the sender reaches the receiver through a relay."},
     {"pair_packets_sent", "Frames sent, as reported by the sender."},

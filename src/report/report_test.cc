@@ -140,17 +140,16 @@ TEST(StatusJson, FieldNamesAreStable) {
             "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(names(server),
             "connections_established drops list_version members network offloads pairs pairs_total port port_mappings "
-            "program traffic troubles uptime_seconds version ");
+            "program relay_limit traffic troubles uptime_seconds version ");
   EXPECT_EQ(
       names(server["members"][0]),
-      "address allowed control_endpoint copy_at data_endpoint id last_seen last_seen_seconds mac name online over_tcp "
-      "public_key "
-      "relayed uptime_seconds "
+      "address allowed control_endpoint copy_at data_endpoint endpoint_changes_held floods id last_seen "
+      "last_seen_seconds mac name online over_tcp public_key relay_limit_drops relay_limited relayed uptime_seconds "
       "version ");
-  EXPECT_EQ(
-      names(server["pairs"][0]),
-      "bytes_received bytes_sent from packets_lost packets_received packets_sent path reason recent_packets_received "
-      "recent_packets_sent round_trip_ms to ");
+  EXPECT_EQ(names(server["pairs"][0]),
+            "bytes_received bytes_sent contradictions contradicts from packets_lost packets_received packets_sent path "
+            "reason "
+            "recent_packets_received recent_packets_sent round_trip_ms to ");
   EXPECT_EQ(names(server["traffic"]),
             "bytes_forwarded bytes_received bytes_sent packets_forwarded packets_received packets_sent ");
 }
@@ -189,6 +188,8 @@ TEST(StatusJson, PairsOfAServer) {
                                                              {"packets_received", 93},
                                                              {"bytes_received", 9300},
                                                              {"packets_lost", 0},
+                                                             {"contradicts", false},
+                                                             {"contradictions", 0},
                                                              {"recent_packets_sent", 0},
                                                              {"recent_packets_received", 0}}}))
       << "bob is offline and has not told what became of the last seven";

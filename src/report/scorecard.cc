@@ -162,6 +162,9 @@ std::vector<Figure> figures_of(const ServerStatus& s, const std::optional<Passed
     c.add("member", "bytes_relayed_from", m.relayed.bytes_forwarded, true);
     c.add("member", "packets_relayed_to", m.relayed.packets_sent, true);
     c.add("member", "bytes_relayed_to", m.relayed.bytes_sent, true);
+    if (s.relay_limit.any() || m.relay_limit_drops > 0) {
+      c.add("member", "packets_relay_limited", m.relay_limit_drops, true);
+    }
   }
   for (const PairStatus& pair : busiest_pairs(s)) {
     const auto from = members.find(pair.from), to = members.find(pair.to);

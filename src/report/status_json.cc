@@ -193,6 +193,7 @@ json to_json(const ServerStatus& s) {
               {"network", network_json(s.network)},
               {"port", s.port},
               {"offloads", offloads_json(s.offloads)},
+              {"relay_limit", s.relay_limit.any() ? json(to_string(s.relay_limit)) : json(nullptr)},
               {"connections_established", s.connections_established},
               {"members", json::array()},
               {"pairs_total", s.pairs.size()},
@@ -208,6 +209,10 @@ json to_json(const ServerStatus& s) {
     member["last_seen"] = m.last_seen ? json(*m.last_seen) : json(nullptr);
     member["last_seen_seconds"] = m.last_seen ? json(std::max<std::int64_t>(s.unix_time - *m.last_seen, 0)) : json();
     member["relayed"] = traffic_json(m.relayed);
+    member["endpoint_changes_held"] = m.endpoint_changes_held;
+    member["floods"] = m.floods;
+    member["relay_limit_drops"] = m.relay_limit_drops;
+    member["relay_limited"] = m.relay_limited;
     out["members"].push_back(std::move(member));
   }
   return out;

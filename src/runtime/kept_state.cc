@@ -70,6 +70,7 @@ Result<node::ClientParams> load_params(const ClientSettings& settings, control::
   params.peers.copy_dscp = settings.copy_dscp;
   params.peers.aeads = offered_aeads(settings.aead);
   params.peers.relay_for_others = settings.relay;
+  params.peers.relay_limit = settings.relay_limit;
   params.peers.first_handshake_number = numbers->first;
   params.key = std::move(key);
   params.name = settings.name;

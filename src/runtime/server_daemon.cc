@@ -239,8 +239,9 @@ Result<void> ServerDaemon::prepare(const std::function<void(const std::string&)>
       offload_status({false, false, false, wish.gso, wish.gro}, {false, false, false, udp_->gso(), udp_->gro()});
   tell_missing(log_, settings_, offloads);
   node_.emplace(*registry_,
-                node::ServerParams{settings_.version, settings_.port, settings_.also_port, offloads, unix_time}, *port_,
-                rng_, published_, os::now());
+                node::ServerParams{settings_.version, settings_.port, settings_.also_port, offloads, unix_time,
+                                   settings_.relay_limit},
+                *port_, rng_, published_, os::now());
   log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
             report::counted(registry_->members().size(), "member") + " enrolled.");
   if (settings_.mtu < kMinIp6Mtu) {
@@ -437,6 +438,7 @@ Result<std::string> ServerDaemon::reload(const ConfText& conf) {
       runtime::reload<ServerSettings>(read_again_, privileges_.conf(conf), log_, [this](const ServerSettings& fresh) {
         reporter_.apply(fresh);
         graph_.apply(fresh);
+        node_->set_relay_limit(fresh.relay_limit);
       });
   if (auto kept = registry_->note_act("reload", note ? *note : note.error().what); !kept) log_.warn(kept.error().what);
   service_.reloaded();

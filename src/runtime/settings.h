@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "model/accepted_networks.h"
 #include "model/offload.h"
+#include "model/relay_limit.h"
 #include "ops/log.h"
 #include "report/scorecard.h"
 #include "runtime/proxy.h"
@@ -40,6 +41,7 @@ struct CommonSettings {
   std::optional<OffloadSet> offload;             // nullopt: all that the kernel supports
   std::uint16_t workers = 0;                     // data-plane threads; 0: by the number of processors
   std::chrono::milliseconds upnp_timeout{1000};  // 0: no router is asked to forward ports
+  RelayLimit relay_limit;                        // for each member that this program relays for
 };
 
 inline constexpr std::uint16_t kHttpsPort = 443;

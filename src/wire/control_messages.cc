@@ -197,6 +197,11 @@ std::optional<ControlMessage> take(const proto::Rekey& from) {
   return Rekey{{handshake.begin(), handshake.end()}};
 }
 
+std::optional<ControlMessage> take(const proto::RelayLimited& from) {
+  if (from.limit().size() > kMaxSentence) return std::nullopt;
+  return RelayLimited{masked(from.limit())};
+}
+
 std::optional<ControlMessage> take(const proto::Refused& from) {
   if (from.sentence().size() > kMaxSentence) return std::nullopt;
   const auto code = from.code() <= 3 ? static_cast<RefusalCode>(from.code()) : RefusalCode::other;
@@ -351,6 +356,9 @@ void put(const RelayHere& from, proto::Envelope& out) {
 void put(const Rekey& from, proto::Envelope& out) {
   out.mutable_rekey()->set_handshake(text_of(from.handshake));
 }
+void put(const RelayLimited& from, proto::Envelope& out) {
+  out.mutable_relay_limited()->set_limit(from.limit.substr(0, kMaxSentence));
+}
 void put(const ReportRequest&, proto::Envelope& out) {
   out.mutable_report_request();
 }
@@ -405,6 +413,9 @@ Result<ControlMessage> decode(ByteView bytes) {
       break;
     case proto::Envelope::kRelayHere:
       out = RelayHere{envelope.relay_here().here()};
+      break;
+    case proto::Envelope::kRelayLimited:
+      out = take(envelope.relay_limited());
       break;
     case proto::Envelope::kReportRequest:
       out = ReportRequest{};

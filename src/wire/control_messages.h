@@ -131,12 +131,15 @@ inline constexpr std::size_t kMaxRekey = 128;
 struct Rekey {
   Bytes handshake;  // empty, from the client: what follows is sealed with the new keys
 };
+struct RelayLimited {
+  std::string limit;
+};
 struct ReportRequest {};   // the server asks for a TrafficReport
 struct UnknownMessage {};  // from a newer version and not mandatory: skip it
 
-using ControlMessage =
-    std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest, TrafficReport,
-                 Relay, RelayHere, Records, States, Want, Lock, LockProposed, LockAnswer, Rekey, UnknownMessage>;
+using ControlMessage = std::variant<Hello, Candidates, Welcome, MemberDelta, Refused, Ping, Pong, Resync, ReportRequest,
+                                    TrafficReport, Relay, RelayHere, RelayLimited, Records, States, Want, Lock,
+                                    LockProposed, LockAnswer, Rekey, UnknownMessage>;
 
 // REQUIRES: the limits are met; a sentence that is too long is cut.
 Bytes encode(const ControlMessage& message);
