@@ -50,7 +50,7 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members deny", "NAME", "reject a waiting computer: its key is refused from now on"},
     {"members rename", "NAME NEW", "give a member another name, which it keeps whatever its computer is called"},
     {"members allow", "NAME RANGE",
-     "allow a member further addresses: 192.168.43.50, fd99::/64, or all behind it: bridge"},
+     "allow a member further addresses: 192.168.43.50, fd99::/64, all behind it: bridge, or to serve DHCP: dhcp"},
     {"members revoke", "NAME RANGE", "withdraw them; with --all instead of NAME, both are for every member"},
     {"members group", "NAME [GROUP...]",
      "the groups of the policy that a member is in from now on; none: it is in no group"},
@@ -387,7 +387,9 @@ class Tool : private ToolBase {
     const auto answer = ask(socket, {{"command", command}, {"name", name}, {"all", request_.all}, {"range", range}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     if (request_.json) return print_json(*answer);
-    const std::string what = range == "bridge" ? "bridge its interface" : "use " + quotable(range);
+    const std::string what = range == "bridge" ? "bridge its interface"
+                             : range == "dhcp" ? "serve DHCP"
+                                               : "use " + quotable(range);
     const std::string who = request_.all ? "Every member" : quotable(name);
     return print(who + (command == "allow" ? " may " : " may no longer ") + what + ".\n");
   }

@@ -37,7 +37,7 @@ std::string granted(const Member& m) {
   std::string out;
   for (const IpNetwork& range : m.grants.ranges) out += ", may use " + to_string(range);
   for (const std::string& group : m.groups) out += ", in group " + group;
-  return out + (m.grants.bridge ? ", may bridge" : "");
+  return out + (m.grants.bridge ? ", may bridge" : "") + (m.grants.dhcp ? ", may serve DHCP" : "");
 }
 
 bool is_meant(const Member& m, std::string_view wish) {

@@ -202,12 +202,12 @@ Result<Server::Outputs> Server::grant_all(const IpNetwork& range, bool given, In
   return out;
 }
 
-Result<Server::Outputs> Server::allow_bridge(std::string_view name, bool allowed, Instant now) {
-  const auto member = registry_.allow_bridge(name, allowed);
+Result<Server::Outputs> Server::permit(std::string_view name, Permission what, bool allowed, Instant now) {
+  const auto member = registry_.permit(name, what, allowed);
   if (!member) return member.error();
+  const std::string act = what == Permission::bridge ? " bridge its interface." : " serve DHCP.";
   Outputs out;
-  out.events.push_back({ServerEvent::Kind::changed,
-                        describe(*member) + (allowed ? " may bridge" : " may no longer bridge") + " its interface."});
+  out.events.push_back({ServerEvent::Kind::changed, describe(*member) + (allowed ? " may" : " may no longer") + act});
   push(out, now);
   return out;
 }

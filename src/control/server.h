@@ -143,7 +143,7 @@ class Server {
   // Grants or revokes further addresses of a member; everybody is told.
   Result<Outputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<Outputs> grant_all(const IpNetwork& range, bool given, Instant now);
-  Result<Outputs> allow_bridge(std::string_view name, bool allowed, Instant now);
+  Result<Outputs> permit(std::string_view name, Permission what, bool allowed, Instant now);
   // Gives a member a name; everybody is told.
   Result<Outputs> give_name(std::string_view name, std::string_view new_name, Instant now);
   // The policy, or the groups of a member; told to all. See Registry.

@@ -49,6 +49,7 @@ void Directory::put(const Resident& resident) {
   addresses = with(addresses, entry);
   if (resident.bridge || !resident.further.empty()) sharing_ = with(sharing_, entry);
   online_ += resident.online ? 1 : 0;
+  dhcp_servers_ += resident.serves_dhcp ? 1 : 0;
 }
 
 void Directory::erase(const Mac& mac) {
@@ -61,6 +62,7 @@ void Directory::erase(const Mac& mac) {
   addresses = without(addresses, old.id);
   if (old.bridge || !old.further.empty()) sharing_ = without(sharing_, old.id);
   online_ -= old.online ? 1 : 0;
+  dhcp_servers_ -= old.serves_dhcp ? 1 : 0;
 }
 
 const Resident* Directory::by_mac(const Mac& mac) const {

@@ -25,6 +25,7 @@ struct Resident {
   std::vector<IpNetwork> further;  // further ranges that it may use
   bool bridge = false;             // machines behind it have their own MACs and addresses
   IpAddress address6 = {};         // derived from its MAC; unspecified: the network has no IPv6 prefix
+  bool serves_dhcp = false;        // it may
   bool operator==(const Resident&) const = default;
 };
 
@@ -49,6 +50,8 @@ class Directory {
   std::vector<const Resident*> holders_of(const IpAddress& address) const;
   std::vector<const Resident*> bridges() const;  // those with machines behind them
   std::size_t online() const { return online_; }
+  // How many may serve DHCP.
+  std::size_t dhcp_servers() const { return dhcp_servers_; }
 
   // Announces a member's binding to the kernel, once.
   void announce(const Mac& mac);
@@ -71,6 +74,7 @@ class Directory {
   Shards by_address_;
   std::shared_ptr<const std::vector<Entry>> sharing_;  // the few with further addresses or machines behind them
   std::size_t online_ = 0;
+  std::size_t dhcp_servers_ = 0;
   std::shared_ptr<const std::vector<Binding>> bindings_ = std::make_shared<const std::vector<Binding>>();
   std::uint64_t announced_ = 0;  // in total; the last of them end `bindings_`
   std::shared_ptr<std::atomic<std::uint64_t>> said_ = std::make_shared<std::atomic<std::uint64_t>>(0);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "l2/dhcp.h"
 #include "l2/inner.h"
 #include "l2/neighbour.h"
 #include "l2/source_guard.h"
@@ -187,9 +188,13 @@ Drop Inbound::take_frame(const PeerTable& table, const Peer& peer, ByteSpan plai
   if (!l2::for_us(inner, table.self_mac) && !table.self_bridge) return Drop::wrong_destination;
   l2::Refusal why;
   const OtherMembers others(table, peer.id);
-  const l2::Owner sender{peer.mac, peer.address, peer.further, &others, peer.address6, peer.bridge};
+  const l2::Owner sender{
+      peer.mac,     peer.address, peer.further, &others, peer.address6, peer.bridge, table.dhcp_right(peer.serves_dhcp),
+      table.network};
   const Drop drop = l2::check_source(inner, sender, &why);
-  if (drop == Drop::spoofed_source && now - told_refusal_ >= kTellPause) {
+  const bool cut = sender.dhcp == l2::DhcpRight::addresses && drop == Drop::none && l2::keep_only_addresses(inner);
+  if (cut) why.what = l2::Refusal::What::dhcp_options;
+  if ((drop == Drop::spoofed_source || cut) && now - told_refusal_ >= kTellPause) {
     const Resident* owner = why.what == l2::Refusal::What::mac ? table.directory->by_mac(why.mac)
                                                                : table.directory->by_address(why.address);
     if (upcalls.add(FrameRefused{peer.id, why, owner == nullptr ? MemberId{} : owner->id})) told_refusal_ = now;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "l2/dhcp.h"
 #include "l2/source_guard.h"
 #include "wire/datagram.h"
 
@@ -41,11 +42,21 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
   if (loops(table, frame.bytes, *info)) return counters_.drop(Drop::looped);
   l2::Refusal why;
   const OtherMembers others(table, table.self);
-  const l2::Owner self{table.self_mac, table.self_address,  table.self_further,
-                       &others,        table.self_address6, table.self_bridge};
+  const l2::Owner self{table.self_mac,
+                       table.self_address,
+                       table.self_further,
+                       &others,
+                       table.self_address6,
+                       table.self_bridge,
+                       table.dhcp_right(table.self_serves_dhcp),
+                       table.network};
   const Drop drop = l2::check_source(frame.bytes, *info, self, &why);
   if (drop == Drop::spoofed_source) refused(table, *info, why, now, upcalls);
   if (drop != Drop::none) return counters_.drop(drop);
+  if (self.dhcp == l2::DhcpRight::addresses && l2::gives_more_than_addresses(frame.bytes, *info)) {
+    why.what = l2::Refusal::What::dhcp_options;
+    refused(table, *info, why, now, upcalls);  // the receivers take the rest out
+  }
   if (info->src != table.self_mac) heard_here(table, *info, now);
   if (answered(table, frame, *info, now, upcalls)) return;
   if (info->dst.is_group()) {

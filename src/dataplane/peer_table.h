@@ -72,6 +72,7 @@ struct Peer {
   Ip4 address;
   std::vector<IpNetwork> further;             // further addresses that it may use
   bool bridge = false;                        // machines behind it have their own MACs and addresses
+  bool serves_dhcp = false;                   // it may
   IpAddress address6 = {};                    // unspecified: the network has no IPv6 prefix
   std::shared_ptr<session::Session> session;  // the one in use; null until there is one
   // A session of which we are the responder and which its initiator had not used when the table was made. Its first
@@ -112,6 +113,8 @@ struct PeerTable {
   Ip4 self_address;
   std::vector<IpNetwork> self_further;
   bool self_bridge = false;
+  bool self_serves_dhcp = false;
+  Ip4Network network;
   IpAddress self_address6;
   std::shared_ptr<const Directory> directory = std::make_shared<const Directory>();
   std::shared_ptr<GroupState> groups = std::make_shared<GroupState>();
@@ -128,6 +131,13 @@ struct PeerTable {
     std::uint32_t peer = 0;  // index into peers
   };
   std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
+
+  // Of a member that may serve DHCP, or may not. As long as nobody may, anybody may give addresses of the network.
+  l2::DhcpRight dhcp_right(bool allowed) const {
+    if (allowed) return l2::DhcpRight::all;
+    const bool somebody = self_serves_dhcp || directory->dhcp_servers() > 0;
+    return somebody ? l2::DhcpRight::none : l2::DhcpRight::addresses;
+  }
 };
 
 // The rule by which the policy drops the frame, whose bytes from info.l3_offset on are `packet`; nullopt: it may pass.

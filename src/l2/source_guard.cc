@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "l2/dhcp.h"
 #include "l2/inner.h"
 
 namespace eps::l2 {
@@ -134,6 +135,12 @@ Drop check_ip4_message(ByteView packet, const FrameInfo& info, Ip4 source, const
 Drop check_ip4(ByteView packet, const FrameInfo& info, const Check& check) {
   const Ip4 source{load_be32(packet.data() + 12)};
   if (const Drop drop = check_ip4_message(packet, info, source, check); drop != Drop::none) return drop;
+  if (check.owner.dhcp != DhcpRight::all && is_dhcp4_answer(packet, info)) {
+    const bool may = check.owner.dhcp == DhcpRight::addresses && !info.fragment && info.plain_transport() &&
+                     offers_address_of(check.owner.network, packet.subspan(info.payload_offset - info.l3_offset,
+                                                                           info.ip_end - info.payload_offset));
+    if (!may) return check.refuse(Refusal::What::dhcp, IpAddress::from_v4(source));
+  }
   if (check.owns(source)) return Drop::none;
   const bool dhcp = info.protocol == kProtocolUdp && info.plain_transport() &&
                     load_be32(packet.data() + (info.l4_offset - info.l3_offset)) == kDhcpPorts;
@@ -188,6 +195,12 @@ Drop check_icmp6(ByteView message, const IpAddress& source, const Check& check) 
   return check_link_layer_options(message.subspan(options), about, check);
 }
 
+// The beginning of a datagram, whole or not.
+Drop check_udp6(ByteView datagram, const IpAddress& source, const Check& check) {
+  const bool refused = check.owner.dhcp != DhcpRight::all && is_dhcp6_answer(datagram);
+  return refused ? check.refuse(Refusal::What::dhcp, source) : Drop::none;
+}
+
 // Whether a fragment begins a packet: the offset in the fragment header right before what it carries is zero.
 bool first_fragment(const std::byte* behind_header) {
   return load_be16(behind_header - 6) >> 3 == 0;
@@ -212,10 +225,14 @@ Drop check_ip6(ByteView packet, const FrameInfo& info, const Check& check) {
   const IpAddress source = read_ip6(packet.data() + 8);
   if (!source.is_unspecified() && !check.owns(source)) return check.refuse(Refusal::What::ip6, source);
   ByteView message = packet.subspan(info.l4_offset - info.l3_offset, info.ip_end - info.l4_offset);
-  if (!info.fragment) return info.protocol == kProtocolIcmp6 ? check_icmp6(message, source, check) : Drop::none;
+  if (!info.fragment) {
+    if (info.protocol == kProtocolUdp) return check_udp6(message, source, check);
+    return info.protocol == kProtocolIcmp6 ? check_icmp6(message, source, check) : Drop::none;
+  }
   if (!first_fragment(packet.data() + (info.l4_offset - info.l3_offset))) return Drop::none;
   const auto protocol = skip_extensions(info.protocol, message);
   if (!protocol) return Drop::malformed;
+  if (*protocol == kProtocolUdp) return check_udp6(message, source, check);
   if (*protocol != kProtocolIcmp6 || message.empty()) return Drop::none;
   const std::uint8_t type = u8(message.data());
   if (type == kRouterAdvertisement || type == kRedirect) return check.refuse(Refusal::What::router, source);

@@ -33,6 +33,13 @@ class Others {
   ~Others() = default;
 };
 
+// What a member may send as a DHCP server.
+enum class DhcpRight : std::uint8_t {
+  none,
+  addresses,  // offers of addresses of the network by DHCP for IPv4, without anything that would lead traffic elsewhere
+  all,
+};
+
 // The identity of a member on the link.
 struct Owner {
   Mac mac;
@@ -41,13 +48,16 @@ struct Owner {
   const Others* others = nullptr;           // null: there are none
   IpAddress ip6 = {};                       // unspecified: only the link-local one
   bool bridge = false;                      // machines behind it may have any MAC and address but those of others
+  DhcpRight dhcp = DhcpRight::none;
+  Ip4Network network = {};  // with DhcpRight::addresses
 };
 
 // The claim of a refused frame, for the sentence that reports it.
 struct Refusal {
   // Never allowed to members (router), or only to members that may bridge: queries for groups (querier), frames from
-  // bridge to bridge (bridge), headers that hide the source (hidden).
-  enum class What : std::uint8_t { mac, ip4, arp, ip6, neighbour, router, querier, bridge, hidden };
+  // bridge to bridge (bridge), headers that hide the source (hidden), or to DHCP servers that are allowed (dhcp). Of
+  // one that is not, dhcp_options: it passed, without its options.
+  enum class What : std::uint8_t { mac, ip4, arp, ip6, neighbour, router, querier, bridge, hidden, dhcp, dhcp_options };
   What what = What::mac;
   Mac mac;            // the source of the frame
   IpAddress address;  // the claimed one; unspecified for a MAC
@@ -66,6 +76,8 @@ struct Refusal {
 //   routers    no member is a router: router advertisements and redirects (RFC 4861; RFC 792; RFC 1256) are refused,
 //              including those in fragments.
 //   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.
+//   DHCP       answers of servers, also in fragments, are refused as the owner's DhcpRight says. Whatever passes with
+//              DhcpRight::addresses still has to be cut by the receiver (l2/dhcp.h).
 // And from members that may not bridge:
 //   queries    of IGMP and MLD, by which a multicast router is chosen.
 //   control    frames to the groups that no bridge passes on (IEEE 802.1Q, table 8-1: spanning tree, LACP, 802.1X),

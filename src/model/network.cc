@@ -4,6 +4,17 @@
 #include <algorithm>
 
 namespace eps {
+
+const char* name_of(Permission permission) {
+  return permission == Permission::bridge ? "bridge" : "dhcp";
+}
+
+std::optional<Permission> parse_permission(std::string_view name) {
+  for (const Permission p : {Permission::bridge, Permission::dhcp}) {
+    if (name == name_of(p)) return p;
+  }
+  return std::nullopt;
+}
 namespace {
 bool valid_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';

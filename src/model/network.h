@@ -49,12 +49,26 @@ struct Candidate {
   auto operator<=>(const Candidate&) const = default;
 };
 
+// What a member may do besides, one bit each where it is encoded.
+enum class Permission : std::uint8_t {
+  bridge = 1,  // machines behind it, with MACs and addresses of their own
+  dhcp = 2,    // to configure others as a DHCP server
+};
+// "bridge", "dhcp".
+const char* name_of(Permission permission);
+std::optional<Permission> parse_permission(std::string_view name);
+
 // What a member may use besides its own MAC and addresses, granted by the server's administrator (registry/grants.h).
 struct Grants {
   std::vector<IpNetwork> ranges;          // further addresses
-  bool bridge = false;                    // machines behind it, with MACs and addresses of their own
+  bool bridge = false;                    // Permission::bridge
+  bool dhcp = false;                      // Permission::dhcp
   std::array<std::byte, 64> signature{};  // of the server; zero where nothing is granted
-  bool any() const { return bridge || !ranges.empty(); }
+  bool any() const { return bridge || dhcp || !ranges.empty(); }
+  bool& of(Permission permission) { return permission == Permission::bridge ? bridge : dhcp; }
+  // Permissions, as they are signed and stored.
+  std::uint8_t bits() const { return static_cast<std::uint8_t>((bridge ? 1 : 0) | (dhcp ? 2 : 0)); }
+  bool may_serve_dhcp() const { return dhcp || bridge; }
   bool operator==(const Grants&) const = default;
 };
 

@@ -17,8 +17,8 @@ std::string of(const Member& m) {
 
 void Lan::move_in(const Member& member, const Member* before, const IpAddress& address6) {
   if (before != nullptr && before->mac != member.mac) directory_.erase(before->mac);
-  directory_.put(
-      {member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge, address6});
+  directory_.put({member.id, member.mac, member.address, member.online, member.grants.ranges, member.grants.bridge,
+                  address6, member.grants.may_serve_dhcp()});
   changed_ = true;
   // The kernel may remember who had the address. At the start it knows nobody.
   const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
@@ -90,6 +90,16 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
              sender.name + " bridge";
       break;
     }
+    case What::dhcp:
+      what = "Dropped " + where + ": answers of a DHCP server.";
+      mend = "Stop the DHCP server on that interface, or allow it on the server with: eps members allow " +
+             sender.name + " dhcp";
+      break;
+    case What::dhcp_options:
+      what = "Taken out of answers of a DHCP server " + where + ": all but addresses of the network.";
+      mend = "Nobody takes routes or name servers from it unless it is allowed on the server with: eps members allow " +
+             sender.name + " dhcp";
+      break;
     case What::ip4:
     case What::arp:
     case What::ip6:

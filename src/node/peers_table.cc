@@ -75,6 +75,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
   out.address = peer.member.address;
   out.further = peer.member.grants.ranges;
   out.bridge = peer.member.grants.bridge;
+  out.serves_dhcp = peer.member.grants.may_serve_dhcp();
   out.address6 = address6(peer.member.mac);
   out.session = peer.sessions.current();
   out.next = peer.sessions.unconfirmed();
@@ -113,6 +114,8 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table->self_address = self_.address;
   table->self_further = self_.grants.ranges;
   table->self_bridge = self_.grants.bridge;
+  table->self_serves_dhcp = self_.grants.may_serve_dhcp();
+  table->network = network_->network;
   table->self_address6 = address6(self_.mac);
   lan_.fill(*table);
   table->listens = listening_.filter();

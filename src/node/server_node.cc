@@ -83,8 +83,8 @@ Result<ServerOutputs> ServerNode::grant_all(const IpNetwork& range, bool given, 
   return take(std::move(*changed), now);
 }
 
-Result<ServerOutputs> ServerNode::allow_bridge(std::string_view name, bool allowed, Instant now) {
-  auto changed = control_.allow_bridge(name, allowed, now);
+Result<ServerOutputs> ServerNode::permit(std::string_view name, Permission what, bool allowed, Instant now) {
+  auto changed = control_.permit(name, what, allowed, now);
   if (!changed) return changed.error();
   return take(std::move(*changed), now);
 }

@@ -75,7 +75,7 @@ class ServerNode {
   Result<ServerOutputs> expire(std::int64_t keep, Instant now);
   Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<ServerOutputs> grant_all(const IpNetwork& range, bool given, Instant now);
-  Result<ServerOutputs> allow_bridge(std::string_view name, bool allowed, Instant now);
+  Result<ServerOutputs> permit(std::string_view name, Permission what, bool allowed, Instant now);
   Result<ServerOutputs> give_name(std::string_view name, std::string_view new_name, Instant now);
   Result<ServerOutputs> set_policy(std::string text, Instant now);
   Result<ServerOutputs> set_groups(std::string_view name, std::vector<std::string> groups, Instant now);

@@ -56,7 +56,7 @@ TEST_F(AuditTest, HoldsEveryActOfAnAdministrator) {
   const IpNetwork range = *parse_ip_network("192.168.43.250");
   ASSERT_TRUE(registry_->grant("a", range));
   ASSERT_TRUE(registry_->grant("a", range)) << "it may already";
-  ASSERT_TRUE(registry_->allow_bridge("a", true));
+  ASSERT_TRUE(registry_->permit("a", Permission::bridge, true));
   ASSERT_TRUE(registry_->revoke_grant("a", range));
   EXPECT_THAT(acts(), ElementsAre("allow", "allow", "allow"));
   const auto key = registry_->create_join_key({.name = "iot", .uses = 0, .valid_for = 0, .approve = true}, 1000);

@@ -12,7 +12,7 @@ void put(Writer& w, const Grants& grants) {
     w.bytes(range.base.bytes);
     w.u8(range.length);
   }
-  if (grants.bridge) w.u8(1);
+  if (grants.bits() != 0) w.u8(grants.bits());
 }
 
 }  // namespace
@@ -53,8 +53,10 @@ std::optional<Grants> decode_grants(ByteView bytes) {
     if (!valid(range)) return std::nullopt;
   }
   if (r.remaining() > 0) {
-    if (r.u8() != 1) return std::nullopt;
-    out.bridge = true;
+    const std::uint8_t bits = r.u8();
+    if (bits == 0 || bits > 3) return std::nullopt;
+    out.bridge = (bits & 1) != 0;
+    out.dhcp = (bits & 2) != 0;
   }
   return out;
 }

@@ -12,8 +12,8 @@
 
 namespace eps::registry {
 
-// "eps member grants" | network id | member id 32 | member's key | for each range: address 128, length 8 | 1 if it may
-// bridge
+// "eps member grants" | network id | member id 32 | member's key | for each range: address 128, length 8 | its
+// permissions in 8 bits, if there are any
 Bytes signed_grants_message(const NetworkId& network, const Member& member);
 // Removes what the server has not signed: a member without a valid signature has its own addresses only.
 void keep_signed_grants(const PublicKey& signing_key, const NetworkId& network, std::span<Member> members);

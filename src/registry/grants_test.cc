@@ -50,7 +50,7 @@ TEST_F(GrantsTest, AreIgnoredUnlessTheServerSignedThem) {
 TEST_F(GrantsTest, IncludeThePermissionToBridge) {
   const Member a = join(1, "a");
   const auto root = registry_->root();
-  ASSERT_TRUE(registry_->allow_bridge("a", true));
+  ASSERT_TRUE(registry_->permit("a", Permission::bridge, true));
   EXPECT_NE(registry_->root(), root);
   ASSERT_TRUE(registry_->grant("a", range("fd99::/64")));
   open();
@@ -64,12 +64,37 @@ TEST_F(GrantsTest, IncludeThePermissionToBridge) {
   EXPECT_FALSE(alone.grants.bridge) << "not what was signed";
 
   ASSERT_TRUE(registry_->revoke_grant("a", range("fd99::/64")));
-  ASSERT_TRUE(registry_->allow_bridge("a", false));
+  ASSERT_TRUE(registry_->permit("a", Permission::bridge, false));
   EXPECT_EQ(registry_->root(), root);
-  EXPECT_FALSE(registry_->allow_bridge("a", false));
-  EXPECT_FALSE(registry_->allow_bridge("nobody", true));
+  EXPECT_FALSE(registry_->permit("a", Permission::bridge, false));
+  EXPECT_FALSE(registry_->permit("nobody", Permission::bridge, true));
   open();
   EXPECT_FALSE(registry_->find(a.id)->grants.any());
+}
+
+TEST_F(GrantsTest, IncludeThePermissionToServeDhcp) {
+  const Member a = join(1, "a");
+  const auto root = registry_->root();
+  ASSERT_TRUE(registry_->permit("a", Permission::dhcp, true));
+  EXPECT_NE(registry_->root(), root);
+  open();
+  Member kept = *registry_->find(a.id);
+  EXPECT_TRUE(kept.grants.may_serve_dhcp());
+  EXPECT_FALSE(kept.grants.bridge);
+  Member more = kept;
+  keep_signed_grants(registry_->signing_key(), registry_->network().id, {&kept, 1});
+  EXPECT_TRUE(kept.grants.dhcp);
+  more.grants.bridge = true;
+  keep_signed_grants(registry_->signing_key(), registry_->network().id, {&more, 1});
+  EXPECT_FALSE(more.grants.any()) << "not what was signed";
+
+  ASSERT_TRUE(registry_->permit("a", Permission::bridge, true));
+  ASSERT_TRUE(registry_->permit("a", Permission::dhcp, false));
+  open();
+  EXPECT_TRUE(registry_->find(a.id)->grants.bridge);
+  EXPECT_TRUE(registry_->find(a.id)->grants.may_serve_dhcp()) << "who bridges may";
+  EXPECT_FALSE(registry_->find(a.id)->grants.dhcp);
+  EXPECT_FALSE(registry_->permit("a", Permission::dhcp, false));
 }
 
 TEST_F(GrantsTest, OfAllReachPresentAndFutureMembers) {

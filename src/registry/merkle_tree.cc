@@ -21,7 +21,7 @@ crypto::Hash record_hash(const Member& m) {
     w.bytes(range.base.bytes);
     w.u8(range.length);
   }
-  if (m.grants.bridge) w.u8(1);
+  if (m.grants.bits() != 0) w.u8(m.grants.bits());
   if (!m.groups.empty()) {
     w.bytes(as_view("groups"));
     put_groups(m.groups, w);

@@ -243,7 +243,7 @@ Bytes locked_grants_message(const crypto::Hash& lock, const Member& m) {
     w.bytes(range.base.bytes);
     w.u8(range.length);
   }
-  if (m.grants.bridge) w.u8(1);
+  if (m.grants.bits() != 0) w.u8(m.grants.bits());
   return out;
 }
 

@@ -172,7 +172,7 @@ class Registry {
   Result<void> grant_all(const IpNetwork& range);
   Result<void> revoke_from_all(const IpNetwork& range);
   // Whether machines behind the member may have MACs and addresses of their own.
-  Result<Member> allow_bridge(std::string_view name, bool allowed);
+  Result<Member> permit(std::string_view name, Permission what, bool allowed);
 
   // The policy of the network (registry_policy.cc). The text is checked; an empty one ends the policy. Both are
   // durable. A change loses the signature of the network lock.

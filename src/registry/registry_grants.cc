@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "registry/grants.h"
 #include "registry/registry.h"
@@ -132,21 +133,21 @@ Result<void> Registry::set_grants_of_all(std::vector<IpNetwork> ranges, const Ip
 
 // What a person granted this member, rather than every one.
 bool Registry::has_grants_of_its_own(const Member& member) const {
-  return member.grants.bridge ||
+  return member.grants.bits() != 0 ||
          std::ranges::any_of(member.grants.ranges, [&](const IpNetwork& range) { return !contains(for_all_, range); });
 }
 
-Result<Member> Registry::allow_bridge(std::string_view name, bool allowed) {
+Result<Member> Registry::permit(std::string_view name, Permission what, bool allowed) {
   const Member* member = find_name(name);
   if (member == nullptr) {
     return make_error(Errc::not_found, "There is no member \"" + std::string(name) + "\"; see: eps members");
   }
-  if (member->grants.bridge == allowed) {
-    if (allowed) return *member;
-    return make_error(Errc::not_found, member->name + " was not allowed to bridge; see: eps members --json");
-  }
   Grants grants = member->grants;
-  grants.bridge = allowed;
+  if (std::exchange(grants.of(what), allowed) == allowed) {
+    if (allowed) return *member;
+    return make_error(Errc::not_found,
+                      member->name + " was not allowed " + name_of(what) + "; see: eps members --json");
+  }
   return set_grants(*member, std::move(grants));
 }
 
@@ -154,7 +155,9 @@ Result<Member> Registry::set_grants(const Member& member, Grants grants) {
   ports::StoreChange change;
   std::string all;
   for (const IpNetwork& range : grants.ranges) all += (all.empty() ? "" : ", ") + to_string(range);
-  if (grants.bridge) all += (all.empty() ? "" : ", ") + std::string("bridge");
+  for (const Permission p : {Permission::bridge, Permission::dhcp}) {
+    if (grants.of(p)) all += (all.empty() ? "" : ", ") + std::string(name_of(p));
+  }
   change.audit.push_back(by_actor(
       "allow", described(member) + (all.empty() ? " may use its own address alone" : " may use besides: " + all)));
   change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(grants);

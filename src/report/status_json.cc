@@ -49,6 +49,7 @@ json member_json(const Member& m) {
   json allowed = json::array();
   for (const IpNetwork& range : m.grants.ranges) allowed.push_back(to_string(range));
   if (m.grants.bridge) allowed.push_back("bridge");
+  if (m.grants.dhcp) allowed.push_back("dhcp");
   return {{"name", m.name},     {"address", to_string(m.address)},      {"mac", to_string(m.mac)},
           {"id", m.id.value},   {"public_key", to_base32(m.key.bytes)}, {"version", m.version},
           {"online", m.online}, {"allowed", std::move(allowed)}};

@@ -48,6 +48,7 @@ bool take_member(const json& from, LockReport::Entry& to) {
     m.grants.ranges.push_back(*range);
   }
   m.grants.bridge = from.value("bridge", false);
+  m.grants.dhcp = from.value("dhcp", false);
   m.groups = from.value("groups", std::vector<std::string>());
   to.standing = {from.value("counts", false), from.value("why", ""), from.value("next_sequence", std::uint64_t{1})};
   return true;
@@ -81,6 +82,7 @@ json report_of(const registry::LockChain& chain, const NetworkInfo& network, con
                               {"address", to_string(m.address)},
                               {"ranges", ranges},
                               {"bridge", m.grants.bridge},
+                              {"dhcp", m.grants.dhcp},
                               {"groups", m.groups},
                               {"sequence", m.lock.sequence},
                               {"counts", s.counts},

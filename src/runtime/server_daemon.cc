@@ -537,19 +537,20 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
     const bool given = command == "allow";
     const bool all = request.value("all", false);
     const auto range = parse_ip_network(text);
-    if (all && text == "bridge") {
-      return {{"ok", false}, {"error", "bridge is for one member at a time: eps members " + command + " NAME bridge"}};
+    const auto permission = parse_permission(text);
+    if (all && permission) {
+      return {{"ok", false},
+              {"error", text + " is for one member at a time: eps members " + command + " NAME " + text}};
     }
-    if (!range && text != "bridge") {
-      return {
-          {"ok", false},
-          {"error",
-           "\"" + text +
-               "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64 or the word bridge"}};
+    if (!range && !permission) {
+      return {{"ok", false},
+              {"error", "\"" + text +
+                            "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64, or the "
+                            "word bridge or dhcp"}};
     }
     auto changed = all     ? node_->grant_all(*range, given, os::now())
                    : range ? node_->grant(name, *range, given, os::now())
-                           : node_->allow_bridge(name, given, os::now());
+                           : node_->permit(name, *permission, given, os::now());
     if (!changed) return {{"ok", false}, {"error", changed.error().what}};
     act(std::move(*changed));
     return {{"ok", true}};

@@ -142,7 +142,7 @@ TEST(ControlMessages, TheNetworkLock) {
   records.delta.upserts.assign(1, m);
   EXPECT_EQ(round_trip(records).delta.upserts[0].lock, mark);
   m.name = std::string(kMaxNameSize, 'n');
-  m.grants = {std::vector(kMaxGrants, *parse_ip_network("fd99::/64")), true, mark.record};
+  m.grants = {std::vector(kMaxGrants, *parse_ip_network("fd99::/64")), true, true, mark.record};
   records.delta.upserts.assign(kMaxMembersPerDelta, m);
   EXPECT_LE(encode(records).size(), kMaxControlMessage);
   MemberDelta old;

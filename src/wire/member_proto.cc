@@ -29,7 +29,8 @@ bool take(const proto::Range& from, IpNetwork& to) {
 
 bool take_grants(const proto::Member& from, Grants& to) {
   to.bridge = from.bridge();
-  if (from.grants_size() == 0 && !to.bridge) return true;
+  to.dhcp = from.dhcp();
+  if (from.grants_size() == 0 && to.bits() == 0) return true;
   if (from.grants_size() > static_cast<int>(kMaxGrants) || !take(from.grants_signature(), to.signature)) return false;
   return std::all_of(from.grants().begin(), from.grants().end(),
                      [&](const proto::Range& r) { return take(r, to.ranges.emplace_back()); });
@@ -82,6 +83,7 @@ void put_stable(const Member& from, proto::Member& to) {
     r.set_length(range.length);
   }
   if (from.grants.bridge) to.set_bridge(true);
+  if (from.grants.dhcp) to.set_dhcp(true);
   if (from.grants.any()) to.set_grants_signature(text_of(from.grants.signature));
   for (const std::string& group : from.groups) to.add_groups(group);
   if (from.lock.sequence == 0) return;

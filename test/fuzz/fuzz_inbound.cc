@@ -28,6 +28,7 @@
 #include "base/check.h"
 #include "dataplane/inbound.h"
 #include "fuzz/inner_packets.h"
+#include "l2/dhcp.h"
 #include "l2/source_guard.h"
 #include "session/session.h"
 #include "support/inner_frames.h"
@@ -44,6 +45,7 @@ constexpr Instant kNow{std::chrono::seconds(10)};
 constexpr std::uint32_t kIndex = 0x123456;
 constexpr std::uint32_t kOwnTag = 0x01020304, kTagA = 0xa, kTagB = 0xb;
 constexpr std::size_t kMaxDatagrams = 400;
+const Ip4Network kNetwork{{kPeerIp.value & 0xffffff00U}, 24};
 
 Endpoint at(std::uint8_t host) {
   return {IpAddress::from_v4({0xc0000200U + host}), 7000};
@@ -145,6 +147,7 @@ class Node {
     auto table = std::make_shared<dataplane::PeerTable>();
     table->self_mac = kSelf;
     table->self_address = kSelfIp;
+    table->network = kNetwork;
     table->relays = {{kServerRelay, kRelay, 0, kOwnTag}};
     auto serves = std::make_shared<dataplane::RelayTable>();
     for (const auto& [id, tag, endpoint] : {std::tuple(8U, kTagA, kMemberA), std::tuple(9U, kTagB, kMemberB)}) {
@@ -234,7 +237,11 @@ class Node {
     if (plain[0] == static_cast<std::byte>(wire::Kind::control)) return;
     l2::Inner inner;
     if (l2::decode(plain, kSelf, kPeer, inner) != Drop::none) return;
-    if (!l2::for_us(inner, kSelf) || l2::check_source(inner, {kPeer, kPeerIp}) != Drop::none) return;
+    l2::Owner sender{kPeer, kPeerIp};
+    sender.dhcp = l2::DhcpRight::addresses;  // nobody may serve DHCP
+    sender.network = kNetwork;
+    if (!l2::for_us(inner, kSelf) || l2::check_source(inner, sender) != Drop::none) return;
+    l2::keep_only_addresses(inner);
     Bytes packet = test::canonical(inner);
     expected_[test::flow_of(packet)].push_back(std::move(packet));
     ++delivered_;

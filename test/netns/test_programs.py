@@ -197,6 +197,7 @@ CLIENTS = {
 def test_machines_are_configured_by_dhcp_over_the_conduit(network, lan):
     needs("dnsmasq", *CLIENTS)
     a, _, vm = lan
+    network.the_server.eps("members", "allow", "a", "dhcp")
     first = re.sub(r"\d+$", "", a.address)
     dnsmasq = a.host.spawn(
         "dnsmasq", "-k", "--conf-file=/dev/null", "--user=root", "--log-facility=-", "--port=0", "--interface=eps0",
