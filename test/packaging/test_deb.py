@@ -198,7 +198,7 @@ def test_a_pre_shared_key_may_be_root_s_alone(machine):
     key.chmod(0o600)
     conf.write_text("psk-file = /etc/eps.psk\n" + text)
     machine.run("systemctl", "restart", "eps-client", check=False)
-    wait_until(lambda: "--psk-file /etc/eps.psk: is all zeros" in machine.journal("eps-client"), "it reads the file")
+    wait_until(lambda: "--psk-file /etc/eps.psk: line 1 is all zeros" in machine.journal("eps-client"), "it reads the file")
     key.write_text("B" + key.read_text()[1:])
     machine.run("systemctl", "restart", "eps-client")
     joined(machine)
