@@ -3,8 +3,8 @@
 
 // Paces what the server hears about the endpoints of each member, from itself and from its data socket: every change
 // goes to everybody else and makes them look for paths anew, so one member that changes all the time would keep all
-// others busy. A few changes pass at once, as when a laptop roams, then one a second; of those in between only the
-// last counts. The pace is the member's, whatever its connections do.
+// others busy. Many changes pass at once, as a laptop that roams makes a few at each move, then one a second; of those
+// in between only the last counts. The pace is the member's, whatever its connections do.
 //
 // Thread rules: one thread.
 
@@ -23,7 +23,7 @@
 namespace eps::control {
 
 inline constexpr Duration kNewsPause = std::chrono::seconds(1);
-inline constexpr Duration kNewsBurst = std::chrono::seconds(10);  // ten changes at once
+inline constexpr Duration kNewsBurst = std::chrono::seconds(60);  // sixty changes at once
 // A member is called a flooder when so many of its changes had to wait within a minute; and as long afterwards as it
 // goes on, and a minute longer.
 inline constexpr int kNewsFlood = 60;
