@@ -39,7 +39,7 @@ void ClientStreams::close(control::ConnId id) {
 }
 
 std::optional<std::string> ClientStreams::enforce_limit() {
-  if (*waiting_ <= kMaxBacklogs) return std::nullopt;
+  if (*waiting_ <= max_backlogs_) return std::nullopt;
   const auto most = std::ranges::max_element(streams_, {}, [](const auto& s) { return s.second->backlog(); });
   if (most == streams_.end()) return std::nullopt;
   most->second->end("the other end has stopped reading");

@@ -17,6 +17,9 @@ namespace eps::runtime {
 
 class ClientStreams {
  public:
+  static constexpr std::size_t kMaxBacklogs = 256 * 1024 * 1024;
+  // `max_backlogs`: bytes that may wait for all clients together.
+  explicit ClientStreams(std::size_t max_backlogs = kMaxBacklogs) : max_backlogs_(max_backlogs) {}
   // Nothing is read or sent before start(). `may_become_tls`: if the client begins with it.
   control::ConnId add(boost::asio::ip::tcp::socket socket, bool may_become_tls);
   // REQUIRES: contains(id). When the stream ends it is gone before on_closed is called.
@@ -30,8 +33,8 @@ class ClientStreams {
   std::optional<std::string> enforce_limit();
 
  private:
-  static constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;    // of one
-  static constexpr std::size_t kMaxBacklogs = 256 * 1024 * 1024;  // of all together
+  static constexpr std::size_t kMaxBacklog = 16 * 1024 * 1024;  // of one
+  const std::size_t max_backlogs_;
   std::map<control::ConnId, std::shared_ptr<TcpStream>> streams_;
   std::shared_ptr<std::size_t> waiting_ = std::make_shared<std::size_t>(0);  // bytes
   control::ConnId next_ = 1;
