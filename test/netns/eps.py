@@ -147,6 +147,15 @@ class Client(Daemon):
         self.wait_status(lambda s: any(p["name"] == other.name and p["path"] == path for p in s["peers"]),
                          f"{path} path to {other.name}", timeout)
 
+    def wait_relayed_by(self, relay, other):
+        """Until a member relays between the two, in both directions."""
+        def by_relay():
+            self.ping(other, 1)
+            return (self.path_to(other) == "relayed"
+                    and self.peers()[other.name]["endpoint"].startswith(relay.host.v4))
+        wait_until(by_relay, f"{self.name} reaches {other.name} by {relay.name}", 60)
+        wait_until(lambda: self.ping(other, 1) == 1, f"{other.name} answers by {relay.name}", 30)
+
     def ping(self, other, count=3, interval=0.1, **options):
         return self.host.ping(other.address, count, interval, **options)
 

@@ -100,12 +100,7 @@ def test_a_member_limits_what_it_relays(network):
     for client in a, b:
         wait_until(lambda: client.ping(c, 1) and client.path_to(c) == "direct", f"{client.name} reaches c")
     server.kill()
-
-    def by_c():
-        a.ping(b, 1)
-        return a.path_to(b) == "relayed" and a.peers()["b"]["endpoint"].startswith(c.host.v4)
-    wait_until(by_c, "a goes by c", 60)
-    wait_until(lambda: a.ping(b, 1) == 1, "b answers by c", 30)
+    a.wait_relayed_by(c, b)
     flood(a, b, 1, rate=10_000)
     c.wait_log(re.escape(f"a ({a.address}) sends more through this relay than 2000pps: the rest is dropped."))
     assert c.drops("relay_limit") > 1000

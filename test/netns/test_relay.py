@@ -143,12 +143,7 @@ def test_a_member_relays_when_the_server_is_gone(network):
     wait_until(lambda: a.ping(c, 1) and a.path_to(c) == "direct", "a reaches c")
     wait_until(lambda: b.ping(c, 1) and b.path_to(c) == "direct", "b reaches c")
     server.kill()
-
-    def by_c():
-        a.ping(b, 1)
-        return a.path_to(b) == "relayed" and a.peers()["b"]["endpoint"].startswith(c.host.v4)
-    wait_until(by_c, "a goes by c", 60)
-    wait_until(lambda: a.ping(b, 1) == 1, "b answers by c", 30)
+    a.wait_relayed_by(c, b)
     with Sniffer(network) as seen:
         assert a.ping(b, 10, 0.1, pattern=b"EPS!") == 10
     assert relayed(seen, a.host.v4, c.host.v4) >= 10 * ECHO
