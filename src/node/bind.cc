@@ -90,8 +90,9 @@ bool Bind::take_other_family(Instant now) {
   return true;
 }
 
-void Bind::ask(Target& target, bool observe_only) {
+void Bind::ask(Target& target, bool observe_only, Instant now) {
   target.number = ++number_;
+  asked_at_[number_ % asked_at_.size()] = now;
   const bool twice = &target == &nat_target() && second_since_ == 0;  // nothing is known about the NAT yet
   auto request = wire::make_bind_request({self_, target.number, observe_only, twice, true, target.echo});
   const auto mac = crypto::mac16(key_.view(), {ByteView(request).first(request.size() - wire::kMacSize)});
@@ -100,8 +101,15 @@ void Bind::ask(Target& target, bool observe_only) {
   ++target.unanswered;
 }
 
+// After the next request.
+Duration Bind::retry_pause() const {
+  if (bound()) return std::max(kBoundRetry, round_trip_ / 2);
+  const int tried = main_.unanswered - (lost_after() - kBindLost);
+  return kBindRetry[std::min(static_cast<std::size_t>(std::max(tried, 0)), kBindRetry.size() - 1)];
+}
+
 void Bind::ask_main(Instant now) {
-  const auto pause = std::min<std::size_t>(static_cast<std::size_t>(main_.unanswered), kBindRetry.size() - 1);
+  const Duration pause = retry_pause();
   const bool renews = renewals_ > 0 && !lost();
   renewals_ = renews ? renewals_ - 1 : 0;
   // Alternate between the two sockets once one has failed.
@@ -110,25 +118,25 @@ void Bind::ask_main(Instant now) {
     if (const auto side = out_.open_side()) spare_ = side->socket;
     by_spare_ = spare_.has_value();
   }
-  ask(main_, false);
+  ask(main_, false, now);
   if (renews) {
     --main_.unanswered;  // nothing is wrong with the one in use
     main_.next = now + kBindOtherSocketAfter;
     return;
   }
-  const bool other_socket_is_next = main_.unanswered == kBindLost;
-  main_.next = now + (other_socket_is_next ? kBindOtherSocketAfter : kBindRetry[pause]);
+  const bool other_socket_is_next = main_.unanswered == lost_after();
+  main_.next = now + (other_socket_is_next ? kBindOtherSocketAfter : pause);
   if (lost()) take_other_family(now);
 }
 
 void Bind::ask_other(Instant now) {
-  ask(other_, true);
+  ask(other_, true, now);
   // Nothing is relayed there, so an unanswered request is not urgent.
   other_.next = now + (other_.unanswered < kBindLost ? std::chrono::seconds(1) : 3 * kBindKeepalive);
 }
 
 void Bind::ask_second(Instant now) {
-  ask(second_, true);
+  ask(second_, true, now);
   if (second_since_ == 0) second_since_ = second_.number;
   const int doublings = std::min(second_.unanswered - 1, 16);
   second_.next = now + std::min(kMaxNatTestPause, kNatTestPause * (1 << doublings));
@@ -154,6 +162,7 @@ bool Bind::on_reply(const Endpoint& from, ports::SocketId socket, ByteView datag
   // A reply to an earlier request is just as good: on a slow path the next request is already out.
   if (reply->number <= target.answered) return true;
   target.answered = reply->number;
+  if (number_ - reply->number < asked_at_.size()) round_trip_ = now - asked_at_[reply->number % asked_at_.size()];
   target.observed = reply->observed;
   target.unanswered = 0;
   const bool renews = &target == &main_ && renewals_ > 0 && socket != spare_;

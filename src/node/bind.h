@@ -14,6 +14,7 @@
 // What the server sees on two of its ports, and whether an answer arrives from a port that was not asked, shows how the
 // NAT in between behaves (RFC 5780, with two ports of one address).
 
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -34,11 +35,16 @@ inline constexpr std::array<Duration, 5> kBindRetry = {std::chrono::milliseconds
                                                        std::chrono::seconds(3)};
 // After this many requests without an answer the relay is considered unreachable.
 inline constexpr int kBindLost = 4;
-// After this many, including another socket, UDP to the server is considered blocked.
-inline constexpr int kBindGivenUp = kBindLost + 2;
+// Once bound, twice as many within the same time, so that loss is not taken for an outage; half a round trip apart at
+// least, so that a slow path is not either.
+inline constexpr int kBoundLost = 2 * kBindLost;
+inline constexpr Duration kBoundRetry = std::chrono::milliseconds(150);
+// After this many more, including another socket, UDP to the server is considered blocked.
+inline constexpr int kBindGivenUpAfter = 2;
 inline constexpr Duration kBindOtherSocketAfter = std::chrono::milliseconds(300);
 inline constexpr int kBindRenewals = 4;  // requests from the new socket of renew(), with the pause above
-inline constexpr Duration kBindVerifyPause = std::chrono::seconds(3);
+// With the kBoundLost requests less than 2 s.
+inline constexpr Duration kBindVerifyPause = std::chrono::milliseconds(800);
 // The second port is asked this long after its unasked answer was due, and then after doubling pauses until it answers:
 // a lossy path must not leave the NAT unknown, because peers could not connect then.
 inline constexpr Duration kNatTestAfter = std::chrono::milliseconds(200);
@@ -55,7 +61,8 @@ class Bind {
   void set_local(std::vector<Endpoint> local) { local_ = std::move(local); }
   // Asks at once: this machine's network changed, so earlier results are invalid.
   void refresh(Instant now);
-  // Asks at once, unless an answer is awaited or has just arrived: nothing seems to get through.
+  // Asks at once, unless an answer is awaited or has just arrived. Only an answer shows that what this node sends
+  // arrives there: a peer that is heard through the relay may hear nothing. So this is called while traffic is relayed.
   void verify(Instant now);
   // Moves to another socket. The present one stays in use until the server has answered at the new one: a flow to a
   // peer is dead although the one to the server works.
@@ -65,8 +72,8 @@ class Bind {
   void on_deadline(Instant now);
   Instant next_deadline() const { return std::min({main_.next, other_.next, second_.next}); }
   bool bound() const { return bound_ && !lost(); }
-  bool lost() const { return main_.unanswered >= kBindLost; }
-  bool given_up() const { return main_.unanswered >= kBindGivenUp; }
+  bool lost() const { return main_.unanswered >= lost_after(); }
+  bool given_up() const { return main_.unanswered >= lost_after() + kBindGivenUpAfter; }
   const std::optional<Endpoint>& observed() const { return main_.observed; }
   // In both families.
   std::vector<Endpoint> all_observed() const;
@@ -90,7 +97,9 @@ class Bind {
     int unanswered = 0;
     Instant next = kNever;
   };
-  void ask(Target& target, bool observe_only);
+  int lost_after() const { return bound_ ? kBoundLost : kBindLost; }
+  Duration retry_pause() const;
+  void ask(Target& target, bool observe_only, Instant now);
   // The one used to classify the NAT: NATs are common in front of IPv4.
   const Target& nat_target() const { return main_.to.ip.is_v4() || !other_.to.valid() ? main_ : other_; }
   void ask_main(Instant now);
@@ -112,9 +121,11 @@ class Bind {
   bool by_spare_ = false;                 // the last request to main_ left from it
   int renewals_ = 0;                      // remaining requests of renew()
   Instant answered_at_{};
-  std::uint64_t number_ = 0;        // of the last request to any of them
-  std::uint64_t second_since_ = 0;  // requests to the second port have at least this number; 0: none was sent
-  bool let_in_ = false;             // the second port's unasked answer arrived
+  Duration round_trip_{};               // of the last answer
+  std::uint64_t number_ = 0;            // of the last request to any of them
+  std::array<Instant, 16> asked_at_{};  // of the request whose number has this remainder
+  std::uint64_t second_since_ = 0;      // requests to the second port have at least this number; 0: none was sent
+  bool let_in_ = false;                 // the second port's unasked answer arrived
 };
 
 }  // namespace eps::node

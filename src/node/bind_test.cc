@@ -122,6 +122,46 @@ TEST_F(BindTest, UsesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
   EXPECT_EQ(lab.open_sides, 0);
 }
 
+TEST_F(BindTest, VerificationFindsAnOutageWithinTwoSeconds) {
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  run(seconds(10));
+  lab.barred = [](const ports::TxDatagram&) { return true; };
+  const Instant died = now;
+  while (!bind.lost() && now - died < seconds(5)) {
+    bind.verify(now);
+    run(milliseconds(10));
+  }
+  EXPECT_LT(now - died, seconds(2));
+}
+
+TEST_F(BindTest, VerificationTakesNeitherLossNorASlowPathForAnOutage) {
+  bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
+  run(seconds(1));
+  int passed = 0;
+  lab.barred = [&](const ports::TxDatagram&) { return ++passed % kBoundLost != 0; };
+  for (int i = 0; i < 1000; ++i) {
+    bind.verify(now);
+    run(milliseconds(10));
+    ASSERT_FALSE(bind.lost()) << "every eighth request arrives";
+  }
+  lab.barred = [](const ports::TxDatagram&) { return false; };
+  std::vector<std::pair<Instant, Lab::Request>> underway;
+  int lost = 0;
+  for (int i = 0; i < 1000; ++i) {
+    bind.verify(now);
+    bind.on_deadline(now);
+    execute();
+    for (const auto& r : std::exchange(lab.requests, {})) underway.emplace_back(now + milliseconds(1500), r);
+    while (!underway.empty() && underway.front().first <= now) {
+      answer(underway.front().second);
+      underway.erase(underway.begin());
+    }
+    if (i > 200) lost += bind.lost();
+    now += milliseconds(10);
+  }
+  EXPECT_EQ(lost, 0) << "answers take 1.5 s";
+}
+
 TEST_F(BindTest, ClassifiesTheNatDespiteLossAndAgainForAnotherSocket) {
   second_port = 43440;
   lab.barred = [&](const ports::TxDatagram& d) { return d.to.port == second_port; };

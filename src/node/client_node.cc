@@ -281,6 +281,7 @@ ClientOutputs ClientNode::pass_deadline(Instant now) {
     bind_.verify(now);
     doubt_server(out, now);
   }
+  if (peers_.take_relay_used()) bind_.verify(now);
   if (peers_.take_flow_doubt()) bind_.renew(now);
   if (now >= keep_at_) {
     out.keep_known = unkept_known();

@@ -96,6 +96,8 @@ class Peers {
   std::vector<MemberId> take_wanted() { return std::exchange(wanted_, {}); }
   // True once when nothing comes back through the server's relay any more: the bind must be renewed.
   bool take_relay_doubt() { return std::exchange(relay_doubt_, false); }
+  // True once after traffic with a peer used the server's relay, or such a peer called: the bind must be verified.
+  bool take_relay_used() { return std::exchange(relay_used_, false); }
   // True once when somebody is unknown here: who begins a handshake, or has an address that this computer asks for.
   bool take_list_doubt() { return std::exchange(list_doubt_, false); }
   // True once when the flow to a peer from the socket that the server sees is dead, and another may work.
@@ -222,6 +224,7 @@ class Peers {
   Instant anchors_at_ = kNever;
   std::vector<MemberId> reachable_;  // in a large network, at the last tend_anchors()
   bool relay_doubt_ = false;
+  bool relay_used_ = false;
   bool list_doubt_ = false;
   bool flow_doubt_ = false;
   Instant flow_doubted_at_{};

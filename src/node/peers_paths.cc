@@ -60,6 +60,8 @@ void Peers::take_call(const mesh::CallMessage& message, Peer& peer, const Arriva
   const Paths::Called called = paths_.on_call(peer, message, arrival, now);
   if (called.other_nat) peer.guessing.forgive();
   if (called.moved) dirty_ = true;
+  // It may call because it no longer hears this node.
+  if (peer.path.path() == Way::through(kServerRelay)) relay_used_ = true;
   if (called.doubts) peer.tick_at = std::min(peer.tick_at, now + mesh::kPingAgain);
   call(peer, false, now);
   if (message.guessing) consider_guessing(peer, Guessing::Asked::by_the_peer, now);

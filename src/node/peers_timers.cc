@@ -75,6 +75,7 @@ void Peers::tick(Peer& peer, Instant now) {
     const bool by_server = peer.path.path() == Way::through(kServerRelay);
     // This node's own NAT may have lost all mappings; then the server, too, knows it by an old endpoint.
     if (peer.path.in_doubt() || (silent && by_server)) relay_doubt_ = true;
+    if (by_server) relay_used_ = true;
     if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
       // The relay's own session with us has to last as long as it is needed.
       if (Peer* relay = find(*path->relay)) {

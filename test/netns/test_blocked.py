@@ -146,6 +146,32 @@ def test_udp_comes_and_goes(network):
     print(f"from UDP to TCP {sent - received} pings are lost, one every 0.1 s")
 
 
+@pytest.mark.parametrize("interval", [0.1, 1], ids=["often", "seldom"])
+@pytest.mark.parametrize("blocked", ["a", "b", "ab"], ids=["asks", "answers", "both"])
+def test_a_relayed_pair_whose_udp_ends_goes_on_over_tcp(network, blocked, interval):
+    """Who only answers goes on hearing the other, although nothing that it sends arrives any more."""
+    network.server()
+    hosts = {name: network.host(name) for name in "ab"}
+    a, b = (network.client(name, host=host) for name, host in hosts.items())
+    for host, other in ((hosts["a"], hosts["b"]), (hosts["b"], hosts["a"])):
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+        host.drop(f"ip6 daddr {{ {other.v6}, fe80::/10 }} meta l4proto udp")
+    a.wait_sees(b)
+    assert a.ping(b) == 3
+    assert not over_tcp(a, b)
+    pinger = Pinger(hosts["a"], b.address, interval)
+    time.sleep(3)
+    for name in blocked:
+        hosts[name].drop("meta l4proto udp")
+    came = len(pinger.echo.answered)
+    wait_until(lambda: len(pinger.echo.answered) >= came + 5, "the pings are answered again", 30)
+    time.sleep(2)
+    sent, received = pinger.stop()
+    lost = (sent - received) * interval
+    print(f"blocked {blocked}, a ping every {interval} s: {lost:.1f} s without an answer")
+    assert lost <= 3.5, "2 s, and what a busy machine adds"
+
+
 def test_only_a_proxy_leads_out(network):
     """The server by its name, which only the proxy can look up, at the port that it lets through."""
     server = network.server(also_port=443)
