@@ -334,7 +334,7 @@ ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
   return out;
 }
 
-ClientStatus ClientNode::status(Instant now) const {
+ClientStatus ClientNode::status(Instant now, bool with_silent) const {
   ClientStatus s;
   s.name = self_ ? self_->name : params_.name;
   s.version = params_.version;
@@ -365,7 +365,7 @@ ClientStatus ClientNode::status(Instant now) const {
   s.findings = peers_.findings(now);
   std::ranges::copy(limits_.list(now), std::back_inserter(s.findings));
   std::ranges::copy(known_.findings(now), std::back_inserter(s.findings));
-  s.peers = peers_.status(now);
+  s.peers = with_silent ? peers_.status(now) : peers_.status_of_met(now);
   for (PeerStatus& peer : s.peers) tell_stream(peer);
   for (const auto& [id, why] : refused_) {
     if (const Member* member = members_.find(id)) s.peers.push_back(status_of_refused(*member));

@@ -365,6 +365,11 @@ void SimStream::take(HostId from, bool gone, const std::function<void(SimStream&
 
 void SimStream::send(ByteView bytes) {
   if (closed_ || bytes.empty()) return;
+  if (const auto other = other_.lock()) {
+    Network::Streamed& streamed = network_->hosts_[other->host_].streamed;
+    streamed.bytes += bytes.size();
+    ++streamed.pieces;
+  }
   pass([copy = Bytes(bytes.begin(), bytes.end())](SimStream& end) {
     // Streams have no message boundaries: sometimes the bytes arrive in two parts.
     const std::size_t split = end.network_->rng_.below(copy.size() + 1);

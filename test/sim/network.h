@@ -155,6 +155,11 @@ class Network {
   void inject(const Endpoint& from, const Endpoint& to, Bytes bytes);
   std::uint64_t datagrams_sent = 0;
   std::uint64_t datagrams_sent_by(HostId host) const { return hosts_[host].sent; }
+  // By streams, and in how many pieces.
+  struct Streamed {
+    std::uint64_t bytes = 0, pieces = 0;
+  };
+  const Streamed& streamed_to(HostId host) const { return hosts_[host].streamed; }
 
  private:
   friend class SimUdp;
@@ -173,6 +178,7 @@ class Network {
     std::optional<std::set<std::uint16_t>> tcp_ports;
     std::uint32_t moves = 0;
     std::uint64_t sent = 0;
+    Streamed streamed;
     const IpAddress* source_for(const IpAddress& to) const;
   };
   // A datagram at the outermost point of its route.

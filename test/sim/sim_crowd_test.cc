@@ -5,9 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <string>
 
 #include "mesh/anchors.h"
 #include "mesh/port_guess.h"
+#include "registry/merkle_tree.h"
 #include "sim/world.h"
 
 namespace eps::sim {
@@ -196,6 +200,115 @@ TEST_P(Crowd, StartsAgainUnderTraffic) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Clients, Crowd, testing::Values(2, 10, 50, 200));
+
+// Everything that happens to a large network. More clients via the environment: EPS_SIM_CLIENTS=2000. Each knows each
+// other one, so memory grows with the square (docs/testing.md).
+class LargeCrowd : public testing::Test {
+ protected:
+  LargeCrowd() : world(options(clients + joiners)), meter(world, clients + joiners) {
+    world.network().weather = {milliseconds(20), milliseconds(20), 0.01, 0};
+    settle(world, clients + joiners);
+    read_streams();
+  }
+  static int from_environment() {
+    const char* more = std::getenv("EPS_SIM_CLIENTS");
+    return more != nullptr ? std::atoi(more) : 1000;
+  }
+  static WorldOptions options(int clients) {
+    WorldOptions o;
+    o.clients = clients;
+    o.network = *parse_ip4_network("10.43.0.0/16");
+    return o;
+  }
+  void figure(const std::string& name, double value) {
+    RecordProperty(name, std::to_string(value));
+    printf("[ figure   ] %d clients: %s %.2f\n", clients, name.c_str(), value);
+  }
+  // What control connections have brought to each client is told from now on.
+  void read_streams() {
+    streamed.clear();
+    for (int c = 0; c < clients + joiners; ++c) streamed.push_back(world.network().streamed_to(world.host(c)));
+  }
+  void until_all_agree(const std::string& event) {
+    const Instant began = world.clock().now();
+    ASSERT_TRUE(world.run_until([&] { return world.all_admitted(); }, minutes(5))) << event;
+    figure(event + ": seconds until all agree", std::chrono::duration<double>(world.clock().now() - began).count());
+    for (int c = 0; c < clients + joiners; ++c) {
+      if (!world.running(c)) continue;
+      EXPECT_EQ(registry::MerkleTree(world.client(c).members()).root(), world.registry().root()) << "c" << c;
+    }
+  }
+  // The control connections have brought at most so much to each of the first clients since read_streams().
+  void expect_told(const std::string& event, std::uint64_t bytes, std::uint64_t pieces) {
+    Network::Streamed most;
+    for (int c = 0; c < clients; ++c) {
+      const Network::Streamed& now = world.network().streamed_to(world.host(c));
+      const Network::Streamed& before = streamed[static_cast<std::size_t>(c)];
+      most.bytes = std::max(most.bytes, now.bytes - before.bytes);
+      most.pieces = std::max(most.pieces, now.pieces - before.pieces);
+    }
+    read_streams();
+    figure(event + ": KB to a client, at most", static_cast<double>(most.bytes) / 1000);
+    figure(event + ": messages to a client, at most", static_cast<double>(most.pieces));
+    EXPECT_LE(most.bytes, bytes) << event;
+    EXPECT_LE(most.pieces, pieces) << event;
+  }
+  void expect_no_sessions() {
+    for (int c = 0; c < clients + joiners; ++c) {
+      if (!world.running(c)) continue;
+      EXPECT_TRUE(world.client(c).status(world.clock().now(), false).peers.empty()) << "c" << c;
+    }
+  }
+  const int clients = from_environment();
+  const int joiners = clients / 50;
+  World world;
+  Meter meter;
+  std::vector<Network::Streamed> streamed;
+};
+
+TEST_F(LargeCrowd, IsWholeAfterARestartOfTheServerAndAfterChurn) {
+  const auto n = static_cast<std::uint64_t>(clients);
+  constexpr std::uint64_t kRecord = 60;  // at least: a key, a MAC, an address, a name
+  for (int c = 0; c < clients; ++c) world.start_client(c);
+  ASSERT_NO_FATAL_FAILURE(until_all_agree("first join"));
+  expect_told("first join", 25'000 + 100 * n, 20);
+  expect_within(meter.read(), 0);
+
+  world.stop_server();
+  world.run_for(seconds(1));
+  world.start_server();
+  ASSERT_NO_FATAL_FAILURE(until_all_agree("restart of the server"));
+  expect_told("restart of the server", 20'000 + 2 * n, 20);  // not the whole list
+
+  expect_within(meter.read(), 0);
+  expect_no_sessions();
+
+  // Some leave, of whom some are removed; others join, and others move.
+  for (int c = 0; c < clients; c += 50) world.stop_client(c);
+  for (int c = 0; c < clients; c += 100) ASSERT_TRUE(world.remove("c" + std::to_string(c)));
+  for (int c = clients; c < clients + joiners; ++c) world.start_client(c);
+  for (int c = 1; c < clients; c += 50) {
+    world.place(c, world.network().add_realm(kInternet, NatBehaviour{.ports = PortAllocation::random}));
+  }
+  ASSERT_NO_FATAL_FAILURE(until_all_agree("churn"));
+  EXPECT_EQ(world.registry().members().size(), n + static_cast<std::uint64_t>(joiners) - (n + 99) / 100);
+  expect_told("churn", 2000 + 4 * kRecord * static_cast<std::uint64_t>(joiners), 20);
+  expect_within(meter.read(), 0);
+  expect_no_sessions();
+
+  // Those that moved are reached, by those that joined as well, and there are no sessions but these.
+  std::vector<std::uint64_t> frames;
+  for (int i = 0; i < joiners; ++i) frames.push_back(world.send_frame(clients + i, 1 + 50 * i));
+  world.run_for(seconds(10));
+  for (int i = 0; i < joiners; ++i) {
+    EXPECT_TRUE(world.delivered(frames[static_cast<std::size_t>(i)], 1 + 50 * i)) << i;
+    for (const int c : {clients + i, 1 + 50 * i}) {
+      EXPECT_EQ(world.client(c).status(world.clock().now(), false).peers.size(), 1U) << "c" << c;
+    }
+  }
+  world.run_for(minutes(1));
+  expect_told("a minute of silence", 1000, 12);
+}
 
 // Everybody sends something to everybody: a thousand pairs at once.
 TEST(Fair, EverybodyToEverybody) {

@@ -429,14 +429,26 @@ void World::write_digest() {
                                          << std::hex << digest_ << '\n';
 }
 
+// Of the members that changed since the last time.
 void World::check_addresses() {
-  std::set<Ip4> addresses;
-  std::set<Mac> macs;
-  for (const auto& [id, member] : server_.life->registry->members()) {
-    if (!addresses.insert(member.address).second) violated("two members have " + to_string(member.address));
-    if (!macs.insert(member.mac).second) violated("two members have " + to_string(member.mac));
-    if (!options_.network.contains(member.address)) violated("an address outside the network");
+  const Delta changed =
+      server_.life->registry->records_since(std::exchange(addresses_at_, server_.life->registry->records_version()));
+  const auto gone = [&](MemberId id) {
+    return changed.full || std::ranges::find(changed.removed, id) != changed.removed.end();
+  };
+  if (changed.full || !changed.removed.empty()) {
+    std::erase_if(addresses_, [&](const auto& entry) { return gone(entry.second); });
+    std::erase_if(macs_, [&](const auto& entry) { return gone(entry.second); });
   }
+  for (const Member& member : changed.upserts) check_address(member);
+}
+
+void World::check_address(const Member& member) {
+  const MemberId by_address = addresses_.try_emplace(member.address, member.id).first->second;
+  if (by_address != member.id) violated("two members have " + to_string(member.address));
+  const MemberId by_mac = macs_.try_emplace(member.mac, member.id).first->second;
+  if (by_mac != member.id) violated("two members have " + to_string(member.mac));
+  if (!options_.network.contains(member.address)) violated("an address outside the network");
 }
 
 void World::inject(const Endpoint& from, const Endpoint& to, Bytes bytes) {
@@ -461,23 +473,34 @@ void World::request_reports() {
 }
 
 bool World::all_admitted() const {
-  return std::all_of(clients_.begin(), clients_.end(), [&](const Client& k) {
-    if (!k.life) return true;
-    const ClientStatus status = k.life->node->status(clock_.now());
-    return status.connected && (status.observed || status.relay_over_tcp) &&
-           status.list_version == server_.life->registry->records_version() && knows_states(*k.life->node);
-  });
+  const auto online =
+      std::ranges::count_if(server_.life->registry->members(), [](const auto& m) { return m.second.online; });
+  const bool all_states = online <= static_cast<std::ptrdiff_t>(control::kTellAll * 3 / 4);
+  // Whoever was not ready the last time is likely not to be now.
+  for (std::size_t i = 0; i < clients_.size(); ++i) {
+    const std::size_t c = (unready_ + i) % clients_.size();
+    if (admitted(clients_[c], all_states)) continue;
+    unready_ = c;
+    return false;
+  }
+  return true;
+}
+
+bool World::admitted(const Client& k, bool all_states) const {
+  if (!k.life) return true;
+  const ClientStatus status = k.life->node->status(clock_.now(), false);
+  return status.connected && (status.observed || status.relay_over_tcp) &&
+         status.list_version == server_.life->registry->records_version() &&
+         knows_states(*k.life->node, server_.life->registry->members(), all_states);
 }
 
 // It sees who is online, and in a small network everybody's candidates.
-bool World::knows_states(const node::ClientNode& node) const {
-  const auto& members = server_.life->registry->members();
-  const bool all = std::ranges::count_if(members, [](const auto& m) { return m.second.online; }) <=
-                   static_cast<std::ptrdiff_t>(control::kTellAll * 3 / 4);
-  return std::ranges::all_of(members, [&](const auto& entry) {
-    const Member* held = node.members().find(entry.first);
-    if (held == nullptr || held->online != entry.second.online) return false;
-    return !all || !held->online || entry.second.candidates.empty() || held->candidates == entry.second.candidates;
+bool World::knows_states(const node::ClientNode& node, const std::map<MemberId, Member>& members, bool all) {
+  const auto& held = node.members().members();
+  return std::ranges::equal(members, held, [&](const auto& theirs, const auto& its) {
+    const Member &m = theirs.second, &h = its.second;
+    if (m.id != h.id || m.online != h.online) return false;
+    return !all || !h.online || m.candidates.empty() || h.candidates == m.candidates;
   });
 }
 

@@ -153,7 +153,6 @@ class World {
   const std::vector<Sniffed>& sniffed() const { return sniffed_; }
 
  private:
-  bool knows_states(const node::ClientNode& node) const;
   // The state of a daemon while it runs. A thread that is inside a call when its program is killed returns from it, and
   // then does nothing more.
   struct Daemon {
@@ -214,6 +213,9 @@ class World {
     ClientPtr life;
   };
 
+  bool admitted(const Client& k, bool all_states) const;
+  static bool knows_states(const node::ClientNode& node, const std::map<MemberId, Member>& members, bool all);
+
   // Steps of a daemon's control thread.
   void act(ClientLife& k, node::ClientOutputs out);
   void act(ServerLife& s, node::ServerOutputs out);
@@ -251,6 +253,7 @@ class World {
   void write_digest();
   void on_frame(int c, const Bytes& frame);
   void check_addresses();
+  void check_address(const Member& member);
   [[noreturn]] void violated(const std::string& what) const;
 
   WorldOptions options_;
@@ -262,6 +265,11 @@ class World {
   Server server_;
   std::string network_key_;
   std::vector<Client> clients_;
+  mutable std::size_t unready_ = 0;  // the client that was last found not to be admitted
+  // Whose each address and MAC is, in this version of the list.
+  std::map<Ip4, MemberId> addresses_;
+  std::map<Mac, MemberId> macs_;
+  std::uint64_t addresses_at_ = 0;
   std::uint64_t next_frame_ = 1;
   std::set<std::pair<std::uint64_t, int>> delivered_;
   std::map<std::uint64_t, std::pair<int, int>> sent_;  // number -> from, to

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 
 #include "ports/store.h"
 
@@ -10,18 +11,17 @@ namespace eps::test {
 // The Store for tests and the simulation. It outlives the server that uses it, like a disk.
 class MemoryStore final : public ports::Store {
  public:
-  Result<ports::StoredState> load() override { return state_; }
+  Result<ports::StoredState> load() override {
+    ports::StoredState out = state_;
+    for (const auto& [id, member] : members_) out.members.push_back(member);
+    return out;
+  }
 
   Result<void> commit(const ports::StoreChange& change) override {
     if (fail) return make_error(Errc::unavailable, "the disk is full (injected)");
     ++commits;
-    for (const MemberId id : change.remove_members) {
-      std::erase_if(state_.members, [&](const Member& m) { return m.id == id; });
-    }
-    for (const Member& member : change.put_members) {
-      std::erase_if(state_.members, [&](const Member& m) { return m.id == member.id; });
-      state_.members.push_back(member);
-    }
+    for (const MemberId id : change.remove_members) members_.erase(id);
+    for (const Member& member : change.put_members) members_.insert_or_assign(member.id, member);
     for (const PublicKey& key : change.unrevoke) std::erase(state_.revoked, key);
     for (const PublicKey& key : change.revoke) state_.revoked.push_back(key);
     for (const std::uint32_t id : change.remove_join_keys) {
@@ -51,7 +51,8 @@ class MemoryStore final : public ports::Store {
   int commits = 0;
 
  private:
-  ports::StoredState state_;
+  ports::StoredState state_;  // but for the members
+  std::map<MemberId, Member> members_;
   std::vector<AuditEntry> audit_;
 };
 
