@@ -326,7 +326,7 @@ void PathFinder::ask(Instant now) {
 }
 
 void PathFinder::doubt(Instant now) {
-  if (!direct() || in_doubt() || now - find(*path_)->answered_at < kFresh) return;
+  if (!path_ || doubted_ || now - find(*path_)->answered_at <= kPingAgain) return;
   for (int i = 0; i < 2; ++i) ask(now);  // one of them may be lost
   unanswered_ = kLostPings;
   doubted_ = true;

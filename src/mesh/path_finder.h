@@ -98,7 +98,7 @@ class PathFinder {
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
   // from it by the path in use. Pings a silent path, and gives it up if it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
-  // The peer has stopped using the direct path, so it is probably lost: pings it twice at once, and a watch() without
+  // The peer has stopped using the path, so it is probably lost: pings it twice at once, and a watch() without
   // an answer after kPingAgain or a round trip gives it up, whatever arrives by it. Does nothing if the path has just
   // answered.
   void doubt(Instant now);

@@ -185,6 +185,19 @@ TEST_F(PathFinderTest, ADoubtedPathHasTwoMoreChances) {
   EXPECT_TRUE(finder.watch(now, now - seconds(5), now));
 }
 
+TEST_F(PathFinderTest, ACallWhileASilentPathIsPingedLeavesItAtOnce) {
+  answer(due(), {{kLan, milliseconds(1)}});
+  now += seconds(10);
+  due();
+  const Instant silent_since = now - seconds(1);
+  EXPECT_FALSE(finder.watch(now, silent_since, now));
+  ASSERT_TRUE(finder.in_doubt());
+  now += milliseconds(100);
+  finder.doubt(now);
+  now += kPingAgain;
+  EXPECT_TRUE(finder.watch(now, silent_since, now)) << "not after two pings more";
+}
+
 TEST_F(PathFinderTest, TrafficByADoubtedPathDoesNotSaveIt) {
   answer(due(), {{kLan, milliseconds(1)}});
   now += seconds(10);

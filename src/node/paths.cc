@@ -135,10 +135,12 @@ Paths::Called Paths::on_call(Peer& peer, const mesh::CallMessage& call, const Ar
     forget_sizes(peer);
     out.moved = peer.path.moved(now);
     if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
-  } else if (peer.path.direct()) {
-    out.doubts = true;
-    peer.path.doubt(now);
-  } else if (usable(peer) != before || now - peer.paths.searched_at_ > kSearchPause) {
+    return out;
+  }
+  const auto& path = peer.path.path();
+  out.doubts = path && path->relay != kServerRelay;  // node::Bind looks after the server's
+  if (out.doubts) peer.path.doubt(now);
+  if (!peer.path.direct() && (usable(peer) != before || now - peer.paths.searched_at_ > kSearchPause)) {
     peer.paths.searched_at_ = now;
     peer.path.begin(now);
   }

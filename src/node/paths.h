@@ -111,7 +111,7 @@ class Paths {
   struct Called {
     bool other_nat = false;  // the NAT in front of the peer has changed
     bool moved = false;      // the path changed
-    bool doubts = false;     // a peer calls only without a direct path
+    bool doubts = false;     // a peer calls without a direct path, or when it has left a relay
   };
   Called on_call(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now);
   // Whether this call may be taken now; otherwise it waits, in place of one that waits already.

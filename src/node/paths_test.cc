@@ -103,6 +103,17 @@ TEST_F(PathsTest, ACallMakesUsSearchUnlessWeHaveAPath) {
   EXPECT_TRUE(paths.on_call(other, {}, relayed(), now).doubts);
 }
 
+TEST_F(PathsTest, ACallMakesUsDoubtTheRelayThatThePeerMayHaveLeft) {
+  begin_session(peer);
+  peer.path.set_relays({kServerRelay, {9}}, now);
+  EXPECT_FALSE(paths.on_call(peer, {}, relayed(), now).doubts);
+  EXPECT_FALSE(peer.path.in_doubt());
+  ASSERT_TRUE(peer.path.adopt(Way::through({9}), milliseconds(1), now));
+  now += seconds(10);
+  EXPECT_TRUE(paths.on_call(peer, {}, relayed(), now).doubts);
+  EXPECT_TRUE(peer.path.in_doubt());
+}
+
 TEST_F(PathsTest, APeerThatMovedMustProveItsPathAgain) {
   reach(peer);
   EXPECT_FALSE(paths.on_call(peer, {.moved = true, .candidates = {}}, from(at(peer)), now).doubts);

@@ -7,9 +7,10 @@
 """
 
 import json
+import time
 
 import pytest
-from lab import wait_until
+from lab import Pinger, wait_until
 from wire import Sniffer, transfer
 
 TYPE_RELAY = 5
@@ -152,3 +153,34 @@ def test_a_member_relays_when_the_server_is_gone(network):
     sent, came, _ = transfer(a.host, b.host, b.address, 10_000_000)
     assert sent == came
     assert "relay: member" in a.eps("why", "b")
+
+
+@pytest.mark.parametrize("loses", ["a", "b"], ids=["asks", "answers"])
+def test_a_relay_that_one_end_reaches_no_more_is_left(network, loses):
+    """The relay's datagrams still arrive there, and the other end hears nothing or is not expected to answer."""
+    server = network.server()
+    hosts = {name: network.host(name, v6=False) for name in "abcd"}
+    for host, other in ((hosts["a"], hosts["b"]), (hosts["b"], hosts["a"])):
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+    a, b, c, d = (network.client(name, host=host, relay=name in "cd") for name, host in hosts.items())
+    for end in a, b:
+        end.wait_sees(c, d)
+        for relay in c, d:
+            wait_until(lambda e=end, r=relay: e.ping(r, 1) and e.path_to(r) == "direct", "the relay is reached")
+
+    def relay_in_use():
+        """That of both directions."""
+        ends = [end.peers()[other.name]["endpoint"] or "" for end, other in ((a, b), (b, a))]
+        return next((r for r in (c, d) if all(e.startswith(r.host.v4 + ":") for e in ends)), None)
+    assert a.ping(b) == 3
+    server.kill()
+    wait_until(lambda: a.ping(b, 1) and relay_in_use(), "a member relays in both directions", 60)
+    pinger = Pinger(a.host, b.address, 0.1)
+    time.sleep(3)
+    left = wait_until(relay_in_use, "both ends use the same relay")
+    hosts[loses].drop(f"ip daddr {left.host.v4} meta l4proto udp")
+    wait_until(lambda: relay_in_use() not in (None, left), "the other one relays", 30)
+    time.sleep(1)
+    sent, received = pinger.stop()
+    print(f"{(sent - received) / 10:.1f} s without an answer")
+    assert sent - received <= 18, "about 1 s; 2.5 s and more if each end finds out by itself"
