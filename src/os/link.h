@@ -93,6 +93,7 @@ class NetlinkLink final : public ports::LinkPort {
   Result<void> clean_address6(const KernelView& kernel, const std::optional<ports::LinkConfig>& before,
                               const Interface& own);
   void repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
+  void repair_routes6(const KernelView& kernel, int home, Report& report, Instant now);
   Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);
   void forget_neighbour(Ip4 address);
 

@@ -1,19 +1,50 @@
 // SPDX-License-Identifier: MIT
 
-// The IPv6 address of the EPS interface; os/link.cc keeps everything else.
+// The IPv6 address of the EPS interface and the routes that belong to it; os/link.cc keeps everything else.
 
 #include <linux/if_addr.h>
+#include <linux/ipv6_route.h>
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "base/limits.h"
 #include "os/link.h"
+#include "os/netlink_attributes.h"
 
 namespace eps::os {
 namespace {
 
 constexpr std::uint8_t kPrefix6 = 64;
+
+IpAddress network6(const IpAddress& address) {
+  IpAddress base;
+  std::copy_n(address.bytes.begin(), kPrefix6 / 8, base.bytes.begin());
+  return base;
+}
+
+// The networks of 64 bits that are routed through the interface `index`. nullopt if the kernel does not say.
+std::optional<std::set<IpAddress>> networks6(NetlinkSocket& socket, int index) {
+  NetlinkMessage request(RTM_GETROUTE, 0);
+  request.family<rtmsg>().rtm_family = AF_INET6;
+  std::set<IpAddress> found;
+  const auto dumped = socket.dump(request, "list the routes of IPv6", [&](const nlmsghdr* message) {
+    const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+    if (message->nlmsg_type != RTM_NEWROUTE || info->rtm_dst_len != kPrefix6 || info->rtm_table != RT_TABLE_MAIN)
+      return;
+    std::optional<IpAddress> to;
+    bool ours = false;
+    for_each_attribute<rtmsg>(message, [&](unsigned type, const nlattr* attribute) {
+      if (type == RTA_DST) to = ip_of(attribute);
+      if (type == RTA_OIF) ours = number_of<int>(attribute) == index;
+    });
+    if (ours && to) found.insert(*to);
+  });
+  if (!dumped) return std::nullopt;
+  return found;
+}
 
 }  // namespace
 
@@ -60,6 +91,7 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
       done(change_address6(RTM_DELADDR, 0, set_->address6, own.index), report);
     }
   }
+  if (found) repair_routes6(kernel, home, report, now);
   if (no_ip6_ || found || (home == own.index && (elsewhere || own.master != 0))) return;
   // The address goes away with the interface's state and place, and the repair of those reports the cause.
   const bool caused = repair_count_ > 0 && now - last_repair_at_ < std::chrono::seconds(1);
@@ -68,6 +100,34 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
     return;
   }
   no_ip6_ = !change_address6(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address6, home);
+}
+
+// The kernel makes these with the addresses, and not again once somebody has removed them.
+void NetlinkLink::repair_routes6(const KernelView& kernel, int home, Report& report, Instant now) {
+  const auto present = networks6(socket_, home);
+  if (!present) return;
+  std::set<IpAddress> wanted;
+  for (const InterfaceAddress& address : kernel.addresses) {
+    const bool ours = address.address == set_->address6 || (home == index_ && address.address.is_link_local());
+    if (address.index != home || !ours || address.prefix != kPrefix6) continue;
+    // Whoever wants none says so by the flag.
+    if ((address.flags & IFA_F_NOPREFIXROUTE) == 0) wanted.insert(network6(address.address));
+  }
+  for (const IpAddress& network : wanted) {
+    if (present->contains(network)) continue;
+    if (!may_repair("the route to " + to_string(network) + "/64 was gone", report, now)) return;
+    NetlinkMessage request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    rtmsg& info = request.family<rtmsg>();
+    info.rtm_family = AF_INET6;
+    info.rtm_dst_len = kPrefix6;
+    info.rtm_table = RT_TABLE_MAIN;
+    info.rtm_protocol = RTPROT_KERNEL;
+    info.rtm_type = RTN_UNICAST;
+    request.put(RTA_DST, network.bytes.data(), network.bytes.size());
+    request.put_u32(RTA_OIF, static_cast<std::uint32_t>(home));
+    request.put_u32(RTA_PRIORITY, IP6_RT_PRIO_ADDRCONF);
+    done(socket_.request(request, "add the route to " + to_string(network) + "/64 through " + device_), report);
+  }
 }
 
 }  // namespace eps::os
