@@ -150,6 +150,19 @@ TEST(Log, IsWrittenWhereALinkLeads) {
   EXPECT_EQ(file.st_uid, root ? 65534U : ::geteuid());
 }
 
+TEST(Log, ALinkOfAnAdministratorStaysAndLeadsToTheSamePlaceAtEachStart) {
+  const TemporaryDirectory dir;
+  fs::create_directory(dir / "elsewhere");
+  fs::create_symlink("second.log", dir / "first.log");
+  fs::create_symlink("elsewhere/l.log", dir / "second.log");
+  for (const char* entry : {"one", "two", "three"}) Log({.path = dir / "first.log"}).info(entry);
+  EXPECT_EQ(lines_of(read_text(dir / "elsewhere/l_0.log")).size(), 3u);
+  EXPECT_EQ(fs::read_symlink(dir / "elsewhere/l.log"), "l_0.log");
+  EXPECT_EQ(fs::read_symlink(dir / "first.log"), "second.log");
+  EXPECT_EQ(fs::read_symlink(dir / "second.log"), "elsewhere/l.log");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "elsewhere"), {}), 2);
+}
+
 TEST(Log, FollowsWhenSomebodyRemovesTheFile) {
   const TemporaryDirectory dir;
   Log log({.path = dir / "l.log"});

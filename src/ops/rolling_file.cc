@@ -29,13 +29,6 @@ bool is_regular_file(const std::string& path) {
   return ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
-// A link to a name in the same directory, like the path of every log here.
-bool is_own_link(const std::string& path) {
-  std::array<char, 512> text{};
-  const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
-  return size > 0 && std::string_view(text.data(), static_cast<std::size_t>(size)).find('/') == std::string_view::npos;
-}
-
 bool points_to(const std::string& link, std::string_view target) {
   std::array<char, 512> text{};
   const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
@@ -112,17 +105,12 @@ RollingFile::~RollingFile() {
 }
 
 Result<RollingFile> RollingFile::open(const std::string& given, std::size_t max_size, std::size_t max_files) {
-  // A link to a name beside it is ours. Any other leads to the log's location, like those that the packages put in
-  std::string path = given;
-  bool special = false;
-  if (!is_own_link(given)) {
-    const auto place = os::find_output(given);
-    if (!place) return refused(place.error());
-    path = place->path;
-    special = place->special;
-  }
+  // Any link that is not ours leads to the log's location, like those that the packages put into /var/log.
+  const auto place = os::find_output(given, is_own_link);
+  if (!place) return refused(place.error());
+  const std::string& path = place->path;
   RollingFile file(path, max_size, max_files);
-  if (special) {
+  if (place->special) {
     file.plain_ = true;
     file.fd_ = os::open_special(path);
     if (file.fd_ < 0) return cannot_write(path, errno);
@@ -140,6 +128,10 @@ Result<RollingFile> RollingFile::open(const std::string& given, std::size_t max_
   if (auto opened = file.open_active(); !opened) return opened.error();
   if (const int error = make_link(path, std::string(base_name(file.numbered(0))))) return cannot_write(path, error);
   return file;
+}
+
+bool RollingFile::is_own_link(const std::string& path) {
+  return points_to(path, base_name(RollingFile(path, 0, 0).numbered(0)));
 }
 
 std::string RollingFile::numbered(std::size_t number) const {

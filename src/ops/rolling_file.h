@@ -26,6 +26,8 @@ class RollingFile {
 
  private:
   RollingFile(const std::string& path, std::size_t max_size, std::size_t max_files);
+  // Whether `path` is the link that each log has under its own name.
+  static bool is_own_link(const std::string& path);
   std::string numbered(std::size_t number) const;
   Result<void> open_active();
   void roll();

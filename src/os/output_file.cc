@@ -59,7 +59,7 @@ Result<void> check_parents(const std::string& path) {
 
 }  // namespace
 
-Result<OutputPlace> find_output(const std::string& given) {
+Result<OutputPlace> find_output(const std::string& given, bool (*is_end)(const std::string& link)) {
   std::string path = given;
   for (int links = 0; links < kMaxLinks; ++links) {
     if (auto ok = check_parents(path); !ok) return ok.error();
@@ -73,6 +73,7 @@ Result<OutputPlace> find_output(const std::string& given) {
       if (!is_trusted(path, entry)) return planted(path, S_ISFIFO(entry.st_mode) ? "a FIFO" : "a device");
       return OutputPlace{path, true};
     }
+    if (is_end != nullptr && is_end(path)) return OutputPlace{path, false};
     if (!is_trusted(path, entry)) return planted(path, "a link");
     std::array<char, PATH_MAX> text{};
     const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());

@@ -18,8 +18,9 @@ struct OutputPlace {
   std::string path;      // links followed
   bool special = false;  // something other than a regular file is there
 };
-// Errc::permission: another user has put a link, a FIFO or a device there.
-Result<OutputPlace> find_output(const std::string& path);
+// Errc::permission: another user has put a link, a FIFO or a device there. A link for which `is_end` is true is not
+// followed: that is the place.
+Result<OutputPlace> find_output(const std::string& path, bool (*is_end)(const std::string& link) = nullptr);
 
 // Whether an open regular file belongs to a user we trust with it: root, the user of this process, or the owner of a
 // directory that nobody else can write to. It must also have no second name, which might be /etc/shadow.
