@@ -5,22 +5,23 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
-#include <memory>
+#include <utility>
 
 #include "app/conf_file.h"
 #include "app/option_table.h"
 #include "os/files.h"
+#include "os/output_file.h"
 
 namespace eps::app {
 namespace {
 
 constexpr mode_t kConfMode = 0600;
 
-// The file itself where `path` is a link to it: a rename would put a file in the link's place.
-std::string resolve(const std::string& path) {
-  const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
-  return real ? real.get() : path;
+// The file itself where `path` is a link to it, or to where it would be: a rename would put a file in the link's place.
+Result<std::string> resolve(const std::string& path) {
+  auto place = os::find_output(path);
+  if (!place) return place.error();
+  return std::move(place->path);
 }
 
 std::string key_line(std::string_view key) {
@@ -107,43 +108,46 @@ std::string conf_template(std::string_view key) {
 }
 
 Result<KeyFileOutcome> find_conf_key(const std::string& given_path, std::string_view key) {
-  const std::string path = resolve(given_path);
+  const auto path = resolve(given_path);
+  if (!path) return path.error();
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
+  if (::stat(path->c_str(), &info) != 0) {
     if (errno == ENOENT) return KeyFileOutcome::created;
-    return make_error(Errc::permission, "cannot read " + path, errno);
+    return make_error(Errc::permission, "cannot read " + *path, errno);
   }
-  if (!S_ISREG(info.st_mode)) return make_error(Errc::unsupported, path + " is not a regular file");
-  const auto text = os::read_file(path, kMaxConfSize);
+  if (!S_ISREG(info.st_mode)) return make_error(Errc::unsupported, *path + " is not a regular file");
+  const auto text = os::read_file(*path, kMaxConfSize);
   if (!text) return text.error();
-  const auto lines = parse_conf(*text, path);
+  const auto lines = parse_conf(*text, *path);
   if (!lines) return lines.error();
   return find_key(*lines, key).value_or(KeyFileOutcome::added);
 }
 
 Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::string_view key) {
   auto outcome = find_conf_key(given_path, key);
-  const std::string path = resolve(given_path);
   if (!outcome) return outcome;
-  if (*outcome == KeyFileOutcome::created) return write_conf(path, conf_template(key), *outcome, nullptr);
+  const auto path = resolve(given_path);
+  if (!path) return path.error();
+  if (*outcome == KeyFileOutcome::created) return write_conf(*path, conf_template(key), *outcome, nullptr);
   if (*outcome != KeyFileOutcome::added) return outcome;
-  const auto text = os::read_file(path, kMaxConfSize);
+  const auto text = os::read_file(*path, kMaxConfSize);
   if (!text) return text.error();
   struct stat before {};
-  if (::stat(path.c_str(), &before) != 0) return make_error(Errc::permission, "cannot read " + path, errno);
-  return write_conf(path, with_key_line(*text, key), *outcome, &before);
+  if (::stat(path->c_str(), &before) != 0) return make_error(Errc::permission, "cannot read " + *path, errno);
+  return write_conf(*path, with_key_line(*text, key), *outcome, &before);
 }
 
 Result<void> replace_conf_key(const std::string& given_path, std::string_view old_key, std::string_view key) {
-  const std::string path = resolve(given_path);
+  const auto path = resolve(given_path);
+  if (!path) return path.error();
   struct stat before {};
-  if (::stat(path.c_str(), &before) != 0 && errno == ENOENT) return {};
-  auto text = os::read_file(path, kMaxConfSize);
+  if (::stat(path->c_str(), &before) != 0 && errno == ENOENT) return {};
+  auto text = os::read_file(*path, kMaxConfSize);
   if (!text) return text.error();
   const std::size_t at = text->find(old_key);
   if (old_key.empty() || at == std::string::npos) return {};
   text->replace(at, old_key.size(), key);
-  const auto written = write_conf(path, *text, KeyFileOutcome::present, &before);
+  const auto written = write_conf(*path, *text, KeyFileOutcome::present, &before);
   if (!written) return written.error();
   return {};
 }

@@ -150,6 +150,29 @@ TEST(ServerConf, WritesThroughALinkAndKeepsTheOwner) {
   }
 }
 
+TEST(ServerConf, ALinkToNowhereStays) {
+  const TemporaryDirectory dir;
+  fs::create_symlink("later/eps.conf", dir / "eps.conf");
+  EXPECT_FALSE(ensure_conf_key(dir / "eps.conf", network_key()));
+  EXPECT_TRUE(fs::is_symlink(dir / "eps.conf"));
+  fs::create_directory(dir / "later");
+  ASSERT_TRUE(ensure_conf_key(dir / "eps.conf", network_key()));
+  EXPECT_TRUE(fs::is_symlink(dir / "eps.conf"));
+  EXPECT_THAT(read_text(dir / "later/eps.conf"), HasSubstr(network_key()));
+}
+
+TEST(ServerConf, ALinkOfAnotherUserIsNotFollowed) {
+  const TemporaryDirectory dir;
+  const std::string theirs = dir.write("theirs", "port = 1\n");
+  fs::create_symlink(theirs, dir / "eps.conf");
+  ASSERT_EQ(::chmod(dir.path().c_str(), 01777), 0);
+  if (::lchown((dir / "eps.conf").c_str(), 65534, 65534) != 0) GTEST_SKIP() << "only root can give a file away";
+  const auto outcome = ensure_conf_key(dir / "eps.conf", network_key());
+  ASSERT_FALSE(outcome);
+  EXPECT_THAT(outcome.error().what, HasSubstr("another user has put a link"));
+  EXPECT_EQ(read_text(theirs), "port = 1\n");
+}
+
 TEST(ServerConf, UnwritableFileIsReportedWithAnAlternative) {
   const TemporaryDirectory dir;
   for (const std::string& path : {dir / "missing/eps.conf", std::string("/dev/null"), dir.path()}) {

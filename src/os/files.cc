@@ -60,6 +60,22 @@ bool wait_readable(int fd, std::chrono::steady_clock::time_point until) {
   }
 }
 
+// Whoever owns a directory of the way, or a link in it, chooses what is at its end.
+Result<void> check_way(const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    struct stat entry {
+    }, parent{};
+    if (::lstat(part.c_str(), &entry) != 0) return {};
+    const bool ours = entry.st_uid == 0 || entry.st_uid == ::geteuid();
+    if (!ours && ::stat(parent_of(part).c_str(), &parent) == 0 && (parent.st_mode & S_IWOTH) != 0) {
+      return make_error(Errc::permission, "cannot use the directory " + path + ": another user has made " + part +
+                                              "; remove it, or choose another directory with --state");
+    }
+    if (slash == std::string::npos) return {};
+  }
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t max) {
@@ -114,6 +130,7 @@ Result<void> write_file_atomic(const std::string& path, std::string_view content
 }
 
 Result<void> create_private_directory(const std::string& path) {
+  if (Result<void> ours = check_way(path); !ours) return ours;
   if (::mkdir(path.c_str(), 0700) == 0) return sync_directory(parent_of(path));
   int error = errno;
   if (error == ENOENT && parent_of(path) != path) {

@@ -23,7 +23,8 @@ Result<std::string> read_file(const std::string& path, std::size_t max);
 // previous content. `mode` is exact, whatever the umask.
 Result<void> write_file_atomic(const std::string& path, std::string_view content, mode_t mode);
 
-// Makes the directory, for its owner only, and missing parents. An existing one is left as it is.
+// Makes the directory, for its owner only, and missing parents. An existing one is left as it is. Errc::permission:
+// another user has put it, or something on the way to it, into a directory that anybody may write to, such as /tmp.
 Result<void> create_private_directory(const std::string& path);
 
 // Makes new or removed names in the directory durable.

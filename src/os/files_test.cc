@@ -91,6 +91,26 @@ TEST(Files, DirectoriesAreMadeForTheOwner) {
   EXPECT_FALSE(create_private_directory(dir.path() + "/file/below"));
 }
 
+TEST(Files, NoDirectoryOfAnotherUserIsUsedInOneThatAnybodyMayWriteTo) {
+  const TemporaryDirectory dir;
+  const std::string etc = dir.path() + "/etc", theirs = dir.path() + "/theirs", link = dir.path() + "/link";
+  ASSERT_EQ(::chmod(dir.path().c_str(), 01777), 0);
+  std::filesystem::create_directory(etc);
+  std::filesystem::create_directory(theirs);
+  std::filesystem::create_directory_symlink("etc", link);
+  for (const std::string& planted : {theirs, link}) {
+    if (::lchown(planted.c_str(), 65534, 65534) != 0) GTEST_SKIP() << "only root can give a file away";
+    for (const char* below : {"", "/client"}) {
+      const auto made = create_private_directory(planted + below);
+      ASSERT_FALSE(made) << planted << below;
+      EXPECT_THAT(made.error().what, HasSubstr("another user has made " + planted));
+    }
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(etc));
+  ASSERT_EQ(::chmod(dir.path().c_str(), 0755), 0);
+  EXPECT_TRUE(create_private_directory(theirs + "/client")) << "the user eps has its own under /var/lib";
+}
+
 TEST(Files, ALockIsExclusiveAndNamesItsHolder) {
   const TemporaryDirectory dir;
   const std::string path = dir.path() + "/lock";
