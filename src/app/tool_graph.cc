@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "app/command_line.h"
+#include "os/output_file.h"
 #include "os/unique_fd.h"
 
 extern char** environ;
@@ -22,6 +24,7 @@ namespace {
 
 // The engine that keeps large networks readable.
 constexpr const char* kEngine = "neato";
+constexpr unsigned kPictureMode = 0644;
 
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -34,14 +37,15 @@ bool write_all(int fd, std::string_view text) {
 }
 
 // Starts the program with `input` as its standard input and waits for its end: whether it took all of it and succeeded.
-// Errc::not_found if it is not installed.
-Result<bool> feed(std::vector<std::string> command, std::string_view input) {
+// Its standard output goes to the descriptor `output`. Errc::not_found if it is not installed.
+Result<bool> feed(std::vector<std::string> command, std::string_view input, int output = STDOUT_FILENO) {
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return make_error(Errc::exhausted, "cannot make a pipe", errno);
   os::UniqueFd read_end(pipe[0]), write_end(pipe[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, read_end.get(), STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
   std::vector<char*> arguments;
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -65,16 +69,25 @@ Result<bool> feed(std::vector<std::string> command, std::string_view input) {
 
 }  // namespace
 
+// Graphviz itself neither says that its output could not be written nor leaves the old picture then.
 Result<void> draw(const std::string& dot, const std::string& form, const std::string& file) {
-  const auto drawn = feed({kEngine, "-T" + form, "-o" + file}, dot);
+  const os::UniqueFd picture(::memfd_create("picture", MFD_CLOEXEC));
+  if (!picture) return make_error(Errc::exhausted, "no memory for the picture", errno);
+  const auto drawn = feed({kEngine, "-T" + form}, dot, picture.get());
   if (!drawn && drawn.error().code == Errc::not_found) {
     return make_error(Errc::not_found,
                       "Graphviz is not installed, which draws the picture: install the package graphviz, or take what "
                       "\"eps graph\" prints to where it is");
   }
   if (!drawn) return drawn.error();
-  if (*drawn) return {};
-  return make_error(Errc::unavailable, "Graphviz could not draw " + quotable(file) + "; its output is above");
+  if (!*drawn)
+    return make_error(Errc::unavailable, "Graphviz could not draw " + quotable(file) + "; its output is above");
+  const off_t size = ::lseek(picture.get(), 0, SEEK_END);
+  std::string content(size > 0 ? static_cast<std::size_t>(size) : 0, '\0');
+  if (::pread(picture.get(), content.data(), content.size(), 0) != size) {
+    return make_error(Errc::unavailable, "cannot read what Graphviz drew", errno);
+  }
+  return os::write_output(file, content, kPictureMode);
 }
 
 // With the colours, because most readers want dark on light whatever the terminal has. As input, because everybody can

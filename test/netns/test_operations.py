@@ -56,8 +56,9 @@ def test_diagram(network):
         picture = network.directory / f"picture.{form}"
         server.eps("graph", f"--{form}", picture)
         assert picture.read_bytes().startswith(magic)
-    with pytest.raises(RuntimeError, match="could not draw"):
-        server.eps("graph", "--png", "/proc/none/x.png")
+    for place, why in ("/proc/none/x.png", "No such file"), ("/dev/full", "No space left"):
+        with pytest.raises(RuntimeError, match=f"cannot write {place}: {why}"):
+            server.eps("graph", "--png", place)
     with pytest.raises(RuntimeError, match="Graphviz is not installed"):
         sh("env", "PATH=/nowhere", BIN / "eps", "--socket", server.socket, "graph", "--png", network.directory / "x")
 
