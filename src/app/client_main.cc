@@ -8,6 +8,7 @@
 
 int main(int argc, char** argv) {
   using namespace eps;
+  app::hold_standard_descriptors();
   os::return_freed_memory();
   const auto arguments = app::take_arguments(argc, argv);
   const auto here = app::surroundings();

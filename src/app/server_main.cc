@@ -9,6 +9,7 @@
 
 int main(int argc, char** argv) {
   using namespace eps;
+  app::hold_standard_descriptors();
   os::return_freed_memory();
   const app::Surroundings here = app::surroundings();
   const auto arguments = app::take_arguments(argc, argv);

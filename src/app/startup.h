@@ -12,6 +12,9 @@
 
 namespace eps::app {
 
+// Puts something that can be neither read nor written into the place of closed standard descriptors: the next file or
+// socket would get their number, and with it what is meant for the terminal. To be called first in main().
+void hold_standard_descriptors();
 // The arguments after the program's name. A network key among them is overwritten in `argv`, where `ps` shows it.
 std::vector<std::string> take_arguments(int argc, char** argv);
 Surroundings surroundings();

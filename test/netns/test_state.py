@@ -7,6 +7,7 @@
 
 import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -116,6 +117,26 @@ def test_output_that_cannot_be_written_is_an_error(network):
         with open("/dev/full", "w", encoding="utf-8") as full:
             done = subprocess.run([BIN / program, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
         assert done.returncode == 1 and f"{program}: cannot write to standard output" in done.stderr, (program, arguments)
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_a_closed_standard_descriptor_is_not_taken_by_something_else(network, descriptor):
+    """The socket of "eps ping" would get its number, and with it the output."""
+    network.server()
+    a, b = network.clients("a", "b")
+    assert a.ping(b) == 3
+    closed = ["sh", "-c", f'exec "$@" {descriptor}>&-', "sh"]
+    done = subprocess.run(["ip", "netns", "exec", a.host.namespace, *closed, BIN / "eps", "--socket", a.socket, "ping",
+                           "--count", "1", "b"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    if descriptor == 1:
+        assert done.returncode == 1 and "cannot write to standard output" in done.stderr
+    else:
+        assert done.returncode == 0 and "1 answered" in done.stdout
+    a.stop()
+    a.launcher = closed
+    a.start().wait_joined()
+    fd = pathlib.Path(f"/proc/{a.process.pid}/fd/{descriptor}")
+    assert fd.readlink() == pathlib.Path("/dev/null")
 
 
 def test_a_copied_state_directory_is_reported_and_one_of_the_two_stays_connected(network):
