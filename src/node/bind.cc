@@ -126,7 +126,8 @@ void Bind::ask_main(Instant now) {
   }
   const bool other_socket_is_next = main_.unanswered == lost_after();
   main_.next = now + (other_socket_is_next ? kBindOtherSocketAfter : pause);
-  if (lost()) take_other_family(now);
+  // Where the other family did not answer before, it may by now.
+  if (lost() && !take_other_family(now) && other_.to.valid()) other_.next = now;
 }
 
 void Bind::ask_other(Instant now) {

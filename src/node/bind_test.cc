@@ -101,6 +101,23 @@ TEST_F(BindTest, BindsInTheOtherFamilyWhenUdpIsBlockedInThatOfTheConnection) {
   EXPECT_TRUE(bind.bound());
 }
 
+TEST_F(BindTest, ChangesTheFamilyEachTimeTheFirewallDoes) {
+  Endpoint blocked = kServer4;
+  lab.barred = [&blocked](const ports::TxDatagram& d) { return d.to == blocked; };
+  bind.begin({3}, key.clone(), kServer6, kServer4, now);
+  run(seconds(30));
+  for (const auto& [now_blocked, open] : {std::pair(kServer6, kServer4), std::pair(kServer4, kServer6)}) {
+    ASSERT_EQ(bind.server(), now_blocked);
+    blocked = now_blocked;
+    bind.verify(now);
+    run(seconds(7));
+    EXPECT_TRUE(bind.bound());
+    EXPECT_EQ(bind.server(), open);
+    EXPECT_EQ(bound_at.first, open);
+    run(seconds(30));
+  }
+}
+
 TEST_F(BindTest, UsesAnotherSocketWhenAFirewallEndsTheFlowOfTheFirst) {
   bind.begin({3}, key.clone(), kServer4, std::nullopt, now);
   run(seconds(1));
