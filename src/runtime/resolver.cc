@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <chrono>
 #include <map>
 #include <system_error>
 #include <thread>
@@ -20,9 +21,12 @@ namespace {
 
 using OnAnswer = std::function<void(Result<std::vector<IpAddress>>)>;
 
-Result<std::vector<IpAddress>> look_up(const std::string& name) {
+// Some name servers never answer for AAAA (RFC 4074), and the C library then fails for A as well.
+constexpr auto kIp4AloneAfter = std::chrono::milliseconds(500);
+
+Result<std::vector<IpAddress>> look_up(const std::string& name, int family) {
   addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
+  hints.ai_family = family;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int error = ::getaddrinfo(name.c_str(), nullptr, &hints, &found);
@@ -54,6 +58,13 @@ struct Resolver::Shared {
     int threads = 0;
   };
   std::map<std::string, Name> names EPS_GUARDED_BY(mutex);
+
+  // The first answer is for everybody: later requests would get the same.
+  void answer(Name& of, Result<std::vector<IpAddress>> found) EPS_REQUIRES(mutex) {
+    boost::asio::post(*io, [waiting = std::exchange(of.waiting, {}), found = std::move(found)] {
+      for (const OnAnswer& tell : waiting) tell(found);
+    });
+  }
 };
 
 Resolver::Resolver(boost::asio::io_context& io) : shared_(std::make_shared<Shared>()) {
@@ -73,24 +84,30 @@ void Resolver::resolve(const std::string& name, OnAnswer on_answer) {
   wanted.waiting.push_back(std::move(on_answer));
   if (wanted.threads >= kMaxThreadsPerName) return;
   const auto work = [shared = shared_, name] {
-    auto answer = look_up(name);
+    auto found = look_up(name, AF_UNSPEC);
     const Lock ended(shared->mutex);
     if (shared->io == nullptr) return;
     Shared::Name& of = shared->names[name];
     --of.threads;
-    // The first answer is for everybody: later requests would get the same.
-    boost::asio::post(*shared->io, [waiting = std::exchange(of.waiting, {}), answer = std::move(answer)] {
-      for (const OnAnswer& tell : waiting) tell(answer);
-    });
+    shared->answer(of, std::move(found));
+  };
+  const auto ip4_alone = [shared = shared_, name] {
+    std::this_thread::sleep_for(kIp4AloneAfter);
+    {
+      const Lock late(shared->mutex);
+      if (shared->io == nullptr || shared->names[name].waiting.empty()) return;
+    }
+    auto found = look_up(name, AF_INET);
+    const Lock ended(shared->mutex);
+    if (shared->io != nullptr && found) shared->answer(shared->names[name], std::move(found));
   };
   try {
     std::thread(work).detach();
     ++wanted.threads;
+    std::thread(ip4_alone).detach();
   } catch (const std::system_error& e) {
     if (wanted.threads > 0) return;
-    boost::asio::post(*shared_->io, [waiting = std::exchange(wanted.waiting, {}), what = std::string(e.what())] {
-      for (const OnAnswer& tell : waiting) tell(make_error(Errc::exhausted, what));
-    });
+    shared_->answer(wanted, make_error(Errc::exhausted, e.what()));
   }
 }
 

@@ -9,6 +9,8 @@
 import contextlib
 import pathlib
 import shutil
+import socket
+import threading
 import time
 
 import pytest
@@ -70,6 +72,35 @@ def test_server_before_its_network(network):
     a.wait_log("No connection to the server")
     plug(host)
     a.wait_joined(20)
+
+
+def test_name_server_that_is_silent_about_ipv6(network):
+    server = network.server()
+    host = network.host("a")
+    with names_of(host), host.socket(kind=socket.SOCK_DGRAM) as names:
+        # The usual timeouts: two of five seconds.
+        pathlib.Path("/etc/netns", host.namespace, "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        names.bind(("127.0.0.1", 53))
+        address = socket.inet_aton(server.host.v4)
+        asked = set()
+
+        def answer():
+            with contextlib.suppress(OSError):
+                while True:
+                    query, client = names.recvfrom(512)
+                    end = query.index(b"\0", 12) + 5
+                    kind = int.from_bytes(query[end - 4:end - 2], "big")
+                    asked.add(kind)
+                    if kind == 1:
+                        header = query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0"
+                        record = b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4" + address
+                        names.sendto(header + query[12:end] + record, client)
+        names.settimeout(None)
+        threading.Thread(target=answer, daemon=True).start()
+        network.client("a", host, server="eps.example")
+        assert asked == {1, 28}, "A and AAAA"
+        with contextlib.suppress(OSError):
+            names.shutdown(socket.SHUT_RDWR)
 
 
 def test_name_that_resolves_later_and_then_changes(network):
