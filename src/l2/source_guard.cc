@@ -24,6 +24,7 @@ constexpr std::uint8_t kTargetLinkLayer = 2;
 
 constexpr std::uint8_t kProtocolIcmp4 = 1;
 constexpr std::uint8_t kProtocolIgmp = 2;
+constexpr std::uint8_t kAuthentication = 51;  // RFC 4302
 // The ports of DHCP clients and servers, in the order of a client's datagram.
 constexpr std::uint32_t kDhcpPorts = 68U << 16 | 67U;
 
@@ -206,13 +207,15 @@ bool first_fragment(const std::byte* behind_header) {
   return load_be16(behind_header - 6) >> 3 == 0;
 }
 
-// The protocol behind the extension headers of a first fragment; `rest` then begins with it. nullopt if the fragment
+// The protocol behind the extension headers of a packet or a first fragment; `rest` then begins with it. nullopt if it
 // ends within the headers.
 std::optional<std::uint8_t> skip_extensions(std::uint8_t next, ByteView& rest) {
   constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60;
-  while (next == kHopByHop || next == kRouting || next == kFragment || next == kDestination) {
+  while (next == kHopByHop || next == kRouting || next == kFragment || next == kDestination ||
+         next == kAuthentication) {
     if (rest.size() < 8) return std::nullopt;
-    const std::size_t size = next == kFragment ? 8 : (std::size_t{u8(rest.data() + 1)} + 1) * 8;
+    const std::size_t length = u8(rest.data() + 1);
+    const std::size_t size = next == kFragment ? 8 : next == kAuthentication ? (length + 2) * 4 : (length + 1) * 8;
     if (size > rest.size()) return std::nullopt;
     next = u8(rest.data());
     rest = rest.subspan(size);
@@ -225,19 +228,28 @@ Drop check_ip6(ByteView packet, const FrameInfo& info, const Check& check) {
   const IpAddress source = read_ip6(packet.data() + 8);
   if (!source.is_unspecified() && !check.owns(source)) return check.refuse(Refusal::What::ip6, source);
   ByteView message = packet.subspan(info.l4_offset - info.l3_offset, info.ip_end - info.l4_offset);
-  if (!info.fragment) {
-    if (info.protocol == kProtocolUdp) return check_udp6(message, source, check);
-    return info.protocol == kProtocolIcmp6 ? check_icmp6(message, source, check) : Drop::none;
-  }
-  if (!first_fragment(packet.data() + (info.l4_offset - info.l3_offset))) return Drop::none;
+  if (info.fragment && !first_fragment(packet.data() + (info.l4_offset - info.l3_offset))) return Drop::none;
   const auto protocol = skip_extensions(info.protocol, message);
   if (!protocol) return Drop::malformed;
   if (*protocol == kProtocolUdp) return check_udp6(message, source, check);
+  if (*protocol == kProtocolIcmp6 && !info.fragment) return check_icmp6(message, source, check);
   if (*protocol != kProtocolIcmp6 || message.empty()) return Drop::none;
   const std::uint8_t type = u8(message.data());
   if (type == kRouterAdvertisement || type == kRedirect) return check.refuse(Refusal::What::router, source);
   if (type == kMldQuery && !check.may_bridge()) return check.refuse(Refusal::What::querier, source);
   return options_offset(type) != 0 ? Drop::malformed : Drop::none;
+}
+
+// 802.3 with the SNAP header of RFC 1042 or of bridges (802.1H), around what has an EtherType of its own.
+bool hides_in_snap(ByteView packet, std::uint16_t ethertype) {
+  constexpr std::uint16_t kLeastEtherType = 0x600;  // below, it is a length
+  constexpr std::size_t kSnapSize = 8;
+  if (ethertype >= kLeastEtherType || packet.size() < kSnapSize) return false;
+  const bool snap = load_be32(packet.data()) == 0xaaaa0300;
+  const std::uint16_t rest = load_be16(packet.data() + 4), type = load_be16(packet.data() + 6);
+  if (!snap || (rest != 0 && rest != 0x00f8)) return false;
+  return type == kEtherIp4 || type == kEtherArp || type == kEtherIp6 || type == kEtherVlan ||
+         type == kEtherServiceVlan || hides_source(type);
 }
 
 // `packet` begins behind the Ethernet header and its tag.
@@ -259,7 +271,7 @@ Drop check_packet(ByteView packet, const FrameInfo& info, const Check& check) {
     case kEtherServiceVlan:
       return Drop::malformed;
     default:
-      return Drop::none;
+      return hides_in_snap(packet, info.ethertype) ? Drop::malformed : Drop::none;
   }
 }
 

@@ -74,8 +74,9 @@ struct Refusal {
 //              advertised, or asked for from :: (duplicate address detection), belongs to the owner. Fragments of it
 //              are refused (RFC 6980), and so are first fragments that hide what they carry (RFC 7112).
 //   routers    no member is a router: router advertisements and redirects (RFC 4861; RFC 792; RFC 1256) are refused,
-//              including those in fragments.
-//   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed.
+//              including those in fragments and behind an authentication header (RFC 4302).
+//   two tags   a VLAN tag within a VLAN tag hides a source, so it is refused as malformed; so are IP and ARP behind the
+//              SNAP header of 802.2 (RFC 1042), as which some systems still take them.
 //   DHCP       answers of servers, also in fragments, are refused as the owner's DhcpRight says. Whatever passes with
 //              DhcpRight::addresses still has to be cut by the receiver (l2/dhcp.h).
 // And from members that may not bridge:

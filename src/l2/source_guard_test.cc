@@ -369,6 +369,45 @@ TEST(SourceGuard, HeadersThatHideASourceAreForBridges) {
   }
 }
 
+TEST(SourceGuard, NothingIsHiddenInSnap) {
+  const auto snap = [](std::string_view header, std::uint16_t type) {
+    Bytes frame = frame_to("33:33:00:00:00:01", 46);
+    const Bytes bytes = *from_hex(header);
+    std::ranges::copy(bytes, frame.begin() + 14);
+    store_be16(&frame[20], type);
+    return frame;
+  };
+  for (const char* header : {"aaaa03000000", "aaaa030000f8"}) {
+    for (const std::uint16_t type : {kEtherIp4, kEtherArp, kEtherIp6, kEtherVlan, kEtherServiceVlan}) {
+      EXPECT_EQ(verdict(snap(header, type)), Drop::malformed) << header << type;
+      EXPECT_EQ(verdict(tagged(snap(header, type))), Drop::malformed) << header << type;
+      EXPECT_EQ(bridged(snap(header, type)), Drop::malformed) << header << type;
+    }
+    EXPECT_EQ(verdict(snap(header, 0x8137)), Drop::none) << "IPX";
+  }
+  EXPECT_EQ(verdict(snap("aaaa03080007", kEtherIp6)), Drop::none) << "another organisation's number";
+  EXPECT_EQ(verdict(snap("e0e003000000", kEtherIp6)), Drop::none) << "no SNAP";
+  EXPECT_EQ(verdict(frame_to("33:33:00:00:00:01", 46)), Drop::none);
+}
+
+TEST(SourceGuard, AnAuthenticationHeaderHidesNoRouter) {
+  const IpAddress own = own_ip6(), other = other_ip6();
+  const auto authenticated = [](const Bytes& content, std::uint8_t next = kProtocolIcmp6) {
+    Bytes out(24);
+    out[0] = std::byte{next};
+    out[1] = std::byte{4};
+    out.insert(out.end(), content.begin(), content.end());
+    return out;
+  };
+  EXPECT_EQ(verdict(ip6(own, 51, authenticated(message_of(134)))), Drop::spoofed_source);
+  EXPECT_EQ(verdict(ip6(own, 51, authenticated(discovery(136, 24, &other, {})))), Drop::spoofed_source);
+  EXPECT_EQ(verdict(ip6(own, 51, authenticated(discovery(136, 24, &own, {})))), Drop::none);
+  EXPECT_EQ(verdict(ip6(own, 51, authenticated(Bytes(40), kProtocolTcp))), Drop::none);
+  Bytes cut = authenticated(message_of(134));
+  cut.resize(20);
+  EXPECT_EQ(verdict(ip6(own, 51, cut)), Drop::malformed);
+}
+
 TEST(SourceGuard, ATagWithinATagIsRefused) {
   Bytes frame = tagged(tagged(build({})));
   EXPECT_EQ(verdict(frame), Drop::malformed);
