@@ -327,6 +327,7 @@ void Server::forget(ConnId id, Outputs& out) {
   const auto current = by_member_.find(member);
   if (current == by_member_.end() || current->second != id) return;
   by_member_.erase(current);
+  online_.remove(member.value);
   (void)news_.take(member);  // it announces itself anew
   out.gone.push_back(member);
   registry_.set_online(member, false);

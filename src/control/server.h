@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/rng.h"
+#include "base/run_set.h"
 #include "base/time.h"
 #include "control/channel.h"
 #include "control/copies.h"
@@ -280,6 +281,7 @@ class Server {
   std::map<ConnId, Connection> connections_;
   std::set<ConnId> unauthenticated_;
   std::unordered_map<MemberId, ConnId> by_member_;
+  RunSet online_;  // the same members
   Rejections rejections_;
   std::optional<std::pair<Instant, std::int64_t>> clock_read_;  // when it was last read, and its value
   std::vector<ServerEvent> clock_events_;                       // for expire() to report

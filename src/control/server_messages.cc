@@ -260,6 +260,7 @@ bool Server::is_copy(ConnId id, Connection& c, const Member& member, Outputs& ou
 
 void Server::admit(ConnId id, Connection& c, const Member& member, const RecoveryId& held, Outputs& out) {
   by_member_[member.id] = id;
+  online_.add(member.id.value);
   unauthenticated_.erase(id);
   c.member = member.id;
   rng_.fill(c.credentials.bind_key.writable());

@@ -274,14 +274,11 @@ const std::vector<Bytes>& Server::states_since(std::uint64_t since) {
   states.all = since == 0;
   states.on_demand = on_demand_;
   if (on_demand_) {
-    const auto take = [&](MemberId id) {
-      const bool online = by_member_.contains(id);
-      if (online || since != 0) (online ? states.online : states.offline).push_back(id);
-    };
     if (since == 0) {
-      for (const auto& [id, member] : registry_.members()) take(id);
+      states.online_runs = online_;
     } else {
-      registry_.presence().since(since, take);
+      registry_.presence().since(
+          since, [&](MemberId id) { (by_member_.contains(id) ? states.online : states.offline).push_back(id); });
     }
     std::ranges::sort(states.online);
     std::ranges::sort(states.offline);

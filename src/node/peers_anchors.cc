@@ -20,6 +20,7 @@ constexpr Duration kUnreachableFor = std::chrono::minutes(5);
 // The server's relay became usable or unusable.
 void Peers::schedule_anchors(Instant now) {
   if (relays_.server_relays()) {
+    if (anchors_at_ == kNever) return;  // nobody was chosen since the last time
     for (auto& [id, peer] : peers_) peer.kept = false;
     anchors_at_ = kNever;
     reachable_.clear();

@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "support/node_fakes.h"
+#include "support/pages_touched.h"
 #include "support/seeded_rng.h"
 
 namespace eps::node {
@@ -100,6 +101,15 @@ TEST_F(PeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
     EXPECT_EQ(peers_.status_of_met(now_).size(), 0U);
     EXPECT_EQ(peers_.status(now_).size(), n - 1);
   }
+}
+
+TEST_F(PeersTest, TheServersReturnCostsTheSameInALargeNetwork) {
+  join(10'000);
+  const auto pages = test::count_pages([&] {
+    peers_.set_relay({IpAddress::from_v4({0xc6120001U}), kDefaultPort}, 2, ServerRelay::udp, now_);
+  });
+  if (!pages) GTEST_SKIP() << "this kernel does not tell which pages are touched";
+  EXPECT_LT(*pages, 1000U) << "of 7,000 with peers";
 }
 
 // A full look finds what a partial one must be told.

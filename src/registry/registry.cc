@@ -251,6 +251,7 @@ void Registry::erase(const Member& member) {
   by_key_.erase(member.key);
   if (const auto it = by_name_.find(member.name); it != by_name_.end() && it->second == member.id) by_name_.erase(it);
   next_number_.clear();  // one of them may be free again
+  unreserve(member.grants);
   macs_.erase(member.mac);
   free_.release(member.address);
   for (ChangeLog* log : {&changes_, &records_, &states_, &presence_}) log->erase(member.id);
@@ -371,6 +372,7 @@ void Registry::unstage(const Staged& staged) {
     --next_id_;
     if (staged.gave_way) {
       put(staged.gave_way->member);
+      reserve(staged.gave_way->member.grants);
       touch(staged.gave_way->member.id);
       stable_fields_changed(staged.gave_way->member);
     }
@@ -421,7 +423,6 @@ Result<Member> Registry::remove(std::string_view name) {
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   erase(member);
   revoked_.insert(member.key);
-  if (member.grants.any()) gather_grants();
   tell_removed(member.id);
   return member;
 }
@@ -521,7 +522,7 @@ std::optional<Ip4> Registry::free_address() const {
   const std::uint32_t first = network_.network.base.value + 1;
   const auto draw = [&] { return Ip4{first + static_cast<std::uint32_t>(rng_.below(network_.network.host_count()))}; };
   for (int i = 0; i < kDraws; ++i) {
-    if (const Ip4 ip = draw(); free_.contains(ip) && granted(ip.value) == nullptr) return ip;
+    if (const Ip4 ip = draw(); free_.contains(ip) && !granted(ip.value)) return ip;
   }
   return not_granted(free_.from(draw()));
 }
@@ -529,8 +530,8 @@ std::optional<Ip4> Registry::free_address() const {
 // This address, or the next free one after ranges granted to somebody.
 std::optional<Ip4> Registry::not_granted(std::optional<Ip4> ip) const {
   for (std::size_t i = 0; ip && i <= granted_.size(); ++i) {
-    const IpNetwork* range = granted(ip->value);
-    if (range == nullptr) return ip;
+    const std::optional<IpNetwork> range = granted(ip->value);
+    if (!range) return ip;
     const std::uint32_t rest = range->length == 128 ? 0 : ~std::uint32_t{0} >> (range->length - 96);
     ip = free_.from({(range->base.v4().value | rest) + 1});
   }

@@ -273,7 +273,8 @@ class Registry {
   bool keeps_name(const Member& member) const;
   void gather_grants();
   void reserve(const Grants& grants);
-  const IpNetwork* granted(std::uint32_t ip) const;
+  void unreserve(const Grants& grants);
+  std::optional<IpNetwork> granted(std::uint32_t ip) const;
   std::optional<Ip4> not_granted(std::optional<Ip4> ip) const;
   std::optional<Ip4> free_address() const;
   Mac free_mac() const;
@@ -325,7 +326,8 @@ class Registry {
   std::unordered_map<std::string, int> next_number_;
   std::unordered_set<Mac> macs_;
   FreeAddresses free_;
-  std::vector<IpNetwork> granted_;  // to any member, within the network: never assigned as a member's own address
+  // To any member, within the network: never assigned as a member's own address. With the number of members.
+  std::map<IpNetwork, std::size_t> granted_;
   std::vector<IpNetwork> for_all_;  // granted to every member
   std::unordered_set<PublicKey> revoked_;
   JoinKeys join_keys_;

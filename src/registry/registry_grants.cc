@@ -163,9 +163,10 @@ Result<Member> Registry::set_grants(const Member& member, Grants grants) {
   change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(grants);
   if (auto stored = commit(std::move(change)); !stored) return stored.error();
   Member& changed = members_.at(member.id);
+  unreserve(changed.grants);
   changed.grants = std::move(grants);
+  reserve(changed.grants);
   sign_grants(changed);
-  gather_grants();
   touch(changed.id);
   stable_fields_changed(changed);
   return changed;
@@ -183,18 +184,36 @@ void Registry::gather_grants() {
   for (const auto& [id, m] : members_) reserve(m.grants);
 }
 
+namespace {
 // A range that holds the whole network, such as an exit node's, reserves nothing of it.
+bool is_within(const IpNetwork& range, const Ip4Network& network) {
+  const IpNetwork all = IpNetwork::from_v4(network);
+  return all.contains(range.base) && range.length > all.length;
+}
+}  // namespace
+
 void Registry::reserve(const Grants& grants) {
-  const IpNetwork network = IpNetwork::from_v4(network_.network);
-  std::ranges::copy_if(grants.ranges, std::back_inserter(granted_), [&](const IpNetwork& range) {
-    return network.contains(range.base) && range.length > network.length;
-  });
+  for (const IpNetwork& range : grants.ranges) {
+    if (is_within(range, network_.network)) ++granted_[range];
+  }
 }
 
-const IpNetwork* Registry::granted(std::uint32_t ip) const {
-  const auto found =
-      std::ranges::find_if(granted_, [&](const IpNetwork& range) { return range.contains(IpAddress::from_v4({ip})); });
-  return found == granted_.end() ? nullptr : &*found;
+void Registry::unreserve(const Grants& grants) {
+  for (const IpNetwork& range : grants.ranges) {
+    const auto it = granted_.find(range);
+    if (it != granted_.end() && --it->second == 0) granted_.erase(it);
+  }
+}
+
+// The widest range with this address.
+std::optional<IpNetwork> Registry::granted(std::uint32_t ip) const {
+  if (granted_.empty()) return std::nullopt;
+  for (unsigned prefix = network_.network.prefix + 1U; prefix <= 32; ++prefix) {
+    const IpNetwork range{IpAddress::from_v4({ip & ~std::uint32_t{0} << (32 - prefix)}),
+                          static_cast<std::uint8_t>(96 + prefix)};
+    if (granted_.contains(range)) return range;
+  }
+  return std::nullopt;
 }
 
 }  // namespace eps::registry

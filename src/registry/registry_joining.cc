@@ -138,6 +138,7 @@ Registry::Staged Registry::stage_new(const JoinRequest& request, ports::StoreCha
     change.put_meta[kGrantsOf + std::to_string(member.id.value)] = encode_grants(member.grants);
   }
   put(member);
+  reserve(member.grants);
   presence_kept_[member.id] = {.joined = request.unix_time, .since = request.unix_time};
   last_seen_changed_ = true;
   if (out.used_key && out.used_key->ephemeral) {

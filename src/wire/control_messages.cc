@@ -300,6 +300,11 @@ void put(const States& from, proto::Envelope& out) {
     for (const Candidate& c : s.candidates) put(c, *state.add_candidates());
   }
   put_runs(from.online, *to.mutable_online());
+  for (std::uint32_t at = 0; const auto& [begin, end] : from.online_runs.runs()) {
+    to.add_online(begin - at);
+    to.add_online(end - begin);
+    at = end;
+  }
   put_runs(from.offline, *to.mutable_offline());
 }
 void put(const Want& from, proto::Envelope& out) {

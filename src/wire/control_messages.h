@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/run_set.h"
 #include "model/features.h"
 #include "model/network.h"
 #include "model/network_lock.h"
@@ -88,6 +89,7 @@ struct States {
   std::vector<MemberState> states;
   std::vector<MemberId> online, offline;  // without any other state; in order
   bool more = false;                      // another part of the same change follows
+  RunSet online_runs = {};                // instead of `online`, to encode many at once; decoded, they are in `online`
 };
 // The client communicates with these: it wants their states now, and whenever they change.
 struct Want {

@@ -308,6 +308,11 @@ TEST(ControlMessages, OnlineMembersAreEncodedInRuns) {
   EXPECT_EQ(back.states[0].candidates, states.states[0].candidates);
   EXPECT_TRUE(back.all && back.on_demand && back.more && back.states[0].online && back.states[0].relays);
   EXPECT_LT(encode(states).size(), 200U) << "one run";
+  states.online.erase(states.online.begin() + 4);
+  States runs = states;
+  runs.online.clear();
+  for (const MemberId id : states.online) runs.online_runs.add(id.value);
+  EXPECT_EQ(encode(runs), encode(states));
   EXPECT_EQ(round_trip(Want{{{3}, {1}}}).members, (std::vector<MemberId>{{3}, {1}}));
   EXPECT_TRUE(round_trip(Want{}).members.empty());
   // No list of members is that long, and no id is that large.
