@@ -4,6 +4,7 @@
 // The members that a relay serves. A copy costs nothing and shares everything that is not changed afterwards, so
 // control can publish a table whenever a member joins or moves, however many there are.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -26,9 +27,12 @@ struct RelayMember {
   std::shared_ptr<Counters> counters;  // forwarded: from this member; sent: to it
   bool inside = false;                 // datagrams for it go into its control connection
   std::shared_ptr<RelayQuota> quota = {};  // of what it sends; null: there is no limit
+  std::vector<Endpoint> also = {};         // further endpoints that it was proved to send from
   Endpoint to() const { return inside ? stream_endpoint(id) : endpoint; }
   // Over either transport: a member uses the new one before the relay has heard of the change.
-  bool sends_from(const Endpoint& from) const { return from == endpoint || from == stream_endpoint(id); }
+  bool sends_from(const Endpoint& from) const {
+    return from == endpoint || from == stream_endpoint(id) || std::ranges::find(also, from) != also.end();
+  }
 };
 
 // An immutable map with 32-bit keys: a tree of degree 16 over a mix of their bits. put() and erase() replace only

@@ -472,6 +472,19 @@ bool PathFinder::direct_answers() const {
   return std::ranges::any_of(known_, [](const Known& k) { return k.way.direct() && k.alive; });
 }
 
+bool PathFinder::answers_by(const Way& way) const {
+  const Known* known = find(way);
+  return known != nullptr && known->alive;
+}
+
+std::vector<Endpoint> PathFinder::answering() const {
+  std::vector<Endpoint> out;
+  for (const Known& k : known_) {
+    if (k.alive && k.way.direct()) out.push_back(k.way.to);
+  }
+  return out;
+}
+
 std::optional<Endpoint> PathFinder::heard_at() const {
   const Known* last = nullptr;
   for (const Known& k : known_) {

@@ -136,6 +136,10 @@ class PathFinder {
   bool flow_died(std::uint16_t socket) const;
   // A direct way answers, whether or not it is the one in use.
   bool direct_answers() const;
+  bool answers_by(const Way& way) const;
+  // By which direct ways the peer answers. It may send by any of them: from several addresses, its own or ours, it sees
+  // as many ways, and a NAT may give it another endpoint in each.
+  std::vector<Endpoint> answering() const;
   // The endpoint outside of this LAN that the peer was last heard from, if any.
   std::optional<Endpoint> heard_at() const;
   bool has(const Endpoint& endpoint) const { return direct() && path_->to == endpoint; }

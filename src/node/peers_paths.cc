@@ -19,6 +19,8 @@ void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival
 
 void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now) {
   const bool guessed = guessing_.asked(peer.member.id, pong.id) && !arrival.relayed();
+  // Whoever is relayed by this node may be so by this way from now on.
+  if (!arrival.relayed() && !peer.path.answers_by(arrival.way())) dirty_ = true;
   if (guessed ? peer.path.adopt(arrival.way(), std::nullopt, now) : peer.path.on_pong(arrival.way(), pong.id, now)) {
     dirty_ = true;
     refresh_relays(now);

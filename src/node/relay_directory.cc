@@ -88,7 +88,16 @@ std::vector<dataplane::RelayHop> RelayDirectory::hops() const {
   std::vector<dataplane::RelayHop> out;
   if (server_.tag != 0) out = {server_, server_inside_};
   for (const auto& [id, other] : offering_) {
-    if (const auto hop = hop_of(id)) out.push_back(*hop);
+    auto hop = hop_of(id);
+    if (!hop) continue;
+    // It may send to us by another of the ways than we do to it.
+    const Endpoint in_use = hop->endpoint;
+    out.push_back(*hop);
+    for (const Endpoint& from : other->path.answering()) {
+      if (from == in_use) continue;
+      hop->endpoint = from;
+      out.push_back(*hop);
+    }
   }
   return out;
 }
@@ -122,7 +131,7 @@ std::shared_ptr<const dataplane::RelayTable> RelayDirectory::serves(const std::m
     const Way* way = direct_way(*peer);
     if (record.ours_ == 0 || way == nullptr) continue;
     const auto quota = quotas_.limit().any() ? quotas_.of(id) : nullptr;
-    table->put({id, record.ours_, way->to, way->socket, record.served_, false, quota});
+    table->put({id, record.ours_, way->to, way->socket, record.served_, false, quota, peer->path.answering()});
   }
   return table;
 }

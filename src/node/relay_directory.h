@@ -71,7 +71,7 @@ class RelayDirectory {
   std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
   // Those that may be tried for this peer.
   std::vector<MemberId> usable_for(const Peer& peer) const;
-  // All that may relay to us.
+  // All that may relay to us, with each endpoint that they may do so from.
   std::vector<dataplane::RelayHop> hops() const;
   // For a peer that cannot be reached directly: members that were started to relay.
   std::vector<Peer*> to_seek(const Peer& peer) const;

@@ -133,5 +133,32 @@ TEST_F(RelayDirectoryTest, OurOfferIsSentOncePerSessionAndServedWhereThereIsAPat
   EXPECT_FALSE(served.take_offer(p));
 }
 
+TEST_F(RelayDirectoryTest, AMemberMayRelayToUsByEveryWayThatAnswers) {
+  Peer& p = reach(4);
+  relays.on_offer(p, 9);
+  ASSERT_EQ(relays.hops().size(), 1U);
+  Endpoint other = p.member.candidates[0].endpoint;
+  ++other.port;
+  p.path.adopt(Way::straight(other), seconds(1), now);
+  const auto hops = relays.hops();
+  ASSERT_EQ(hops.size(), 2U);
+  EXPECT_EQ(hops[0].endpoint, p.member.candidates[0].endpoint) << "the path in use";
+  EXPECT_EQ(hops[1].endpoint, other);
+  EXPECT_EQ(hops[1].relay, MemberId{4});
+}
+
+TEST_F(RelayDirectoryTest, AMemberIsServedByEveryWayThatAnswers) {
+  Peer& p = reach(2);
+  const auto tag = served.take_offer(p);
+  Endpoint other = p.member.candidates[0].endpoint;
+  ++other.port;
+  EXPECT_FALSE(served.serves(all)->by_tag(*tag)->sends_from(other));
+  p.path.adopt(Way::straight(other), seconds(1), now);
+  const auto table = served.serves(all);
+  EXPECT_EQ(table->by_tag(*tag)->endpoint, p.member.candidates[0].endpoint) << "the path in use";
+  EXPECT_TRUE(table->by_tag(*tag)->sends_from(p.member.candidates[0].endpoint));
+  EXPECT_TRUE(table->by_tag(*tag)->sends_from(other));
+}
+
 }  // namespace
 }  // namespace eps::node

@@ -62,3 +62,26 @@ def test_either_family_is_used_if_the_other_is_blocked(lab, control):
         for router, peer in routers, routers[::-1]:
             block(router, peer, family)
         wait_until(lambda: direct_by(other), f"the pair goes by {other} while {family} is blocked", 60)
+
+
+def test_a_member_with_two_addresses_relays_for_hard_nats(lab):
+    """Behind such a NAT a client is seen elsewhere from each address of c, and c may answer from the other than the client
+    sends to. With six clients some of them nearly always meet that."""
+    server = lab.server()
+    relay = lab.host("c")
+    relay.give("11.77.200.7/16")
+    clients = [lab.client(name, lab.router(f"r{name}", nat="random").host(name), join=False) for name in "abdefg"]
+    c = lab.client("c", relay, join=False, relay=True)
+    for client in (*clients, c):
+        client.wait_joined()
+    for client in clients:
+        client.wait_sees(*(other for other in (*clients, c) if other is not client))
+        wait_until(lambda: client.ping(c, 1) and client.path_to(c) == "direct", f"{client.name} reaches c")
+    pairs = list(zip(clients, clients[1:] + clients[:1]))
+    for client, other in pairs:
+        assert client.ping(other) > 0
+    server.kill()
+    for client, other in pairs:
+        wait_until(lambda: client.ping(other, 1) == 1, f"c relays between {client.name} and {other.name}", 20)
+    for client, other in pairs:
+        assert client.ping(other, 30, 0.1) >= 29
