@@ -31,6 +31,58 @@ TEST(MemberList, AppliesDeltasInOrderOnly) {
   EXPECT_TRUE(list.members().empty());
 }
 
+TEST(MemberMap, IsInOrderOfNumbers) {
+  MemberMap map;
+  for (const std::uint32_t id : {700U, 3U, 64U, 63U, 1U, 65U}) map.put(member(id, "m" + std::to_string(id)));
+  map.put(member(64, "again"));
+  std::vector<std::uint32_t> ids;
+  for (const auto& [id, m] : map) {
+    EXPECT_EQ(id, m.id);
+    ids.push_back(id.value);
+  }
+  EXPECT_EQ(ids, (std::vector<std::uint32_t>{1, 3, 63, 64, 65, 700}));
+  EXPECT_EQ(map.size(), ids.size());
+  EXPECT_EQ(map.find({64})->name, "again");
+  EXPECT_EQ(map.find({2}), nullptr);
+  EXPECT_EQ(map.find({100}), nullptr);
+  MemberMap other = map;
+  EXPECT_EQ(other, map);
+  for (const std::uint32_t id : {2U, 100U, 700U, 3U}) other.erase({id});
+  EXPECT_EQ(other.size(), 4U);
+  EXPECT_FALSE(other.contains({700}));
+  EXPECT_TRUE(map.contains({700})) << "copies share only the records";
+  EXPECT_NE(other, map);
+  for (const std::uint32_t id : ids) other.erase({id});
+  EXPECT_TRUE(other.empty());
+  EXPECT_EQ(other.begin(), other.end());
+}
+
+TEST(MemberList, EqualRecordsAreShared) {
+  MemberList held;
+  ASSERT_TRUE(
+      held.apply({.from = 0, .to = 5, .full = true, .upserts = {member(1, "a"), member(2, "b")}, .removed = {}}));
+  const MemberList before = held;
+  ASSERT_TRUE(
+      held.apply({.from = 0, .to = 6, .full = true, .upserts = {member(1, "a"), member(2, "c")}, .removed = {}}));
+  EXPECT_EQ(held.members().record({1}), before.members().record({1})) << "the same list again";
+  EXPECT_EQ(held.find({2})->name, "c");
+  EXPECT_EQ(before.find({2})->name, "b");
+
+  MemberList other = before;
+  const Delta delta{.from = 5, .to = 6, .full = false, .upserts = {member(2, "c"), member(3, "d")}, .removed = {}};
+  ASSERT_TRUE(other.apply(delta, held.members()));
+  EXPECT_EQ(other.members().record({2}), held.members().record({2})) << "as another list has it";
+  EXPECT_EQ(other.find({3})->name, "d");
+
+  MemberList known;
+  Member m = member(2, "c");
+  m.candidates = {{Candidate::Kind::local, *parse_endpoint("192.0.2.1:5")}};
+  ASSERT_TRUE(known.apply({.from = 0, .to = 1, .full = true, .upserts = {m}, .removed = {}}));
+  held.keep_candidates(known);
+  EXPECT_EQ(held.members().record({2}), known.members().record({2}));
+  EXPECT_EQ(held.members().record({1}), before.members().record({1}));
+}
+
 TEST(Names, AreSafeOrMadeSafe) {
   EXPECT_TRUE(valid_name("host-1.example"));
   EXPECT_FALSE(valid_name(""));

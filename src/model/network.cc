@@ -53,14 +53,62 @@ IpAddress address6_of(const IpNetwork& network, const Mac& mac) {
   return out;
 }
 
-const Member* MemberList::find(MemberId id) const {
-  const auto it = members_.find(id);
-  return it == members_.end() ? nullptr : &it->second;
+MemberMap::MemberMap(std::initializer_list<std::pair<MemberId, Member>> members) {
+  for (const auto& [id, member] : members) put(member);
+}
+
+MemberMap::MemberMap(const std::map<MemberId, Member>& members) {
+  for (const auto& [id, member] : members) put(member);
+}
+
+namespace {
+// Where in the chunk it is or belongs.
+auto place_in(auto& chunk, MemberId id) {
+  return std::ranges::lower_bound(chunk, id, {}, [](const MemberMap::Record& r) { return r->id; });
+}
+}  // namespace
+
+MemberMap::Record MemberMap::record(MemberId id) const {
+  const auto chunk = chunks_.find(id.value >> kChunkBits);
+  if (chunk == chunks_.end()) return nullptr;
+  const auto at = place_in(chunk->second, id);
+  return at != chunk->second.end() && (*at)->id == id ? *at : nullptr;
+}
+
+void MemberMap::put(Record record) {
+  Chunk& chunk = chunks_[record->id.value >> kChunkBits];
+  const auto at = place_in(chunk, record->id);
+  if (at != chunk.end() && (*at)->id == record->id) {
+    *at = std::move(record);
+  } else {
+    chunk.insert(at, std::move(record));
+    ++size_;
+  }
+}
+
+void MemberMap::erase(MemberId id) {
+  const auto chunk = chunks_.find(id.value >> kChunkBits);
+  if (chunk == chunks_.end()) return;
+  const auto at = place_in(chunk->second, id);
+  if (at == chunk->second.end() || (*at)->id != id) return;
+  chunk->second.erase(at);
+  --size_;
+  if (chunk->second.empty()) chunks_.erase(chunk);
+}
+
+bool MemberMap::operator==(const MemberMap& other) const {
+  const auto same = [](const Record& a, const Record& b) { return a == b || *a == *b; };
+  const auto alike = [&](const auto& a, const auto& b) {
+    return a.first == b.first && std::ranges::equal(a.second, b.second, same);
+  };
+  return std::ranges::equal(chunks_, other.chunks_, alike);
 }
 
 const Member* MemberList::find_name(std::string_view name) const {
-  const auto it = std::find_if(members_.begin(), members_.end(), [&](const auto& m) { return m.second.name == name; });
-  return it == members_.end() ? nullptr : &it->second;
+  for (const auto& [id, member] : members_) {
+    if (member.name == name) return &member;
+  }
+  return nullptr;
 }
 
 bool valid_policy_text(std::string_view text) {
@@ -75,23 +123,32 @@ bool valid_group(std::string_view name) {
   });
 }
 
-bool MemberList::apply(const Delta& delta) {
+bool MemberList::apply(const Delta& delta, const MemberMap& like) {
   if (delta.to < version_ || (!delta.full && delta.from != version_)) return false;
-  if (delta.full) members_.clear();
+  MemberMap before;
+  if (delta.full) std::swap(before, members_);
+  const MemberMap& old = delta.full ? before : members_;
   for (const MemberId id : delta.removed) members_.erase(id);
-  for (const Member& m : delta.upserts) members_[m.id] = m;
+  for (const Member& m : delta.upserts) {
+    MemberMap::Record record = like.record(m.id);
+    if (record == nullptr || *record != m) record = old.record(m.id);
+    members_.put(record != nullptr && *record == m ? std::move(record) : std::make_shared<const Member>(m));
+  }
   if (delta.full || delta.policy) policy_ = delta.policy.value_or(NetworkPolicy());
   version_ = delta.to;
   return true;
 }
 
 void MemberList::keep_candidates(const MemberList& older) {
-  for (auto& [id, member] : members_) {
-    if (!member.candidates.empty()) continue;
-    if (const Member* known = older.find(id); known != nullptr && known->key == member.key) {
-      member.candidates = known->candidates;
-    }
+  std::vector<MemberMap::Record> kept;
+  for (const auto& [id, member] : members_) {
+    const MemberMap::Record known = older.members_.record(id);
+    if (known == nullptr || known->key != member.key || !member.candidates.empty()) continue;
+    Member with = member;
+    with.candidates = known->candidates;
+    kept.push_back(*known == with ? known : std::make_shared<const Member>(std::move(with)));
   }
+  for (MemberMap::Record& record : kept) members_.put(std::move(record));
 }
 
 std::uint64_t list_version_number(std::uint64_t version) {

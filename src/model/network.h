@@ -3,10 +3,16 @@
 
 // The domain's nouns: a network, its members, and the versioned list of them.
 
+#include <array>
 #include <cstdint>
+#include <initializer_list>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ip_network.h"
@@ -58,12 +64,32 @@ enum class Permission : std::uint8_t {
 const char* name_of(Permission permission);
 std::optional<Permission> parse_permission(std::string_view name);
 
+// 64 bytes in a member's record that are zero for most members, and take no room there.
+class RareSignature {
+ public:
+  using Bytes = std::array<std::byte, 64>;
+  RareSignature() = default;
+  RareSignature(const Bytes& bytes) {
+    if (bytes != Bytes{}) bytes_ = std::make_shared<const Bytes>(bytes);
+  }
+  const Bytes& bytes() const {
+    static constexpr Bytes kZero{};
+    return bytes_ ? *bytes_ : kZero;
+  }
+  operator const Bytes&() const { return bytes(); }
+  operator std::span<const std::byte>() const { return bytes(); }
+  bool operator==(const RareSignature& other) const { return bytes() == other.bytes(); }
+
+ private:
+  std::shared_ptr<const Bytes> bytes_;  // null: zero
+};
+
 // What a member may use besides its own MAC and addresses, granted by the server's administrator (registry/grants.h).
 struct Grants {
-  std::vector<IpNetwork> ranges;          // further addresses
-  bool bridge = false;                    // Permission::bridge
-  bool dhcp = false;                      // Permission::dhcp
-  std::array<std::byte, 64> signature{};  // of the server; zero where nothing is granted
+  std::vector<IpNetwork> ranges;  // further addresses
+  bool bridge = false;            // Permission::bridge
+  bool dhcp = false;              // Permission::dhcp
+  RareSignature signature = {};   // of the server; zero where nothing is granted
   bool any() const { return bridge || dhcp || !ranges.empty(); }
   bool& of(Permission permission) { return permission == Permission::bridge ? bridge : dhcp; }
   // Permissions, as they are signed and stored.
@@ -74,9 +100,9 @@ struct Grants {
 
 // The signature of the network lock over a member's record (registry/network_lock.h).
 struct LockMark {
-  std::uint64_t sequence = 0;          // grows with each signature for this member; 0: it is not signed
-  std::array<std::byte, 64> record{};  // over all but the grants
-  std::array<std::byte, 64> grants{};  // zero where none are signed
+  std::uint64_t sequence = 0;  // grows with each signature for this member; 0: it is not signed
+  RareSignature record = {};   // over all but the grants
+  RareSignature grants = {};   // zero where none are signed
   bool operator==(const LockMark&) const = default;
 };
 
@@ -117,6 +143,70 @@ bool valid_name(std::string_view name);
 // Converts a hostname or any other text into a valid name; "member" if nothing usable remains.
 std::string make_valid_name(std::string_view text);
 
+// Members by number, in order. Copies share the records, which nobody changes: a new one takes the place of the old.
+// So a list that several parts of a program keep, each as it knows it, costs each 20 bytes a member where they agree.
+class MemberMap {
+ public:
+  using Record = std::shared_ptr<const Member>;
+
+ private:
+  // Up to 64 neighbouring numbers each, in order, never empty: a change moves a few records, however many there are.
+  static constexpr unsigned kChunkBits = 6;
+  using Chunk = std::vector<Record>;
+  using Chunks = std::map<std::uint32_t, Chunk>;
+
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using difference_type = std::ptrdiff_t;
+    using value_type = std::pair<const MemberId&, const Member&>;
+    using pointer = void;
+    using reference = value_type;
+    Iterator() = default;
+    value_type operator*() const { return {record()->id, *record()}; }
+    const Record& record() const { return chunk_->second[at_]; }
+    Iterator& operator++() {
+      if (++at_ == chunk_->second.size()) *this = {std::next(chunk_), 0};
+      return *this;
+    }
+    Iterator operator++(int) {
+      const Iterator before = *this;
+      ++*this;
+      return before;
+    }
+    bool operator==(const Iterator&) const = default;
+
+   private:
+    friend class MemberMap;
+    Iterator(Chunks::const_iterator chunk, std::size_t at) : chunk_(chunk), at_(at) {}
+    Chunks::const_iterator chunk_;
+    std::size_t at_ = 0;
+  };
+
+  MemberMap() = default;
+  MemberMap(std::initializer_list<std::pair<MemberId, Member>> members);
+  // Copies the records.
+  MemberMap(const std::map<MemberId, Member>& members);
+
+  Iterator begin() const { return {chunks_.begin(), 0}; }
+  Iterator end() const { return {chunks_.end(), 0}; }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  // Null: there is none.
+  Record record(MemberId id) const;
+  const Member* find(MemberId id) const { return record(id).get(); }
+  bool contains(MemberId id) const { return find(id) != nullptr; }
+  void put(Record record);
+  void put(const Member& member) { put(std::make_shared<const Member>(member)); }
+  void erase(MemberId id);
+  bool operator==(const MemberMap& other) const;
+
+ private:
+  Chunks chunks_;
+  std::size_t size_ = 0;
+};
+
 // A change of the member list. `full` replaces the list, otherwise it applies to version `from` only.
 struct Delta {
   std::uint64_t from = 0;
@@ -136,13 +226,13 @@ using RecoveryId = std::array<std::byte, 16>;
 class MemberList {
  public:
   std::uint64_t version() const { return version_; }
-  const std::map<MemberId, Member>& members() const { return members_; }
-  const Member* find(MemberId id) const;
+  const MemberMap& members() const { return members_; }
+  const Member* find(MemberId id) const { return members_.find(id); }
   const Member* find_name(std::string_view name) const;
   const NetworkPolicy& policy() const { return policy_; }
   // False, changing nothing, if the delta is older than this list, or if it is not full and starts at a version other
-  // than the list's.
-  bool apply(const Delta& delta);
+  // than the list's. Records that are as in `like` are shared with it.
+  bool apply(const Delta& delta, const MemberMap& like = {});
   const RecoveryId& recovery() const { return recovery_; }
   // The next full delta replaces the list, whatever its version.
   void begin_anew(const RecoveryId& recovery) {
@@ -155,7 +245,7 @@ class MemberList {
  private:
   std::uint64_t version_ = 0;
   RecoveryId recovery_{};
-  std::map<MemberId, Member> members_;
+  MemberMap members_;
   NetworkPolicy policy_;
 };
 

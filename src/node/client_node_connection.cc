@@ -207,7 +207,7 @@ void ClientNode::on_event(const control::ListChanged& changed, ClientOutputs& ou
     for (const Member& m : delta.upserts) which.ids.push_back(m.id);
     which.ids.insert(which.ids.end(), delta.removed.begin(), delta.removed.end());
     which = which.all ? MembersChanged{true, {}} : MembersChanged::of(std::move(which.ids));
-    members_.apply(delta);
+    members_.apply(delta, connection_->members().members());
   }
   if (changed.lock && network_) lock_.receive(network_->id, *changed.lock);
   list_signature_ = connection_->list_signature().value_or(list_signature_);

@@ -5,7 +5,7 @@
 
 namespace eps::registry {
 
-crypto::Hash list_digest(const std::map<MemberId, Member>& members) {
+crypto::Hash list_digest(const MemberMap& members) {
   Bytes all;
   Writer w(all);
   for (const auto& [id, m] : members) {

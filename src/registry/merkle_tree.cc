@@ -35,7 +35,7 @@ crypto::Hash record_hash(const Member& m) {
   return crypto::blake2s({as_view("eps record"), record});
 }
 
-MerkleTree::MerkleTree(const std::map<MemberId, Member>& members) {
+MerkleTree::MerkleTree(const MemberMap& members) {
   for (const auto& [id, member] : members) put(id, record_hash(member));
 }
 

@@ -23,7 +23,7 @@ crypto::Hash record_hash(const Member& member);
 class MerkleTree {
  public:
   MerkleTree() = default;
-  explicit MerkleTree(const std::map<MemberId, Member>& members);
+  explicit MerkleTree(const MemberMap& members);
   explicit MerkleTree(const MemberList& list) : MerkleTree(list.members()) { put(list.policy()); }
 
   void put(MemberId id, const crypto::Hash& hash);

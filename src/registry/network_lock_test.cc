@@ -156,7 +156,7 @@ TEST_F(NetworkLockTest, EveryFieldOfARecordIsSigned) {
   record_fails("MAC", [](Member& m, NetworkInfo&) { m.mac.bytes[5] ^= std::byte{1}; });
   record_fails("address", [](Member& m, NetworkInfo&) { ++m.address.value; });
   record_fails("sequence", [](Member& m, NetworkInfo&) { ++m.lock.sequence; });
-  record_fails("signature", [](Member& m, NetworkInfo&) { m.lock.record[5] ^= std::byte{1}; });
+  record_fails("signature", [](Member& m, NetworkInfo&) { m.lock.record = crypto::Signature{std::byte{1}}; });
   record_fails("none", [](Member& m, NetworkInfo&) { m.lock = {}; });
   record_fails("range", [](Member&, NetworkInfo& n) { n.network.prefix = 16; });
   record_fails("base", [](Member&, NetworkInfo& n) { n.network.base.value += 256; });

@@ -15,7 +15,7 @@ std::string counts(std::size_t members, std::size_t online) {
 }
 
 // In one row, if there are few.
-std::string names(const std::map<MemberId, Member>& members) {
+std::string names(const MemberMap& members) {
   std::string out;
   for (const auto& [id, m] : members) {
     out += (out.empty() ? "" : ", ") + m.name + " (" + to_string(m.address) + (m.online ? ")" : ", offline)");
@@ -25,7 +25,7 @@ std::string names(const std::map<MemberId, Member>& members) {
 
 }  // namespace
 
-std::string member_table(const std::map<MemberId, Member>& members) {
+std::string member_table(const MemberMap& members) {
   std::vector<const Member*> sorted;
   for (const auto& [id, member] : members) sorted.push_back(&member);
   std::ranges::sort(sorted, {}, [](const Member* m) { return m->address; });
@@ -39,7 +39,7 @@ std::string member_table(const std::map<MemberId, Member>& members) {
   return out;
 }
 
-std::string MemberChanges::change(const Seen* was, const Seen& is) {
+std::string MemberChanges::change(const Member* was, const Member& is) {
   const std::string who = is.name + " (" + to_string(is.address) + ")";
   if (was == nullptr) return who + " is a new member" + (is.online ? ", and online." : ".");
   if (was->name != is.name) return was->name + " is called " + who + " now.";
@@ -48,38 +48,40 @@ std::string MemberChanges::change(const Seen* was, const Seen& is) {
   return "";
 }
 
-std::vector<std::string> MemberChanges::look(const std::map<MemberId, Member>& members, const MembersChanged& changed) {
+std::vector<std::string> MemberChanges::look(const MemberMap& members, const MembersChanged& changed) {
   std::vector<std::string> out;
   std::size_t changes = 0;
   const auto tell = [&](const std::string& sentence) {
     if (sentence.empty()) return;
     if (++changes <= kMaxChangesTold) out.push_back(sentence);
   };
-  const auto look_at = [&](MemberId id, const Member& m) {
-    const Seen is{m.name, m.address, m.online};
-    const auto [it, added] = seen_.try_emplace(id, is);
-    tell(change(added ? nullptr : &it->second, is));
-    it->second = is;
-  };
-  const auto leave = [&](auto it) {
-    tell(it->second.name + " (" + to_string(it->second.address) + ") is no longer a member.");
-    return seen_.erase(it);
+  const auto leave = [&](const Member& was) {
+    tell(was.name + " (" + to_string(was.address) + ") is no longer a member.");
   };
   if (changed.all) {
-    for (auto it = seen_.begin(); it != seen_.end();) it = members.contains(it->first) ? std::next(it) : leave(it);
-    for (const auto& [id, m] : members) look_at(id, m);
+    for (const auto& [id, was] : seen_) {
+      if (!members.contains(id)) leave(was);
+    }
+    const MemberMap before = std::exchange(seen_, members);
+    for (const auto& [id, is] : members) tell(change(before.find(id), is));
   } else {
     for (const MemberId id : changed.ids) {
-      if (const auto it = seen_.find(id); it != seen_.end() && !members.contains(id)) leave(it);
+      const Member* was = seen_.find(id);
+      if (was == nullptr || members.contains(id)) continue;
+      leave(*was);
+      seen_.erase(id);
     }
     for (const MemberId id : changed.ids) {
-      if (const auto it = members.find(id); it != members.end()) look_at(id, it->second);
+      MemberMap::Record is = members.record(id);
+      if (is == nullptr) continue;
+      tell(change(seen_.find(id), *is));
+      seen_.put(std::move(is));
     }
   }
   const bool first = !std::exchange(looked_, true);
   if (!first && changes <= kMaxChangesTold) return out;
-  const auto online =
-      static_cast<std::size_t>(std::ranges::count_if(members, [](const auto& m) { return m.second.online; }));
+  std::size_t online = 0;
+  for (const auto& [id, m] : members) online += m.online ? 1 : 0;
   if (first) {
     const bool few = !members.empty() && members.size() <= kMaxChangesTold;
     return {counts(members.size(), online) + (few ? ": " + names(members) : "") + "."};

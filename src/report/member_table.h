@@ -10,7 +10,6 @@
 //     192.168.43.21  bob    offline
 
 #include <cstddef>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,7 @@
 namespace eps::report {
 
 // Ordered by address.
-std::string member_table(const std::map<MemberId, Member>& members);
+std::string member_table(const MemberMap& members);
 inline std::string member_table(const MemberList& list) {
   return member_table(list.members());
 }
@@ -33,18 +32,13 @@ inline constexpr std::size_t kMaxChangesTold = 10;
 class MemberChanges {
  public:
   // `changed`: the members that can have changed since, when that is known.
-  std::vector<std::string> look(const std::map<MemberId, Member>& members, const MembersChanged& changed = {true, {}});
+  std::vector<std::string> look(const MemberMap& members, const MembersChanged& changed = {true, {}});
 
  private:
-  struct Seen {
-    std::string name;
-    Ip4 address;
-    bool online = false;
-  };
-  static std::string change(const Seen* was, const Seen& is);
+  static std::string change(const Member* was, const Member& is);
 
   bool looked_ = false;
-  std::map<MemberId, Seen> seen_;
+  MemberMap seen_;
 };
 
 }  // namespace eps::report

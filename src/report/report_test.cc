@@ -196,9 +196,9 @@ TEST(StatusJson, PairsOfAServer) {
 }
 
 TEST(MemberTable, ListsByAddress) {
-  std::map<MemberId, Member> members;
+  MemberMap members;
   for (const Member& m : {member(1, "carol", "10.0.8.30", false), member(2, "a-long-name", "10.0.8.4", true)}) {
-    members[m.id] = m;
+    members.put(m);
   }
   EXPECT_EQ(member_table(members),
             "2 members, 1 online:\n"
@@ -214,14 +214,16 @@ TEST(MemberTable, OfFew) {
 TEST(MemberChangesTest, OneLineAChange) {
   using testing::ElementsAre;
   using testing::IsEmpty;
-  std::map<MemberId, Member> members;
-  const auto set = [&](const Member& m) { members[m.id] = m; };
+  MemberMap members;
+  const auto set = [&](const Member& m) { members.put(m); };
   MemberChanges changes;
   set(member(1, "a", "10.0.8.1", true));
   set(member(2, "b", "10.0.8.2", false));
   EXPECT_THAT(changes.look(members), ElementsAre("2 members, 1 online: a (10.0.8.1), b (10.0.8.2, offline)."));
   EXPECT_THAT(changes.look(members), IsEmpty());
-  members[MemberId{1}].version = "0.2.0";
+  Member newer = *members.find({1});
+  newer.version = "0.2.0";
+  set(newer);
   EXPECT_THAT(changes.look(members), IsEmpty()) << "nothing that a list of members shows";
   set(member(2, "b", "10.0.8.2", true));
   set(member(3, "c", "10.0.8.3", true));
@@ -244,7 +246,7 @@ TEST(MemberChangesTest, OneLineAChange) {
   set(member(2, "bob", "10.0.8.2", true));
   EXPECT_EQ(changes.look(members).size(), 2U);
   for (std::uint32_t i = 10; i < 30; ++i) {
-    members[MemberId{i}] = member(1, "m" + std::to_string(i), "10.0.8." + std::to_string(i), true);
+    set(member(i, "m" + std::to_string(i), "10.0.8." + std::to_string(i), true));
   }
   EXPECT_THAT(changes.look(members), ElementsAre("22 members, 21 online; 20 changes at once."));
 }

@@ -17,6 +17,13 @@ bool take(const json& from, const char* field, std::array<std::byte, N>& to) {
   return true;
 }
 
+bool take(const json& from, const char* field, RareSignature& to) {
+  RareSignature::Bytes bytes;
+  if (!take(from, field, bytes)) return false;
+  to = bytes;
+  return true;
+}
+
 bool take_entries(const json& from, std::vector<Bytes>& to) {
   for (const json& text : from.value("entries", json::array())) {
     auto entry = from_hex(text.get<std::string>());
@@ -55,7 +62,7 @@ bool take_member(const json& from, LockReport::Entry& to) {
 }
 
 template <class Standing>
-json report_of(const registry::LockChain& chain, const NetworkInfo& network, const std::map<MemberId, Member>& members,
+json report_of(const registry::LockChain& chain, const NetworkInfo& network, const MemberMap& members,
                const NetworkPolicy& policy, bool policy_counts, std::uint64_t next_policy_sequence,
                const Standing& standing) {
   json out = {{"ok", true},

@@ -7,8 +7,7 @@ namespace eps::runtime {
 
 using nlohmann::json;
 
-json policy_report(const NetworkPolicy& policy, const std::map<MemberId, Member>& members,
-                   const std::optional<PolicyStatus>& status) {
+json policy_report(const NetworkPolicy& policy, const MemberMap& members, const std::optional<PolicyStatus>& status) {
   json out = {{"ok", true}, {"text", policy.text}, {"signed", policy.sequence != 0}, {"members", json::object()}};
   for (const auto& [id, member] : members) {
     out["members"][member.name] = {{"groups", member.groups}, {"address", to_string(member.address)}};

@@ -13,7 +13,7 @@ namespace eps::runtime {
 
 // {"ok": true, "text": ..., "signed": ..., "members": {name: [group ...]}}, and of a client "status", what its rules
 // have dropped. `policy`: what is in force.
-nlohmann::json policy_report(const NetworkPolicy& policy, const std::map<MemberId, Member>& members,
+nlohmann::json policy_report(const NetworkPolicy& policy, const MemberMap& members,
                              const std::optional<PolicyStatus>& status);
 
 }  // namespace eps::runtime

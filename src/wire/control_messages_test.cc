@@ -116,9 +116,10 @@ TEST(ControlMessages, TheNetworkLock) {
   lock.entries.assign(kMaxLockEntries + 1, Bytes(1));
   EXPECT_FALSE(decode(encode(lock)));
 
-  LockMark mark{UINT64_MAX, {}, {}};
-  mark.record.fill(std::byte{3});
-  mark.grants.fill(std::byte{4});
+  RareSignature::Bytes record, grants;
+  record.fill(std::byte{3});
+  grants.fill(std::byte{4});
+  const LockMark mark{UINT64_MAX, record, grants};
   LockProposed proposed{.ticket = 9, .change = {.entries = {Bytes(5)}, .lock = {}, .marks = {}}};
   proposed.change.lock.fill(std::byte{5});
   proposed.change.marks.assign(kMaxMarksPerChange, {{0xffffff}, mark});

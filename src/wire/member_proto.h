@@ -25,6 +25,12 @@ bool take(const std::string& from, std::array<std::byte, N>& to) {
   std::memcpy(to.data(), from.data(), N);
   return true;
 }
+inline bool take(const std::string& from, RareSignature& to) {
+  RareSignature::Bytes bytes;
+  if (!take(from, bytes)) return false;
+  to = bytes;
+  return true;
+}
 bool take(const proto::Candidate& from, Candidate& to);
 bool take(const proto::Member& from, Member& to);
 bool take(const proto::Policy& from, NetworkPolicy& to);

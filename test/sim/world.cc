@@ -496,12 +496,14 @@ bool World::admitted(const Client& k, bool all_states) const {
 
 // It sees who is online, and in a small network everybody's candidates.
 bool World::knows_states(const node::ClientNode& node, const std::map<MemberId, Member>& members, bool all) {
-  const auto& held = node.members().members();
-  return std::ranges::equal(members, held, [&](const auto& theirs, const auto& its) {
-    const Member &m = theirs.second, &h = its.second;
-    if (m.id != h.id || m.online != h.online) return false;
-    return !all || !h.online || m.candidates.empty() || h.candidates == m.candidates;
-  });
+  const MemberMap& held = node.members().members();
+  const auto known = [&](const auto& theirs) {
+    const Member& m = theirs.second;
+    const Member* h = held.find(m.id);
+    if (h == nullptr || m.online != h->online) return false;
+    return !all || !h->online || m.candidates.empty() || h->candidates == m.candidates;
+  };
+  return members.size() == held.size() && std::ranges::all_of(members, known);
 }
 
 bool World::all_direct() const {
