@@ -25,6 +25,11 @@ bool gone(const Peer& peer, Instant now) {
   return now - std::max(peer.activity->received_at(), peer.offline_at) > kOfflineSilence;
 }
 
+std::string why_silent(const Member& member, const Standpoint& here) {
+  if (!member.online && here.server_relays) return "It is not connected to the server.";
+  return "Nothing was sent to it lately, so there is no session; the first frame makes one.";
+}
+
 void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant now) {
   if (s.path == PathKind::direct) return;
   if (s.path == PathKind::none) {
@@ -37,12 +42,10 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
       s.why_relayed = "There is a session but no path: no relay can be used and no endpoint answers.";
     } else if (peer.sessions.pending()) {
       s.why_relayed = "The handshake is not answered yet, attempt " + std::to_string(peer.sessions.attempt() + 1) + ".";
-    } else if (!peer.member.online && here.server_relays) {
-      s.why_relayed = "It is not connected to the server.";
-    } else if (peer.sessions.given_up()) {
+    } else if (peer.sessions.given_up() && (peer.member.online || !here.server_relays)) {
       s.why_relayed = "The last handshake was not answered in " + std::to_string(kHandshakeAttempts) + " attempts.";
     } else {
-      s.why_relayed = "Nothing was sent to it lately, so there is no session; the first frame makes one.";
+      s.why_relayed = why_silent(peer.member, here);
     }
     return;
   }
@@ -96,6 +99,13 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
 }
 
 }  // namespace
+
+PeerStatus status_of(const Member& silent, const Standpoint& here) {
+  PeerStatus s;
+  s.member = silent;
+  s.why_relayed = why_silent(silent, here);
+  return s;
+}
 
 PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Standpoint& here, Instant now) {
   PeerStatus s;

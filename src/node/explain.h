@@ -18,6 +18,8 @@ struct Standpoint {
   bool server_relays = false;
 };
 
+// Of a member that this node is not in touch with.
+PeerStatus status_of(const Member& silent, const Standpoint& here);
 // `route`: as last published.
 PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Standpoint& here, Instant now);
 

@@ -47,6 +47,21 @@ class Explain : public Test {
   Standpoint here{NatMapping::independent, false, true};
 };
 
+TEST_F(Explain, ASilentMemberIsAsAPeerThatNothingHappenedTo) {
+  for (const bool online : {true, false}) {
+    for (const bool server_relays : {true, false}) {
+      peer.member.online = online;
+      here.server_relays = server_relays;
+      const PeerStatus silent = status_of(peer.member, here), untouched = status_of(peer, route, here, now);
+      EXPECT_EQ(silent.member, untouched.member);
+      EXPECT_EQ(silent.why_relayed, untouched.why_relayed);
+      EXPECT_EQ(silent.path, untouched.path);
+      EXPECT_EQ(silent.unreachable, untouched.unreachable);
+      EXPECT_EQ(silent.nat, untouched.nat);
+    }
+  }
+}
+
 TEST_F(Explain, WithoutASessionItSaysWhetherOneWasTried) {
   EXPECT_TRUE(says("Nothing was sent to it lately")) << why();
   sessions.give_up(peer.sessions);

@@ -36,11 +36,11 @@ std::optional<Endpoint> Paths::seen_endpoint_of(const Peer& peer) const {
   return peer.path.heard_at();
 }
 
-void Paths::refresh(Peer& peer, bool probe, Instant now) {
+void Paths::refresh(Peer& peer, bool probe, Instant now) const {
   peer.path.set_candidates(usable(peer), here_.addresses(), now, probe, relays_.socket());
 }
 
-void Paths::on_listed(Peer& peer, Instant now) {
+void Paths::on_listed(Peer& peer, Instant now) const {
   peer.paths.told_.clear();
   refresh(peer, peer.sessions.current() != nullptr, now);
 }

@@ -88,9 +88,9 @@ class Paths {
   // claims about itself could make all others send to a stranger.
   std::optional<Endpoint> seen_endpoint_of(const Peer& peer) const;
   // The inputs to where it may be tried have changed.
-  void refresh(Peer& peer, bool probe, Instant now);
+  void refresh(Peer& peer, bool probe, Instant now) const;
   // The server's list has newer candidates than the reports.
-  void on_listed(Peer& peer, Instant now);
+  void on_listed(Peer& peer, Instant now) const;
   // The latest report of the peer itself or of a third member, used in addition to the server's.
   void learn(Peer& peer, const std::vector<Candidate>& candidates, bool probe, Instant now);
 

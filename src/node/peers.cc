@@ -28,7 +28,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   network_ = network;
   here_.set_network(network);
   if (moved) {
-    for (const auto& [id, peer] : peers_) lan_.move_in(peer.member, &peer.member, address6(peer.member.mac));
+    for (const auto& [id, member] : members_) lan_.move_in(member, &member, address6(member.mac));
   }
   if (self_.grants != self.grants) dirty_ = true;
   self_ = self;
@@ -38,10 +38,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
     schedule_anchors(now);
     for (const auto& [id, peer] : live_) forget_sessions(*peer, now);
     lan_.move_out(self);
-    if (const auto own = peers_.find(self.id); own != peers_.end()) {
-      forget(own->second, now);
-      peers_.erase(own);
-    }
+    if (members_.contains(self.id)) drop(self.id, now);
     for (const auto& [id, peer] : live_) {
       if (!peer->waiting.empty()) start_handshake(*peer, now);
     }
@@ -98,30 +95,35 @@ void Peers::set_own_nat(NatStatus nat, Instant now) {
 
 void Peers::update_members(const MemberList& list, Instant now, const std::map<MemberId, RefusedPeer>& refused,
                            const MembersChanged& changed, const std::set<MemberId>& without_grants) {
-  const auto take_in_allowed = [&](Member member) {
-    if (without_grants.contains(member.id)) member.grants = {};
-    take_in(member, now);
+  const auto take_in_allowed = [&](MemberMap::Record record) {
+    if (without_grants.contains(record->id) && record->grants.any()) {
+      Member without = *record;
+      without.grants = {};
+      record = std::make_shared<const Member>(std::move(without));
+    }
+    take_in(std::move(record), now);
   };
   const auto is_peer = [&](const Member* member, const PublicKey& key) {
     return member != nullptr && member->key == key && !refused.contains(member->id);
   };
   if (changed.all) {
     std::vector<MemberId> gone;
-    for (const auto& [id, peer] : peers_) {
-      if (!is_peer(list.find(id), peer.member.key)) gone.push_back(id);
+    for (const auto& [id, member] : members_) {
+      if (!is_peer(list.find(id), member.key)) gone.push_back(id);
     }
     for (const MemberId id : gone) drop(id, now);
-    for (const auto& [id, member] : list.members()) {
-      if (id != self_.id && !refused.contains(id)) take_in_allowed(member);
+    for (auto it = list.members().begin(); it != list.members().end(); ++it) {
+      const MemberId id = it.record()->id;
+      if (id != self_.id && !refused.contains(id)) take_in_allowed(it.record());
     }
   } else {
     for (const MemberId id : changed.ids) {
-      const auto it = peers_.find(id);
-      if (it != peers_.end() && !is_peer(list.find(id), it->second.member.key)) drop(id, now);
+      const Member* known = members_.find(id);
+      if (known != nullptr && !is_peer(list.find(id), known->key)) drop(id, now);
     }
     for (const MemberId id : changed.ids) {
-      const Member* member = list.find(id);
-      if (member != nullptr && id != self_.id && !refused.contains(id)) take_in_allowed(*member);
+      MemberMap::Record record = list.members().record(id);
+      if (record != nullptr && id != self_.id && !refused.contains(id)) take_in_allowed(std::move(record));
     }
   }
   lan_.on_list(!list.members().empty());
@@ -135,34 +137,48 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
 }
 
 void Peers::drop(MemberId id, Instant now) {
-  const auto it = peers_.find(id);
-  waiting_.drop(it->second.waiting, Drop::no_peer);
-  lan_.move_out(it->second.member);
+  if (const auto it = peers_.find(id); it != peers_.end()) {
+    waiting_.drop(it->second.waiting, Drop::no_peer);
+    forget(it->second, now);
+    peers_.erase(it);
+  }
+  const Member& member = *members_.find(id);
+  lan_.move_out(member);
   policy_.forget(id);
-  forget(it->second, now);
-  peers_.erase(it);
+  relays_.forget(id);
+  if (const auto it = by_key_.find(member.key); it != by_key_.end() && it->second == id) by_key_.erase(it);
+  members_.erase(id);
   dirty_ = true;
 }
 
-void Peers::take_in(const Member& member, Instant now) {
-  const auto [it, added] = peers_.try_emplace(member.id, member, rng_);
-  Peer& peer = it->second;
-  if (!added && peer.member == member) return;
-  touch(peer);
+void Peers::take_in(MemberMap::Record record, Instant now) {
+  const MemberMap::Record before = members_.record(record->id);
+  // A server that has just restarted has no candidates yet: the known ones are better than nothing.
+  if (before != nullptr && record->candidates.empty() && !before->candidates.empty()) {
+    Member with = *record;
+    with.candidates = before->candidates;
+    record = std::make_shared<const Member>(std::move(with));
+  }
+  if (before != nullptr && *before == *record) return;
+  const Member& member = *record;
   by_key_.insert_or_assign(member.key, member.id);
-  lan_.move_in(member, added ? nullptr : &peer.member, address6(member.mac));
-  if (!added) policy_.peer_changed(peer.member, member);
+  lan_.move_in(member, before.get(), address6(member.mac));
+  if (before != nullptr) policy_.peer_changed(*before, member);
+  relays_.on_member(member);
+  members_.put(record);
+  dirty_ = true;
+  const auto it = peers_.find(member.id);
+  if (it == peers_.end()) return;
+  Peer& peer = it->second;
+  touch(peer);
   const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
   if (moved) forget_sessions(peer, now);
-  dirty_ = true;
-  // A server that has just restarted has no candidates yet: the known ones are better than nothing.
-  std::vector<Candidate> candidates = member.candidates.empty() ? peer.member.candidates : member.candidates;
-  const bool changed = added || candidates != peer.member.candidates;
+  const bool changed = member.candidates != peer.member.candidates;
   const auto direct_is_in = [&](const std::vector<Candidate>& all) {
     return std::any_of(all.begin(), all.end(), [&](auto& c) { return peer.path.has(c.endpoint); });
   };
   // The endpoint in use is no longer the peer's: it has moved, or restarted and lost the session.
-  const bool left = changed && !added && direct_is_in(peer.member.candidates) && !direct_is_in(candidates);
+  const bool left = changed && direct_is_in(peer.member.candidates) && !direct_is_in(member.candidates);
   const bool came = member.online && !peer.member.online;
   if (came) peer.activity->listens.forget();
   if (peer.member.online && !member.online) {
@@ -170,8 +186,6 @@ void Peers::take_in(const Member& member, Instant now) {
     peer.tick_at = std::min(peer.tick_at, now);  // is it?
   }
   peer.member = member;
-  peer.member.candidates = std::move(candidates);
-  relays_.on_member(peer);
   if (changed) paths_.on_listed(peer, now);
   if (left) peer.path.moved(now);
   peer.path.set_relays(relays_.usable_for(peer), now);
@@ -221,7 +235,7 @@ void Peers::on(dataplane::HandshakeDatagram& datagram, Instant now) {
 }
 
 void Peers::on(dataplane::NeedSession& need, Instant now) {
-  Peer* peer = find(need.peer);
+  Peer* peer = find(need.peer, now);
   if (peer == nullptr) return counters_.drop(Drop::no_peer);
   waiting_.add(peer->waiting, std::move(need.frame), need.meta);
   peer->needed_at = now;
@@ -232,7 +246,7 @@ void Peers::on(dataplane::NeedSession& need, Instant now) {
 }
 
 void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
-  Peer* peer = find(confirmed.peer);
+  Peer* peer = find(confirmed.peer, now);
   if (peer == nullptr) return;
   confirm(*peer, confirmed.local_index, now);
   // The initiator sends frames directly only by a path that brought it our response or a pong: that path works both
@@ -252,15 +266,16 @@ void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
   if (!began_ || now - *began_ > session::kReceiveUntil) return;
   Peer* peer = nullptr;
   if (unknown.arrival.relayed()) {
-    peer = find(unknown.arrival.relayed_from);
+    peer = find(unknown.arrival.relayed_from, now);
   } else {
-    for (auto& [id, p] : peers_) {
-      const auto& c = p.member.candidates;
+    std::optional<MemberId> sender;
+    for (const auto& [id, member] : members_) {
+      const auto& c = member.candidates;
       if (std::ranges::find(c, unknown.arrival.from, &Candidate::endpoint) == c.end()) continue;
-      if (peer != nullptr) return;  // in different LANs, and we do not know which
-      peer = &p;
+      if (sender) return;  // in different LANs, and we do not know which
+      sender = id;
     }
-    if (peer != nullptr) touch(*peer);
+    if (sender) peer = find(*sender, now);
   }
   if (peer == nullptr || peer->sessions.current() || peer->sessions.pending()) return;
   if (now - peer->last_unknown_session < std::chrono::seconds(1)) return;
@@ -269,21 +284,21 @@ void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
 }
 
 void Peers::on(dataplane::PeerWoke& woke, Instant now) {
-  Peer* peer = find(woke.peer);
+  Peer* peer = find(woke.peer, now);
   if (peer == nullptr) return;
   peer->tick_at = std::min(peer->tick_at, now + kTick);
   if (!peer->path.direct() && peer->path.next_deadline() == kNever && peer->sessions.current()) peer->path.begin(now);
 }
 
 void Peers::on(dataplane::HeardElsewhere& heard, Instant now) {
-  Peer* peer = find(heard.peer);
+  Peer* peer = find(heard.peer, now);
   if (peer == nullptr) return;
   peer->path.heard_from(heard.arrival.way(), now);
   probe(*peer, now);
 }
 
 void Peers::on(dataplane::PathControl& control, Instant now) {
-  Peer* peer = find(control.peer);
+  Peer* peer = find(control.peer, now);
   const auto message = mesh::decode_path_message(control.bytes);
   if (peer == nullptr || !message) return counters_.drop(Drop::malformed);
   // Another worker may have received the first datagram of the session without having reported it yet.
@@ -303,7 +318,11 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
 std::vector<PeerStatus> Peers::status(Instant now) const {
   std::vector<PeerStatus> out;
   const Standpoint here = standpoint();
-  for (const auto& [id, peer] : peers_) out.push_back(with_policy(status_of(peer, route(peer), here, now), peer));
+  for (const auto& [id, member] : members_) {
+    const Peer* peer = awake(id);
+    out.push_back(peer == nullptr ? status_of(member, here)
+                                  : with_policy(status_of(*peer, route(*peer), here, now), *peer));
+  }
   return out;
 }
 
@@ -315,8 +334,12 @@ std::vector<PeerStatus> Peers::status_of_met(Instant now) const {
 }
 
 std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
-  for (const auto& [id, peer] : peers_) {
-    if (peer.member.name != name && to_string(peer.member.address) != name) continue;
+  for (const auto& [id, member] : members_) {
+    if (member.name != name && to_string(member.address) != name) continue;
+    Peer silent(member, rng_);
+    wake(silent, now);
+    const Peer* known = awake(id);
+    const Peer& peer = known != nullptr ? *known : silent;
     const PeerStatus status = with_policy(status_of(peer, route(peer), standpoint(), now), peer);
     return PeerWhy{status, here_.nat(), peer.path.ways(now), peer.path.events(now)};
   }
@@ -350,7 +373,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   if (sessions_.wants_addresses(now)) sessions_.set_addresses(addresses(), now);
   Sessions::Read read = sessions_.read_initiation(arrival, datagram, now);
   if (!read.initiation) return answer(arrival, read.reply);
-  Peer* peer = find_key(read.initiation->request.initiator);
+  Peer* peer = find_key(read.initiation->request.initiator, now);
   list_doubt_ |= peer == nullptr;
   if (peer == nullptr) return sessions_.keep_for_later(arrival, datagram, now);
   const Sessions::Answer out = sessions_.answer(peer->sessions, peer->member, *read.initiation, datagram, now);
@@ -373,7 +396,7 @@ void Peers::answer(const Arrival& arrival, ByteView reply) {
 void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) {
   const auto response = wire::parse_response(datagram);
   if (!response || !sessions_.mac1_ok(datagram)) return counters_.drop(Drop::malformed);
-  Peer* peer = find_index(response->receiver);
+  Peer* peer = find_index(response->receiver, now);
   if (peer == nullptr) return counters_.drop(Drop::unknown_session);
   auto session = sessions_.finish(peer->sessions, peer->member, *response, now);
   if (!session) return;
@@ -383,7 +406,7 @@ void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) 
 
 void Peers::on_cookie_reply(ByteView datagram, Instant now) {
   if (datagram.size() < 4) return counters_.drop(Drop::malformed);
-  Peer* peer = find_index(load_be24(datagram.data() + 1));
+  Peer* peer = find_index(load_be24(datagram.data() + 1), now);
   if (peer == nullptr || !sessions_.take_cookie_reply(peer->sessions, datagram, now)) {
     return counters_.drop(Drop::bad_tag);
   }
@@ -392,7 +415,7 @@ void Peers::on_cookie_reply(ByteView datagram, Instant now) {
 
 void Peers::on_number_reply(ByteView datagram, Instant now) {
   if (datagram.size() < 4 || !network_) return counters_.drop(Drop::malformed);
-  Peer* peer = find_index(load_be24(datagram.data() + 1));
+  Peer* peer = find_index(load_be24(datagram.data() + 1), now);
   if (peer == nullptr || !peer->sessions.pending()) return counters_.drop(Drop::unknown_session);
   if (sessions_.take_number_reply(peer->sessions, peer->member, datagram, now)) send_initiation(*peer, 0, now);
 }
@@ -423,13 +446,13 @@ void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
 void Peers::on(dataplane::ForTheSilent& frame, Instant now) {
   if (!silent_limit_.take(now, kSilentPause, kSilentBurst)) return counters_.drop(Drop::rate_limited);
   std::vector<MemberId> missing;
-  for (auto& [id, peer] : peers_) {
+  for (const auto& [id, member] : members_) {
     if (std::ranges::binary_search(frame.served, id)) continue;
-    const bool sealing = peer.sessions.may_send(now) && route(peer).ready();
-    if (sealing) {
+    const Peer* peer = awake(id);
+    if (peer != nullptr && peer->sessions.may_send(now) && route(*peer).ready()) {
       dataplane::NeedSession need{id, frame.frame, frame.meta};
       on(need, now);
-    } else if (peer.member.online) {
+    } else if (member.online) {
       missing.push_back(id);
     }
   }
@@ -439,7 +462,7 @@ void Peers::on(dataplane::ForTheSilent& frame, Instant now) {
 
 void Peers::serve_the_silent(Instant now) {
   while (auto turn = broadcasts_.next(rng_, now)) {
-    const Peer* peer = find(turn->to);
+    const Peer* peer = find(turn->to, now);
     if (peer == nullptr || !peer->member.online) continue;
     for (Broadcasts::Frame& frame : turn->frames) {
       dataplane::NeedSession need{turn->to, std::move(frame.bytes), frame.meta};
@@ -463,11 +486,6 @@ void Peers::on(dataplane::LoopSeen& seen, Instant now) {
 void Peers::on(dataplane::TooManyGroupFrames& too_many, Instant now) {
   const Member* sender = member(too_many.from);
   if (sender != nullptr || too_many.from.value == 0) lan_.on(too_many, sender, now);
-}
-
-const Member* Peers::member(MemberId id) const {
-  const auto it = peers_.find(id);
-  return it == peers_.end() ? nullptr : &it->second.member;
 }
 
 // --- sending -------------------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ class Peers {
   void on(dataplane::GroupsReported&, Instant) { listening_.reported(); }
   void on(dataplane::NobodyHas&, Instant) { list_doubt_ = true; }
   void serve_the_silent(Instant now);
-  const Member* member(MemberId id) const;
+  const Member* member(MemberId id) const { return members_.find(id); }
   // Path messages (peers_paths.cc).
   void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now);
   void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
@@ -194,11 +194,15 @@ class Peers {
   void forget_sessions(Peer& peer, Instant now);
   void forget(Peer& peer, Instant now);
   void drop(MemberId id, Instant now);
-  void take_in(const Member& member, Instant now);
+  void take_in(MemberMap::Record record, Instant now);
   std::vector<IpAddress> addresses() const;  // that any peer may send from
-  Peer* find(MemberId id);                   // and marks it as touched, as do the next two
-  Peer* find_key(const PublicKey& key);
-  Peer* find_index(std::uint32_t index);
+  // Marks it as touched, as do the next two; a silent member becomes a Peer.
+  Peer* find(MemberId id, Instant now);
+  Peer* find_key(const PublicKey& key, Instant now);
+  Peer* find_index(std::uint32_t index, Instant now);
+  const Peer* awake(MemberId id) const;  // null: it is silent, or no member
+  void wake(Peer& peer, Instant now) const;
+  bool may_sleep(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
   // With what the policy allows.
   dataplane::Peer ruled(const Peer& peer);
@@ -230,6 +234,8 @@ class Peers {
   Instant flow_doubted_at_{};
   std::vector<MemberId> wanted_;
   // All other members. An event of one costs nothing for the others: most are silent, and no event visits them all.
+  MemberMap members_;
+  // Those with which there is or was a handshake, a session or a frame. The others cost their record alone.
   std::map<MemberId, Peer> peers_;
   std::unordered_map<PublicKey, MemberId> by_key_;
   std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step

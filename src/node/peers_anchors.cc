@@ -43,24 +43,26 @@ bool Peers::has_public_address(const Member& member) {
 void Peers::tend_anchors(Instant now) {
   if (now < anchors_at_) return;
   anchors_at_ = now + kAnchorsAgain;
-  const bool small = peers_.size() < mesh::kSmallNetwork;
+  const bool small = members_.size() < mesh::kSmallNetwork;
   std::vector<mesh::AnchorCandidate> all;
   std::vector<MemberId> answering;
   reachable_.clear();
-  for (auto& [id, peer] : peers_) {
-    peer.kept = false;
-    const bool direct = peer.sessions.may_send(now) && peer.path.direct();
-    const bool silent = peer.unreachable_at != Instant{} && now - peer.unreachable_at < kUnreachableFor;
-    const bool reachable = has_public_address(peer.member);
-    all.push_back({id, !silent && reachable, peer.member.relays, direct});
+  for (auto& [id, peer] : peers_) peer.kept = false;
+  for (const auto& [id, member] : members_) {
+    const Peer* peer = awake(id);
+    const bool direct = peer != nullptr && peer->sessions.may_send(now) && peer->path.direct();
+    const bool silent =
+        peer != nullptr && peer->unreachable_at != Instant{} && now - peer->unreachable_at < kUnreachableFor;
+    const bool reachable = has_public_address(member);
+    all.push_back({id, !silent && reachable, member.relays, direct});
     if (small || !reachable) continue;
     reachable_.push_back(id);
     if (!silent) answering.push_back(id);
   }
   const auto chosen = answering.empty() ? mesh::choose_anchors(std::move(all))
-                                        : mesh::anchors_of(self_.id, answering, peers_.size() + 1);
+                                        : mesh::anchors_of(self_.id, answering, members_.size() + 1);
   for (const MemberId id : chosen) {
-    Peer& peer = *find(id);
+    Peer& peer = *find(id, now);
     peer.kept = true;
     peer.tick_at = std::min(peer.tick_at, now + kTick);
     if (!peer.sessions.pending() && !peer.sessions.may_send(now)) start_handshake(peer, now);
@@ -71,8 +73,8 @@ void Peers::tend_anchors(Instant now) {
 void Peers::seek_anchors_of(const Peer& peer, Instant now) {
   // A reachable peer is asked itself; so the search for an anchor triggers no other.
   if (reachable_.empty() || has_public_address(peer.member)) return;
-  for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, peers_.size() + 1)) {
-    Peer* anchor = find(id);
+  for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, members_.size() + 1)) {
+    Peer* anchor = find(id, now);
     if (anchor == nullptr) continue;
     if (anchor->sessions.current() && anchor->path.direct()) {
       send_control(*anchor, mesh::FindMessage{peer.member.id, here_.own()}, now);

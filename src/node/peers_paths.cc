@@ -35,9 +35,9 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
 void Peers::seek_observers(Instant now) {
   if (here_.seen_from_outside()) return;
   std::size_t asked = 0;
-  for (auto& [id, other] : peers_) {
-    if (!other.member.online || !has_public_address(other.member)) continue;
-    touch(other);
+  for (const auto& [id, member] : members_) {
+    if (!member.online || !has_public_address(member)) continue;
+    Peer& other = *find(id, now);
     if (!other.sessions.current() && !other.sessions.pending()) start_handshake(other, now);
     if (++asked == kMaxObservers) return;
   }
@@ -109,7 +109,7 @@ void Peers::ask_others_for(Peer& peer, Instant now) {
 
 void Peers::on(const mesh::FindMessage& message, Peer& asker, const Arrival& arrival, Instant now) {
   if (!paths_.may_answer(asker, now)) return;
-  Peer* sought = find(message.member);
+  Peer* sought = find(message.member, now);
   if (sought == nullptr) return;
   const auto introductions = paths_.introduce(asker, message.candidates, arrival, *sought);
   if (!introductions) return;
@@ -118,7 +118,7 @@ void Peers::on(const mesh::FindMessage& message, Peer& asker, const Arrival& arr
 }
 
 void Peers::on(const mesh::IntroduceMessage& message, Peer& from, const Arrival&, Instant now) {
-  Peer* peer = find(message.member);
+  Peer* peer = find(message.member, now);
   if (peer == nullptr || peer == &from || !Paths::may_introduce(from, now)) return;
   if (!paths_.on_introduced(*peer, from, message.candidates, now)) return;
   if (peer->sessions.current()) {
@@ -156,7 +156,7 @@ void Peers::set_groups(GroupFilter filter, Instant now) {
   const std::set<MemberId> to_tell = listening_.on_filter(std::move(filter), now);
   dirty_ |= listening_.filter() != before;
   for (const MemberId id : to_tell) {
-    Peer* peer = find(id);
+    Peer* peer = find(id, now);
     if (peer == nullptr || !peer->sessions.current() || !peer->sessions.current()->has(Feature::groups)) continue;
     send_control(*peer, mesh::GroupsMessage{*listening_.filter()}, now);
   }

@@ -30,13 +30,14 @@ void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Inst
 
 // The peer cannot be reached directly: open sessions to members that relay, which then send their offers.
 void Peers::seek_relays(const Peer& peer, Instant now) {
-  for (Peer* other : relays_.to_seek(peer)) {
+  for (const MemberId id : relays_.to_seek(peer.member.id)) {
+    Peer* other = find(id, now);
     if (!other->sessions.pending() && relays_.lacks_offer(*other, now)) start_handshake(*other, now);
   }
 }
 
 void Peers::on(dataplane::RelayWanted& wanted, Instant now) {
-  Peer* peer = find(wanted.to);
+  Peer* peer = find(wanted.to, now);
   if (peer == nullptr || peer->sessions.pending() || now - peer->last_unknown_session < std::chrono::seconds(1)) return;
   peer->last_unknown_session = now;
   if (!peer->sessions.current()) {

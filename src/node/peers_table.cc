@@ -24,10 +24,6 @@ void Peers::forget(Peer& peer, Instant now) {
   timers_.erase({peer.timer_at, peer.member.id});
   live_.erase(peer.member.id);
   met_.erase(peer.member.id);
-  relays_.forget(peer);
-  if (const auto it = by_key_.find(peer.member.key); it != by_key_.end() && it->second == peer.member.id) {
-    by_key_.erase(it);
-  }
 }
 
 std::vector<MemberId> Peers::in_touch() const {
@@ -40,28 +36,46 @@ std::vector<MemberId> Peers::in_touch() const {
 
 std::vector<IpAddress> Peers::addresses() const {
   std::vector<IpAddress> out;
+  for (const auto& [id, member] : members_) {
+    for (const Candidate& candidate : member.candidates) out.push_back(candidate.endpoint.ip);
+  }
   for (const auto& [id, peer] : peers_) {
-    for (const Candidate& candidate : peer.member.candidates) out.push_back(candidate.endpoint.ip);
     if (const auto& path = peer.path.path(); path && path->direct()) out.push_back(path->to.ip);
   }
   return out;
 }
 
-Peer* Peers::find(MemberId id) {
+const Peer* Peers::awake(MemberId id) const {
   const auto it = peers_.find(id);
-  if (it == peers_.end()) return nullptr;
+  return it == peers_.end() ? nullptr : &it->second;
+}
+
+// Nobody told it anything while it was silent.
+void Peers::wake(Peer& peer, Instant now) const {
+  paths_.on_listed(peer, now);
+  peer.path.set_relays(relays_.usable_for(peer), now);
+}
+
+Peer* Peers::find(MemberId id, Instant now) {
+  auto it = peers_.find(id);
+  if (it == peers_.end()) {
+    const Member* silent = members_.find(id);
+    if (silent == nullptr) return nullptr;
+    it = peers_.try_emplace(id, *silent, rng_).first;
+    wake(it->second, now);
+  }
   touch(it->second);
   return &it->second;
 }
 
-Peer* Peers::find_key(const PublicKey& key) {
+Peer* Peers::find_key(const PublicKey& key, Instant now) {
   const auto it = by_key_.find(key);
-  return it == by_key_.end() ? nullptr : find(it->second);
+  return it == by_key_.end() ? nullptr : find(it->second, now);
 }
 
-Peer* Peers::find_index(std::uint32_t index) {
+Peer* Peers::find_index(std::uint32_t index, Instant now) {
   const auto owner = sessions_.owner_of(index);
-  return owner ? find(*owner) : nullptr;
+  return owner ? find(*owner, now) : nullptr;
 }
 
 Standpoint Peers::standpoint() const {

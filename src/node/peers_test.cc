@@ -2,6 +2,7 @@
 #include "node/peers.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -110,6 +111,40 @@ TEST_F(PeersTest, TheServersReturnCostsTheSameInALargeNetwork) {
   });
   if (!pages) GTEST_SKIP() << "this kernel does not tell which pages are touched";
   EXPECT_LT(*pages, 1000U) << "of 7,000 with peers";
+}
+
+TEST_F(PeersTest, ASilentMemberCostsLittleMoreThanItsRecord) {
+  const auto used = [] {
+    const auto now = ::mallinfo2();
+    return now.uordblks + now.hblkhd;
+  };
+  if (used() == 0) GTEST_SKIP() << "a sanitizer allocates by itself";
+  constexpr std::uint32_t n = 3000;
+  const std::size_t before = used();
+  join(n);
+  EXPECT_LT((used() - before) / n, 1000U) << "bytes a member";
+  // The workers mention each, but there is nothing to do.
+  std::vector<dataplane::Upcall> upcalls;
+  for (std::uint32_t id = 2; id < 2 + n; ++id) upcalls.emplace_back(dataplane::PeerWoke{{id}});
+  peers_.on_upcalls(std::move(upcalls), now_);
+  settle();
+  EXPECT_GT((used() - before) / n, 2000U);
+  while (peers_.next_deadline() != kNever) {
+    now_ = peers_.next_deadline();
+    peers_.on_deadline(now_);
+    EXPECT_EQ(settle(), 0U);
+  }
+  EXPECT_LT((used() - before) / n, 1000U) << "they are silent again";
+  // One that was tried is remembered, as that explains its state.
+  send_to(7);
+  settle();
+  while (peers_.next_deadline() != kNever) {
+    now_ = peers_.next_deadline();
+    peers_.on_deadline(now_);
+    settle();
+  }
+  EXPECT_NE(peers_.why("c7", now_)->peer.why_relayed.find("12 attempts"), std::string::npos);
+  EXPECT_EQ(peers_.why("c8", now_)->peer.why_relayed.find("12 attempts"), std::string::npos);
 }
 
 // A full look finds what a partial one must be told.

@@ -23,11 +23,19 @@ void Peers::settle_timers() {
     if (peer->sessions.current() || !peer->sessions.receiving().empty()) met_.emplace(id, peer);
     const Instant at = deadline_of(*peer);
     if (at == kNever) live_.erase(id);
-    if (at == peer->timer_at) continue;
-    timers_.erase({peer->timer_at, id});
-    if (at != kNever) timers_.emplace(at, id);
-    peer->timer_at = at;
+    if (at != peer->timer_at) {
+      timers_.erase({peer->timer_at, id});
+      if (at != kNever) timers_.emplace(at, id);
+      peer->timer_at = at;
+    }
+    if (at == kNever && may_sleep(*peer)) peers_.erase(id);
   }
+}
+
+// Nothing would be forgotten that a member on the list alone does not have.
+bool Peers::may_sleep(const Peer& peer) const {
+  return !met_.contains(peer.member.id) && peer.sessions.untried() && peer.waiting.empty() && !peer.kept &&
+         peer.needed_at == Instant{} && peer.last_unknown_session == Instant{};
 }
 
 void Peers::on_deadline(Instant now) {
@@ -40,7 +48,7 @@ void Peers::on_deadline(Instant now) {
     due.insert(id);
   }
   for (const MemberId id : due) {
-    Peer& peer = *find(id);
+    Peer& peer = *find(id, now);
     expire(peer, now);
     if (peer.sessions.due(now)) {
       if (peer.sessions.attempt() >= kHandshakeAttempts) {
@@ -78,7 +86,7 @@ void Peers::tick(Peer& peer, Instant now) {
     if (by_server) relay_used_ = true;
     if (const auto& path = peer.path.path(); path && !path->direct() && !by_server) {
       // The relay's own session with us has to last as long as it is needed.
-      if (Peer* relay = find(*path->relay)) {
+      if (Peer* relay = find(*path->relay, now)) {
         relay->needed_at = now;
         relay->tick_at = std::min(relay->tick_at, now + kTick);
       }

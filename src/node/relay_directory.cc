@@ -30,11 +30,11 @@ RelayDirectory::ServerChange RelayDirectory::set_server(const Endpoint& server, 
   return change;
 }
 
-void RelayDirectory::on_member(Peer& peer) {
-  if (peer.member.relays) {
-    relaying_.emplace(peer.member.id, &peer);
+void RelayDirectory::on_member(const Member& member) {
+  if (member.relays) {
+    relaying_.insert(member.id);
   } else {
-    relaying_.erase(peer.member.id);
+    relaying_.erase(member.id);
   }
 }
 
@@ -56,10 +56,10 @@ void RelayDirectory::end_sessions(Peer& peer) {
   offering_.erase(peer.member.id);
 }
 
-void RelayDirectory::forget(const Peer& peer) {
-  quotas_.forget(peer.member.id);
-  offering_.erase(peer.member.id);
-  relaying_.erase(peer.member.id);
+void RelayDirectory::forget(MemberId member) {
+  quotas_.forget(member);
+  offering_.erase(member);
+  relaying_.erase(member);
 }
 
 std::optional<dataplane::RelayHop> RelayDirectory::hop_of(MemberId relay) const {
@@ -102,11 +102,11 @@ std::vector<dataplane::RelayHop> RelayDirectory::hops() const {
   return out;
 }
 
-std::vector<Peer*> RelayDirectory::to_seek(const Peer& peer) const {
-  std::vector<Peer*> out;
-  for (const auto& [id, other] : relaying_) {
+std::vector<MemberId> RelayDirectory::to_seek(MemberId peer) const {
+  std::vector<MemberId> out;
+  for (const MemberId id : relaying_) {
     if (out.size() == kMaxMemberRelays) break;
-    if (other != &peer) out.push_back(other);
+    if (id != peer) out.push_back(id);
   }
   return out;
 }

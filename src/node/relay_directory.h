@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/rng.h"
@@ -17,6 +18,7 @@
 #include "dataplane/peer_table.h"
 #include "dataplane/relay_table.h"
 #include "model/counters.h"
+#include "model/network.h"
 #include "model/way.h"
 #include "node/relay_quotas.h"
 
@@ -29,7 +31,7 @@ inline constexpr std::size_t kMaxMemberRelays = 3;  // tried for one peer
 // By UDP once a bind request was answered, inside the control connection before that and where UDP is blocked.
 enum class ServerRelay { none, inside, udp };
 
-// Holds pointers to the peers it was given, until forget().
+// Holds pointers to the peers with an offer, until end_sessions() or forget().
 class RelayDirectory {
  public:
   // The part of one peer.
@@ -58,14 +60,14 @@ class RelayDirectory {
   ports::SocketId socket() const { return server_.socket; }
 
   // The peer is a member, and was or was not started to relay for others.
-  void on_member(Peer& peer);
+  void on_member(const Member& member);
   // There is a new session with it.
   void on_session(Peer& peer);
   // Its offer; 0: it withdraws it. True: something changed.
   bool on_offer(Peer& peer, std::uint32_t tag);
   // Its sessions are gone, and the offers of both sides with them.
   void end_sessions(Peer& peer);
-  void forget(const Peer& peer);
+  void forget(MemberId member);
 
   // What to send to the relay; nullopt while it cannot be used.
   std::optional<dataplane::RelayHop> hop_of(MemberId relay) const;
@@ -74,7 +76,7 @@ class RelayDirectory {
   // All that may relay to us, with each endpoint that they may do so from.
   std::vector<dataplane::RelayHop> hops() const;
   // For a peer that cannot be reached directly: members that were started to relay.
-  std::vector<Peer*> to_seek(const Peer& peer) const;
+  std::vector<MemberId> to_seek(MemberId peer) const;
   // Whether a new handshake with one of those may bring an offer.
   bool lacks_offer(const Peer& relay, Instant now) const;
 
@@ -95,7 +97,7 @@ class RelayDirectory {
   dataplane::RelayHop server_inside_;  // inside the control connection
   ServerRelay server_by_ = ServerRelay::none;
   std::map<MemberId, const Peer*> offering_;  // those that have offered to relay for us
-  std::map<MemberId, Peer*> relaying_;        // those that were started to relay for others
+  std::set<MemberId> relaying_;               // those that were started to relay for others
 };
 
 }  // namespace eps::node

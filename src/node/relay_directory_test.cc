@@ -99,19 +99,19 @@ TEST_F(RelayDirectoryTest, OnlyAFewRelaysAreTried) {
 TEST_F(RelayDirectoryTest, MembersStartedToRelayAreAskedForOffers) {
   for (const std::uint32_t id : {2U, 4U, 5U, 6U, 7U}) {
     peer(id).member.relays = true;
-    relays.on_member(peer(id));
+    relays.on_member(peer(id).member);
   }
   peer(5).member.relays = false;
-  relays.on_member(peer(5));
-  EXPECT_EQ(relays.to_seek(peer(2)), (std::vector<Peer*>{&peer(4), &peer(6), &peer(7)}));
+  relays.on_member(peer(5).member);
+  EXPECT_EQ(relays.to_seek({2}), (std::vector<MemberId>{{4}, {6}, {7}}));
   EXPECT_TRUE(relays.lacks_offer(peer(4), now));
   Peer& relay = reach(4);
   EXPECT_FALSE(relays.lacks_offer(relay, now)) << "its offer is on the way";
   EXPECT_TRUE(relays.lacks_offer(relay, now + seconds(6))) << "it was lost";
   relays.on_offer(relay, 9);
   EXPECT_FALSE(relays.lacks_offer(relay, now + seconds(6)));
-  relays.forget(relay);
-  EXPECT_EQ(relays.to_seek(peer(2)).front(), &peer(6));
+  relays.forget({4});
+  EXPECT_EQ(relays.to_seek({2}).front(), MemberId{6});
 }
 
 TEST_F(RelayDirectoryTest, OurOfferIsSentOncePerSessionAndServedWhereThereIsAPath) {

@@ -71,6 +71,11 @@ class Sessions {
     bool given_up() const { return given_up_; }  // the last one was never answered
     // `none`, as far as is known, again once there is a session.
     PskMismatch psk_mismatch() const { return psk_mismatch_; }
+    // Neither side has ever begun anything.
+    bool untried() const {
+      return !current_ && !unconfirmed_ && retired_.empty() && !handshake_ && !given_up_ && least_number_ == 0 &&
+             psk_mismatch_ == PskMismatch::none && answered_.ready_at({}) == Instant{};
+    }
     // It is repeated at the next deadline.
     void hurry(Instant now) {
       if (handshake_) handshake_->retry_at = now;
