@@ -397,7 +397,8 @@ std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::s
 Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own) {
   const auto kernel = look_at_kernel(socket);
   if (!kernel) return kernel.error();
-  return find_collision(*kernel, network, own);
+  const Interface* const self = kernel->interface(own);
+  return find_collision(*kernel, network, own, self == nullptr ? 0 : self->master);
 }
 
 std::string find_collision(const KernelView& kernel, const Ip4Network& network, int own, int bridge) {

@@ -92,7 +92,7 @@ std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::s
 // What of this computer has addresses of `network` already: "10.0.8.5/24 on eth0" or "the route to 10.0.0.0/8 on tun3";
 // "": nothing. Two networks with the same addresses on one computer: one of them would become unreachable, and which,
 // chance. Another TAP with exactly this network is a second member of it on the same computer, as in tests and with
-// containers. `own`: the index of the EPS interface, which does not count; 0: it does not exist.
+// containers. `own`: the index of the EPS interface, which does not count, nor does its bridge; 0: there is none.
 Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own);
 // The same from what was read before. `bridge`: the one that the EPS interface is a port of, which may have its address
 // instead; 0: none.
