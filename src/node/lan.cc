@@ -21,6 +21,7 @@ void Lan::move_in(const Member& member, const Member* before, const IpAddress& a
                   address6, member.grants.may_serve_dhcp()});
   changed_ = true;
   // The kernel may remember who had the address. At the start it knows nobody.
+  if (before != nullptr && before->grants != member.grants) on_grants(member);
   const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
   if (moved && list_known_) directory_.announce(member.mac);
 }
@@ -116,7 +117,7 @@ void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const
       }
       break;
   }
-  tell(std::move(what), std::move(mend), now);
+  tell(std::move(what), std::move(mend), now, sender.id);
 }
 
 void Lan::on(const dataplane::LoopSeen&, const Member* twin, Instant now) {
@@ -148,8 +149,8 @@ void Lan::on(const RelayQuotas::Excess& excess, const Member& sender, const Rela
   if (excess.packets == 0 && line) notes_.push_back(std::move(*line));
 }
 
-void Lan::tell(std::string what, std::string mend, Instant now) {
-  if (auto line = findings_.note(std::move(what), std::move(mend), now)) notes_.push_back(std::move(*line));
+void Lan::tell(std::string what, std::string mend, Instant now, MemberId about) {
+  if (auto line = findings_.note(std::move(what), std::move(mend), now, about)) notes_.push_back(std::move(*line));
 }
 
 }  // namespace eps::node

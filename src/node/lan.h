@@ -28,6 +28,8 @@ class Lan {
   // `before`: the previous state of this member; null when it is new. `address6`: as in PeerTable.
   void move_in(const Member& member, const Member* before, const IpAddress& address6);
   void move_out(const Member& member);
+  // What the member may use has changed: what was refused from it before is no finding any more.
+  void on_grants(const Member& member) { findings_.forget(member.id); }
   // There is a list of members: from now on the kernel may remember who had an address.
   void on_list(bool known) { list_known_ = known; }
   // Since the last fill().
@@ -47,7 +49,7 @@ class Lan {
   std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
 
  private:
-  void tell(std::string what, std::string mend, Instant now);
+  void tell(std::string what, std::string mend, Instant now, MemberId about = {});
 
   const std::string device_;
   std::vector<std::string>& notes_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "base/types.h"
 #include "model/status.h"
 
 namespace eps::node {
@@ -19,8 +20,10 @@ inline constexpr std::size_t kMaxFindings = 32;  // the one not seen for the lon
 
 class LanFindings {
  public:
-  // The line for the log, unless it was logged within the last minute.
-  std::optional<std::string> note(std::string what, std::string mend, Instant now);
+  // The line for the log, unless it was logged within the last minute. `about`: whom forget() names.
+  std::optional<std::string> note(std::string what, std::string mend, Instant now, MemberId about = {});
+  // What was found about this member need not be so any more.
+  void forget(MemberId about);
   std::vector<LanFinding> list(Instant now) const;
 
  private:
@@ -28,6 +31,7 @@ class LanFindings {
     std::string what, mend;
     Instant met{};
     Instant told{};
+    MemberId about;
   };
   std::vector<Kept> kept_;
 };

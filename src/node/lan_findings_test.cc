@@ -26,6 +26,16 @@ TEST(LanFindings, StayForTenMinutes) {
   EXPECT_TRUE(findings.list(kStart + kFindingLife + seconds(1)).empty());
 }
 
+TEST(LanFindings, AreForgottenByMember) {
+  LanFindings findings;
+  findings.note("One is so.", "", kStart, {1});
+  findings.note("Two is so.", "", kStart, {2});
+  findings.note("It is so.", "", kStart);
+  findings.forget({1});
+  EXPECT_EQ(findings.list(kStart).size(), 2U);
+  EXPECT_NE(findings.note("One is so.", "", kStart + seconds(1), {1}), std::nullopt);
+}
+
 TEST(LanFindings, AreBounded) {
   LanFindings findings;
   for (int n = 0; n < 1000; ++n) findings.note(std::to_string(n), "", kStart + seconds(n) / 100);

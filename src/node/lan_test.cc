@@ -53,6 +53,19 @@ TEST_F(LanTest, TheDirectoryIsPublishedWhenItChanged) {
   EXPECT_EQ(directory()->by_mac(moved.mac), nullptr);
 }
 
+TEST_F(LanTest, WhatIsAllowedNowIsNoFindingAnyMore) {
+  lan.move_in(a, nullptr, {});
+  lan.on({{}, {Refusal::What::ip4, self.mac, address}, {}}, self, nullptr, false, now);
+  lan.on({a.id, {Refusal::What::ip4, a.mac, address}, {}}, a, nullptr, false, now);
+  ASSERT_EQ(lan.findings(now).size(), 2U);
+  Member allowed = a;
+  allowed.grants.bridge = true;
+  lan.move_in(allowed, &a, {});
+  EXPECT_EQ(lan.findings(now).size(), 1U);
+  lan.on_grants(self);
+  EXPECT_TRUE(lan.findings(now).empty());
+}
+
 TEST_F(LanTest, AddressesThatTheKernelMayRememberWronglyAreAnnounced) {
   lan.move_in(a, nullptr, {});
   EXPECT_TRUE(directory()->take_announcements().empty()) << "it knows nobody yet";

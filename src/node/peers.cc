@@ -30,7 +30,10 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   if (moved) {
     for (const auto& [id, member] : members_) lan_.move_in(member, &member, address6(member.mac));
   }
-  if (self_.grants != self.grants) dirty_ = true;
+  if (self_.grants != self.grants) {
+    lan_.on_grants(self);
+    dirty_ = true;
+  }
   self_ = self;
   sessions_.set_self(network.id, self.mac);
   if (!same) {
