@@ -40,6 +40,7 @@ enum class Drop : std::uint8_t {
   bridge_loop,
   policy,
   relay_limit,
+  other_psk,
   kCount,
 };
 const char* name_of(Drop drop);

@@ -59,6 +59,8 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "eps policy show says which rules dropped how much, and eps why NAME which one concerns a member.", never},
     {Drop::relay_limit, "relay_limit", "a member sent more through this relay than --relay-limit lets it",
      "Raise the limit, or open a direct path: eps why NAME on that member says what is missing.", never},
+    {Drop::other_psk, "other_psk", "a handshake of a member with another pre-shared key, or of one that has none",
+     "eps why NAME says whose key is to be changed.", never},
 });
 
 constexpr bool in_order() {

@@ -104,8 +104,10 @@ Sessions::SessionPtr Sessions::finish(Record& record, const Member& peer, const 
     handshake->used_up = true;
     if (const PskMismatch mismatch = handshake->initiator.mismatch(); mismatch != PskMismatch::none) {
       set_mismatch(record, peer, mismatch);
+      counters_.drop(Drop::other_psk);
+    } else {
+      counters_.drop(Drop::bad_tag);
     }
-    counters_.drop(Drop::bad_tag);
     return nullptr;
   }
   params->local_index = response.receiver;
@@ -212,7 +214,7 @@ Sessions::Answer Sessions::answer(Record& record, const Member& peer, Initiation
   if (const PskMismatch mismatch = initiation.responder.mismatch(params_.psks.of(peer));
       mismatch != PskMismatch::none) {
     set_mismatch(record, peer, mismatch);
-    counters_.drop(Drop::bad_tag);
+    counters_.drop(Drop::other_psk);
     Bytes noise;
     if (!initiation.responder.refuse(mismatch, params_.features, noise)) return {};
     Bytes refusal = wire::make_response(0, initiation.sender, noise);
