@@ -341,7 +341,9 @@ class Tool : private ToolBase {
     const std::string table = as_text(*answer, width());
     // If the table is longer than the screen, repeat its header at the end.
     const bool long_one = height() != 0 && static_cast<std::size_t>(std::ranges::count(table, '\n')) >= height();
-    return print(table + (long_one ? table.substr(0, table.find('\n') + 1) : ""));
+    const std::string waits = what == "members" ? who_waits(socket) : "";
+    return print(table + (long_one ? table.substr(0, table.find('\n') + 1) : "") +
+                 (waits.empty() ? "" : waits + "; see eps members pending\n"));
   }
 
   // The name of the intended member: an older server knows names only.
@@ -391,7 +393,14 @@ class Tool : private ToolBase {
                              : range == "dhcp" ? "serve DHCP"
                                                : "use " + quotable(range);
     const std::string who = request_.all ? "Every member" : quotable(name);
-    return print(who + (command == "allow" ? " may " : " may no longer ") + what + ".\n");
+    std::string text = who + (command == "allow" ? " may " : " may no longer ") + what + ".\n";
+    if (answer->value("locked", false)) {
+      text +=
+          "The network is locked, so whom this is for has its own addresses alone until it is signed again: eps lock "
+          "sign " +
+          (request_.all ? "--all" : quotable(name)) + "\n";
+    }
+    return print(text);
   }
 
   int recover() {

@@ -231,6 +231,19 @@ TEST_F(EpsTool, ReadsThePairsInPages) {
   EXPECT_EQ(run({"pairs", "nobody"}), 1);
 }
 
+TEST_F(EpsTool, SaysWhoWaits) {
+  const Daemon server(dir / "server.sock", [](const json& request) -> json {
+    if (request.value("command", "") != "pending") return server_answer(request);
+    json list = json::array();
+    for (const char* name : {"p1", "p2", "p3", "p4", "p5"}) list.push_back({{"name", name}});
+    return {{"ok", true}, {"pending", list}};
+  });
+  EXPECT_EQ(run({"members"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("\np1, p2, p3 and 2 more wait to be approved; see eps members pending\n"));
+  EXPECT_EQ(run({"doctor"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("warning  p1, p2, p3 and 2 more wait to be approved.\n"));
+}
+
 TEST_F(EpsTool, ReloadsWhateverRuns) {
   EXPECT_EQ(run({"reload"}), 3);
   const Daemon client(dir / "client.sock", client_answer);
@@ -315,6 +328,15 @@ TEST_F(EpsTool, RenamesAMember) {
   EXPECT_THAT(out.str(), HasSubstr("The policy's rules for alice are for no member now"));
   EXPECT_THAT(out.str(), HasSubstr("its rules are for this member now"));
   EXPECT_THAT(out.str(), HasSubstr("eps lock sign camera\n"));
+}
+
+TEST_F(EpsTool, SaysThatWhatIsAllowedIsToBeSigned) {
+  const Daemon server(dir / "server.sock", [](const json&) -> json { return {{"ok", true}, {"locked", true}}; });
+  EXPECT_EQ(run({"members", "allow", "alice", "10.50.0.0/24"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("alice may use 10.50.0.0/24.\n"));
+  EXPECT_THAT(out.str(), HasSubstr("eps lock sign alice\n"));
+  EXPECT_EQ(run({"members", "allow", "--all", "10.50.0.0/24"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("eps lock sign --all\n"));
 }
 
 TEST_F(EpsTool, PrintsTheKey) {

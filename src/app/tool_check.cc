@@ -22,6 +22,7 @@
 #include "app/conf_file.h"
 #include "app/server_conf.h"
 #include "app/startup.h"
+#include "app/tool_keys.h"
 #include "app/version.h"
 #include "control/cache_file.h"
 #include "os/files.h"
@@ -299,6 +300,10 @@ int DoctorCommand::run() {
     if (!status) return fail(status.error().what);
     auto findings = report::diagnose(*status, version(), &*before[i]);
     look_around(*status, findings);
+    if (const std::string waits = who_waits(sockets[i]); !waits.empty()) {
+      findings.push_back({Finding::Level::warning, waits + ".",
+                          "Who that is says eps members pending; then eps members approve NAME, or deny NAME."});
+    }
     take(status->value("program", sockets[i]), findings);
   }
   // A daemon that does not run cannot be asked, but systemd knows why.

@@ -140,6 +140,19 @@ int KeysCommand::pending() {
   return print(report::columns(rows));
 }
 
+std::string who_waits(const std::string& socket) {
+  const auto answer = ops::ask(socket, {{"command", "pending"}});
+  const nlohmann::json list = answer && answer->value("ok", false) ? answer->value("pending", nlohmann::json::array())
+                                                                   : nlohmann::json::array();
+  if (list.empty()) return "";
+  std::string out;
+  for (std::size_t i = 0; i < std::min<std::size_t>(list.size(), 3); ++i) {
+    out += (i == 0 ? "" : ", ") + quotable(list[i].value("name", "-"));
+  }
+  if (list.size() > 3) out += " and " + std::to_string(list.size() - 3) + " more";
+  return out + (list.size() == 1 ? " waits" : " wait") + " to be approved";
+}
+
 int KeysCommand::act_on(const std::string& command, const std::string& name, const std::string& done) {
   const auto answer = ask_server({{"command", command}, {"name", name}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));

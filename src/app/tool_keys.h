@@ -27,6 +27,9 @@ class KeysCommand : private ToolBase {
   int act_on(const std::string& command, const std::string& name, const std::string& done);
 };
 
+// "guest waits to be approved", as the server at the socket says; "" if nobody waits, or it is no server, or does not
+// tell this user.
+std::string who_waits(const std::string& socket);
 // Seconds: "90s", "15m", "24h", "7d"; nullopt: not such a time, or longer than ten years.
 std::optional<std::int64_t> parse_validity(std::string_view text);
 // "2026-11-27 16:20 UTC".

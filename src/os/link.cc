@@ -334,7 +334,9 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
   if (repair_count_ > 0 && now - last_repair_at_ < kToldFor) {
     report.troubles.push_back("Another program changed " + device_ + " " +
                               (repair_count_ == 1 ? "once" : std::to_string(repair_count_) + " times") +
-                              "; it was set right. Last: " + last_repair_ + ".");
+                              "; it was set right. Last: " + last_repair_ + ". Find what configures it (" +
+                              "NetworkManager, networkd, dhcpcd; ip monitor shows when) and make it ignore " + device_ +
+                              ".");
   }
   return report;
 }

@@ -64,7 +64,8 @@ class Doctor {
     } else {
       // A message of the server itself has several sentences, including the remedy.
       const bool says_more = note.find(". ") != std::string::npos;
-      problem("Not connected to the server" + (endpoint.empty() ? "" : " at " + endpoint) + ": " + note + ".",
+      const bool names_it = endpoint.empty() || note.find(endpoint) != std::string::npos;
+      problem("Not connected to the server" + (names_it ? "" : " at " + endpoint) + ": " + note + ".",
               says_more ? ""
                         : "Is the server running, its TCP port open in every firewall in between, and the option "
                           "server correct?");
@@ -212,6 +213,12 @@ class Doctor {
     }
     for (const auto& [mtu, names] : by_mtu) {
       ok("Packets of " + std::to_string(mtu) + " bytes pass on the path to " + names + "; larger frames are cut.");
+    }
+    std::uint64_t frames = 0;
+    for (const json& rule : objects(part(status_, "policy"), "dropped")) frames += number(rule, "packets");
+    if (frames > 0) {
+      ok("The network's policy dropped " + counted(frames, "frame") +
+         " here: eps policy show says by which rule, and eps why NAME what concerns a member.");
     }
     if (direct > 0) ok(std::to_string(direct) + (direct == 1 ? " peer is" : " peers are") + " reached directly.");
   }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/drop_reason.h"
+#include "report/text.h"
 #include "support/temporary_directory.h"
 
 namespace eps::report {
@@ -52,6 +53,16 @@ TEST(Diagnosis, OfAClientInTrouble) {
   EXPECT_EQ(worst(findings), Finding::Level::problem);
   EXPECT_THAT(findings_text(findings), HasSubstr("problem  Not connected to the server: the connection is refused.\n"));
   EXPECT_THAT(findings_text(findings), HasSubstr("the installed version is 0.2.0.\n         Restart it.\n"));
+
+  status["server"] = {
+      {"connected", false}, {"endpoint", "192.0.2.1:43439"}, {"note", "192.0.2.1:43439: Connection refused"}};
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("problem  Not connected to the server: 192.0.2.1:43439: Connection refused.\n"));
+  EXPECT_THAT(status_text(status), HasSubstr("not connected: 192.0.2.1:43439: Connection refused\n"));
+
+  status["policy"] = {{"dropped", {{{"line", 0}, {"packets", 3}}}}};
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("ok       The network's policy dropped 3 frames here"));
 
   status["server"]["note"] = "Another computer has this key. On one of the two, move the state directory away";
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")), testing::Not(HasSubstr("Is the server running")))

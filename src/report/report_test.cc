@@ -174,7 +174,7 @@ TEST(StatusJson, OfAClientThatHasNotJoinedYet) {
   EXPECT_EQ(j["server"]["note"], "the connection is refused");
   EXPECT_TRUE(j["peers"].is_array());
   EXPECT_TRUE(j["drops"].is_object());
-  EXPECT_THAT(status_text(j), HasSubstr("not connected; last tried -: the connection is refused\n"));
+  EXPECT_THAT(status_text(j), HasSubstr("not connected: the connection is refused\n"));
 }
 
 TEST(StatusJson, PairsOfAServer) {

@@ -163,9 +163,12 @@ void mapping_rows(const json& status, Rows& rows) {
 
 std::string client_text(const json& status) {
   const json server = part(status, "server");
-  std::string link = flag(server, "connected") ? "connected to " : "not connected; last tried ";
-  link += show(server, "endpoint");
-  if (show(server, "note") != "-") link += ": " + show(server, "note");
+  const std::string endpoint = show(server, "endpoint"), note = show(server, "note");
+  std::string link = flag(server, "connected") ? "connected to " + endpoint : "not connected";
+  if (!flag(server, "connected") && endpoint != "-" && note.find(endpoint) == std::string::npos) {
+    link += "; last tried " + endpoint;
+  }
+  if (note != "-") link += ": " + note;
   Rows rows = {
       {"eps-client", show(status, "version") + ", up " + age(status, "uptime_seconds")},
       {"name", show(status, "name")},

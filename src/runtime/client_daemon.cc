@@ -583,7 +583,9 @@ ops::StatusSocket::Answer ClientDaemon::answer(const nlohmann::json& request) {
     if (!note) return json{{"ok", false}, {"error", note.error().what}};
     return json{{"ok", true}, {"program", "eps-client"}, {"note", *note}};
   }
-  return json{{"ok", false}, {"error", "eps-client does not know the command \"" + command + "\""}};
+  return json{{"ok", false},
+              {"error", "eps-client does not know the command \"" + command +
+                            "\": it is one of eps-server, whose socket --socket can name, or of a newer version"}};
 }
 
 }  // namespace

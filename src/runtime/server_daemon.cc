@@ -553,7 +553,7 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
                            : node_->permit(name, *permission, given, os::now());
     if (!changed) return {{"ok", false}, {"error", changed.error().what}};
     act(std::move(*changed));
-    return {{"ok", true}};
+    return {{"ok", true}, {"locked", registry_->lock().on()}};
   }
   if (command == "policy") return policy_report(registry_->policy(), registry_->members(), std::nullopt);
   if (command == "set_policy" || command == "set_groups") return change_policy(command, request);
@@ -569,7 +569,9 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
     if (!note) return {{"ok", false}, {"error", note.error().what}};
     return {{"ok", true}, {"program", "eps-server"}, {"note", *note}};
   }
-  return {{"ok", false}, {"error", "eps-server does not know the command \"" + command + "\""}};
+  return {{"ok", false},
+          {"error", "eps-server does not know the command \"" + command +
+                        "\": it is one of eps-client, whose socket --socket can name, or of a newer version"}};
 }
 
 }  // namespace

@@ -116,3 +116,13 @@ def test_many_members(network):
     for one, other in zip(clients, clients[1:]):
         assert one.ping(other, 2) == 2
     assert len(server.members()) == 12
+
+
+def test_the_server_tells_who_waits_to_be_approved(network):
+    server = network.server()
+    guest = network.client("guest", key=server.eps("keys", "create", "--approve").strip(), join=False)
+    wait_until(lambda: "guest waits to be approved; see eps members pending" in server.eps("members"), "guest waits")
+    assert "warning  guest waits to be approved." in server.eps("doctor")
+    server.eps("members", "approve", "guest")
+    guest.wait_joined(60)
+    assert "approved" not in server.eps("members") + server.eps("doctor")
