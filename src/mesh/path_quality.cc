@@ -30,7 +30,9 @@ std::optional<Duration> PathQuality::on_pong(std::uint64_t id, Instant now) {
 }
 
 void PathQuality::on_round_trip(Duration round_trip) {
-  round_trip_ = round_trip_ ? (*round_trip_ * 3 + round_trip) / 4 : round_trip;
+  // What is answered twice as fast is that fast: a peer that stood still for a moment has delayed the answers before.
+  const bool waited = round_trip_ && round_trip < *round_trip_ / 2;
+  round_trip_ = round_trip_ && !waited ? (*round_trip_ * 3 + round_trip) / 4 : round_trip;
 }
 
 void PathQuality::on_counts(std::uint64_t sent, std::int64_t lost, Instant now) {

@@ -31,6 +31,16 @@ TEST_F(PathQualityTest, ALostPingIsOneLossInTwoCrossings) {
   EXPECT_TRUE(quality.lossy());
 }
 
+TEST_F(PathQualityTest, APeerThatStoodStillDoesNotMakeTheWaySlow) {
+  pings(3, 0);
+  quality.on_round_trip(milliseconds(1600));
+  EXPECT_GT(quality.round_trip(), milliseconds(400));
+  pings(1, 0);
+  EXPECT_EQ(quality.round_trip(), milliseconds(10));
+  pings(1, 0, milliseconds(14));
+  EXPECT_EQ(quality.round_trip(), milliseconds(11)) << "ordinary changes are averaged";
+}
+
 TEST_F(PathQualityTest, CountsOfThePeerShowTheLossOfOurDirection) {
   quality.on_counts(100, 20, now);
   EXPECT_NEAR(quality.loss(), 0.2, 0.001);
