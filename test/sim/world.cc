@@ -384,6 +384,16 @@ void World::on_frame(int c, const Bytes& frame) {
   if (on_delivered) on_delivered(static_cast<int>(tag->from), c, tag->number);
 }
 
+// Two clients have drawn this index for sessions of theirs: with 24 bits, one in some thousand worlds has such a pair.
+bool World::is_drawn_twice(std::uint32_t index) {
+  const auto has = [&](const Client& k) {
+    dataplane::PublishedPeers::View view;
+    return k.life &&
+           k.life->published.after(dataplane::Batch::receive(*k.life->port, {}), view).by_index.contains(index);
+  };
+  return std::ranges::count_if(clients_, has) > 1;
+}
+
 void World::on_wire(HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes) {
   if (as_text(bytes).find(kMarker) != std::string_view::npos) violated("inner bytes in clear on the wire");
   const ByteView inner = wire::parse_relay_header(bytes) ? bytes.subspan(wire::kRelayHeaderSize) : bytes;
@@ -394,7 +404,9 @@ void World::on_wire(HostId sender, const Endpoint& from, const Endpoint& to, Byt
     const auto [it, fresh] = counters_seen_.try_emplace(key, body, clock_.now());
     // A later session may draw the same index.
     if (!fresh && clock_.now() - it->second.second > session::kReceiveUntil) it->second = {body, clock_.now()};
-    if (!fresh && it->second.first != body) violated("a counter was used for two datagrams");
+    if (!fresh && it->second.first != body && !is_drawn_twice(header->receiver)) {
+      violated("a counter was used for two datagrams");
+    }
   }
   if (digests_ != nullptr) digest(as_view(to_string(from) + to_string(to)));
   digest(bytes);

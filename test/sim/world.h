@@ -248,6 +248,7 @@ class World {
   void check_progress(Instant& last, int& count) const;
   void check_views(const ClientLife& life) const;
   void connect(const ClientPtr& life);
+  bool is_drawn_twice(std::uint32_t index);
   void on_wire(HostId sender, const Endpoint& from, const Endpoint& to, ByteView bytes);
   void digest(ByteView what);
   void write_digest();
