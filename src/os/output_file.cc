@@ -73,8 +73,8 @@ Result<OutputPlace> find_output(const std::string& given, bool (*is_end)(const s
       if (!is_trusted(path, entry)) return planted(path, S_ISFIFO(entry.st_mode) ? "a FIFO" : "a device");
       return OutputPlace{path, true};
     }
-    if (is_end != nullptr && is_end(path)) return OutputPlace{path, false};
     if (!is_trusted(path, entry)) return planted(path, "a link");
+    if (is_end != nullptr && is_end(path)) return OutputPlace{path, false};
     std::array<char, PATH_MAX> text{};
     const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
     if (size <= 0) return sys_error("cannot follow the link " + path, errno);
