@@ -12,11 +12,8 @@
 #include <map>
 #include <string>
 
-#include "node/server_node.h"
-#include "support/memory_store.h"
-#include "support/node_fakes.h"
 #include "support/pages_touched.h"
-#include "support/seeded_rng.h"
+#include "support/server_node_bed.h"
 
 namespace eps::node {
 namespace {
@@ -36,14 +33,10 @@ struct Light {
   Endpoint from(std::uint16_t port = 4000) const { return {IpAddress::from_v4({0x0b000000U + number}), port}; }
 };
 
-class Network {
+class Network : test::ServerNodeBed {
  public:
   // Enrolled and connected.
-  explicit Network(std::uint32_t members) {
-    registry::RegistryConfig config;
-    config.network = *parse_ip4_network("10.0.0.0/8");
-    registry_ = std::move(*registry::Registry::open(store_, config, rng_));
-    node_.emplace(*registry_, ServerParams{.version = "1"}, port_, rng_, published_, now_);
+  explicit Network(std::uint32_t members) : ServerNodeBed("10.0.0.0/8", {.version = "1"}) {
     std::vector<registry::JoinRequest> all;
     for (std::uint32_t n = 0; n < members; ++n) {
       Light& m = add("m" + std::to_string(n));
@@ -118,15 +111,7 @@ class Network {
   }
 
  private:
-  test::SeededRng rng_{5};
-  test::MemoryStore store_;
-  std::unique_ptr<registry::Registry> registry_;
-  test::QuietUdp udp_;
-  dataplane::StreamPort port_{udp_, [] {}, [] {}};
-  dataplane::PublishedRelay published_;
-  Instant now_{std::chrono::hours(1)};
   Instant pinged_ = now_;
-  std::optional<ServerNode> node_;
   std::deque<Light> members_;
   std::size_t next_ = 1;
   int rounds_ = 0;

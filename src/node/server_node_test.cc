@@ -7,9 +7,7 @@
 #include <list>
 
 #include "control/client_connection.h"
-#include "support/memory_store.h"
-#include "support/node_fakes.h"
-#include "support/seeded_rng.h"
+#include "support/server_node_bed.h"
 
 namespace eps::node {
 namespace {
@@ -32,16 +30,9 @@ struct TestMember {
   std::vector<std::string> limits;
 };
 
-class ServerNodeTest : public testing::Test {
+class ServerNodeTest : public testing::Test, protected test::ServerNodeBed {
  protected:
-  ServerNodeTest() {
-    registry::RegistryConfig config;
-    config.network = *parse_ip4_network("10.0.0.0/24");
-    registry_ = std::move(*registry::Registry::open(store_, config, rng_));
-    ServerParams params{.version = "1"};
-    params.relay_limit = *parse_relay_limit("64kbit");
-    node_.emplace(*registry_, std::move(params), port_, rng_, published_, now_);
-  }
+  ServerNodeTest() : ServerNodeBed("10.0.0.0/24", {.version = "1", .relay_limit = *parse_relay_limit("64kbit")}) {}
   TestMember& join(const std::string& name) {
     TestMember& m = members_.emplace_back();
     m.id = members_.size();
@@ -105,14 +96,6 @@ class ServerNodeTest : public testing::Test {
     return {{Candidate::Kind::local, {IpAddress::from_v4({0x0a010101U}), port}}};
   }
 
-  test::SeededRng rng_{5};
-  test::MemoryStore store_;
-  std::unique_ptr<registry::Registry> registry_;
-  test::QuietUdp udp_;
-  dataplane::StreamPort port_{udp_, [] {}, [] {}};
-  dataplane::PublishedRelay published_;
-  Instant now_{std::chrono::hours(1)};
-  std::optional<ServerNode> node_;
   std::list<TestMember> members_;
   std::vector<std::string> notes_;
   ServerStatus status_;
