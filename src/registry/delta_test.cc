@@ -155,7 +155,7 @@ TEST(ListDigest, CoversStableFieldsOnly) {
   Member m;
   m.id = {5};
   m.name = "a";
-  const auto digest = [](const Member& member) { return list_digest({{member.id, member}}); };
+  const auto digest = [](const Member& member) { return list_digest(MemberMap{{member.id, member}}); };
   const crypto::Hash before = digest(m);
   const auto changes = [&](auto&& change) {
     Member copy = m;

@@ -5,7 +5,8 @@
 
 namespace eps::registry {
 
-crypto::Hash list_digest(const MemberMap& members) {
+template <class Members>
+crypto::Hash list_digest(const Members& members) {
   Bytes all;
   Writer w(all);
   for (const auto& [id, m] : members) {
@@ -18,6 +19,8 @@ crypto::Hash list_digest(const MemberMap& members) {
   }
   return crypto::blake2s({as_view("eps list digest"), all});
 }
+template crypto::Hash list_digest(const MemberMap& members);
+template crypto::Hash list_digest(const std::map<MemberId, Member>& members);
 
 namespace {
 Bytes signed_message(std::string_view title, const NetworkId& network, std::uint64_t version,

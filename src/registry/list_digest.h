@@ -12,7 +12,9 @@
 namespace eps::registry {
 
 // BLAKE2s over, for each member in order of its id: id 32, key 256, MAC 48, address 32, name size 8, name.
-crypto::Hash list_digest(const MemberMap& members);
+// `Members` is MemberMap or std::map<MemberId, Member>.
+template <class Members>
+crypto::Hash list_digest(const Members& members);
 // "eps member list" | network id | version 64 | digest
 Bytes signed_list_message(const NetworkId& network, std::uint64_t version, const crypto::Hash& digest);
 // "eps member records" | network id | version 64 | root of the Merkle tree (registry/merkle_tree.h); after a recovery

@@ -61,8 +61,8 @@ bool take_member(const json& from, LockReport::Entry& to) {
   return true;
 }
 
-template <class Standing>
-json report_of(const registry::LockChain& chain, const NetworkInfo& network, const MemberMap& members,
+template <class Members, class Standing>
+json report_of(const registry::LockChain& chain, const NetworkInfo& network, const Members& members,
                const NetworkPolicy& policy, bool policy_counts, std::uint64_t next_policy_sequence,
                const Standing& standing) {
   json out = {{"ok", true},

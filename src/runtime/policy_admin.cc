@@ -7,7 +7,8 @@ namespace eps::runtime {
 
 using nlohmann::json;
 
-json policy_report(const NetworkPolicy& policy, const MemberMap& members, const std::optional<PolicyStatus>& status) {
+template <class Members>
+json policy_report(const NetworkPolicy& policy, const Members& members, const std::optional<PolicyStatus>& status) {
   json out = {{"ok", true}, {"text", policy.text}, {"signed", policy.sequence != 0}, {"members", json::object()}};
   for (const auto& [id, member] : members) {
     out["members"][member.name] = {{"groups", member.groups}, {"address", to_string(member.address)}};
@@ -20,5 +21,9 @@ json policy_report(const NetworkPolicy& policy, const MemberMap& members, const 
   }
   return out;
 }
+template json policy_report(const NetworkPolicy& policy, const MemberMap& members,
+                            const std::optional<PolicyStatus>& status);
+template json policy_report(const NetworkPolicy& policy, const std::map<MemberId, Member>& members,
+                            const std::optional<PolicyStatus>& status);
 
 }  // namespace eps::runtime

@@ -13,7 +13,9 @@ namespace eps::runtime {
 
 // {"ok": true, "text": ..., "signed": ..., "members": {name: [group ...]}}, and of a client "status", what its rules
 // have dropped. `policy`: what is in force.
-nlohmann::json policy_report(const NetworkPolicy& policy, const MemberMap& members,
+// `Members` is MemberMap or std::map<MemberId, Member>.
+template <class Members>
+nlohmann::json policy_report(const NetworkPolicy& policy, const Members& members,
                              const std::optional<PolicyStatus>& status);
 
 }  // namespace eps::runtime
