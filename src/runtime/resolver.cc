@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <map>
 #include <system_error>
@@ -59,6 +60,8 @@ struct Resolver::Shared {
   };
   std::map<std::string, Name> names EPS_GUARDED_BY(mutex);
 
+  // Throws std::system_error if there can be no further thread.
+  static void start(const std::shared_ptr<Shared>& shared, const std::string& name, int family);
   // The first answer is for everybody: later requests would get the same.
   void answer(Name& of, Result<std::vector<IpAddress>> found) EPS_REQUIRES(mutex) {
     boost::asio::post(*io, [waiting = std::exchange(of.waiting, {}), found = std::move(found)] {
@@ -66,6 +69,17 @@ struct Resolver::Shared {
     });
   }
 };
+
+void Resolver::Shared::start(const std::shared_ptr<Shared>& shared, const std::string& name, int family) {
+  std::thread([shared, name, family] {
+    auto found = look_up(name, family);
+    const Lock ended(shared->mutex);
+    if (shared->io == nullptr) return;
+    Shared::Name& of = shared->names[name];
+    if (family == AF_UNSPEC) --of.threads;
+    if (found || family == AF_UNSPEC) shared->answer(of, std::move(found));
+  }).detach();
+}
 
 Resolver::Resolver(boost::asio::io_context& io) : shared_(std::make_shared<Shared>()) {
   const Lock lock(shared_->mutex);
@@ -83,32 +97,22 @@ void Resolver::resolve(const std::string& name, OnAnswer on_answer) {
   Shared::Name& wanted = shared_->names[name];
   wanted.waiting.push_back(std::move(on_answer));
   if (wanted.threads >= kMaxThreadsPerName) return;
-  const auto work = [shared = shared_, name] {
-    auto found = look_up(name, AF_UNSPEC);
-    const Lock ended(shared->mutex);
-    if (shared->io == nullptr) return;
-    Shared::Name& of = shared->names[name];
-    --of.threads;
-    shared->answer(of, std::move(found));
-  };
-  const auto ip4_alone = [shared = shared_, name] {
-    std::this_thread::sleep_for(kIp4AloneAfter);
-    {
-      const Lock late(shared->mutex);
-      if (shared->io == nullptr || shared->names[name].waiting.empty()) return;
-    }
-    auto found = look_up(name, AF_INET);
-    const Lock ended(shared->mutex);
-    if (shared->io != nullptr && found) shared->answer(shared->names[name], std::move(found));
-  };
   try {
-    std::thread(work).detach();
+    Shared::start(shared_, name, AF_UNSPEC);
     ++wanted.threads;
-    std::thread(ip4_alone).detach();
   } catch (const std::system_error& e) {
-    if (wanted.threads > 0) return;
-    shared_->answer(wanted, make_error(Errc::exhausted, e.what()));
+    if (wanted.threads == 0) shared_->answer(wanted, make_error(Errc::exhausted, e.what()));
+    return;
   }
+  const auto timer = std::make_shared<boost::asio::steady_timer>(*shared_->io, kIp4AloneAfter);
+  timer->async_wait([timer, shared = shared_, name](const auto&) {
+    const Lock late(shared->mutex);
+    if (shared->io == nullptr || shared->names[name].waiting.empty()) return;
+    try {
+      Shared::start(shared, name, AF_INET);
+    } catch (const std::system_error&) {  // then the answer for both families has to do
+    }
+  });
 }
 
 }  // namespace eps::runtime
