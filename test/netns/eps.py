@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 
-from lab import Lab, sh, wait_until
+from lab import Lab, wait_until
 
 BIN = pathlib.Path(os.environ.get("EPS_BIN", pathlib.Path(__file__).parents[2] / "build/release/src/app"))
 SANITIZED = os.environ.get("EPS_SANITIZED", "")  # "thread", "address,undefined" or nothing
@@ -58,7 +58,8 @@ class Daemon:
         return code, self.process.output()
 
     def eps(self, *arguments, check=True):
-        return sh(BIN / "eps", "--socket", self.socket, *arguments, check=check)
+        """On the member's own computer, whose interfaces and units some commands look at."""
+        return self.host.run(BIN / "eps", "--socket", self.socket, *arguments, check=check)
 
     def status(self):
         """None while nobody answers."""

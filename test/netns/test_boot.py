@@ -88,6 +88,8 @@ def test_name_server_that_is_silent_about_ipv6(network):
             with contextlib.suppress(OSError):
                 while True:
                     query, client = names.recvfrom(512)
+                    if not query:  # shut down
+                        return
                     end = query.index(b"\0", 12) + 5
                     kind = int.from_bytes(query[end - 4:end - 2], "big")
                     asked.add(kind)
