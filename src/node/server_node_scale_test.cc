@@ -220,8 +220,9 @@ TEST(ServerNodeScale, AnEventOfOneMemberCostsTheSameInALargeNetwork) {
     if (std::getenv("EPS_SHOW_TIMES") != nullptr) {
       std::printf("%-32s %4lu pages among %u, %4lu among %u\n", event.c_str(), few, kFew, many, kMany);
     }
-    // Trees are two levels deeper. The smallest entries of the members fill 60 pages more.
-    EXPECT_LT(many, few + few / 4 + 25) << event;
+    // Trees are two levels deeper, and which entries share a page depends on the machine. A look at every node of the
+    // smallest map of the members touches 120 pages more.
+    EXPECT_LT(many, few + few / 2 + 25) << event;
   }
 }
 
