@@ -96,6 +96,7 @@ struct Peer {
   // the next table, which has the path on which the question came.
   session::Session* sealing() const { return session && next && next->confirmed() ? next.get() : session.get(); }
   bool ready() const { return session != nullptr && to.valid(); }
+  bool operator==(const Peer&) const = default;
 };
 
 // A relay that this node may use: it knows us by the tag, and what it relays to us carries the same tag.
@@ -107,7 +108,8 @@ struct RelayHop {
   bool operator==(const RelayHop&) const = default;
 };
 
-struct PeerTable {
+// The network as this node takes part in it: what is the same for all peers.
+struct NetworkView {
   MemberId self;
   Mac self_mac;
   Ip4 self_address;
@@ -124,13 +126,7 @@ struct PeerTable {
   std::shared_ptr<const PolicyInForce> policy;  // null: everything is allowed
   std::vector<RelayHop> relays;
   std::shared_ptr<const RelayTable> serves;  // members for which this node relays; null: none
-  std::vector<Peer> peers;
-  std::unordered_map<Mac, std::uint32_t> by_mac;  // index into peers
-  struct Receiving {
-    std::shared_ptr<session::Session> session;
-    std::uint32_t peer = 0;  // index into peers
-  };
-  std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
+  bool operator==(const NetworkView&) const = default;
 
   // Of a member that may serve DHCP, or may not. As long as nobody may, anybody may give addresses of the network.
   l2::DhcpRight dhcp_right(bool allowed) const {
@@ -138,6 +134,18 @@ struct PeerTable {
     const bool somebody = self_serves_dhcp || directory->dhcp_servers() > 0;
     return somebody ? l2::DhcpRight::none : l2::DhcpRight::addresses;
   }
+};
+
+struct PeerTable : NetworkView {
+  std::vector<Peer> peers;
+  std::unordered_map<Mac, std::uint32_t> by_mac;  // index into peers
+  struct Receiving {
+    std::shared_ptr<session::Session> session;
+    std::uint32_t peer = 0;  // index into peers
+    bool operator==(const Receiving&) const = default;
+  };
+  std::unordered_map<std::uint32_t, Receiving> by_index;  // local session index
+  bool operator==(const PeerTable&) const = default;
 };
 
 // The rule by which the policy drops the frame, whose bytes from info.l3_offset on are `packet`; nullopt: it may pass.

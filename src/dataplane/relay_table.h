@@ -28,6 +28,7 @@ struct RelayMember {
   bool inside = false;                 // datagrams for it go into its control connection
   std::shared_ptr<RelayQuota> quota = {};  // of what it sends; null: there is no limit
   std::vector<Endpoint> also = {};         // further endpoints that it was proved to send from
+  bool operator==(const RelayMember&) const = default;
   Endpoint to() const { return inside ? stream_endpoint(id) : endpoint; }
   // Over either transport: a member uses the new one before the relay has heard of the change.
   bool sends_from(const Endpoint& from) const {

@@ -124,7 +124,7 @@ void PathFinder::set_candidates(const std::vector<Candidate>& candidates, const 
   if (probe) begin(now);
 }
 
-bool PathFinder::set_relays(const std::vector<MemberId>& relays, Instant now) {
+void PathFinder::set_relays(const std::vector<MemberId>& relays, Instant now) {
   const auto listed = [&](const Known& k) { return k.way.direct() || std::ranges::count(relays, *k.way.relay) > 0; };
   const bool lost = path_ && !path_->direct() && !listed(*find(*path_));
   std::erase_if(known_, [&](const Known& k) { return !listed(k); });
@@ -132,7 +132,7 @@ bool PathFinder::set_relays(const std::vector<MemberId>& relays, Instant now) {
     add(Way::through(relay), Origin::relay, kRelayRank + (relay == kServerRelay ? 0 : 1), true);
   }
   if (lost) path_.reset();
-  return choose(now) || lost;
+  choose(now);
 }
 
 void PathFinder::begin(Instant now) {
@@ -185,11 +185,11 @@ bool PathFinder::adopt(const Way& way, std::optional<Duration> round_trip, Insta
   return choose(now);
 }
 
-bool PathFinder::on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now) {
+void PathFinder::on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now) {
   Known* known = find(way);
-  if (known == nullptr) return false;
+  if (known == nullptr) return;
   known->quality.on_counts(sent, lost, now);
-  return choose(now);
+  choose(now);
 }
 
 bool PathFinder::on_pong(const Way& from, std::uint64_t id, Instant now) {
@@ -333,7 +333,7 @@ void PathFinder::doubt(Instant now) {
   asked_at_ = now;
 }
 
-bool PathFinder::moved(Instant now) {
+void PathFinder::moved(Instant now) {
   for (Known& k : known_) {
     if (k.way.direct()) k.alive = false;
     k.quality.forget();
@@ -348,11 +348,10 @@ bool PathFinder::moved(Instant now) {
   challenge_ends_ = kNever;
   challenger_.reset();
   begin(now);
-  return choose(now);
+  choose(now);
 }
 
-bool PathFinder::reset(Instant now) {
-  const bool changed = path_.has_value();
+void PathFinder::reset(Instant now) {
   std::erase_if(known_, [](const Known& k) { return !k.announced; });
   for (Known& k : known_) {
     k.quality.forget();
@@ -368,7 +367,6 @@ bool PathFinder::reset(Instant now) {
   unanswered_ = 0;
   doubted_ = false;
   choose(now);
-  return changed;
 }
 
 bool PathFinder::needs_socket(std::uint16_t socket, Instant now) const {
@@ -397,7 +395,7 @@ std::vector<Ping> PathFinder::take_due(Instant now, bool traffic_flows, Instant 
     const Known* other = challenger_ ? find(*challenger_) : nullptr;
     if (mine != nullptr && mine->answered_at < challenge_began_ && other != nullptr && other->alive) {
       lose(*mine, now);
-      changed_ |= use(*other, "the peer has moved there", now);
+      use(*other, "the peer has moved there", now);
     }
   }
   std::vector<Ping> out = std::move(due_);
@@ -470,11 +468,6 @@ bool PathFinder::flow_died(std::uint16_t socket) const {
 
 bool PathFinder::direct_answers() const {
   return std::ranges::any_of(known_, [](const Known& k) { return k.way.direct() && k.alive; });
-}
-
-bool PathFinder::answers_by(const Way& way) const {
-  const Known* known = find(way);
-  return known != nullptr && known->alive;
 }
 
 std::vector<Endpoint> PathFinder::answering() const {

@@ -81,8 +81,8 @@ class PathFinder {
   // peer sends arrives there, so the NATs must have seen it send.
   void set_candidates(const std::vector<Candidate>& candidates, const std::vector<IpAddress>& own, Instant now,
                       bool probe, std::uint16_t socket = 0);
-  // The relays that both ends may use. The server is trusted to work until it stays silent. True when the path changed.
-  bool set_relays(const std::vector<MemberId>& relays, Instant now);
+  // The relays that both ends may use. The server is trusted to work until it stays silent.
+  void set_relays(const std::vector<MemberId>& relays, Instant now);
   // A session was established, or something changed: start the probe rounds.
   void begin(Instant now);
   // The peer authenticated a datagram that came by this way.
@@ -92,9 +92,8 @@ class PathFinder {
   bool adopt(const Way& way, std::optional<Duration> round_trip, Instant now);
   // True when the path changed.
   bool on_pong(const Way& from, std::uint64_t id, Instant now);
-  // Of `sent` datagrams that left by this way `lost` did not arrive (PathQuality::on_counts). True when the path
-  // changed.
-  bool on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now);
+  // Of `sent` datagrams that left by this way `lost` did not arrive (PathQuality::on_counts).
+  void on_counts(const Way& way, std::uint64_t sent, std::int64_t lost, Instant now);
   // Called every kPingAgain while traffic flows, with the times of the last datagram sent to the peer and authenticated
   // from it by the path in use. Pings a silent path, and gives it up if it stays silent (true: the path changed).
   bool watch(Instant last_sent, Instant last_received, Instant now);
@@ -106,10 +105,10 @@ class PathFinder {
   void ask(Instant now);
   // A ping of watch() waits for its answer: look again after kPingAgain.
   bool in_doubt() const { return unanswered_ > 0; }
-  // One of the two ends has moved: every direct way has to answer again. True when the path changed.
-  bool moved(Instant now);
-  // Forgets path and probes (the peer's sessions ended). True when the path changed.
-  bool reset(Instant now);
+  // One of the two ends has moved: every direct way has to answer again.
+  void moved(Instant now);
+  // Forgets path and probes (the peer's sessions ended).
+  void reset(Instant now);
 
   // The way in use goes by this socket, or the peer was heard by it a moment ago: it may be the peer's way to us.
   bool needs_socket(std::uint16_t socket, Instant now) const;
@@ -121,8 +120,6 @@ class PathFinder {
   // measured for a peer that only sends to us.
   std::vector<Ping> take_due(Instant now, bool traffic_flows, Instant last_used = kNever);
   Instant next_deadline() const { return std::min(next_round_, challenge_ends_); }
-  // True once after take_due() changed the path.
-  bool take_changed() { return std::exchange(changed_, false); }
 
   // The way to send by; nullopt if none is known.
   const std::optional<Way>& path() const { return path_; }
@@ -136,7 +133,6 @@ class PathFinder {
   bool flow_died(std::uint16_t socket) const;
   // A direct way answers, whether or not it is the one in use.
   bool direct_answers() const;
-  bool answers_by(const Way& way) const;
   // By which direct ways the peer answers. It may send by any of them: from several addresses, its own or ours, it sees
   // as many ways, and a NAT may give it another endpoint in each.
   std::vector<Endpoint> answering() const;
@@ -202,7 +198,6 @@ class PathFinder {
   std::optional<Way> challenger_;
   Instant challenge_began_{};
   Instant challenge_ends_ = kNever;
-  bool changed_ = false;
   struct Event {
     Instant at;
     std::string what;

@@ -98,7 +98,6 @@ void PathMtu::search(Known& known, std::optional<Duration> round_trip, std::vect
     const bool ethernet = known.size + known.headers == 1500 && known.refused + known.headers <= 1600;
     if (ethernet || known.refused <= known.size + kExact || known.round >= kRounds) {
       known.searching = false;
-      settled_ = true;
       known.searched_at = now;
       known.next = now + kCheckEvery;
       return;
@@ -120,7 +119,7 @@ void PathMtu::check(Known& known, std::optional<Duration> round_trip, std::vecto
     // If nothing at all is answered, size is not the problem of the way.
     if (!known.small_passes) return;
     known.size = smallest(known.way, known.headers);
-    changed_ = true;
+    shrunk_ = true;
     return begin(known, now);
   }
   if (known.unanswered == 0) known.small_passes = false;

@@ -55,9 +55,7 @@ class PathMtu {
   // True when the size in use grew.
   bool on_answer(std::uint64_t id, Instant now);
   // True once after take_due() made the size in use smaller.
-  bool take_changed() { return std::exchange(changed_, false); }
-  // True once after a search has ended, even if it found nothing larger.
-  bool take_settled() { return std::exchange(settled_, false); }
+  bool take_shrunk() { return std::exchange(shrunk_, false); }
   Instant next_deadline() const;
 
   // The size of datagrams by this way: the one found, or one that passes everywhere.
@@ -101,8 +99,7 @@ class PathMtu {
   static constexpr std::size_t kAsked = 32;
   std::vector<Asked> asked_;  // the last kAsked, any of which may still be answered; empty until the first
   std::size_t next_asked_ = 0;
-  bool changed_ = false;
-  bool settled_ = false;
+  bool shrunk_ = false;
 };
 
 }  // namespace eps::mesh

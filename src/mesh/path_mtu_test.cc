@@ -34,7 +34,7 @@ struct Lab {
       const bool passes = probe.size + headers <= limit && rng.below(100) >= loss;
       if (passes && !dead) answers.emplace_back(now + round_trip, probe.id);
     }
-    sizes.take_changed();
+    sizes.take_shrunk();
     now += milliseconds(1);
   }
   void run(Duration time) {
@@ -87,10 +87,9 @@ TEST(PathMtu, ASearchEndsEvenIfItFindsNothingLarger) {
   lab.sizes.use(lab.way, lab.headers, lab.wanted, lab.now);
   EXPECT_FALSE(lab.sizes.settled(lab.way));
   lab.step();
-  EXPECT_FALSE(lab.sizes.settled(lab.way) || lab.sizes.take_settled());
+  EXPECT_FALSE(lab.sizes.settled(lab.way));
   lab.run(seconds(3));
-  EXPECT_TRUE(lab.sizes.settled(lab.way) && lab.sizes.take_settled());
-  EXPECT_FALSE(lab.sizes.take_settled());
+  EXPECT_TRUE(lab.sizes.settled(lab.way));
   EXPECT_EQ(lab.size(), 1280U);
 }
 

@@ -31,11 +31,11 @@ void Lan::move_out(const Member& member) {
   changed_ = true;
 }
 
-void Lan::fill(dataplane::PeerTable& table) {
+void Lan::fill(dataplane::NetworkView& view) {
   if (std::exchange(changed_, false)) published_ = std::make_shared<const dataplane::Directory>(directory_);
-  table.directory = published_;
-  table.groups = groups_;
-  table.stations = stations_;
+  view.directory = published_;
+  view.groups = groups_;
+  view.stations = stations_;
 }
 
 void Lan::on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, bool outside,

@@ -32,9 +32,7 @@ class Lan {
   void on_grants(const Member& member) { findings_.forget(member.id); }
   // There is a list of members: from now on the kernel may remember who had an address.
   void on_list(bool known) { list_known_ = known; }
-  // Since the last fill().
-  bool changed() const { return changed_; }
-  void fill(dataplane::PeerTable& table);
+  void fill(dataplane::NetworkView& view);
 
   // `owner`: the member that owns the MAC or address, if another one does; else null.
   // `outside`: the address belongs to another interface of this computer.
@@ -54,7 +52,7 @@ class Lan {
   const std::string device_;
   std::vector<std::string>& notes_;
   dataplane::Directory directory_;
-  bool changed_ = true;
+  bool changed_ = true;  // since the last fill()
   bool list_known_ = false;
   std::shared_ptr<const dataplane::Directory> published_;
   std::shared_ptr<dataplane::GroupState> groups_ = std::make_shared<dataplane::GroupState>();

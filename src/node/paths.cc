@@ -83,14 +83,15 @@ mesh::PongMessage Paths::pong(const mesh::PingMessage& ping, const Arrival& arri
   return pong;
 }
 
-bool Paths::on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now) {
-  if (!pong.counts || peer.sessions.current() == nullptr) return false;
+void Paths::on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now) {
+  if (!pong.counts || peer.sessions.current() == nullptr) return;
   const auto result = peer.paths.tally_.on_pong(pong.id, {pong.counts->arrived, pong.counts->lost_here});
   // on_pong() recognises an answer by another path than the one asked. Losses of an earlier use of the same path say
   // nothing: after a sleep everything that waited leaves at once, and the last ping of that use overtakes
   // it.
-  return result && result->key == tally_key(peer) && arrival.way() == peer.path.path() &&
-         peer.path.on_counts(arrival.way(), result->sent, result->lost, now);
+  if (result && result->key == tally_key(peer) && arrival.way() == peer.path.path()) {
+    peer.path.on_counts(arrival.way(), result->sent, result->lost, now);
+  }
 }
 
 // Datagrams dropped here because this node, or its network device, was too slow.
@@ -133,7 +134,7 @@ Paths::Called Paths::on_call(Peer& peer, const mesh::CallMessage& call, const Ar
   learn(peer, call.candidates, false, now);
   if (call.moved) {
     forget_sizes(peer);
-    out.moved = peer.path.moved(now);
+    peer.path.moved(now);
     if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
     return out;
   }
@@ -242,26 +243,19 @@ std::vector<Paths::Outgoing> Paths::size_pings(Peer& peer, const dataplane::Peer
     const std::size_t around = envelope + wire::kDataOverhead + mesh::kSizePingSize;
     out.push_back({probe.way, mesh::SizePingMessage{probe.id, probe.size - std::min(probe.size, around)}});
   }
+  if (mtu.take_shrunk()) peer.path.note("large datagrams do not pass any more", now);
   return out;
 }
 
-bool Paths::take_sizes_changed(Peer& peer, Instant now) {
-  const bool settled = peer.paths.mtu_.take_settled();
-  const bool shrunk = peer.paths.mtu_.take_changed();
-  if (shrunk) peer.path.note("large datagrams do not pass any more", now);
-  return settled || shrunk;
-}
-
-bool Paths::on_size_pong(Peer& peer, std::uint64_t id, Instant now) {
+void Paths::on_size_pong(Peer& peer, std::uint64_t id, Instant now) {
   mesh::PathMtu& mtu = peer.paths.mtu_;
   // The peer has counted it as arrived.
   if (peer.paths.sizes_asked_of_ == peer.path.uses() && std::erase(peer.paths.sizes_asked_, id) != 0) {
     --peer.paths.elsewhere_;
   }
-  if (!mtu.on_answer(id, now)) return false;
+  if (!mtu.on_answer(id, now)) return;
   const auto packets = peer.path.path() ? mtu.path_mtu(*peer.path.path()) : std::nullopt;
   if (packets) peer.path.note("packets of " + std::to_string(*packets) + " bytes pass", now);
-  return true;
 }
 
 }  // namespace eps::node

@@ -99,8 +99,7 @@ class Paths {
   void on_sent(Peer& peer, const Way& way);
   mesh::PingMessage ping(Peer& peer, const mesh::Ping& ping, Instant now);
   mesh::PongMessage pong(const mesh::PingMessage& ping, const Arrival& arrival, std::uint32_t arrived) const;
-  // True: another path is better now.
-  bool on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now);
+  void on_counts(Peer& peer, const mesh::PongMessage& pong, const Arrival& arrival, Instant now);
 
   // Tells the peer our endpoints and that we are sending there now, so that both NATs see an outgoing datagram before
   // an incoming one. `moved`: our endpoints changed.
@@ -110,7 +109,6 @@ class Paths {
   void end_call_pause(Peer& peer);
   struct Called {
     bool other_nat = false;  // the NAT in front of the peer has changed
-    bool moved = false;      // the path changed
     bool doubts = false;     // a peer calls without a direct path, or when it has left a relay
   };
   Called on_call(Peer& peer, const mesh::CallMessage& call, const Arrival& arrival, Instant now);
@@ -140,10 +138,7 @@ class Paths {
   void forget_sizes(Peer& peer);
   // REQUIRES: sized, and the route is ready.
   std::vector<Outgoing> size_pings(Peer& peer, const dataplane::Peer& route, std::size_t network_mtu, Instant now);
-  // True once after the size in use shrank, or its search ended.
-  bool take_sizes_changed(Peer& peer, Instant now);
-  // True: larger ones may be sent now.
-  bool on_size_pong(Peer& peer, std::uint64_t id, Instant now);
+  void on_size_pong(Peer& peer, std::uint64_t id, Instant now);
 
  private:
   static std::uint64_t tally_key(const Peer& peer);

@@ -52,7 +52,10 @@ struct Peer {
 
   bool touched = false;       // in the current step: its deadline may have changed
   Instant timer_at = kNever;  // its entry among the timers
-  Instant offline_at{};       // when the server's list last changed to that
+  // What the latest table says of it: the place among the peers, and the sessions that may open something.
+  std::optional<std::uint32_t> row;
+  std::vector<Sessions::SessionPtr> receiving;
+  Instant offline_at{};  // when the server's list last changed to that
   Instant tick_at = kNever;
   Instant last_unknown_session{};  // when we last answered one with an initiation
 

@@ -30,10 +30,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   if (moved) {
     for (const auto& [id, member] : members_) lan_.move_in(member, &member, address6(member.mac));
   }
-  if (self_.grants != self.grants) {
-    lan_.on_grants(self);
-    dirty_ = true;
-  }
+  if (self_.grants != self.grants) lan_.on_grants(self);
   self_ = self;
   sessions_.set_self(network.id, self.mac);
   if (!same) {
@@ -45,14 +42,12 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
     for (const auto& [id, peer] : live_) {
       if (!peer->waiting.empty()) start_handshake(*peer, now);
     }
-    dirty_ = true;
   }
   on_deadline(now);
 }
 
 void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket) {
   const RelayDirectory::ServerChange change = relays_.set_server(server, tag, by, socket);
-  if (change.any) dirty_ = true;
   schedule_anchors(now);
   // Who stands beside the server is looked for at its address.
   if (change.socket || change.address) {
@@ -61,7 +56,6 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   refresh_relays(now);
   if (change.usable) {
     for (const auto& [id, peer] : live_) {
-      touch(*peer);
       // Earlier messages could not get through: repeat them now rather than at the next retry.
       peer->sessions.hurry(now);
       if (peer->sessions.current() && !peer->path.direct()) peer->path.begin(now);
@@ -131,9 +125,7 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
   }
   lan_.on_list(!list.members().empty());
   if (const Member* self = list.find(self_.id)) {
-    Grants grants = without_grants.contains(self_.id) ? Grants{} : self->grants;
-    dirty_ |= grants != self_.grants;
-    self_.grants = std::move(grants);
+    self_.grants = without_grants.contains(self_.id) ? Grants{} : self->grants;
   }
   for (const Sessions::Early& early : sessions_.take_early(now)) on_initiation(early.arrival, early.datagram, now);
   on_deadline(now);
@@ -151,7 +143,6 @@ void Peers::drop(MemberId id, Instant now) {
   relays_.forget(id);
   if (const auto it = by_key_.find(member.key); it != by_key_.end() && it->second == id) by_key_.erase(it);
   members_.erase(id);
-  dirty_ = true;
 }
 
 void Peers::take_in(MemberMap::Record record, Instant now) {
@@ -169,7 +160,6 @@ void Peers::take_in(MemberMap::Record record, Instant now) {
   if (before != nullptr) policy_.peer_changed(*before, member);
   relays_.on_member(member);
   members_.put(record);
-  dirty_ = true;
   const auto it = peers_.find(member.id);
   if (it == peers_.end()) return;
   Peer& peer = it->second;
@@ -201,7 +191,7 @@ void Peers::on_network_change(Instant now) {
   for (const auto& [id, peer] : live_) {
     touch(*peer);
     peer->guessing.forgive();  // perhaps behind another router
-    if (peer->path.moved(now)) dirty_ = true;
+    peer->path.moved(now);
     paths_.forget_sizes(*peer);
     if (peer->sessions.current()) call(*peer, true, now);
   }
@@ -255,9 +245,8 @@ void Peers::on(dataplane::SessionConfirmed& confirmed, Instant now) {
   // The initiator sends frames directly only by a path that brought it our response or a pong: that path works both
   // ways. The relay, which would be used until a ping is answered, may be gone.
   if (confirmed.by_frame && !confirmed.arrival.relayed() && peer->sessions.current() &&
-      peer->sessions.current()->local_index() == confirmed.local_index && !peer->path.direct() &&
-      peer->path.adopt(confirmed.arrival.way(), std::nullopt, now)) {
-    dirty_ = true;
+      peer->sessions.current()->local_index() == confirmed.local_index && !peer->path.direct()) {
+    peer->path.adopt(confirmed.arrival.way(), std::nullopt, now);
   }
 }
 
@@ -360,7 +349,7 @@ void Peers::start_handshake(Peer& peer, Instant now) {
 void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   touch(peer);
   // Nobody maintained these while the peer was silent.
-  if (!sessions_.repeats(peer.sessions, attempt) && peer.path.set_relays(relays_.usable_for(peer), now)) dirty_ = true;
+  if (!sessions_.repeats(peer.sessions, attempt)) peer.path.set_relays(relays_.usable_for(peer), now);
   const auto datagram = sessions_.initiate(peer.sessions, peer.member, attempt, now);
   if (!datagram) return waiting_.drop(peer.waiting, Drop::no_peer);
   // A rekey uses the path in use; every path is tried only if that does not answer.
@@ -380,10 +369,7 @@ void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now
   list_doubt_ |= peer == nullptr;
   if (peer == nullptr) return sessions_.keep_for_later(arrival, datagram, now);
   const Sessions::Answer out = sessions_.answer(peer->sessions, peer->member, *read.initiation, datagram, now);
-  if (out.made) {
-    dirty_ = true;
-    peer->path.set_relays(relays_.usable_for(*peer), now);
-  }
+  if (out.made) peer->path.set_relays(relays_.usable_for(*peer), now);
   answer(arrival, out.reply);
 }
 
@@ -403,7 +389,7 @@ void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) 
   if (peer == nullptr) return counters_.drop(Drop::unknown_session);
   auto session = sessions_.finish(peer->sessions, peer->member, *response, now);
   if (!session) return;
-  if (!arrival.relayed() && peer->path.adopt(arrival.way(), std::nullopt, now)) dirty_ = true;
+  if (!arrival.relayed()) peer->path.adopt(arrival.way(), std::nullopt, now);
   install(*peer, std::move(session), now);
 }
 
@@ -434,7 +420,6 @@ void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
   paths_.on_session(peer);
   relays_.on_session(peer);
   peer.tick_at = std::min(peer.tick_at, now + kTick);
-  dirty_ = true;
   flush_waiting(peer, now);
   // The peer must not seal anything until it has opened something of ours.
   if (peer.sessions.current()->initiator()) peer.path.ask(now);
@@ -559,7 +544,6 @@ void Peers::probe(Peer& peer, Instant now) {
   const bool flows = now - std::max(sent, peer.activity->received_at()) < kActiveFor;
   const auto pings = peer.path.take_due(now, flows, sent);
   for (const mesh::Ping& ping : pings) send_control(peer, paths_.ping(peer, ping, now), ping.way, now);
-  if (peer.path.take_changed()) dirty_ = true;
   probe_size(peer, now);
   const auto searching = peer.path.searching_for(now);
   if (searching && !pings.empty()) {

@@ -206,6 +206,12 @@ class Peers {
   dataplane::Peer route(const Peer& peer) const;
   // With what the policy allows.
   dataplane::Peer ruled(const Peer& peer);
+  // The snapshot for the data plane. Nobody says that it has changed: what it would say is compared with what it says,
+  // for the peers that a step has touched.
+  dataplane::NetworkView view();
+  bool in_table(const Peer& peer, const std::vector<Sessions::SessionPtr>& receiving) const;
+  bool differs_from_table(const Peer& peer);
+  std::shared_ptr<const dataplane::PeerTable> make_table(dataplane::NetworkView view);
   Standpoint standpoint() const;
 
   PeersParams params_;
@@ -244,7 +250,8 @@ class Peers {
   std::set<std::pair<Instant, MemberId>> timers_;
   Broadcasts broadcasts_;
   RateLimit silent_limit_;
-  bool dirty_ = true;
+  std::shared_ptr<const dataplane::PeerTable> table_;  // the latest
+  bool stale_ = false;                                 // it no longer describes a peer that was touched since
   std::vector<std::string> notes_;
   std::optional<Instant> began_;  // when this node last changed its identity
 };

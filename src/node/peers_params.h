@@ -28,6 +28,8 @@ struct PeersParams {
   std::string device = "eps0";  // the interface's name, for sentences
   Features features = kOwnFeatures;
   bool copy_dscp = true;  // from the inner packet to its datagrams
+  // Checks at each step that a table which is not made again still says what a new one would: for simulations.
+  bool check_tables = false;
 };
 
 }  // namespace eps::node

@@ -19,13 +19,10 @@ void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival
 
 void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now) {
   const bool guessed = guessing_.asked(peer.member.id, pong.id) && !arrival.relayed();
-  // Whoever is relayed by this node may be so by this way from now on.
-  if (!arrival.relayed() && !peer.path.answers_by(arrival.way())) dirty_ = true;
   if (guessed ? peer.path.adopt(arrival.way(), std::nullopt, now) : peer.path.on_pong(arrival.way(), pong.id, now)) {
-    dirty_ = true;
     refresh_relays(now);
   }
-  if (paths_.on_counts(peer, pong, arrival, now)) dirty_ = true;
+  paths_.on_counts(peer, pong, arrival, now);
   if (guessed) run_guess(peer, now);
   if (!arrival.relayed() && arrival.socket == relays_.socket()) here_.note_seen(pong.seen_from);
 }
@@ -61,7 +58,6 @@ void Peers::on(const mesh::CallMessage& message, Peer& peer, const Arrival& arri
 void Peers::take_call(const mesh::CallMessage& message, Peer& peer, const Arrival& arrival, Instant now) {
   const Paths::Called called = paths_.on_call(peer, message, arrival, now);
   if (called.other_nat) peer.guessing.forgive();
-  if (called.moved) dirty_ = true;
   // It may call because it no longer hears this node.
   if (peer.path.path() == Way::through(kServerRelay)) relay_used_ = true;
   if (called.doubts) peer.tick_at = std::min(peer.tick_at, now + mesh::kPingAgain);
@@ -138,7 +134,6 @@ void Peers::probe_size(Peer& peer, Instant now) {
   const dataplane::Peer to = route(peer);
   if (!to.ready()) return;
   send_all(peer, paths_.size_pings(peer, to, network_->mtu, now), now);
-  if (paths_.take_sizes_changed(peer, now)) dirty_ = true;
 }
 
 void Peers::on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arrival, Instant now) {
@@ -146,15 +141,13 @@ void Peers::on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arr
 }
 
 void Peers::on(const mesh::SizePongMessage& pong, Peer& peer, const Arrival&, Instant now) {
-  if (paths_.on_size_pong(peer, pong.id, now)) dirty_ = true;
+  paths_.on_size_pong(peer, pong.id, now);
 }
 
 // --- groups --------------------------------------------------------------------------------------------------------
 
 void Peers::set_groups(GroupFilter filter, Instant now) {
-  const auto before = listening_.filter();
   const std::set<MemberId> to_tell = listening_.on_filter(std::move(filter), now);
-  dirty_ |= listening_.filter() != before;
   for (const MemberId id : to_tell) {
     Peer* peer = find(id, now);
     if (peer == nullptr || !peer->sessions.current() || !peer->sessions.current()->has(Feature::groups)) continue;

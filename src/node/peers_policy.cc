@@ -10,7 +10,6 @@ namespace eps::node {
 
 void Peers::set_policy(const NetworkPolicy& policy, const Member& self) {
   if (!policy_.set(policy, self)) return;
-  dirty_ = true;
   // They name rules of the policy before.
   for (const auto& [id, peer] : met_) {
     peer->activity->policy_drop_out.store(0, std::memory_order_relaxed);

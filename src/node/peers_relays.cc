@@ -12,7 +12,7 @@ namespace eps::node {
 void Peers::refresh_relays(Instant now) {
   for (const auto& [id, peer] : live_) {
     touch(*peer);
-    if (peer->path.set_relays(relays_.usable_for(*peer), now)) dirty_ = true;
+    peer->path.set_relays(relays_.usable_for(*peer), now);
   }
 }
 
@@ -23,9 +23,7 @@ void Peers::offer_relaying(Instant now) {
 }
 
 void Peers::on(const mesh::OfferMessage& offer, Peer& peer, const Arrival&, Instant now) {
-  if (!relays_.on_offer(peer, offer.tag)) return;
-  dirty_ = true;
-  refresh_relays(now);
+  if (relays_.on_offer(peer, offer.tag)) refresh_relays(now);
 }
 
 // The peer cannot be reached directly: open sessions to members that relay, which then send their offers.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "node/peers.h"
 
 namespace eps::node {
@@ -14,7 +15,6 @@ void Peers::forget_sessions(Peer& peer, Instant now) {
   relays_.end_sessions(peer);
   peer.path.reset(now);
   guessing_.stop(target_of(peer), now);
-  dirty_ = true;
 }
 
 // It is no longer a member.
@@ -118,42 +118,69 @@ dataplane::Peer Peers::ruled(const Peer& peer) {
   return out;
 }
 
-std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
-  settle_timers();
-  if ((!dirty_ && !lan_.changed()) || !network_) return nullptr;
-  dirty_ = false;
+dataplane::NetworkView Peers::view() {
+  dataplane::NetworkView out;
+  out.self = self_.id;
+  out.self_mac = self_.mac;
+  out.self_address = self_.address;
+  out.self_further = self_.grants.ranges;
+  out.self_bridge = self_.grants.bridge;
+  out.self_serves_dhcp = self_.grants.may_serve_dhcp();
+  out.network = network_->network;
+  out.self_address6 = address6(self_.mac);
+  lan_.fill(out);
+  out.listens = listening_.filter();
+  out.mtu = network_->mtu;
+  out.policy = policy_.in_force();
+  out.relays = relays_.hops();
+  out.serves = relays_.serves(live_);
+  return out;
+}
+
+// The other members are in the directory alone.
+bool Peers::in_table(const Peer& peer, const std::vector<Sessions::SessionPtr>& receiving) const {
+  return met_.contains(peer.member.id) && (peer.member.online || !receiving.empty());
+}
+
+bool Peers::differs_from_table(const Peer& peer) {
+  const auto receiving = peer.sessions.receiving();
+  if (in_table(peer, receiving) != peer.row.has_value()) return true;
+  return peer.row && (receiving != peer.receiving || ruled(peer) != table_->peers[*peer.row]);
+}
+
+std::shared_ptr<const dataplane::PeerTable> Peers::make_table(dataplane::NetworkView view) {
   auto table = std::make_shared<dataplane::PeerTable>();
-  table->self = self_.id;
-  table->self_mac = self_.mac;
-  table->self_address = self_.address;
-  table->self_further = self_.grants.ranges;
-  table->self_bridge = self_.grants.bridge;
-  table->self_serves_dhcp = self_.grants.may_serve_dhcp();
-  table->network = network_->network;
-  table->self_address6 = address6(self_.mac);
-  lan_.fill(*table);
-  table->listens = listening_.filter();
-  table->mtu = network_->mtu;
-  table->policy = policy_.in_force();
-  table->relays = relays_.hops();
-  table->serves = relays_.serves(live_);
-  // The others are in the directory.
+  static_cast<dataplane::NetworkView&>(*table) = std::move(view);
   for (const auto& [id, peer] : met_) {
-    const auto receiving = peer->sessions.receiving();
-    if (!peer->member.online && receiving.empty()) continue;
+    peer->row.reset();
+    peer->receiving = peer->sessions.receiving();
+    if (!in_table(*peer, peer->receiving)) continue;
     const auto at = static_cast<std::uint32_t>(table->peers.size());
+    peer->row = at;
     table->peers.push_back(ruled(*peer));
     table->by_mac.emplace(peer->member.mac, at);
-    for (const auto& session : receiving) {
+    for (const auto& session : peer->receiving) {
       table->by_index.insert_or_assign(session->local_index(), dataplane::PeerTable::Receiving{session, at});
     }
   }
+  return table;
+}
+
+std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
+  settle_timers();
+  if (!network_) return nullptr;
+  dataplane::NetworkView current = view();
+  if (!std::exchange(stale_, false) && table_ != nullptr && current == *table_) {
+    EPS_CHECK(!params_.check_tables || *make_table(std::move(current)) == *table_);
+    return nullptr;
+  }
+  table_ = make_table(std::move(current));
   offer_relaying(now);
   // A path that has just opened is what these waited for.
   for (const auto& [id, peer] : live_) {
     if (peer->sessions.current()) flush_waiting(*peer, now);
   }
-  return table;
+  return table_;
 }
 
 }  // namespace eps::node

@@ -68,6 +68,19 @@ TEST_F(PeersTest, SilentMembersHaveNoTimer) {
   EXPECT_EQ(table_->directory->online(), 300U);
 }
 
+// Workers wake up for a new table.
+TEST_F(PeersTest, AStepThatChangesNothingForTheWorkersMakesNoTable) {
+  join(10);
+  EXPECT_EQ(peers_.commit(now_), nullptr);
+  send_to(3);
+  EXPECT_EQ(peers_.commit(now_), nullptr) << "an initiation has left, but there is no session yet";
+  peers_.set_relay({IpAddress::from_v4({0xc6120001U}), kDefaultPort}, 1, ServerRelay::udp, now_);
+  EXPECT_EQ(peers_.commit(now_), nullptr) << "the same relay";
+  peers_.set_relay({IpAddress::from_v4({0xc6120002U}), kDefaultPort}, 1, ServerRelay::udp, now_);
+  EXPECT_NE(peers_.commit(now_), nullptr);
+  EXPECT_EQ(peers_.commit(now_), nullptr);
+}
+
 // The table that a step makes for the workers has the members that had a session, and the list arrives in parts.
 TEST_F(PeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
   for (const std::uint32_t n : {100U, 10'000U}) {

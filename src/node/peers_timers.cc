@@ -21,6 +21,7 @@ void Peers::settle_timers() {
     peer->touched = false;
     const MemberId id = peer->member.id;
     if (peer->sessions.current() || !peer->sessions.receiving().empty()) met_.emplace(id, peer);
+    stale_ = stale_ || differs_from_table(*peer);
     const Instant at = deadline_of(*peer);
     if (at == kNever) live_.erase(id);
     if (at != peer->timer_at) {
@@ -76,7 +77,6 @@ void Peers::tick(Peer& peer, Instant now) {
     // Hearing the peer on another path says nothing about the path in use: the peer may have left it already. Nor does
     // a new session, which may have started through the relay.
     if (peer.path.watch(sent, peer.activity->received_on_path_at(), now)) {
-      dirty_ = true;
       call(peer, false, now);  // informs the other end as well
     }
     const bool silent = sent > received && now - received > mesh::kSilence;
@@ -121,9 +121,7 @@ void Peers::expire(Peer& peer, Instant now) {
     counters_.drop(Drop::incomplete, lost);
     peer.activity->counters.drop(Drop::incomplete, lost);
   }
-  const Sessions::Expired expired = sessions_.expire(peer.sessions, now);
-  if (expired.any) dirty_ = true;
-  if (expired.current) {
+  if (sessions_.expire(peer.sessions, now)) {
     peer.path.reset(now);
     guessing_.tidy(target_of(peer), now);
     refresh_relays(now);

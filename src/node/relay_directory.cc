@@ -20,7 +20,6 @@ RelayDirectory::ServerChange RelayDirectory::set_server(const Endpoint& server, 
                                                         ports::SocketId socket) {
   const dataplane::RelayHop hop{kServerRelay, server, socket, tag};
   ServerChange change;
-  change.any = server_ != hop || server_by_ != by;
   change.address = server_.endpoint.ip != server.ip;
   change.socket = server_.socket != socket;
   change.usable = by != ServerRelay::none && (!server_relays() || server_ != hop);
@@ -125,15 +124,20 @@ std::optional<std::uint32_t> RelayDirectory::take_offer(Peer& peer) const {
 
 std::shared_ptr<const dataplane::RelayTable> RelayDirectory::serves(const std::map<MemberId, Peer*>& peers) {
   if (!for_others_) return nullptr;
-  auto table = std::make_shared<dataplane::RelayTable>();
+  std::vector<dataplane::RelayMember> served;
   for (const auto& [id, peer] : peers) {
     const RelayDirectory::Record& record = peer->relay;
     const Way* way = direct_way(*peer);
     if (record.ours_ == 0 || way == nullptr) continue;
     const auto quota = quotas_.limit().any() ? quotas_.of(id) : nullptr;
-    table->put({id, record.ours_, way->to, way->socket, record.served_, false, quota, peer->path.answering()});
+    served.push_back({id, record.ours_, way->to, way->socket, record.served_, false, quota, peer->path.answering()});
   }
-  return table;
+  if (serves_ != nullptr && served == served_) return serves_;
+  auto table = std::make_shared<dataplane::RelayTable>();
+  for (const dataplane::RelayMember& member : served) table->put(member);
+  served_ = std::move(served);
+  serves_ = std::move(table);
+  return serves_;
 }
 
 }  // namespace eps::node

@@ -48,7 +48,6 @@ class RelayDirectory {
 
   // The server's data endpoint, the tag by which it knows us, and how it accepts what it should relay.
   struct ServerChange {
-    bool any = false;
     bool address = false;  // it has another endpoint
     bool socket = false;   // it sees another local socket
     bool usable = false;   // what could not get through before can now
@@ -83,7 +82,7 @@ class RelayDirectory {
   // Our offer to this peer, when it must be sent: at its first direct path in a session, and again when the path
   // changes, because the previous message may have been lost with the path. Call it once serves() is published.
   std::optional<std::uint32_t> take_offer(Peer& peer) const;
-  // The one of these for which this node relays; null: none.
+  // Those of these for which this node relays, the same table as before if nothing changed; null: it relays for nobody.
   std::shared_ptr<const dataplane::RelayTable> serves(const std::map<MemberId, Peer*>& peers);
   // Of those that this node relays for.
   RelayQuotas& quotas() { return quotas_; }
@@ -96,8 +95,10 @@ class RelayDirectory {
   dataplane::RelayHop server_;         // by UDP
   dataplane::RelayHop server_inside_;  // inside the control connection
   ServerRelay server_by_ = ServerRelay::none;
-  std::map<MemberId, const Peer*> offering_;  // those that have offered to relay for us
-  std::set<MemberId> relaying_;               // those that were started to relay for others
+  std::map<MemberId, const Peer*> offering_;    // those that have offered to relay for us
+  std::set<MemberId> relaying_;                 // those that were started to relay for others
+  std::vector<dataplane::RelayMember> served_;  // by serves_
+  std::shared_ptr<const dataplane::RelayTable> serves_;
 };
 
 }  // namespace eps::node

@@ -53,7 +53,6 @@ TEST_F(RelayDirectoryTest, TheServerRelaysByTheTransportThatWorks) {
   EXPECT_EQ(relays.hop_of(kServerRelay)->endpoint, dataplane::stream_endpoint(kServerRelay));
   EXPECT_FALSE(relays.set_server(kServer, 7, ServerRelay::udp, 0).usable) << "it could relay before";
   EXPECT_EQ(relays.hop_of(kServerRelay)->endpoint, kServer);
-  EXPECT_FALSE(relays.set_server(kServer, 7, ServerRelay::udp, 0).any);
   EXPECT_TRUE(relays.set_server(kServer, 7, ServerRelay::udp, 3).socket);
   // What it relays may arrive by either transport.
   EXPECT_EQ(relays.hops().size(), 2U);
@@ -158,6 +157,18 @@ TEST_F(RelayDirectoryTest, AMemberIsServedByEveryWayThatAnswers) {
   EXPECT_EQ(table->by_tag(*tag)->endpoint, p.member.candidates[0].endpoint) << "the path in use";
   EXPECT_TRUE(table->by_tag(*tag)->sends_from(p.member.candidates[0].endpoint));
   EXPECT_TRUE(table->by_tag(*tag)->sends_from(other));
+}
+
+TEST_F(RelayDirectoryTest, TheServedHaveTheSameTableUntilSomethingChanges) {
+  reach(2);
+  const auto table = served.serves(all);
+  EXPECT_EQ(served.serves(all), table);
+  Peer& other = reach(3);
+  const auto of_two = served.serves(all);
+  EXPECT_NE(of_two, table);
+  sessions.end(other.sessions);
+  EXPECT_EQ(served.serves(all)->by_id({3}), nullptr);
+  EXPECT_NE(of_two->by_id({3}), nullptr) << "a worker may still be reading that one";
 }
 
 }  // namespace

@@ -296,21 +296,18 @@ bool Sessions::install(Record& record, SessionPtr session, Instant now) {
   return record.retired_.empty();
 }
 
-Sessions::Expired Sessions::expire(Record& record, Instant now) {
-  Expired out;
+bool Sessions::expire(Record& record, Instant now) {
   const auto gone = [&](const SessionPtr& s) {
     if (!s || s->may_receive(now)) return false;
     erase(s);
-    return out.any = true;
+    return true;
   };
   std::erase_if(record.retired_, gone);
   if (gone(record.unconfirmed_)) record.unconfirmed_.reset();
-  if (record.current_ && !record.current_->may_send(now)) {
-    if (!gone(record.current_)) record.retired_.push_back(record.current_);
-    record.current_.reset();
-    out.any = out.current = true;
-  }
-  return out;
+  if (!record.current_ || record.current_->may_send(now)) return false;
+  if (!gone(record.current_)) record.retired_.push_back(record.current_);
+  record.current_.reset();
+  return true;
 }
 
 void Sessions::end(Record& record) {

@@ -175,12 +175,8 @@ class Sessions {
   SessionPtr confirm(Record& record, std::uint32_t local_index);
   // Makes `session` the one used for sealing. The previous one still opens what is in transit. True: there was none.
   bool install(Record& record, SessionPtr session, Instant now);
-  // Expired sessions go, and their keys with them.
-  struct Expired {
-    bool any = false;
-    bool current = false;  // nothing can be sealed any more
-  };
-  Expired expire(Record& record, Instant now);
+  // Expired sessions go, and their keys with them. True: nothing can be sealed any more.
+  bool expire(Record& record, Instant now);
   // All sessions, and the handshake.
   void end(Record& record);
 

@@ -100,6 +100,7 @@ std::optional<DataHeader> parse_data_header(ByteView datagram);
 struct RelayHeader {
   MemberId member;
   std::uint32_t tag = 0;
+  bool operator==(const RelayHeader&) const = default;
 };
 void put_relay_header(std::byte* out, const RelayHeader& header);
 // nullopt if nothing follows the envelope, another envelope follows, or it is none.

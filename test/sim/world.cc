@@ -125,6 +125,7 @@ void World::start_client(int c) {
   params.peers.first_handshake_number = k.next_number;
   params.peers.rekey_after_packets = options_.rekey_after_packets;
   params.peers.relay_for_others = options_.relays.contains(c);
+  params.peers.check_tables = true;
   k.next_number += 1ULL << 32;
   params.key = *control::parse_network_key(network_key_);
   params.name = "c" + std::to_string(c);
