@@ -13,6 +13,7 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
     : params_(std::move(params)),
       out_(out),
       rng_(rng),
+      peers_(rng),
       sessions_(params_, counters_, notes_, rng),
       waiting_(out, counters_),
       guessing_(out, rng),
@@ -28,7 +29,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   network_ = network;
   here_.set_network(network);
   if (moved) {
-    for (const auto& [id, member] : members_) lan_.move_in(member, &member, address6(member.mac));
+    for (const auto& [id, member] : peers_.members()) lan_.move_in(member, &member, address6(member.mac));
   }
   if (self_.grants != self.grants) lan_.on_grants(self);
   self_ = self;
@@ -36,10 +37,10 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   if (!same) {
     began_ = now;
     schedule_anchors(now);
-    for (const auto& [id, peer] : live_) forget_sessions(*peer, now);
+    for (const auto& [id, peer] : peers_.live()) forget_sessions(*peer, now);
     lan_.move_out(self);
-    if (members_.contains(self.id)) drop(self.id, now);
-    for (const auto& [id, peer] : live_) {
+    if (peers_.members().contains(self.id)) drop(self.id, now);
+    for (const auto& [id, peer] : peers_.live()) {
       if (!peer->waiting.empty()) start_handshake(*peer, now);
     }
   }
@@ -51,11 +52,12 @@ void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by,
   schedule_anchors(now);
   // Who stands beside the server is looked for at its address.
   if (change.socket || change.address) {
-    for (auto& [id, peer] : peers_) refresh_candidates(peer, peer.sessions.current() && !peer.path.direct(), now);
+    for (auto& [id, peer] : peers_.awake())
+      refresh_candidates(peer, peer.sessions.current() && !peer.path.direct(), now);
   }
   refresh_relays(now);
   if (change.usable) {
-    for (const auto& [id, peer] : live_) {
+    for (const auto& [id, peer] : peers_.live()) {
       // Earlier messages could not get through: repeat them now rather than at the next retry.
       peer->sessions.hurry(now);
       if (peer->sessions.current() && !peer->path.direct()) peer->path.begin(now);
@@ -73,17 +75,17 @@ std::vector<LanFinding> Peers::findings(Instant now) const {
 void Peers::set_own_candidates(std::vector<Candidate> candidates, std::vector<IpAddress> local, Instant now) {
   if (!here_.set_own(std::move(candidates), std::move(local))) return;
   // Neighbouring networks have changed.
-  for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
+  for (auto& [id, peer] : peers_.awake()) refresh_candidates(peer, false, now);
 }
 
 void Peers::set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
   if (!here_.set_inside(std::move(inside), std::move(tunnels))) return;
-  for (auto& [id, peer] : peers_) refresh_candidates(peer, false, now);
+  for (auto& [id, peer] : peers_.awake()) refresh_candidates(peer, false, now);
 }
 
 void Peers::set_own_nat(NatStatus nat, Instant now) {
   if (!here_.set_nat(nat)) return;
-  for (const auto& [id, peer] : live_) {
+  for (const auto& [id, peer] : peers_.live()) {
     if (!peer->path.searching_for(now)) continue;
     paths_.end_call_pause(*peer);
     call(*peer, false, now);
@@ -105,7 +107,7 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
   };
   if (changed.all) {
     std::vector<MemberId> gone;
-    for (const auto& [id, member] : members_) {
+    for (const auto& [id, member] : peers_.members()) {
       if (!is_peer(list.find(id), member.key)) gone.push_back(id);
     }
     for (const MemberId id : gone) drop(id, now);
@@ -115,7 +117,7 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
     }
   } else {
     for (const MemberId id : changed.ids) {
-      const Member* known = members_.find(id);
+      const Member* known = peers_.member(id);
       if (known != nullptr && !is_peer(list.find(id), known->key)) drop(id, now);
     }
     for (const MemberId id : changed.ids) {
@@ -132,21 +134,19 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
 }
 
 void Peers::drop(MemberId id, Instant now) {
-  if (const auto it = peers_.find(id); it != peers_.end()) {
-    waiting_.drop(it->second.waiting, Drop::no_peer);
-    forget(it->second, now);
-    peers_.erase(it);
+  if (peers_.awake(id) != nullptr) {
+    Peer& peer = *find(id, now);
+    waiting_.drop(peer.waiting, Drop::no_peer);
+    forget_sessions(peer, now);
   }
-  const Member& member = *members_.find(id);
-  lan_.move_out(member);
+  lan_.move_out(*member(id));
   policy_.forget(id);
   relays_.forget(id);
-  if (const auto it = by_key_.find(member.key); it != by_key_.end() && it->second == id) by_key_.erase(it);
-  members_.erase(id);
+  peers_.erase(id);
 }
 
 void Peers::take_in(MemberMap::Record record, Instant now) {
-  const MemberMap::Record before = members_.record(record->id);
+  const MemberMap::Record before = peers_.members().record(record->id);
   // A server that has just restarted has no candidates yet: the known ones are better than nothing.
   if (before != nullptr && record->candidates.empty() && !before->candidates.empty()) {
     Member with = *record;
@@ -155,15 +155,12 @@ void Peers::take_in(MemberMap::Record record, Instant now) {
   }
   if (before != nullptr && *before == *record) return;
   const Member& member = *record;
-  by_key_.insert_or_assign(member.key, member.id);
   lan_.move_in(member, before.get(), address6(member.mac));
   if (before != nullptr) policy_.peer_changed(*before, member);
   relays_.on_member(member);
-  members_.put(record);
-  const auto it = peers_.find(member.id);
-  if (it == peers_.end()) return;
-  Peer& peer = it->second;
-  touch(peer);
+  peers_.put(record);
+  if (peers_.awake(member.id) == nullptr) return;
+  Peer& peer = *find(member.id, now);
   const bool moved = peer.member.mac != member.mac || peer.member.address != member.address;
   if (moved) forget_sessions(peer, now);
   const bool changed = member.candidates != peer.member.candidates;
@@ -188,8 +185,8 @@ void Peers::take_in(MemberMap::Record record, Instant now) {
 
 void Peers::on_network_change(Instant now) {
   here_.moved();
-  for (const auto& [id, peer] : live_) {
-    touch(*peer);
+  for (const auto& [id, peer] : peers_.live()) {
+    peers_.touch(*peer);
     peer->guessing.forgive();  // perhaps behind another router
     peer->path.moved(now);
     paths_.forget_sizes(*peer);
@@ -261,7 +258,7 @@ void Peers::on(dataplane::UnknownSession& unknown, Instant now) {
     peer = find(unknown.arrival.relayed_from, now);
   } else {
     std::optional<MemberId> sender;
-    for (const auto& [id, member] : members_) {
+    for (const auto& [id, member] : peers_.members()) {
       const auto& c = member.candidates;
       if (std::ranges::find(c, unknown.arrival.from, &Candidate::endpoint) == c.end()) continue;
       if (sender) return;  // in different LANs, and we do not know which
@@ -310,8 +307,8 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
 std::vector<PeerStatus> Peers::status(Instant now) const {
   std::vector<PeerStatus> out;
   const Standpoint here = standpoint();
-  for (const auto& [id, member] : members_) {
-    const Peer* peer = awake(id);
+  for (const auto& [id, member] : peers_.members()) {
+    const Peer* peer = peers_.awake(id);
     out.push_back(peer == nullptr ? status_of(member, here)
                                   : with_policy(status_of(*peer, route(*peer), here, now), *peer));
   }
@@ -321,16 +318,16 @@ std::vector<PeerStatus> Peers::status(Instant now) const {
 std::vector<PeerStatus> Peers::status_of_met(Instant now) const {
   std::vector<PeerStatus> out;
   const Standpoint here = standpoint();
-  for (const auto& [id, peer] : met_) out.push_back(status_of(*peer, route(*peer), here, now));
+  for (const auto& [id, peer] : peers_.met()) out.push_back(status_of(*peer, route(*peer), here, now));
   return out;
 }
 
 std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
-  for (const auto& [id, member] : members_) {
+  for (const auto& [id, member] : peers_.members()) {
     if (member.name != name && to_string(member.address) != name) continue;
     Peer silent(member, rng_);
     wake(silent, now);
-    const Peer* known = awake(id);
+    const Peer* known = peers_.awake(id);
     const Peer& peer = known != nullptr ? *known : silent;
     const PeerStatus status = with_policy(status_of(peer, route(peer), standpoint(), now), peer);
     return PeerWhy{status, here_.nat(), peer.path.ways(now), peer.path.events(now)};
@@ -347,7 +344,7 @@ void Peers::start_handshake(Peer& peer, Instant now) {
 }
 
 void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
-  touch(peer);
+  peers_.touch(peer);
   // Nobody maintained these while the peer was silent.
   if (!sessions_.repeats(peer.sessions, attempt)) peer.path.set_relays(relays_.usable_for(peer), now);
   const auto datagram = sessions_.initiate(peer.sessions, peer.member, attempt, now);
@@ -434,9 +431,9 @@ void Peers::install(Peer& peer, Sessions::SessionPtr session, Instant now) {
 void Peers::on(dataplane::ForTheSilent& frame, Instant now) {
   if (!silent_limit_.take(now, kSilentPause, kSilentBurst)) return counters_.drop(Drop::rate_limited);
   std::vector<MemberId> missing;
-  for (const auto& [id, member] : members_) {
+  for (const auto& [id, member] : peers_.members()) {
     if (std::ranges::binary_search(frame.served, id)) continue;
-    const Peer* peer = awake(id);
+    const Peer* peer = peers_.awake(id);
     if (peer != nullptr && peer->sessions.may_send(now) && route(*peer).ready()) {
       dataplane::NeedSession need{id, frame.frame, frame.meta};
       on(need, now);

@@ -9,7 +9,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/rate_limit.h"
@@ -26,6 +25,7 @@
 #include "node/lan.h"
 #include "node/listening.h"
 #include "node/peer.h"
+#include "node/peer_set.h"
 #include "node/peers_params.h"
 #include "node/policy_keeper.h"
 #include "node/surroundings.h"
@@ -77,8 +77,8 @@ class Peers {
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
   Instant next_deadline() const {
-    return std::min({anchors_at_, timers_.empty() ? kNever : timers_.begin()->first, broadcasts_.next_deadline(),
-                     relays_.quotas().next_deadline()});
+    return std::min(
+        {anchors_at_, peers_.next_deadline(), broadcasts_.next_deadline(), relays_.quotas().next_deadline()});
   }
   // Ends a step: sends what waited for the table that results from it, and returns the table; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
@@ -131,7 +131,7 @@ class Peers {
   void on(dataplane::GroupsReported&, Instant) { listening_.reported(); }
   void on(dataplane::NobodyHas&, Instant) { list_doubt_ = true; }
   void serve_the_silent(Instant now);
-  const Member* member(MemberId id) const { return members_.find(id); }
+  const Member* member(MemberId id) const { return peers_.member(id); }
   // Path messages (peers_paths.cc).
   void on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now);
   void on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival, Instant now);
@@ -188,11 +188,9 @@ class Peers {
   void expire(Peer& peer, Instant now);
   void probe(Peer& peer, Instant now);
   Instant deadline_of(const Peer& peer) const;
-  void touch(Peer& peer);
-  void settle_timers();
+  void settle();
   // Bookkeeping.
   void forget_sessions(Peer& peer, Instant now);
-  void forget(Peer& peer, Instant now);
   void drop(MemberId id, Instant now);
   void take_in(MemberMap::Record record, Instant now);
   std::vector<IpAddress> addresses() const;  // that any peer may send from
@@ -200,9 +198,7 @@ class Peers {
   Peer* find(MemberId id, Instant now);
   Peer* find_key(const PublicKey& key, Instant now);
   Peer* find_index(std::uint32_t index, Instant now);
-  const Peer* awake(MemberId id) const;  // null: it is silent, or no member
   void wake(Peer& peer, Instant now) const;
-  bool may_sleep(const Peer& peer) const;
   dataplane::Peer route(const Peer& peer) const;
   // With what the policy allows.
   dataplane::Peer ruled(const Peer& peer);
@@ -219,6 +215,7 @@ class Peers {
   Rng& rng_;
   Counters counters_;
   Surroundings here_;
+  PeerSet peers_;
   Sessions sessions_;
   WaitingFrames waiting_;
   Guessing guessing_;
@@ -239,15 +236,6 @@ class Peers {
   bool flow_doubt_ = false;
   Instant flow_doubted_at_{};
   std::vector<MemberId> wanted_;
-  // All other members. An event of one costs nothing for the others: most are silent, and no event visits them all.
-  MemberMap members_;
-  // Those with which there is or was a handshake, a session or a frame. The others cost their record alone.
-  std::map<MemberId, Peer> peers_;
-  std::unordered_map<PublicKey, MemberId> by_key_;
-  std::map<MemberId, Peer*> live_;  // has a session, a handshake or a timer, or was touched in this step
-  std::map<MemberId, Peer*> met_;   // has or had a session
-  std::vector<Peer*> touched_;
-  std::set<std::pair<Instant, MemberId>> timers_;
   Broadcasts broadcasts_;
   RateLimit silent_limit_;
   std::shared_ptr<const dataplane::PeerTable> table_;  // the latest

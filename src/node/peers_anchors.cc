@@ -21,7 +21,7 @@ constexpr Duration kUnreachableFor = std::chrono::minutes(5);
 void Peers::schedule_anchors(Instant now) {
   if (relays_.server_relays()) {
     if (anchors_at_ == kNever) return;  // nobody was chosen since the last time
-    for (auto& [id, peer] : peers_) peer.kept = false;
+    for (auto& [id, peer] : peers_.awake()) peer.kept = false;
     anchors_at_ = kNever;
     reachable_.clear();
   } else if (anchors_at_ == kNever) {
@@ -43,13 +43,13 @@ bool Peers::has_public_address(const Member& member) {
 void Peers::tend_anchors(Instant now) {
   if (now < anchors_at_) return;
   anchors_at_ = now + kAnchorsAgain;
-  const bool small = members_.size() < mesh::kSmallNetwork;
+  const bool small = peers_.members().size() < mesh::kSmallNetwork;
   std::vector<mesh::AnchorCandidate> all;
   std::vector<MemberId> answering;
   reachable_.clear();
-  for (auto& [id, peer] : peers_) peer.kept = false;
-  for (const auto& [id, member] : members_) {
-    const Peer* peer = awake(id);
+  for (auto& [id, peer] : peers_.awake()) peer.kept = false;
+  for (const auto& [id, member] : peers_.members()) {
+    const Peer* peer = peers_.awake(id);
     const bool direct = peer != nullptr && peer->sessions.may_send(now) && peer->path.direct();
     const bool silent =
         peer != nullptr && peer->unreachable_at != Instant{} && now - peer->unreachable_at < kUnreachableFor;
@@ -60,7 +60,7 @@ void Peers::tend_anchors(Instant now) {
     if (!silent) answering.push_back(id);
   }
   const auto chosen = answering.empty() ? mesh::choose_anchors(std::move(all))
-                                        : mesh::anchors_of(self_.id, answering, members_.size() + 1);
+                                        : mesh::anchors_of(self_.id, answering, peers_.members().size() + 1);
   for (const MemberId id : chosen) {
     Peer& peer = *find(id, now);
     peer.kept = true;
@@ -73,7 +73,7 @@ void Peers::tend_anchors(Instant now) {
 void Peers::seek_anchors_of(const Peer& peer, Instant now) {
   // A reachable peer is asked itself; so the search for an anchor triggers no other.
   if (reachable_.empty() || has_public_address(peer.member)) return;
-  for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, members_.size() + 1)) {
+  for (const MemberId id : mesh::anchors_of(peer.member.id, reachable_, peers_.members().size() + 1)) {
     Peer* anchor = find(id, now);
     if (anchor == nullptr) continue;
     if (anchor->sessions.current() && anchor->path.direct()) {

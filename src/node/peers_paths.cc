@@ -32,7 +32,7 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
 void Peers::seek_observers(Instant now) {
   if (here_.seen_from_outside()) return;
   std::size_t asked = 0;
-  for (const auto& [id, member] : members_) {
+  for (const auto& [id, member] : peers_.members()) {
     if (!member.online || !has_public_address(member)) continue;
     Peer& other = *find(id, now);
     if (!other.sessions.current() && !other.sessions.pending()) start_handshake(other, now);
@@ -66,7 +66,7 @@ void Peers::take_call(const mesh::CallMessage& message, Peer& peer, const Arriva
 }
 
 void Peers::refresh_candidates(Peer& peer, bool probe, Instant now) {
-  touch(peer);
+  peers_.touch(peer);
   paths_.refresh(peer, probe, now);
 }
 
@@ -96,7 +96,7 @@ void Peers::run_guess(Peer& peer, Instant now) {
 void Peers::ask_others_for(Peer& peer, Instant now) {
   seek_anchors_of(peer, now);
   std::size_t asked = 0;
-  for (const auto& [id, other] : live_) {
+  for (const auto& [id, other] : peers_.live()) {
     if (id == peer.member.id || !other->sessions.current() || !other->path.direct()) continue;
     send_control(*other, mesh::FindMessage{peer.member.id, here_.own()}, now);
     if (++asked == kMaxIntroducers) return;

@@ -11,7 +11,7 @@ namespace eps::node {
 void Peers::set_policy(const NetworkPolicy& policy, const Member& self) {
   if (!policy_.set(policy, self)) return;
   // They name rules of the policy before.
-  for (const auto& [id, peer] : met_) {
+  for (const auto& [id, peer] : peers_.met()) {
     peer->activity->policy_drop_out.store(0, std::memory_order_relaxed);
     peer->activity->policy_drop_in.store(0, std::memory_order_relaxed);
   }

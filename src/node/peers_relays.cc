@@ -10,14 +10,14 @@ namespace eps::node {
 
 // Something changed that decides who may relay.
 void Peers::refresh_relays(Instant now) {
-  for (const auto& [id, peer] : live_) {
-    touch(*peer);
+  for (const auto& [id, peer] : peers_.live()) {
+    peers_.touch(*peer);
     peer->path.set_relays(relays_.usable_for(*peer), now);
   }
 }
 
 void Peers::offer_relaying(Instant now) {
-  for (const auto& [id, peer] : live_) {
+  for (const auto& [id, peer] : peers_.live()) {
     if (const auto tag = relays_.take_offer(*peer)) send_control(*peer, mesh::OfferMessage{*tag}, now);
   }
 }

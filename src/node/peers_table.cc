@@ -10,25 +10,16 @@
 namespace eps::node {
 
 void Peers::forget_sessions(Peer& peer, Instant now) {
-  touch(peer);
+  peers_.touch(peer);
   sessions_.end(peer.sessions);
   relays_.end_sessions(peer);
   peer.path.reset(now);
   guessing_.stop(target_of(peer), now);
 }
 
-// It is no longer a member.
-void Peers::forget(Peer& peer, Instant now) {
-  forget_sessions(peer, now);
-  std::erase(touched_, &peer);
-  timers_.erase({peer.timer_at, peer.member.id});
-  live_.erase(peer.member.id);
-  met_.erase(peer.member.id);
-}
-
 std::vector<MemberId> Peers::in_touch() const {
   std::vector<MemberId> out;
-  for (const auto& [id, peer] : live_) {
+  for (const auto& [id, peer] : peers_.live()) {
     if (peer->sessions.current() || peer->sessions.pending()) out.push_back(id);
   }
   return out;
@@ -36,18 +27,13 @@ std::vector<MemberId> Peers::in_touch() const {
 
 std::vector<IpAddress> Peers::addresses() const {
   std::vector<IpAddress> out;
-  for (const auto& [id, member] : members_) {
+  for (const auto& [id, member] : peers_.members()) {
     for (const Candidate& candidate : member.candidates) out.push_back(candidate.endpoint.ip);
   }
-  for (const auto& [id, peer] : peers_) {
+  for (auto& [id, peer] : peers_.awake()) {
     if (const auto& path = peer.path.path(); path && path->direct()) out.push_back(path->to.ip);
   }
   return out;
-}
-
-const Peer* Peers::awake(MemberId id) const {
-  const auto it = peers_.find(id);
-  return it == peers_.end() ? nullptr : &it->second;
 }
 
 // Nobody told it anything while it was silent.
@@ -57,20 +43,14 @@ void Peers::wake(Peer& peer, Instant now) const {
 }
 
 Peer* Peers::find(MemberId id, Instant now) {
-  auto it = peers_.find(id);
-  if (it == peers_.end()) {
-    const Member* silent = members_.find(id);
-    if (silent == nullptr) return nullptr;
-    it = peers_.try_emplace(id, *silent, rng_).first;
-    wake(it->second, now);
-  }
-  touch(it->second);
-  return &it->second;
+  const PeerSet::Found found = peers_.find(id);
+  if (found.woke) wake(*found.peer, now);
+  return found.peer;
 }
 
 Peer* Peers::find_key(const PublicKey& key, Instant now) {
-  const auto it = by_key_.find(key);
-  return it == by_key_.end() ? nullptr : find(it->second, now);
+  const auto owner = peers_.owner_of(key);
+  return owner ? find(*owner, now) : nullptr;
 }
 
 Peer* Peers::find_index(std::uint32_t index, Instant now) {
@@ -133,13 +113,13 @@ dataplane::NetworkView Peers::view() {
   out.mtu = network_->mtu;
   out.policy = policy_.in_force();
   out.relays = relays_.hops();
-  out.serves = relays_.serves(live_);
+  out.serves = relays_.serves(peers_.live());
   return out;
 }
 
 // The other members are in the directory alone.
 bool Peers::in_table(const Peer& peer, const std::vector<Sessions::SessionPtr>& receiving) const {
-  return met_.contains(peer.member.id) && (peer.member.online || !receiving.empty());
+  return peers_.met().contains(peer.member.id) && (peer.member.online || !receiving.empty());
 }
 
 bool Peers::differs_from_table(const Peer& peer) {
@@ -151,7 +131,7 @@ bool Peers::differs_from_table(const Peer& peer) {
 std::shared_ptr<const dataplane::PeerTable> Peers::make_table(dataplane::NetworkView view) {
   auto table = std::make_shared<dataplane::PeerTable>();
   static_cast<dataplane::NetworkView&>(*table) = std::move(view);
-  for (const auto& [id, peer] : met_) {
+  for (const auto& [id, peer] : peers_.met()) {
     peer->row.reset();
     peer->receiving = peer->sessions.receiving();
     if (!in_table(*peer, peer->receiving)) continue;
@@ -166,8 +146,16 @@ std::shared_ptr<const dataplane::PeerTable> Peers::make_table(dataplane::Network
   return table;
 }
 
+// Ends a step, or a part of one.
+void Peers::settle() {
+  peers_.settle([&](const Peer& peer) {
+    stale_ = stale_ || differs_from_table(peer);
+    return deadline_of(peer);
+  });
+}
+
 std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
-  settle_timers();
+  settle();
   if (!network_) return nullptr;
   dataplane::NetworkView current = view();
   if (!std::exchange(stale_, false) && table_ != nullptr && current == *table_) {
@@ -177,7 +165,7 @@ std::shared_ptr<const dataplane::PeerTable> Peers::commit(Instant now) {
   table_ = make_table(std::move(current));
   offer_relaying(now);
   // A path that has just opened is what these waited for.
-  for (const auto& [id, peer] : live_) {
+  for (const auto& [id, peer] : peers_.live()) {
     if (peer->sessions.current()) flush_waiting(*peer, now);
   }
   return table_;

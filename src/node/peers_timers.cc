@@ -9,46 +9,11 @@
 
 namespace eps::node {
 
-// Every change that a step makes to a peer starts here: its deadline is recomputed at the end of the step.
-void Peers::touch(Peer& peer) {
-  if (std::exchange(peer.touched, true)) return;
-  touched_.push_back(&peer);
-  live_.emplace(peer.member.id, &peer);
-}
-
-void Peers::settle_timers() {
-  for (Peer* peer : std::exchange(touched_, {})) {
-    peer->touched = false;
-    const MemberId id = peer->member.id;
-    if (peer->sessions.current() || !peer->sessions.receiving().empty()) met_.emplace(id, peer);
-    stale_ = stale_ || differs_from_table(*peer);
-    const Instant at = deadline_of(*peer);
-    if (at == kNever) live_.erase(id);
-    if (at != peer->timer_at) {
-      timers_.erase({peer->timer_at, id});
-      if (at != kNever) timers_.emplace(at, id);
-      peer->timer_at = at;
-    }
-    if (at == kNever && may_sleep(*peer)) peers_.erase(id);
-  }
-}
-
-// Nothing would be forgotten that a member on the list alone does not have.
-bool Peers::may_sleep(const Peer& peer) const {
-  return !met_.contains(peer.member.id) && peer.sessions.untried() && peer.waiting.empty() && !peer.kept &&
-         peer.needed_at == Instant{} && peer.last_unknown_session == Instant{};
-}
-
 void Peers::on_deadline(Instant now) {
   tend_anchors(now);
   tell_relay_limit(now);
-  settle_timers();
-  std::set<MemberId> due;
-  for (const auto& [at, id] : timers_) {
-    if (at > now) break;
-    due.insert(id);
-  }
-  for (const MemberId id : due) {
+  settle();
+  for (const MemberId id : peers_.due(now)) {
     Peer& peer = *find(id, now);
     expire(peer, now);
     if (peer.sessions.due(now)) {
@@ -134,8 +99,8 @@ void Peers::close_left_sides(Instant now) {
     const auto needs = [&](const auto& entry) {
       return entry.second->sessions.current() && entry.second->path.needs_socket(side, now);
     };
-    if (std::ranges::any_of(live_, needs)) return false;
-    for (auto& [id, peer] : peers_) peer.path.forget_socket(side);
+    if (std::ranges::any_of(peers_.live(), needs)) return false;
+    for (auto& [id, peer] : peers_.awake()) peer.path.forget_socket(side);
     out_.close_side(side);
     return true;
   });
