@@ -14,11 +14,13 @@ Peers::Peers(PeersParams params, dataplane::Outbox& out, Rng& rng)
       out_(out),
       rng_(rng),
       peers_(rng),
+      anchors_(rng),
       sessions_(params_, counters_, notes_, rng),
       waiting_(out, counters_),
       guessing_(out, rng),
       relays_(params_.relay_for_others, rng, params_.relay_limit),
       paths_(here_, relays_, counters_),
+      sender_(out, relays_, paths_),
       lan_(params_.device, notes_),
       policy_(rng) {}
 
@@ -36,7 +38,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
   sessions_.set_self(network.id, self.mac);
   if (!same) {
     began_ = now;
-    schedule_anchors(now);
+    anchors_.set_relayed(relays_.server_relays(), peers_, now);
     for (const auto& [id, peer] : peers_.live()) forget_sessions(*peer, now);
     lan_.move_out(self);
     if (peers_.members().contains(self.id)) drop(self.id, now);
@@ -49,7 +51,7 @@ void Peers::set_self(const NetworkInfo& network, const Member& self, Instant now
 
 void Peers::set_relay(const Endpoint& server, std::uint32_t tag, ServerRelay by, Instant now, ports::SocketId socket) {
   const RelayDirectory::ServerChange change = relays_.set_server(server, tag, by, socket);
-  schedule_anchors(now);
+  anchors_.set_relayed(relays_.server_relays(), peers_, now);
   // Who stands beside the server is looked for at its address.
   if (change.socket || change.address) {
     for (auto& [id, peer] : peers_.awake())
@@ -351,7 +353,7 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
   if (!datagram) return waiting_.drop(peer.waiting, Drop::no_peer);
   // A rekey uses the path in use; every path is tried only if that does not answer.
   const bool rekey = attempt == 0 && peer.sessions.current() && peer.path.direct();
-  send_unsealed(peer, *datagram, rekey ? Spread::best : Spread::every);
+  sender_.send_handshake(peer, *datagram, rekey ? Sender::Spread::best : Sender::Spread::every);
   if (!rekey && !relays_.server_relays()) {
     ask_others_for(peer, now);
     seek_relays(peer, now);
@@ -361,22 +363,13 @@ void Peers::send_initiation(Peer& peer, int attempt, Instant now) {
 void Peers::on_initiation(const Arrival& arrival, ByteView datagram, Instant now) {
   if (sessions_.wants_addresses(now)) sessions_.set_addresses(addresses(), now);
   Sessions::Read read = sessions_.read_initiation(arrival, datagram, now);
-  if (!read.initiation) return answer(arrival, read.reply);
+  if (!read.initiation) return sender_.answer(arrival, read.reply);
   Peer* peer = find_key(read.initiation->request.initiator, now);
   list_doubt_ |= peer == nullptr;
   if (peer == nullptr) return sessions_.keep_for_later(arrival, datagram, now);
   const Sessions::Answer out = sessions_.answer(peer->sessions, peer->member, *read.initiation, datagram, now);
   if (out.made) peer->path.set_relays(relays_.usable_for(*peer), now);
-  answer(arrival, out.reply);
-}
-
-// By the path the initiation came.
-void Peers::answer(const Arrival& arrival, ByteView reply) {
-  const Way way = arrival.way();
-  const auto hop = hop_by(way);
-  if (reply.empty() || !hop) return;
-  // From the relay's source endpoint, which may be another of its endpoints than the one in use.
-  send(arrival.relayed_from, way, {arrival.relay, arrival.from, arrival.socket, hop->tag}, reply);
+  sender_.answer(arrival, out.reply);
 }
 
 void Peers::on_response(const Arrival& arrival, ByteView datagram, Instant now) {
@@ -473,66 +466,7 @@ void Peers::on(dataplane::TooManyGroupFrames& too_many, Instant now) {
   if (sender != nullptr || too_many.from.value == 0) lan_.on(too_many, sender, now);
 }
 
-// --- sending -------------------------------------------------------------------------------------------------------
-
-// Where to send by this path; nullopt while its relay cannot be used.
-std::optional<dataplane::RelayHop> Peers::hop_by(const Way& way) const {
-  if (!way.direct()) return relays_.hop_of(*way.relay);
-  return dataplane::RelayHop{{}, way.to, way.socket, 0};
-}
-
-// `hop` leads to a member by `way`; for a relay the datagram goes into an envelope.
-void Peers::send(MemberId to, const Way& way, const dataplane::RelayHop& hop, ByteView datagram, bool whole) {
-  Bytes enveloped;
-  if (!way.direct()) {
-    enveloped.resize(wire::kRelayHeaderSize);
-    wire::put_relay_header(enveloped.data(), {to, hop.tag});
-    enveloped.insert(enveloped.end(), datagram.begin(), datagram.end());
-    datagram = enveloped;
-  }
-  ports::TxDatagram out{hop.endpoint, datagram, 0, hop.socket};
-  out.whole = whole;
-  out_.send(out);
-}
-
-// A handshake datagram: by the path in use, or by every possible path, so that the fastest wins.
-void Peers::send_unsealed(const Peer& peer, ByteView datagram, Spread spread) {
-  const auto add = [&](const Way& way) {
-    if (const auto hop = hop_by(way)) send(peer.member.id, way, *hop, datagram);
-  };
-  const auto& path = peer.path.path();
-  if (path) add(*path);
-  if (path && spread == Spread::best) return;
-  for (const MemberId relay : relays_.usable_for(peer)) {
-    if (path != Way::through(relay)) add(Way::through(relay));
-  }
-  for (const Candidate& c : paths_.usable(peer)) {
-    if (path != Way::straight(c.endpoint)) add(Way::straight(c.endpoint));
-    const Way by_other = Way::straight(c.endpoint, relays_.socket());
-    if (relays_.socket() != 0 && path != by_other) add(by_other);
-  }
-}
-
-void Peers::send_control(Peer& peer, const mesh::PathMessage& message, Instant now) {
-  if (peer.path.path()) send_control(peer, message, *peer.path.path(), now);
-}
-
-// Sealed in the newest session that may seal.
-void Peers::send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now) {
-  const auto hop = hop_by(way);
-  if (!peer.sessions.current() || !hop) return;
-  const Bytes body = mesh::encode(message);
-  Bytes datagram(wire::kDataOverhead + body.size());
-  const std::byte kind = static_cast<std::byte>(wire::Kind::control);
-  const session::Seal seal{{&kind, 1}, body, datagram.data()};
-  if (!peer.sessions.current()->seal({&seal, 1}, now)) return;
-  send(peer.member.id, way, *hop, datagram, std::holds_alternative<mesh::SizePingMessage>(message));
-  paths_.on_sent(peer, way);
-}
-
-void Peers::send_all(Peer& peer, const std::vector<Paths::Outgoing>& messages, Instant now) {
-  for (const Paths::Outgoing& m : messages) send_control(peer, m.message, m.way, now);
-}
+// --- paths ----------------------------------------------------------------------------------------------------------
 
 void Peers::probe(Peer& peer, Instant now) {
   if (!peer.sessions.current()) return;
@@ -540,7 +474,7 @@ void Peers::probe(Peer& peer, Instant now) {
   const Instant sent = std::max(peer.activity->sent_at(), peer.needed_at);
   const bool flows = now - std::max(sent, peer.activity->received_at()) < kActiveFor;
   const auto pings = peer.path.take_due(now, flows, sent);
-  for (const mesh::Ping& ping : pings) send_control(peer, paths_.ping(peer, ping, now), ping.way, now);
+  for (const mesh::Ping& ping : pings) sender_.send(peer, paths_.ping(peer, ping, now), ping.way, now);
   probe_size(peer, now);
   const auto searching = peer.path.searching_for(now);
   if (searching && !pings.empty()) {

@@ -19,6 +19,7 @@
 #include "dataplane/upcall.h"
 #include "mesh/path_message.h"
 #include "model/status.h"
+#include "node/anchors.h"
 #include "node/broadcasts.h"
 #include "node/explain.h"
 #include "node/known_peers.h"
@@ -28,6 +29,7 @@
 #include "node/peer_set.h"
 #include "node/peers_params.h"
 #include "node/policy_keeper.h"
+#include "node/sender.h"
 #include "node/surroundings.h"
 
 namespace eps::node {
@@ -77,8 +79,8 @@ class Peers {
   void on_upcalls(std::vector<dataplane::Upcall> upcalls, Instant now);
   void on_deadline(Instant now);
   Instant next_deadline() const {
-    return std::min(
-        {anchors_at_, peers_.next_deadline(), broadcasts_.next_deadline(), relays_.quotas().next_deadline()});
+    return std::min({anchors_.next_deadline(), peers_.next_deadline(), broadcasts_.next_deadline(),
+                     relays_.quotas().next_deadline()});
   }
   // Ends a step: sends what waited for the table that results from it, and returns the table; null: nothing changed.
   std::shared_ptr<const dataplane::PeerTable> commit(Instant now);
@@ -146,7 +148,6 @@ class Peers {
   void probe_size(Peer& peer, Instant now);
   void call(Peer& peer, bool moved, Instant now);
   void ask_others_for(Peer& peer, Instant now);
-  void seek_anchors_of(const Peer& peer, Instant now);
   void refresh_candidates(Peer& peer, bool probe, Instant now);
   void seek_observers(Instant now);
   // Hard NATs.
@@ -159,31 +160,18 @@ class Peers {
   void seek_relays(const Peer& peer, Instant now);
   void refresh_relays(Instant now);
   void tell_relay_limit(Instant now);
-  // Without the server.
-  void schedule_anchors(Instant now);
-  void tend_anchors(Instant now);
-  static bool has_public_address(const Member& member);
   // Handshakes.
   void on_initiation(const Arrival& arrival, ByteView datagram, Instant now);
   void on_response(const Arrival& arrival, ByteView datagram, Instant now);
   void on_cookie_reply(ByteView datagram, Instant now);
   void on_number_reply(ByteView datagram, Instant now);
-  void answer(const Arrival& arrival, ByteView reply);
   void start_handshake(Peer& peer, Instant now);
   void send_initiation(Peer& peer, int attempt, Instant now);
   void confirm(Peer& peer, std::uint32_t local_index, Instant now);
   void install(Peer& peer, Sessions::SessionPtr session, Instant now);
-  // Sending.
-  std::optional<dataplane::RelayHop> hop_by(const Way& way) const;
-  void send(MemberId to, const Way& way, const dataplane::RelayHop& hop, ByteView datagram, bool whole = false);
-  enum class Spread { best, every };
-  void send_unsealed(const Peer& peer, ByteView datagram, Spread spread);
-  // By the path in use unless `way` says otherwise.
-  void send_control(Peer& peer, const mesh::PathMessage& message, Instant now);
-  void send_control(Peer& peer, const mesh::PathMessage& message, const Way& way, Instant now);
-  void send_all(Peer& peer, const std::vector<Paths::Outgoing>& messages, Instant now);
   void flush_waiting(Peer& peer, Instant now);
   // Timers.
+  void keep_anchors(Instant now);
   void tick(Peer& peer, Instant now);
   void expire(Peer& peer, Instant now);
   void probe(Peer& peer, Instant now);
@@ -216,11 +204,13 @@ class Peers {
   Counters counters_;
   Surroundings here_;
   PeerSet peers_;
+  Anchors anchors_;
   Sessions sessions_;
   WaitingFrames waiting_;
   Guessing guessing_;
   RelayDirectory relays_;
   Paths paths_;
+  Sender sender_;
   Lan lan_;
   PolicyKeeper policy_;
   Listening listening_;
@@ -228,8 +218,6 @@ class Peers {
   std::optional<NetworkInfo> network_;
   Member self_;
   std::vector<ports::SocketId> left_sides_;
-  Instant anchors_at_ = kNever;
-  std::vector<MemberId> reachable_;  // in a large network, at the last tend_anchors()
   bool relay_doubt_ = false;
   bool relay_used_ = false;
   bool list_doubt_ = false;

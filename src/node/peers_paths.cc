@@ -13,7 +13,7 @@ constexpr std::size_t kMaxObservers = 2;
 }  // namespace
 
 void Peers::on(const mesh::PingMessage& ping, Peer& peer, const Arrival& arrival, std::uint32_t arrived, Instant now) {
-  send_control(peer, paths_.pong(ping, arrival, arrived), arrival.way(), now);
+  sender_.send(peer, paths_.pong(ping, arrival, arrived), arrival.way(), now);
   if (!arrival.relayed()) peer.path.heard_from(arrival.way(), now);
 }
 
@@ -41,7 +41,7 @@ void Peers::seek_observers(Instant now) {
 }
 
 void Peers::call(Peer& peer, bool moved, Instant now) {
-  send_all(peer, paths_.call(peer, moved, now), now);
+  sender_.send(peer, paths_.call(peer, moved, now), now);
 }
 
 void Peers::on(const mesh::CallMessage& message, Peer& peer, const Arrival& arrival, Instant now) {
@@ -80,7 +80,7 @@ void Peers::consider_guessing(Peer& peer, Guessing::Asked asked, Instant now) {
   if (!guessing_.consider(target, here_.nat().mapping, here_.own(), asked, now)) return;
   // More than once, because of loss.
   const mesh::CallMessage message = paths_.call_message(false, true);
-  for (int i = 0; asked == Guessing::Asked::no && i < 4; ++i) send_control(peer, message, now);
+  for (int i = 0; asked == Guessing::Asked::no && i < 4; ++i) sender_.send(peer, message, now);
 }
 
 void Peers::run_guess(Peer& peer, Instant now) {
@@ -88,17 +88,25 @@ void Peers::run_guess(Peer& peer, Instant now) {
   Guessing::Target target = target_of(peer);
   target.at = paths_.seen_endpoint_of(peer);
   for (const mesh::Ping& ping : guessing_.run(target, relays_.socket(), now)) {
-    send_control(peer, mesh::PingMessage{ping.id}, ping.way, now);
+    sender_.send(peer, mesh::PingMessage{ping.id}, ping.way, now);
   }
 }
 
 // Without the server, other members may know where a member is now, and tell it that we are looking for it.
 void Peers::ask_others_for(Peer& peer, Instant now) {
-  seek_anchors_of(peer, now);
+  for (const MemberId id : anchors_.of(peer, peers_)) {
+    Peer* anchor = find(id, now);
+    if (anchor == nullptr) continue;
+    if (anchor->sessions.current() && anchor->path.direct()) {
+      sender_.send(*anchor, mesh::FindMessage{peer.member.id, here_.own()}, now);
+    } else if (!anchor->sessions.pending()) {
+      start_handshake(*anchor, now);
+    }
+  }
   std::size_t asked = 0;
   for (const auto& [id, other] : peers_.live()) {
     if (id == peer.member.id || !other->sessions.current() || !other->path.direct()) continue;
-    send_control(*other, mesh::FindMessage{peer.member.id, here_.own()}, now);
+    sender_.send(*other, mesh::FindMessage{peer.member.id, here_.own()}, now);
     if (++asked == kMaxIntroducers) return;
   }
 }
@@ -109,8 +117,8 @@ void Peers::on(const mesh::FindMessage& message, Peer& asker, const Arrival& arr
   if (sought == nullptr) return;
   const auto introductions = paths_.introduce(asker, message.candidates, arrival, *sought);
   if (!introductions) return;
-  send_control(*sought, introductions->to_sought, now);
-  send_control(asker, introductions->to_asker, now);
+  sender_.send(*sought, introductions->to_sought, now);
+  sender_.send(asker, introductions->to_asker, now);
 }
 
 void Peers::on(const mesh::IntroduceMessage& message, Peer& from, const Arrival&, Instant now) {
@@ -133,11 +141,11 @@ void Peers::probe_size(Peer& peer, Instant now) {
   if (!Paths::sized(peer)) return;
   const dataplane::Peer to = route(peer);
   if (!to.ready()) return;
-  send_all(peer, paths_.size_pings(peer, to, network_->mtu, now), now);
+  sender_.send(peer, paths_.size_pings(peer, to, network_->mtu, now), now);
 }
 
 void Peers::on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arrival, Instant now) {
-  send_control(peer, mesh::SizePongMessage{ping.id}, arrival.way(), now);
+  sender_.send(peer, mesh::SizePongMessage{ping.id}, arrival.way(), now);
 }
 
 void Peers::on(const mesh::SizePongMessage& pong, Peer& peer, const Arrival&, Instant now) {
@@ -151,7 +159,7 @@ void Peers::set_groups(GroupFilter filter, Instant now) {
   for (const MemberId id : to_tell) {
     Peer* peer = find(id, now);
     if (peer == nullptr || !peer->sessions.current() || !peer->sessions.current()->has(Feature::groups)) continue;
-    send_control(*peer, mesh::GroupsMessage{*listening_.filter()}, now);
+    sender_.send(*peer, mesh::GroupsMessage{*listening_.filter()}, now);
   }
 }
 

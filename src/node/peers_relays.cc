@@ -18,7 +18,7 @@ void Peers::refresh_relays(Instant now) {
 
 void Peers::offer_relaying(Instant now) {
   for (const auto& [id, peer] : peers_.live()) {
-    if (const auto tag = relays_.take_offer(*peer)) send_control(*peer, mesh::OfferMessage{*tag}, now);
+    if (const auto tag = relays_.take_offer(*peer)) sender_.send(*peer, mesh::OfferMessage{*tag}, now);
   }
 }
 

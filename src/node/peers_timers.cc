@@ -10,7 +10,7 @@
 namespace eps::node {
 
 void Peers::on_deadline(Instant now) {
-  tend_anchors(now);
+  keep_anchors(now);
   tell_relay_limit(now);
   settle();
   for (const MemberId id : peers_.due(now)) {
@@ -32,6 +32,17 @@ void Peers::on_deadline(Instant now) {
   }
   serve_the_silent(now);
   if (!left_sides_.empty()) close_left_sides(now);
+}
+
+void Peers::keep_anchors(Instant now) {
+  const auto chosen = anchors_.take_due(self_.id, peers_, now);
+  if (!chosen) return;
+  for (const MemberId id : *chosen) {
+    Peer& peer = *find(id, now);
+    peer.kept = true;
+    peer.tick_at = std::min(peer.tick_at, now + kTick);
+    if (!peer.sessions.pending() && !peer.sessions.may_send(now)) start_handshake(peer, now);
+  }
 }
 
 void Peers::tick(Peer& peer, Instant now) {
