@@ -12,6 +12,10 @@
 
 namespace eps {
 
+// What the lock that is on does not cover of a member: its record, so that the others refuse it, or its grants alone,
+// so that it has its own addresses alone.
+enum class NotSigned : std::uint8_t { nothing, record, grants };
+
 inline constexpr std::size_t kMaxLockSigners = 8;
 inline constexpr std::size_t kMaxLockSecrets = 8;
 inline constexpr std::size_t kMaxLockEntries = 128;    // of a chain; the last place is for the end of the lock

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "model/nat.h"
 #include "model/network.h"
+#include "model/network_lock.h"
 #include "model/offload.h"
 #include "model/path_kind.h"
 #include "model/port_mapping.h"
@@ -167,6 +168,9 @@ struct ServerMemberStatus {
   std::uint64_t endpoint_changes_held = 0;  // that the others did not hear of at once
   bool floods = false;                      // there are too many of them just now
   bool relay_limited = false;               // some of them within the last minute or two
+  bool ephemeral = false;
+  std::optional<std::int64_t> expires_in = {};  // seconds until it is removed if it stays away; nullopt: it is not
+  NotSigned not_signed = NotSigned::nothing;
 };
 
 struct ServerStatus {
@@ -182,6 +186,7 @@ struct ServerStatus {
   std::uint64_t connections_established = 0;
   std::vector<PortMapping> port_mappings;
   std::map<std::string, std::uint64_t> drops;
+  bool locked = false;  // by the network lock
   std::vector<ServerMemberStatus> members;
   std::vector<PairStatus> pairs;
   std::vector<std::string> troubles;  // sentences: what is wrong now

@@ -66,6 +66,7 @@ Result<ServerOutputs> ServerNode::remove(std::string_view name, Instant now) {
 }
 
 Result<ServerOutputs> ServerNode::expire(std::int64_t keep, Instant now) {
+  keep_ = keep;
   auto expired = control_.expire(keep, now);
   if (!expired) return expired.error();
   return take(std::move(*expired), now);
@@ -365,6 +366,7 @@ ServerStatus ServerNode::status(Instant now, bool with_pairs) const {
   s.uptime = now - started_;
   std::tie(s.traffic, s.connections_established) = totals();
   s.drops = nonzero_drops(counters_);
+  s.locked = registry_.lock().on();
   for (const auto& [id, member] : registry_.members()) {
     ServerMemberStatus m;
     m.member = member;
@@ -376,6 +378,10 @@ ServerStatus ServerNode::status(Instant now, bool with_pairs) const {
     m.floods = control_.floods(id, now);
     m.relay_limit_drops = quotas_.packets_dropped(id);
     m.relay_limited = quotas_.exceeds(id);
+    m.ephemeral = registry_.is_ephemeral(id);
+    if (const auto at = registry_.expires_at(member, keep_))
+      m.expires_in = std::max<std::int64_t>(*at - s.unix_time, 0);
+    m.not_signed = registry_.not_signed(member);
     if (const auto it = bound_.find(id); it != bound_.end()) {
       if (it->second.endpoint.valid()) m.data = it->second.endpoint;
       m.over_tcp = it->second.here;

@@ -71,7 +71,8 @@ class ServerNode {
   ServerOutputs request_reports(Instant now);
   // Removes a member.
   Result<ServerOutputs> remove(std::string_view name, Instant now);
-  // Removes ephemeral members that have left, and members that were away for `keep` seconds (0: none).
+  // Removes ephemeral members that have left, and members that were away for `keep` seconds (0: none). status() tells
+  // who would be next by the same `keep`.
   Result<ServerOutputs> expire(std::int64_t keep, Instant now);
   Result<ServerOutputs> grant(std::string_view name, const IpNetwork& range, bool given, Instant now);
   Result<ServerOutputs> grant_all(const IpNetwork& range, bool given, Instant now);
@@ -140,6 +141,7 @@ class ServerNode {
   // On the control connections: our own messages, and the part of the received bytes that is relayed traffic.
   TrafficTotals own_;
   std::uint64_t relayed_inside_ = 0;
+  std::int64_t keep_ = 0;
   TrafficReports reports_;
   std::uint64_t connections_established_ = 0;
   Instant started_;

@@ -256,6 +256,7 @@ void Registry::erase(const Member& member) {
   free_.release(member.address);
   for (ChangeLog* log : {&changes_, &records_, &states_, &presence_}) log->erase(member.id);
   members_.erase(member.id);
+  not_signed_.erase(member.id);
 }
 
 const Member* Registry::find(MemberId id) const {
@@ -549,6 +550,7 @@ Mac Registry::free_mac() const {
 
 void Registry::stable_fields_changed(const Member& member) {
   records_.touch(member.id, version_);
+  not_signed_.erase(member.id);
   tree_.put(member.id, record_hash(member));
   digest_.reset();
 }

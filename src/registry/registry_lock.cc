@@ -52,6 +52,17 @@ void Registry::forget_mark(const Member& member, ports::StoreChange& change) con
   if (member.lock.sequence != 0) change.put_meta[kLockMarkOf + std::to_string(member.id.value)] = {};
 }
 
+NotSigned Registry::not_signed(const Member& member) const {
+  if (!lock_.on()) return NotSigned::nothing;
+  const auto [it, unknown] = not_signed_.try_emplace(member.id);
+  if (unknown) {
+    it->second = !is_record_signed(lock_, network_, member) ? NotSigned::record
+                 : !are_grants_signed(lock_, member)        ? NotSigned::grants
+                                                            : NotSigned::nothing;
+  }
+  return it->second;
+}
+
 Result<void> Registry::check_marks(const LockChain& chain, const LockChange& change) const {
   for (const auto& [id, mark] : change.marks) {
     const Member* found = find(id);
@@ -169,6 +180,7 @@ Result<void> Registry::take_lock(LockChain chain, const std::map<MemberId, LockM
   if (auto stored = commit(std::move(change)); !stored) return stored;
   if (chain.id() != lock_.id()) lock_proposals_.clear();
   lock_ = std::move(chain);
+  not_signed_.clear();
   for (const auto& [id, mark] : marks) {
     Member& member = members_.at(id);
     member.lock = mark;

@@ -89,6 +89,25 @@ TEST_F(RegistryLockTest, AnOlderSignatureDoesNotReplaceANewerOne) {
   EXPECT_EQ(registry_->find(b_.id)->lock.sequence, 7U);
 }
 
+TEST_F(RegistryLockTest, KnowsWhatIsNotSigned) {
+  const auto lacks = [&](MemberId id) { return registry_->not_signed(*registry_->find(id)); };
+  EXPECT_EQ(lacks(a_.id), NotSigned::nothing) << "there is no lock";
+  lock();
+  const Member c = join(3, "c");
+  EXPECT_EQ(lacks(a_.id), NotSigned::nothing);
+  EXPECT_EQ(lacks(c.id), NotSigned::record);
+  ASSERT_TRUE(registry_->change_lock(marks({c.id}, 6, registry_->lock().id()), a_.id));
+  EXPECT_EQ(lacks(c.id), NotSigned::nothing);
+  ASSERT_TRUE(registry_->grant("c", *parse_ip_network("10.6.0.0/24")));
+  EXPECT_EQ(lacks(c.id), NotSigned::grants);
+  ASSERT_TRUE(registry_->give_name("b", "camera"));
+  EXPECT_EQ(lacks(b_.id), NotSigned::record);
+  ASSERT_TRUE(registry_->change_lock(
+      {.entries = {end_lock(registry_->lock(), registry_->network().id, secret_)}, .lock = {}, .marks = {}},
+      std::nullopt));
+  EXPECT_EQ(lacks(c.id), NotSigned::nothing);
+}
+
 TEST_F(RegistryLockTest, ASignedNameStays) {
   lock();
   EXPECT_FALSE(registry_->join_writes(b_.key, "other"));

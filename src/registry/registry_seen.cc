@@ -94,16 +94,27 @@ void Registry::clock_jumped(std::int64_t by) {
   for (auto& [id, presence] : presence_kept_) presence.since += by;
 }
 
+std::optional<std::int64_t> Registry::expires_at(const Member& member, std::int64_t keep) const {
+  const auto it = presence_kept_.find(member.id);
+  if (member.online || has_grants_of_its_own(member) || it == presence_kept_.end()) return std::nullopt;
+  std::optional<std::int64_t> out;
+  if (it->second.ephemeral) out = std::max(it->second.since, started_) + kKeepEphemeral;
+  if (keep != 0) {
+    const std::int64_t at = std::max(it->second.since + keep, started_ + kExpiryGrace);
+    out = std::min(at, out.value_or(at));
+  }
+  return out;
+}
+
 Result<std::vector<Registry::Expired>> Registry::expire(std::int64_t now, std::int64_t keep) {
   std::vector<Expired> out;
   ports::StoreChange change;
-  const std::int64_t up = now - started_;
   for (const auto& [id, member] : members_) {
-    const auto it = presence_kept_.find(id);
-    if (member.online || has_grants_of_its_own(member) || it == presence_kept_.end()) continue;
-    const std::int64_t away = now - it->second.since;
-    const bool ephemeral = it->second.ephemeral && away >= kKeepEphemeral && up >= kKeepEphemeral;
-    if (!ephemeral && (keep == 0 || away < keep || up < kExpiryGrace)) continue;
+    const auto at = expires_at(member, keep);
+    if (!at || now < *at) continue;
+    const std::int64_t away = now - presence_kept_.at(id).since;
+    const auto as_ephemeral = is_ephemeral(id) ? expires_at(member, 0) : std::nullopt;
+    const bool ephemeral = as_ephemeral && now >= *as_ephemeral;
     out.push_back({member, away, ephemeral});
     change.remove_members.push_back(id);
     forget_mark(member, change);

@@ -150,6 +150,10 @@ TEST_F(ExpiryTest, AnEphemeralMemberExpiresMinutesAfterItLeft) {
   ASSERT_TRUE(registry_->grant("m4", *parse_ip_network("10.60.0.0/24")));
   const std::int64_t left = kNow + 100;
   EXPECT_THAT(expire(left + kKeepEphemeral - 1), IsEmpty());
+  EXPECT_EQ(registry_->expires_at(*registry_->find(brief.id), 0), left + kKeepEphemeral);
+  for (const MemberId stays : {here.id, allowed.id}) {
+    EXPECT_EQ(registry_->expires_at(*registry_->find(stays), 1), std::nullopt);
+  }
   // All of it survives a restart, after which the server gives everybody time to come back.
   ASSERT_TRUE(registry_->keep_last_seen());
   config_.epoch_floor = kNow + 5000;
@@ -177,6 +181,8 @@ TEST_F(ExpiryTest, AMemberAwayForTooManyDaysExpires) {
   live(kNow, 1, 100);
   live(kNow, 2, 5 * kDay);
   EXPECT_THAT(expire(kNow + 40 * kDay), testing::IsEmpty()) << "only if configured";
+  EXPECT_EQ(registry_->expires_at(*registry_->find_name("m1"), 0), std::nullopt);
+  EXPECT_EQ(registry_->expires_at(*registry_->find_name("m1"), 30 * kDay), kNow + 100 + 30 * kDay);
   EXPECT_THAT(expire(kNow + 33 * kDay, 30 * kDay), testing::ElementsAre("m1"));
   // The server was down, not the member.
   ASSERT_TRUE(registry_->keep_last_seen());

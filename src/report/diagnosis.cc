@@ -92,6 +92,7 @@ class Doctor {
     }
     sizes();
     room(members);
+    signatures(members);
     for (const json& m : members) {
       if (const std::string copy = text(m, "copy_at"); !copy.empty()) {
         problem(
@@ -252,6 +253,27 @@ class Doctor {
         "NAME frees its address; or start eps-server with a larger --network.";
     const char* only = " A new computer can join only by displacing one that has been away for long.";
     members.size() >= places ? problem(full + only, mend) : warning(full, mend);
+  }
+
+  // What the network lock does not cover: records, or grants alone.
+  void signatures(const std::vector<json>& members) {
+    constexpr std::size_t kNamed = 8;
+    const auto lacks = [](const json& m, const char* field) { return m.contains(field) && m[field] == json(false); };
+    for (const bool record : {true, false}) {
+      std::vector<std::string> names;
+      for (const json& m : members) {
+        if (lacks(m, "allowed_signed") && lacks(m, "signed") == record) names.push_back(text(m, "name"));
+      }
+      if (names.empty()) continue;
+      std::string listed;
+      for (std::size_t i = 0; i < std::min(names.size(), kNamed); ++i) listed += (i == 0 ? "" : ", ") + names[i];
+      if (names.size() > kNamed) listed += " and " + std::to_string(names.size() - kNamed) + " more";
+      warning((record ? "Not signed by the network lock, so the others refuse them: "
+                      : "What they are allowed is not signed by the network lock, so they may use their own addresses "
+                        "alone: ") +
+                  listed + ".",
+              "Where a key of the lock is: eps lock sign " + (names.size() == 1 ? names[0] : std::string("--all")));
+    }
   }
 
   void drops() {

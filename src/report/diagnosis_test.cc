@@ -213,6 +213,23 @@ TEST(Diagnosis, AMemberBeyondTheLimitForRelaying) {
               HasSubstr("warning  a sends more through the relay here than 50mbit: 1234 packets dropped so far.\n"));
 }
 
+TEST(Diagnosis, MembersThatTheNetworkLockDoesNotCover) {
+  json status = {{"program", "eps-server"}, {"version", "0.1.0"}};
+  for (const char* name : {"a", "b", "c"}) {
+    status["members"].push_back({{"name", name}, {"signed", true}, {"allowed_signed", true}});
+  }
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok);
+  status["members"][0]["allowed_signed"] = false;
+  EXPECT_THAT(
+      findings_text(diagnose(status, "0.1.0")),
+      HasSubstr("may use their own addresses alone: a.\n         Where a key of the lock is: eps lock sign a\n"));
+  for (int i : {1, 2}) status["members"][i]["signed"] = status["members"][i]["allowed_signed"] = false;
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("the others refuse them: b, c.\n         Where a key of the lock is: eps lock sign --all\n"));
+  for (json& m : status["members"]) m["signed"] = m["allowed_signed"] = nullptr;
+  EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "there is no lock";
+}
+
 TEST(Diagnosis, OfServices) {
   EXPECT_TRUE(unit_findings("").empty());
   const auto findings = unit_findings(

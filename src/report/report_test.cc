@@ -128,7 +128,8 @@ TEST(StatusJson, FieldNamesAreStable) {
   };
   const json client = to_json(client_status()), server = to_json(server_status());
   EXPECT_EQ(names(client),
-            "address connections_established data_port device drops findings list_version lock mac name nat network "
+            "address connections_established data_port device drops findings list_version lock mac name "
+            "nat network "
             "observed_endpoint "
             "offloads peers policy port_mappings program "
             "public_key relay_over_tcp server traffic uptime_seconds version ");
@@ -141,11 +142,11 @@ TEST(StatusJson, FieldNamesAreStable) {
   EXPECT_EQ(names(server),
             "connections_established drops list_version members network offloads pairs pairs_total port port_mappings "
             "program relay_limit traffic troubles uptime_seconds version ");
-  EXPECT_EQ(
-      names(server["members"][0]),
-      "address allowed control_endpoint copy_at data_endpoint endpoint_changes_held floods id last_seen "
-      "last_seen_seconds mac name online over_tcp public_key relay_limit_drops relay_limited relayed uptime_seconds "
-      "version ");
+  EXPECT_EQ(names(server["members"][0]),
+            "address allowed allowed_signed control_endpoint copy_at data_endpoint endpoint_changes_held ephemeral "
+            "expires_in_seconds floods id last_seen "
+            "last_seen_seconds mac name online over_tcp public_key relay_limit_drops relay_limited relayed signed "
+            "uptime_seconds version ");
   EXPECT_EQ(names(server["pairs"][0]),
             "bytes_received bytes_sent contradictions contradicts from packets_lost packets_received packets_sent path "
             "reason "
@@ -309,6 +310,29 @@ TEST(Text, PeersAndMembers) {
             "bob    10.0.8.2  02:00:00:00:00:02  no      1 d ago    -               -               0 B      0.1.0\n");
   EXPECT_EQ(peers_text(json::object()), "No other member.\n");
   EXPECT_EQ(members_text(json::object()), "No member yet.\n");
+}
+
+TEST(Text, MembersThatAreNotSignedOrDoNotStay) {
+  ServerStatus s = server_status();
+  s.members[1].ephemeral = true;
+  s.members[1].expires_in = 420;
+  EXPECT_THAT(members_text(to_json(s)),
+              testing::AllOf(HasSubstr("VERSION  STATE\n"), HasSubstr("0.1.0    -\n"),
+                             HasSubstr("0.1.0    ephemeral, removed in 7 min\n"), testing::Not(HasSubstr("signs"))));
+  const json unlocked = to_json(s)["members"];
+  EXPECT_EQ(unlocked[1]["expires_in_seconds"], 420);
+  EXPECT_TRUE(unlocked[0]["expires_in_seconds"].is_null() && unlocked[0]["signed"].is_null());
+  s.locked = true;
+  s.members[0].not_signed = NotSigned::grants;
+  s.members[1].not_signed = NotSigned::record;
+  EXPECT_THAT(members_text(to_json(s)),
+              testing::AllOf(HasSubstr("0.1.0    allowed, not signed\n"),
+                             HasSubstr("0.1.0    not signed, ephemeral, removed in 7 min\n"),
+                             testing::EndsWith("\n\nWhoever has a key of the network lock signs them: eps lock sign "
+                                               "NAME, or --all\n")));
+  const json locked = to_json(s)["members"];
+  EXPECT_TRUE(locked[0]["signed"] == true && locked[0]["allowed_signed"] == false);
+  EXPECT_TRUE(locked[1]["signed"] == false && locked[1]["allowed_signed"] == false);
 }
 
 TEST(Text, FitsTheTerminal) {

@@ -214,6 +214,11 @@ json to_json(const ServerStatus& s) {
     member["floods"] = m.floods;
     member["relay_limit_drops"] = m.relay_limit_drops;
     member["relay_limited"] = m.relay_limited;
+    member["ephemeral"] = m.ephemeral;
+    member["expires_in_seconds"] = m.expires_in ? json(*m.expires_in) : json(nullptr);
+    // Null where there is no lock.
+    member["signed"] = s.locked ? json(m.not_signed != NotSigned::record) : json(nullptr);
+    member["allowed_signed"] = s.locked ? json(m.not_signed == NotSigned::nothing) : json(nullptr);
     out["members"].push_back(std::move(member));
   }
   return out;

@@ -56,6 +56,12 @@ bool flag(const json& object, const char* field) {
   return it != object.end() && it->is_boolean() && it->get<bool>();
 }
 
+// Neither missing nor null.
+bool is_false(const json& object, const char* field) {
+  const auto it = object.find(field);
+  return it != object.end() && it->is_boolean() && !it->get<bool>();
+}
+
 std::string age(const json& object, const char* field) {
   const auto it = object.find(field);
   return it != object.end() && it->is_number() ? human_duration(number(object, field)) : "-";
@@ -99,6 +105,29 @@ std::size_t put_ip6(const json& members, Rows& rows) {
   rows[0].emplace_back("IPV6");
   for (std::size_t i = 0; i < members.size(); ++i) rows[i + 1].push_back(show(members[i], "address6"));
   return column;
+}
+
+// What distinguishes a member of the server from the usual one.
+std::string state_of(const json& member) {
+  std::vector<std::string> parts;
+  if (is_false(member, "signed")) {
+    parts.emplace_back("not signed");
+  } else if (is_false(member, "allowed_signed")) {
+    parts.emplace_back("allowed, not signed");
+  }
+  const std::string left = age(member, "expires_in_seconds");
+  if (flag(member, "ephemeral")) parts.emplace_back("ephemeral");
+  if (left != "-") parts.push_back("removed in " + left);
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out.empty() ? "-" : out;
+}
+
+// Appends a column where there is anything to say in it.
+void put_states(const json& members, Rows& rows) {
+  if (std::ranges::all_of(members, [](const json& m) { return state_of(m) == "-"; })) return;
+  rows[0].emplace_back("STATE");
+  for (std::size_t i = 0; i < members.size(); ++i) rows[i + 1].push_back(state_of(members[i]));
 }
 
 json list(const json& status, const char* field) {
@@ -237,6 +266,7 @@ std::string peers_text(const json& status, std::size_t width) {
 std::string members_text(const json& status, std::size_t width) {
   const json members = list(status, "members");
   if (members.empty()) return "No member yet.\n";
+  const bool not_signed = std::ranges::any_of(members, [](const json& m) { return is_false(m, "allowed_signed"); });
   constexpr std::size_t kMac = 2, kLastSeen = 4, kFrom = 5, kUdp = 6, kRelayed = 7, kVersion = 8;
   Rows rows = {{"NAME", "ADDRESS", "MAC", "ONLINE", "LAST SEEN", "FROM", "UDP", "RELAYED", "VERSION"}};
   for (const json& member : members) {
@@ -246,7 +276,9 @@ std::string members_text(const json& status, std::size_t width) {
                     human_bytes(number(part(member, "relayed"), "bytes_forwarded")), show(member, "version")});
   }
   const std::size_t ip6 = put_ip6(members, rows);
-  return columns(rows, width, {ip6, kMac, kVersion, kUdp, kRelayed, kFrom, kLastSeen});
+  put_states(members, rows);
+  return columns(rows, width, {ip6, kMac, kVersion, kUdp, kRelayed, kFrom, kLastSeen}) +
+         (not_signed ? "\nWhoever has a key of the network lock signs them: eps lock sign NAME, or --all\n" : "");
 }
 
 std::string decimals(double value, int digits) {

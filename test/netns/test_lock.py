@@ -40,6 +40,7 @@ def test_the_life_of_a_lock(network):
 
     c = network.client("c", join=False)
     c.wait_status(lambda s: s["lock"] and s["lock"]["waits"], "waits")
+    assert re.search(r"^c .* not signed$", server.eps("members"), re.M) and not server.members()["c"]["signed"]
     assert "eps lock sign c" in " ".join(c.status()["troubles"])
     doctor = c.eps("doctor")  # waiting is no problem, and an interface that is not up yet is none
     assert "eps lock sign c" in doctor and "is down" not in doctor
@@ -64,6 +65,15 @@ def test_the_life_of_a_lock(network):
     a.wait_status(lambda s: s["lock"]["signers"] == [signer], "one signer")
     assert a.ping(c) == 3
 
+    # What an administrator of the server allows counts when it is signed; both of them are told.
+    assert "eps lock sign c" in server.eps("members", "allow", "c", "10.6.0.0/24")
+    assert re.search(r"^c .* allowed, not signed$", server.eps("members"), re.M)
+    assert "eps lock sign c" in server.eps("doctor", check=False)
+    assert not server.members()["c"]["allowed_signed"] and server.members()["b"]["allowed_signed"]
+    b.eps(*other, "lock", "sign", "c")
+    wait_until(lambda: server.members()["c"]["allowed_signed"], "what c is allowed is signed")
+    assert "STATE" not in server.eps("members") and "lock sign" not in server.eps("doctor")
+
     server.eps("members", "remove", "c")
     a.wait_status(lambda s: len(s["peers"]) == 1, "c is gone")
     b.eps("lock", "disable", done["secrets"][1])
@@ -71,7 +81,7 @@ def test_the_life_of_a_lock(network):
     assert a.ping(b) == 3
     acts = [e["act"] for e in json.loads(server.eps("--json", "audit"))]
     assert [act for act in acts if act.startswith("lock")] == ["lock on", "lock sign", "lock signer", "lock sign",
-                                                               "lock signer", "lock off"]
+                                                               "lock signer", "lock sign", "lock off"]
 
 
 def test_a_given_name_waits_for_a_signature(network):
