@@ -309,17 +309,29 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
     std::erase(report.underlay.addresses, IpAddress::from_v4(set_->address));
     std::erase(report.underlay.addresses, set_->address6);
   }
+  std::string unplugged;
   for (const InterfaceAddress& address : kernel->addresses) {
+    const Interface* const on = kernel->interface(address.index);
+    if (on == nullptr) continue;
+    // After a repair just now, the next call sees it.
+    if (set_ && address.address == IpAddress::from_v4(set_->address)) report.address_on = on->name;
+    // Bridges and TAPs lack a carrier whenever nobody uses them.
+    const bool cable = on->kind != "bridge" && !is_tunnel(*on) && !inside.contains(on->index);
+    if (cable && (on->flags & (IFF_UP | IFF_RUNNING)) == IFF_UP) unplugged = on->name;
     if (address.address.is_link_local() || address.address.is_loopback()) continue;
     if (inside.contains(address.index)) {
       report.underlay.inside.push_back(prefix_of(address));
-    } else if (const Interface* const on = kernel->interface(address.index); on != nullptr && is_tunnel(*on)) {
+    } else if (is_tunnel(*on)) {
       report.underlay.tunnels.push_back(prefix_of(address));
     }
   }
   for (const int index : inside) report.inside.push_back(static_cast<std::uint32_t>(index));
   for (const int index : uplinks(*kernel, inside)) report.uplinks.push_back(static_cast<std::uint32_t>(index));
 
+  if (report.underlay.addresses.empty() && !unplugged.empty()) {
+    report.troubles.push_back("No network interface of this computer is connected: " + unplugged +
+                              " has no carrier. Is its cable in, or its other end down?");
+  }
   if (missing_) report.troubles.push_back(device_ + " is not in this network namespace; it is left as it is.");
   if (!collision_.empty()) {
     report.troubles.push_back("The EPS network " + to_string(set_->network) + " overlaps " + collision_ +
@@ -331,14 +343,24 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
                               " is also a gateway's of this computer: it is not used until the computer leaves that "
                               "network.");
   }
-  if (repair_count_ > 0 && now - last_repair_at_ < kToldFor) {
-    report.troubles.push_back("Another program changed " + device_ + " " +
-                              (repair_count_ == 1 ? "once" : std::to_string(repair_count_) + " times") +
-                              "; it was set right. Last: " + last_repair_ + ". Find what configures it (" +
-                              "NetworkManager, networkd, dhcpcd; ip monitor shows when) and make it ignore " + device_ +
-                              ".");
-  }
+  tell_repairs(report, now);
   return report;
+}
+
+void NetlinkLink::tell_repairs(Report& report, Instant now) {
+  while (!repairs_.empty() && now - repairs_.front() > kGoesOnWindow) repairs_.pop_front();
+  if (repair_count_ == 0 || now - last_repair_at_ >= kToldFor) return;
+  const auto times = [](std::size_t n) { return n == 1 ? std::string("once") : std::to_string(n) + " times"; };
+  const bool goes_on = repairs_.size() >= kGoesOn && repairs_.back() - repairs_.front() >= kGoesOnSpan;
+  std::string what = "Another program changed " + device_ + " " + times(repair_count_) + "; it was set right. ";
+  if (goes_on) {
+    what = "Another program keeps changing " + device_ + ": " + times(repairs_.size()) + " within the last minute, " +
+           std::to_string(repair_count_) + " in all. Each time it is set right, and until then nothing passes. ";
+    // It may end without another change.
+    report.again = std::min(report.again, repairs_.front() + kGoesOnWindow + std::chrono::milliseconds(1));
+  }
+  report.troubles.push_back(what + "Last: " + last_repair_ + ". Find what configures it (NetworkManager, networkd, " +
+                            "dhcpcd; ip monitor shows when) and make it ignore " + device_ + ".");
 }
 
 // The kernel looks up the route back to a sender without our mark. If that leads to an EPS interface, a strict reverse
@@ -365,9 +387,8 @@ void NetlinkLink::tell_filter(const KernelView& kernel, const std::set<int>& ins
 }
 
 bool NetlinkLink::may_repair(const std::string& what, Report& report, Instant now) {
-  while (!repairs_.empty() && now - repairs_.front() > kRepairWindow) repairs_.pop_front();
-  if (repairs_.size() >= kMaxRepairs) {
-    report.again = repairs_.front() + kRepairWindow + std::chrono::milliseconds(1);
+  if (std::ssize(repairs_) >= kMaxRepairs && now - repairs_.end()[-kMaxRepairs] <= kRepairWindow) {
+    report.again = repairs_.end()[-kMaxRepairs] + kRepairWindow + std::chrono::milliseconds(1);
     return false;
   }
   repairs_.push_back(now);

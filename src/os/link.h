@@ -57,6 +57,7 @@ class NetlinkLink final : public ports::LinkPort {
     std::vector<std::uint32_t> uplinks;  // and of those with a default route
     std::vector<std::string> notes;      // for the log: repairs, and what began and ended
     std::vector<std::string> troubles;   // for the status: what is wrong now
+    std::string address_on;              // the interface that has the EPS address; "": none has it
     Instant again = kNever;              // when to call again even without a change
   };
   // Compares the desired state with the present one, and repairs what is ours. Call after every change of the machine's
@@ -71,9 +72,13 @@ class NetlinkLink final : public ports::LinkPort {
   Result<std::set<std::string>> ways_out() { return default_routes(socket_, index_); }
 
  private:
-  static constexpr std::size_t kMaxRepairs = 20;  // per kRepairWindow: beyond that, another program disagrees
+  static constexpr std::ptrdiff_t kMaxRepairs = 20;  // per kRepairWindow: beyond that, another program disagrees
   static constexpr Duration kRepairWindow = std::chrono::seconds(10);
   static constexpr Duration kToldFor = std::chrono::hours(1);  // a repair is shown in the status
+  // So many repairs within kGoesOnWindow, over kGoesOnSpan at least, are no single act: it goes on.
+  static constexpr std::size_t kGoesOn = 3;
+  static constexpr Duration kGoesOnWindow = std::chrono::minutes(1);
+  static constexpr Duration kGoesOnSpan = std::chrono::seconds(2);
 
   NetlinkLink(std::string device, std::string bridge, NetlinkSocket socket);
   Result<void> configure_link(const ports::LinkConfig& config, Interface& own);
@@ -104,6 +109,7 @@ class NetlinkLink final : public ports::LinkPort {
   void group_stacked(const KernelView& kernel, const std::set<int>& inside);
   void tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report);
   std::set<Ip4> reserved(const KernelView& kernel, int own) const;
+  void tell_repairs(Report& report, Instant now);
   // Whether one more repair may be made now; if so it is reported as `what`.
   bool may_repair(const std::string& what, Report& report, Instant now);
   void done(const Result<void>& result, Report& report);
@@ -127,8 +133,8 @@ class NetlinkLink final : public ports::LinkPort {
   bool no_ip6_ = false;    // the interface takes no IPv6 address
   bool missing_ = false;   // the interface is not in this network namespace
   std::string rules_error_;
-  std::string filtered_;  // the uplink whose strict reverse path filter drops the underlay; "": none
-  std::deque<Instant> repairs_;
+  std::string filtered_;         // the uplink whose strict reverse path filter drops the underlay; "": none
+  std::deque<Instant> repairs_;  // of the last kGoesOnWindow
   std::size_t repair_count_ = 0;
   std::string last_repair_;
   Instant last_repair_at_{};

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "os/address_monitor.h"
+#include "os/link_fixture.h"
 #include "os/netns_fixture.h"
 #include "os/tap.h"
 
@@ -21,68 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-LinkConfig config(const char* address, const char* network, const char* mac = "02:11:22:33:44:55") {
-  return {*parse_mac(mac), *parse_ip4(address), *parse_ip4_network(network), 1400};
-}
-
-class LinkTest : public NetnsTest {
- protected:
-  void SetUp() override {
-    NetnsTest::SetUp();
-    if (IsSkipped()) return;
-    ASSERT_TRUE(shell("ip tuntap add eps0 mode tap"));
-    link_ = must(NetlinkLink::open("eps0"));
-  }
-
-  // An interface with addresses, up.
-  static void add(const std::string& name, const std::string& address, const std::string& kind = "veth") {
-    const std::string type = kind == "veth" ? " type veth peer name " + name + "-p" : " type " + kind;
-    const std::string made = kind == "tun" ? "ip tuntap add " + name + " mode tap" : "ip link add " + name + type;
-    ASSERT_TRUE(shell(made + " && ip link set " + name + " up"));
-    if (kind == "veth") {
-      ASSERT_TRUE(shell("ip link set " + name + "-p up"));
-      expect_carrier(name, true);
-    }
-    ASSERT_TRUE(
-        shell("ip addr add " + address + " dev " + name + (address.find(':') == std::string::npos ? "" : " nodad")));
-  }
-  static void pull_cable(const std::string& name) {
-    ASSERT_TRUE(shell("ip link set " + name + "-p down"));
-    expect_carrier(name, false);
-  }
-  // The kernel notices in its own time.
-  static void expect_carrier(const std::string& name, bool there) {
-    for (int i = 0; i < 200; ++i, ::usleep(5000)) {
-      if ((output_of("ip link show " + name).find("NO-CARRIER") == std::string::npos) == there) return;
-    }
-    FAIL() << name << (there ? " is not connected" : " is still connected");
-  }
-
-  NetlinkLink::Report set_up(const LinkConfig& wanted) {
-    must(link_->configure(wanted));
-    return reconcile();
-  }
-  NetlinkLink::Report reconcile() { return link_->reconcile(now_ += std::chrono::milliseconds(100)); }
-
-  void expect_collision(const LinkConfig& wanted, const std::string& with) {
-    link_ = must(NetlinkLink::open("eps0"));
-    const auto report = set_up(wanted);
-    ASSERT_THAT(report.notes, Contains(AllOf(HasSubstr(with), HasSubstr("--network"))));
-    ASSERT_THAT(report.troubles, Contains(HasSubstr(with)));
-    EXPECT_THAT(output_of("ip -4 route show dev eps0"), Not(HasSubstr(to_string(wanted.network)))) << "it yields";
-  }
-
-  std::vector<std::string> addresses() {
-    std::vector<std::string> out;
-    for (const IpAddress& ip : reconcile().underlay.addresses) out.push_back(to_string(ip));
-    return out;
-  }
-
-  Instant now_{std::chrono::hours(1)};
-
-  std::unique_ptr<NetlinkLink> link_;
-};
 
 TEST_F(LinkTest, SetsAllOfTheConfiguration) {
   must(link_->configure(config("192.168.43.7", "192.168.43.0/24")));
@@ -253,6 +192,7 @@ TEST_F(LinkTest, IsKeptInTheConfiguredBridge) {
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
   EXPECT_THAT(set_up(wanted).troubles, Contains(HasSubstr("There is no bridge br0")));
   EXPECT_THAT(output_of("ip addr show eps0"), HasSubstr("192.168.43.7/24"));
+  EXPECT_EQ(reconcile().address_on, "eps0");
   const auto expect_in_the_bridge = [] {
     EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("master br0"));
     EXPECT_THAT(output_of("ip -4 addr show eps0"), Not(HasSubstr("inet")));
@@ -264,6 +204,7 @@ TEST_F(LinkTest, IsKeptInTheConfiguredBridge) {
   EXPECT_THAT(report.notes, IsEmpty());
   EXPECT_THAT(report.troubles, IsEmpty());
   expect_in_the_bridge();
+  EXPECT_EQ(reconcile().address_on, "br0");
   EXPECT_THAT(set_up(wanted).notes, IsEmpty());
   expect_in_the_bridge();
 

@@ -128,7 +128,7 @@ TEST(StatusJson, FieldNamesAreStable) {
   };
   const json client = to_json(client_status()), server = to_json(server_status());
   EXPECT_EQ(names(client),
-            "address connections_established data_port device drops findings list_version lock mac name "
+            "address address_device connections_established data_port device drops findings list_version lock mac name "
             "nat network "
             "observed_endpoint "
             "offloads peers policy port_mappings program "
@@ -268,6 +268,12 @@ TEST(Text, StatusOfAClient) {
             "sent        1.44 GB in 10 packets\n"
             "received    999 B in 5 packets\n"
             "dropped     3 replayed\n");
+}
+
+TEST(Text, TheAddressIsWhereItIs) {
+  json status = to_json(client_status());
+  status["address_device"] = "br0";
+  EXPECT_THAT(status_text(status), HasSubstr("10.0.8.1/24 on br0\n"));
 }
 
 TEST(Text, RelayedOverTcp) {

@@ -137,6 +137,7 @@ json to_json(const ClientStatus& s) {
               {"name", s.name},
               {"public_key", to_base32(s.key.bytes)},
               {"device", s.device},
+              {"address_device", nullptr},
               {"address", nullptr},
               {"mac", nullptr},
               {"data_port", s.data_port},

@@ -203,7 +203,7 @@ std::string client_text(const json& status) {
       {"name", show(status, "name")},
       {"address", show(status, "address") + (status.contains("address6") ? ", " + show(status, "address6") : "") +
                       (flag(part(status, "lock"), "waits") ? " when it is signed, on " : " on ") +
-                      show(status, "device")},
+                      show(status, show(status, "address_device") == "-" ? "device" : "address_device")},
       {"MAC", show(status, "mac")},
       {"network", network_line(status)},
       {"server", link},

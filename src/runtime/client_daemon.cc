@@ -500,9 +500,8 @@ void ClientDaemon::tell_loops() {
   if (count == told_loops_ || (told_loops_ > 0 && now - loops_told_at_ < kLoopsAgain)) return;
   log_.warn("A loop: " + std::to_string(count - told_loops_) + " datagrams between the computers were routed into " +
             tap_->name() +
-            ", and were dropped. Look for a route, a rule, a bridge or another tunnel that sends them "
-            "there (ip route get ADDRESS mark " +
-            "0x45500000" + ").");
+            ", and were dropped. Look for a route, a rule, a bridge or another tunnel that sends them there (ip route "
+            "get ADDRESS mark 0x45500000).");
   told_loops_ = count;
   loops_told_at_ = now;
 }
@@ -518,16 +517,16 @@ std::string ClientDaemon::not_allowed() const {
 
 // Takes a snapshot; the result turns that into JSON, in any thread.
 std::function<nlohmann::json()> ClientDaemon::status() {
-  auto troubles = network_.troubles;
-  if (const std::string sentence = not_allowed(); !sentence.empty()) troubles.push_back(sentence);
-  if (!keeper_->failure().empty())
-    troubles.push_back("A restart would forget what is new: " + keeper_->failure() + ".");
+  auto told = network_.troubles;
+  if (const std::string sentence = not_allowed(); !sentence.empty()) told.push_back(sentence);
+  if (!keeper_->failure().empty()) told.push_back("A restart would forget what is new: " + keeper_->failure() + ".");
   ClientStatus now = node_->status(os::now());
-  if (now.lock) troubles.insert(troubles.end(), now.lock->troubles.begin(), now.lock->troubles.end());
-  return [s = std::move(now), troubles = std::move(troubles), tls = server_->tls(node_->link())] {
+  if (now.lock) told.insert(told.end(), now.lock->troubles.begin(), now.lock->troubles.end());
+  return [s = std::move(now), told = std::move(told), tls = server_->tls(node_->link()), on = network_.address_on] {
     nlohmann::json out = report::to_json(s);
     out["server"]["tls"] = tls;
-    out["troubles"] = troubles;
+    if (!on.empty()) out["address_device"] = on;
+    out["troubles"] = told;
     return out;
   };
 }

@@ -38,6 +38,8 @@ def bridging(network, name):
     member.host.ip("link", "set", "br0", "up")
     wait_until(lambda: "master br0" in member.host.ip("link", "show", "eps0"), "eps0 is a port of the bridge")
     wait_until(lambda: member.address in member.host.ip("addr", "show", "br0"), "the bridge has the address")
+    member.wait_status(lambda s: s["address_device"] == "br0", "tells where its address is")
+    assert " on br0\n" in member.eps("status")
     return member
 
 
