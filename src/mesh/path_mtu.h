@@ -52,6 +52,10 @@ class PathMtu {
   void moved();
   // The probes to send now. `large_flows`: datagrams near the size in use were sent recently.
   std::vector<Probe> take_due(bool large_flows, std::optional<Duration> round_trip, Instant now);
+  // Large datagrams are lost for another reason than their size: what is known of the way stays.
+  void rest() {
+    if (!known_.empty()) known_.back().unanswered = 0;
+  }
   // True when the size in use grew.
   bool on_answer(std::uint64_t id, Instant now);
   // True once after take_due() made the size in use smaller.

@@ -139,6 +139,21 @@ TEST(PathMtu, ADeadWayKeepsItsSize) {
   EXPECT_EQ(lab.size(), 1500U);
 }
 
+TEST(PathMtu, AWayAtRestKeepsItsSize) {
+  Lab lab(1500);
+  lab.run(seconds(2));
+  lab.limit = 576;
+  lab.large = false;
+  for (int i = 0; i < 5000; ++i) {
+    lab.sizes.rest();
+    lab.step();
+  }
+  EXPECT_EQ(lab.size(), 1500U);
+  EXPECT_EQ(lab.sizes.next_deadline(), kNever);
+  lab.large = true;
+  EXPECT_LE(lab.until(576, seconds(5)), seconds(1));
+}
+
 TEST(PathMtu, AChecksCostIsSmall) {
   Lab lab(1500);
   lab.run(seconds(2));

@@ -238,6 +238,7 @@ void ClientNode::on_event(const control::RelayLimited& limited, ClientOutputs& o
       "The server drops what this computer sends through its relay beyond " + limited.limit + ".",
       "Open direct paths (eps why NAME says what is missing), send less, or raise relay-limit on the server.", now);
   if (line) out.warnings.push_back(std::move(*line));
+  peers_.on_server_limit(now);
 }
 
 ClientOutputs ClientNode::on_stream_room(std::size_t room, Instant now) {

@@ -121,7 +121,9 @@ PeerStatus status_of(const Peer& peer, const dataplane::Peer& route, const Stand
     s.relay = peer.path.path()->relay;
     s.since_handshake = now - peer.sessions.current()->established_at();
     s.round_trip = peer.path.round_trip();
-    if (Paths::sized(peer)) s.path_mtu = peer.paths.mtu().path_mtu(*peer.path.path());
+    // Beyond a limit the large datagrams are lost first, whatever the path carries.
+    const bool limited = here.server_limits && s.relay == kServerRelay;
+    if (Paths::sized(peer) && !limited) s.path_mtu = peer.paths.mtu().path_mtu(*peer.path.path());
     s.aead = crypto::name_of(peer.sessions.current()->aead());
     s.aead_library = crypto::name_of(peer.sessions.current()->library());
   }

@@ -16,6 +16,7 @@ struct Standpoint {
   NatMapping nat = NatMapping::unknown;  // in front of it
   bool forwarded = false;                // its router forwards a port to it
   bool server_relays = false;
+  bool server_limits = false;  // it drops what this node sends beyond its limit
 };
 
 // Of a member that this node is not in touch with.

@@ -230,7 +230,11 @@ std::vector<Paths::Outgoing> Paths::size_pings(Peer& peer, const dataplane::Peer
       std::min(wire::kRelayHeaderSize + wire::kDataOverhead + largest_frame, ports::kMaxUdpPayload);
   mesh::PathMtu& mtu = peer.paths.mtu_;
   mtu.use(*peer.path.path(), headers_to(route.to), wanted, now);
-  const bool large_flows = now - peer.activity->large_at() < kLargeFlows;
+  bool large_flows = now - peer.activity->large_at() < kLargeFlows;
+  if (peer.path.path()->relay == kServerRelay && relays_.server_limits(now) && mtu.settled(*peer.path.path())) {
+    mtu.rest();
+    large_flows = false;
+  }
   Record& record = peer.paths;
   if (std::exchange(record.sizes_asked_of_, peer.path.uses()) != peer.path.uses()) record.sizes_asked_.clear();
   const std::size_t passes = mtu.datagram(*peer.path.path(), headers_to(route.to));

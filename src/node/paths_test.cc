@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "node/explain.h"
 #include "node/peer.h"
 #include "support/node_fakes.h"
 #include "support/seeded_rng.h"
@@ -37,6 +38,13 @@ class PathsTest : public testing::Test {
     out.session = to.sessions.current();
     if (to.path.direct()) out.to = to.path.path()->to;
     Paths::set_sizes(to, out);
+    return out;
+  }
+
+  dataplane::Peer relayed_route() const {
+    dataplane::Peer out = route(peer);
+    out.relayed = true;
+    out.to = {*parse_ip("192.0.2.1"), 1};
     return out;
   }
 
@@ -224,6 +232,30 @@ TEST_F(PathsTest, LargeTrafficTriggersSizeProbesAndAnswersRaiseTheSize) {
   EXPECT_GT(route(peer).max_plain, before);
   paths.forget_sizes(peer);
   EXPECT_EQ(route(peer).max_plain, before);
+}
+
+TEST_F(PathsTest, BeyondTheServersLimitSizesAreNeitherCheckedNorTold) {
+  begin_session(peer);
+  peer.path.set_relays({kServerRelay}, now);
+  const auto large = [&](Duration later) {
+    now += later;
+    peer.activity->last_large = now.time_since_epoch().count();
+    return paths.size_pings(peer, relayed_route(), 1400, now);
+  };
+  for (auto asked = large({}); !peer.paths.mtu().settled(*peer.path.path()); asked = large(seconds(1))) {
+    for (const auto& ping : asked) {
+      paths.on_size_pong(peer, std::get<mesh::SizePingMessage>(ping.message).id, now + milliseconds(20));
+    }
+  }
+  const auto shown = [&] {
+    return status_of(peer, relayed_route(), {.server_limits = relays.server_limits(now)}, now);
+  };
+  ASSERT_TRUE(shown().path_mtu);
+  relays.on_server_limit(now);
+  EXPECT_FALSE(shown().path_mtu);
+  for (int i = 0; i < 60; ++i) EXPECT_TRUE(large(seconds(1)).empty()) << "they are lost for another reason";
+  EXPECT_FALSE(large(seconds(11)).empty()) << "the server told of no more";
+  EXPECT_TRUE(shown().path_mtu);
 }
 
 TEST_F(PathsTest, APeerThatDoesNotAnswerSizeProbesGetsWholeFrames) {

@@ -308,7 +308,7 @@ void Peers::on(dataplane::PathControl& control, Instant now) {
 
 std::vector<PeerStatus> Peers::status(Instant now) const {
   std::vector<PeerStatus> out;
-  const Standpoint here = standpoint();
+  const Standpoint here = standpoint(now);
   for (const auto& [id, member] : peers_.members()) {
     const Peer* peer = peers_.awake(id);
     out.push_back(peer == nullptr ? status_of(member, here)
@@ -319,7 +319,7 @@ std::vector<PeerStatus> Peers::status(Instant now) const {
 
 std::vector<PeerStatus> Peers::status_of_met(Instant now) const {
   std::vector<PeerStatus> out;
-  const Standpoint here = standpoint();
+  const Standpoint here = standpoint(now);
   for (const auto& [id, peer] : peers_.met()) out.push_back(status_of(*peer, route(*peer), here, now));
   return out;
 }
@@ -331,7 +331,7 @@ std::optional<PeerWhy> Peers::why(std::string_view name, Instant now) const {
     wake(silent, now);
     const Peer* known = peers_.awake(id);
     const Peer& peer = known != nullptr ? *known : silent;
-    const PeerStatus status = with_policy(status_of(peer, route(peer), standpoint(), now), peer);
+    const PeerStatus status = with_policy(status_of(peer, route(peer), standpoint(now), now), peer);
     return PeerWhy{status, here_.nat(), peer.path.ways(now), peer.path.events(now)};
   }
   return std::nullopt;

@@ -68,6 +68,8 @@ class Peers {
   void set_policy(const NetworkPolicy& policy, const Member& self);
   std::optional<PolicyStatus> policy_status() const { return policy_.status(); }
   void set_own_nat(NatStatus nat, Instant now);
+  // The server said that it drops what this node sends through its relay beyond its limit.
+  void on_server_limit(Instant now) { relays_.on_server_limit(now); }
   const NatStatus& own_nat() const { return here_.nat(); }
   // Which multicast this computer takes.
   void set_groups(GroupFilter filter, Instant now);
@@ -196,7 +198,7 @@ class Peers {
   bool in_table(const Peer& peer, const std::vector<Sessions::SessionPtr>& receiving) const;
   bool differs_from_table(const Peer& peer);
   std::shared_ptr<const dataplane::PeerTable> make_table(dataplane::NetworkView view);
-  Standpoint standpoint() const;
+  Standpoint standpoint(Instant now) const;
 
   PeersParams params_;
   dataplane::Outbox& out_;

@@ -58,8 +58,8 @@ Peer* Peers::find_index(std::uint32_t index, Instant now) {
   return owner ? find(*owner, now) : nullptr;
 }
 
-Standpoint Peers::standpoint() const {
-  return {here_.nat().mapping, here_.forwarded(), relays_.server_relays()};
+Standpoint Peers::standpoint(Instant now) const {
+  return {here_.nat().mapping, here_.forwarded(), relays_.server_relays(), relays_.server_limits(now)};
 }
 
 dataplane::Peer Peers::route(const Peer& peer) const {

@@ -53,6 +53,11 @@ class RelayDirectory {
     bool usable = false;   // what could not get through before can now
   };
   ServerChange set_server(const Endpoint& server, std::uint32_t tag, ServerRelay by, ports::SocketId socket);
+  // The server drops what this node sends beyond its limit. It says so again each minute as long as that goes on.
+  void on_server_limit(Instant now) { server_limits_at_ = now; }
+  bool server_limits(Instant now) const {
+    return server_limits_at_ && now - *server_limits_at_ < kTellLimited + std::chrono::seconds(10);
+  }
   bool server_relays() const { return server_by_ != ServerRelay::none; }
   const Endpoint& server() const { return server_.endpoint; }
   // The local socket that the server sees.
@@ -95,6 +100,7 @@ class RelayDirectory {
   dataplane::RelayHop server_;         // by UDP
   dataplane::RelayHop server_inside_;  // inside the control connection
   ServerRelay server_by_ = ServerRelay::none;
+  std::optional<Instant> server_limits_at_;
   std::map<MemberId, const Peer*> offering_;    // those that have offered to relay for us
   std::set<MemberId> relaying_;                 // those that were started to relay for others
   std::vector<dataplane::RelayMember> served_;  // by serves_

@@ -66,6 +66,7 @@ def test_what_is_relayed_for_a_member_is_limited_and_told(network, over):
     told = "The server drops what this computer sends through its relay beyond 16mbit."
     wait_until(lambda: told in a.eps("doctor", check=False), "the member knows")
     assert told in a.log() and told not in b.log()
+    assert a.peers()["b"]["path_mtu"] is None and "bytes pass on the path to b" not in a.eps("doctor", check=False)
     figures = server.host.run("curl", "-s", "http://127.0.0.1:9100/metrics")
     assert f'eps_member_packets_relay_limited_total{{member="a"}} {members["a"]["relay_limit_drops"]}' in figures
 
