@@ -139,6 +139,9 @@ void PathFinder::begin(Instant now) {
   round_ = 0;
   round_began_ = now;
   next_round_ = now;
+  const bool answered = std::ranges::any_of(
+      known_, [&](const Known& k) { return k.way.direct() && k.pongs > 0 && k.answered_at > search_began_; });
+  if (search_began_ == kNever || answered) search_began_ = now;
 }
 
 void PathFinder::heard_from(const Way& way, Instant now) {
@@ -347,6 +350,7 @@ void PathFinder::moved(Instant now) {
   doubted_ = false;
   challenge_ends_ = kNever;
   challenger_.reset();
+  search_began_ = kNever;
   begin(now);
   choose(now);
 }
@@ -361,7 +365,7 @@ void PathFinder::reset(Instant now) {
   path_.reset();
   died_by_.reset();
   due_.clear();
-  next_round_ = challenge_ends_ = round_began_ = kNever;
+  next_round_ = challenge_ends_ = round_began_ = search_began_ = kNever;
   round_ = 0;
   challenger_.reset();
   unanswered_ = 0;
@@ -500,6 +504,11 @@ std::optional<Duration> PathFinder::round_trip() const {
 std::optional<Duration> PathFinder::searching_for(Instant now) const {
   if (round_began_ == kNever || direct_answers()) return std::nullopt;
   return now - round_began_;
+}
+
+std::optional<Duration> PathFinder::in_vain_for(Instant now) const {
+  if (!searching_for(now)) return std::nullopt;
+  return now - search_began_;
 }
 
 }  // namespace eps::mesh

@@ -146,6 +146,8 @@ class PathFinder {
   Instant pinged_at() const { return find(*path_)->pinged_at; }
   // Time since the probe rounds began without an answer by a direct way; nullopt if there is an answer or no round.
   std::optional<Duration> searching_for(Instant now) const;
+  // The same since the first round after the last answer of a direct way, however often the rounds began anew.
+  std::optional<Duration> in_vain_for(Instant now) const;
 
   std::vector<WayStatus> ways(Instant now) const;
   std::vector<PathEvent> events(Instant now) const;
@@ -186,6 +188,7 @@ class PathFinder {
   std::vector<Ping> due_;  // outside the rounds
   std::size_t round_ = 0;
   Instant round_began_ = kNever;
+  Instant search_began_ = kNever;  // in_vain_for()
   Instant next_round_ = kNever;
   int unanswered_ = 0;
   int stream_ = 0;  // see kStream

@@ -76,6 +76,20 @@ TEST_F(PathFinderTest, LanBeforeIpv6BeforeOtherAddressesBeforeTheRelay) {
   EXPECT_TRUE(due().empty()) << "nothing better is left to ask";
 }
 
+TEST_F(PathFinderTest, ASearchInVainCountsFromTheLastAnswer) {
+  answer(due(), {{kPublic, milliseconds(3)}});
+  EXPECT_FALSE(finder.in_vain_for(now));
+  finder.reset(now);
+  EXPECT_FALSE(finder.in_vain_for(now));
+  finder.begin(now);
+  for (int i = 0; i < 3; ++i) {
+    now += seconds(14);
+    finder.begin(now);
+  }
+  EXPECT_EQ(finder.searching_for(now), Duration::zero());
+  EXPECT_EQ(finder.in_vain_for(now), seconds(42)) << "however often the rounds begin";
+}
+
 TEST_F(PathFinderTest, AMuchShorterRoundTripOverrulesTheOrderAndSmallDifferencesDoNot) {
   answer(due(), {{kLan, milliseconds(5)}, {kPublic, milliseconds(8)}, {kPublic6, milliseconds(60)}});
   EXPECT_EQ(finder.path(), kLan);

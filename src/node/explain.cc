@@ -50,7 +50,7 @@ void explain(const Peer& peer, const Standpoint& here, PeerStatus& s, Instant no
     return;
   }
   const auto ways = peer.path.ways(now);
-  const auto searching = peer.path.searching_for(now);
+  const auto searching = peer.path.in_vain_for(now);
   std::size_t tried = 0, answering = 0, lossy = 0;
   const WayStatus* heard = nullptr;
   for (const WayStatus& w : ways) {

@@ -103,6 +103,13 @@ TEST_F(Explain, ThereIsNoVerdictBeforeTheFirstProbesCanBeAnswered) {
   EXPECT_TRUE(says("just begun, with 1 endpoint to try")) << why();
 }
 
+TEST_F(Explain, RoundsThatBeginAgainDoNotTakeBackTheVerdict) {
+  relayed(seconds(10), peer.member.candidates);
+  peer.path.begin(now);
+  now += seconds(1);
+  EXPECT_TRUE(says("a firewall or NAT on the way drops UDP")) << why();
+}
+
 TEST_F(Explain, ItNamesTheNatInTheWay) {
   relayed(seconds(10), peer.member.candidates);
   EXPECT_TRUE(says("a firewall or NAT on the way drops UDP")) << why();

@@ -341,6 +341,14 @@ TEST(Text, MembersThatAreNotSignedOrDoNotStay) {
   EXPECT_TRUE(locked[1]["signed"] == false && locked[1]["allowed_signed"] == false);
 }
 
+TEST(Text, WhySaysHowOldTheNewsIs) {
+  json why = {{"peer", {{"name", "bob"}, {"address", "10.0.8.2"}, {"path", "direct"}, {"endpoint", "192.0.2.7:1"}}}};
+  why["peer"]["last_heard_seconds"] = 9;
+  EXPECT_THAT(why_text(why, 0), HasSubstr("at 192.0.2.7:1, round trip -.\n"));
+  why["peer"]["last_heard_seconds"] = 75;
+  EXPECT_THAT(why_text(why, 0), HasSubstr("at 192.0.2.7:1, round trip -, last heard 1 min 15 s ago.\n"));
+}
+
 TEST(Text, FitsTheTerminal) {
   for (const std::size_t width : {80U, 40U, 20U}) {
     for (const std::string& text :

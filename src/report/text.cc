@@ -12,6 +12,8 @@ namespace {
 using nlohmann::json;
 using Rows = std::vector<std::vector<std::string>>;
 
+constexpr std::uint64_t kLongSilent = 10;  // seconds
+
 std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
@@ -302,7 +304,12 @@ std::string why_text(const json& why, std::size_t width) {
   } else {
     out += std::string("is reached ") + (path == "direct" ? "directly" : "through a relay") + " at " +
            show(peer, "endpoint") + ", round trip " + round_trip(peer) +
-           (show(peer, "path_mtu") == "-" ? "" : ", path MTU " + show(peer, "path_mtu")) + ".\n";
+           (show(peer, "path_mtu") == "-" ? "" : ", path MTU " + show(peer, "path_mtu")) +
+           // While nothing is sent, nobody looks whether it still works.
+           (number(peer, "last_heard_seconds") < kLongSilent
+                ? ""
+                : ", last heard " + age(peer, "last_heard_seconds") + " ago") +
+           ".\n";
   }
   for (const char* sentence : {"why_relayed", "how_to_mend"}) {
     if (show(peer, sentence) != "-") out += show(peer, sentence) + "\n";
