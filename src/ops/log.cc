@@ -101,11 +101,22 @@ class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit FileSink(RollingFile file) : file_(std::move(file)) {}
 
+  std::string failure() {
+    const std::lock_guard lock(mutex_);
+    return file_.astray();
+  }
+
  private:
   void sink_it_(const spdlog::details::log_msg& msg) override {
     spdlog::memory_buf_t entry;
     formatter_->format(msg, entry);
-    if (file_.append({entry.data(), entry.size()})) {
+    const std::string before = file_.astray();
+    const bool written = file_.append({entry.data(), entry.size()});
+    if (const std::string& astray = file_.astray(); !astray.empty() && astray != before) {
+      const std::string line = astray + "\n";
+      (void)!::write(STDERR_FILENO, line.data(), line.size());
+    }
+    if (written) {
       failing_ = false;
     } else if (!failing_) {
       // Once each time that it stops working.
@@ -171,6 +182,7 @@ struct Log::Impl {
   spdlog::logger logger{"eps"};
   bool terminal = false;
   std::optional<Error> problem;
+  std::shared_ptr<FileSink> file;  // null: none
 };
 
 Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
@@ -181,7 +193,8 @@ Log::Log(const LogOptions& options) : impl_(std::make_unique<Impl>()) {
   } else if (!options.path.empty()) {
     auto file = RollingFile::open(options.path, options.max_file_size, options.max_files);
     if (file) {
-      impl.logger.sinks().push_back(std::make_shared<FileSink>(std::move(*file)));
+      impl.file = std::make_shared<FileSink>(std::move(*file));
+      impl.logger.sinks().push_back(impl.file);
     } else {
       impl.problem = file.error();
       impl.terminal = true;
@@ -216,6 +229,9 @@ bool Log::enabled(LogLevel level) const {
 }
 const std::optional<Error>& Log::problem() const {
   return impl_->problem;
+}
+std::string Log::failure() const {
+  return impl_->file ? impl_->file->failure() : "";
 }
 
 }  // namespace eps::ops

@@ -60,6 +60,8 @@ class Log {
   void set_level(LogLevel level);
   bool enabled(LogLevel level) const;
   const std::optional<Error>& problem() const;
+  // Why entries do not reach the configured file now, as a sentence; "": they do.
+  std::string failure() const;
 
  private:
   struct Impl;

@@ -172,6 +172,26 @@ TEST(Log, FollowsWhenSomebodyRemovesTheFile) {
   EXPECT_THAT(read_text(dir / "l.log"), HasSubstr("two"));
 }
 
+TEST(Log, SaysWhenItCannotFollow) {
+  const TemporaryDirectory dir;
+  fs::create_directory(dir / "logs");
+  Log log({.path = dir / "logs/l.log"});
+  log.info("one");
+  EXPECT_EQ(log.failure(), "");
+  fs::rename(dir / "logs", dir / "old");
+  testing::internal::CaptureStderr();
+  log.info("two");
+  log.info("three");
+  EXPECT_THAT(lines_of(testing::internal::GetCapturedStderr()),
+              testing::ElementsAre(testing::AllOf(HasSubstr("was moved away"), HasSubstr("Make its directory again"))));
+  EXPECT_THAT(log.failure(), HasSubstr("entries go to the old file"));
+  EXPECT_THAT(read_text(dir / "old/l_0.log"), HasSubstr("three"));
+  fs::create_directory(dir / "logs");
+  log.info("four");
+  EXPECT_THAT(read_text(dir / "logs/l.log"), HasSubstr("four"));
+  EXPECT_EQ(log.failure(), "");
+}
+
 TEST(Log, TwoProcessesMayShareAPath) {
   const TemporaryDirectory dir;
   Log a({.path = dir / "l.log", .max_file_size = 2000, .max_files = 50});

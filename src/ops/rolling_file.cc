@@ -98,7 +98,8 @@ RollingFile::RollingFile(RollingFile&& other) noexcept
       max_size_(other.max_size_),
       max_files_(other.max_files_),
       plain_(other.plain_),
-      fd_(std::exchange(other.fd_, -1)) {}
+      fd_(std::exchange(other.fd_, -1)),
+      astray_(std::move(other.astray_)) {}
 
 RollingFile::~RollingFile() {
   if (fd_ >= 0) ::close(fd_);
@@ -172,10 +173,21 @@ void RollingFile::follow(std::size_t entry_size) {
   if (::lstat(path_.c_str(), &name) != 0 ? errno == ENOENT : S_ISREG(name.st_mode) && name.st_size == 0) {
     (void)make_link(path_, std::string(base_name(numbered(0))));
   }
+  if (same) astray_.clear();
   if (same && (size == 0 || size + entry_size <= max_size_)) return;
   if (same) roll();
   // If the new file cannot be opened, the entries still go to the old one.
-  if (open_active()) (void)make_link(path_, std::string(base_name(numbered(0))));
+  if (const auto opened = open_active()) {
+    (void)make_link(path_, std::string(base_name(numbered(0))));
+    astray_.clear();
+  } else {
+    const bool denied = opened.error().sys == EACCES || opened.error().sys == EPERM;
+    astray_ = "The log " + path_ + " was moved away, or its directory was, and no new one can be made there (" +
+              std::strerror(opened.error().sys) + "): entries go to the old file. " +
+              (denied ? "Restart this daemon: while it runs it may write only into the directory that was there when "
+                        "it started."
+                      : "Make its directory again: " + directory_of(path_) + ".");
+  }
 }
 
 bool RollingFile::append(std::string_view entry) {

@@ -23,6 +23,8 @@ class RollingFile {
 
   // False when the entry could not be written, for example because the disk is full.
   bool append(std::string_view entry);
+  // Why the entries still go to a file that was moved away, as a sentence; "": they do not.
+  const std::string& astray() const { return astray_; }
 
  private:
   RollingFile(const std::string& path, std::size_t max_size, std::size_t max_files);
@@ -38,6 +40,7 @@ class RollingFile {
   std::size_t max_size_, max_files_;
   bool plain_ = false;  // no regular file (a terminal, /dev/null): never rolled
   int fd_ = -1;
+  std::string astray_;
 };
 
 }  // namespace eps::ops

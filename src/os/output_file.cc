@@ -106,7 +106,7 @@ Result<void> write_output(const std::string& path, std::string_view content, uns
     auto written = write_file_atomic(place->path, content, mode);
     if (!written && written.error().sys == EACCES && files_are_restricted()) {
       Error error = written.error();
-      error.what += " (a program that runs already may write only where it was told to at its start)";
+      error.what += " (a program that runs already may write only where it was told to at its start: restart it)";
       return error;
     }
     return written;

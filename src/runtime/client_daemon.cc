@@ -518,7 +518,8 @@ std::string ClientDaemon::not_allowed() const {
 // Takes a snapshot; the result turns that into JSON, in any thread.
 std::function<nlohmann::json()> ClientDaemon::status() {
   auto told = network_.troubles;
-  if (const std::string sentence = not_allowed(); !sentence.empty()) told.push_back(sentence);
+  told.insert(told.end(), {not_allowed(), log_.failure(), reporter_.failure()});
+  std::erase(told, "");
   if (!keeper_->failure().empty()) told.push_back("A restart would forget what is new: " + keeper_->failure() + ".");
   ClientStatus now = node_->status(os::now());
   if (now.lock) told.insert(told.end(), now.lock->troubles.begin(), now.lock->troubles.end());

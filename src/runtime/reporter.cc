@@ -11,7 +11,16 @@ namespace eps::runtime {
 namespace {
 
 constexpr mode_t kScorecardMode = 0644;  // for other programs
+
+std::string without_scorecard(const std::string& failure) {
+  return failure + "; there is no scorecard until that is fixed.";
+}
+
 }  // namespace
+
+std::string Reporter::failure() const {
+  return failure_.empty() ? "" : without_scorecard(failure_);
+}
 
 Reporter::Reporter(boost::asio::io_context& io, ops::Background& background, ops::Log& log, Sources sources)
     : background_(background), log_(log), sources_(std::move(sources)), timer_(io, [this] { report(); }) {}
@@ -59,7 +68,7 @@ void Reporter::write_scorecard(const report::Passed& passed) {
     const auto written = os::write_output(file, report::scorecard_text(figures(), format), kScorecardMode);
     return [this, failure = written ? "" : written.error().what] {
       writing_ = false;
-      if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no scorecard until that is fixed.");
+      if (failure != failure_ && !failure.empty()) log_.warn(without_scorecard(failure));
       failure_ = failure;
     };
   });

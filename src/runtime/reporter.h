@@ -27,6 +27,9 @@ class Reporter {
   // Starts, or continues with other settings: the running interval restarts when its length changes.
   void apply(const CommonSettings& settings);
 
+  // Why there is no scorecard now, as a sentence; "": there is one, or none is wanted.
+  std::string failure() const;
+
  private:
   void report();
   void write_scorecard(const report::Passed& passed);

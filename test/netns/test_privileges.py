@@ -98,6 +98,7 @@ def test_root_reaches_only_the_files_that_were_named(network, tmp_path):
         daemon.process.send(signal.SIGHUP)
         daemon.wait_log("others/.*: Permission denied .a program that runs already may write only where it was told to")
         assert not (others / name).exists()
+        assert "restart it); there is no scorecard until that is fixed" in daemon.eps("doctor", check=False)
         assert daemon.stop() == 0
         daemon.restart()
         wait_until((others / name).exists, "it is written after a restart")
@@ -106,6 +107,22 @@ def test_root_reaches_only_the_files_that_were_named(network, tmp_path):
     a.conf.write_text(text)
     a.process.send(signal.SIGHUP)
     wait_until((a.directory / "a.stats").exists, "it is written beside the log")
+
+
+@pytest.mark.skipif(bool(SANITIZED), reason="a sanitizer build has no sandbox")
+def test_a_log_directory_that_is_made_anew_waits_for_a_restart(network, tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    server = network.server(log=logs / "server.log")
+    logs.rename(tmp_path / "old")
+    logs.mkdir()
+    network.client("a")
+    told = "entries go to the old file. Restart this daemon"
+    assert told in server.eps("doctor", check=False) and told in server.process.output()
+    assert "joined from" in (tmp_path / "old/server_0.log").read_text() and not list(logs.iterdir())
+    assert server.stop() == 0
+    server.restart()
+    assert "starts" in (logs / "server.log").read_text() and told not in server.eps("doctor", check=False)
 
 
 def as_user_eps(network):
