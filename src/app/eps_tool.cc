@@ -206,7 +206,18 @@ Result<Request> parse(const std::vector<std::string>& arguments) {
       if (option.string_key.empty()) out.words.insert(out.words.end(), option.value.begin(), option.value.end());
     }
   } catch (const po::unknown_option& e) {
-    return make_error(Errc::invalid_argument, "unknown option \"" + quotable(e.get_option_name()) + "\"");
+    const std::string typed = e.get_option_name();
+    std::string meant;
+    std::size_t least = 3;
+    for (const auto& option : known.options()) {
+      const std::size_t distance = edit_distance(typed, "--" + option->long_name());
+      if (distance < least) meant = "; did you mean \"--" + option->long_name() + "\"?";
+      least = std::min(least, distance);
+    }
+    return make_error(Errc::invalid_argument, "unknown option \"" + quotable(typed) + "\"" + meant);
+  } catch (const po::invalid_command_line_syntax& e) {
+    if (e.kind() != po::invalid_syntax::missing_parameter) return make_error(Errc::invalid_argument, e.what());
+    return make_error(Errc::invalid_argument, "--" + e.get_option_name().substr(2) + " needs a value");
   } catch (const po::error& e) {
     return make_error(Errc::invalid_argument, e.what());
   }
@@ -267,6 +278,9 @@ class Tool : private ToolBase {
                    " laptop 192.168.43.50");
     }
     if (words[0] == "check") return usage("check needs client or server");
+    // Unless the second word is mistyped.
+    const std::string forms = forms_of(words[0]);
+    if (!forms.empty() && suggestion(words).find("\"" + words[0] + " ") == std::string::npos) return usage(forms);
     return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
   }
 
@@ -283,6 +297,19 @@ class Tool : private ToolBase {
     }
     if (out.empty()) return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
     return print_folded(out + "eps --help lists the options; see also man eps.\n");
+  }
+
+  // How a command that begins with this word is written; "": none does.
+  static std::string forms_of(const std::string& first) {
+    std::vector<std::string> forms;
+    for (const Command& command : kCommands) {
+      if (command.words.substr(0, command.words.find(' ')) == first) forms.push_back(line_of(command));
+    }
+    if (forms.empty()) return "";
+    if (forms.size() == 1 && forms[0] == first) return first + " takes no argument";
+    std::string out = "it is " + forms[0];
+    for (std::size_t i = 1; i < forms.size(); ++i) out += (i + 1 == forms.size() ? " or " : ", ") + forms[i];
+    return out;
   }
 
   // The likely intended command: one whose letters differ little, or that begins the same.

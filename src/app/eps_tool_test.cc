@@ -381,8 +381,13 @@ TEST_F(EpsTool, ExplainsInvalidCommands) {
       {{"Doctor"}, "unknown command \"Doctor\"; did you mean \"doctor\"?"},
       {{"pign", "b"}, "unknown command \"pign b\"; did you mean \"ping\"?"},
       {{"xyz"}, "unknown command \"xyz\""},
-      {{"status", "now"}, "unknown command \"status now\""},
-      {{"members", "add", "x"}, "unknown command \"members add x\""},
+      {{"status", "now"}, "status takes no argument"},
+      {{"peers", "all"}, "peers takes no argument"},
+      {{"ping", "a", "b"}, "it is ping NAME"},
+      {{"members", "add", "x"},
+       "it is members, members remove NAME, members pending, members approve NAME, members deny NAME, members rename "
+       "NAME NEW, members allow NAME RANGE, members revoke NAME RANGE or members group NAME [GROUP...]"},
+      {{"members", "pendign"}, "unknown command \"members pendign\"; did you mean \"members pending\"?"},
       {{"members", "remove"}, "members remove needs a NAME"},
       {{"members", "rename", "b"}, "members rename needs a NAME and the NEW one"},
       {{"members", "allow", "b"},
@@ -396,8 +401,9 @@ TEST_F(EpsTool, ExplainsInvalidCommands) {
       {{"why"}, "why needs a NAME"},
       {{"trust"}, "trust needs a NAME"},
       {{"check"}, "check needs client or server"},
-      {{"status", "--jso"}, "unknown option \"--jso\""},
-      {{"status", "--socket"}, "the required argument for option '--socket' is missing"},
+      {{"status", "--jso"}, "unknown option \"--jso\"; did you mean \"--json\"?"},
+      {{"status", "--frobnicate"}, "unknown option \"--frobnicate\""},
+      {{"status", "--socket"}, "--socket needs a value"},
   };
   for (const auto& [arguments, sentence] : cases) {
     EXPECT_EQ(run(arguments), 2);

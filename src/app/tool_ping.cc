@@ -24,6 +24,25 @@ std::string ms(double value) {
   return report::decimals(value, 2) + " ms";
 }
 
+// What is known of a peer that answers no ping, and what to do.
+std::string unanswered(const nlohmann::json& peer, const std::string& name) {
+  const auto text = [&](const char* field) {
+    const auto it = peer.find(field);
+    return it != peer.end() && it->is_string() ? it->get<std::string>() : std::string();
+  };
+  std::string out;
+  for (const char* field : {"why_relayed", "how_to_mend"}) {
+    if (const std::string sentence = text(field); !sentence.empty()) out += sentence + " ";
+  }
+  for (const auto& sentence : peer.value("policy_drops", nlohmann::json::array())) {
+    if (sentence.is_string()) out += sentence.get<std::string>() + " ";
+  }
+  if (text("path") == "direct" || text("path") == "relayed") {
+    out += "There is a conduit: does a firewall on " + name + " drop pings that come through its EPS interface? ";
+  }
+  return out + "eps why " + name + " shows what was tried; look at eps doctor here and there.";
+}
+
 }  // namespace
 
 int PingCommand::run(const std::string& peer) {
@@ -93,6 +112,7 @@ int PingCommand::run(const std::string& peer) {
          (path.is_string() ? path.get<std::string>() : "none") +
          (endpoint.is_string() ? " by " + endpoint.get<std::string>() : "") + "\n";
   print(out);
+  if (round_trips.empty()) print_folded(unanswered(*found, name) + "\n");
   return status;
 }
 

@@ -21,6 +21,15 @@ std::string listed(const std::vector<std::string>& words) {
   return out;
 }
 
+// For whoever named another.
+std::string listing(const nlohmann::json& members) {
+  constexpr std::size_t kMostNamed = 12;
+  std::vector<std::string> names;
+  for (const auto& [name, member] : members.items()) names.push_back(name);
+  if (names.empty() || names.size() > kMostNamed) return "; see eps peers, or on the server eps members";
+  return "; the members are " + listed(names);
+}
+
 Result<policy::Policy> read_policy(const std::string& path, std::string& text) {
   auto read = os::read_file(path, kMaxPolicyText);
   if (!read) return read.error();
@@ -179,14 +188,16 @@ int PolicyCommand::test() {
   std::array<std::vector<std::string>, 2> groups;
   for (std::size_t side = 0; side < 2; ++side) {
     const std::string& wish = words[2 + side];
+    const bool exact = members.contains(wish);
     for (const auto& [name, member] : members.items()) {
-      if (name != wish && member.value("address", "") != wish) continue;
+      const bool named = exact ? name == wish : lower(name) == lower(wish);
+      if (!named && member.value("address", "") != wish) continue;
       names[side] = name;
       groups[side] = groups_of(member);
       const auto address = parse_ip(member.value("address", ""));
       if (address) (side == 0 ? opening.from : opening.to) = *address;
     }
-    if (names[side].empty()) return fail("there is no member \"" + quotable(wish) + "\"");
+    if (names[side].empty()) return fail("there is no member \"" + quotable(wish) + "\"" + listing(members));
   }
   bool allow = true;
   std::string rule = "there is no policy";

@@ -167,6 +167,11 @@ void ClientNode::on_event(const control::Welcomed& welcome, ClientOutputs& out, 
   bring_up(out);
   out.notes.push_back("Admitted by the server at " + to_string(*server_) + " as " + self_->name + " with the address " +
                       to_string(self_->address) + "/" + std::to_string(network_->network.prefix) + ".");
+  if (const std::string wish = make_valid_name(params_.name); wish != self_->name) {
+    out.notes.push_back("It is called " + self_->name + " here, not " + wish +
+                        ": another member has that name, or the " +
+                        "server's administrator chose this one. On the server, eps members rename changes it.");
+  }
   // The server may receive data on another port than it was dialled at, but never at another address.
   // In the other family as well, if both have an address.
   std::optional<Endpoint> other;

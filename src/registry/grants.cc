@@ -35,6 +35,23 @@ void keep_signed_grants(const PublicKey& signing_key, const NetworkId& network, 
   }
 }
 
+std::string why_no_range(const std::string& text) {
+  const auto slash = text.find('/');
+  auto base = parse_ip(text.substr(0, slash));
+  // The range in which the address lies: its last bits are zero.
+  const unsigned fixed = base && base->is_v4() ? 96 : 0;
+  for (unsigned bit = 128; base && slash != std::string::npos && bit-- > fixed;) {
+    base->bytes[bit / 8] &= ~(std::byte{0x80} >> (bit % 8));
+    const auto range = parse_ip_network(to_string(*base) + text.substr(slash));
+    if (!range) continue;
+    return text + " is an address with the size of its network; did you mean all of that, " + to_string(*range) +
+           ", or " + text.substr(0, slash) + " alone?";
+  }
+  return "\"" + text +
+         "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64, or the word bridge or "
+         "dhcp";
+}
+
 Bytes encode_grants(const Grants& grants) {
   Bytes out;
   Writer w(out);

@@ -23,6 +23,15 @@ class GrantsTest : public RegistryTest {
   }
 };
 
+TEST(Grants, AnAddressWithItsNetworksSizeIsExplained) {
+  EXPECT_THAT(why_no_range("192.168.7.1/24"), HasSubstr("192.168.7.0/24, or 192.168.7.1 alone?"));
+  EXPECT_THAT(why_no_range("10.9.9.9/0"), HasSubstr("0.0.0.0/0, or"));
+  EXPECT_THAT(why_no_range("fd99::5/64"), HasSubstr("fd99::/64, or fd99::5 alone?"));
+  for (const char* other : {"brigde", "192.168.7.0/33", "fd99::5/129", "/24", "192.168.7.1/", ""}) {
+    EXPECT_THAT(why_no_range(other), HasSubstr("is neither an address nor a range")) << other;
+  }
+}
+
 TEST_F(GrantsTest, AreSignedAndSurviveARestart) {
   const Member a = join(1, "a");
   ASSERT_TRUE(registry_->grant("a", range("192.168.43.50")));

@@ -67,8 +67,8 @@ class Doctor {
       const bool names_it = endpoint.empty() || note.find(endpoint) != std::string::npos;
       problem("Not connected to the server" + (names_it ? "" : " at " + endpoint) + ": " + note + ".",
               says_more ? ""
-                        : "Is the server running, its TCP port open in every firewall in between, and the option "
-                          "server correct?");
+                        : "Is the server running, its TCP port open in every firewall in between, the option server "
+                          "correct, and the key what eps key prints there?");
     }
     for (const json& trouble : status_.value("troubles", json::array())) {
       if (trouble.is_string()) warning(trouble.get<std::string>(), "");

@@ -22,6 +22,7 @@
 #include "os/sqlite_store.h"
 #include "os/udp.h"
 #include "os/underlay_routes.h"
+#include "registry/grants.h"
 #include "report/member_table.h"
 #include "report/pairs.h"
 #include "report/status_json.h"
@@ -544,12 +545,7 @@ nlohmann::json ServerDaemon::act_on(const std::string& command, const nlohmann::
       return {{"ok", false},
               {"error", text + " is for one member at a time: eps members " + command + " NAME " + text}};
     }
-    if (!range && !permission) {
-      return {{"ok", false},
-              {"error", "\"" + text +
-                            "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64, or the "
-                            "word bridge or dhcp"}};
-    }
+    if (!range && !permission) return {{"ok", false}, {"error", registry::why_no_range(text)}};
     auto changed = all     ? node_->grant_all(*range, given, os::now())
                    : range ? node_->grant(name, *range, given, os::now())
                            : node_->permit(name, *permission, given, os::now());

@@ -11,8 +11,10 @@
 import contextlib
 import json
 import socket
+import subprocess
 
 import pytest
+from eps import BIN
 from lab import wait_until
 
 POLICY = """
@@ -75,6 +77,12 @@ def test_devices_see_the_hub_alone_and_guests_reach_one_port(network):
     camera.wait_status(lambda s: s["drops"].get("policy", 0) > 0, "counts")
     assert "allowed (line 4: allow group:iot to hub)" in camera.eps("policy", "test", "camera", "hub", "tcp", "80")
     assert "dropped (no rule allows it)" in guest.eps("policy", "test", "guest", "hub", "tcp", "80", check=False)
+    assert "allowed (line 4" in camera.eps("policy", "test", "Camera", hub.address, "tcp", "80")
+    done = subprocess.run([BIN / "eps", "--socket", hub.socket, "policy", "test", "camra", "hub"], capture_output=True,
+                          text=True, timeout=10)
+    assert done.stderr == 'eps: there is no member "camra"; the members are camera, guest, hub, lamp\n'
+    ping = camera.eps("ping", "lamp", "--count", "1", check=False)
+    assert "1 sent, 0 answered" in ping and "no rule allows it" in ping and "eps why lamp" in ping
 
 
 def test_the_receiver_enforces_what_the_sender_does_not_know(network):

@@ -82,6 +82,7 @@ def test_two_clients_with_one_name(network):
     a.wait_status(lambda s: [p["online"] for p in s["peers"]] == [True], "sees the other")
     assert a.ping(b) == 3
     assert set(server.members()) == {"a", "a-2"}
+    assert "It is called a-2 here, not a: another member has that name" in b.log() and "It is called" not in a.log()
     assert b.stop() == 0
     b.restart()
     assert b.status()["name"] == "a-2", "and keeps it"
