@@ -97,6 +97,7 @@ class NetlinkLink final : public ports::LinkPort {
   Result<void> change_address6(std::uint16_t type, std::uint16_t flags, const IpAddress& address, int index);
   Result<void> clean_address6(const KernelView& kernel, const std::optional<ports::LinkConfig>& before,
                               const Interface& own);
+  bool takes_ip6(const Interface& home, Report& report) const;
   void repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   void repair_routes6(const KernelView& kernel, int home, Report& report, Instant now);
   Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);

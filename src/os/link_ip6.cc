@@ -7,8 +7,10 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
+#include <fstream>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/limits.h"
 #include "os/link.h"
@@ -63,6 +65,24 @@ Result<void> NetlinkLink::change_address6(std::uint16_t type, std::uint16_t flag
                                       to_string(address) + (type == RTM_NEWADDR ? " to " : " from ") + where);
 }
 
+// Whether the interface takes an IPv6 address now. The kernel removes all IPv6 from an interface whose MTU gets too
+// small or that IPv6 is switched off for, and brings only addresses of its own back.
+bool NetlinkLink::takes_ip6(const Interface& home, Report& report) const {
+  if (set_->address6.is_unspecified() || set_->mtu < kMinIp6Mtu) return false;
+  if (home.mtu < kMinIp6Mtu) {
+    const std::string mtu = std::to_string(home.mtu);
+    const std::string sentence = "There is no IPv6 on " + home.name + ": somebody gave it an MTU of " + mtu +
+                                 ", and IPv6 needs " + std::to_string(kMinIp6Mtu) + ": ip link set " + home.name +
+                                 " mtu " + std::to_string(set_->mtu);
+    report.troubles.push_back(sentence);
+    if (!no_ip6_) report.notes.push_back(sentence);
+    return false;
+  }
+  int off = 1;
+  std::ifstream("/proc/sys/net/ipv6/conf/" + home.name + "/disable_ipv6") >> off;
+  return off == 0;
+}
+
 // As clean_address(), for IPv6. The kernel drops such an address with each time the interface goes down.
 Result<void> NetlinkLink::clean_address6(const KernelView& kernel, const std::optional<ports::LinkConfig>& before,
                                          const Interface& own) {
@@ -92,10 +112,13 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
     }
   }
   if (found) repair_routes6(kernel, home, report, now);
+  const Interface* const on = kernel.interface(home);
+  const bool had_ip6 = !std::exchange(no_ip6_, on == nullptr || !takes_ip6(*on, report));
   if (no_ip6_ || found || (home == own.index && (elsewhere || own.master != 0))) return;
-  // The address goes away with the interface's state and place, and the repair of those reports the cause.
+  // The address goes away with the interface's state and place, and the repair of those reports the cause. With IPv6
+  // itself it comes back as it went.
   const bool caused = repair_count_ > 0 && now - last_repair_at_ < std::chrono::seconds(1);
-  if (!caused && home == own.index &&
+  if (had_ip6 && !caused && home == own.index &&
       !may_repair("the address " + to_string(set_->address6) + " was gone", report, now)) {
     return;
   }

@@ -73,6 +73,24 @@ def test_changes_by_others_to_the_interface_are_repaired(network):
     assert any("Another program changed" in t for t in b.status()["troubles"])
 
 
+def test_ipv6_is_back_once_the_interface_takes_it_again(network):
+    _, a, b = joined(network, "a", "b")
+    inside = b.peers()["a"]["address6"]
+    assert b.host.ping(inside) == 3
+    switch = "net.ipv6.conf.all.disable_ipv6"
+    for off, on in ((["ip", "link", "set", b.device, "mtu", "600"], ["ip", "link", "set", b.device, "mtu", "1400"]),
+                    (["sysctl", "-qw", f"{switch}=1"], ["sysctl", "-qw", f"{switch}=0"])):
+        b.host.run(*off)
+        wait_until(lambda: "inet6" not in b.host.ip("addr", "show", b.device), f"{off}: no IPv6", 5)
+        wait_until(lambda: b.ping(a, 1), f"{off}: IPv4 remains", 5)
+        told = "an MTU of 600, and IPv6 needs 1280"
+        wait_until(lambda: (told in " ".join(b.status()["troubles"])) == ("mtu" in off), f"{off} is told", 5)
+        b.host.run(*on)
+        wait_until(lambda: b.host.ping(inside, 1), f"{on}: IPv6 is back", 10)
+    b.wait_status(lambda s: not s["troubles"], "nothing is wrong any more")
+    assert "Another program changed" not in b.log()
+
+
 def test_a_network_with_the_same_addresses_is_tolerated(network):
     server, a, b = joined(network, "a", "b")
     assert b.ping(a) == 3
