@@ -246,10 +246,12 @@ void Dialer::ask_proxy(const Socket& socket, const Target& target) {
     if (self->done_) return;
     const std::string name = "the proxy " + self->proxy_->text();
     if (e) return self->failed(socket, name + " gave no answer that ends (" + e.message() + ")");
+    // A page follows a refusal.
+    const std::string why = connect_failure(*self->proxy_, target.server, target.port.number, *answer);
+    if (!why.empty()) return self->failed(socket, why);
     // The server sends nothing before it is spoken to.
     if (size != answer->size()) return self->failed(socket, name + " sent more than an answer");
-    const std::string why = connect_failure(*self->proxy_, target.server, target.port.number, *answer);
-    why.empty() ? self->on_proxied(socket, target) : self->failed(socket, why);
+    self->on_proxied(socket, target);
   };
   asio::async_write(*socket, asio::buffer(*request),
                     [self = shared_from_this(), socket, request, answer, on_answer](ErrorCode e, std::size_t) {

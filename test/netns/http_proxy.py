@@ -46,7 +46,9 @@ class Handler(socketserver.StreamRequestHandler):
         thread.join()
 
     def say(self, status):
-        self.wfile.write(f"HTTP/1.1 {status}\r\nVia: 1.1 test\r\n\r\n".encode())
+        page = "" if status.startswith("200") else f"<h1>{status}</h1>\n"  # as usual, in the same packet as the head
+        length = f"Content-Length: {len(page)}\r\n" if page else ""
+        self.wfile.write(f"HTTP/1.1 {status}\r\nVia: 1.1 test\r\n{length}\r\n{page}".encode())
 
 
 class Proxy(socketserver.ThreadingTCPServer):
