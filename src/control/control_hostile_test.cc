@@ -254,6 +254,13 @@ TEST_F(ControlHostile, AtMost512BytesAreAcceptedBeforeAuthentication) {
   EXPECT_TRUE(was_closed(second));
 }
 
+TEST_F(ControlHostile, TlsIsNamedWhereItIsNotTaken) {
+  const ConnId id = stranger();
+  send(id, Bytes{std::byte{0x16}, std::byte{3}, std::byte{1}});
+  EXPECT_TRUE(was_closed(id));
+  EXPECT_THAT(last_event(), AllOf(HasSubstr("speaks TLS"), HasSubstr("start eps-server with --tls")));
+}
+
 TEST_F(ControlHostile, TheLongestHonestHelloFits) {
   TestClient& a = add(std::string(kMaxNameSize, 'n'));
   a.version = std::string(kMaxVersionSize, 'v');

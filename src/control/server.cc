@@ -12,6 +12,11 @@ std::string describe(const Member& m) {
   return m.name + " (" + to_string(m.address) + ")";
 }
 
+// A frame that comes first begins with 0, the upper half of its length.
+bool begins_tls(ByteView bytes) {
+  return !bytes.empty() && bytes.front() == std::byte{0x16};
+}
+
 }  // namespace
 
 NetworkKey network_key_of(const registry::Registry& registry, const JoinKey& key) {
@@ -88,6 +93,10 @@ Server::Outputs Server::on_bytes(ConnId id, ByteView bytes, Instant now) {
   if (!c.authenticated()) c.early_bytes += bytes.size();
   if (c.early_bytes > kMaxUnauthenticatedBytes && !c.authenticated()) {
     reject(id, c, "sent too much before it proved the network key", out, now);
+  } else if (!c.authenticated() && c.early_bytes == bytes.size() && begins_tls(bytes)) {
+    reject(id, c,
+           "speaks TLS, which is taken at port 443 alone here: start eps-server with --tls, or that client without it",
+           out, now);
   } else {
     on_frames(id, c, bytes, out, now);
   }
