@@ -98,6 +98,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
     // For absent members there is no answer, so that programs learn at once that there is no route.
     if (!owner->online && !table.by_mac.contains(owner->mac)) {
       counters_.drop(Drop::no_peer);
+      upcalls.add(AbsentWanted{owner->id});
       return true;
     }
     l2::LinkFrame answer;

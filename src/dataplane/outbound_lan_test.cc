@@ -154,8 +154,10 @@ TEST_F(OutboundTest, DoesNotAnswerForAbsentMembersOrUnusedAddresses) {
   pump({arp(kSelfIp, {0x0a000805}), arp(kSelfIp, {0x0a0008c8}), arp({}, kSelfIp), arp(kSelfIp, kSelfIp)});
   EXPECT_TRUE(tap_.written.empty());
   EXPECT_EQ(sent(), 0U);
-  EXPECT_EQ(upcalls_.size(), 1U);
+  EXPECT_EQ(upcalls_.size(), 2U);
   EXPECT_EQ(upcalls<NobodyHas>().size(), 1U);
+  ASSERT_EQ(upcalls<AbsentWanted>().size(), 1U);
+  EXPECT_EQ(upcalls<AbsentWanted>()[0].owner, MemberId{5});
   EXPECT_EQ(drops(Drop::no_peer), 2U);
 }
 

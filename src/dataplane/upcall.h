@@ -131,9 +131,14 @@ struct RelayWanted {
 // This computer asks for an address that no member has: the list may be old.
 struct NobodyHas {};
 
+// This computer asks for an address of a member that is absent, and gets no answer.
+struct AbsentWanted {
+  MemberId owner;
+};
+
 using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, SessionConfirmed, UnknownSession, PeerWoke,
                             HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames,
-                            PolicyDropped, UnwantedGroup, GroupsReported, NobodyHas, RelayLimited>;
+                            PolicyDropped, UnwantedGroup, GroupsReported, NobodyHas, RelayLimited, AbsentWanted>;
 
 // Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
 // SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
@@ -170,6 +175,7 @@ class Upcalls {
   static constexpr std::size_t room_for(const GroupsReported&) { return 1; }
   static constexpr std::size_t room_for(const NobodyHas&) { return 1; }
   static constexpr std::size_t room_for(const RelayLimited&) { return kMaxMembers; }
+  static constexpr std::size_t room_for(const AbsentWanted&) { return 64; }
 
   std::vector<Upcall> items_;
   std::array<std::size_t, std::variant_size_v<Upcall>> counts_{};
@@ -181,7 +187,8 @@ inline bool is_hint(const Upcall& upcall) {
          std::holds_alternative<RelayWanted>(upcall) || std::holds_alternative<FrameRefused>(upcall) ||
          std::holds_alternative<LoopSeen>(upcall) || std::holds_alternative<TooManyGroupFrames>(upcall) ||
          std::holds_alternative<PolicyDropped>(upcall) || std::holds_alternative<UnwantedGroup>(upcall) ||
-         std::holds_alternative<GroupsReported>(upcall) || std::holds_alternative<NobodyHas>(upcall);
+         std::holds_alternative<GroupsReported>(upcall) || std::holds_alternative<NobodyHas>(upcall) ||
+         std::holds_alternative<AbsentWanted>(upcall);
 }
 
 }  // namespace eps::dataplane

@@ -23,12 +23,18 @@ void Lan::move_in(const Member& member, const Member* before, const IpAddress& a
   // The kernel may remember who had the address. At the start it knows nobody.
   if (before != nullptr && before->grants != member.grants) on_grants(member);
   const bool moved = before == nullptr || before->mac != member.mac || before->address != member.address;
-  if (moved && list_known_) directory_.announce(member.mac);
+  const bool awaited = member.online && wanted_.erase(member.id) != 0;
+  if (awaited || (moved && list_known_)) directory_.announce(member.mac);
 }
 
 void Lan::move_out(const Member& member) {
   directory_.erase(member.mac);
+  wanted_.erase(member.id);
   changed_ = true;
+}
+
+void Lan::on(const dataplane::AbsentWanted& wanted) {
+  if (wanted_.size() < kMaxAbsentWanted) wanted_.insert(wanted.owner);
 }
 
 void Lan::fill(dataplane::NetworkView& view) {

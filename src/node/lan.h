@@ -5,6 +5,7 @@
 // (dataplane/directory.h), and what was dropped because of a problem on the LAN.
 
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,9 @@
 
 namespace eps::node {
 
+// Absent members whose return is remembered to be announced. So many at once are a scan of the network.
+inline constexpr std::size_t kMaxAbsentWanted = 256;
+
 class Lan {
  public:
   // `device`: the interface's name, for sentences; `notes` receives those for the log.
@@ -34,6 +38,8 @@ class Lan {
   void on_list(bool known) { list_known_ = known; }
   void fill(dataplane::NetworkView& view);
 
+  // Its addresses are announced when it comes back: the kernel would ask again a second later.
+  void on(const dataplane::AbsentWanted& wanted);
   // `owner`: the member that owns the MAC or address, if another one does; else null.
   // `outside`: the address belongs to another interface of this computer.
   void on(const dataplane::FrameRefused& refused, const Member& sender, const Member* owner, bool outside, Instant now);
@@ -54,6 +60,7 @@ class Lan {
   dataplane::Directory directory_;
   bool changed_ = true;  // since the last fill()
   bool list_known_ = false;
+  std::set<MemberId> wanted_;  // of the absent
   std::shared_ptr<const dataplane::Directory> published_;
   std::shared_ptr<dataplane::GroupState> groups_ = std::make_shared<dataplane::GroupState>();
   std::shared_ptr<dataplane::Stations> stations_ = std::make_shared<dataplane::Stations>();

@@ -74,6 +74,26 @@ TEST_F(LanTest, AddressesThatTheKernelMayRememberWronglyAreAnnounced) {
   EXPECT_FALSE(directory()->take_announcements().empty());
 }
 
+TEST_F(LanTest, AnAbsentMemberThatWasAskedForIsAnnouncedWhenItReturns) {
+  a.online = b.online = false;
+  lan.move_in(a, nullptr, {});
+  lan.move_in(b, nullptr, {});
+  lan.on(dataplane::AbsentWanted{a.id});
+  lan.on_list(true);
+  const Member before = a;
+  lan.move_in(a, &before, {});
+  EXPECT_TRUE(directory()->take_announcements().empty()) << "it is still absent";
+  a.online = true;
+  lan.move_in(a, &before, {});
+  const auto announced = directory()->take_announcements();
+  ASSERT_FALSE(announced.empty());
+  EXPECT_EQ(announced[0].mac, a.mac);
+  lan.move_in(a, &before, {});
+  b.online = true;
+  lan.move_in(b, &b, {});
+  EXPECT_TRUE(directory()->take_announcements().empty()) << "nobody asks any more, or ever asked";
+}
+
 TEST_F(LanTest, AForeignMacMeansABridgeOrALoop) {
   const auto behind = refused(Refusal::What::mac, a.id, nullptr);
   EXPECT_TRUE(has(behind.what, "from c2 (10.0.0.2)")) << behind.what;

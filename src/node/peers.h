@@ -134,6 +134,7 @@ class Peers {
   void on(dataplane::UnwantedGroup& unwanted, Instant) { listening_.unwanted_from(unwanted.peer); }
   void on(dataplane::GroupsReported&, Instant) { listening_.reported(); }
   void on(dataplane::NobodyHas&, Instant) { list_doubt_ = true; }
+  void on(dataplane::AbsentWanted& wanted, Instant) { lan_.on(wanted); }
   void serve_the_silent(Instant now);
   const Member* member(MemberId id) const { return peers_.member(id); }
   // Path messages (peers_paths.cc).

@@ -52,6 +52,20 @@ def test_neighbour_queries_are_answered_locally(network):
     assert b.mac in a.host.ip("neigh", "show", six, "dev", "eps0")
 
 
+def test_a_member_that_was_waited_for_is_announced_when_it_returns(network):
+    network.server()
+    a, b = network.clients("a", "b")
+    b.stop()
+    wait_until(lambda: not a.peers()["b"]["online"], "a knows that b is away")
+    # The kernel asks once, so that only the announcement can end its wait.
+    a.host.run("sysctl", "-qw", "net.ipv4.neigh.eps0.retrans_time_ms=60000")
+    a.host.ip("neigh", "flush", "dev", "eps0")
+    ping = a.host.spawn("ping", "-c1", "-W30", b.address)
+    wait_until(lambda: "INCOMPLETE" in neighbour(a, b), "a's kernel asks for b")
+    b.start()
+    assert ping.wait(20) == 0
+
+
 def test_members_have_ipv6_addresses(network):
     server = network.server(network="192.168.43.0/24,fd43::/64")
     a, b = network.clients("a", "b")
