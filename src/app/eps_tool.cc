@@ -373,13 +373,6 @@ class Tool : private ToolBase {
                  (waits.empty() ? "" : waits + "; see eps members pending\n"));
   }
 
-  // The name of the intended member: an older server knows names only.
-  std::string member_named(const std::string& socket, const std::string& wish) const {
-    const auto members = ask_status(socket, "members");
-    const json meant = members ? entry_of(members->value("members", json::array()), wish) : json();
-    return meant.is_null() ? wish : meant.value("name", wish);
-  }
-
   int remove(const std::string& wish) {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
     const std::string name = member_named(socket, wish);
@@ -411,8 +404,9 @@ class Tool : private ToolBase {
     return print(text);
   }
 
-  int grant(const std::string& command, const std::string& name, const std::string& range) {
+  int grant(const std::string& command, const std::string& wish, const std::string& range) {
     const std::string socket = request_.socket.value_or(defaults_.server_socket);
+    const std::string name = request_.all ? wish : member_named(socket, wish);
     const auto answer = ask(socket, {{"command", command}, {"name", name}, {"all", request_.all}, {"range", range}});
     if (!answer) return failed(answer.error(), "eps-server", socket);
     if (request_.json) return print_json(*answer);

@@ -330,6 +330,49 @@ TEST_F(EpsTool, RenamesAMember) {
   EXPECT_THAT(out.str(), HasSubstr("eps lock sign camera\n"));
 }
 
+TEST_F(EpsTool, KnowsAMemberByItsNameInAnyCaseItsAddressesAndItsMac) {
+  json members = json::array();
+  // A member chooses its name itself: the last one's is the address of the first.
+  for (const auto& [name, last] : {std::pair{"alice", "a"}, {"Bob", "b"}, {"bob", "c"}, {"10.0.8.a", "d"}}) {
+    const std::string address = std::string("10.0.8.") + last;
+    members.push_back({{"name", name},
+                       {"address", address},
+                       {"address6", std::string("fd43::") + last},
+                       {"mac", std::string("02:00:00:00:00:0") + last},
+                       {"groups", json::array()}});
+  }
+  json asked;
+  const Daemon server(dir / "server.sock", [&](const json& request) -> json {
+    const std::string command = request.value("command", "");
+    if (command == "members") return {{"ok", true}, {"status", {{"members", members}}}};
+    if (command == "pending") return {{"ok", true}, {"pending", {{{"name", "alice"}}, {{"name", "Bob"}}}}};
+    if (command == "policy") return {{"ok", true}, {"text", ""}, {"members", {{"alice", members[0]}}}};
+    asked = request;
+    return {{"ok", true}};
+  });
+  const auto name_asked = [&](std::vector<std::string> words, const std::string& wish) {
+    std::ranges::replace(words, "NAME", wish);
+    asked = {{"name", "nothing was asked"}};
+    run(words);
+    return asked.value("name", "");
+  };
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"members", "remove", "NAME"},
+                                                {"members", "rename", "NAME", "camera"},
+                                                {"members", "allow", "NAME", "bridge"},
+                                                {"members", "revoke", "NAME", "bridge"},
+                                                {"members", "group", "NAME", "iot"}}) {
+    for (const char* wish : {"alice", "ALICE", "10.0.8.a", "FD43::A", "02:00:00:00:00:0A"})
+      EXPECT_EQ(name_asked(words, wish), "alice") << words[1] << " " << wish;
+    EXPECT_EQ(name_asked(words, "bob"), "bob") << "and not Bob";
+    EXPECT_EQ(name_asked(words, "BOB"), "BOB") << "which of the two?";
+    EXPECT_EQ(name_asked(words, ""), "") << words[1];
+  }
+  EXPECT_EQ(name_asked({"members", "approve", "NAME"}, "ALICE"), "alice");
+  EXPECT_EQ(name_asked({"members", "deny", "NAME"}, "bob"), "Bob");
+  EXPECT_EQ(name_asked({"members", "approve", "NAME"}, ""), "");
+  EXPECT_EQ(run({"policy", "test", "Alice", "02:00:00:00:00:0A", "tcp", "80"}), 0) << err.str();
+}
+
 TEST_F(EpsTool, SaysThatWhatIsAllowedIsToBeSigned) {
   const Daemon server(dir / "server.sock", [](const json&) -> json { return {{"ok", true}, {"locked", true}}; });
   EXPECT_EQ(run({"members", "allow", "alice", "10.50.0.0/24"}), 0);

@@ -120,19 +120,31 @@ class ToolBase {
     if (!defaults_.terminal || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &out) != 0) return {};
     return out;
   }
-  // The intended entry of a list of peers or members: by name, address or MAC, and if none fits, by name in any case.
-  // Null if there is none, or several.
+  // The intended entry of a list of peers or members: by address or MAC, which a member does not choose, by name, and
+  // if none fits, by name in any case. Null if there is none, or several.
   static json entry_of(const json& list, const std::string& wish) {
     const std::string folded = lower(wish);
-    json found;
-    for (const json& entry : list) {
-      if (entry.value("name", "") == wish || entry.value("address", "") == wish) return entry;
+    json named, alike;
+    bool several = wish.empty();
+    for (const json& entry : wish.empty() ? json::array() : list) {
+      if (entry.value("address", "") == wish || entry.value("address6", "-") == folded) return entry;
       if (lower(entry.value("mac", "")) == folded) return entry;
-      if (lower(entry.value("name", "")) != folded) continue;
-      if (!found.is_null()) return json();
-      found = entry;
+      const std::string name = entry.value("name", "");
+      if (name == wish) named = entry;
+      if (lower(name) != folded) continue;
+      several |= !alike.is_null();
+      alike = entry;
     }
-    return found;
+    return !named.is_null() ? named : several ? json() : alike;
+  }
+  static std::string name_in(const json& list, const std::string& wish) {
+    const json meant = entry_of(list, wish);
+    return meant.is_null() ? wish : meant.value("name", wish);
+  }
+  // The name of the intended member of the server's network: the server itself knows names only.
+  std::string member_named(const std::string& server, const std::string& wish) const {
+    const auto members = ask_status(server, "members");
+    return members ? name_in(members->value("members", json::array()), wish) : wish;
   }
   static std::string lower(std::string text) {
     for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
@@ -143,6 +155,7 @@ class ToolBase {
     const std::string address = status.value("address", json()).is_string() ? status.value("address", "") : "";
     const json self = {{"name", status.value("name", "")},
                        {"address", address.substr(0, address.find('/'))},
+                       {"address6", status.value("address6", "-")},
                        {"mac", status.value("mac", json()).is_string() ? status.value("mac", "") : ""}};
     if (wish.empty() || entry_of(json::array({self}), wish).is_null()) return "";
     return "\"" + quotable(wish) + "\" is this computer itself; see eps status for it, and eps peers for the others";

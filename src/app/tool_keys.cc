@@ -153,7 +153,9 @@ std::string who_waits(const std::string& socket) {
   return out + (list.size() == 1 ? " waits" : " wait") + " to be approved";
 }
 
-int KeysCommand::act_on(const std::string& command, const std::string& name, const std::string& done) {
+int KeysCommand::act_on(const std::string& command, const std::string& wish, const std::string& done) {
+  const auto waiting = ask_server({{"command", "pending"}});
+  const std::string name = waiting ? name_in(waiting->value("pending", json::array()), wish) : wish;
   const auto answer = ask_server({{"command", command}, {"name", name}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));
   return request_.json ? print_json(*answer) : print(quotable(name) + " " + done + "\n");

@@ -24,7 +24,7 @@ class KeysCommand : private ToolBase {
   int rotate();
   int pending();
   // Asks for a command with a name; prints `done` behind the name.
-  int act_on(const std::string& command, const std::string& name, const std::string& done);
+  int act_on(const std::string& command, const std::string& wish, const std::string& done);
 };
 
 // "guest waits to be approved", as the server at the socket says; "" if nobody waits, or it is no server, or does not

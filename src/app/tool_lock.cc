@@ -298,9 +298,14 @@ int LockCommand::sign(const std::string& wish) {
   // What counts already, and what is about to: nothing of it may clash.
   Entries good;
   std::vector<const LockReport::Entry*> wanted;
+  const bool exact = std::ranges::any_of(now->members, [&](const auto& entry) { return is_meant(entry.member, wish); });
+  const auto is_wanted = [&](const LockReport::Entry& entry) {
+    if (wish.empty()) return request_.all && (!entry.standing.counts || request_.again);
+    if (exact) return is_meant(entry.member, wish);
+    return lower(entry.member.name) == lower(wish) || to_string(entry.member.mac) == lower(wish);
+  };
   for (const LockReport::Entry& entry : now->members) {
-    const bool meant =
-        wish.empty() ? request_.all && (!entry.standing.counts || request_.again) : is_meant(entry.member, wish);
+    const bool meant = is_wanted(entry);
     if (meant) wanted.push_back(&entry);
     if (meant || entry.standing.counts) good.push_back(entry);
   }

@@ -146,13 +146,14 @@ int PolicyCommand::set_groups() {
     for (std::string& group : words_of_list(words[i])) groups.push_back(std::move(group));
   }
   const std::string server = request_.socket.value_or(defaults_.server_socket);
-  const auto answer = ask(server, {{"command", "set_groups"}, {"name", words[2]}, {"groups", groups}});
+  const std::string name = member_named(server, words[2]);
+  const auto answer = ask(server, {{"command", "set_groups"}, {"name", name}, {"groups", groups}});
   if (!answer) return failed(answer.error(), "eps-server", server);
   if (request_.json) return print_json(*answer);
-  return print(quotable(words[2]) + (groups.empty() ? " is in no group" : " is in: " + listed(groups)) + ".\n" +
+  return print(quotable(name) + (groups.empty() ? " is in no group" : " is in: " + listed(groups)) + ".\n" +
                (answer->value("locked", false)
                     ? "The network is locked, so the others refuse it until it is signed again: eps lock sign " +
-                          quotable(words[2]) + "\n"
+                          quotable(name) + "\n"
                     : ""));
 }
 
@@ -184,20 +185,21 @@ int PolicyCommand::test() {
     opening.protocol = 255;  // reserved (RFC 5237): only rules without protocols match
   }
   const json members = answer->value("members", json::object());
+  json list = json::array();
+  for (const auto& [name, member] : members.items()) {
+    list.push_back(member);
+    list.back()["name"] = name;
+  }
   std::array<std::string, 2> names;
   std::array<std::vector<std::string>, 2> groups;
   for (std::size_t side = 0; side < 2; ++side) {
     const std::string& wish = words[2 + side];
-    const bool exact = members.contains(wish);
-    for (const auto& [name, member] : members.items()) {
-      const bool named = exact ? name == wish : lower(name) == lower(wish);
-      if (!named && member.value("address", "") != wish) continue;
-      names[side] = name;
-      groups[side] = groups_of(member);
-      const auto address = parse_ip(member.value("address", ""));
-      if (address) (side == 0 ? opening.from : opening.to) = *address;
-    }
-    if (names[side].empty()) return fail("there is no member \"" + quotable(wish) + "\"" + listing(members));
+    const json member = entry_of(list, wish);
+    if (member.is_null()) return fail("there is no member \"" + quotable(wish) + "\"" + listing(members));
+    names[side] = member.value("name", "");
+    groups[side] = groups_of(member);
+    const auto address = parse_ip(member.value("address", ""));
+    if (address) (side == 0 ? opening.from : opening.to) = *address;
   }
   bool allow = true;
   std::string rule = "there is no policy";

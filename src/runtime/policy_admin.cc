@@ -11,7 +11,8 @@ template <class Members>
 json policy_report(const NetworkPolicy& policy, const Members& members, const std::optional<PolicyStatus>& status) {
   json out = {{"ok", true}, {"text", policy.text}, {"signed", policy.sequence != 0}, {"members", json::object()}};
   for (const auto& [id, member] : members) {
-    out["members"][member.name] = {{"groups", member.groups}, {"address", to_string(member.address)}};
+    out["members"][member.name] = {
+        {"groups", member.groups}, {"address", to_string(member.address)}, {"mac", to_string(member.mac)}};
   }
   if (!status) return out;
   out["trouble"] = status->trouble;
