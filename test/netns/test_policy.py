@@ -175,6 +175,7 @@ def test_a_join_key_puts_its_members_into_groups(network):
     guest = network.client("guest", key=key)
     groups = json.loads(guest.eps("--json", "policy", "show"))["members"]["guest"]["groups"]
     assert groups == ["guests", "iot"]
+    server.stop()
     server.restart()
     assert json.loads(server.eps("--json", "keys", "list"))[-1]["groups"] == ["guests", "iot"]
     assert json.loads(server.eps("--json", "policy", "show"))["members"]["guest"]["groups"] == ["guests", "iot"]
