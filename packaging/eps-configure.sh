@@ -88,8 +88,10 @@ check_port() {
 }
 check_key() {
   [ -n "$1" ] || { echo 'the network key is missing: --key KEY, as "sudo eps key" prints it on the server'; return; }
-  [[ $1 =~ ^[Ee][Pp][Ss]1-[A-Za-z2-7]{85}$ ]] ||
-    { echo 'this is not a network key: eps1- and 85 letters and digits, as "sudo eps key" prints it on the server'; return; }
+  # A join key also has its number, and a pinned one the id of the network lock.
+  [[ $1 =~ ^[Ee][Pp][Ss]1-[A-Za-z2-7]{85,}$ ]] ||
+    { echo 'this is not a network key: eps1- and at least 85 letters and digits, as "sudo eps key" prints it on the server'
+      return; }
   judged client $'server = 127.0.0.1\n'"key = $1"$'\n' | sed -n 's/^key: //p'
 }
 # What "eps check" has against a configuration, without the name of the file; nothing where eps is not installed.
@@ -108,7 +110,8 @@ check_name() {
 check_network() {
   local example='a network looks like 192.168.99.0/24' byte value=0
   local part='(0|[1-9][0-9]{0,2})'
-  [[ $1 =~ ^$part\.$part\.$part\.$part/([1-9][0-9]?)$ ]] ||
+  # An IPv6 prefix may follow the IPv4 network.
+  [[ $1 =~ ^$part\.$part\.$part\.$part/([1-9][0-9]?)(,[0-9A-Fa-f:]+/64)?$ ]] ||
     { echo "\"$1\" is not a network: $example"; return; }
   local bytes=("${BASH_REMATCH[@]:1:4}") prefix=${BASH_REMATCH[5]}
   for byte in "${bytes[@]}"; do
@@ -382,7 +385,7 @@ if [ -n "$server" ]; then
     printf 'or with another of the addresses of this computer, as the client reaches it:\n'
     printf '%s\n' "$hosts" | sed 's/^/    /'
   fi
-  printf 'From outside of the LAN clients need TCP and UDP port %s forwarded to this computer.\n' "$port"
+  printf 'From outside this LAN, clients need TCP and UDP port %s forwarded to this computer.\n' "$port"
 fi
 [ -n "$reached" ] || {
   note=$(eps --socket /run/eps/client.sock status 2>/dev/null | sed -n 's/^server  *//p')

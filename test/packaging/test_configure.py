@@ -156,6 +156,25 @@ def test_a_client_in_one_line(conf):
     assert lines(conf) == [f"key = {KEY}", "[client]", "server = two", "name = bob"]
 
 
+@pytest.mark.parametrize("length", [95, 140, 149])
+def test_a_key_with_more_in_it(conf, length):
+    """`eps keys create` adds the number of the join key, `eps lock pin` the id of the lock."""
+    key = "eps1-" + "a" * length
+    configure(conf, "--client", "one", key)
+    assert f"key = {key}" in lines(conf)
+
+
+def test_a_shortened_key_is_refused(conf):
+    assert "at least 85 letters" in configure(conf, "--client", "one", KEY[:-1], status=2)
+    assert not conf.exists()
+
+
+def test_a_network_with_an_ip6_prefix(conf):
+    configure(conf, "--server", "--network", "10.0.8.0/24,fd43::/64")
+    assert "stays as it is" in configure(conf, "--server")
+    assert lines(conf) == ["[server]", "network = 10.0.8.0/24,fd43::/64"]
+
+
 def test_a_missing_key_is_asked_for_on_a_terminal(conf):
     child = pexpect.spawn(str(SCRIPT), ["--conf", str(conf), "--client", "one"], encoding="utf-8", timeout=20)
     child.expect("Network key.*: ")
