@@ -50,18 +50,17 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"members deny", "NAME", "reject a waiting computer: its key is refused from now on"},
     {"members rename", "NAME NEW", "give a member another name, which it keeps whatever its computer is called"},
     {"members allow", "NAME RANGE",
-     "allow a member further addresses: 192.168.43.50, fd99::/64, all behind it: bridge, or to serve DHCP: dhcp"},
-    {"members revoke", "NAME RANGE", "withdraw them; with --all instead of NAME, both are for every member"},
-    {"members group", "NAME [GROUP...]",
-     "the groups of the policy that a member is in from now on; none: it is in no group"},
+     "allow a member further addresses (192.168.43.50, fd99::/64), to bridge (bridge) or to serve DHCP (dhcp)"},
+    {"members revoke", "NAME RANGE", "withdraw that; with --all instead of NAME, both apply to every member"},
+    {"members group", "NAME [GROUP...]", "set the policy groups of a member; without GROUP it is in none"},
     {"policy show", "", "the policy of the network, and how much each rule dropped here"},
-    {"policy check", "FILE", "whether FILE is a policy, and which members it names that there are not"},
+    {"policy check", "FILE", "check FILE, and list the members it names that do not exist"},
     {"policy set", "FILE", "on the server: make FILE the network's policy"},
     {"policy clear", "", "on the server: end the policy, so that everything is allowed"},
     {"policy test", "FROM TO [PROTOCOL [PORT]]",
-     "which rule decides about a connection; with --file FILE of that policy"},
-    {"pairs", "", "what each member sent to each other one, and what was lost"},
-    {"pairs", "NAME", "the same of one member"},
+     "which rule decides about a connection; with --file FILE, in that policy"},
+    {"pairs", "", "what members sent to each other, and what was lost"},
+    {"pairs", "NAME", "the same for one member"},
     {"key", "", "print this server's network key, which every client needs; see --qr"},
     {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
     {"keys create", "",
@@ -71,13 +70,14 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"lock status", "", "the network lock: its signers, and who is not signed"},
     {"lock init", "",
      "lock the network: no server can add or change members without a key that stays on this computer"},
-    {"lock accept", "ID", "on the server: switch the lock on that \"lock init\" on a member's computer proposes"},
+    {"lock accept", "ID", "on the server: switch on the lock that \"lock init\" proposed on a member's computer"},
     {"lock sign", "NAME",
-     "sign a member with the lock's key, or with --all whoever waits and the policy; without NAME: who waits"},
+     "sign a member with the lock's key, or with --all every waiting one and the policy; without NAME: list them"},
     {"lock key", "", "make a lock key on this computer, if it has none, and print its public part for \"lock add\""},
     {"lock add", "SIGNER", "let another key sign as well"},
-    {"lock remove", "SIGNER", "withdraw a key: what it alone has signed does not count any more"},
-    {"lock pin", "", "add the lock's id to a key read from standard input: who joins with it accepts no other lock"},
+    {"lock remove", "SIGNER", "withdraw a key: what it alone has signed no longer counts"},
+    {"lock pin", "",
+     "add the lock's id to a key from standard input: a computer that joins with it accepts no other lock"},
     {"lock disable", "SECRET", "end the lock for everybody with one of the secrets that \"lock init\" printed"},
     {"audit", "", "who did what at this server, and when: joins, removals, keys, addresses, reloads; see --since"},
     {"recover", "",
@@ -125,7 +125,7 @@ std::string help_text() {
          "  --name NAME          name of the key in \"keys list\"\n"
          "  --groups GROUP,...   groups of the policy for the computers that join with the key\n"
          "  --file FILE          the policy for \"policy test\" (=the network's)\n"
-         "  --since TIME         the record of \"audit\" from then on: 24h, 7d or 2026-11-27 (=all)\n"
+         "  --since TIME         \"audit\" begins there: 24h, 7d or 2026-11-27 (=all)\n"
          "  --approve            computers that join with the key wait for \"members approve\"\n"
          "  --ephemeral          computers that join with the key are members until they have been away for 10 "
          "minutes\n"
@@ -133,10 +133,11 @@ std::string help_text() {
          "terminal;\n"
          "                       needs the package qrencode\n"
          "  --lock-key FILE      the key of the network lock, for \"lock\" (=/etc/eps-lock.key)\n"
-         "  --all                \"lock sign\" signs whoever waits, and the policy; \"members allow\" and \"members "
-         "revoke\"\n"
-         "                       are for every member, also for those that join later\n"
-         "  --again              and whoever is signed already, as before a key is withdrawn\n"
+         "  --all                \"lock sign\" signs every waiting member, and the policy; \"members allow\" and "
+         "\"members\n"
+         "                       revoke\" apply to every member, including those that join later\n"
+         "  --again              \"lock sign --all\" also signs members that are signed, for example before a key is "
+         "withdrawn\n"
          "  --policy             \"lock sign\" signs the policy alone\n"
          "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
          "or "
@@ -392,10 +393,10 @@ class Tool : private ToolBase {
     if (request_.json) return print_json(*answer);
     std::string text = quotable(name) + " is called " + quotable(given) + " from now on.\n";
     if (answer->value("lost_rules", false)) {
-      text += "The policy's rules for " + quotable(name) + " are for no member now; see eps policy show.\n";
+      text += "The policy's rules for " + quotable(name) + " apply to no member now; see eps policy show.\n";
     }
     if (answer->value("gained_rules", false)) {
-      text += "The policy has this name: its rules are for this member now; see eps policy show.\n";
+      text += "The policy's rules for this name apply to this member now; see eps policy show.\n";
     }
     if (answer->value("locked", false)) {
       text += "The network is locked, so the others refuse it until it is signed again: eps lock sign " +
@@ -417,8 +418,7 @@ class Tool : private ToolBase {
     std::string text = who + (command == "allow" ? " may " : " may no longer ") + what + ".\n";
     if (answer->value("locked", false)) {
       text +=
-          "The network is locked, so whom this is for has its own addresses alone until it is signed again: eps lock "
-          "sign " +
+          "The network is locked: until the change is signed, only the member's own addresses count: eps lock sign " +
           (request_.all ? "--all" : quotable(name)) + "\n";
     }
     return print(text);

@@ -48,8 +48,7 @@ ServerStatus server_status() {
 json client_answer(const json& request) {
   const std::string command = request.value("command", "");
   if (command == "status" || command == "peers") return {{"ok", true}, {"status", report::to_json(client_status())}};
-  if (command == "reload")
-    return {{"ok", true}, {"program", "eps-client"}, {"note", "The configuration is read again."}};
+  if (command == "reload") return {{"ok", true}, {"program", "eps-client"}, {"note", "The configuration was reread."}};
   return {{"ok", false}, {"error", "eps-client does not know the command"}};
 }
 
@@ -155,7 +154,7 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
   EXPECT_THAT(out.str(), HasSubstr("(the network key)"));
   EXPECT_THAT(out.str(), HasSubstr("1 of 1"));
   EXPECT_EQ(run({"keys", "revoke", "3"}), 0);
-  EXPECT_EQ(out.str(), "join key 3 (phone) is revoked; who joined with it stays a member.\n");
+  EXPECT_EQ(out.str(), "join key 3 (phone) is revoked; computers that joined with it stay members.\n");
 
   ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", "# ours\nkey = eps1-old\nport = 1\n", 0600));
   EXPECT_EQ(run({"keys", "rotate"}), 0);
@@ -248,13 +247,13 @@ TEST_F(EpsTool, ReloadsWhateverRuns) {
   EXPECT_EQ(run({"reload"}), 3);
   const Daemon client(dir / "client.sock", client_answer);
   EXPECT_EQ(run({"reload"}), 0);
-  EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n");
+  EXPECT_EQ(out.str(), "eps-client: The configuration was reread.\n");
   EXPECT_EQ(run({"reload", "--json"}), 0);
-  EXPECT_EQ(printed(), (json{{"eps-client", "The configuration is read again."}}));
+  EXPECT_EQ(printed(), (json{{"eps-client", "The configuration was reread."}}));
   const Daemon server(dir / "server.sock", server_answer);
   EXPECT_EQ(run({"reload"}), 1);
   EXPECT_EQ(err.str(), "eps: eps.conf:1: unknown option\n");
-  EXPECT_EQ(out.str(), "eps-client: The configuration is read again.\n") << "the other one is reloaded nevertheless";
+  EXPECT_EQ(out.str(), "eps-client: The configuration was reread.\n") << "the other one is reloaded nevertheless";
 }
 
 TEST_F(EpsTool, PassesTheNamedFileToADaemon) {
@@ -325,8 +324,8 @@ TEST_F(EpsTool, RenamesAMember) {
   EXPECT_EQ(out.str(), "alice is called camera from now on.\n");
   more = true;
   EXPECT_EQ(run({"members", "rename", "alice", "camera"}), 0);
-  EXPECT_THAT(out.str(), HasSubstr("The policy's rules for alice are for no member now"));
-  EXPECT_THAT(out.str(), HasSubstr("its rules are for this member now"));
+  EXPECT_THAT(out.str(), HasSubstr("The policy's rules for alice apply to no member now"));
+  EXPECT_THAT(out.str(), HasSubstr("rules for this name apply to this member now"));
   EXPECT_THAT(out.str(), HasSubstr("eps lock sign camera\n"));
 }
 

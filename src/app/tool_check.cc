@@ -135,7 +135,7 @@ std::string clash(const Ip4Network& network, const std::string& own_device) {
 template <class Settings>
 const Settings* CheckCommand::accepted(const Parsed<Settings>& parsed, const std::string& program) {
   if (const auto* settings = std::get_if<Settings>(&parsed)) {
-    ok("Every option of " + program + " has a value that it can have.");
+    ok("Every option of " + program + " has a valid value.");
     return settings;
   }
   std::string sentence = std::get<Stop>(parsed).text;
@@ -168,7 +168,7 @@ int CheckCommand::run(Program program) {
 void CheckCommand::file(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) {
-    return warning("There is no " + path + ".", "eps-server makes it; a client can do with the command line alone.");
+    return warning("There is no " + path + ".", "eps-server makes it; a client can run from the command line alone.");
   }
   if ((info.st_mode & 077) != 0) {
     return warning("Users other than its owner can read " + path + ", which may hold the network key.",
@@ -229,7 +229,7 @@ void CheckCommand::server(const runtime::ServerSettings& settings) {
   if (settings.graphviz) writable(*settings.graphviz, "diagram");
   key(settings);
   if (ask_status(settings.socket, "status")) {
-    ok("eps-server runs already; its ports are not looked at.");
+    ok("eps-server runs already; its ports are not checked.");
   } else {
     port(settings.port, SOCK_DGRAM, "port");
     port(settings.port, SOCK_STREAM, "port");
@@ -302,7 +302,7 @@ int DoctorCommand::run() {
     look_around(*status, findings);
     if (const std::string waits = who_waits(sockets[i]); !waits.empty()) {
       findings.push_back({Finding::Level::warning, waits + ".",
-                          "Who that is says eps members pending; then eps members approve NAME, or deny NAME."});
+                          "eps members pending lists them; then eps members approve NAME, or eps members deny NAME."});
     }
     take(status->value("program", sockets[i]), findings);
   }

@@ -75,9 +75,10 @@ Result<void> draw(const std::string& dot, const std::string& form, const std::st
   if (!picture) return make_error(Errc::exhausted, "no memory for the picture", errno);
   const auto drawn = feed({kEngine, "-T" + form}, dot, picture.get());
   if (!drawn && drawn.error().code == Errc::not_found) {
-    return make_error(Errc::not_found,
-                      "Graphviz is not installed, which draws the picture: install the package graphviz, or take what "
-                      "\"eps graph\" prints to where it is");
+    return make_error(
+        Errc::not_found,
+        "Graphviz is not installed: install the package graphviz, or render the output of \"eps graph\" on a "
+        "computer that has it");
   }
   if (!drawn) return drawn.error();
   if (!*drawn)
@@ -95,8 +96,7 @@ Result<void> draw(const std::string& dot, const std::string& form, const std::st
 Result<void> print_qr(const std::string& text) {
   const auto printed = feed({"qrencode", "-t", "ANSIUTF8", "-m", "2", "-o", "-"}, text);
   if (!printed && printed.error().code == Errc::not_found) {
-    return make_error(Errc::not_found,
-                      "qrencode is not installed, which makes the QR code: install the package qrencode");
+    return make_error(Errc::not_found, "qrencode is not installed: install the package qrencode");
   }
   if (!printed) return printed.error();
   if (*printed) return {};

@@ -109,7 +109,8 @@ int KeysCommand::revoke(const std::string& which) {
   const auto answer = ask_server({{"command", "revoke_key"}, {"which", which}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));
   const std::string revoked = answer->value("revoked", which);
-  return request_.json ? print_json(*answer) : print(revoked + " is revoked; who joined with it stays a member.\n");
+  return request_.json ? print_json(*answer)
+                       : print(revoked + " is revoked; computers that joined with it stay members.\n");
 }
 
 int KeysCommand::rotate() {

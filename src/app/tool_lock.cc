@@ -293,7 +293,7 @@ int LockCommand::sign(const std::string& wish) {
   const auto key = load_key();
   if (!key) return fail(key.error().what);
   if (std::ranges::find(now->chain.signers(), crypto::signing_public_key(*key)) == now->chain.signers().end()) {
-    return fail("the key in " + key_path() + " is no signer of the network lock; see eps lock status");
+    return fail("the key in " + key_path() + " is not a signer of the network lock; see eps lock status");
   }
   // What counts already, and what is about to: nothing of it may clash.
   Entries good;
@@ -360,7 +360,7 @@ int LockCommand::key() {
 int LockCommand::change_signer(const std::string& text, bool comes) {
   const auto signer = registry::parse_signer(text);
   if (!signer)
-    return usage("\"" + quotable(text) + "\" is no signer such as eps-signer1-..., which eps lock key prints");
+    return usage("\"" + quotable(text) + "\" is not a signer such as eps-signer1-..., which eps lock key prints");
   const auto now = report();
   if (!now) return no_report(now.error());
   if (!now->chain.on()) return fail(no_lock(now->chain).what);
@@ -377,7 +377,7 @@ int LockCommand::change_signer(const std::string& text, bool comes) {
   if (!done) return fail(done.error().what);
   if (request_.json) return print_json({{"ok", true}});
   return print(text + (comes ? " may sign from now on.\n"
-                             : " is no signer any more. Members that it alone has signed are refused until another "
+                             : " is no longer a signer. Members that it alone has signed are refused until another "
                                "signs them; see eps lock sign.\n"));
 }
 
@@ -397,7 +397,7 @@ int LockCommand::pin() {
 
 int LockCommand::disable(const std::string& text) {
   const auto secret = registry::parse_secret(text);
-  if (!secret) return usage("that is no secret such as eps-unlock1-..., which eps lock init printed");
+  if (!secret) return usage("that is not a secret such as eps-unlock1-..., which eps lock init printed");
   auto now = report();
   if (!now && now.error().code == Errc::not_found && !request_.socket) {
     request_.socket = defaults_.server_socket;

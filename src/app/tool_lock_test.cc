@@ -51,8 +51,8 @@ TEST(LockTool, SaysWhatItNeeds) {
     return err.str();
   };
   EXPECT_THAT(said({"lock", "add"}), HasSubstr("needs a SIGNER"));
-  EXPECT_THAT(said({"lock", "add", "x"}), HasSubstr("\"x\" is no signer such as eps-signer1-"));
-  EXPECT_THAT(said({"lock", "disable", "x"}), HasSubstr("that is no secret such as eps-unlock1-"));
+  EXPECT_THAT(said({"lock", "add", "x"}), HasSubstr("\"x\" is not a signer such as eps-signer1-"));
+  EXPECT_THAT(said({"lock", "disable", "x"}), HasSubstr("that is not a secret such as eps-unlock1-"));
   EXPECT_THAT(said({"lock", "frobnicate"}), HasSubstr("it is lock status, init"));
   EXPECT_THAT(said({"lock"}), HasSubstr("eps-client does not run here"));
 }

@@ -31,7 +31,7 @@ class RateLimit {
   std::atomic<Instant::rep> due_{0};
 };
 
-// Counts what exceeded a limit, to tell of it once in each window in which it was much. One thread.
+// Counts what exceeded a limit, to report it once in each window in which it was much. One thread.
 class ExcessWatch {
  public:
   // True for the one that makes it `much` in this window.

@@ -265,8 +265,8 @@ void ClientConnection::tell_replaced(std::uint64_t version, Outputs& out) const 
   const std::string held = "the list " + list_version_text(members_.version()) + " that this computer held";
   out.events.push_back(
       ListReplaced{"The server's member list " + list_version_text(version) + " replaces " + held +
-                   (recovery_ != members_.recovery() ? ": an administrator of the server began it anew."
-                                                     : ", whose version no clock can have given yet.")});
+                   (recovery_ != members_.recovery() ? ": an administrator of the server began the list anew."
+                                                     : ", whose version is ahead of this computer's clock.")});
 }
 
 void ClientConnection::on_records(wire::Records& part, Outputs& out, Instant now) {

@@ -239,7 +239,7 @@ TEST_F(RecoveredList, ReplacesEvenTheGreatestVersion) {
   EXPECT_EQ(client_->members().recovery(), kNewer);
   EXPECT_EQ(client_->members().members().size(), 1U);
   ASSERT_EQ(out.events.size(), 2U);
-  EXPECT_THAT(std::get<ListReplaced>(out.events[0]).sentence, HasSubstr("began it anew"));
+  EXPECT_THAT(std::get<ListReplaced>(out.events[0]).sentence, HasSubstr("began the list anew"));
   EXPECT_TRUE(std::get<ListChanged>(out.events[1]).delta.full);
 
   // From now on the older beginning counts no more, though its version is greater and its signature right.

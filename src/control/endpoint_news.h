@@ -43,7 +43,7 @@ class EndpointNews {
   enum class Verdict : std::uint8_t {
     now,      // take() the news
     waits,    // take_due() names the member in time
-    flooded,  // likewise, and it is to be told: once in a window
+    flooded,  // likewise, and to be reported: once in a window
   };
   // What was just added is a change.
   Verdict judge(MemberId member, Instant now);

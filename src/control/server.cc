@@ -94,9 +94,10 @@ Server::Outputs Server::on_bytes(ConnId id, ByteView bytes, Instant now) {
   if (c.early_bytes > kMaxUnauthenticatedBytes && !c.authenticated()) {
     reject(id, c, "sent too much before it proved the network key", out, now);
   } else if (!c.authenticated() && c.early_bytes == bytes.size() && begins_tls(bytes)) {
-    reject(id, c,
-           "speaks TLS, which is taken at port 443 alone here: start eps-server with --tls, or that client without it",
-           out, now);
+    reject(
+        id, c,
+        "speaks TLS, which this server takes on port 443 only: start eps-server with --tls, or that client without it",
+        out, now);
   } else {
     on_frames(id, c, bytes, out, now);
   }

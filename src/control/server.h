@@ -102,7 +102,7 @@ struct ServerEvent {
     removed,
     rejected,
     clock,  // it was set
-    flood,  // a member tells more news of itself than the others shall hear
+    flood,  // a member changes its endpoints too often; see endpoint_news.h
   };
   Kind kind;
   std::string sentence;  // for the log

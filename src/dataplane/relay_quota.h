@@ -48,7 +48,7 @@ class RelayQuota {
     }
     return true;
   }
-  // True once, and again after end_telling(): somebody has to tell of what was dropped.
+  // True once, and again after end_telling(): the caller has to report what was dropped.
   bool begin_telling() {
     return !telling_.load(std::memory_order_relaxed) && !telling_.exchange(true, std::memory_order_relaxed);
   }

@@ -140,7 +140,7 @@ using Upcall = std::variant<HandshakeDatagram, PathControl, NeedSession, Session
                             HeardElsewhere, RelayWanted, ForTheSilent, FrameRefused, LoopSeen, TooManyGroupFrames,
                             PolicyDropped, UnwantedGroup, GroupsReported, NobodyHas, RelayLimited, AbsentWanted>;
 
-// Bounded per kind, so that none crowds out another. Whoever adds an upcall drops and counts what does not fit.
+// Bounded per kind, so that none crowds out another. The caller drops and counts what does not fit.
 // SessionConfirmed and PeerWoke, which are not repeated soon, have room for every member.
 class Upcalls {
  public:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Answers of DHCP servers (RFC 2131, RFC 8415): what a member sends that configures others. Whoever answers first
-// wins, so a server that nobody asked for could become the router and the name server of a whole LAN.
+// Answers of DHCP servers (RFC 2131, RFC 8415), which configure other members. The first answer wins, so a rogue server
+// could become the router and the name server of a whole LAN.
 
 #include "base/bytes.h"
 #include "base/ip_network.h"
@@ -13,7 +13,7 @@ namespace eps::l2 {
 struct Inner;
 
 // Whether the IPv4 packet, whose frame offset is info.l3_offset, is an answer to a DHCP client or to a relay agent:
-// also the first fragment of one, and one that cannot be told from it.
+// also the first fragment of one, and a fragment that cannot be distinguished from it.
 bool is_dhcp4_answer(ByteView packet, const FrameInfo& info);
 // Likewise for DHCPv6, and the beginning of a datagram behind the IPv6 headers.
 bool is_dhcp6_answer(ByteView datagram);

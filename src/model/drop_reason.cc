@@ -11,14 +11,14 @@ using enum DropReason::Telling;
 
 constexpr std::array kReasons = std::to_array<DropReason>({
     {Drop::malformed, "malformed", "does not parse; anybody can send such datagrams",
-     "Look who sends them: tcpdump -n udp port PORT; a firewall in front can drop them.", often, 60},
-    {Drop::unknown_session, "unknown_session", "of a session that is over, or for somebody else",
+     "See who sends them: tcpdump -n udp port PORT; a firewall in front can drop them.", often, 60},
+    {Drop::unknown_session, "unknown_session", "for a session that has ended, or for another computer",
      "One of the two restarts again and again, or a member's clone answers in its place."},
     {Drop::bad_tag, "bad_tag", "failed authentication: damaged or forged",
      "Something on the way alters datagrams, or somebody forges them."},
     {Drop::replayed, "replayed", "seen before, or too far behind",
      "The network duplicates or delays datagrams, or a member runs twice or from an old copy of its state."},
-    {Drop::expired, "expired", "its session was past its life", "", never},
+    {Drop::expired, "expired", "its session had expired", "", never},
     {Drop::spoofed_source, "spoofed_source", "a member sent from an address that is not its own",
      "A bridge or a router behind the interface? A member may send from its own addresses only.", always},
     {Drop::wrong_destination, "wrong_destination", "a frame for somebody else", ""},
@@ -60,7 +60,7 @@ constexpr std::array kReasons = std::to_array<DropReason>({
     {Drop::relay_limit, "relay_limit", "a member sent more through this relay than --relay-limit lets it",
      "Raise the limit, or open a direct path: eps why NAME on that member says what is missing.", never},
     {Drop::other_psk, "other_psk", "a handshake of a member with another pre-shared key, or of one that has none",
-     "eps why NAME says whose key is to be changed.", never},
+     "eps why NAME says on which side to change the key.", never},
 });
 
 constexpr bool in_order() {

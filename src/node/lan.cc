@@ -142,8 +142,8 @@ void Lan::on(const dataplane::TooManyGroupFrames&, const Member* sender, Instant
 
 void Lan::on_calls(const Member& peer, Instant now) {
   tell(of(peer) + " asks this computer for other paths all the time: it is heard twice a second.",
-       "Look at its network, or for a program in place of eps-client there; on the server, eps members remove " +
-           peer.name + " puts it out.",
+       "Check its network, and what runs there in place of eps-client; on the server, eps members remove " + peer.name +
+           " excludes it.",
        now);
 }
 

@@ -118,8 +118,8 @@ std::optional<std::string> LockGuard::judge(const Member& m) const {
   if (m.lock.sequence == 0) return "No signer of the network lock has signed it yet.";
   const auto verdict = verdicts_.find(m.id);
   if (verdict == verdicts_.end() || !verdict->second.record) {
-    return "Its record is not as a signer of the network lock signed it: its key, name, MAC or address changed, or "
-           "the network did, or its signer is none any more.";
+    return "Its record differs from what a signer of the network lock signed: its key, name, MAC or address changed, "
+           "or the network did, or its signer was removed.";
   }
   const auto seen = seen_.find(m.id);
   if (seen == seen_.end()) return std::nullopt;
@@ -167,12 +167,10 @@ std::vector<MemberId> LockGuard::look(const NetworkInfo& network, const MemberLi
     std::unordered_map<Mac, const Member*> macs;
     std::unordered_map<std::uint32_t, const Member*> addresses;
     const auto clash = [&](const Member& m, const Member& other) {
-      const std::string why =
-          "It has what " + who(other) + " has, which is signed as well: its name, key, MAC or address.";
+      const std::string why = "It has the name, key, MAC or address of " + who(other) + ", which is signed as well.";
       if (m.id != self) refuse(m, why, refused);
       if (other.lock.sequence == m.lock.sequence && other.id != self) {
-        refuse(other, "It has what " + who(m) + " has, which is signed as well: its name, key, MAC or address.",
-               refused);
+        refuse(other, "It has the name, key, MAC or address of " + who(m) + ", which is signed as well.", refused);
       }
     };
     for (const Member* m : good) {

@@ -42,7 +42,7 @@ inline constexpr Duration kIntroductionPause = std::chrono::seconds(1);
 // counts, as soon as the next is due.
 inline constexpr Duration kTakeCallPause = std::chrono::milliseconds(500);
 inline constexpr Duration kTakeCallBurst = std::chrono::seconds(15);
-// So many within a minute are told.
+// This many within a minute are reported.
 inline constexpr int kManyCalls = 120;
 
 class Paths {

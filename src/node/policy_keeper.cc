@@ -27,7 +27,7 @@ bool PolicyKeeper::set(const NetworkPolicy& policy, const Member& self) {
       auto read = policy::Policy::parse(policy.text);
       if (!read) {
         trouble_ = "The network's policy cannot be read by this version (" + read.error().what +
-                   "), so nothing is let pass: update this program.";
+                   "), so nothing passes: update this program.";
         read = policy::Policy::parse("deny all to all");
       }
       policy_ = std::make_shared<const policy::Policy>(std::move(*read));

@@ -150,7 +150,7 @@ std::optional<LanFinding> Sessions::set_back(Instant now) const {
       "The state of this computer is that of an earlier snapshot or backup: " + set_back_by_ +
           " knows a later life of it. They began anew with each other.",
       "If it was restored, there is nothing to do. If it was copied, the copy needs a state directory of its own: eps "
-      "doctor on the server names computers that are there twice.",
+      "doctor on the server names computers that exist twice.",
       now - set_back_at_};
 }
 

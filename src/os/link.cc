@@ -339,9 +339,10 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
                               ", and the gateway and the name servers of the other network go before them.");
   }
   if (withheld_) {
-    report.troubles.push_back("The EPS address " + to_string(set_->address) +
-                              " is also a gateway's of this computer: it is not used until the computer leaves that "
-                              "network.");
+    report.troubles.push_back(
+        "The EPS address " + to_string(set_->address) +
+        " is also that of a gateway of this computer: it is not used until the computer leaves that "
+        "network.");
   }
   tell_repairs(report, now);
   return report;

@@ -26,11 +26,11 @@ struct Needs {
   std::vector<std::string> later{};    // likewise, but it is not known yet whether it will
   std::vector<std::string> sockets{};  // that it removes at the end
   std::vector<std::string> inputs{};   // files that it rereads itself; all of them may be missing
-  std::string user{};                  // whom to be where root needs not be; "" or nobody: root stays root
+  std::string user{};                  // to become where root is not needed; "" or no such user: root stays root
 };
 
 struct Kept {
-  std::string user;       // whose the process is now; "": the same as before
+  std::string user;       // as which the process runs now; "": unchanged
   std::string stays;      // why root stays root although there is that user; "": it does not
   std::string closed;     // the first of those files that root may not use by its mode; "": none
   std::string all_files;  // why not only those files can be used; ""

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the kernel refuses to this program for good, whoever it runs as: files by Landlock (Linux 5.13), system calls by
+// What the kernel irrevocably refuses to this program, under any user: files by Landlock (Linux 5.13), system calls by
 // a seccomp filter. Both hold for the calling thread and for those that it starts from here on.
 
 #include <string>

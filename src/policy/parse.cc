@@ -72,7 +72,7 @@ Result<std::vector<PortRange>> ports_of(std::string_view list) {
     const auto last = dash == std::string_view::npos ? first : number_of<std::uint16_t>(part.substr(dash + 1));
     if (!first || !last || *first == 0 || *first > *last) {
       wrong = quoted(part) +
-              " is no port: write a number from 1 to 65535 such as 443, a range such as 8000-8100, or "
+              " is not a valid port: write a number from 1 to 65535 such as 443, a range such as 8000-8100, or "
               "several with commas and without blanks";
       return false;
     }
@@ -131,13 +131,13 @@ class Parser {
     if (words[0] == "group") return take_group(Words(words).subspan(1));
     if (words[0] == "allow" || words[0] == "deny") return take_rule(words);
     return wrong(quoted(words[0]) +
-                 " is no statement: a line begins with group, allow or deny, or with # for a comment");
+                 " is not a statement: a line begins with group, allow or deny, or with # for a comment");
   }
 
   Result<void> take_group(Words words) {
     if (words.empty()) return wrong("group without a name: write group NAME, or group NAME MEMBER...");
     if (!valid_group(words[0])) {
-      return wrong(quoted(words[0]) + " is no name for a group: 1 to 24 lower-case letters, digits, - and _");
+      return wrong(quoted(words[0]) + " is not a valid name for a group: 1 to 24 lower-case letters, digits, - and _");
     }
     if (policy_.has_group(words[0])) {
       return wrong("group " + std::string(words[0]) + " is declared twice: put all its members into one line");
@@ -157,7 +157,7 @@ class Parser {
         group.members.emplace_back(name);
         return true;
       });
-      if (!bad.empty() || word == ",") return wrong(quoted(word) + " is no member's name; see: eps members");
+      if (!bad.empty() || word == ",") return wrong(quoted(word) + " is not a member's name; see: eps members");
     }
     policy_.groups_.push_back(std::move(group));
     return {};
@@ -221,16 +221,16 @@ class Parser {
         side.networks.push_back(*network);
         return true;
       } else if (word.find('/') != std::string_view::npos) {
-        bad = quoted(word) + " is no range of addresses: write one such as 10.9.0.0/24, without host bits";
+        bad = quoted(word) + " is not a range of addresses: write one such as 10.9.0.0/24, without host bits";
         return false;
       } else if (valid_name(word)) {
         side.members.emplace_back(word);
         return true;
       }
-      bad =
-          quoted(word) +
-          " is nobody: write all, a member's name, group:NAME, or an address or range such as 10.9.0.0/24; lists have "
-          "commas and no blanks";
+      bad = quoted(word) +
+            " is not a valid FROM or TO: write all, a member's name, group:NAME, or an address or range such as "
+            "10.9.0.0/24; lists have "
+            "commas and no blanks";
       return false;
     });
     if (!bad.empty()) return wrong(std::move(bad));
@@ -251,7 +251,7 @@ Result<Service> parse_service(std::string_view protocol, std::string_view ports)
   if (!number) {
     return make_error(
         Errc::invalid_argument,
-        quoted(protocol) + " is no protocol: write tcp, udp, icmp, or the number of another one such as proto:47");
+        quoted(protocol) + " is not a protocol: write tcp, udp, icmp, or the number of another one such as proto:47");
   }
   Service out{*number == kIcmp6 ? kIcmp : *number, {}};
   if (ports.empty()) return out;

@@ -104,7 +104,7 @@ TEST(Policy, skips_comments_blank_lines_and_carriage_returns) {
 
 TEST(Policy, says_in_which_line_something_is_wrong_and_how_to_mend_it) {
   EXPECT_EQ(wrong("allow all to all\npermit a to b"),
-            "line 2: \"permit\" is no statement: a line begins with group, allow or deny, or with # for a comment");
+            "line 2: \"permit\" is not a statement: a line begins with group, allow or deny, or with # for a comment");
   EXPECT_EQ(wrong("allow group:iott to hub"),
             "line 1: no group \"iott\" is declared: correct the name, or add a line: group iott");
   EXPECT_NE(wrong("allow a b"), "");

@@ -72,7 +72,7 @@ TEST_F(AuditTest, HoldsEveryActOfAnAdministrator) {
   ASSERT_TRUE(registry_->approve("guest5", 1000));
   ASSERT_TRUE(registry_->deny("guest6"));
   ASSERT_TRUE(registry_->revoke_join_key("iot"));
-  ASSERT_TRUE(registry_->note_act("reload", "The configuration is read again."));
+  ASSERT_TRUE(registry_->note_act("reload", "The configuration was reread."));
   EXPECT_THAT(acts(), ElementsAre("approve", "join", "deny", "key revoke", "reload"));
   EXPECT_FALSE(registry_->remove("nobody"));
   EXPECT_FALSE(registry_->revoke_grant("a", range));

@@ -19,7 +19,7 @@ Bytes signed_grants_message(const NetworkId& network, const Member& member);
 // Removes what the server has not signed: a member without a valid signature has its own addresses only.
 void keep_signed_grants(const PublicKey& signing_key, const NetworkId& network, std::span<Member> members);
 
-// What to tell somebody who asks to allow this, which is neither a range nor a permission.
+// The error for a text that is neither a range nor a permission.
 std::string why_no_range(const std::string& text);
 
 // How the server stores grants: everything but the signature. nullopt for invalid bytes or too many ranges.

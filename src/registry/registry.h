@@ -241,7 +241,7 @@ class Registry {
   // `recovery`: the one that the receiver counts from; a client without that feature knows only the first one.
   const crypto::Signature& records_signature(const RecoveryId& recovery) const;
   // The list begins anew, at a version that today's clock gives: for clients that hold one that this server never
-  // reaches, as after somebody else signed one with its key. Nobody may be connected that was told an earlier version.
+  // reaches, as after somebody else signed one with its key. REQUIRES: no connected client has an earlier version.
   // Durable. Errc::invalid_argument: the clock is wrong.
   Result<void> recover(std::int64_t unix_time);
   const RecoveryId& recovery() const { return recovery_; }

@@ -22,7 +22,7 @@ std::pair<std::string, std::string> told(const LockChain& before, const LockChai
   const auto& smaller = comes ? before.signers() : after.signers();
   const auto which = std::ranges::find_if(
       larger, [&](const PublicKey& key) { return std::ranges::find(smaller, key) == smaller.end(); });
-  return {"lock signer", signer_text(*which) + (comes ? " is a signer" : " is no signer any more") +
+  return {"lock signer", signer_text(*which) + (comes ? " is a signer" : " is no longer a signer") +
                              " of the network lock " + lock_id_text(after.id())};
 }
 

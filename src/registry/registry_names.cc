@@ -44,7 +44,8 @@ Result<Member> Registry::give_name(std::string_view name, std::string_view new_n
   }
   const std::string given(new_name);
   if (make_valid_name(given) != given) {
-    return make_error(Errc::invalid_argument, "That is no name for a member: 1 to " + std::to_string(kMaxNameSize) +
+    return make_error(Errc::invalid_argument, "That is not a valid name for a member: 1 to " +
+                                                  std::to_string(kMaxNameSize) +
                                                   " letters, digits, dots, - and _, with a letter or digit among them");
   }
   if (const Member* other = find_name(given); other != nullptr && other != found) {

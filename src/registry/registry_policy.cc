@@ -46,7 +46,8 @@ Result<std::vector<std::string>> checked_groups(std::vector<std::string> groups)
   groups.erase(repeated.begin(), repeated.end());
   for (const std::string& group : groups) {
     if (valid_group(group)) continue;
-    return make_error(Errc::invalid_argument, "that is no name for a group: 1 to " + std::to_string(kMaxGroupName) +
+    return make_error(Errc::invalid_argument, "that is not a valid name for a group: 1 to " +
+                                                  std::to_string(kMaxGroupName) +
                                                   " lower-case letters, digits, - and _, several with commas");
   }
   if (groups.size() > kMaxMemberGroups) {

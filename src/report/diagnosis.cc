@@ -111,7 +111,7 @@ class Doctor {
         warning(text(m, "name") +
                     " changes its endpoints all the time: " + counted(number(m, "endpoint_changes_held"), "change") +
                     " had to wait; the others hear of one a second.",
-                "Look at its network, or for a program in place of eps-client there; eps members remove puts it out.");
+                "Check its network, and what runs there in place of eps-client; eps members remove excludes it.");
       }
       if (flag(m, "relay_limited")) {
         warning(text(m, "name") + " sends more through the relay here than " + text(status_, "relay_limit") + ": " +
@@ -131,7 +131,7 @@ class Doctor {
       };
       if (flag(p, "contradicts")) {
         warning("The reports of " + text(p, "from") + " and " + text(p, "to") +
-                    " contradict each other: " + text(p, "to") + " received more of the other than that sent.",
+                    " contradict each other: " + text(p, "to") + " received more than " + text(p, "from") + " sent.",
                 "One of the two counts wrongly, restarts all the time, or does not tell the truth: do not trust their "
                 "traffic figures.");
       }
@@ -269,10 +269,11 @@ class Doctor {
       for (std::size_t i = 0; i < std::min(names.size(), kNamed); ++i) listed += (i == 0 ? "" : ", ") + names[i];
       if (names.size() > kNamed) listed += " and " + std::to_string(names.size() - kNamed) + " more";
       warning((record ? "Not signed by the network lock, so the others refuse them: "
-                      : "What they are allowed is not signed by the network lock, so they may use their own addresses "
-                        "alone: ") +
+                      : "Their permissions are not signed by the network lock, so these members may use only their "
+                        "own addresses: ") +
                   listed + ".",
-              "Where a key of the lock is: eps lock sign " + (names.size() == 1 ? names[0] : std::string("--all")));
+              "On a computer that holds a key of the lock: eps lock sign " +
+                  (names.size() == 1 ? names[0] : std::string("--all")));
     }
   }
 

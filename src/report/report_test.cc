@@ -334,7 +334,7 @@ TEST(Text, MembersThatAreNotSignedOrDoNotStay) {
   EXPECT_THAT(members_text(to_json(s)),
               testing::AllOf(HasSubstr("0.1.0    allowed, not signed\n"),
                              HasSubstr("0.1.0    not signed, ephemeral, removed in 7 min\n"),
-                             testing::EndsWith("\n\nWhoever has a key of the network lock signs them: eps lock sign "
+                             testing::EndsWith("\n\nOn a computer that holds a key of the network lock: eps lock sign "
                                                "NAME, or --all\n")));
   const json locked = to_json(s)["members"];
   EXPECT_TRUE(locked[0]["signed"] == true && locked[0]["allowed_signed"] == false);

@@ -280,7 +280,7 @@ std::string members_text(const json& status, std::size_t width) {
   const std::size_t ip6 = put_ip6(members, rows);
   put_states(members, rows);
   return columns(rows, width, {ip6, kMac, kVersion, kUdp, kRelayed, kFrom, kLastSeen}) +
-         (not_signed ? "\nWhoever has a key of the network lock signs them: eps lock sign NAME, or --all\n" : "");
+         (not_signed ? "\nOn a computer that holds a key of the network lock: eps lock sign NAME, or --all\n" : "");
 }
 
 std::string decimals(double value, int digits) {

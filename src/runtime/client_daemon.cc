@@ -546,7 +546,7 @@ Result<std::string> ClientDaemon::reload(const ConfText& conf) {
 // The server's answer comes later: lock_report() has it.
 nlohmann::json ClientDaemon::change_lock(const nlohmann::json& request) {
   auto change = lock_change_of(request);
-  if (!change) return {{"ok", false}, {"error", "Bad request: that is no change of the network lock."}};
+  if (!change) return {{"ok", false}, {"error", "Bad request: not a change of the network lock."}};
   node::ClientOutputs out;
   const auto proposed = node_->propose_lock(++lock_ticket_, std::move(*change), out, os::now());
   act(std::move(out));

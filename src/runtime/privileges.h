@@ -19,11 +19,11 @@ class Privileges {
   // `part`: the daemon's directory in that of the state. REQUIRES: no other threads.
   Privileges(const CommonSettings& settings, std::string_view part);
 
-  // Gives up what is not needed any more, and tells the log what is unusual in that.
+  // Gives up privileges that are no longer needed, and logs what is unusual about that.
   void give_up(ops::Log& log, bool net_admin, const std::vector<std::string>& more_outputs = {});
 
-  // The present text of the configuration file. nullopt: this process reads it itself. `given`: what whoever asks for a
-  // reload has read, which is the file only where the daemon has a copy of it.
+  // The present text of the configuration file. nullopt: this process reads it itself. `given`: the text that the
+  // caller of a reload has read; it counts only where the daemon has a copy of the file.
   ConfText conf(const ConfText& given) const;
 
  private:

@@ -35,14 +35,14 @@ Result<std::string> reload(const ReadSettings<Settings>& read, const ConfText& c
                            const std::function<void(const Settings&)>& apply) {
   auto reloaded = read(conf);
   if (!reloaded) {
-    log.error("The configuration is not read again, everything stays as it was: " + reloaded.error().what);
+    log.error("The configuration was not reread, and everything stays as it was: " + reloaded.error().what);
     return reloaded.error();
   }
   log.set_level(reloaded->settings.log_level);
   apply(reloaded->settings);
   const std::string& rest = reloaded->wait_for_restart;
   const std::string note =
-      "The configuration is read again." + (rest.empty() ? "" : " These changes need a restart: " + rest + ".");
+      "The configuration was reread." + (rest.empty() ? "" : " These changes need a restart: " + rest + ".");
   log.info(note);
   return note;
 }

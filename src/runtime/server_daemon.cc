@@ -484,7 +484,7 @@ nlohmann::json ServerDaemon::answer_lock(const std::string& command, const nlohm
   if (command == "lock") return lock_report(*registry_);
   node::ServerOutputs out;
   const auto change = command == "lock_change" ? lock_change_of(request) : LockChange{};
-  if (!change) return {{"ok", false}, {"error", "Bad request: that is no change of the network lock."}};
+  if (!change) return {{"ok", false}, {"error", "Bad request: not a change of the network lock."}};
   const auto done = command == "lock_change" ? node_->change_lock(*change, out, os::now())
                                              : node_->accept_lock(request.value("id", ""), out, os::now());
   act(std::move(out));

@@ -22,8 +22,8 @@ Endpoint to_endpoint(const boost::asio::ip::tcp::endpoint& endpoint);
 // Relayed data is queued in a control connection only while less than this waits, so that control messages never wait
 // for long.
 inline constexpr std::size_t kStreamRoom = 32 * 1024;
-// While more than this waits for a client, the server reads nothing from it: whoever does not read answers can ask no
-// more. The list of 10,000 members is smaller.
+// While more than this waits for a client, the server reads nothing from it: a client that does not read answers can
+// ask no more. The list of 10,000 members is smaller.
 inline constexpr std::size_t kMaxUnread = 2 * 1024 * 1024;
 
 class TcpStream : public std::enable_shared_from_this<TcpStream> {

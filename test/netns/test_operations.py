@@ -94,11 +94,11 @@ def test_reload_loses_no_frame(network, how):
             daemon.eps("reload")
 
     reload(server, f"stats\ninterval = 1\ngraphviz = {picture}\nport = 4444\n")
-    server.wait_log(r"The configuration is read again\. These changes need a restart: port\.")
+    server.wait_log(r"The configuration was reread\. These changes need a restart: port\.")
     server.wait_log("1-second stats:")
     wait_until(picture.exists, "the diagram")
     reload(a, f"log-level = debug\nscorecard = {card}\ninterval = 1\nserver = 10.77.0.99 10.77.0.1\n")
-    a.wait_log(r"The configuration is read again\.\n")
+    a.wait_log(r"The configuration was reread\.\n")
     wait_until(card.exists, "the scorecard")
 
     a.conf.write_text("no-such-option = 1\n")
@@ -121,7 +121,7 @@ def test_a_changed_server_list_applies_from_the_next_connection(network):
     a.start()
     a.wait_joined()
     a.conf.write_text(f"key = {server.key()}\nserver = 10.77.0.77\n")
-    assert "read again" in a.eps("reload")
+    assert "was reread" in a.eps("reload")
     assert a.status()["server"]["connected"], "the connection stays"
     server.stop()
     server.host.ip("addr", "flush", "dev", "eth0")

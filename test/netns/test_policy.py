@@ -163,7 +163,7 @@ def test_the_name_of_a_computer_in_the_policy_is_given_to_its_successor(network)
     again = network.client("hub", host=network.hosts["hub"], device="eps1")
     assert again.status()["name"] == "hub-2", "nobody takes a name that the policy has"
     assert camera.ping(again, 1) == 0
-    assert "its rules are for this member now" in server.eps("members", "rename", "hub-2", "hub")
+    assert "rules for this name apply to this member now" in server.eps("members", "rename", "hub-2", "hub")
     wait_until(lambda: camera.ping(again, 1) == 1 and lamp.ping(again, 1) == 1, "the rules are for it", 10)
     camera.wait_log("hub .* has taken the name of a member that is no more")
     assert camera.ping(lamp, 1) == 0

@@ -103,7 +103,7 @@ def test_a_fifo_as_the_configuration_does_not_block(network):
         a.start()
     a.wait_joined()
     a.process.popen.send_signal(signal.SIGHUP)
-    a.wait_log("The configuration is not read again.*nothing came through it")
+    a.wait_log("The configuration was not reread.*nothing came through it")
     assert a.stop() == 0
 
 

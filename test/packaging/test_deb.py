@@ -231,11 +231,11 @@ def test_reload(machine, unit, command):
     """The current file, which the daemons themselves may not read."""
     pid, conf = machine.pid(unit), machine.path("/etc/eps.conf")
     text, log = conf.read_text(), f"/var/log/{unit.replace('-', '_')}.log"
-    before = machine.run("cat", log).count("is read again")
+    before = machine.run("cat", log).count("was reread")
     conf.write_text("stats\ninterval = 1\n" + text)
     machine.run(*command)
     wait_until(lambda: "1-second stats:" in machine.run("cat", log), "statistics")
-    assert machine.run("cat", log).count("is read again") == before + 1
+    assert machine.run("cat", log).count("was reread") == before + 1
     conf.write_text("nonsense\n" + text)
     assert "unknown option" in machine.run("eps", "reload", check=False)
     conf.write_text(text)
@@ -299,7 +299,7 @@ def test_a_client_of_another_network_has_a_unit_and_a_file_of_its_own(machine):
     assert "on eps-lab" in machine.run("eps", "--socket", "/run/eps/lab.sock", "status")
     conf.write_text("stats\n" + conf.read_text())
     machine.run("systemctl", "reload", "eps-client@lab")
-    assert "is read again" in machine.run("cat", "/var/log/eps/eps_client_lab.log")
+    assert "was reread" in machine.run("cat", "/var/log/eps/eps_client_lab.log")
     conf.write_text("nonsense\n" + conf.read_text())
     assert "/etc/eps.conf.d/lab.conf:1: unknown option" in machine.run(
         "eps", "reload", "--socket", "/run/eps/lab.sock", "--conf", "/etc/eps.conf.d/lab.conf", check=False)
