@@ -81,7 +81,7 @@ constexpr std::array kTable = {
     OptionSpec{"psk-file",
                Group::program,
                Kind::value,
-               {"file with pre-shared keys, of all members or of peers, 32 bytes in base64, against quantum computers"},
+               {"file with pre-shared keys (32 bytes in base64) for all or single peers, against quantum computers"},
                kNone},
     OptionSpec{"name", Group::program, Kind::value, {"name of this member", "hostname"}, kNone},
     OptionSpec{"device", Group::program, Kind::value, {"name of the network interface to create", "eps0"}, kNone},
@@ -135,10 +135,11 @@ constexpr std::array kTable = {
                {"put the connection to the server inside TLS (without this option: on port 443 only)"},
                {"accept connections inside TLS on every port (without this option: on port 443 only)"}},
     OptionSpec{"relay", Group::program, Kind::flag, {"relay for members that cannot reach each other directly"}, kNone},
-    in_both("relay-limit", Group::program, Kind::value,
-            "most that is relayed for each member as the sender: 50mbit, 20000pps, 100GB/day, or several of them with "
-            "commas between (zero: no limit)",
-            "0", "0"),
+    in_both(
+        "relay-limit", Group::program, Kind::value,
+        "limit of what is relayed for each member as the sender: 50mbit, 20000pps, 100GB/day, or several separated by "
+        "commas (zero: no limit)",
+        "0", "0"),
     OptionSpec{
         "offload",
         Group::program,
@@ -155,7 +156,7 @@ constexpr std::array kTable = {
                Group::program,
                Kind::value,
                kNone,
-               {"days after which a member that was not seen is removed and its address is free (zero: never)", "0"}},
+               {"days after which a member that was not seen is removed, which frees its address (zero: never)", "0"}},
     OptionSpec{
         "graphviz-interval", Group::program, Kind::value, kNone, {"seconds between two network diagrams", "300"}},
 };

@@ -234,7 +234,7 @@ Result<RelayLimit> relay_limit_value(std::string_view text) {
   if (const auto limit = parse_relay_limit(text)) return *limit;
   return must(
       "must be 0, or a rate such as 50mbit (64kbit to 1000gbit), packets such as 20000pps (at least 50pps), a volume "
-      "such as 100GB/day (1MB/day to 1000TB/day), or several of these with commas between, each once");
+      "such as 100GB/day (1MB/day to 1000TB/day), or several of these separated by commas, each once");
 }
 
 Result<report::ScorecardFormat> scorecard_format_value(std::string_view text) {

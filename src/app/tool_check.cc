@@ -196,7 +196,8 @@ void CheckCommand::common(const runtime::CommonSettings& settings, const std::st
   writable(settings.socket, "socket");
   if (settings.scorecard) writable(*settings.scorecard, "scorecard");
   if (runtime::unix_time() < kYear2024) {
-    warning("The clock of this computer is wrong.", "Set it; the network works all the same, but the log misleads.");
+    warning("The clock of this computer is wrong.",
+            "Set it. The network works nevertheless, but the times in the log are wrong.");
   }
 }
 
@@ -207,9 +208,9 @@ void CheckCommand::client(const runtime::ClientSettings& settings) {
             "Run with sudo; where it is missing: modprobe tun, or pass it into the container.");
   }
   if (!os::has_net_admin()) {
-    problem("The capability to make a network interface (CAP_NET_ADMIN) is missing.", "Run with sudo.");
+    problem("The capability to create a network interface (CAP_NET_ADMIN) is missing.", "Run with sudo.");
   } else {
-    ok("It may make a network interface.");
+    ok("It may create a network interface.");
   }
   const auto content = os::read_file(settings.state + "/client/network", control::kMaxCacheFile);
   const auto cache = content ? control::decode_cache_file(as_view(*content)) : Result<NetworkCache>(content.error());
@@ -219,7 +220,7 @@ void CheckCommand::client(const runtime::ClientSettings& settings) {
       ok("The server's name or address " + server + " is understood.");
     } else {
       warning("The server's name " + server + " does not resolve now.",
-              "Is it right? eps-client goes on trying, so it may resolve later.");
+              "Check the spelling. eps-client keeps trying, so the name may resolve later.");
     }
   }
 }

@@ -353,10 +353,10 @@ void NetlinkLink::tell_repairs(Report& report, Instant now) {
   if (repair_count_ == 0 || now - last_repair_at_ >= kToldFor) return;
   const auto times = [](std::size_t n) { return n == 1 ? std::string("once") : std::to_string(n) + " times"; };
   const bool goes_on = repairs_.size() >= kGoesOn && repairs_.back() - repairs_.front() >= kGoesOnSpan;
-  std::string what = "Another program changed " + device_ + " " + times(repair_count_) + "; it was set right. ";
+  std::string what = "Another program changed " + device_ + " " + times(repair_count_) + "; it was restored. ";
   if (goes_on) {
     what = "Another program keeps changing " + device_ + ": " + times(repairs_.size()) + " within the last minute, " +
-           std::to_string(repair_count_) + " in all. Each time it is set right, and until then nothing passes. ";
+           std::to_string(repair_count_) + " in all. Each time it is restored, and until then nothing passes. ";
     // It may end without another change.
     report.again = std::min(report.again, repairs_.front() + kGoesOnWindow + std::chrono::milliseconds(1));
   }
@@ -399,7 +399,7 @@ bool NetlinkLink::may_repair(const std::string& what, Report& report, Instant no
   const auto [it, first] = told_.emplace(what, now);
   if (first || now - it->second >= kTellAgainAfter) {
     it->second = now;
-    report.notes.push_back("Another program changed " + device_ + ": " + what + "; set right.");
+    report.notes.push_back("Another program changed " + device_ + ": " + what + "; restored.");
   }
   return true;
 }

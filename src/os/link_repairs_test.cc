@@ -24,7 +24,7 @@ TEST_F(LinkTest, SaysThatAProgramKeepsChangingItAsLongAsThatGoesOn) {
   ASSERT_NE(report.again, kNever) << "it may end";
   for (int i = 0; i < 5 && report.again != kNever; ++i) report = link_->reconcile(now_ = report.again);
   EXPECT_EQ(report.again, kNever);
-  EXPECT_THAT(report.troubles, ElementsAre(HasSubstr("changed eps0 5 times; it was set right.")));
+  EXPECT_THAT(report.troubles, ElementsAre(HasSubstr("changed eps0 5 times; it was restored.")));
 }
 
 TEST_F(LinkTest, SaysWhenNothingIsConnected) {
