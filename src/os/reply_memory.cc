@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "os/reply_memory.h"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 
@@ -121,9 +122,11 @@ void ReplyMemory::forget(const Endpoint& to) {
   }
 }
 
-void ReplyMemory::forget_all() {
+void ReplyMemory::forget_except(std::span<const IpAddress> present) {
   for (std::size_t i = 0; i < kSlots; ++i) {
-    if (load(slots_[i].port_and_flag) != 0) write(slots_[i], nullptr);
+    if (load(slots_[i].port_and_flag) == 0) continue;
+    const auto entry = read(slots_[i]);
+    if (entry && std::ranges::find(present, entry->at.ip) == present.end()) write(slots_[i], nullptr);
   }
 }
 

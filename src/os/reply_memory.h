@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "base/time.h"
 #include "base/types.h"
@@ -40,8 +41,8 @@ class ReplyMemory {
   std::optional<LocalAddress> find(const Endpoint& to) const;
   // The address is no longer ours, or there is no way from it.
   void forget(const Endpoint& to);
-  // This machine's addresses or routes changed.
-  void forget_all();
+  // This machine's addresses changed to `present`: forgets the endpoints that sent to any other.
+  void forget_except(std::span<const IpAddress> present);
 
  private:
   static constexpr std::size_t kWays = 4;  // slots that an endpoint may be in

@@ -28,8 +28,17 @@ TEST(ReplyMemory, KnowsTheSourceAddressForEachEndpoint) {
   memory.forget(peer(1));
   EXPECT_EQ(memory.find(peer(1)), std::nullopt);
   EXPECT_EQ(memory.find(peer(2)), kSecond);
-  memory.forget_all();
+}
+
+TEST(ReplyMemory, ForgetsTheAddressesThatAreGoneAndNoOthers) {
+  ReplyMemory memory(17);
+  memory.heard(peer(1), kFirst, kStart);
+  memory.heard(peer(2), kSecond, kStart);
+  memory.forget_except(std::vector{kFirst.ip, *parse_ip("10.250.0.1")});
+  EXPECT_EQ(memory.find(peer(1)), kFirst);
   EXPECT_EQ(memory.find(peer(2)), std::nullopt);
+  memory.forget_except({});
+  EXPECT_EQ(memory.find(peer(1)), std::nullopt);
 }
 
 TEST(ReplyMemory, AForgedDatagramDoesNotRedirectAConduitInUse) {

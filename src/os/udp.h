@@ -59,8 +59,9 @@ class LinuxUdp final : public ports::UdpPort {
   };
   static constexpr std::size_t kMaxInside = 8;
   void set_interfaces(const Interfaces& interfaces);
-  // This machine's addresses or routes changed: the kernel chooses the source until a peer has been heard.
-  void forget_local_addresses() { sides_->replies.forget_all(); }
+  // This machine's addresses or routes changed: the kernel chooses the source, until it was heard, for each peer that
+  // was answered from an address other than these.
+  void forget_local_addresses(std::span<const IpAddress> except) { sides_->replies.forget_except(except); }
   // Whether the sockets carry the mark of the underlay; false without CAP_NET_ADMIN.
   bool marked() const { return marked_; }
 

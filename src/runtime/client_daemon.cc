@@ -474,7 +474,8 @@ void ClientDaemon::look_at_network() {
   if (report.inside != network_.inside || report.uplinks != network_.uplinks ||
       report.underlay.addresses != network_.underlay.addresses) {
     udp_->set_interfaces({report.inside, report.uplinks});
-    udp_->forget_local_addresses();
+    const bool rerouted = report.uplinks != network_.uplinks;
+    udp_->forget_local_addresses(rerouted ? std::span<const IpAddress>() : report.underlay.addresses);
   }
   if (!udp_->marked()) {
     report.troubles.push_back("This computer's kernel does not let EPS mark what it sends (SO_MARK): a route through " +

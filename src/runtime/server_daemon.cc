@@ -358,10 +358,12 @@ void ServerDaemon::look_at_network() {
   std::vector<IpAddress> addresses;
   for (const os::InterfaceAddress& address : kernel->addresses) addresses.push_back(address.address);
   if (interfaces == interfaces_ && addresses == addresses_) return;
+  // A container that starts brings addresses of its own; those that the members were answered from stay as they are.
+  const bool rerouted = interfaces.uplinks != interfaces_.uplinks;
   interfaces_ = std::move(interfaces);
   addresses_ = std::move(addresses);
   udp_->set_interfaces(interfaces_);
-  udp_->forget_local_addresses();
+  udp_->forget_local_addresses(rerouted ? std::span<const IpAddress>() : addresses_);
 }
 
 void ServerDaemon::adopt(tcp::socket socket) {

@@ -7,6 +7,7 @@
 """
 
 import re
+import time
 
 from lab import wait_until
 
@@ -123,3 +124,26 @@ def test_a_server_answers_from_the_asked_address(network):
     assert a.ping(b, 5) == 5
     for client in a, b:
         client.wait_status(lambda s: s["observed_endpoint"] and not s["relay_over_tcp"], "relayed by UDP", 5)
+
+
+def test_a_server_goes_on_answering_from_the_asked_address_when_others_appear(network):
+    server = network.server()
+    server.host.ip("addr", "add", "10.99.0.1/32", "dev", "lo")
+    hosts = [network.host("a"), network.host("b")]
+    for host, other in zip(hosts, reversed(hosts)):
+        host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
+        host.ip("route", "add", "10.99.0.1/32", "via", server.host.v4)
+        host.drop(f"ip daddr {other.v4} meta l4proto udp")
+        # As a NAT does, which knows the other address only.
+        host.run("nft", "add chain inet lab in { type filter hook input priority 0; }; "
+                 f"add rule inet lab in ip saddr {server.host.v4} meta l4proto udp drop")
+    a, b = (network.client(h.name, host=h, server="10.99.0.1") for h in hosts)
+    for client in a, b:
+        client.host.run("sysctl", "-qw", f"net.ipv6.conf.{client.device}.disable_ipv6=1")  # its kernel is silent
+        client.wait_status(lambda s: s["observed_endpoint"] and not s["relay_over_tcp"], "relayed by UDP", 5)
+    server.host.ip("link", "add", "dum", "type", "dummy")
+    server.host.ip("link", "set", "dum", "up")
+    for n in range(5):
+        assert a.ping(b) == 3 and b.ping(a) == 3, f"{n} other addresses"
+        server.host.ip("addr", "add", f"10.250.{n}.1/24", "dev", "dum")
+        time.sleep(0.2)  # the server looks 0.05 s after it
