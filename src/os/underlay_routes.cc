@@ -10,6 +10,7 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include "os/netlink_attributes.h"
@@ -170,21 +171,24 @@ Result<void> UnderlayRoutes::set_rules(unsigned char family, std::uint32_t prior
     wanted.assign(3, base);
     wanted[0].table = RT_TABLE_MAIN;
     wanted[0].suppressed_group = kEpsGroup;
-    wanted[1].priority = priority + 1;
     wanted[1].table = kUnderlayTable;
-    wanted[2].priority = priority + 2;
     wanted[2].action = FR_ACT_UNREACHABLE;
   }
   std::erase_if(present, [](const Rule& r) { return r.protocol != kEpsProtocol || r.mark != kUnderlayMark; });
-  for (const Rule& rule : wanted) {
-    if (std::ranges::find(present, rule) != present.end()) continue;
+  const auto right = static_cast<std::size_t>(std::ranges::mismatch(present, wanted).in1 - present.begin());
+  const auto remove = [&](bool among_wanted) -> Result<void> {
+    for (const Rule& rule : std::span(present).subspan(right)) {
+      if ((std::ranges::find(wanted, rule) != wanted.end()) != among_wanted) continue;
+      if (Result<void> r = change_rule(RTM_DELRULE, rule); !r) return r;
+    }
+    return {};
+  };
+  // From the first one that is missing or out of order they come anew: what is added goes behind those of its priority.
+  if (Result<void> r = remove(true); !r) return r;
+  for (const Rule& rule : std::span(wanted).subspan(right)) {
     if (Result<void> r = change_rule(RTM_NEWRULE, rule); !r) return r;
   }
-  for (const Rule& rule : present) {
-    if (std::ranges::find(wanted, rule) != wanted.end()) continue;
-    if (Result<void> r = change_rule(RTM_DELRULE, rule); !r) return r;
-  }
-  return {};
+  return remove(false);
 }
 
 Result<void> UnderlayRoutes::reconcile(unsigned char family, const std::vector<Interface>& all,
@@ -241,7 +245,7 @@ Result<void> UnderlayRoutes::reconcile(unsigned char family, const std::vector<I
   for (const Rule& rule : *others) {
     const bool leads_inside = rule.protocol != kEpsProtocol && rule.action == FR_ACT_TO_TBL &&
                               rule.table != RT_TABLE_MAIN && inside_tables.contains(rule.table);
-    if (leads_inside && rule.table != RT_TABLE_LOCAL) priority = std::min(priority, std::max(rule.priority, 4U) - 3);
+    if (leads_inside && rule.table != RT_TABLE_LOCAL) priority = std::min(priority, std::max(rule.priority, 2U) - 1);
   }
   return set_rules(family, priority, *others);
 }

@@ -4,11 +4,12 @@
 // Policy rules and a routing table that keep the underlay (traffic with the mark of os/underlay_mark.h) out of the EPS
 // interfaces, whatever the user routes through them: the LAN of a peer, a default route through a member.
 //
-//   32763: fwmark 0x45500000 lookup main suppress_ifgroup 17744    the route of main, unless into an EPS interface
-//   32764: fwmark 0x45500000 lookup 1162870784                     the route main would have without those
+//   32765: fwmark 0x45500000 lookup main suppress_ifgroup 17744    the route of main, unless into an EPS interface
+//   32765: fwmark 0x45500000 lookup 1162870784                     the route main would have without those
 //   32765: fwmark 0x45500000 unreachable                           otherwise none
 //
-// The rules come right before the rule for the main table, so that rules of the user and of other VPNs take precedence.
+// The rules come right before the rule for the main table, so that rules of the user and of other VPNs take precedence:
+// rules of one priority are in the order in which they came, and the kernel gives the first rule without one 32765.
 // If one of those looks up a table with a route through an EPS interface, the rules come right before that one instead.
 // EPS interfaces, and interfaces stacked on them, are in group 17744. The table holds copies of the other routes in
 // main (of a large main table only default routes and those that a route through an EPS interface hides). A route that
@@ -29,7 +30,7 @@ namespace eps::os {
 
 inline constexpr std::uint32_t kEpsGroup = 17744;  // "EP": of interfaces
 inline constexpr std::uint8_t kEpsProtocol = 69;   // 'E': marks the routes and rules that we made
-inline constexpr std::uint32_t kUnderlayPriority = 32763;
+inline constexpr std::uint32_t kUnderlayPriority = 32765;
 
 class UnderlayRoutes {
  public:

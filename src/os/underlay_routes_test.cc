@@ -116,6 +116,30 @@ TEST_F(UnderlayRoutesTest, UserRulesTakePrecedenceUnlessTheyLeadInside) {
   EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.8 dev eth0"));
 }
 
+// As a computer with two providers has them from boot on, and as wg-quick makes them.
+TEST_F(UnderlayRoutesTest, SoDoRulesToWhichTheKernelGaveAPriority) {
+  routes_->remove();
+  ASSERT_TRUE(
+      shell("ip addr add 192.0.2.11/24 dev eth0 && ip route add default via 192.0.2.8 table 100 && "
+            "ip rule add from 192.0.2.11 lookup 100 && ip rule add from 192.0.2.12 lookup 100"));
+  const auto from = [] { return output_of("ip route get 203.0.113.1 from 192.0.2.11 mark 0x45500000"); };
+  reconcile();
+  EXPECT_THAT(from(), HasSubstr("via 192.0.2.8 dev eth0"));
+  ASSERT_TRUE(shell("ip rule del from 192.0.2.11 && ip rule add from 192.0.2.11 lookup 100"));
+  reconcile();
+  EXPECT_THAT(from(), HasSubstr("via 192.0.2.8 dev eth0")) << "one that comes later";
+  EXPECT_THAT(marked("203.0.113.1"), HasSubstr("via 192.0.2.1 dev eth0"));
+}
+
+TEST_F(UnderlayRoutesTest, ARuleThatSomebodyRemovedIsBackInItsPlace) {
+  const std::string before = output_of("ip rule; ip -6 rule");
+  for (const char* rule : {"lookup main", "lookup 1162870784", "unreachable"}) {
+    ASSERT_TRUE(shell(std::string("ip rule del fwmark 0x45500000 ") + rule));
+    reconcile();
+    EXPECT_EQ(output_of("ip rule; ip -6 rule"), before) << rule;
+  }
+}
+
 TEST_F(UnderlayRoutesTest, NothingIsLeftBehind) {
   const auto everything = [] {
     return output_of(
