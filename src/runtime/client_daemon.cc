@@ -38,8 +38,6 @@
 namespace eps::runtime {
 namespace {
 
-// A burst of netlink messages (link up, addresses, routes) is handled together.
-constexpr auto kSettle = std::chrono::milliseconds(50);
 constexpr auto kLoopsAgain = std::chrono::minutes(1);  // in the log
 constexpr auto kKeepAgain = std::chrono::seconds(5);   // pause before writing again what could not be written
 constexpr auto kJoinPatience = std::chrono::seconds(5);
@@ -117,7 +115,7 @@ class ClientDaemon {
   DeadlineTimer patience_{loop_.io(), [this] {
                             if (!service_.ready()) tell_waiting();
                           }};
-  DeadlineTimer settle_{loop_.io(), [this] { look_at_network(); }};
+  SettleTimer settle_{loop_.io(), [this] { look_at_network(); }};
   std::optional<os::ClientState> state_;
   std::optional<Keeper> keeper_;
   DeadlineTimer keep_again_{loop_.io(), [this] { write_kept(); }};
@@ -223,7 +221,7 @@ Result<void> ClientDaemon::open_link() {
   if (!monitor) return monitor.error();
   monitor_ = std::move(*monitor);
   monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
-    if (monitor_->drain()) settle_.arm(os::now() + kSettle);
+    if (monitor_->drain()) settle_.changed(os::now());
   });
   return {};
 }
@@ -376,7 +374,7 @@ void ClientDaemon::tell_link(const MembersChanged& changed) {
     for (const MemberId id : changed.ids) add(id, list.find(id));
     link_->update_members(members);
   }
-  if (link_->collides()) settle_.arm(os::now());
+  if (link_->collides()) settle_.by(os::now());
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
@@ -450,7 +448,7 @@ void ClientDaemon::configure(const ports::LinkConfig& config, std::optional<std:
     configured_ = true;
     hooks_.set(hook_variables(config));
   }
-  settle_.arm(os::now());
+  settle_.by(os::now());
   if (!fatal) {
     service_.state(tap_->name() + " is up with the address " + to_string(config.address) + "/" +
                    std::to_string(config.network.prefix));
@@ -470,7 +468,7 @@ void ClientDaemon::look_at_network() {
   if (mapper_) mapper_->network_changed();
   os::NetlinkLink::Report report = link_->reconcile(os::now());
   for (const std::string& note : report.notes) log_.warn(note);
-  if (report.again != kNever) settle_.arm(report.again);
+  if (report.again != kNever) settle_.by(report.again);
   if (report.inside != network_.inside || report.uplinks != network_.uplinks ||
       report.underlay.addresses != network_.underlay.addresses) {
     udp_->set_interfaces({report.inside, report.uplinks});

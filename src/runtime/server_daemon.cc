@@ -57,9 +57,6 @@ constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
 
 constexpr std::size_t kManyPairs = 10'000;  // copying them takes several milliseconds
 
-// A burst of netlink messages is handled together.
-constexpr auto kSettle = std::chrono::milliseconds(50);
-
 class ServerDaemon {
  public:
   ServerDaemon(const ServerSettings& settings, ops::Log& log, const ReadSettings<ServerSettings>& read_again)
@@ -145,7 +142,7 @@ class ServerDaemon {
   std::optional<os::NetlinkSocket> netlink_;
   os::LinuxUdp::Interfaces interfaces_;
   std::vector<IpAddress> addresses_;
-  DeadlineTimer settle_{loop_.io(), [this] { look_at_network(); }};
+  SettleTimer settle_{loop_.io(), [this] { look_at_network(); }};
   std::unique_ptr<os::AddressMonitor> monitor_;
   std::optional<ReadableWatch> monitor_watch_;
   std::optional<os::PortMapper> mapper_;
@@ -342,7 +339,7 @@ Result<void> ServerDaemon::watch_network() {
   if (!monitor) return monitor.error();
   monitor_ = std::move(*monitor);
   monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
-    if (monitor_->drain()) settle_.arm(os::now() + kSettle);
+    if (monitor_->drain()) settle_.changed(os::now());
   });
   look_at_network();
   return {};

@@ -74,6 +74,19 @@ def test_changes_by_others_to_the_interface_are_repaired(network):
     assert any("Another program changed" in t for t in b.status()["troubles"])
 
 
+def test_repairs_do_not_wait_for_the_end_of_other_changes(network):
+    _, a, b = joined(network, "a", "b")
+    assert b.ping(a) == 3
+    b.host.ip("link", "add", "br7", "type", "bridge")
+    b.host.ip("link", "set", "br7", "up")
+    flapping = b.host.spawn("sh", "-c", "while ip route replace 10.201.0.0/24 dev br7 metric 1 && "
+                                        "ip route del 10.201.0.0/24; do sleep 0.01; done")
+    for change in ["addr", "flush", "dev", b.device], ["link", "set", b.device, "down"]:
+        b.host.ip(*change)
+        wait_until(lambda: f"{b.address}/24" in b.host.ip("addr", "show", b.device, "up"), f"{change} is undone", 2)
+    assert flapping.running()
+
+
 def test_ipv6_is_back_once_the_interface_takes_it_again(network):
     _, a, b = joined(network, "a", "b")
     inside = b.peers()["a"]["address6"]
@@ -141,9 +154,9 @@ def test_a_server_goes_on_answering_from_the_asked_address_when_others_appear(ne
     for client in a, b:
         client.host.run("sysctl", "-qw", f"net.ipv6.conf.{client.device}.disable_ipv6=1")  # its kernel is silent
         client.wait_status(lambda s: s["observed_endpoint"] and not s["relay_over_tcp"], "relayed by UDP", 5)
-    server.host.ip("link", "add", "dum", "type", "dummy")
-    server.host.ip("link", "set", "dum", "up")
+    server.host.ip("link", "add", "br7", "type", "bridge")
+    server.host.ip("link", "set", "br7", "up")
     for n in range(5):
         assert a.ping(b) == 3 and b.ping(a) == 3, f"{n} other addresses"
-        server.host.ip("addr", "add", f"10.250.{n}.1/24", "dev", "dum")
+        server.host.ip("addr", "add", f"10.250.{n}.1/24", "dev", "br7")
         time.sleep(0.2)  # the server looks 0.05 s after it
