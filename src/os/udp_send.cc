@@ -174,10 +174,11 @@ bool is_full(int error) {
   return error == EAGAIN || error == ENOMEM;
 }
 
-// No way leads there, or a firewall of this computer forbids it: lost as on any network, and no sign of a full queue.
+// No way leads there (EINVAL: a blackhole route), or a firewall of this computer forbids it: lost as on any network,
+// and no sign of a full queue.
 bool has_no_way(int error) {
   return error == ENETUNREACH || error == EHOSTUNREACH || error == ENETDOWN || error == EADDRNOTAVAIL ||
-         error == EPERM || error == EACCES;
+         error == EPERM || error == EACCES || error == EINVAL;
 }
 
 }  // namespace
@@ -271,10 +272,13 @@ bool LinuxUdp::send_again(int fd, const Message& message, int error, bool& full)
     failure = e;
     return false;
   });
-  if (failure == 0 || has_no_way(failure)) return true;
+  if (failure == 0) return true;
   full = is_full(failure);
-  return !full && anywhere.segment_size != 0 && refuses_segments(failure) &&
-         send_segments(fd, anywhere, full) == Took::all;
+  if (anywhere.segment_size != 0 && refuses_segments(failure)) {
+    const Took took = send_segments(fd, anywhere, full);
+    if (took != Took::none || full) return took == Took::all;
+  }
+  return has_no_way(failure);
 }
 
 // A run that the kernel will not segment: each segment becomes a datagram, which it fragments if necessary.

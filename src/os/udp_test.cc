@@ -271,6 +271,20 @@ TEST_F(UdpTest, ALostDatagramDoesNotDelayTheOthers) {
   EXPECT_EQ(receive(*b, 40 * (99 + 20 * 500)).datagrams.size(), 40U * 21U);
 }
 
+TEST_F(UdpTest, WhatARouteRefusesHasNoWay) {
+  const auto a = must(LinuxUdp::open());
+  const Bytes run = pattern(20 * 500);
+  for (const std::string kind : {"blackhole", "unreachable", "prohibit"}) {
+    ASSERT_TRUE(shell("ip route replace " + kind + " 192.0.2.0/24 && ip -6 route replace " + kind + " 2001:db8::/64"));
+    for (const char* ip : {"192.0.2.1", "2001:db8::1"}) {
+      for (const std::uint16_t segment : {0, 500}) {
+        const TxDatagram datagram{at(ip, *a), ByteView(run).first(segment == 0 ? 500 : run.size()), segment};
+        EXPECT_EQ(a->send({&datagram, 1}), 1U) << kind << " " << ip << " " << segment;
+      }
+    }
+  }
+}
+
 TEST_F(UdpTest, AnAbsentPeerIsNotAnError) {
   const auto a = must(LinuxUdp::open());
   const auto b = must(LinuxUdp::open());
