@@ -449,6 +449,20 @@ void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now)
 }
 
 void NetlinkLink::repair_bridge(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
+  // A bridge drops what is larger than the port that it leaves through, in silence.
+  const auto larger = std::ranges::find_if(kernel.interfaces, [&](const Interface& port) {
+    return own.master != 0 && port.master == own.master && port.mtu > own.mtu;
+  });
+  const std::string cut = larger == kernel.interfaces.end()
+                              ? ""
+                              : "Frames beyond " + std::to_string(own.mtu) + " bytes from " + larger->name +
+                                    ", another port of the bridge, are lost: its MTU is " +
+                                    std::to_string(larger->mtu) + ", that of " + device_ + " " +
+                                    std::to_string(own.mtu) + ". Start eps-server with --mtu " +
+                                    std::to_string(larger->mtu) + ": larger frames are cut to what a path takes.";
+  if (!cut.empty()) report.troubles.push_back(cut);
+  if (cut != cut_ && !cut.empty()) report.notes.push_back(cut);
+  cut_ = cut;
   if (bridge_.empty()) return;
   const Interface* const bridge = find_bridge(kernel);
   if (bridge == nullptr) {

@@ -134,6 +134,7 @@ class NetlinkLink final : public ports::LinkPort {
   bool no_ip6_ = false;    // the interface takes no IPv6 address
   bool missing_ = false;   // the interface is not in this network namespace
   std::string rules_error_;
+  std::string cut_;              // that the bridge loses large frames; "": it does not
   std::string filtered_;         // the uplink whose strict reverse path filter drops the underlay; "": none
   std::deque<Instant> repairs_;  // of the last kGoesOnWindow
   std::size_t repair_count_ = 0;
