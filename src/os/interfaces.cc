@@ -422,8 +422,10 @@ std::string find_collision(const KernelView& kernel, const Ip4Network& network, 
   }
   for (const Route& route : kernel.routes) {
     if (is_own(route.index) || route.index == 0 || route.table == kUnderlayTable) continue;
-    // Default routes, and the two halves of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1), yield to ours.
-    if (route.to.prefix <= 1 || !route.to.overlaps(network) || second_member(route.index, route.to)) continue;
+    // Default routes, and the pieces of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1, or all but the private
+    // networks: 64.0.0.0/2 and others), yield to ours. No network of addresses is wider than 10.0.0.0/8.
+    const bool piece = route.to.prefix < std::min<unsigned>(8, network.prefix);
+    if (piece || !route.to.overlaps(network) || second_member(route.index, route.to)) continue;
     return "the route to " + to_string(route.to) + on(route.index);
   }
   return "";

@@ -187,6 +187,25 @@ TEST_F(LinkTest, APortOfABridgeKeepsItsAssignedMac) {
   EXPECT_THAT(output_of("ip addr show eps0"), AllOf(HasSubstr("02:00:00:00:00:99"), Not(HasSubstr("inet "))));
 }
 
+TEST_F(LinkTest, APortOfTheSameBridgeWithALargerMtuIsReported) {
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  set_up(wanted);
+  ASSERT_TRUE(
+      shell("ip link add br0 type bridge && ip link set br0 up && ip link set eps0 master br0 && "
+            "ip link add lan type veth peer name far && ip link set lan mtu 1400 master br0 && ip link set lan up"));
+  EXPECT_THAT(reconcile().troubles, IsEmpty());
+  ASSERT_TRUE(shell("ip link set lan mtu 1500"));
+  const auto lost = HasSubstr("Frames beyond 1400 bytes from lan");
+  NetlinkLink::Report report = reconcile();
+  EXPECT_THAT(report.notes, ElementsAre(lost));
+  EXPECT_THAT(report.troubles, ElementsAre(lost));
+  report = reconcile();
+  EXPECT_THAT(report.notes, IsEmpty()) << "once";
+  EXPECT_THAT(report.troubles, ElementsAre(lost));
+  ASSERT_TRUE(shell("ip link set lan nomaster"));
+  EXPECT_THAT(reconcile().troubles, IsEmpty());
+}
+
 TEST_F(LinkTest, IsKeptInTheConfiguredBridge) {
   link_ = must(NetlinkLink::open("eps0", "br0"));
   const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
@@ -328,6 +347,7 @@ TEST_F(LinkTest, ADefaultRouteIsNotACollision) {
   add("eth0", "192.168.1.7/24");
   ASSERT_TRUE(shell("ip route add default via 192.168.1.1"));
   ASSERT_TRUE(shell("ip route add 0.0.0.0/1 via 192.168.1.1 && ip route add 128.0.0.0/1 via 192.168.1.1"));
+  ASSERT_TRUE(shell("ip route add 192.0.0.0/4 via 192.168.1.1 && ip route add 192.0.0.0/7 via 192.168.1.1"));
   ASSERT_TRUE(shell("ip route add unreachable 192.168.0.0/16"));
   EXPECT_THAT(set_up(config("192.168.43.7", "192.168.43.0/24")).troubles, IsEmpty());
 }
