@@ -103,7 +103,7 @@ class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   std::string failure() {
     const std::lock_guard lock(mutex_);
-    return file_.astray();
+    return failing_ ? std::string(kLost) : file_.astray();
   }
 
  private:
@@ -121,13 +121,13 @@ class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
     } else if (!failing_) {
       // Once each time that it stops working.
       failing_ = true;
-      static constexpr std::string_view kText =
-          "The log file cannot be written; entries are lost (is the disk full?)\n";
-      (void)!::write(STDERR_FILENO, kText.data(), kText.size());
+      const std::string line = std::string(kLost) + "\n";
+      (void)!::write(STDERR_FILENO, line.data(), line.size());
     }
   }
   void flush_() override {}
 
+  static constexpr std::string_view kLost = "The log file cannot be written; entries are lost. Is the disk full?";
   RollingFile file_;
   bool failing_ = false;
 };

@@ -316,6 +316,7 @@ TEST(Log, SaysOnceThatTheDiskIsFull) {
   log.info("lost");
   log.info("lost");
   EXPECT_EQ(lines_of(testing::internal::GetCapturedStderr()).size(), 1u);
+  EXPECT_THAT(log.failure(), HasSubstr("cannot be written; entries are lost")) << "for status and doctor";
 }
 
 TEST(Log, ThreadsDoNotTearEntries) {
