@@ -281,6 +281,8 @@ TEST_F(EpsTool, PeersAndMembers) {
   EXPECT_THAT(err.str(), HasSubstr("Start it: sudo eps-client --server HOST; or name"));
   EXPECT_EQ(run({"members"}), 3);
   EXPECT_THAT(err.str(), HasSubstr("eps: eps-server does not run here"));
+  EXPECT_EQ(run({"policy"}), 3);
+  EXPECT_THAT(err.str(), HasSubstr("eps: neither eps-client nor eps-server runs here"));
   const Daemon client(dir / "client.sock", client_answer), server(dir / "server.sock", server_answer);
   EXPECT_EQ(run({"peers"}), 0);
   EXPECT_THAT(out.str(), HasSubstr("\nbob "));

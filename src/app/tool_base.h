@@ -94,7 +94,8 @@ class ToolBase {
     return "sudo " + program + (client ? " --server HOST" : "");
   }
   int failed(const Error& error, const std::string& who, const std::string& where) {
-    return error.code == Errc::not_found ? not_running(who + " does not run here", where) : fail(error.what);
+    const char* const runs = who.starts_with("neither ") ? " runs here" : " does not run here";
+    return error.code == Errc::not_found ? not_running(who + runs, where) : fail(error.what);
   }
 
   // The whole answer of a daemon if it succeeds.
