@@ -339,6 +339,17 @@ std::set<int> inside_interfaces(const KernelView& kernel, std::uint32_t group, i
   return inside;
 }
 
+IpPrefix prefix_of(const InterfaceAddress& address) {
+  IpPrefix out{address.prefix_address, address.prefix};
+  const unsigned bits = address.prefix + (out.base.is_v4() ? 96U : 0U);
+  for (unsigned bit = bits; bit < 128; ++bit) out.base.bytes[bit / 8] &= ~std::byte(0x80 >> bit % 8);
+  return out;
+}
+
+bool is_eps(const Interface& interface) {
+  return interface.kind == "tun" && interface.group == kEpsGroup;
+}
+
 bool is_tunnel(const Interface& interface) {
   static constexpr std::array<std::string_view, 18> kKinds = {
       "tun",       "wireguard", "vxlan", "geneve", "gre", "gretap", "erspan", "ip6gre",  "ip6gretap",
@@ -406,16 +417,16 @@ std::string find_collision(const KernelView& kernel, const Ip4Network& network, 
     const Interface* const it = kernel.interface(index);
     return " on " + (it == nullptr ? "interface " + std::to_string(index) : it->name);
   };
-  const auto second_member = [&](int index, const Ip4Network& other) {
+  const auto other_client = [&](int index, const Ip4Network& other) {
     const Interface* const it = kernel.interface(index);
-    return other == network && it != nullptr && it->kind == "tun";
+    return it != nullptr && is_eps(*it) && (own != 0 || other == network);
   };
   const auto is_own = [&](int index) { return index == own || (bridge != 0 && index == bridge); };
   for (const InterfaceAddress& a : kernel.addresses) {
     if (is_own(a.index) || !a.address.is_v4() || !a.prefix_address.is_v4()) continue;
     Ip4Network other{a.prefix_address.v4(), a.prefix};
     other.base.value &= other.mask();
-    if (second_member(a.index, other)) continue;
+    if (other_client(a.index, other)) continue;
     if (network.overlaps(other) || network.contains(a.address.v4())) {
       return to_string(a.address) + "/" + std::to_string(a.prefix) + on(a.index);
     }
@@ -425,7 +436,7 @@ std::string find_collision(const KernelView& kernel, const Ip4Network& network, 
     // Default routes, and the pieces of one that VPNs set instead (0.0.0.0/1 and 128.0.0.0/1, or all but the private
     // networks: 64.0.0.0/2 and others), yield to ours. No network of addresses is wider than 10.0.0.0/8.
     const bool piece = route.to.prefix < std::min<unsigned>(8, network.prefix);
-    if (piece || !route.to.overlaps(network) || second_member(route.index, route.to)) continue;
+    if (piece || !route.to.overlaps(network) || other_client(route.index, route.to)) continue;
     return "the route to " + to_string(route.to) + on(route.index);
   }
   return "";

@@ -11,9 +11,12 @@
 
 #include "base/result.h"
 #include "base/types.h"
+#include "model/ip_prefix.h"
 #include "os/netlink.h"
 
 namespace eps::os {
+
+inline constexpr std::uint32_t kEpsGroup = 17744;  // "EP": of the interfaces that EPS runs in
 
 // An interface as the kernel lists it.
 struct Interface {
@@ -41,6 +44,9 @@ struct InterfaceAddress {
   std::uint8_t prefix = 0;   // of the address's own family
   std::uint32_t flags = 0;   // IFA_F_TENTATIVE...
 };
+
+// The network that is reachable through it.
+IpPrefix prefix_of(const InterfaceAddress& address);
 
 // An IPv4 unicast route through an interface, or a default route of IPv6.
 struct Route {
@@ -77,6 +83,9 @@ Result<KernelView> look_at_kernel(NetlinkSocket& socket);
 // indices.
 std::set<int> inside_interfaces(const KernelView& kernel, std::uint32_t group, int own);
 
+// Whether it is the interface of an EPS client.
+bool is_eps(const Interface& interface);
+
 // Whether an interface is the end of a tunnel: another VPN's, an overlay of containers or VMs.
 bool is_tunnel(const Interface& interface);
 
@@ -91,8 +100,9 @@ std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::s
 
 // What of this computer has addresses of `network` already: "10.0.8.5/24 on eth0" or "the route to 10.0.0.0/8 on tun3";
 // "": nothing. Two networks with the same addresses on one computer: one of them would become unreachable, and which,
-// chance. Another TAP with exactly this network is a second member of it on the same computer, as in tests and with
-// containers. `own`: the index of the EPS interface, which does not count, nor does its bridge; 0: there is none.
+// chance. Interfaces of other EPS clients do not count, because the clients arrange that among themselves (os/link.h).
+// `own`: the index of the EPS interface, which does not count, nor does its bridge; 0: there is none yet, and another
+// client's interface counts unless it has exactly this network, which may be a second member of it on this computer.
 Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own);
 // The same from what was read before. `bridge`: the one that the EPS interface is a port of, which may have its address
 // instead; 0: none.

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "os/source_routes.h"
 #include "os/sys_error.h"
 
 namespace eps::os {
@@ -45,13 +46,6 @@ std::set<Ip4> nameservers() {
       }
     }
   }
-  return out;
-}
-
-IpPrefix prefix_of(const InterfaceAddress& address) {
-  IpPrefix out{address.prefix_address, address.prefix};
-  const unsigned bits = address.prefix + (out.base.is_v4() ? 96U : 0U);
-  for (unsigned bit = bits; bit < 128; ++bit) out.base.bytes[bit / 8] &= ~std::byte(0x80 >> bit % 8);
   return out;
 }
 
@@ -227,7 +221,9 @@ Result<void> NetlinkLink::change_address(std::uint16_t type, std::uint16_t flags
 
 // The network's route looks as the kernel makes it with the address; a member's route is marked as ours.
 Result<void> NetlinkLink::change_route(std::uint16_t type, const Ip4Network& to, int own) {
-  NetlinkMessage request(type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0);
+  // The same route through another EPS interface is to stay.
+  const int beside = NLM_F_CREATE | (shared_ ? NLM_F_APPEND : NLM_F_REPLACE);
+  NetlinkMessage request(type, static_cast<std::uint16_t>(type == RTM_NEWROUTE ? beside : 0));
   rtmsg& info = request.family<rtmsg>();
   info.rtm_family = AF_INET;
   info.rtm_dst_len = to.prefix;
@@ -240,7 +236,7 @@ Result<void> NetlinkLink::change_route(std::uint16_t type, const Ip4Network& to,
   request.put_u32(RTA_PREFSRC, htonl(set_->address.value));
   const std::string text = "the route to " + to_string(to) + " through " + device_;
   Result<void> done = socket_.request(request, (type == RTM_NEWROUTE ? "add " : "remove ") + text);
-  if (!done && type == RTM_DELROUTE && done.error().sys == ESRCH) return {};
+  if (!done && done.error().sys == (type == RTM_DELROUTE ? ESRCH : EEXIST)) return {};
   return done;
 }
 
@@ -422,6 +418,7 @@ void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report&
                                      device_ + ". Start eps-server with another --network to be rid of it.");
   }
   collision_ = collision;
+  look_for_twins(kernel, own, report);
   repair_address(kernel, own, report, now);
   repair_address6(kernel, own, report, now);
   repair_routes(kernel, own, report, now);
@@ -547,7 +544,7 @@ void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, 
     }
     if (route.to.prefix == 32 && route.protocol == kEpsProtocol) hosts.insert(route.to.base);
   }
-  if (!collision_.empty() && has_address) {
+  if (yields() && has_address) {
     const std::set<Ip4> others = reserved(kernel, own.index);
     for (const auto& [id, member] : members_) {
       if (member.address != set_->address && !others.contains(member.address)) wanted.insert(member.address);
@@ -560,7 +557,7 @@ void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, 
     if (!wanted.contains(ip)) done(change_route(RTM_DELROUTE, host(ip), own.index), report);
   }
   if (!has_address) return;
-  if (!collision_.empty()) {
+  if (yields()) {
     if (network_route) done(change_route(RTM_DELROUTE, set_->network, own.index), report);
   } else if (!network_route) {
     // Not caused by others if the kernel or we removed it together with something else.
@@ -585,10 +582,9 @@ void NetlinkLink::group_stacked(const KernelView& kernel, const std::set<int>& i
 
 void NetlinkLink::restore() {
   const Result<std::vector<Interface>> all = list_interfaces(socket_);
-  const bool another = all && std::ranges::any_of(*all, [&](const Interface& i) {
-                         return !is_own(i) && i.kind == "tun" && i.group == kEpsGroup;
-                       });
+  const bool another = all && std::ranges::any_of(*all, [&](const Interface& i) { return !is_own(i) && is_eps(i); });
   if (!another) routes_.remove();
+  if (shared_) (void)set_source_routes(socket_, index_, {});
   // The address disappears with the interface, but not the one on a bridge.
   const bool on_bridge = all && address_on_ != index_ &&
                          std::ranges::any_of(*all, [&](const Interface& i) { return i.index == address_on_; });

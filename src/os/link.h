@@ -5,8 +5,9 @@
 // only read.
 //
 //   ours      the bridge that it is wanted in, MAC address, link up, ARP on, group, the EPS addresses, the route to the
-//   network (to each member where
-//             another interface has addresses of the network), the rules of os/underlay_routes.h
+//             network (to each member where
+//             another interface has addresses of the network), the rules of os/underlay_routes.h and
+//             os/source_routes.h
 //   set once  MTU (again when the network's changes), queue length, how the link-local IPv6 address is made
 //   not ours  everything else: further addresses and routes, which bridge it is a port of, and a port's MAC and EPS
 //             address once somebody else has changed them
@@ -62,8 +63,8 @@ class NetlinkLink final : public ports::LinkPort {
   };
   // Compares the desired state with the present one, and repairs what is ours. Call after every change of the machine's
   Report reconcile(Instant now);
-  // Whether members have routes of their own now.
-  bool collides() const { return !collision_.empty(); }
+  // Whether members have routes of their own now, or will once they are known.
+  bool collides() const { return !collision_.empty() || !twins_.empty(); }
   // Which multicast the kernel takes from the interface; everything if it does not say.
   GroupFilter group_filter();
   // Removes what would outlive the interface, unless another client needs it.
@@ -108,6 +109,9 @@ class NetlinkLink final : public ports::LinkPort {
   void repair_address(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   void repair_routes(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   void group_stacked(const KernelView& kernel, const std::set<int>& inside);
+  void look_for_twins(const KernelView& kernel, const Interface& own, Report& report);
+  // Whether the route to the network makes room for routes to the members.
+  bool yields() const { return !collision_.empty() || yields_; }
   void tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report);
   std::set<Ip4> reserved(const KernelView& kernel, int own) const;
   void tell_repairs(Report& report, Instant now);
@@ -130,6 +134,10 @@ class NetlinkLink final : public ports::LinkPort {
   std::optional<ports::LinkConfig> set_;  // what was set last
   std::map<MemberId, Neighbour> members_;
   std::string collision_;  // what has addresses of the network besides; "": nothing
+  std::string twins_;      // that another EPS network of this computer has addresses of this one; "": none has
+  bool yields_ = false;    // to that one
+  bool shared_ = false;    // another EPS interface has addresses of the network
+  bool looked_for_twins_ = false;
   bool withheld_ = false;  // the EPS address, because the gateway of another network has the same
   bool no_ip6_ = false;    // the interface takes no IPv6 address
   bool missing_ = false;   // the interface is not in this network namespace

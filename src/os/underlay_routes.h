@@ -28,8 +28,7 @@
 
 namespace eps::os {
 
-inline constexpr std::uint32_t kEpsGroup = 17744;  // "EP": of interfaces
-inline constexpr std::uint8_t kEpsProtocol = 69;   // 'E': marks the routes and rules that we made
+inline constexpr std::uint8_t kEpsProtocol = 69;  // 'E': marks the routes and rules that we made
 inline constexpr std::uint32_t kUnderlayPriority = 32765;
 
 class UnderlayRoutes {
