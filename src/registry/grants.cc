@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "registry/grants.h"
 
+#include <algorithm>
+#include <array>
+
 namespace eps::registry {
 namespace {
 
@@ -50,6 +53,38 @@ std::string why_no_range(const std::string& text) {
   return "\"" + text +
          "\" is neither an address nor a range; give 192.168.43.50, 10.50.0.0/24, fd99::/64, or the word bridge or "
          "dhcp";
+}
+
+std::string why_not_allowed(const IpNetwork& range) {
+  struct Kind {
+    std::string_view addresses, name;
+  };
+  constexpr std::string_view kLinkLocal = "link-local addresses";
+  static constexpr std::array<Kind, 10> kKinds = {{
+      {"0.0.0.0/8", "addresses of no computer"},
+      {"127.0.0.0/8", "loopback addresses"},
+      {"169.254.0.0/16", kLinkLocal},
+      {"224.0.0.0/4", "multicast addresses"},
+      {"240.0.0.0/4", "reserved and broadcast addresses"},
+      {"224.0.0.0/3", "multicast and reserved addresses"},
+      {"::1/128", "the loopback address"},
+      {"::/127", "addresses of no computer"},
+      {"fe80::/10", kLinkLocal},
+      {"ff00::/8", "multicast addresses"},
+  }};
+  const auto kind = std::ranges::find_if(kKinds, [&](const Kind& k) {
+    const IpNetwork all = *parse_ip_network(k.addresses);
+    return all.contains(range.base) && range.length >= all.length;
+  });
+  if (kind == kKinds.end()) return "";
+  std::string why = "no member can send from " + std::string(kind->name);
+  if (kind->name == kLinkLocal) {
+    if (range.length == 128) return "";  // a further one of a member's interface
+    why = std::string(kLinkLocal) + " are allowed one at a time";
+  }
+  return to_string(range) + " cannot be allowed: " + why +
+         "; it can be an address (192.168.43.50), a range (10.50.0.0/24, fd99::/64), or for an exit node all of them "
+         "(0.0.0.0/0, ::/0)";
 }
 
 Bytes encode_grants(const Grants& grants) {

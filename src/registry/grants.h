@@ -22,6 +22,10 @@ void keep_signed_grants(const PublicKey& signing_key, const NetworkId& network, 
 // The error for a text that is neither a range nor a permission.
 std::string why_no_range(const std::string& text);
 
+// Why no member can be allowed this range; "": it can be. A range that merely holds such addresses, as 0.0.0.0/0
+// does, can be.
+std::string why_not_allowed(const IpNetwork& range);
+
 // How the server stores grants: everything but the signature. nullopt for invalid bytes or too many ranges.
 Bytes encode_grants(const Grants& grants);
 std::optional<Grants> decode_grants(ByteView bytes);

@@ -177,6 +177,24 @@ TEST_F(GrantsTest, MayBeARangeThatHoldsMembersAddresses) {
   EXPECT_EQ(to_string(registry_->find_name("c")->address), "192.168.43.3") << "it keeps what it had before the grant";
 }
 
+TEST_F(GrantsTest, AreOfAddressesThatAComputerCanSendFrom) {
+  join(1, "a");
+  for (const char* wrong : {"127.0.0.0/8", "127.0.0.1", "0.0.0.0", "0.0.0.0/8", "224.0.0.0/4", "239.1.2.3",
+                            "224.0.0.0/3", "255.255.255.255", "240.0.0.0/4", "169.254.0.0/16", "::1", "::", "::/127",
+                            "ff02::1", "ff00::/8", "fe80::/10", "fe80::/64"}) {
+    const auto refused = registry_->grant("a", range(wrong));
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_THAT(refused.error().what,
+                AllOf(HasSubstr(to_string(range(wrong)) + " cannot be allowed: "), HasSubstr("10.50.0.0/24")));
+    EXPECT_FALSE(registry_->grant_all(range(wrong))) << wrong;
+  }
+  EXPECT_TRUE(registry_->find_name("a")->grants.ranges.empty());
+  for (const char* good :
+       {"fe80::5", "169.254.7.7", "0.0.0.0/1", "128.0.0.0/1", "::/1", "100.64.0.0/10", "fd99::/64"}) {
+    EXPECT_TRUE(registry_->grant("a", range(good))) << good;
+  }
+}
+
 TEST_F(GrantsTest, MayBeSharedByMembersThatTakeTurns) {
   join(1, "a");
   join(2, "b");

@@ -56,6 +56,7 @@ Result<Member> Registry::grant(std::string_view name, const IpNetwork& range) {
   if (contains(ranges, range)) return *member;
   if (ranges.size() >= kMaxGrants) return too_many(*member);
   if (const auto other = owner_of(range)) return in_use(range, *other);
+  if (std::string why = why_not_allowed(range); !why.empty()) return make_error(Errc::invalid_argument, std::move(why));
   ranges.push_back(range);
   return set_grants(*member, std::move(grants));
 }
@@ -75,6 +76,7 @@ Result<Member> Registry::revoke_grant(std::string_view name, const IpNetwork& ra
 
 Result<void> Registry::grant_all(const IpNetwork& range) {
   if (const auto owner = owner_of(range)) return in_use(range, *owner);
+  if (std::string why = why_not_allowed(range); !why.empty()) return make_error(Errc::invalid_argument, std::move(why));
   for (const auto& [id, m] : members_) {
     if (!contains(m.grants.ranges, range) && m.grants.ranges.size() >= kMaxGrants) return too_many(m);
   }
