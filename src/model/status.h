@@ -186,7 +186,8 @@ struct ServerStatus {
   std::uint64_t connections_established = 0;
   std::vector<PortMapping> port_mappings;
   std::map<std::string, std::uint64_t> drops;
-  bool locked = false;  // by the network lock
+  bool locked = false;                // by the network lock
+  std::optional<bool> policy_signed;  // by the lock; nullopt: there is no lock, or no policy
   std::vector<ServerMemberStatus> members;
   std::vector<PairStatus> pairs;
   std::vector<std::string> troubles;  // sentences: what is wrong now

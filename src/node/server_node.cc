@@ -367,6 +367,7 @@ ServerStatus ServerNode::status(Instant now, bool with_pairs) const {
   std::tie(s.traffic, s.connections_established) = totals();
   s.drops = nonzero_drops(counters_);
   s.locked = registry_.lock().on();
+  s.policy_signed = registry_.policy_signed();
   for (const auto& [id, member] : registry_.members()) {
     ServerMemberStatus m;
     m.member = member;

@@ -181,6 +181,8 @@ class Registry {
   // durable. A change loses the signature of the network lock.
   const NetworkPolicy& policy() const { return policy_; }
   Result<void> set_policy(std::string text);
+  // Whether the network lock covers the policy; nullopt: there is no lock, or no policy.
+  std::optional<bool> policy_signed() const;
   // The groups of the policy that the member is in from now on. Errc::not_found, Errc::invalid_argument.
   Result<Member> set_groups(std::string_view name, std::vector<std::string> groups);
   // Whether the policy changed after this version of the records.

@@ -101,6 +101,11 @@ Result<void> Registry::set_policy(std::string text) {
   return {};
 }
 
+std::optional<bool> Registry::policy_signed() const {
+  if (!lock_.on() || policy_.text.empty()) return std::nullopt;
+  return is_policy_signed(lock_, policy_);
+}
+
 void Registry::policy_changed(NetworkPolicy policy) {
   policy_ = std::move(policy);
   tree_.put(policy_);

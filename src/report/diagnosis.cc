@@ -255,10 +255,14 @@ class Doctor {
     members.size() >= places ? problem(full + only, mend) : warning(full, mend);
   }
 
-  // What the network lock does not cover: records, or grants alone.
+  // What the network lock does not cover: the policy, records, or grants alone.
   void signatures(const std::vector<json>& members) {
     constexpr std::size_t kNamed = 8;
     const auto lacks = [](const json& m, const char* field) { return m.contains(field) && m[field] == json(false); };
+    if (lacks(status_, "policy_signed")) {
+      warning("The policy is not signed by the network lock: the members follow the one that was signed last, or none.",
+              "eps policy show shows it; where a key of the lock is: eps lock sign --policy");
+    }
     for (const bool record : {true, false}) {
       std::vector<std::string> names;
       for (const json& m : members) {

@@ -232,6 +232,17 @@ TEST(Diagnosis, MembersThatTheNetworkLockDoesNotCover) {
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok) << "there is no lock";
 }
 
+TEST(Diagnosis, APolicyThatTheNetworkLockDoesNotCover) {
+  json status = {{"program", "eps-server"}, {"version", "0.1.0"}, {"policy_signed", false}};
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              testing::AllOf(HasSubstr("warning  The policy is not signed by the network lock"),
+                             HasSubstr("where a key of the lock is: eps lock sign --policy\n")));
+  for (const json& well : {json(true), json(nullptr)}) {
+    status["policy_signed"] = well;
+    EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok);
+  }
+}
+
 TEST(Diagnosis, OfServices) {
   EXPECT_TRUE(unit_findings("").empty());
   const auto findings = unit_findings(

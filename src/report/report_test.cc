@@ -140,8 +140,8 @@ TEST(StatusJson, FieldNamesAreStable) {
             "path path_mtu policy_drops public_key refused "
             "round_trip_ms traffic unreachable version why_relayed ");
   EXPECT_EQ(names(server),
-            "connections_established drops list_version members network offloads pairs pairs_total port port_mappings "
-            "program relay_limit traffic troubles uptime_seconds version ");
+            "connections_established drops list_version members network offloads pairs pairs_total policy_signed port "
+            "port_mappings program relay_limit traffic troubles uptime_seconds version ");
   EXPECT_EQ(names(server["members"][0]),
             "address allowed allowed_signed control_endpoint copy_at data_endpoint endpoint_changes_held ephemeral "
             "expires_in_seconds floods id last_seen "

@@ -197,6 +197,7 @@ json to_json(const ServerStatus& s) {
               {"offloads", offloads_json(s.offloads)},
               {"relay_limit", s.relay_limit.any() ? json(to_string(s.relay_limit)) : json(nullptr)},
               {"connections_established", s.connections_established},
+              {"policy_signed", s.policy_signed ? json(*s.policy_signed) : json(nullptr)},
               {"members", json::array()},
               {"pairs_total", s.pairs.size()},
               {"pairs", pairs_json(s, busiest_pairs(s))}};

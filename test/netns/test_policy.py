@@ -195,6 +195,7 @@ def test_a_server_that_was_taken_over_cannot_widen_a_locked_policy(network):
     assert "eps lock sign --policy" in server.eps("policy", "set", path)
     a.wait_status(lambda s: any("not signed" in t for t in s["troubles"]), "refuses the new policy")
     assert a.status()["policy"]["rules"] == 2
+    assert "eps lock sign --policy" in server.eps("doctor", check=False)
     server.eps("policy", "clear")
     assert a.stop() == 0
     a.restart()
@@ -206,4 +207,5 @@ def test_a_server_that_was_taken_over_cannot_widen_a_locked_policy(network):
     wait_until(lambda: "allow all to all" in a.eps(*key, "lock", "sign", "--policy", check=False), "signs it", 5)
     for client in a, b:
         client.wait_status(lambda s: s["policy"]["rules"] == 1, "takes it")
+    assert "lock sign --policy" not in server.eps("doctor", check=False)
     wait_until(lambda: a.ping(b, 1) == 1, "everything is allowed", 10)
