@@ -8,6 +8,11 @@ namespace eps::runtime {
 namespace {
 constexpr mode_t kGraphMode = 0644;  // for other programs
 constexpr auto kLeastSpan = std::chrono::seconds(1);
+
+std::string without_diagram(const std::string& failure) {
+  return failure + "; there is no diagram until that is fixed.";
+}
+
 }  // namespace
 
 NetworkGraph::NetworkGraph(boost::asio::io_context& io, ops::Background& background, ops::Log& log,
@@ -24,6 +29,10 @@ void NetworkGraph::apply(const ServerSettings& settings) {
   failure_.clear();
   // The first one at once: somebody who enables the picture looks for the file.
   timer_.arm(file_ ? os::now() : kNever);
+}
+
+std::string NetworkGraph::failure() const {
+  return failure_.empty() ? "" : without_diagram(failure_);
 }
 
 void NetworkGraph::before_reports(bool many) {
@@ -50,7 +59,7 @@ void NetworkGraph::write() {
     const auto written = os::write_output(file, text(), kGraphMode);
     return [this, failure = written ? "" : written.error().what] {
       writing_ = false;
-      if (failure != failure_ && !failure.empty()) log_.warn(failure + "; there is no diagram until that is fixed.");
+      if (failure != failure_ && !failure.empty()) log_.warn(without_diagram(failure));
       failure_ = failure;
     };
   });

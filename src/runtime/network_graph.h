@@ -28,6 +28,8 @@ class NetworkGraph {
   void before_reports(bool many);
   // Takes a snapshot; the result draws it, in any thread.
   std::function<std::string()> text();
+  // Why there is no diagram in the file now, as a sentence; "": there is one, or none is wanted.
+  std::string failure() const;
 
  private:
   void write();

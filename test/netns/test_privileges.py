@@ -89,10 +89,16 @@ def test_root_reaches_only_the_files_that_were_named(network, tmp_path):
     # A directory that is made, or named, later is out of reach until a restart.
     (tmp_path / "missing").mkdir()
     server.wait_log("missing/net.gv: Permission denied .a program that runs already may write only where it was told to")
+    lasts = "net.gv: Permission denied"
+    assert any(lasts in t and "there is no diagram until that is fixed" in t for t in server.status()["troubles"])
+    assert lasts in server.eps("doctor", check=False)
     for daemon, name in (server, "server"), (a, "a"):
         daemon.options["scorecard"] = None
         assert daemon.stop() == 0
         daemon.restart()
+        if daemon is server:
+            wait_until((tmp_path / "missing/net.gv").exists, "the diagram is written after a restart")
+            server.wait_status(lambda s: not s["troubles"], "nothing is wrong any more")
         with open(daemon.conf, "a") as conf:
             conf.write(f"[{daemon.program[4:]}]\nscorecard = {others / name}\ninterval = 1\n")
         daemon.process.send(signal.SIGHUP)
