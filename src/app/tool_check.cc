@@ -147,10 +147,11 @@ const Settings* CheckCommand::accepted(const Parsed<Settings>& parsed, const std
 int CheckCommand::run(Program program) {
   const Surroundings here = surroundings();
   const std::string path = request_.conf.value_or(defaults_.conf);
-  file(path);
   std::vector<std::string> arguments;
   if (request_.conf) arguments = {"--conf", path};
-  if (program == Program::client) {
+  if (!file(path, program)) {
+    // That is all there is to say.
+  } else if (program == Program::client) {
     const auto parsed = client_settings(arguments, here);
     if (const auto* settings = accepted(parsed, name_of(program))) client(*settings);
   } else {
@@ -165,16 +166,27 @@ int CheckCommand::run(Program program) {
   return report::worst(findings_) == Finding::Level::problem ? kExitFailure : 0;
 }
 
-void CheckCommand::file(const std::string& path) {
+bool CheckCommand::file(const std::string& path, Program program) {
+  const std::string missing = "There is no " + path;
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
-    return warning("There is no " + path + ".", "eps-server makes it; a client can run from the command line alone.");
+  const bool there = ::stat(path.c_str(), &info) == 0;
+  if (!there && errno != ENOENT) return true;  // reading it says why
+  if (!there) {
+    if (program == Program::server) {
+      warning(missing + ".", "eps-server makes it.");
+    } else if (!request_.conf) {
+      warning(missing + ".", "A client can run from the command line alone.");
+    } else {
+      problem(missing + ", and eps-client does not start without the file that --conf names.",
+              "Is its name right? If it is, write it, as man eps.conf says.");
+      return false;
+    }
+  } else if ((info.st_mode & 077) != 0) {
+    warning("Users other than its owner can read " + path + ", which may hold the network key.", "chmod 600 " + path);
+  } else {
+    ok(path + " is there, and only its owner can read it.");
   }
-  if ((info.st_mode & 077) != 0) {
-    return warning("Users other than its owner can read " + path + ", which may hold the network key.",
-                   "chmod 600 " + path);
-  }
-  ok(path + " is there, and only its owner can read it.");
+  return true;
 }
 
 // Where a file would be made: in the nearest directory that exists.

@@ -21,7 +21,8 @@ class CheckCommand : private ToolBase {
   }
   template <class Settings>
   const Settings* accepted(const Parsed<Settings>& parsed, const std::string& program);
-  void file(const std::string& path);
+  // False: there is none, and the program does not start without it.
+  bool file(const std::string& path, Program program);
   void common(const runtime::CommonSettings& settings, const std::string& directory);
   void writable(const std::string& path, const std::string& what);
   void client(const runtime::ClientSettings& settings);

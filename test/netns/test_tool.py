@@ -236,6 +236,17 @@ def test_check(network):
     assert status == 1 and any("overlaps the route to 192.168.43.0/25 on eth0" in p for p in problems)
 
 
+def test_check_says_once_that_its_file_is_missing(network):
+    host, missing = network.host("a"), network.directory / "none.conf"
+    status, out, _ = eps(host, "--json", "check", "client", "--conf", missing)
+    [only] = json.loads(out)
+    assert status == 1 and only["level"] == "problem"
+    assert only["what"] == f"There is no {missing}, and eps-client does not start without the file that --conf names."
+    _, out, _ = eps(host, "--json", "check", "server", "--conf", missing)
+    [only] = [f for f in json.loads(out) if str(missing) in f["what"] and f["level"] != "ok"]
+    assert only["level"] == "warning" and only["mend"] == "eps-server makes it."
+
+
 @pytest.mark.parametrize("wrong", [["check"], ["ping"], ["watch", "--count", "0"], ["ping", "b", "--count", "x"]])
 def test_wrong_usage(network, wrong):
     status, _, said = eps(network.host("a"), *wrong)
