@@ -125,7 +125,6 @@ struct NetworkView {
   std::uint16_t mtu = 0;
   std::shared_ptr<const PolicyInForce> policy;  // null: everything is allowed
   std::vector<RelayHop> relays;
-  std::shared_ptr<const RelayTable> serves;  // members for which this node relays; null: none
   bool operator==(const NetworkView&) const = default;
 
   // Of a member that may serve DHCP, or may not. As long as nobody may, anybody may give addresses of the network.
@@ -137,6 +136,7 @@ struct NetworkView {
 };
 
 struct PeerTable : NetworkView {
+  std::shared_ptr<const RelayTable> serves;  // members for which this node relays; null: none
   std::vector<Peer> peers;
   std::unordered_map<Mac, std::uint32_t> by_mac;  // index into peers
   struct Receiving {

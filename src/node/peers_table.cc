@@ -113,7 +113,6 @@ dataplane::NetworkView Peers::view() {
   out.mtu = network_->mtu;
   out.policy = policy_.in_force();
   out.relays = relays_.hops();
-  out.serves = relays_.serves(peers_.live());
   return out;
 }
 
@@ -123,6 +122,10 @@ bool Peers::in_table(const Peer& peer, const std::vector<Sessions::SessionPtr>& 
 }
 
 bool Peers::differs_from_table(const Peer& peer) {
+  if (table_ == nullptr) return true;
+  const auto service = relays_.service_for(peer);
+  const auto* served = table_->serves == nullptr ? nullptr : table_->serves->by_id(peer.member.id);
+  if (service.has_value() != (served != nullptr) || (served != nullptr && *service != *served)) return true;
   const auto receiving = peer.sessions.receiving();
   if (in_table(peer, receiving) != peer.row.has_value()) return true;
   return peer.row && (receiving != peer.receiving || ruled(peer) != table_->peers[*peer.row]);
@@ -131,6 +134,7 @@ bool Peers::differs_from_table(const Peer& peer) {
 std::shared_ptr<const dataplane::PeerTable> Peers::make_table(dataplane::NetworkView view) {
   auto table = std::make_shared<dataplane::PeerTable>();
   static_cast<dataplane::NetworkView&>(*table) = std::move(view);
+  table->serves = relays_.serves(peers_.live());
   for (const auto& [id, peer] : peers_.met()) {
     peer->row.reset();
     peer->receiving = peer->sessions.receiving();

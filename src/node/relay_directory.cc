@@ -122,15 +122,20 @@ std::optional<std::uint32_t> RelayDirectory::take_offer(Peer& peer) const {
   return peer.relay.ours_;
 }
 
+std::optional<dataplane::RelayMember> RelayDirectory::service_for(const Peer& peer) {
+  const Record& record = peer.relay;
+  const Way* way = direct_way(peer);
+  if (!for_others_ || record.ours_ == 0 || way == nullptr) return std::nullopt;
+  const auto quota = quotas_.limit().any() ? quotas_.of(peer.member.id) : nullptr;
+  return dataplane::RelayMember{peer.member.id, record.ours_, way->to, way->socket,
+                                record.served_, false,        quota,   peer.path.answering()};
+}
+
 std::shared_ptr<const dataplane::RelayTable> RelayDirectory::serves(const std::map<MemberId, Peer*>& peers) {
   if (!for_others_) return nullptr;
   std::vector<dataplane::RelayMember> served;
   for (const auto& [id, peer] : peers) {
-    const RelayDirectory::Record& record = peer->relay;
-    const Way* way = direct_way(*peer);
-    if (record.ours_ == 0 || way == nullptr) continue;
-    const auto quota = quotas_.limit().any() ? quotas_.of(id) : nullptr;
-    served.push_back({id, record.ours_, way->to, way->socket, record.served_, false, quota, peer->path.answering()});
+    if (auto entry = service_for(*peer)) served.push_back(std::move(*entry));
   }
   if (serves_ != nullptr && served == served_) return serves_;
   auto table = std::make_shared<dataplane::RelayTable>();

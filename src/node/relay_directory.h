@@ -87,6 +87,8 @@ class RelayDirectory {
   // Our offer to this peer, when it must be sent: at its first direct path in a session, and again when the path
   // changes, because the previous message may have been lost with the path. Call it once serves() is published.
   std::optional<std::uint32_t> take_offer(Peer& peer) const;
+  // The entry of a peer for which this node relays; nullopt: it does not.
+  std::optional<dataplane::RelayMember> service_for(const Peer& peer);
   // Those of these for which this node relays, the same table as before if nothing changed; null: it relays for nobody.
   std::shared_ptr<const dataplane::RelayTable> serves(const std::map<MemberId, Peer*>& peers);
   // Of those that this node relays for.

@@ -141,6 +141,13 @@ void Network::move_host(HostId id, RealmId realm, std::vector<IpAddress> address
   }
 }
 
+void Network::add_address(HostId id, const IpAddress& ip) {
+  Host& host = hosts_[id];
+  host.addresses.push_back(ip);
+  hosts_at_[{host.realm, ip}] = id;
+  if (!ip.is_v4()) hosts_by_ip6_[ip] = id;
+}
+
 const IpAddress* Network::Host::source_for(const IpAddress& to) const {
   const auto it = std::find_if(addresses.begin(), addresses.end(), [&](auto& a) { return a.is_v4() == to.is_v4(); });
   return it == addresses.end() ? nullptr : &*it;

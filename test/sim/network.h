@@ -121,6 +121,7 @@ class Network {
   HostId add_host(RealmId realm, std::vector<IpAddress> addresses);
   // Connects it elsewhere, or gives it other addresses. Its streams are dead from then on, its sockets stay.
   void move_host(HostId host, RealmId realm, std::vector<IpAddress> addresses);
+  void add_address(HostId host, const IpAddress& ip);
   // A router in front of the host forgets its streams alone, as one that keeps UDP mappings by their ports.
   void forget_streams(HostId host) { ++hosts_[host].moves; }
   const std::vector<IpAddress>& addresses(HostId host) const { return hosts_[host].addresses; }

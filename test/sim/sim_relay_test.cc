@@ -312,6 +312,23 @@ TEST_P(Sim, AMemberRelaysForThoseThatStartWithoutTheServer) {
   for (int i = 0; i < 600; ++i) EXPECT_TRUE(talks()) << i;
 }
 
+// A relaying member takes envelopes from wherever those that it relays for answer it, so its workers must know of a new
+// address of theirs although the path stays where it was: the step that does not tell them fails a check.
+TEST_P(Sim, ARelayKnowsFurtherAddressesOfThoseItRelaysFor) {
+  World world(options(2, {1}));
+  world.place(1, kInternet, World::Families::both);
+  join(world, 2);
+  ASSERT_TRUE(world.everybody_talks(seconds(3)));
+  ASSERT_TRUE(world.run_until([&] { return world.all_direct(); }, seconds(3)));
+  const auto answering = [&] {
+    const auto why = world.client(1).why("c0", world.clock().now());
+    return why ? std::ranges::count_if(why->ways, [](const WayStatus& way) { return way.answers; }) : 0;
+  };
+  const auto before = answering();
+  world.add_ip6(0);
+  EXPECT_TRUE(world.run_until([&] { return answering() > before; }, seconds(10)));
+}
+
 // Frames between two members without UDP cross the server's changes of keys, while members come and go: all arrive.
 TEST_P(Sim, ControlConnectionsGetNewKeysWhileTheyRelay) {
   WorldOptions o = options(4);

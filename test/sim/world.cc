@@ -168,14 +168,23 @@ void World::place(int c, RealmId realm, Families families) {
   if (families != Families::v4) addresses.push_back(network_.new_ip6(realm));
   const bool elsewhere = realm != network_.realm(host(c));
   network_.move_host(host(c), realm, addresses);
-  if (!running(c)) return;
-  const auto tell = [this](std::vector<IpAddress> now) {
-    return [this, now = std::move(now)](ClientLife& l) { act(l, l.node->on_local_addresses(now, clock_.now())); };
-  };
-  const ClientPtr life = clients_[static_cast<std::size_t>(c)].life;
   // The link goes down and up; the new address may be the old one.
-  if (elsewhere) control<ClientLife>(life, tell({}));
-  control<ClientLife>(life, tell(std::move(addresses)));
+  if (elsewhere) tell_addresses(c, {});
+  tell_addresses(c, std::move(addresses));
+}
+
+void World::add_ip6(int c) {
+  std::vector<IpAddress> addresses = network_.addresses(host(c));
+  addresses.push_back(network_.new_ip6(network_.realm(host(c))));
+  network_.add_address(host(c), addresses.back());
+  tell_addresses(c, std::move(addresses));
+}
+
+void World::tell_addresses(int c, std::vector<IpAddress> addresses) {
+  if (!running(c)) return;
+  control<ClientLife>(clients_[static_cast<std::size_t>(c)].life, [this, now = std::move(addresses)](ClientLife& l) {
+    act(l, l.node->on_local_addresses(now, clock_.now()));
+  });
 }
 
 void World::sleep(int c, Duration time) {

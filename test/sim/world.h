@@ -86,6 +86,8 @@ class World {
   // All clients start on the Internet with IPv4.
   enum class Families { v4, v6, both };
   void place(int c, RealmId realm, Families families = Families::v4);
+  // Gives a client an IPv6 address besides what it has.
+  void add_ip6(int c);
   // The machine sleeps: it receives nothing, and its timers are late.
   void sleep(int c, Duration time);
   bool awake(int c) const { return running(c) && network_.wakes_at(host(c)) <= clock_.now(); }
@@ -253,6 +255,7 @@ class World {
   void digest(ByteView what);
   void write_digest();
   void on_frame(int c, const Bytes& frame);
+  void tell_addresses(int c, std::vector<IpAddress> addresses);
   void check_addresses();
   void check_address(const Member& member);
   [[noreturn]] void violated(const std::string& what) const;
