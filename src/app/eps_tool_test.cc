@@ -65,8 +65,10 @@ json server_answer(const json& request) {
 class Daemon {
  public:
   Daemon(const std::string& path, ops::StatusSocket::Handler handler)
-      : socket_(ops::StatusSocket::open(io_, background_, path, "test", std::move(handler)).value()),
-        thread_([this] { io_.run(); }) {}
+      : socket_(ops::StatusSocket::open(io_, background_, path, "test").value()) {
+    socket_->start(std::move(handler));
+    thread_ = std::thread([this] { io_.run(); });
+  }
   ~Daemon() {
     io_.stop();
     thread_.join();

@@ -120,9 +120,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(boost::asio::io_context& io, Background& background, const Endpoint& at, Handler handler)
-      : answering(std::make_shared<const Answering>(Answering{std::move(handler), background, at.ip.is_loopback()})),
-        loop(std::make_shared<AcceptLoop<tcp>>(io)) {}
+  Impl(boost::asio::io_context& io, Background& beside, bool on_loopback)
+      : background(beside), loopback(on_loopback), loop(std::make_shared<AcceptLoop<tcp>>(io)) {}
   ~Impl() { loop->stop(); }
 
   Result<void> listen(const Endpoint& at) {
@@ -145,8 +144,9 @@ struct HttpServer::Impl {
         e.value());
   }
 
-  void start() {
-    loop->start([this](tcp::socket socket) {
+  void start(Handler handler) {
+    const auto answering = std::make_shared<const Answering>(Answering{std::move(handler), background, loopback});
+    loop->start([this, answering](tcp::socket socket) {
       if (connections.full()) return;
       const auto connection = std::make_shared<Connection>(std::move(socket), answering);
       connections.add(connection);
@@ -154,7 +154,8 @@ struct HttpServer::Impl {
     });
   }
 
-  std::shared_ptr<const Answering> answering;
+  Background& background;
+  const bool loopback;
   std::shared_ptr<AcceptLoop<tcp>> loop;
   Connections<Connection> connections{kMaxHttpConnections};
 };
@@ -163,11 +164,14 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::open(boost::asio::io_context& io, Background& background,
-                                                     const Endpoint& at, Handler handler) {
-  std::unique_ptr<HttpServer> server(new HttpServer(std::make_unique<Impl>(io, background, at, std::move(handler))));
+                                                     const Endpoint& at) {
+  std::unique_ptr<HttpServer> server(new HttpServer(std::make_unique<Impl>(io, background, at.ip.is_loopback())));
   if (auto listening = server->impl_->listen(at); !listening) return listening.error();
-  server->impl_->start();
   return server;
+}
+
+void HttpServer::start(Handler handler) {
+  impl_->start(std::move(handler));
 }
 
 std::uint16_t HttpServer::port() const {

@@ -42,9 +42,10 @@ class HttpServer {
 
   // If it listens on a loopback address, only requests for localhost or an IP address are answered, so that a web page
   // whose name points to this computer cannot read anything.
-  // `background` outlives the server.
+  // `background` outlives the server. Requests wait until start().
   static Result<std::unique_ptr<HttpServer>> open(boost::asio::io_context& io, Background& background,
-                                                  const Endpoint& at, Handler handler);
+                                                  const Endpoint& at);
+  void start(Handler handler);
   // Closes every connection. No handler is called any more.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;

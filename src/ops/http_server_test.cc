@@ -36,12 +36,13 @@ HttpServer::Answer page(std::string_view path) {
 
 class HttpTest : public testing::Test {
  protected:
-  HttpTest() : server_(HttpServer::open(io_, background_, *parse_endpoint("127.0.0.1:1"), page)) {
+  HttpTest() : server_(HttpServer::open(io_, background_, *parse_endpoint("127.0.0.1:1"))) {
     // Port 0 is not valid here, so a free one is searched for.
     for (std::uint16_t port = 20000; !server_ && port < 21000; ++port) {
-      server_ = HttpServer::open(io_, background_, {*parse_ip("127.0.0.1"), port}, page);
+      server_ = HttpServer::open(io_, background_, {*parse_ip("127.0.0.1"), port});
     }
     EXPECT_TRUE(server_);
+    (*server_)->start(page);
     port_ = (*server_)->port();
     thread_ = std::thread([this] { io_.run(); });
   }
@@ -148,7 +149,7 @@ TEST_F(HttpTest, StopsWithConnectionsOpen) {
 TEST_F(HttpTest, SaysWhyItCannotListen) {
   boost::asio::io_context io{1};
   Background background(io);
-  const auto second = HttpServer::open(io, background, {*parse_ip("127.0.0.1"), port_}, page);
+  const auto second = HttpServer::open(io, background, {*parse_ip("127.0.0.1"), port_});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().what, "Cannot serve HTTP at 127.0.0.1:" + std::to_string(port_) +
                                      ": Address already in use; choose another address or port with --http.");

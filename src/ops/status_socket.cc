@@ -159,11 +159,8 @@ void make_parent(const std::string& path) {
 }  // namespace
 
 struct StatusSocket::Impl {
-  Impl(boost::asio::io_context& io, Background& beside, std::string at, Handler on_request)
-      : background(beside),
-        path(std::move(at)),
-        handler(std::make_shared<const Handler>(std::move(on_request))),
-        loop(std::make_shared<AcceptLoop<stream_protocol>>(io)) {}
+  Impl(boost::asio::io_context& io, Background& beside, std::string at)
+      : background(beside), path(std::move(at)), loop(std::make_shared<AcceptLoop<stream_protocol>>(io)) {}
   ~Impl() {
     loop->stop();
     // Another daemon may have replaced it with its own.
@@ -193,8 +190,8 @@ struct StatusSocket::Impl {
     return {};
   }
 
-  void start() {
-    loop->start([this](stream_protocol::socket socket) {
+  void start(std::shared_ptr<const Handler> handler) {
+    loop->start([this, handler = std::move(handler)](stream_protocol::socket socket) {
       if (connections.full()) return;
       const auto connection = std::make_shared<Connection>(std::move(socket), handler, background);
       connections.add(connection);
@@ -204,7 +201,6 @@ struct StatusSocket::Impl {
 
   Background& background;
   std::string path;
-  std::shared_ptr<const Handler> handler;
   std::shared_ptr<AcceptLoop<stream_protocol>> loop;
   Connections<Connection> connections{kMaxStatusConnections};
   std::optional<std::pair<dev_t, ino_t>> file;
@@ -214,16 +210,17 @@ StatusSocket::StatusSocket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) 
 StatusSocket::~StatusSocket() = default;
 
 Result<std::unique_ptr<StatusSocket>> StatusSocket::open(boost::asio::io_context& io, Background& background,
-                                                         const std::string& path, const std::string& program,
-                                                         Handler handler) {
+                                                         const std::string& path, const std::string& program) {
   if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) return cannot_listen(path, ENAMETOOLONG);
   make_parent(path);
   if (auto clear = clear_way(io, path, program); !clear) return clear.error();
-  std::unique_ptr<StatusSocket> socket(
-      new StatusSocket(std::make_unique<Impl>(io, background, path, std::move(handler))));
+  std::unique_ptr<StatusSocket> socket(new StatusSocket(std::make_unique<Impl>(io, background, path)));
   if (auto listening = socket->impl_->listen(); !listening) return listening.error();
-  socket->impl_->start();
   return socket;
+}
+
+void StatusSocket::start(Handler handler) {
+  impl_->start(std::make_shared<const Handler>(std::move(handler)));
 }
 
 }  // namespace eps::ops

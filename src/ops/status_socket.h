@@ -36,10 +36,10 @@ class StatusSocket {
   // Listens at `path`, open to its owner and to its group, which has read access (status, peers, members, pairs, why,
   // graph) and nothing more unless it is root; creates the directory (0755) if it is missing and replaces what a crash
   // left behind. If another process answers there: Errc::in_use. `program` is for the error's text. `background`
-  // outlives it.
+  // outlives it. Requests wait until start().
   static Result<std::unique_ptr<StatusSocket>> open(boost::asio::io_context& io, Background& background,
-                                                    const std::string& path, const std::string& program,
-                                                    Handler handler);
+                                                    const std::string& path, const std::string& program);
+  void start(Handler handler);
   // Closes every connection and removes the socket's file. No handler is called any more.
   ~StatusSocket();
   StatusSocket(const StatusSocket&) = delete;

@@ -43,12 +43,13 @@ StatusSocket::Answer echo(const json& request) {
 class Daemon {
  public:
   explicit Daemon(const std::string& path, StatusSocket::Handler handler = echo) {
-    auto opened = StatusSocket::open(io_, background_, path, "eps-client", std::move(handler));
+    auto opened = StatusSocket::open(io_, background_, path, "eps-client");
     if (!opened) {
       error = opened.error();
       return;
     }
     socket_ = std::move(*opened);
+    socket_->start(std::move(handler));
     thread_ = std::thread([this] { io_.run(); });
   }
   ~Daemon() { stop(); }

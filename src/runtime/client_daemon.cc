@@ -9,31 +9,22 @@
 #include "dataplane/inbound.h"
 #include "dataplane/outbound.h"
 #include "node/client_node.h"
-#include "ops/status_socket.h"
-#include "os/address_monitor.h"
-#include "os/client_state.h"
-#include "os/link.h"
-#include "os/os_rng.h"
 #include "os/port_mapper.h"
-#include "os/privilege.h"
-#include "os/tap.h"
-#include "os/udp.h"
 #include "report/member_table.h"
 #include "report/status_json.h"
-#include "runtime/control_loop.h"
+#include "runtime/client_commands.h"
+#include "runtime/client_ports.h"
+#include "runtime/data_plane.h"
+#include "runtime/foundation.h"
 #include "runtime/hooks.h"
 #include "runtime/http_pages.h"
 #include "runtime/kept_state.h"
-#include "runtime/lock_admin.h"
-#include "runtime/policy_admin.h"
-#include "runtime/privileges.h"
+#include "runtime/network_watch.h"
 #include "runtime/reporter.h"
 #include "runtime/run.h"
 #include "runtime/server_link.h"
-#include "runtime/service.h"
 #include "runtime/tcp_stream.h"
 #include "runtime/unix_time.h"
-#include "runtime/worker_pool.h"
 
 namespace eps::runtime {
 namespace {
@@ -44,42 +35,45 @@ constexpr auto kJoinPatience = std::chrono::seconds(5);
 
 class ClientDaemon {
  public:
-  ClientDaemon(const ClientSettings& settings, ops::Log& log, const ReadSettings<ClientSettings>& read_again)
-      : settings_(settings), log_(log), read_again_(read_again) {}
+  // `base` outlives it.
+  ClientDaemon(Foundation<ClientSettings>& base, ClientPorts ports) : base_(base), ports_(std::move(ports)) {
+    published_.on_publish([this] { data_.wake_all(); });
+    if (auto ways = ports_.link->ways_out()) ways_out_ = std::move(*ways);
+    ports_.reports.socket->start([this](const nlohmann::json& request) { return commands_(request); });
+    if (ports_.reports.http) ports_.reports.http->start(pages());
+  }
+  ~ClientDaemon() { data_.stop(); }  // the workers use what is destroyed next
+  ClientDaemon(const ClientDaemon&) = delete;
+  ClientDaemon& operator=(const ClientDaemon&) = delete;
 
   Result<int> run() {
-    if (auto ok = prepare(); !ok) return ok.error();
+    // The workers start with the remaining privileges.
+    base_.privileges.give_up(log_, true);
+    if (auto ok = start_workers(); !ok) return ok.error();
     look_at_network();
     start_mapper();
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
     node::ClientOutputs last;
-    last.keep_known = node_->unkept_known();
-    if (auto lock = node_->unkept_lock()) keeper_->keep_lock(std::move(*lock));
-    last.keep_network = node_->unkept_network();
+    last.keep_known = node_.unkept_known();
+    if (auto lock = node_.unkept_lock()) keeper_.keep_lock(std::move(*lock));
+    last.keep_network = node_.unkept_network();
     keep(last);
-    keeper_->write();
+    keeper_.write();
     service_.stopping();
     hooks_.finish();  // `down` may still use the network
     mapper_.reset();
-    // The workers first: they use what is destroyed next. The interface, its address and route vanish with the TAP's
-    // descriptors.
-    workers_.stop();
-    link_->restore();
+    data_.stop();
+    // The interface, its address and route vanish with the TAP's descriptors.
+    ports_.link->restore();
     return code;
   }
 
  private:
-  Result<void> prepare();
-  Result<node::ClientParams> load_state();
-  Result<void> open_status();
-  Result<void> open_link();
-  void make_server_link();
-  OffloadStatus offloads_in_use();
-  Result<void> open_data_ports(const std::optional<NetworkCache>& cache);
+  ServerLink::Handlers server_handlers();
   Result<void> start_workers();
-  Result<void> add_worker(os::LinuxTap& tap, ports::UdpPort& port, const std::vector<int>& fds);
+  DataPlane::Task task(os::LinuxTap& tap, ports::UdpPort& port);
   void start_mapper();
   Reporter::Sources sources();
   HttpPages pages();
@@ -95,35 +89,27 @@ class ClientDaemon {
   std::function<nlohmann::json()> status();
   void interface_is_gone();
   void tell_waiting() {
-    if (!loop_.io().stopped() && node_->link() == 0) service_.state("Waiting for the server");
+    if (!loop_.io().stopped() && node_.link() == 0) service_.state("Waiting for the server");
   }
   Result<std::string> reload(const ConfText& conf);
   void keep(node::ClientOutputs& out);
-  void write_kept() { keep_again_.arm(keeper_->write() ? kNever : os::now() + kKeepAgain); }
-  ops::StatusSocket::Answer answer(const nlohmann::json& request);
-  nlohmann::json change_lock(const nlohmann::json& request);
+  void write_kept() { keep_again_.arm(keeper_.write() ? kNever : os::now() + kKeepAgain); }
+  const std::string& device() const { return ports_.taps.front()->name(); }
 
-  const ClientSettings& settings_;
-  ops::Log& log_;
-  const ReadSettings<ClientSettings>& read_again_;
-  os::OsRng rng_;
-  Privileges privileges_{settings_, "client"};
-  ControlLoop loop_;
-  ops::Background background_{loop_.io()};
-  Service service_{loop_.io()};
+  Foundation<ClientSettings>& base_;
+  const ClientSettings& settings_ = base_.settings;
+  ops::Log& log_ = base_.log;
+  ControlLoop& loop_ = base_.loop;
+  Service& service_ = base_.service;
+  ClientPorts ports_;
+  Hooks hooks_{log_, settings_.up, settings_.down};
   // Units ordered after this one wait for the interface, but not for an unreachable server.
   DeadlineTimer patience_{loop_.io(), [this] {
                             if (!service_.ready()) tell_waiting();
                           }};
-  SettleTimer settle_{loop_.io(), [this] { look_at_network(); }};
-  std::optional<os::ClientState> state_;
-  std::optional<Keeper> keeper_;
+  NetworkWatch network_watch_{loop_.io(), std::move(ports_.monitor), [this] { look_at_network(); }};
+  Keeper keeper_{*ports_.state, log_};
   DeadlineTimer keep_again_{loop_.io(), [this] { write_kept(); }};
-  std::unique_ptr<os::LinuxTap> tap_;
-  std::unique_ptr<os::LinuxUdp> udp_;
-  std::optional<dataplane::StreamPort> port_;
-  std::unique_ptr<os::NetlinkLink> link_;
-  Hooks hooks_{log_, settings_.up, settings_.down};
   bool configured_ = false;          // the interface was set up once
   bool started_ = false;             // the node
   os::NetlinkLink::Report network_;  // as last seen
@@ -131,173 +117,53 @@ class ClientDaemon {
   Instant loops_told_at_{};
   std::string told_not_allowed_;
   std::set<std::string> ways_out_;
-  std::unique_ptr<os::AddressMonitor> monitor_;
-  dataplane::PublishedPeers published_;
-  std::optional<node::ClientNode> node_;
-  std::optional<ServerLink> server_;
-  std::unique_ptr<ops::StatusSocket> socket_;
-  std::unique_ptr<ops::HttpServer> http_;
-  std::optional<ReadableWatch> monitor_watch_;
-  std::optional<os::PortMapper> mapper_;
-  Reporter reporter_{loop_.io(), background_, log_, sources()};
-  SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
-  SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(node_->members())); }};
-  // What each further worker owns; the first uses tap_ and port_.
-  struct Queue {
-    std::unique_ptr<os::LinuxTap> tap;
-    std::unique_ptr<os::LinuxUdp> udp;
-    std::unique_ptr<dataplane::StreamPort::Queue> port;
-  };
-  std::vector<Queue> queues_;
-  WorkerPool workers_{loop_.io(), [this](std::vector<dataplane::Upcall> upcalls) {
-                        act(node_->on_upcalls(std::move(upcalls), os::now()));
-                      }};
-  PublicKey server_key_;
-  std::uint32_t lock_ticket_ = 0;
   report::MemberChanges member_changes_;
+  dataplane::PublishedPeers published_;
+  DataPlane data_{
+      loop_.io(),
+      std::move(ports_.udp),
+      {[this](std::vector<dataplane::Upcall> upcalls) { act(node_.on_upcalls(std::move(upcalls), os::now())); },
+       [this] { relay_stream(); }}};
+  const PublicKey server_key_{ports_.params.key.server};
+  node::ClientNode node_{std::move(ports_.params), data_.port(), base_.rng};
+  ServerLink server_{loop_.io(), settings_.servers, settings_.proxy, server_handlers()};
+  std::optional<os::PortMapper> mapper_;
+  Reporter reporter_{loop_.io(), base_.background, log_, sources()};
+  ClientCommands commands_{{node_, [this](node::ClientOutputs out) { act(std::move(out)); },
+                            [this] { return status(); }, [this](const ConfText& conf) { return reload(conf); }}};
+  SignalWatch hangups_{loop_.io(), SIGHUP, [this] { (void)reload({}); }};
+  SignalWatch asked_{loop_.io(), SIGUSR1, [this] { log_.info(report::member_table(node_.members())); }};
 };
 
-Result<void> ClientDaemon::prepare() {
-  if (auto ok = os::require_net_admin(); !ok) return ok;
-  auto params = load_state();
-  if (!params) return params.error();
-  if (auto ok = open_status(); !ok) return ok;
-  params->known = load_known(*state_, server_key_, log_);
-  auto lock = load_lock(*state_, server_key_);
-  if (!lock) return lock.error();
-  params->lock = std::move(*lock);
-  params->cache = load_network(*state_, log_);
-  if (params->cache) {
-    const NetworkCache& known = *params->cache;
-    if (const auto why = why_not_accepted(params->accepted, known.network, known.self.address)) {
-      return make_error(Errc::invalid_argument, "According to the stored state of the network, " + *why);
-    }
-  }
-  if (auto ok = open_data_ports(params->cache); !ok) return ok;
-  params->device = tap_->name();
-  params->data_port = udp_->local_port();
-  params->offloads = offloads_in_use();
-  if (auto ok = open_link(); !ok) return ok;
-  published_.on_publish([this] { workers_.wake_all(); });
-  node_.emplace(std::move(*params), *port_, rng_);
-  make_server_link();
-  // The workers start with the remaining privileges.
-  privileges_.give_up(log_, true);
-  return start_workers();
-}
-
-Result<node::ClientParams> ClientDaemon::load_state() {
-  auto key = control::parse_network_key(settings_.key);
-  if (!key) return key.error();
-  server_key_ = key->server;
-
-  auto state = os::ClientState::open(settings_.state + "/client");
-  if (!state) return state.error();
-  state_ = std::move(*state);
-  keeper_.emplace(*state_, log_);
-  auto params = load_params(settings_, std::move(*key), *state_, rng_, log_);
-  if (params) params->run = rng_.u64();
-  return params;
-}
-
-Result<void> ClientDaemon::open_status() {
-  auto socket = ops::StatusSocket::open(loop_.io(), background_, settings_.socket, "eps-client",
-                                        [this](const nlohmann::json& request) { return answer(request); });
-  if (!socket) return socket.error();
-  socket_ = std::move(*socket);
-  if (!settings_.http) return {};
-  auto http = ops::HttpServer::open(loop_.io(), background_, *settings_.http, pages());
-  if (!http) return http.error();
-  http_ = std::move(*http);
-  return {};
-}
-
-Result<void> ClientDaemon::open_link() {
-  auto link = os::NetlinkLink::open(tap_->name(), settings_.bridge);
-  if (!link) return link.error();
-  link_ = std::move(*link);
-  if (auto ways = link_->ways_out()) ways_out_ = std::move(*ways);
-  auto monitor = os::AddressMonitor::open();
-  if (!monitor) return monitor.error();
-  monitor_ = std::move(*monitor);
-  monitor_watch_.emplace(loop_.io(), monitor_->fd(), [this] {
-    if (monitor_->drain()) settle_.changed(os::now());
-  });
-  return {};
-}
-
-void ClientDaemon::make_server_link() {
-  server_.emplace(
-      loop_.io(), settings_.servers, settings_.proxy,
-      ServerLink::Handlers{
-          [this](control::LinkId link, const Endpoint& server, std::vector<IpAddress> all) {
-            act(node_->on_connected(link, server, std::move(all), os::now()));
+ServerLink::Handlers ClientDaemon::server_handlers() {
+  return {[this](control::LinkId link, const Endpoint& server, std::vector<IpAddress> all) {
+            act(node_.on_connected(link, server, std::move(all), os::now()));
           },
           [this](const std::string& why) {
-            act(node_->on_dialed_all(why, os::now()));
+            act(node_.on_dialed_all(why, os::now()));
             tell_waiting();
           },
-          [this](control::LinkId link, ByteView bytes) { act(node_->on_server_bytes(link, bytes, os::now())); },
+          [this](control::LinkId link, ByteView bytes) { act(node_.on_server_bytes(link, bytes, os::now())); },
           [this](control::LinkId link, const std::string& why) {
-            act(node_->on_server_closed(link, why, os::now()));
+            act(node_.on_server_closed(link, why, os::now()));
             tell_waiting();
           },
-          [this](control::LinkId) { relay_stream(); }});
-}
-
-Result<void> ClientDaemon::open_data_ports(const std::optional<NetworkCache>& cache) {
-  const OffloadSet wish = settings_.offload.value_or(OffloadSet());
-  const auto workers = static_cast<int>(worker_count(settings_.workers));
-  auto tap = os::LinuxTap::open(settings_.device,
-                                {.checksum = wish.csum, .tso = wish.tso, .uso = wish.uso, .queues = workers});
-  if (!tap) return tap.error();
-  tap_ = std::move(*tap);
-  // Peers that cannot ask the server look for this one at its old port.
-  os::UdpOptions options{
-      .port = cache ? cache->data_port : std::uint16_t{0}, .gso = wish.gso, .gro = wish.gro, .queues = workers > 1};
-  auto udp = os::LinuxUdp::open(options);
-  if (!udp && options.port != 0) {
-    options.port = 0;
-    udp = os::LinuxUdp::open(options);
-  }
-  if (!udp) return udp.error();
-  udp_ = std::move(*udp);
-  port_.emplace(
-      *udp_, [this] { boost::asio::post(loop_.io(), [this] { relay_stream(); }); }, [this] { workers_.wake(); });
-  return {};
-}
-
-OffloadStatus ClientDaemon::offloads_in_use() {
-  const os::TapOptions& tap = tap_->options();
-  const OffloadStatus out = offload_status(settings_.offload.value_or(OffloadSet()),
-                                           {tap.checksum, tap.tso, tap.uso, udp_->gso(), udp_->gro()});
-  tell_missing(log_, settings_, out);
-  return out;
+          [this](control::LinkId) { relay_stream(); }};
 }
 
 Result<void> ClientDaemon::start_workers() {
-  const std::size_t count = worker_count(settings_.workers);
-  if (count > 1) log_.info("Frames are moved by " + std::to_string(count) + " threads.");
-  for (std::size_t i = 1; i < count; ++i) {
-    auto tap = tap_->add_queue();
-    if (!tap) return tap.error();
-    auto udp = udp_->add_queue();
-    if (!udp) return udp.error();
-    auto port = std::make_unique<dataplane::StreamPort::Queue>(*port_, **udp);
-    queues_.push_back({std::move(*tap), std::move(*udp), std::move(port)});
+  if (const std::size_t count = ports_.taps.size(); count > 1) {
+    log_.info("Frames are moved by " + std::to_string(count) + " threads.");
   }
-  if (auto ok = add_worker(*tap_, *port_, {tap_->fd(), udp_->fd(), udp_->side_fd()}); !ok) return ok;
-  for (const Queue& queue : queues_) {
-    if (auto ok = add_worker(*queue.tap, *queue.port, {queue.tap->fd(), queue.udp->fd()}); !ok) return ok;
-  }
-  return {};
+  return data_.start(node_.counters(),
+                     [this](std::size_t worker, ports::UdpPort& port) { return task(*ports_.taps[worker], port); });
 }
 
-Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, const std::vector<int>& fds) {
+DataPlane::Task ClientDaemon::task(os::LinuxTap& tap, ports::UdpPort& port) {
   const os::TapOptions& in_use = tap.options();
   const l2::Offloads offloads{in_use.tso, in_use.uso, in_use.checksum};
-  auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_->counters(), udp_->local_port());
-  auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_->counters(), offloads);
+  auto outbound = std::make_shared<dataplane::Outbound>(tap, port, node_.counters(), data_.udp().local_port());
+  auto inbound = std::make_shared<dataplane::Inbound>(tap, port, node_.counters(), offloads);
   auto view = std::make_shared<dataplane::PublishedPeers::View>();
   const auto pump = [this, &tap, outbound, inbound, view, told = false](Instant now,
                                                                         dataplane::Upcalls& upcalls) mutable {
@@ -306,11 +172,11 @@ Result<void> ClientDaemon::add_worker(os::LinuxTap& tap, ports::UdpPort& port, c
     if (!tap.attached() && !std::exchange(told, true)) boost::asio::post(loop_.io(), [this] { interface_is_gone(); });
     return moved;
   };
-  return workers_.add(fds, node_->counters(), pump);
+  return {pump, {tap.fd()}};
 }
 
 void ClientDaemon::interface_is_gone() {
-  log_.error("The network interface " + tap_->name() +
+  log_.error("The network interface " + device() +
              " was deleted while eps-client used it; start eps-client again, which makes a new one.");
   loop_.stop(1);
 }
@@ -318,11 +184,11 @@ void ClientDaemon::interface_is_gone() {
 HttpPages ClientDaemon::pages() {
   HttpPages out;
   out.ailment = [this] {
-    const ClientStatus s = node_->status(os::now());
+    const ClientStatus s = node_.status(os::now());
     return s.connected ? "" : "Not connected to the server: " + s.server_note + ".";
   };
   out.figures = [this] {
-    return [s = node_->status(os::now()), at = unix_time()] { return report::figures_of(s, std::nullopt, at); };
+    return [s = node_.status(os::now()), at = unix_time()] { return report::figures_of(s, std::nullopt, at); };
   };
   out.network = [this] { return status(); };
   return out;
@@ -331,11 +197,11 @@ HttpPages ClientDaemon::pages() {
 Reporter::Sources ClientDaemon::sources() {
   Reporter::Sources out;
   out.totals = [this] {
-    const ClientStatus s = node_->status(os::now());
+    const ClientStatus s = node_.status(os::now());
     return report::Totals{s.traffic, s.connections_established};
   };
   out.figures = [this](const report::Passed& passed, std::int64_t unix_time) {
-    return [s = node_->status(os::now()), passed, unix_time] { return report::figures_of(s, passed, unix_time); };
+    return [s = node_.status(os::now()), passed, unix_time] { return report::figures_of(s, passed, unix_time); };
   };
   return out;
 }
@@ -343,47 +209,46 @@ Reporter::Sources ClientDaemon::sources() {
 void ClientDaemon::start_mapper() {
   if (settings_.upnp_timeout.count() == 0) return;
   os::PortMapperOptions options;
-  options.ports = {{Transport::udp, udp_->local_port()}};
+  options.ports = {{Transport::udp, data_.udp().local_port()}};
   options.timeout = settings_.upnp_timeout;
   mapper_.emplace(std::move(options), [this](os::PortMapper::Report report) {
     boost::asio::post(loop_.io(), [this, r = std::move(report)]() mutable {
       // Most networks have no such router, and a client works without.
       if (!r.note.empty()) log_.write(r.mappings.empty() ? ops::LogLevel::debug : ops::LogLevel::info, r.note);
-      act(node_->on_mapped(std::move(r.mappings), os::now()));
+      act(node_.on_mapped(std::move(r.mappings), os::now()));
     });
   });
 }
 
 // Something waits to be relayed inside the control connection, or there is room in it again.
 void ClientDaemon::relay_stream() {
-  if (!workers_.running()) return;
-  act(node_->on_stream_room(kStreamRoom - std::min(server_->backlog(node_->link()), kStreamRoom), os::now()));
+  act(node_.on_stream_room(kStreamRoom - std::min(server_.backlog(node_.link()), kStreamRoom), os::now()));
 }
 
 void ClientDaemon::tell_link(const MembersChanged& changed) {
-  const MemberList& list = node_->members();
+  const MemberList& list = node_.members();
   std::map<MemberId, std::optional<os::NetlinkLink::Neighbour>> members;
   const auto add = [&](MemberId id, const Member* member) {
     auto& neighbour = members[id];
-    if (member != nullptr && !node_->refuses(id)) neighbour = {member->address, member->mac};
+    if (member != nullptr && !node_.refuses(id)) neighbour = {member->address, member->mac};
   };
   if (changed.all) {
     for (const auto& [id, member] : list.members()) add(id, &member);
-    link_->set_members(members);
+    ports_.link->set_members(members);
   } else {
     for (const MemberId id : changed.ids) add(id, list.find(id));
-    link_->update_members(members);
+    ports_.link->update_members(members);
   }
-  if (link_->collides()) settle_.by(os::now());
+  if (ports_.link->collides()) network_watch_.look_by(os::now());
 }
 
 void ClientDaemon::act(node::ClientOutputs out) {
   // Before anything follows from it.
   if (out.keep_lock) {
-    keeper_->keep_lock(std::move(*out.keep_lock));
+    keeper_.keep_lock(std::move(*out.keep_lock));
     write_kept();
   }
-  node_->counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, *port_));
+  node_.counters().drop(Drop::congested, dataplane::execute(std::move(out.commit), published_, data_.port()));
   for (const std::string& note : out.notes) log_.info(note);
   for (const std::string& warning : out.warnings) log_.warn(warning);
   if (out.woke && mapper_) mapper_->network_changed();
@@ -395,11 +260,11 @@ void ClientDaemon::act(node::ClientOutputs out) {
     if (!sentence.empty()) log_.warn(sentence);
   }
   keep(out);
-  for (auto& [link, bytes] : out.to_server) server_->send(link, std::move(bytes));
-  for (const control::LinkId link : out.disconnect) server_->close(link);
-  if (out.stop_dialing) server_->stop_dialing();
+  for (auto& [link, bytes] : out.to_server) server_.send(link, std::move(bytes));
+  for (const control::LinkId link : out.disconnect) server_.close(link);
+  if (out.stop_dialing) server_.stop_dialing();
   if (out.members_changed.any()) {
-    for (const std::string& change : member_changes_.look(node_->members().members(), out.members_changed)) {
+    for (const std::string& change : member_changes_.look(node_.members().members(), out.members_changed)) {
       log_.info(change);
     }
   }
@@ -407,16 +272,16 @@ void ClientDaemon::act(node::ClientOutputs out) {
     log_.error(*out.fatal);
     return loop_.stop(1);
   }
-  if (out.connect) server_->dial(server_ports());
-  if (out.look_at_groups) act(node_->on_groups(link_->group_filter(), os::now()));
-  loop_.wake_at(node_->next_deadline(), [this] { act(node_->on_deadline(os::now())); });
+  if (out.connect) server_.dial(server_ports());
+  if (out.look_at_groups) act(node_.on_groups(ports_.link->group_filter(), os::now()));
+  loop_.wake_at(node_.next_deadline(), [this] { act(node_.on_deadline(os::now())); });
 }
 
 void ClientDaemon::keep(node::ClientOutputs& out) {
   if (!out.enrolled && !out.keep_known && !out.keep_network) return;
-  if (out.enrolled) keeper_->keep_enrolment(server_key_);
-  if (out.keep_known) keeper_->keep_known(std::move(*out.keep_known));
-  if (out.keep_network) keeper_->keep_network(std::move(*out.keep_network));
+  if (out.enrolled) keeper_.keep_enrolment(server_key_);
+  if (out.keep_known) keeper_.keep_known(std::move(*out.keep_known));
+  if (out.keep_network) keeper_.keep_network(std::move(*out.keep_network));
   write_kept();
 }
 
@@ -427,7 +292,7 @@ std::vector<ServerPort> ClientDaemon::server_ports() const {
   const auto add = [&ports](std::uint16_t number, bool tls) {
     if (std::ranges::find(ports, ServerPort{number, tls}) == ports.end()) ports.push_back({number, tls});
   };
-  for (const std::uint16_t number : {settings_.port, settings_.also_port, node_->also_port()}) {
+  for (const std::uint16_t number : {settings_.port, settings_.also_port, node_.also_port()}) {
     if (number == 0) continue;
     if (tls_at(number, settings_)) add(number, true);
     if (!settings_.tls.value_or(false)) add(number, false);
@@ -438,7 +303,7 @@ std::vector<ServerPort> ClientDaemon::server_ports() const {
 // A working interface is not abandoned because of what others do to it: whatever fails is retried at the next
 // change.
 void ClientDaemon::configure(const ports::LinkConfig& config, std::optional<std::string>& fatal) {
-  if (auto done = link_->configure(config); !done) {
+  if (auto done = ports_.link->configure(config); !done) {
     if (configured_) {
       log_.warn(done.error().what);
     } else if (!fatal) {
@@ -448,17 +313,17 @@ void ClientDaemon::configure(const ports::LinkConfig& config, std::optional<std:
     configured_ = true;
     hooks_.set(hook_variables(config));
   }
-  settle_.by(os::now());
+  network_watch_.look_by(os::now());
   if (!fatal) {
-    service_.state(tap_->name() + " is up with the address " + to_string(config.address) + "/" +
+    service_.state(device() + " is up with the address " + to_string(config.address) + "/" +
                    std::to_string(config.network.prefix));
   }
 }
 
 Hooks::Variables ClientDaemon::hook_variables(const ports::LinkConfig& config) const {
-  Hooks::Variables out = {"EPS_INTERFACE=" + tap_->name(), "EPS_ADDRESS=" + to_string(config.address),
+  Hooks::Variables out = {"EPS_INTERFACE=" + device(), "EPS_ADDRESS=" + to_string(config.address),
                           "EPS_NETWORK=" + to_string(config.network), "EPS_MTU=" + std::to_string(config.mtu),
-                          "EPS_NAME=" + node_->name()};
+                          "EPS_NAME=" + node_.name()};
   if (config.address6 != IpAddress()) out.push_back("EPS_ADDRESS6=" + to_string(config.address6));
   if (!settings_.bridge.empty()) out.push_back("EPS_BRIDGE=" + settings_.bridge);
   return out;
@@ -466,39 +331,39 @@ Hooks::Variables ClientDaemon::hook_variables(const ports::LinkConfig& config) c
 
 void ClientDaemon::look_at_network() {
   if (mapper_) mapper_->network_changed();
-  os::NetlinkLink::Report report = link_->reconcile(os::now());
+  os::NetlinkLink::Report report = ports_.link->reconcile(os::now());
   for (const std::string& note : report.notes) log_.warn(note);
-  if (report.again != kNever) settle_.by(report.again);
+  if (report.again != kNever) network_watch_.look_by(report.again);
   if (report.inside != network_.inside || report.uplinks != network_.uplinks ||
       report.underlay.addresses != network_.underlay.addresses) {
-    udp_->set_interfaces({report.inside, report.uplinks});
+    data_.udp().set_interfaces({report.inside, report.uplinks});
     const bool rerouted = report.uplinks != network_.uplinks;
-    udp_->forget_local_addresses(rerouted ? std::span<const IpAddress>() : report.underlay.addresses);
+    data_.udp().forget_local_addresses(rerouted ? std::span<const IpAddress>() : report.underlay.addresses);
   }
-  if (!udp_->marked()) {
+  if (!data_.udp().marked()) {
     report.troubles.push_back("This computer's kernel does not let EPS mark what it sends (SO_MARK): a route through " +
-                              tap_->name() + " may cut the conduits off.");
+                              device() + " may cut the conduits off.");
   }
   network_ = std::move(report);
-  node_->set_inside(network_.underlay.inside, network_.underlay.tunnels, os::now());
+  node_.set_inside(network_.underlay.inside, network_.underlay.tunnels, os::now());
   bool rerouted = false;
-  if (auto ways = link_->ways_out()) {
+  if (auto ways = ports_.link->ways_out()) {
     rerouted = *ways != ways_out_;
     ways_out_ = std::move(*ways);
   }
   const bool first = !std::exchange(started_, true);
-  act(first ? node_->start(network_.underlay.addresses, os::now())
-            : node_->on_local_addresses(network_.underlay.addresses, os::now(), rerouted && !first));
-  act(node_->on_groups(link_->group_filter(), os::now()));
+  act(first ? node_.start(network_.underlay.addresses, os::now())
+            : node_.on_local_addresses(network_.underlay.addresses, os::now(), rerouted && !first));
+  act(node_.on_groups(ports_.link->group_filter(), os::now()));
 }
 
 // Datagrams that run into EPS itself are dropped at once, and always have one cause, which must be named.
 void ClientDaemon::tell_loops() {
-  const auto count = node_->counters().drops[static_cast<std::size_t>(Drop::looped)].load(std::memory_order_relaxed);
+  const auto count = node_.counters().drops[static_cast<std::size_t>(Drop::looped)].load(std::memory_order_relaxed);
   const Instant now = os::now();
   if (count == told_loops_ || (told_loops_ > 0 && now - loops_told_at_ < kLoopsAgain)) return;
   log_.warn("A loop: " + std::to_string(count - told_loops_) + " datagrams between the computers were routed into " +
-            tap_->name() +
+            device() +
             ", and were dropped. Look for a route, a rule, a bridge or another tunnel that sends them there (ip route "
             "get ADDRESS mark 0x45500000).");
   told_loops_ = count;
@@ -507,11 +372,11 @@ void ClientDaemon::tell_loops() {
 
 // Bridging, as configured by the user; "": it works.
 std::string ClientDaemon::not_allowed() const {
-  if (settings_.bridge.empty() || node_->link() == 0 || node_->may_bridge()) return "";
-  return tap_->name() + " should become a port of " + settings_.bridge +
+  if (settings_.bridge.empty() || node_.link() == 0 || node_.may_bridge()) return "";
+  return device() + " should become a port of " + settings_.bridge +
          ", but the server does not allow this member to bridge: only what this computer itself sends passes. Allow it "
          "there with: eps members allow " +
-         node_->name() + " bridge";
+         node_.name() + " bridge";
 }
 
 // Takes a snapshot; the result turns that into JSON, in any thread.
@@ -519,10 +384,10 @@ std::function<nlohmann::json()> ClientDaemon::status() {
   auto told = network_.troubles;
   told.insert(told.end(), {not_allowed(), log_.failure(), reporter_.failure()});
   std::erase(told, "");
-  if (!keeper_->failure().empty()) told.push_back("A restart would forget what is new: " + keeper_->failure() + ".");
-  ClientStatus now = node_->status(os::now());
+  if (!keeper_.failure().empty()) told.push_back("A restart would forget what is new: " + keeper_.failure() + ".");
+  ClientStatus now = node_.status(os::now());
   if (now.lock) told.insert(told.end(), now.lock->troubles.begin(), now.lock->troubles.end());
-  return [s = std::move(now), told = std::move(told), tls = server_->tls(node_->link()), on = network_.address_on] {
+  return [s = std::move(now), told = std::move(told), tls = server_.tls(node_.link()), on = network_.address_on] {
     nlohmann::json out = report::to_json(s);
     out["server"]["tls"] = tls;
     if (!on.empty()) out["address_device"] = on;
@@ -532,67 +397,20 @@ std::function<nlohmann::json()> ClientDaemon::status() {
 }
 
 Result<std::string> ClientDaemon::reload(const ConfText& conf) {
-  service_.reloading();
-  auto note =
-      runtime::reload<ClientSettings>(read_again_, privileges_.conf(conf), log_, [this](const ClientSettings& fresh) {
-        reporter_.apply(fresh);
-        server_->set_servers(fresh.servers, fresh.proxy);
-      });
-  service_.reloaded();
-  return note;
-}
-
-// The server's answer comes later: lock_report() has it.
-nlohmann::json ClientDaemon::change_lock(const nlohmann::json& request) {
-  auto change = lock_change_of(request);
-  if (!change) return {{"ok", false}, {"error", "Bad request: not a change of the network lock."}};
-  node::ClientOutputs out;
-  const auto proposed = node_->propose_lock(++lock_ticket_, std::move(*change), out, os::now());
-  act(std::move(out));
-  if (!proposed) return {{"ok", false}, {"error", proposed.error().what}};
-  return {{"ok", true}, {"ticket", lock_ticket_}};
-}
-
-ops::StatusSocket::Answer ClientDaemon::answer(const nlohmann::json& request) {
-  using nlohmann::json;
-  const std::string command = request.value("command", "");
-  if (command == "status" || command == "peers") {
-    return [status = status()] { return json{{"ok", true}, {"status", status()}}; };
-  }
-  if (command == "why") {
-    const std::string peer = request.value("peer", "");
-    const auto why = node_->why(peer, os::now());
-    if (why) return json{{"ok", true}, {"why", report::to_json(*why)}};
-    return json{{"ok", false}, {"error", "there is no member \"" + peer + "\"; see eps peers"}};
-  }
-  if (command == "trust") {
-    node::ClientOutputs out;
-    const auto done = node_->trust(request.value("peer", ""), out, os::now());
-    act(std::move(out));
-    if (!done) return json{{"ok", false}, {"error", done.error().what}};
-    return json{{"ok", true}, {"note", *done}};
-  }
-  if (command == "policy") {
-    return policy_report(node_->policy(), node_->members().members(), node_->status(os::now()).policy);
-  }
-  if (command == "lock") return lock_report(*node_);
-  if (command == "lock_change") return change_lock(request);
-  if (command == "reload") {
-    const auto note = reload(conf_text(request));
-    if (!note) return json{{"ok", false}, {"error", note.error().what}};
-    return json{{"ok", true}, {"program", "eps-client"}, {"note", *note}};
-  }
-  return json{{"ok", false},
-              {"error", "eps-client does not know the command \"" + command +
-                            "\": it is one of eps-server, whose socket --socket can name, or of a newer version"}};
+  return base_.reload(conf, [this](const ClientSettings& fresh) {
+    reporter_.apply(fresh);
+    server_.set_servers(fresh.servers, fresh.proxy);
+  });
 }
 
 }  // namespace
 
 int run_client(const ClientSettings& settings, ops::Log& log, const ReadSettings<ClientSettings>& read_again) {
-  return run_to_end(log, "eps-client", [&] {
-    ClientDaemon daemon(settings, log, read_again);
-    return daemon.run();
+  return run_to_end(log, "eps-client", [&]() -> Result<int> {
+    Foundation<ClientSettings> base(settings, log, read_again, "client");
+    auto ports = ClientPorts::open(base);
+    if (!ports) return ports.error();
+    return ClientDaemon(base, std::move(*ports)).run();
   });
 }
 

@@ -79,35 +79,6 @@ class DeadlineTimer {
   ReadableWatch watch_;
 };
 
-// Calls back once a burst of changes has ended, and every half second while it goes on: somebody may change other
-// things all the time, as a routing daemon does.
-class SettleTimer {
- public:
-  SettleTimer(boost::asio::io_context& io, std::function<void()> on_settled)
-      : timer_(io, [this, on_settled = std::move(on_settled)] {
-          latest_ = due_ = kNever;
-          on_settled();
-        }) {}
-  void changed(Instant now) {
-    latest_ = std::min(latest_, now + kAtMost);
-    arm(std::min(latest_, now + kPause));
-  }
-  // Not later than that, whatever changes.
-  void by(Instant at) {
-    latest_ = std::min(latest_, at);
-    arm(std::min(due_, at));
-  }
-
- private:
-  static constexpr Duration kPause = std::chrono::milliseconds(50), kAtMost = std::chrono::milliseconds(500);
-  void arm(Instant at) {
-    due_ = at;
-    timer_.arm(at);
-  }
-  Instant latest_ = kNever, due_ = kNever;
-  DeadlineTimer timer_;
-};
-
 class ControlLoop {
  public:
   ControlLoop() : io_(1), timer_(io_, [this] { expired(); }), signals_(io_, SIGTERM, SIGINT) {
