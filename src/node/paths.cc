@@ -203,7 +203,7 @@ bool Paths::sized(const Peer& peer) {
   return peer.sessions.current() && peer.sessions.current()->has(Feature::path_mtu);
 }
 
-void Paths::set_sizes(const Peer& peer, dataplane::Peer& route) {
+void Paths::set_sizes(const Peer& peer, dataplane::Peer& route, std::size_t network_mtu) {
   if (!sized(peer) || !peer.path.path()) return;
   const mesh::PathMtu& mtu = peer.paths.mtu_;
   const Way& way = *peer.path.path();
@@ -213,12 +213,29 @@ void Paths::set_sizes(const Peer& peer, dataplane::Peer& route) {
   const std::size_t around = (route.relayed ? wire::kRelayHeaderSize : 0) + wire::kDataHeaderSize + wire::kTagSize;
   const std::size_t datagram = mtu.datagram(way, headers);
   route.max_plain = datagram - around;
-  // A connection outlasts the search.
-  route.promised_plain = (mtu.settled(way) ? datagram : std::max(datagram, kUsualMtu - headers)) - around;
+  // What the peer's segments may have. A connection outlasts the search, and one who mostly receives never searches:
+  // what was heard of the peer counts first. Before anything is known, an Ethernet is assumed, or the jumbo frames that
+  // the network is meant for; segments that turn out too large are cut.
+  if (peer.paths.heard_by_ == way) {
+    route.promised_plain = peer.paths.heard_;
+  } else if (mtu.settled(way)) {
+    route.promised_plain = datagram - around;
+  } else if (network_mtu <= kUsualMtu) {
+    route.promised_plain = std::max(datagram, kUsualMtu - headers) - around;
+  }
+}
+
+void Paths::on_size_ping(Peer& peer, const mesh::SizePingMessage& ping, const Arrival& arrival) {
+  const std::size_t size = mesh::kSizePingSize + ping.padding;
+  Record& record = peer.paths;
+  if (record.heard_by_ != arrival.way()) record.heard_ = 0;
+  record.heard_by_ = arrival.way();
+  record.heard_ = std::max(record.heard_, size);
 }
 
 void Paths::forget_sizes(Peer& peer) {
   peer.paths.mtu_.moved();
+  peer.paths.heard_by_.reset();
 }
 
 std::vector<Paths::Outgoing> Paths::size_pings(Peer& peer, const dataplane::Peer& route, std::size_t network_mtu,

@@ -68,6 +68,8 @@ class Paths {
     Instant introduced_at_{};  // when we last acted on an introduction to it
     Instant asked_us_at_{};    // when we last answered its request about another member
     mesh::PathMtu mtu_;
+    std::size_t heard_ = 0;  // the largest size ping of the peer that arrived by heard_by_: what frames may be as well
+    std::optional<Way> heard_by_;
     mesh::PathTally tally_;
     std::uint64_t elsewhere_ = 0;  // path messages that did not use the path in use, or do not count towards its loss
     // The size pings among these: larger than what is known to pass, and unanswered since the path was chosen.
@@ -134,7 +136,9 @@ class Paths {
   // 0.1 does not answer such probes: datagrams to it are as large as the frames, and IP fragments them.
   static bool sized(const Peer& peer);
   // Of its path, if there is one.
-  static void set_sizes(const Peer& peer, dataplane::Peer& route);
+  static void set_sizes(const Peer& peer, dataplane::Peer& route, std::size_t network_mtu);
+  // What the peer asks arrives here: its TCP connections may use segments of that size.
+  static void on_size_ping(Peer& peer, const mesh::SizePingMessage& ping, const Arrival& arrival);
   void forget_sizes(Peer& peer);
   // REQUIRES: sized, and the route is ready.
   std::vector<Outgoing> size_pings(Peer& peer, const dataplane::Peer& route, std::size_t network_mtu, Instant now);

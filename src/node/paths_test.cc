@@ -33,11 +33,11 @@ class PathsTest : public testing::Test {
     begin_session(which);
     which.path.adopt(Way::straight(at(which)), std::nullopt, now);
   }
-  dataplane::Peer route(const Peer& to) const {
+  dataplane::Peer route(const Peer& to, std::size_t network_mtu = 1500) const {
     dataplane::Peer out;
     out.session = to.sessions.current();
     if (to.path.direct()) out.to = to.path.path()->to;
-    Paths::set_sizes(to, out);
+    Paths::set_sizes(to, out, network_mtu);
     return out;
   }
 
@@ -232,6 +232,26 @@ TEST_F(PathsTest, LargeTrafficTriggersSizeProbesAndAnswersRaiseTheSize) {
   EXPECT_GT(route(peer).max_plain, before);
   paths.forget_sizes(peer);
   EXPECT_EQ(route(peer).max_plain, before);
+}
+
+// One who only receives never searches, and its SYN-ACK is what the other's segments are made by.
+TEST_F(PathsTest, ThePeersSegmentsMayBeAsLargeAsWhatItAskedWhetherItArrives) {
+  reach(peer);
+  const std::size_t ethernet = route(peer).promised_plain;
+  EXPECT_GT(ethernet, 1400U);
+  EXPECT_LT(ethernet, 1500U);
+  EXPECT_EQ(route(peer, 9000).promised_plain, l2::kNoLimit) << "nothing is known, and the network is for jumbo frames";
+  for (const std::size_t size : {1400U, 8000U, 1300U}) {
+    Paths::on_size_ping(peer, {1, size - mesh::kSizePingSize}, from(at(peer)));
+  }
+  EXPECT_EQ(route(peer, 9000).promised_plain, 8000U);
+  EXPECT_EQ(route(peer).promised_plain, 8000U);
+  Paths::on_size_ping(peer, {1, 1300 - mesh::kSizePingSize}, relayed());
+  EXPECT_EQ(route(peer).promised_plain, ethernet) << "that came by another way";
+  Paths::on_size_ping(peer, {1, 1300 - mesh::kSizePingSize}, from(at(peer)));
+  EXPECT_EQ(route(peer).promised_plain, 1300U);
+  paths.forget_sizes(peer);
+  EXPECT_EQ(route(peer).promised_plain, ethernet);
 }
 
 TEST_F(PathsTest, BeyondTheServersLimitSizesAreNeitherCheckedNorTold) {

@@ -145,6 +145,7 @@ void Peers::probe_size(Peer& peer, Instant now) {
 }
 
 void Peers::on(const mesh::SizePingMessage& ping, Peer& peer, const Arrival& arrival, Instant now) {
+  Paths::on_size_ping(peer, ping, arrival);
   sender_.send(peer, mesh::SizePongMessage{ping.id}, arrival.way(), now);
 }
 

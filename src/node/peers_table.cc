@@ -88,7 +88,7 @@ dataplane::Peer Peers::route(const Peer& peer) const {
     out.relayed = true;
     out.envelope = {peer.member.id, hop->tag};
   }
-  Paths::set_sizes(peer, out);
+  Paths::set_sizes(peer, out, network_ ? network_->mtu : 0);
   return out;
 }
 

@@ -105,6 +105,19 @@ def test_a_jumbo_lan_over_any_path(mtu):
     with Network(mtu=max(mtu, 1500)) as network:
         a, b = members(network, mtu, "direct", False, mtu=9000)
         everything_passes(a, b, 8972)
+        wait_until(lambda: segment_size(a, b) <= mtu - 28 - 25 - 40, "the MSS is the path's")
+        network.check_what_was_left()
+
+
+def test_all_connections_of_a_jumbo_lan_have_jumbo_segments():
+    """Also the first one, and those of which one end does nothing but receive: it never searches for the path's size."""
+    with Network(mtu=9000) as network:
+        a, b = members(network, 9000, "direct", False, mtu=9000)
+        assert segment_size(a, b) > 8800
+        transfer(a.host, b.host, b.address, STREAM)
+        wait_until(lambda: (a.peers()["b"]["path_mtu"] or 0) > 8900, "a knows the path's size")
+        assert 8800 < segment_size(a, b) < 8960, "of the path"
+        assert 8800 < segment_size(b, a) < 8960
         network.check_what_was_left()
 
 
