@@ -44,7 +44,8 @@ class Peer(Base):
         self.down()
 
     def up_server(self):
-        self.start("s", "eps-server", "--network", "10.99.7.0/24", "--sequential")
+        mtu = () if self.lab.mtu == 1500 else ("--mtu", self.lab.mtu)
+        self.start("s", "eps-server", "--network", "10.99.7.0/24", "--sequential", *mtu)
         wait_until(lambda: self.status("s"), f"{self.label}: the server answers", pause=0.01)
 
     def up_node(self, who):
