@@ -303,7 +303,7 @@ ServerStatus ServerDaemon::status() const {
     out.troubles.push_back(
         "Nobody can join or be removed; the last change could not be saved: " + ports_.store->failure() + ".");
   }
-  out.troubles.insert(out.troubles.end(), {log_.failure(), reporter_.failure()});
+  out.troubles.insert(out.troubles.end(), {log_.failure(), reporter_.failure(), graph_.failure()});
   std::erase(out.troubles, "");
   return out;
 }
