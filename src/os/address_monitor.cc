@@ -4,7 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 
 namespace eps::os {
@@ -19,17 +19,16 @@ Result<std::unique_ptr<AddressMonitor>> AddressMonitor::open() {
   return std::unique_ptr<AddressMonitor>(new AddressMonitor(std::move(*socket)));
 }
 
-bool AddressMonitor::drain() {
-  // The content of a change is ignored: the answer to any change is to read everything again.
-  std::array<std::byte, 1> cut;
-  bool changed = false;
+AddressMonitor::News AddressMonitor::drain() {
+  // The answer to any change is to read everything again: of each, its kind is enough.
+  nlmsghdr head{};
+  News news = News::none;
   for (;;) {
-    const ssize_t got = ::recv(fd(), cut.data(), cut.size(), MSG_DONTWAIT | MSG_TRUNC);
-    if (got >= 0 || errno == ENOBUFS) {
-      changed = true;
-    } else if (errno != EINTR) {
-      return changed;
-    }
+    const ssize_t got = ::recv(fd(), &head, sizeof head, MSG_DONTWAIT | MSG_TRUNC);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno != ENOBUFS) return news;
+    const bool routes = got < 0 || head.nlmsg_type == RTM_NEWROUTE || head.nlmsg_type == RTM_DELROUTE;
+    news = std::max(news, routes ? News::routes : News::more);
   }
 }
 

@@ -15,9 +15,10 @@ class AddressMonitor {
   static Result<std::unique_ptr<AddressMonitor>> open();
 
   int fd() const { return socket_.fd(); }  // readable when there is something to drain
-  // Drains all waiting notifications without blocking. True if there were any: read local_addresses() again. A lost
-  // notification (the socket's buffer overflowed) counts as one.
-  bool drain();
+  // Drains all waiting notifications without blocking, and says what they were about: read everything again. Lost ones
+  // (the socket's buffer overflowed) count as routes, which alone can be so many.
+  enum class News { none, routes, more };
+  News drain();
 
  private:
   explicit AddressMonitor(NetlinkSocket socket) : socket_(std::move(socket)) {}

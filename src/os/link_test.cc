@@ -69,7 +69,7 @@ TEST_F(LinkTest, TheSameConfigurationAgainChangesNothing) {
     ::usleep(50000);
     monitor->drain();
     must(link_->configure(wanted));
-    quiet = !monitor->drain();
+    quiet = monitor->drain() == AddressMonitor::News::none;
   }
   EXPECT_TRUE(quiet);
 }
@@ -455,13 +455,17 @@ TEST_F(LinkTest, AMissingInterfaceIsReported) {
 TEST_F(LinkTest, TheMonitorReportsChanges) {
   const auto monitor = must(AddressMonitor::open());
   EXPECT_FALSE(readable(monitor->fd(), 0));
-  EXPECT_FALSE(monitor->drain());
-  for (const char* change : {"ip link add eth0 type veth", "ip link set eth0 up", "ip addr add 192.0.2.1/24 dev eth0",
-                             "ip route add 198.51.100.0/24 dev lo", "ip -6 addr add 2001:db8::1/64 dev lo"}) {
+  EXPECT_EQ(monitor->drain(), AddressMonitor::News::none);
+  using enum AddressMonitor::News;
+  const std::pair<const char*, AddressMonitor::News> changes[] = {
+      {"ip link add eth0 type veth", more},           {"ip link set eth0 up", more},
+      {"ip addr add 192.0.2.1/24 dev eth0", more},    {"ip route add 198.51.100.0/24 dev lo", routes},
+      {"ip -6 addr add 2001:db8::1/64 dev lo", more}, {"ip route del 198.51.100.0/24 dev lo", routes}};
+  for (const auto& [change, news] : changes) {
     ASSERT_TRUE(shell(change));
     EXPECT_TRUE(readable(monitor->fd())) << change;
     ::usleep(20000);
-    EXPECT_TRUE(monitor->drain()) << change;
+    EXPECT_EQ(monitor->drain(), news) << change;
     EXPECT_FALSE(readable(monitor->fd(), 0));
   }
 }
