@@ -56,7 +56,7 @@ struct Route {
   std::uint32_t table = 0;
   std::uint8_t protocol = 0;         // its origin: RTPROT_KERNEL...
   std::uint32_t metric = 0;          // the kernel takes the route with the lowest
-  std::optional<IpAddress> gateway;  // nullopt where there is none, several or one that is not IPv4
+  std::optional<IpAddress> gateway;  // nullopt where there is none, several or one of the other family
   std::optional<IpAddress> source;   // preferred
 };
 

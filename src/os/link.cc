@@ -34,15 +34,15 @@ Ip4Network host(Ip4 ip) {
 }
 
 // Of the resolver, and of systemd-resolved behind it.
-std::set<Ip4> nameservers() {
-  std::set<Ip4> out;
+std::set<IpAddress> nameservers() {
+  std::set<IpAddress> out;
   for (const char* path : {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}) {
     std::ifstream file(path);
     for (std::string line; std::getline(file, line);) {
       std::istringstream words(line);
       std::string key, value;
       if (words >> key >> value && key == "nameserver") {
-        if (const auto ip = parse_ip4(value)) out.insert(*ip);
+        if (const auto ip = parse_ip(value)) out.insert(*ip);
       }
     }
   }
@@ -329,11 +329,6 @@ NetlinkLink::Report NetlinkLink::reconcile(Instant now) {
                               " has no carrier. Is its cable in, or its other end down?");
   }
   if (missing_) report.troubles.push_back(device_ + " is not in this network namespace; it is left as it is.");
-  if (!collision_.empty()) {
-    report.troubles.push_back("The EPS network " + to_string(set_->network) + " overlaps " + collision_ +
-                              " of this computer: only the members themselves are reached through " + device_ +
-                              ", and the gateway and the name servers of the other network go before them.");
-  }
   if (withheld_) {
     report.troubles.push_back(
         "The EPS address " + to_string(set_->address) +
@@ -408,20 +403,27 @@ void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report&
   repair_link(own, report, now);
   repair_bridge(kernel, own, report, now);
   const std::string collision = find_collision(kernel, set_->network, own.index, own.master);
-  if (collision != collision_) {
-    report.notes.push_back(collision.empty()
-                               ? "Nothing else has addresses of the EPS network " + to_string(set_->network) +
-                                     " any more: all of it is reached through " + device_ + "."
-                               : "The EPS network " + to_string(set_->network) + " overlaps " + collision +
-                                     " of this computer: its route yields, and only the members themselves are reached "
-                                     "through " +
-                                     device_ + ". Start eps-server with another --network to be rid of it.");
-  }
-  collision_ = collision;
+  tell_collision(to_string(set_->network), collision, collision_, report);
   look_for_twins(kernel, own, report);
   repair_address(kernel, own, report, now);
   repair_address6(kernel, own, report, now);
   repair_routes(kernel, own, report, now);
+}
+
+void NetlinkLink::tell_collision(const std::string& network, const std::string& collision, std::string& before,
+                                 Report& report) {
+  const std::string overlaps = "The EPS network " + network + " overlaps " + collision + " of this computer: ";
+  if (collision != before) {
+    report.notes.push_back(collision.empty() ? "Nothing else has addresses of the EPS network " + network +
+                                                   " any more: all of it is reached through " + device_ + "."
+                                             : overlaps + "its route yields, and only the members themselves are " +
+                                                   "reached through " + device_ +
+                                                   ". Start eps-server with another --network to be rid of it.");
+  }
+  before = collision;
+  if (collision.empty()) return;
+  report.troubles.push_back(overlaps + "only the members themselves are reached through " + device_ +
+                            ", and the gateway and the name servers of the other network go before them.");
 }
 
 void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now) {
@@ -475,13 +477,15 @@ void NetlinkLink::repair_bridge(const KernelView& kernel, const Interface& own, 
 }
 
 // Addresses that must stay reachable in a network that has the same ones.
-std::set<Ip4> NetlinkLink::reserved(const KernelView& kernel, int own) const {
-  std::set<Ip4> out = nameservers();
-  for (const Route& route : kernel.routes) {
-    if (route.index != own && route.gateway && route.gateway->is_v4()) out.insert(route.gateway->v4());
+std::set<IpAddress> NetlinkLink::reserved(const KernelView& kernel, int own) const {
+  std::set<IpAddress> out = nameservers();
+  for (const auto* routes : {&kernel.routes, &kernel.ip6_defaults}) {
+    for (const Route& route : *routes) {
+      if (route.index != own && route.gateway) out.insert(*route.gateway);
+    }
   }
   for (const InterfaceAddress& address : kernel.addresses) {
-    if (address.index != own && address.address.is_v4()) out.insert(address.address.v4());
+    if (address.index != own) out.insert(address.address);
   }
   return out;
 }
@@ -545,9 +549,10 @@ void NetlinkLink::repair_routes(const KernelView& kernel, const Interface& own, 
     if (route.to.prefix == 32 && route.protocol == kEpsProtocol) hosts.insert(route.to.base);
   }
   if (yields() && has_address) {
-    const std::set<Ip4> others = reserved(kernel, own.index);
+    const std::set<IpAddress> others = reserved(kernel, own.index);
     for (const auto& [id, member] : members_) {
-      if (member.address != set_->address && !others.contains(member.address)) wanted.insert(member.address);
+      if (member.address == set_->address || others.contains(IpAddress::from_v4(member.address))) continue;
+      wanted.insert(member.address);
     }
   }
   for (const Ip4 ip : wanted) {

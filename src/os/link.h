@@ -4,10 +4,9 @@
 // The machine's network configuration through rtnetlink: ours is set and kept as it was set, the other interfaces' is
 // only read.
 //
-//   ours      the bridge that it is wanted in, MAC address, link up, ARP on, group, the EPS addresses, the route to the
-//             network (to each member where
-//             another interface has addresses of the network), the rules of os/underlay_routes.h and
-//             os/source_routes.h
+//   ours      the bridge that it is wanted in, MAC address, link up, ARP on, group, the EPS addresses, the routes to
+//             the networks (to each member where another interface has addresses of the network), the rules of
+//             os/underlay_routes.h and os/source_routes.h
 //   set once  MTU (again when the network's changes), queue length, how the link-local IPv6 address is made
 //   not ours  everything else: further addresses and routes, which bridge it is a port of, and a port's MAC and EPS
 //             address once somebody else has changed them
@@ -19,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ip_network.h"
 #include "base/time.h"
 #include "model/group_filter.h"
 #include "os/default_routes.h"
@@ -64,7 +64,7 @@ class NetlinkLink final : public ports::LinkPort {
   // Compares the desired state with the present one, and repairs what is ours. Call after every change of the machine's
   Report reconcile(Instant now);
   // Whether members have routes of their own now, or will once they are known.
-  bool collides() const { return !collision_.empty() || !twins_.empty(); }
+  bool collides() const { return !collision_.empty() || !collision6_.empty() || !twins_.empty(); }
   // Which multicast the kernel takes from the interface; everything if it does not say.
   GroupFilter group_filter();
   // Removes what would outlive the interface, unless another client needs it.
@@ -100,7 +100,8 @@ class NetlinkLink final : public ports::LinkPort {
                               const Interface& own);
   bool takes_ip6(const Interface& home, Report& report) const;
   void repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
-  void repair_routes6(const KernelView& kernel, int home, Report& report, Instant now);
+  void repair_routes6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
+  Result<void> change_route6(std::uint16_t type, const IpNetwork& to, int home);
   Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);
   void forget_neighbour(Ip4 address);
 
@@ -113,7 +114,9 @@ class NetlinkLink final : public ports::LinkPort {
   // Whether the route to the network makes room for routes to the members.
   bool yields() const { return !collision_.empty() || yields_; }
   void tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report);
-  std::set<Ip4> reserved(const KernelView& kernel, int own) const;
+  // `collision` is that of now, `before` the one that was told last.
+  void tell_collision(const std::string& network, const std::string& collision, std::string& before, Report& report);
+  std::set<IpAddress> reserved(const KernelView& kernel, int own) const;
   void tell_repairs(Report& report, Instant now);
   // Whether one more repair may be made now; if so it is reported as `what`.
   bool may_repair(const std::string& what, Report& report, Instant now);
@@ -133,10 +136,11 @@ class NetlinkLink final : public ports::LinkPort {
   UnderlayRoutes routes_;
   std::optional<ports::LinkConfig> set_;  // what was set last
   std::map<MemberId, Neighbour> members_;
-  std::string collision_;  // what has addresses of the network besides; "": nothing
-  std::string twins_;      // that another EPS network of this computer has addresses of this one; "": none has
-  bool yields_ = false;    // to that one
-  bool shared_ = false;    // another EPS interface has addresses of the network
+  std::string collision_;  // what has IPv4 addresses of the network besides; "": nothing
+  std::string collision6_;
+  std::string twins_;    // that another EPS network of this computer has addresses of this one; "": none has
+  bool yields_ = false;  // to that one
+  bool shared_ = false;  // another EPS interface has addresses of the network
   bool looked_for_twins_ = false;
   bool withheld_ = false;  // the EPS address, because the gateway of another network has the same
   bool no_ip6_ = false;    // the interface takes no IPv6 address

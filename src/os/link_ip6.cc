@@ -7,12 +7,15 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "base/ip_network.h"
 #include "base/limits.h"
+#include "model/network.h"
 #include "os/link.h"
 #include "os/netlink_attributes.h"
 
@@ -21,31 +24,46 @@ namespace {
 
 constexpr std::uint8_t kPrefix6 = 64;
 
-IpAddress network6(const IpAddress& address) {
-  IpAddress base;
-  std::copy_n(address.bytes.begin(), kPrefix6 / 8, base.bytes.begin());
-  return base;
+IpNetwork network6(const IpAddress& address) {
+  IpNetwork network{{}, kPrefix6};
+  std::copy_n(address.bytes.begin(), kPrefix6 / 8, network.base.bytes.begin());
+  return network;
 }
 
-// The networks of 64 bits that are routed through the interface `index`. nullopt if the kernel does not say.
-std::optional<std::set<IpAddress>> networks6(NetlinkSocket& socket, int index) {
+// Where the interface `index` leads: the networks of 64 bits, and the addresses that we made a route to. nullopt if the
+// kernel does not say.
+std::optional<std::set<IpNetwork>> routes6(NetlinkSocket& socket, int index) {
   NetlinkMessage request(RTM_GETROUTE, 0);
   request.family<rtmsg>().rtm_family = AF_INET6;
-  std::set<IpAddress> found;
+  std::set<IpNetwork> found;
   const auto dumped = socket.dump(request, "list the routes of IPv6", [&](const nlmsghdr* message) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
-    if (message->nlmsg_type != RTM_NEWROUTE || info->rtm_dst_len != kPrefix6 || info->rtm_table != RT_TABLE_MAIN)
-      return;
+    const bool member = info->rtm_dst_len == 128 && info->rtm_protocol == kEpsProtocol;
+    if (message->nlmsg_type != RTM_NEWROUTE || info->rtm_table != RT_TABLE_MAIN) return;
+    if (info->rtm_dst_len != kPrefix6 && !member) return;
     std::optional<IpAddress> to;
     bool ours = false;
     for_each_attribute<rtmsg>(message, [&](unsigned type, const nlattr* attribute) {
       if (type == RTA_DST) to = ip_of(attribute);
       if (type == RTA_OIF) ours = number_of<int>(attribute) == index;
     });
-    if (ours && to) found.insert(*to);
+    if (ours && to) found.insert({*to, info->rtm_dst_len});
   });
   if (!dumped) return std::nullopt;
   return found;
+}
+
+// What of this computer has addresses of the network of `address` besides: "fd43::50/64 on wlan0"; "": nothing. `own`
+// and `bridge` as in find_collision(). Whatever leads to such a network without an address in it does no harm: the
+// route to 64 bits is nearly always the narrower one.
+std::string find_collision6(const KernelView& kernel, const IpAddress& address, int own, int bridge) {
+  for (const InterfaceAddress& a : kernel.addresses) {
+    const Interface* const on = kernel.interface(a.index);
+    if (on == nullptr || a.index == own || (bridge != 0 && a.index == bridge) || is_eps(*on)) continue;
+    if (!prefix_of(a).contains(address) && !network6(address).contains(a.address)) continue;
+    return to_string(a.address) + "/" + std::to_string(a.prefix) + " on " + on->name;
+  }
+  return "";
 }
 
 }  // namespace
@@ -111,7 +129,7 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
       done(change_address6(RTM_DELADDR, 0, set_->address6, own.index), report);
     }
   }
-  if (found) repair_routes6(kernel, home, report, now);
+  if (found) repair_routes6(kernel, own, report, now);
   const Interface* const on = kernel.interface(home);
   const bool had_ip6 = !std::exchange(no_ip6_, on == nullptr || !takes_ip6(*on, report));
   if (no_ip6_ || found || (home == own.index && (elsewhere || own.master != 0))) return;
@@ -125,31 +143,60 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
   no_ip6_ = !change_address6(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address6, home);
 }
 
-// The kernel makes these with the addresses, and not again once somebody has removed them.
-void NetlinkLink::repair_routes6(const KernelView& kernel, int home, Report& report, Instant now) {
-  const auto present = networks6(socket_, home);
+// The network's route looks as the kernel makes it with the address; a member's route is marked as ours. The same route
+// through another interface stays.
+Result<void> NetlinkLink::change_route6(std::uint16_t type, const IpNetwork& to, int home) {
+  NetlinkMessage request(type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_APPEND : 0);
+  rtmsg& info = request.family<rtmsg>();
+  info.rtm_family = AF_INET6;
+  info.rtm_dst_len = to.length;
+  info.rtm_table = RT_TABLE_MAIN;
+  info.rtm_protocol = to.length == kPrefix6 ? std::uint8_t{RTPROT_KERNEL} : kEpsProtocol;
+  info.rtm_type = RTN_UNICAST;
+  request.put(RTA_DST, to.base.bytes.data(), to.base.bytes.size());
+  request.put_u32(RTA_OIF, static_cast<std::uint32_t>(home));
+  request.put_u32(RTA_PRIORITY, IP6_RT_PRIO_ADDRCONF);
+  if (to.length != kPrefix6) request.put(RTA_PREFSRC, set_->address6.bytes.data(), set_->address6.bytes.size());
+  const std::string text = "the route to " + to_string(to) + " through " + device_;
+  Result<void> done = socket_.request(request, (type == RTM_NEWROUTE ? "add " : "remove ") + text);
+  if (!done && done.error().sys == (type == RTM_DELROUTE ? ESRCH : EEXIST)) return {};
+  return done;
+}
+
+// The kernel makes the networks' routes with the addresses, and not again once somebody has removed them.
+void NetlinkLink::repair_routes6(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
+  const int home = this->home(kernel, own);
+  const auto present = routes6(socket_, home);
   if (!present) return;
-  std::set<IpAddress> wanted;
+  const IpNetwork network = network6(set_->address6);
+  std::set<IpNetwork> wanted;
   for (const InterfaceAddress& address : kernel.addresses) {
     const bool ours = address.address == set_->address6 || (home == index_ && address.address.is_link_local());
     if (address.index != home || !ours || address.prefix != kPrefix6) continue;
     // Whoever wants none says so by the flag.
     if ((address.flags & IFA_F_NOPREFIXROUTE) == 0) wanted.insert(network6(address.address));
   }
-  for (const IpAddress& network : wanted) {
-    if (present->contains(network)) continue;
-    if (!may_repair("the route to " + to_string(network) + "/64 was gone", report, now)) return;
-    NetlinkMessage request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-    rtmsg& info = request.family<rtmsg>();
-    info.rtm_family = AF_INET6;
-    info.rtm_dst_len = kPrefix6;
-    info.rtm_table = RT_TABLE_MAIN;
-    info.rtm_protocol = RTPROT_KERNEL;
-    info.rtm_type = RTN_UNICAST;
-    request.put(RTA_DST, network.bytes.data(), network.bytes.size());
-    request.put_u32(RTA_OIF, static_cast<std::uint32_t>(home));
-    request.put_u32(RTA_PRIORITY, IP6_RT_PRIO_ADDRCONF);
-    done(socket_.request(request, "add the route to " + to_string(network) + "/64 through " + device_), report);
+  const std::string before = collision6_;
+  tell_collision(to_string(network),
+                 home == own.index ? find_collision6(kernel, set_->address6, own.index, own.master) : "", collision6_,
+                 report);
+  if (!collision6_.empty()) {
+    wanted.erase(network);
+    const std::set<IpAddress> others = reserved(kernel, own.index);
+    for (const auto& [id, member] : members_) {
+      const IpAddress ip = address6_of(network, member.mac);
+      if (ip != set_->address6 && !others.contains(ip)) wanted.insert({ip, 128});
+    }
+  }
+  for (const IpNetwork& to : *present) {
+    const bool yields = to == network && !collision6_.empty();
+    if (yields || (to.length == 128 && !wanted.contains(to))) done(change_route6(RTM_DELROUTE, to, home), report);
+  }
+  for (const IpNetwork& to : wanted) {
+    if (present->contains(to)) continue;
+    const bool by_others = to.length == kPrefix6 && (to != network || before.empty());
+    if (by_others && !may_repair("the route to " + to_string(to) + " was gone", report, now)) return;
+    done(change_route6(RTM_NEWROUTE, to, home), report);
   }
 }
 

@@ -71,5 +71,45 @@ TEST_F(LinkIp6Test, TheAddressIsBackOnceTheInterfaceTakesIpv6Again) {
   }
 }
 
+TEST_F(LinkIp6Test, IfAnotherNetworkHasTheAddressesOnlyMembersAreRouted) {
+  const auto tap = must(LinuxTap::open("eps0"));
+  const auto link = must(NetlinkLink::open("eps0"));
+  const auto member = [](const char* ip, const char* mac) {
+    return NetlinkLink::Neighbour{*parse_ip4(ip), *parse_mac(mac)};
+  };
+  link->set_members({{{1}, member("192.168.43.1", "02:00:00:00:00:01")},
+                     {{7}, member("192.168.43.7", "02:11:22:33:44:55")},
+                     {{9}, member("192.168.43.9", "02:00:00:00:00:09")}});
+  must(link->configure({*parse_mac("02:11:22:33:44:55"), *parse_ip4("192.168.43.7"),
+                        *parse_ip4_network("192.168.43.0/24"), 1400, *parse_ip("fd43::11:22ff:fe33:4455")}));
+  Instant now{std::chrono::hours(1)};
+  const auto reconcile = [&] { return link->reconcile(now += std::chrono::seconds(2)); };
+  const auto way_to = [](const std::string& ip) { return output_of("ip route get " + ip); };
+  reconcile();
+  EXPECT_FALSE(link->collides());
+  ASSERT_TRUE(
+      shell("ip link add eth0 type veth peer name eth0-p && ip link set eth0 up && ip link set eth0-p up && "
+            "ip addr add fd43::50/64 dev eth0 nodad && ip route add default via fd43::ff:fe00:1 dev eth0"));
+  EXPECT_THAT(reconcile().notes, ElementsAre(HasSubstr("fd43::/64 overlaps fd43::50/64 on eth0")));
+  EXPECT_TRUE(link->collides());
+  EXPECT_THAT(way_to("fd43::ff:fe00:1"), HasSubstr("dev eth0")) << "the gateway takes precedence over a member";
+  EXPECT_THAT(way_to("fd43::60"), HasSubstr("dev eth0"));
+  EXPECT_THAT(way_to("fd43::ff:fe00:9"), AllOf(HasSubstr("dev eps0"), HasSubstr("src fd43::11:22ff:fe33:4455")));
+  auto report = reconcile();
+  EXPECT_THAT(report.notes, IsEmpty());
+  EXPECT_THAT(report.troubles, ElementsAre(HasSubstr("only the members themselves are reached through eps0")));
+  link->set_members({{{10}, member("192.168.43.10", "02:00:00:00:00:10")}});
+  reconcile();
+  EXPECT_THAT(way_to("fd43::ff:fe00:9"), HasSubstr("dev eth0"));
+  EXPECT_THAT(way_to("fd43::ff:fe00:10"), HasSubstr("dev eps0"));
+  ASSERT_TRUE(shell("ip -6 addr flush dev eth0 scope global"));
+  report = reconcile();
+  EXPECT_THAT(report.notes, ElementsAre(HasSubstr("Nothing else has addresses of the EPS network fd43::/64")));
+  EXPECT_THAT(report.troubles, IsEmpty());
+  EXPECT_FALSE(link->collides());
+  EXPECT_THAT(output_of("ip -6 route show dev eps0"),
+              AllOf(HasSubstr("fd43::/64 proto kernel metric 256"), Not(HasSubstr("fd43::ff:fe00:10"))));
+}
+
 }  // namespace
 }  // namespace eps::os
