@@ -148,6 +148,15 @@ inline void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Kept free of connections, for the database, logs, reports and eps.
+inline constexpr rlim_t kKeptDescriptors = 16;
+
+// Whether only the kept ones are left. `newest`: what was opened just now, which has the lowest number that was free.
+inline bool descriptors_are_few(int newest) {
+  rlimit limit{};
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 && static_cast<rlim_t>(newest) + kKeptDescriptors >= limit.rlim_cur;
+}
+
 // The remedy for an error of this number, as the rest of a sentence; "": unknown.
 inline std::string remedy(int error) {
   const bool few = error == EMFILE || error == ENFILE;

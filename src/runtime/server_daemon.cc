@@ -35,6 +35,10 @@ using ErrorCode = boost::system::error_code;
 constexpr auto kLookForExpired = std::chrono::seconds(30);
 constexpr std::int64_t kDay = 24 * 3600;
 constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
+constexpr auto kCrowdedFor = std::chrono::minutes(1);     // who is turned away tries again within that time
+constexpr const char* kCrowded =
+    "Connections of members are turned away: the descriptors of eps-server are used up. Let it have more: LimitNOFILE= "
+    "in its unit, or ulimit -n.";
 
 constexpr std::size_t kManyPairs = 10'000;  // copying them takes several milliseconds
 
@@ -99,6 +103,8 @@ class ServerDaemon {
   HttpPages pages();
   ServerCommands::Daemon for_commands();
   void adopt(tcp::socket socket);
+  void turn_away();
+  bool crowded() const { return turned_away_at_ && os::now() - *turned_away_at_ < kCrowdedFor; }
   void act(node::ServerOutputs&& out);
   void relay_streams();
   void relay_stream(control::ConnId id);
@@ -138,6 +144,7 @@ class ServerDaemon {
   NetworkGraph graph_{loop_.io(), base_.background, log_, [this] { return status(); },
                       [this] { return node_.pairs(); }};
   std::string keep_failure_, expiry_failure_;  // the last ones logged
+  std::optional<Instant> turned_away_at_;
   DeadlineTimer seen_timer_{loop_.io(), [this] { keep_last_seen(); }};
   DeadlineTimer expiry_timer_{loop_.io(), [this] { expire_members(); }};
   ServerCommands commands_{for_commands()};
@@ -238,7 +245,13 @@ void ServerDaemon::look_at_network() {
   data_.udp().forget_local_addresses(rerouted ? std::span<const IpAddress>() : addresses_);
 }
 
+void ServerDaemon::turn_away() {
+  if (!crowded()) log_.warn(kCrowded);
+  turned_away_at_ = os::now();
+}
+
 void ServerDaemon::adopt(tcp::socket socket) {
+  if (descriptors_are_few(socket.native_handle())) return turn_away();
   ErrorCode gone;
   const Endpoint from = to_endpoint(socket.remote_endpoint(gone));
   const std::uint16_t port = gone ? 0 : socket.local_endpoint(gone).port();
@@ -303,6 +316,7 @@ ServerStatus ServerDaemon::status() const {
     out.troubles.push_back(
         "Nobody can join or be removed; the last change could not be saved: " + ports_.store->failure() + ".");
   }
+  if (crowded()) out.troubles.emplace_back(kCrowded);
   out.troubles.insert(out.troubles.end(), {log_.failure(), reporter_.failure(), graph_.failure()});
   std::erase(out.troubles, "");
   return out;

@@ -86,6 +86,26 @@ def test_a_low_limit_of_descriptors_is_raised_or_explained(network):
         assert "it needs more descriptors" in said or "Too many open files" in said
 
 
+def test_a_server_without_descriptors_turns_away_and_says_so(network):
+    server = network.server(start=False)
+    server.launcher = ["setpriv", "--bounding-set=-sys_resource", "prlimit", "--nofile=50:50"]
+    server.start().wait_ready()
+    admitted, turned_away = [], "are turned away: the descriptors"
+    for i in range(30):
+        client = network.client(f"c{i}", join=False)
+        wait_until(lambda: client.status() and client.status()["server"]["connected"] or turned_away in server.log(),
+                   "it is admitted or turned away")
+        if turned_away in server.log():
+            break
+        admitted.append(client)
+    assert len(server.members()) == len(admitted) > 0, "eps is answered"
+    assert turned_away in server.eps("doctor", check=False)
+    assert admitted[0].eps("status")
+    for other in admitted[:2]:
+        other.stop()
+    client.wait_joined()
+
+
 def test_the_log_goes_to_standard_output_as_json(network):
     server = network.server(start=False, log="-", log_format="json")
     server.start()
