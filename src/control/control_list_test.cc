@@ -272,6 +272,31 @@ TEST_F(ControlTest, OnlyTheServerAnnouncesObservedEndpoints) {
   expect_all_agree();
 }
 
+// Behind a router that maps by chance, a rule of its user may lead to the member's own port all the same.
+TEST_F(ControlTest, AnAnnouncedPortOutlivesAnotherThatIsObserved) {
+  TestClient& a = join("a");
+  const MemberId id = a.self->id;
+  const auto seen = [&](const char* endpoint) {
+    take(server_->on_observed(id, *parse_endpoint(endpoint), now_));
+    advance(milliseconds(50));
+  };
+  const std::vector<Candidate> announced = {candidate("10.1.1.1:7000"),
+                                            candidate("203.0.113.7:7000", Candidate::Kind::seen)};
+  const auto after = [&](const char* observed) {
+    std::vector<Candidate> all = announced;
+    all.insert(all.begin(), candidate(observed, Candidate::Kind::observed));
+    return all;
+  };
+  announce(a, announced);
+  seen("203.0.113.7:500");
+  EXPECT_EQ(registry_->find(id)->candidates, after("203.0.113.7:500"));
+  seen("203.0.113.7:501");
+  EXPECT_EQ(registry_->find(id)->candidates, after("203.0.113.7:501"));
+  seen("203.0.113.7:7000");
+  EXPECT_EQ(registry_->find(id)->candidates,
+            (std::vector{candidate("203.0.113.7:7000", Candidate::Kind::observed), candidate("10.1.1.1:7000")}));
+}
+
 TEST_F(ControlTest, ManyCandidatesDoNotCrowdOutTheObservedOne) {
   TestClient& a = join("a");
   const MemberId id = a.self->id;

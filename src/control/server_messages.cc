@@ -320,13 +320,8 @@ std::vector<Candidate> Server::with_observed(const std::vector<Candidate>& known
   std::vector<Candidate> all = known;
   const bool v4 = endpoint.ip.is_v4();
   std::erase_if(all, [&](const Candidate& c) {
-    // Or it was assumed to be there as long as nothing better was known.
-    const auto own_port = [&](const Candidate& o) {
-      return o.kind == Candidate::Kind::local && o.endpoint.port == c.endpoint.port;
-    };
-    const bool supposed =
-        c.kind == Candidate::Kind::seen && c.endpoint.ip == endpoint.ip && std::ranges::any_of(known, own_port);
-    return supposed || (c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4);
+    const bool confirmed = c.kind == Candidate::Kind::seen && c.endpoint == endpoint;
+    return confirmed || (c.kind == Candidate::Kind::observed && c.endpoint.ip.is_v4() == v4);
   });
   // An endpoint of the member's own needs no second entry.
   if (std::ranges::find(all, endpoint, &Candidate::endpoint) == all.end()) {

@@ -147,6 +147,7 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
   const auto mapped = std::ranges::find(port_mappings_, Transport::udp, &PortMapping::transport);
   if (mapped != port_mappings_.end()) candidates.push_back({Candidate::Kind::mapped, mapped->external});
   for (const Endpoint& seen : peers_.seen()) candidates.push_back({Candidate::Kind::seen, seen});
+  if (const auto forwarded = port_of_a_rule()) candidates.push_back({Candidate::Kind::seen, *forwarded});
   std::vector<Candidate> own = candidates;
   for (const Endpoint& observed : bind_.all_observed()) {
     if (peers_.is_inside(observed.ip)) continue;
@@ -155,6 +156,15 @@ void ClientNode::announce(ClientOutputs& out, Instant now) {
   }
   peers_.set_own_candidates(std::move(own), local_addresses_, now);
   if (connection_ && admitted_) out.merge(take(connection_->announce(std::move(candidates), now), now));
+}
+
+// Where a hard NAT leads to this node if its user forwards our port by a rule, which nothing else shows: what this node
+// sends leaves from other ports all the same.
+std::optional<Endpoint> ClientNode::port_of_a_rule() const {
+  const auto& seen = bind_.observed();
+  const bool hard = bind_.nat().mapping == NatMapping::per_destination;
+  if (!hard || !seen || !seen->ip.is_v4() || seen->port == params_.data_port) return std::nullopt;
+  return Endpoint{seen->ip, params_.data_port};
 }
 
 ClientOutputs ClientNode::on_local_addresses(std::vector<IpAddress> addresses, Instant now, bool rerouted) {
@@ -214,6 +224,7 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
   std::erase_if(upcalls, [&](const dataplane::Upcall& upcall) {
     const std::vector<Endpoint> before = bind_.all_observed();
     const std::optional<Endpoint> before_main = bind_.observed();
+    const NatMapping mapping_before = bind_.nat().mapping;
     const Endpoint server_before = bind_.server();
     const ports::SocketId socket_before = bind_.socket();
     const auto* datagram = std::get_if<dataplane::HandshakeDatagram>(&upcall);
@@ -224,7 +235,7 @@ ClientOutputs ClientNode::on_upcalls(std::vector<dataplane::Upcall> upcalls, Ins
     } else {
       const bool same_way = bind_.server() == server_before && bind_.socket() == socket_before;
       const bool moved = same_way && bind_.observed() != before_main;
-      if (bind_.all_observed() != before) announce(out, now);
+      if (bind_.all_observed() != before || bind_.nat().mapping != mapping_before) announce(out, now);
       peers_.set_own_nat(bind_.nat(), now);
       if (bind_.bound()) {
         relay_here(false, out, now);

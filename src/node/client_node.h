@@ -178,6 +178,7 @@ class ClientNode {
   void bring_up(ClientOutputs& out);
   void on_wake(Duration late, ClientOutputs& out, Instant now);
   void tell_stream(PeerStatus& peer) const;
+  std::optional<Endpoint> port_of_a_rule() const;
   void relay_by(ServerRelay by, Instant now);
   void relay_here(bool here, ClientOutputs& out, Instant now);
   Instant relay_here_at() const;

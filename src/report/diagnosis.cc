@@ -183,7 +183,8 @@ class Doctor {
       warning(
           "The NAT in front of this computer makes a new mapping for each destination, which peers can rarely "
           "traverse.",
-          "Switch on UPnP or NAT-PMP in the router, or forward a UDP port to this computer there.");
+          "Switch on UPnP or NAT-PMP in the router, or forward UDP port " +
+              std::to_string(number(status_, "data_port")) + " to the same port of this computer there.");
     } else if (const std::string mapping = text(nat, "mapping"); !mapping.empty() && mapping != "unknown") {
       ok("NAT: mapping " + text(nat, "mapping") + ", filtering " + text(nat, "filtering") + ".");
     }

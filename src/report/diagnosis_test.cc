@@ -93,7 +93,10 @@ TEST(Diagnosis, OfAClientInTrouble) {
 
   status = client();
   status["nat"]["mapping"] = "per destination";
+  status["data_port"] = 50263;
   EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::warning);
+  EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
+              HasSubstr("or forward UDP port 50263 to the same port of this computer there"));
 }
 
 TEST(Diagnosis, OfAServer) {

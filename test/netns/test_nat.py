@@ -248,3 +248,22 @@ def test_one_provider(internet, name, path):
     """Two routers behind one that has their ports forwarded: their WAN addresses are known to nobody."""
     names = "double", f"the same provider, {name.replace('_', ' ')}"
     measure([internet.pair(names, f"{name}-a", f"{name}-b", path)])
+
+
+def test_a_rule_of_the_user():
+    """Two hard NATs: no end can know from which port the other one sends, but one router has a rule for its client."""
+    with NatLab() as lab:
+        server = lab.server().host
+        router = lab.router("r-a", nat="random")
+        a = lab.client("a", host=router.host("a"), server=server.v4)
+        b = lab.client("b", host=lab.router("r-b", nat="random").host("b"), server=server.v4)
+        port = a.status()["data_port"]
+        a.wait_status(lambda s: s["nat"]["mapping"] == "per destination", "knows its NAT")
+        doctor = " ".join(a.eps("doctor", check=False).split())
+        assert f"or forward UDP port {port} to the same port of this computer" in doctor
+        router.forward(str(port), a.host.v4)
+        b.wait_sees(a)
+        b.ping(a, 3)
+        b.wait_path(a, "direct", 10)
+        assert b.peers()["a"]["endpoint"] == f"{router.v4}:{port}"
+        lab.check_what_was_left()
