@@ -64,6 +64,11 @@ constexpr std::array kTable = {
                {"TCP/UDP port of the server", "43439"},
                {"TCP/UDP listening port to bind", "43439"}},
     OptionSpec{"server", Group::program, Kind::value, {"IP address (or hostname) of the server"}, kNone},
+    OptionSpec{"udp-port",
+               Group::program,
+               Kind::value,
+               {"UDP port of this computer for traffic with peers (zero: any, kept from one start to the next)", "0"},
+               kNone},
     OptionSpec{
         "sequential",
         Group::program,

@@ -190,6 +190,7 @@ void take(Taker& from, const Surroundings& here, runtime::ClientSettings& to) {
   from.take("server", servers_value,
             [&](std::vector<std::string> names) { to.servers.insert(to.servers.end(), names.begin(), names.end()); });
   from.into("key", to.key, key_value);
+  from.number("udp-port", to.udp_port, 0, 65535);
   from.into("device", to.device, device_value);
   from.into("bridge", to.bridge, device_value);
   from.into("psk-file", to.psk_file, path_value);
@@ -325,8 +326,9 @@ std::string describe(const runtime::ClientSettings& s) {
   for (const std::string& server : s.servers) servers += (servers.empty() ? "" : " ") + server;
   std::string accepted;
   for (const IpNetwork& network : s.accepted) accepted += (accepted.empty() ? "" : " ") + to_string(network);
-  return describe_common(s) + "\nserver = " + servers + "\nkey = (not logged)\nname = " + s.name +
-         "\ndevice = " + s.device + "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) +
+  return describe_common(s) + "\nserver = " + servers + "\nudp-port = " + std::to_string(s.udp_port) +
+         "\nkey = (not logged)\nname = " + s.name + "\ndevice = " + s.device +
+         "\nbridge = " + (s.bridge.empty() ? "(none)" : s.bridge) +
          "\npsk-file = " + (s.psk_file.empty() ? "(none)" : s.psk_file) + "\nup = " + (s.up.empty() ? "(none)" : s.up) +
          "\ndown = " + (s.down.empty() ? "(none)" : s.down) + "\naccept-network = " + accepted + "\naead = " + s.aead +
          "\ndscp = " + (s.copy_dscp ? "copy" : "off") + "\nrelay = " + (s.relay ? "true" : "false") +

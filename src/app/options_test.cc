@@ -37,6 +37,7 @@ const std::vector<Case<ClientSettings>>& client_cases() {
          return s.servers == Arguments{"192.168.1.42", "eps.example.com"};
        }},
       {"state", "/tmp/st", [](auto& s) { return s.state == "/tmp/st"; }},
+      {"udp-port", "41000", [](auto& s) { return s.udp_port == 41000; }},
       {"device", "conduit7", [](auto& s) { return s.device == "conduit7"; }},
       {"bridge", "br0", [](auto& s) { return s.bridge == "br0"; }},
       {"up", "logger $EPS_ADDRESS", [](auto& s) { return s.up == "logger $EPS_ADDRESS"; }},

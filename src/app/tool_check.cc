@@ -224,6 +224,9 @@ void CheckCommand::client(const runtime::ClientSettings& settings) {
   } else {
     ok("It may create a network interface.");
   }
+  if (settings.udp_port != 0 && !ask_status(settings.socket, "status")) {
+    port(settings.udp_port, SOCK_DGRAM, "udp-port");
+  }
   const auto content = os::read_file(settings.state + "/client/network", control::kMaxCacheFile);
   const auto cache = content ? control::decode_cache_file(as_view(*content)) : Result<NetworkCache>(content.error());
   if (cache) network(cache->network.network, settings.device);

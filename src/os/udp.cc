@@ -126,6 +126,12 @@ Result<std::unique_ptr<LinuxUdp>> LinuxUdp::open(const UdpOptions& options, std:
   if (!fd && fd.error().sys == EAFNOSUPPORT) fd = open_socket(ipv6 = false);
   if (!fd) return fd.error();
   std::unique_ptr<LinuxUdp> udp(new LinuxUdp(std::move(*fd), std::move(sides), first, ipv6, options));
+  // Sharing would also allow another program of the same user to bind the port.
+  if (first && options.queues && options.port != 0) {
+    const auto alone = open_socket(ipv6);
+    if (!alone) return alone.error();
+    if (const auto free = udp->bind_to(alone->get(), options.port); !free) return free.error();
+  }
   if (options.queues && !set_option(udp->fd(), SOL_SOCKET, SO_REUSEPORT, 1)) {
     return sys_error("cannot share a UDP port among threads", errno);
   }

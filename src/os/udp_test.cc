@@ -116,6 +116,13 @@ TEST_F(UdpTest, APortWithoutQueuesIsNotShared) {
   EXPECT_FALSE(LinuxUdp::open({.port = udp->local_port(), .queues = true}));
 }
 
+TEST_F(UdpTest, APortWithQueuesIsNotSharedWithAnotherProgram) {
+  const auto udp = must(LinuxUdp::open({.queues = true}));
+  const auto other = LinuxUdp::open({.port = udp->local_port(), .queues = true});
+  ASSERT_FALSE(other);
+  EXPECT_NE(other.error().what.find("another program uses it"), std::string::npos) << other.error().what;
+}
+
 TEST_F(UdpTest, KernelDropsAreCounted) {
   const auto sender = must(LinuxUdp::open());
   const auto receiver = must(LinuxUdp::open());

@@ -26,10 +26,10 @@ Result<std::vector<std::unique_ptr<os::LinuxTap>>> open_taps(const ClientSetting
 
 // Peers that cannot ask the server look for this client at its old port.
 Result<UdpQueues> open_udp(const ClientSettings& settings, const std::optional<NetworkCache>& cache) {
-  if (cache && cache->data_port != 0) {
+  if (settings.udp_port == 0 && cache && cache->data_port != 0) {
     if (auto udp = UdpQueues::open(cache->data_port, settings)) return udp;
   }
-  return UdpQueues::open(0, settings);
+  return UdpQueues::open(settings.udp_port, settings);
 }
 
 Result<void> load(node::ClientParams& params, os::ClientState& state, const PublicKey& server, ops::Log& log) {

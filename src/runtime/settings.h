@@ -55,6 +55,7 @@ struct ClientSettings : CommonSettings {
   std::vector<std::string> servers;  // names and addresses in the order given, at least one
   std::optional<Proxy> proxy;        // used to reach them
   std::string key;                   // the network key's text, blanks trimmed; secret
+  std::uint16_t udp_port = 0;        // of this computer, for peers; 0: any, the last one if it is free
   std::string device = "eps0";
   std::string bridge;                                    // the bridge that the device should join; "": none
   std::string psk_file, psk_copy;                        // path, and the service manager's copy; "": none
