@@ -121,6 +121,9 @@ Result<std::vector<std::string>> servers_value(std::string_view text) {
     std::string_view host = text.substr(0, text.find_first_of(" \t"));
     text.remove_prefix(host.size());
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    if (const auto ip = parse_ip(host.substr(0, host.find('%'))); ip && !ip->is_v4() && ip->is_link_local()) {
+      return must("must not be an IPv6 link-local address: choose another one of the server");
+    }
     if (!is_host(host)) {
       if (parse_endpoint(host) || std::ranges::count(host, ':') == 1) {
         return must("is given without a port: that is the option port");

@@ -161,8 +161,11 @@ TEST_F(Options, ValuesOfTheClient) {
   }
   EXPECT_EQ(to_string(good(complete_client({"--offload", "gro, gso"})).offload.value()), "gso,gro");
   const std::string host = "must be an IP address or the name of a computer, or several separated by blanks";
-  for (const char* bad : {"a/b", "-x", "fe80::1%", "eps0%eth0", ".", "a!b"}) {
+  for (const char* bad : {"a/b", "-x", "2001:db8::1%", "eps0%eth0", ".", "a!b"}) {
     EXPECT_EQ(says("server", bad), host);
+  }
+  for (const char* bad : {"fe80::1", "fe80::1%eth0", "[fe80::1%eth0]"}) {
+    EXPECT_EQ(says("server", bad), "must not be an IPv6 link-local address: choose another one of the server");
   }
   for (const char* bad : {"eps.example.com:43439", "192.0.2.1:43439", "[2001:db8::1]:43439"}) {
     EXPECT_EQ(says("server", bad), "is given without a port: that is the option port");

@@ -234,8 +234,8 @@ TEST_F(Options, ServersAddUpWithinOnePlace) {
   EXPECT_THAT(good(client({}, key + "server = a\nserver =  b   c \n")).servers, ElementsAre("a", "b", "c"));
   EXPECT_THAT(good(client({}, key + "server = a\n[client]\nserver = b\n")).servers, ElementsAre("b"));
   EXPECT_THAT(good(client({"--server", "x"}, key + "server = a\nserver = b")).servers, ElementsAre("x"));
-  EXPECT_THAT(good(client({"--server", "2001:db8::1 [::1] fe80::1%eth0 bücher.example"}, key)).servers,
-              ElementsAre("2001:db8::1", "::1", "fe80::1%eth0", "bücher.example"));
+  EXPECT_THAT(good(client({"--server", "2001:db8::1 [::1] 2001:db8::2%eth0 bücher.example"}, key)).servers,
+              ElementsAre("2001:db8::1", "::1", "2001:db8::2%eth0", "bücher.example"));
 }
 
 TEST_F(Options, OneFileServesBothPrograms) {

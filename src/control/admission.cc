@@ -40,8 +40,8 @@ Admission::Outputs Admission::on_closed(LinkId link, const std::string& why, con
   Outputs out;
   const auto it = attempts_.find(link);
   if (it == attempts_.end()) return out;
-  take(link, it->second.connection.on_closed(now), held, out, now);
-  if (attempts_.contains(link)) fail(link, why, held, out, now);
+  take(link, it->second.connection.on_closed(why), held, out, now);
+  if (attempts_.contains(link)) fail(link, closed_because(why), held, out, now);
   return out;
 }
 

@@ -13,9 +13,13 @@
 
 namespace eps::control {
 namespace {
+
+std::string in_brackets(const std::string& why) {
+  return why.empty() ? "" : " (" + why + ")";
+}
 constexpr const char* kForgetNetwork =
     "remove the file \"network\" from eps-client's state directory (/var/lib/eps/client) and start it again";
-}
+}  // namespace
 
 ClientConnection::ClientConnection(ClientParams params, const MemberList& held, Rng& rng)
     : params_(std::move(params)), members_(held), rng_(rng) {}
@@ -419,13 +423,17 @@ void ClientConnection::on_rekey(const wire::Rekey& rekey, Outputs& out, Instant 
   ++rekeys_;
 }
 
-ClientConnection::Outputs ClientConnection::on_closed(Instant) {
+std::string closed_because(const std::string& why) {
+  return "the server closed the connection" + in_brackets(why);
+}
+
+ClientConnection::Outputs ClientConnection::on_closed(const std::string& why) {
   Outputs out;
   if (ended_) return out;
   if (!channel_.transport()) {
-    refuse_stranger("hung up", false, out);
+    refuse_stranger("hung up" + in_brackets(why), false, out);
   } else {
-    refuse({"the server closed the connection"}, out);
+    refuse({closed_because(why)}, out);
   }
   return out;
 }

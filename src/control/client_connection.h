@@ -112,6 +112,9 @@ struct Relayed {
 using ClientEvent = std::variant<Proved, Welcomed, Silent, Heard, ListChanged, ListRefused, ListReplaced,
                                  ReportRequested, Relayed, LockAnswered, RelayLimited, Refused>;
 
+// A sentence without its end; `why` may be "".
+std::string closed_because(const std::string& why);
+
 class ClientConnection {
  public:
   // `held`: the list of an earlier connection, from which the server continues.
@@ -128,8 +131,8 @@ class ClientConnection {
   // Something may have cut the connection: demands a sign of life at once. Silent or nothing follows.
   Outputs probe(Instant now);
   Outputs on_bytes(ByteView bytes, Instant now);
-  // The other end closed the connection.
-  Outputs on_closed(Instant now);
+  // The other end closed the connection; `why`: what is known besides, or "".
+  Outputs on_closed(const std::string& why);
   Outputs on_deadline(Instant now);
   Instant next_deadline() const;
   // Announces where this node may be reached; nothing before Welcomed. At most kMaxCandidates, the rest is cut.

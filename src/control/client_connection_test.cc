@@ -385,7 +385,7 @@ TEST_F(ClientConnectionTest, APingIsAnsweredAndUnknownMessagesAreSkipped) {
 TEST_F(ClientConnectionTest, AfterTheEndNothingHappens) {
   EXPECT_EQ(refusal(say(wire::Refused{wire::RefusalCode::full, "No room."})), "No room");
   EXPECT_TRUE(say(welcome()).events.empty());
-  EXPECT_TRUE(client_->on_closed(now_).events.empty());
+  EXPECT_TRUE(client_->on_closed("").events.empty());
   EXPECT_TRUE(client_->on_deadline(now_ + std::chrono::hours(1)).events.empty());
   EXPECT_TRUE(client_->announce({}, now_).to_send.empty());
   EXPECT_EQ(client_->next_deadline(), kNever);

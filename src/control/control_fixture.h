@@ -263,7 +263,7 @@ class ControlTest : public testing::Test {
       take(c, c.connection->on_bytes(piece, now_));
       moved = true;
     } else if (c.connection && c.server_closed) {
-      take(c, c.connection->on_closed(now_));
+      take(c, c.connection->on_closed(""));
       moved = true;
     }
     return moved;

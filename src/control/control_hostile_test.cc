@@ -415,7 +415,7 @@ TEST_F(ControlHostile, AConnectionMayBeCutAtAnyByte) {
       left -= back.size();
       take(a, a.connection->on_bytes(back, now_));
     }
-    if (a.connected()) take(a, a.connection->on_closed(now_));
+    if (a.connected()) take(a, a.connection->on_closed(""));
     EXPECT_FALSE(a.connected());
     ASSERT_TRUE(a.refused);
     EXPECT_EQ(a.refused->sentence.find("without proving") != std::string::npos, cut < 2U + 49U) << cut;

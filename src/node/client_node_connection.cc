@@ -70,14 +70,11 @@ ClientOutputs ClientNode::on_server_bytes(control::LinkId link, ByteView bytes, 
 }
 
 ClientOutputs ClientNode::on_server_closed(control::LinkId link, const std::string& why, Instant now) {
-  const std::string sentence = "the server closed the connection" + (why.empty() ? "" : " (" + why + ")");
-  if (!connection_ || link != link_) {
-    return finish(take(admission_.on_closed(link, sentence, members_, now), now), now);
-  }
-  ClientOutputs out = take(connection_->on_closed(now), now);
+  if (!connection_ || link != link_) return finish(take(admission_.on_closed(link, why, members_, now), now), now);
+  ClientOutputs out = take(connection_->on_closed(why), now);
   if (connection_) {
     drop_connection(out);
-    if (!admission_.asking()) connection_lost(sentence, out, now);
+    if (!admission_.asking()) connection_lost(control::closed_because(why), out, now);
   }
   return finish(std::move(out), now);
 }

@@ -36,7 +36,13 @@ struct ServerLink::Impl : std::enable_shared_from_this<ServerLink::Impl> {
                    },
                    [weak, link](std::string why) {
                      const auto self = weak.lock();
-                     if (!self || self->streams.erase(link) == 0) return;
+                     const auto closed = self ? self->streams.extract(link) : decltype(streams)::node_type();
+                     if (!closed) return;
+                     if (closed.mapped()->awaits_tls()) {
+                       why +=
+                           std::string(why.empty() ? "" : ", ") +
+                           "before TLS was agreed on: eps-server takes TLS on port 443, and with --tls on every port";
+                     }
                      if (self->dialer) self->dialer->hurry();
                      self->handlers.on_closed(link, std::move(why));
                    },

@@ -46,6 +46,8 @@ class TcpStream : public std::enable_shared_from_this<TcpStream> {
   void send(Bytes bytes);
   std::size_t backlog() const { return backlog_; }
   bool tls() const { return tls_ != nullptr; }
+  // It should be TLS, but the handshake is not complete.
+  bool awaits_tls() const { return tls_ && !tls_->agreed(); }
   // Ends the connection soon, as if it had failed.
   void end(std::string why);
   // Writes out what is queued, for at most kLinger, then closes. No handler is called any more.

@@ -81,12 +81,14 @@ struct Tls::Impl {
 
   // Sends what waited for the handshake, as soon as that is complete.
   void flush() {
-    if (waiting.empty() || !SSL_is_init_finished(ssl.get())) return;
+    if (waiting.empty() || !agreed()) return;
     // A memory BIO accepts everything.
     EPS_CHECK(SSL_write(ssl.get(), waiting.data(), static_cast<int>(waiting.size())) ==
               static_cast<int>(waiting.size()));
     waiting.clear();
   }
+
+  bool agreed() const { return SSL_is_init_finished(ssl.get()) != 0; }
 
   std::unique_ptr<SSL, Freed<SSL_free>> ssl;
   BIO *in, *out;  // owned by ssl
@@ -108,6 +110,10 @@ std::unique_ptr<Tls> Tls::server() {
   auto impl = std::make_unique<Impl>(server_context());
   SSL_set_accept_state(impl->ssl.get());
   return std::unique_ptr<Tls>(new Tls(std::move(impl)));
+}
+
+bool Tls::agreed() const {
+  return impl_->agreed();
 }
 
 void Tls::write(ByteView plain) {

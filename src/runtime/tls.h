@@ -33,6 +33,8 @@ class Tls {
   Result<Bytes> read(ByteView received);
   // Data to send, emptied by the call.
   Bytes take_output();
+  // Whether the handshake is complete.
+  bool agreed() const;
 
  private:
   struct Impl;

@@ -210,6 +210,13 @@ def test_only_a_proxy_leads_out(network):
     assert running.output().count("CONNECT") == asked
 
 
+def test_only_the_client_speaks_tls(network):
+    network.server()
+    a = network.client("a", tls=True, join=False)
+    a.wait_log("hung up .*before TLS was agreed on: eps-server takes TLS on port 443, and with --tls on every port")
+    assert "before TLS was agreed on" in a.eps("doctor", check=False)
+
+
 def test_only_tls_passes(network):
     """A firewall that cuts anything but TLS: on port 443 TLS is the default, elsewhere it needs the option."""
     server = network.server(also_port=443, tls=True)
