@@ -178,7 +178,10 @@ struct PolicyInForce::Packet {
       fragment_id = load_be32(packet.data() + l4 - 4);
     }
     later = offset != 0;
-    hides = offset == 1 && protocol == policy::kTcp;  // it reaches the flags (RFC 3128)
+    const bool reaches_flags = offset == 1 && protocol == policy::kTcp;  // RFC 3128
+    // Extension headers behind the fragment header: the transport is deeper, in this fragment or in a later one.
+    const bool deeper = version == 6 && l2::is_ip6_extension(protocol);
+    hides = reaches_flags || deeper;
   }
   policy::Opening opening(bool reversed) const {
     policy::Opening out{from, to, true, protocol, std::nullopt};

@@ -10,7 +10,7 @@
 //                              anything else of IP, by its addresses.
 //   an ICMP error              passes if it quotes a packet of a known flow.
 //   fragments                  the first is evaluated by its ports, and lets the others of its packet pass. One that
-//                              hides its ports, or overwrites them, never passes.
+//                              hides its ports, also behind IPv6 extension headers, or overwrites them, never passes.
 //   anything but IP            is evaluated frame by frame.
 //
 // After a change of the policy a known flow is evaluated again at its next frame, in the direction in which it was

@@ -181,6 +181,45 @@ TEST_F(FlowGuard, drops_fragments_that_hide_or_overwrite_a_tcp_header) {
   EXPECT_TRUE(out({.fragment = 5, .id = 9}));
 }
 
+// A kernel that reassembles it finds the SYN behind the destination options.
+TEST_F(FlowGuard, drops_ip6_fragments_that_hide_the_transport_behind_more_headers) {
+  use("deny all to all tcp 22\nallow all to all");
+  const auto fragment_with = [&](std::uint8_t next, std::uint16_t offset_and_more) {
+    Bytes ip;
+    Writer w(ip);
+    w.u32(0x60000000);
+    w.u16(8 + 8 + 24);
+    w.u8(44);
+    w.u8(64);
+    w.bytes(IpAddress::from_v4(kThere).bytes);
+    w.bytes(IpAddress::from_v4(kHere).bytes);
+    w.u8(next);
+    w.u8(0);
+    w.u16(offset_and_more);
+    w.u32(77);
+    if (next != policy::kTcp) w.bytes(std::array{std::byte{policy::kTcp}, std::byte{0}, std::byte{1}, std::byte{4}});
+    if (next != policy::kTcp) w.u32(0);
+    w.u16(40000);
+    w.u16(next == policy::kTcp ? 443 : 22);
+    w.u32(1);
+    w.u32(0);
+    w.u8(0x50);
+    w.u8(l2::kTcpSyn);
+    ip.resize(40 + 8 + 8 + 24);
+    l2::FrameInfo info;
+    info.ethertype = l2::kEtherIp6;
+    EXPECT_TRUE(l2::parse_packet(ip, info));
+    return guard_->check(*rules_, kPeer, Heading::in, ip, info, now_).allow;
+  };
+  EXPECT_TRUE(fragment_with(policy::kTcp, 1));
+  EXPECT_TRUE(fragment_with(policy::kTcp, 5 << 3));
+  for (const std::uint8_t extension : {0, 43, 44, 60}) {
+    EXPECT_FALSE(fragment_with(extension, 0)) << "whole, behind header " << int{extension};
+    EXPECT_FALSE(fragment_with(extension, 1)) << "the first, behind header " << int{extension};
+    EXPECT_FALSE(fragment_with(extension, 5 << 3)) << "a later one, behind header " << int{extension};
+  }
+}
+
 TEST_F(FlowGuard, lets_arp_and_neighbour_discovery_pass_and_other_protocols_only_by_a_rule_for_everything) {
   const auto passes_as = [&](std::uint16_t ethertype) {
     const Bytes payload(46);

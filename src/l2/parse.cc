@@ -4,10 +4,7 @@
 namespace eps::l2 {
 namespace {
 
-constexpr std::uint8_t kHopByHop = 0;
-constexpr std::uint8_t kRouting = 43;
 constexpr std::uint8_t kFragmentHeader = 44;
-constexpr std::uint8_t kDestinationOptions = 60;
 // More would only serve to hide what follows; RFC 8200 needs five at most.
 constexpr int kMaxExtensionHeaders = 8;
 
@@ -51,8 +48,7 @@ bool parse_ip6(ByteView packet, FrameInfo& info) {
   if (total > packet.size()) return false;
   std::uint8_t next = u8(packet.data() + 6);
   std::size_t at = kIp6Size;
-  for (int n = 0; next == kHopByHop || next == kRouting || next == kDestinationOptions || next == kFragmentHeader;
-       ++n) {
+  for (int n = 0; is_ip6_extension(next); ++n) {
     if (n == kMaxExtensionHeaders || at + 8 > total) return false;
     const std::byte* header = packet.data() + at;
     const bool fragment = next == kFragmentHeader;
@@ -74,6 +70,12 @@ bool parse_ip6(ByteView packet, FrameInfo& info) {
 }
 
 }  // namespace
+
+bool is_ip6_extension(std::uint8_t protocol) {
+  constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kDestinationOptions = 60;
+  return protocol == kHopByHop || protocol == kRouting || protocol == kFragmentHeader ||
+         protocol == kDestinationOptions;
+}
 
 bool parse_packet(ByteView packet, FrameInfo& info) {
   if (info.ethertype == kEtherIp4) return parse_ip4(packet, info);

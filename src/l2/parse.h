@@ -83,6 +83,9 @@ struct FrameInfo {
 // EtherType, its lengths the length of the frame.
 std::optional<FrameInfo> parse_frame(ByteView frame);
 
+// Hop-by-hop options, routing, fragment and destination options: another header follows (RFC 8200, section 4).
+bool is_ip6_extension(std::uint8_t protocol);
+
 // The same for a packet without its Ethernet header: fills what depends on the packet, by `info.ethertype` and
 // `info.l3_offset`. False where parse_frame gives nullopt.
 bool parse_packet(ByteView packet, FrameInfo& info);

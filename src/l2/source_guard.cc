@@ -210,9 +210,8 @@ bool first_fragment(const std::byte* behind_header) {
 // The protocol behind the extension headers of a packet or a first fragment; `rest` then begins with it. nullopt if it
 // ends within the headers.
 std::optional<std::uint8_t> skip_extensions(std::uint8_t next, ByteView& rest) {
-  constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestination = 60;
-  while (next == kHopByHop || next == kRouting || next == kFragment || next == kDestination ||
-         next == kAuthentication) {
+  constexpr std::uint8_t kFragment = 44;
+  while (is_ip6_extension(next) || next == kAuthentication) {
     if (rest.size() < 8) return std::nullopt;
     const std::size_t length = u8(rest.data() + 1);
     const std::size_t size = next == kFragment ? 8 : next == kAuthentication ? (length + 2) * 4 : (length + 1) * 8;
