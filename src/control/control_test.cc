@@ -96,6 +96,20 @@ TEST_F(ControlTest, AJoinKeyAdmitsAndARotatedNetworkKeyDoesNot) {
   EXPECT_TRUE(clients_.back().connected()) << "with the new network key";
 }
 
+// Somebody who keeps connections ready that have proved the old key.
+TEST_F(ControlTest, AProofOfTheNetworkKeyFromBeforeItsRotationAdmitsNobody) {
+  join("member");  // who comes right after it waits for the next write
+  TestClient& late = add("late");
+  open(late);
+  run();
+  ASSERT_FALSE(late.self || late.refused) << "it has proved the key, and waits";
+  ASSERT_TRUE(registry_->rotate_network_key({}, 0));
+  advance(kGatherJoins);
+  EXPECT_FALSE(late.self);
+  ASSERT_TRUE(late.refused);
+  EXPECT_THAT(late.refused->sentence, HasSubstr("was replaced by a new one"));
+}
+
 // What is in transit is cut at random and arrives in another order each time.
 TEST_F(ControlTest, AThousandRacesForAKeyForOneComputerHaveOneWinnerEach) {
   std::array<int, 2> won{};

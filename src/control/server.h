@@ -191,8 +191,9 @@ class Server {
     std::size_t early_bytes = 0;  // received before authentication
     PublicKey key;                // of the initiator, once its first message was read
     Purpose purpose = Purpose::member;
-    std::uint32_t join_key = 0;  // with Purpose::first_join
-    MemberId member;             // value 0: not admitted yet
+    std::uint32_t join_key = 0;        // with Purpose::first_join
+    std::uint32_t secrets_before = 0;  // of that key
+    MemberId member;                   // value 0: not admitted yet
     // What it was last told. In the form of version 0.1: of everything; otherwise of the records, and of the states.
     std::uint64_t list_version = 0;
     std::uint64_t held_version = 0;    // of the records, as it has them

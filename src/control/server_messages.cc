@@ -72,6 +72,7 @@ void Server::on_initiation(ConnId id, Connection& c, const Bytes& frame, Outputs
     // With a secret that nobody has, the client finds that its key is wrong, as with a replaced one.
     std::array<std::byte, 16> secret{};
     key != nullptr ? void(secret = key->secret) : rng_.fill(secret);
+    c.secrets_before = key != nullptr ? key->secrets_before : 0;
     psk = enrolment_psk(secret);
     crypto::wipe(secret);
   }
@@ -161,6 +162,7 @@ void Server::finish_joins(Outputs& out, Instant now) {
     old_names.push_back(known != nullptr ? known->name : "");
     registry::JoinRequest request{c.key, hello.name, hello.version};
     if (c.purpose == Purpose::first_join) request.join_key = c.join_key;
+    request.secrets_before = c.secrets_before;
     request.relays = hello.relays;
     request.from = c.from.ip;
     request.unix_time = clock;

@@ -24,6 +24,7 @@ struct JoinKey {
   bool approve = false;                  // computers that join with it wait for an administrator
   bool ephemeral = false;                // computers that join with it are members only while they are connected
   std::vector<std::string> groups = {};  // of the policy, into which computers come that join with it
+  std::uint32_t secrets_before = 0;      // that this run of the server knew: which one was proved
 
   bool operator==(const JoinKey&) const = default;
 };

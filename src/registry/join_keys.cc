@@ -33,10 +33,13 @@ const JoinKey* JoinKeys::find(std::uint32_t id) const {
   return it == keys_.end() ? nullptr : &it->second;
 }
 
-std::optional<std::string> JoinKeys::refusal(std::uint32_t id, std::int64_t now) const {
+std::optional<std::string> JoinKeys::refusal(std::uint32_t id, std::uint32_t secrets_before, std::int64_t now) const {
   constexpr const char* kRemedy = " Ask the administrator for a new one (on the server: eps keys create).";
   const JoinKey* key = find(id);
   if (key == nullptr) return std::string("The server does not know this join key.") + kRemedy;
+  if (key->secrets_before != secrets_before) {
+    return std::string("This network key was replaced by a new one.") + kRemedy;
+  }
   if (key->revoked) return std::string("This join key was revoked.") + kRemedy;
   if (key->expires != 0 && now >= key->expires) return std::string("This join key has expired.") + kRemedy;
   if (key->uses != 0 && key->used >= key->uses) {
@@ -56,7 +59,9 @@ Result<JoinKey> JoinKeys::draw(const JoinKeyWish& wish, std::int64_t now, Rng& r
 }
 
 JoinKey JoinKeys::redraw_network_key(const JoinKeyWish& wish, std::int64_t now, Rng& rng) const {
-  return make(kNetworkKeyId, wish, now, rng);
+  JoinKey key = make(kNetworkKeyId, wish, now, rng);
+  if (const JoinKey* old = find(kNetworkKeyId)) key.secrets_before = old->secrets_before + 1;
+  return key;
 }
 
 std::optional<std::uint32_t> JoinKeys::to_give_way(std::int64_t now) const {

@@ -26,8 +26,9 @@ class JoinKeys {
   const std::map<std::uint32_t, JoinKey>& all() const { return keys_; }
   // Null: no such key, or newer ones have replaced it.
   const JoinKey* find(std::uint32_t id) const;
-  // Why the key admits nobody; nullopt: it does admit. The sentence is for the user who tries to join.
-  std::optional<std::string> refusal(std::uint32_t id, std::int64_t now) const;
+  // Why the key does not admit who proved the secret that it had after so many others; nullopt: it does admit. The
+  // sentence is for the user who tries to join.
+  std::optional<std::string> refusal(std::uint32_t id, std::uint32_t secrets_before, std::int64_t now) const;
 
   // A new key, not added yet: put() adds it. Errc::exhausted when there are too many live ones.
   Result<JoinKey> draw(const JoinKeyWish& wish, std::int64_t now, Rng& rng) const;

@@ -23,6 +23,7 @@ class JoinKeysTest : public RegistryTest {
   std::variant<Member, Refusal> join_with(const JoinKey& key, std::uint32_t n, std::int64_t now = 1000) {
     JoinRequest request{JoinKeysTest::key(n), "host", "0.1.0"};
     request.join_key = key.id;
+    request.secrets_before = key.secrets_before;
     request.unix_time = now;
     return registry_->join(request);
   }
@@ -87,6 +88,16 @@ TEST_F(JoinKeysTest, RotatingChangesTheSecretAndKeepsTheMembers) {
   open();
   EXPECT_EQ(registry_->join_keys().find(kNetworkKeyId)->secret, after->secret);
   EXPECT_NE(registry_->find(member.id), nullptr);
+}
+
+TEST_F(JoinKeysTest, ASecretThatWasProvedBeforeARotationAdmitsNobodyAfterIt) {
+  ASSERT_TRUE(registry_->rotate_network_key({.name = "", .uses = 0, .valid_for = 0, .approve = true}, 1000));
+  const JoinKey old = *registry_->join_keys().find(kNetworkKeyId);
+  EXPECT_THAT(sentence(join_with(old, 1)), HasSubstr("eps members approve host"));
+  ASSERT_TRUE(registry_->rotate_network_key({}, 2000));
+  EXPECT_THAT(registry_->approve("host", 2000).error().what, HasSubstr("was replaced by a new one"));
+  EXPECT_THAT(sentence(join_with(old, 2)), HasSubstr("was replaced by a new one"));
+  EXPECT_EQ(sentence(join_with(*registry_->join_keys().find(kNetworkKeyId), 1)), "admitted");
 }
 
 TEST_F(JoinKeysTest, TheNetworksKeyCanBeCapped) {

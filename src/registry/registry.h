@@ -54,6 +54,7 @@ struct JoinRequest {
   std::string name;                                      // as chosen by the client; made unique here
   std::string version;                                   // of its program
   std::optional<std::uint32_t> join_key = std::nullopt;  // the key whose secret it proved
+  std::uint32_t secrets_before = 0;                      // of that key: whether it was replaced since
   bool relays = false;                                   // whether it relays for other members
   IpAddress from = {};                                   // shown in the list of those waiting for approval
   std::int64_t unix_time = 0;                            // now

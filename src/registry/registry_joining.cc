@@ -15,7 +15,7 @@ namespace eps::registry {
 // Checks an unknown computer: nullopt if it may be enrolled.
 std::optional<Refusal> Registry::may_not_join(const JoinRequest& request) {
   if (!request.join_key) return Refusal{Refusal::Code::unknown_key, "The server does not know this computer's key."};
-  if (auto why = join_keys_.refusal(*request.join_key, request.unix_time)) {
+  if (auto why = join_keys_.refusal(*request.join_key, request.secrets_before, request.unix_time)) {
     return Refusal{Refusal::Code::join_key, std::move(*why)};
   }
   if (join_keys_.find(*request.join_key)->approve) return wait_for_approval(request);
@@ -60,7 +60,7 @@ Result<Member> Registry::approve(std::string_view name, std::int64_t now) {
   if (at == pending_.end()) return nobody_waits(name);
   const PendingJoin waiting = *at;
   // The key may have expired or been used up while the computer was waiting.
-  if (auto why = join_keys_.refusal(*waiting.request.join_key, now)) {
+  if (auto why = join_keys_.refusal(*waiting.request.join_key, waiting.request.secrets_before, now)) {
     return make_error(Errc::unsupported, std::string(name) + " cannot be admitted: " + *why);
   }
   auto enrolled = enrol(waiting.request, by_actor("approve", waiting.name));
