@@ -143,6 +143,17 @@ TEST_F(JoinKeysTest, AComputerThatNeedsApprovalWaitsForIt) {
   EXPECT_EQ(sentence(join_with(key, 1)), "admitted");
 }
 
+TEST_F(JoinKeysTest, AComputerThatWaitedAndJoinedWithAnotherKeyWaitsNoLonger) {
+  const JoinKey slow = create({.name = "", .uses = 0, .valid_for = 0, .approve = true});
+  join_with(slow, 1);
+  EXPECT_EQ(sentence(join_with(create({}), 1)), "admitted");
+  EXPECT_TRUE(registry_->pending().empty());
+  EXPECT_FALSE(registry_->approve("host", 1000)) << "it would be a member twice";
+  EXPECT_FALSE(registry_->deny("host")) << "it would be removed at its next connection";
+  EXPECT_EQ(registry_->members().size(), 1U);
+  EXPECT_EQ(sentence(join_with(slow, 1)), "admitted");
+}
+
 TEST_F(JoinKeysTest, ADeniedComputerIsRefusedForGood) {
   const JoinKey key = create({.name = "", .uses = 0, .valid_for = 0, .approve = true});
   join_with(key, 1);

@@ -326,6 +326,8 @@ std::vector<Registry::Joined> Registry::finish(std::vector<Staged> staged, ports
       touch(joined->id);
       states_.touch(joined->id, version_);
       if (stored) stable_fields_changed(it->second);
+      // It may have waited with one key, and joined with another.
+      if (s.added) std::erase_if(pending_, [&](const PendingJoin& p) { return p.request.key == joined->key; });
       out.push_back(it->second);
     }
   }

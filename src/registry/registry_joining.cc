@@ -65,7 +65,6 @@ Result<Member> Registry::approve(std::string_view name, std::int64_t now) {
   }
   auto enrolled = enrol(waiting.request, by_actor("approve", waiting.name));
   if (const auto* refusal = std::get_if<Refusal>(&enrolled)) return make_error(Errc::exhausted, refusal->sentence);
-  pending_.erase(find_pending(name));
   return std::get<Member>(enrolled);
 }
 
