@@ -182,7 +182,8 @@ class Registry {
   // durable. A change loses the signature of the network lock.
   const NetworkPolicy& policy() const { return policy_; }
   Result<void> set_policy(std::string text);
-  // Whether the network lock covers the policy; nullopt: there is no lock, or no policy.
+  // Whether the network lock covers the policy, or its end; nullopt: there is no lock, or never was a signed policy and
+  // is none now.
   std::optional<bool> policy_signed() const;
   // The groups of the policy that the member is in from now on. Errc::not_found, Errc::invalid_argument.
   Result<Member> set_groups(std::string_view name, std::vector<std::string> groups);
@@ -365,6 +366,7 @@ class Registry {
   ChangeLog presence_;  // of `online`
   MerkleTree tree_;
   NetworkPolicy policy_;
+  std::optional<crypto::Hash> policy_signed_by_;  // see kPolicySignedBy
   std::unordered_set<std::string> policy_names_;  // of members, in it
   std::set<MemberId> given_names_;                // whose name an administrator gave
   std::uint64_t policy_version_ = 0;

@@ -26,6 +26,8 @@ inline constexpr const char* kGrantsOfAll = "grants.all";
 inline constexpr const char* kGroupsOf = "groups.";         // and the member's number: names with commas
 inline constexpr const char* kKeyGroupsOf = "key_groups.";  // and the join key's number: likewise
 inline constexpr const char* kPolicy = "policy";            // sequence 64, signature 512, text
+// 256: of the network lock, by which a policy was signed that has ended; members follow it until the end is signed.
+inline constexpr const char* kPolicySignedBy = "policy.signed_by";
 
 Bytes encode_groups(const std::vector<std::string>& groups);
 std::vector<std::string> decode_groups(ByteView bytes);

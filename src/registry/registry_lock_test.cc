@@ -71,6 +71,32 @@ TEST_F(RegistryLockTest, ALockThatAMemberProposesIsOnWhenItIsAccepted) {
   EXPECT_THAT(record->back().what, HasSubstr("2 of 2 members are signed"));
 }
 
+TEST_F(RegistryLockTest, TheEndOfASignedPolicyIsToBeSigned) {
+  lock();
+  EXPECT_EQ(registry_->policy_signed(), std::nullopt) << "there never was one";
+  const auto sign = [&](std::uint64_t sequence) {
+    LockChange change;
+    change.lock = registry_->lock().id();
+    change.policy_sequence = sequence;
+    change.policy_signature =
+        crypto::sign(seed_, locked_policy_message(change.lock, {registry_->policy().text, sequence, {}}));
+    ASSERT_TRUE(registry_->change_lock(change, a_.id));
+  };
+  ASSERT_TRUE(registry_->set_policy("allow all to a\n"));
+  EXPECT_EQ(registry_->policy_signed(), false);
+  ASSERT_TRUE(registry_->set_policy(""));
+  EXPECT_EQ(registry_->policy_signed(), std::nullopt) << "nobody followed it";
+  ASSERT_TRUE(registry_->set_policy("allow all to a\n"));
+  sign(6);
+  EXPECT_EQ(registry_->policy_signed(), true);
+  ASSERT_TRUE(registry_->set_policy(""));
+  EXPECT_EQ(registry_->policy_signed(), false) << "the members go on with it";
+  open();
+  EXPECT_EQ(registry_->policy_signed(), false);
+  sign(7);
+  EXPECT_EQ(registry_->policy_signed(), true);
+}
+
 TEST_F(RegistryLockTest, WhatNoSignerSignedIsRefusedWhole) {
   lock();
   const Member c = join(3, "c");

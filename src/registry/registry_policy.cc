@@ -66,6 +66,9 @@ void Registry::load_policy(const ports::StoredState& state) {
     policy_.signature = r.array<64>();
     policy_.text = as_text(r.bytes(r.remaining()));
   }
+  if (const auto by = state.meta.find(kPolicySignedBy); by != state.meta.end() && by->second.size() == 32) {
+    policy_signed_by_ = Reader(by->second).array<32>();
+  }
   tree_.put(policy_);
   note_policy_names();
   for (const auto& [id, known] : join_keys_.all()) {
@@ -96,13 +99,17 @@ Result<void> Registry::set_policy(std::string text) {
   ports::StoreChange change;
   change.put_meta[kPolicy] = encode_policy(next);
   change.audit.push_back(by_actor("policy", what));
+  const bool was_signed = lock_.on() && is_policy_signed(lock_, policy_);
+  if (was_signed) change.put_meta[kPolicySignedBy] = Bytes(lock_.id().begin(), lock_.id().end());
   if (auto stored = commit(std::move(change)); !stored) return stored;
+  if (was_signed) policy_signed_by_ = lock_.id();
   policy_changed(next);
   return {};
 }
 
 std::optional<bool> Registry::policy_signed() const {
-  if (!lock_.on() || policy_.text.empty()) return std::nullopt;
+  const bool never_was_one = policy_.text.empty() && policy_signed_by_ != lock_.id();
+  if (!lock_.on() || never_was_one) return std::nullopt;
   return is_policy_signed(lock_, policy_);
 }
 

@@ -261,8 +261,10 @@ class Doctor {
     constexpr std::size_t kNamed = 8;
     const auto lacks = [](const json& m, const char* field) { return m.contains(field) && m[field] == json(false); };
     if (lacks(status_, "policy_signed")) {
-      warning("The policy is not signed by the network lock: the members follow the one that was signed last, or none.",
-              "eps policy show shows it; where a key of the lock is: eps lock sign --policy");
+      warning(
+          "The policy, or that there is none any more, is not signed by the network lock: the members follow the one "
+          "that was signed last, or none.",
+          "eps policy show shows it; where a key of the lock is: eps lock sign --policy");
     }
     for (const bool record : {true, false}) {
       std::vector<std::string> names;

@@ -238,8 +238,9 @@ TEST(Diagnosis, MembersThatTheNetworkLockDoesNotCover) {
 TEST(Diagnosis, APolicyThatTheNetworkLockDoesNotCover) {
   json status = {{"program", "eps-server"}, {"version", "0.1.0"}, {"policy_signed", false}};
   EXPECT_THAT(findings_text(diagnose(status, "0.1.0")),
-              testing::AllOf(HasSubstr("warning  The policy is not signed by the network lock"),
-                             HasSubstr("where a key of the lock is: eps lock sign --policy\n")));
+              testing::AllOf(
+                  HasSubstr("warning  The policy, or that there is none any more, is not signed by the network lock"),
+                  HasSubstr("where a key of the lock is: eps lock sign --policy\n")));
   for (const json& well : {json(true), json(nullptr)}) {
     status["policy_signed"] = well;
     EXPECT_EQ(worst(diagnose(status, "0.1.0")), Finding::Level::ok);
