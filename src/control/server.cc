@@ -138,8 +138,7 @@ void Server::on_frames(ConnId id, Connection& c, ByteView bytes, Outputs& out, I
 Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   auto removed = registry_.remove(name);
   if (!removed) return removed.error();
-  copies_.forget(removed->id);
-  news_.forget(removed->id);
+  forget_member(removed->id);
   Outputs out;
   out.events.push_back(
       {ServerEvent::Kind::removed, describe(*removed) + " was removed; its key is refused from now on.", removed->id});
@@ -154,6 +153,13 @@ Result<Server::Outputs> Server::remove(std::string_view name, Instant now) {
   }
   push(out, now);
   return out;
+}
+
+// It is no longer a member.
+void Server::forget_member(MemberId id) {
+  copies_.forget(id);
+  news_.forget(id);
+  arrivals_.forget(id);
 }
 
 // Who is away is away by this clock: when a server's is wrong for a while, its members must not lose their places.
@@ -180,8 +186,7 @@ Result<Server::Outputs> Server::expire(std::int64_t keep, Instant now) {
   Outputs out;
   out.events = std::exchange(clock_events_, {});
   for (const auto& [member, away, ephemeral] : *expired) {
-    copies_.forget(member.id);
-    news_.forget(member.id);
+    forget_member(member.id);
     const std::string ago = ephemeral ? std::to_string(away / 60) + " min" : std::to_string(away / 86400) + " days";
     out.events.push_back({ServerEvent::Kind::removed,
                           describe(member) + (ephemeral ? ", an ephemeral member," : "") +
@@ -325,6 +330,7 @@ void Server::forget(ConnId id, Outputs& out) {
   if (it == connections_.end()) return;
   Connection& c = it->second;
   const MemberId member = c.member;
+  const bool told = c.arrival_told;
   no_stranger(c);
   forget_wishes(id, c);
   checks_.erase({c.check_at, id});
@@ -344,7 +350,7 @@ void Server::forget(ConnId id, Outputs& out) {
   state_changed(member);
   count_members();
   if (const Member* m = registry_.find(member))
-    out.events.push_back({ServerEvent::Kind::left, describe(*m) + " left."});
+    out.events.push_back({ServerEvent::Kind::left, told ? describe(*m) + " left." : ""});
 }
 
 Server::Outputs Server::on_deadline(Instant now) {

@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "base/run_set.h"
 #include "base/time.h"
+#include "control/arrivals.h"
 #include "control/channel.h"
 #include "control/copies.h"
 #include "control/endpoint_news.h"
@@ -98,14 +99,14 @@ struct ServerEvent {
   enum class Kind {
     joined,
     left,
-    changed,  // a member has a new name
+    changed,  // what members may do, or the network
     removed,
     rejected,
     clock,  // it was set
     flood,  // a member changes its endpoints too often; see endpoint_news.h
   };
   Kind kind;
-  std::string sentence;  // for the log
+  std::string sentence;  // for the log; empty: there were too many of this member
   MemberId member = {};  // which joined or was removed
   bool members_changed() const { return kind < Kind::rejected; }
 };
@@ -207,6 +208,8 @@ class Server {
     std::vector<MemberId> wanted;  // whose states it requested
     std::vector<MemberId> due;     // those of them that it must be told
     bool ending = false;
+    bool arrival_told = false;  // in the log
+    bool keeps_name = false;    // it may not change it now
     bool report_awaited = false;
     Credentials credentials;
     bool authenticated() const { return member.value != 0; }
@@ -230,6 +233,7 @@ class Server {
   void reject(ConnId id, Connection& c, const std::string& why, Outputs& out, Instant now);
   void end(ConnId id, Connection& c, Outputs& out);
   void forget(ConnId id, Outputs& out);
+  void forget_member(MemberId id);
   void forget_ended(Outputs& out);
   void tell_rejections(Outputs& out, Instant now);
   void send(ConnId id, Connection& c, const wire::ControlMessage& message, Outputs& out);
@@ -289,6 +293,7 @@ class Server {
   JoinLimit join_limit_;
   EndpointNews news_;
   Copies copies_;
+  Arrivals arrivals_;
   std::set<std::pair<Instant, ConnId>> checks_;  // no connection times out before its entry
   std::map<IpAddress, std::size_t> strangers_;   // per source
   std::unordered_set<std::uint32_t> tags_;

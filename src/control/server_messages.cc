@@ -158,9 +158,11 @@ void Server::finish_joins(Outputs& out, Instant now) {
       ended_.push_back(id);
       continue;
     }
-    if (registry_.join_writes(c.key, hello.name)) joined_at_ = now;
     old_names.push_back(known != nullptr ? known->name : "");
-    registry::JoinRequest request{c.key, hello.name, hello.version};
+    const bool renames = known != nullptr && registry_.join_writes(c.key, hello.name);
+    c.keeps_name = renames && !arrivals_.rename(known->id, now);
+    if (known == nullptr || (renames && !c.keeps_name)) joined_at_ = now;
+    registry::JoinRequest request{c.key, c.keeps_name ? known->name : hello.name, hello.version};
     if (c.purpose == Purpose::first_join) request.join_key = c.join_key;
     request.secrets_before = c.secrets_before;
     request.relays = hello.relays;
@@ -171,7 +173,7 @@ void Server::finish_joins(Outputs& out, Instant now) {
   }
   const auto joined = registry_.join_all(requests);
   for (const auto& [member, since, away] : registry_.take_reclaimed()) {
-    news_.forget(member.id);
+    forget_member(member.id);
     const std::string ago = away < 2 * 3600 ? std::to_string(away / 60) + " min" : std::to_string(away / 3600) + " h";
     out.events.push_back(
         {ServerEvent::Kind::removed,
@@ -198,9 +200,6 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
     return;
   }
   const Member member = std::get<Member>(joined);
-  if (!old_name.empty() && member.name != old_name) {
-    out.events.push_back({ServerEvent::Kind::changed, old_name + " is now called " + member.name + "."});
-  }
   if (const auto older = by_member_.find(member.id); older != by_member_.end()) {
     // Its own older connection, which it lost, or another computer with a copy of its key.
     const ConnId replaced = older->second;
@@ -228,11 +227,15 @@ void Server::on_joined(ConnId id, Connection& c, const wire::Hello& hello, const
   tell(id, c, out);
   const std::string wish = make_valid_name(hello.name);
   const bool name_is_signed = registry_.lock().on() && member.lock.sequence != 0;
-  const std::string why_not_so = name_is_signed ? ", but the network lock signed its name" : ", as another member does";
-  out.events.push_back({ServerEvent::Kind::joined,
-                        member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
-                            (wish == member.name ? "." : "; it calls itself " + wish + why_not_so + "."),
-                        member.id});
+  const std::string why_not_so = c.keeps_name     ? ", but has changed its name too often to change it now"
+                                 : name_is_signed ? ", but the network lock signed its name"
+                                                  : ", as another member does";
+  std::string line = member.name + " (" + to_string(member.address) + ") joined from " + to_string(c.from.ip) +
+                     (wish == member.name ? "." : "; it calls itself " + wish + why_not_so + ".");
+  if (!old_name.empty() && member.name != old_name) line = old_name + " is now called " + member.name + ". " + line;
+  line = arrivals_.line(member.id, std::move(line), now);
+  c.arrival_told = !line.empty();
+  out.events.push_back({ServerEvent::Kind::joined, std::move(line), member.id});
 }
 
 // Two computers with one key would displace each other for ever. The present one stays, as long as it is there.

@@ -148,7 +148,7 @@ ServerOutputs ServerNode::carry(control::Server::Outputs from, Instant now) {
       quotas_.forget(event.member);
     }
     out.members_changed |= event.members_changed();
-    out.notes.push_back(event.sentence);
+    if (!event.sentence.empty()) out.notes.push_back(event.sentence);
   }
   for (auto& [member, report] : from.reports) {
     std::erase_if(report.peers, [&](const PeerReport& p) { return registry_.find(p.peer) == nullptr; });

@@ -48,14 +48,19 @@ std::string MemberChanges::change(const Member* was, const Member& is) {
   return "";
 }
 
-std::vector<std::string> MemberChanges::look(const MemberMap& members, const MembersChanged& changed) {
+std::vector<std::string> MemberChanges::look(const MemberMap& members, Instant now, const MembersChanged& changed) {
   std::vector<std::string> out;
   std::size_t changes = 0;
   const auto tell = [&](const std::string& sentence) {
     if (sentence.empty()) return;
     if (++changes <= kMaxChangesTold) out.push_back(sentence);
   };
+  const auto tell_change = [&](const Member* was, const Member& is) {
+    std::string sentence = change(was, is);
+    tell(was == nullptr || sentence.empty() ? sentence : paces_[is.id].pass(std::move(sentence), now));
+  };
   const auto leave = [&](const Member& was) {
+    paces_.erase(was.id);
     tell(was.name + " (" + to_string(was.address) + ") is no longer a member.");
   };
   if (changed.all) {
@@ -63,7 +68,7 @@ std::vector<std::string> MemberChanges::look(const MemberMap& members, const Mem
       if (!members.contains(id)) leave(was);
     }
     const MemberMap before = std::exchange(seen_, members);
-    for (const auto& [id, is] : members) tell(change(before.find(id), is));
+    for (const auto& [id, is] : members) tell_change(before.find(id), is);
   } else {
     for (const MemberId id : changed.ids) {
       const Member* was = seen_.find(id);
@@ -74,7 +79,7 @@ std::vector<std::string> MemberChanges::look(const MemberMap& members, const Mem
     for (const MemberId id : changed.ids) {
       MemberMap::Record is = members.record(id);
       if (is == nullptr) continue;
-      tell(change(seen_.find(id), *is));
+      tell_change(seen_.find(id), *is);
       seen_.put(std::move(is));
     }
   }

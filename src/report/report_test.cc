@@ -218,38 +218,67 @@ TEST(MemberChangesTest, OneLineAChange) {
   MemberMap members;
   const auto set = [&](const Member& m) { members.put(m); };
   MemberChanges changes;
+  constexpr Instant kStart{};
   set(member(1, "a", "10.0.8.1", true));
   set(member(2, "b", "10.0.8.2", false));
-  EXPECT_THAT(changes.look(members), ElementsAre("2 members, 1 online: a (10.0.8.1), b (10.0.8.2, offline)."));
-  EXPECT_THAT(changes.look(members), IsEmpty());
+  EXPECT_THAT(changes.look(members, kStart), ElementsAre("2 members, 1 online: a (10.0.8.1), b (10.0.8.2, offline)."));
+  EXPECT_THAT(changes.look(members, kStart), IsEmpty());
   Member newer = *members.find({1});
   newer.version = "0.2.0";
   set(newer);
-  EXPECT_THAT(changes.look(members), IsEmpty()) << "nothing that a list of members shows";
+  EXPECT_THAT(changes.look(members, kStart), IsEmpty()) << "nothing that a list of members shows";
   set(member(2, "b", "10.0.8.2", true));
   set(member(3, "c", "10.0.8.3", true));
-  EXPECT_THAT(changes.look(members),
+  EXPECT_THAT(changes.look(members, kStart),
               ElementsAre("b (10.0.8.2) is online.", "c (10.0.8.3) is a new member, and online."));
   set(member(1, "a", "10.0.8.1", false));
   set(member(2, "bob", "10.0.8.2", true));
   set(member(3, "c", "10.0.8.9", true));
-  EXPECT_THAT(changes.look(members), ElementsAre("a (10.0.8.1) is offline.", "b is called bob (10.0.8.2) now.",
-                                                 "c (10.0.8.9) had the address 10.0.8.3 before."));
+  EXPECT_THAT(changes.look(members, kStart), ElementsAre("a (10.0.8.1) is offline.", "b is called bob (10.0.8.2) now.",
+                                                         "c (10.0.8.9) had the address 10.0.8.3 before."));
   members.erase(MemberId{3});
-  EXPECT_THAT(changes.look(members), ElementsAre("c (10.0.8.9) is no longer a member."));
+  EXPECT_THAT(changes.look(members, kStart), ElementsAre("c (10.0.8.9) is no longer a member."));
   set(member(1, "a", "10.0.8.1", true));
   set(member(2, "bob", "10.0.8.2", false));
-  EXPECT_THAT(changes.look(members, {false, {{1}}}), ElementsAre("a (10.0.8.1) is online.")) << "only who is named";
-  EXPECT_THAT(changes.look(members, {false, {{2}}}), ElementsAre("bob (10.0.8.2) is offline."));
+  EXPECT_THAT(changes.look(members, kStart, {false, {{1}}}), ElementsAre("a (10.0.8.1) is online."))
+      << "only who is named";
+  EXPECT_THAT(changes.look(members, kStart, {false, {{2}}}), ElementsAre("bob (10.0.8.2) is offline."));
   members.erase(MemberId{1});
-  EXPECT_THAT(changes.look(members, {false, {{1}}}), ElementsAre("a (10.0.8.1) is no longer a member."));
+  EXPECT_THAT(changes.look(members, kStart, {false, {{1}}}), ElementsAre("a (10.0.8.1) is no longer a member."));
   set(member(1, "a", "10.0.8.1", false));
   set(member(2, "bob", "10.0.8.2", true));
-  EXPECT_EQ(changes.look(members).size(), 2U);
+  EXPECT_EQ(changes.look(members, kStart).size(), 2U);
   for (std::uint32_t i = 10; i < 30; ++i) {
     set(member(i, "m" + std::to_string(i), "10.0.8." + std::to_string(i), true));
   }
-  EXPECT_THAT(changes.look(members), ElementsAre("22 members, 21 online; 20 changes at once."));
+  EXPECT_THAT(changes.look(members, kStart), ElementsAre("22 members, 21 online; 20 changes at once."));
+}
+
+TEST(MemberChangesTest, AMemberThatComesAndGoesAllTheTimeIsNotToldEachTime) {
+  MemberMap members;
+  members.put(member(1, "a", "10.0.8.1", true));
+  members.put(member(2, "b", "10.0.8.2", true));
+  MemberChanges changes;
+  Instant now{};
+  changes.look(members, now);
+  std::size_t lines = 0;
+  bool online = true;
+  const auto flap = [&] {
+    members.put(member(1, "a", "10.0.8.1", online = !online));
+    const auto told = changes.look(members, now);
+    lines += told.size();
+    return told.empty() ? std::string() : told.front();
+  };
+  for (int i = 0; i < 500; ++i) flap();
+  EXPECT_EQ(lines, static_cast<std::size_t>(kLinesAtOnce));
+  members.put(member(2, "b", "10.0.8.2", false));
+  EXPECT_THAT(changes.look(members, now), testing::ElementsAre("b (10.0.8.2) is offline.")) << "a pace of its own";
+  now += kLinePause;
+  EXPECT_THAT(flap(), testing::AllOf(testing::StartsWith("a (10.0.8.1) is offline. 480 such lines before it were"),
+                                     testing::EndsWith("at most once a minute.")));
+  EXPECT_EQ(flap(), "");
+  now += kLinesAtOnce * kLinePause;
+  EXPECT_EQ(flap(), "a (10.0.8.1) is offline. One such line before it was left out.");
 }
 
 TEST(Text, StatusOfAClient) {

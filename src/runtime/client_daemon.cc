@@ -264,7 +264,7 @@ void ClientDaemon::act(node::ClientOutputs out) {
   for (const control::LinkId link : out.disconnect) server_.close(link);
   if (out.stop_dialing) server_.stop_dialing();
   if (out.members_changed.any()) {
-    for (const std::string& change : member_changes_.look(node_.members().members(), out.members_changed)) {
+    for (const std::string& change : member_changes_.look(node_.members().members(), os::now(), out.members_changed)) {
       log_.info(change);
     }
   }
