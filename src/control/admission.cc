@@ -11,6 +11,8 @@ constexpr const char* kWrongEnrolment =
     "The server did not accept the network key: its enrolment part is wrong or was replaced. Copy the key again from "
     "the server (eps key).";
 
+constexpr Duration kAskAgain = std::chrono::milliseconds(100);
+
 }  // namespace
 
 void Admission::begin() {
@@ -22,7 +24,8 @@ Admission::Outputs Admission::on_connected(LinkId link, const Endpoint& server, 
                                            ClientParams params, const MemberList& held, Instant now) {
   Outputs out;
   const bool first_join = !params.enrolled;
-  if (std::ranges::find(unclear_, server) != unclear_.end()) params.enrolled = true;
+  const auto doubt = unclear_.find(server);
+  if (doubt != unclear_.end() && doubt->second == Doubt::stranger) params.enrolled = true;
   const auto [it, added] = attempts_.try_emplace(
       link, Attempt{server, std::move(addresses), ClientConnection(std::move(params), held, rng_), first_join});
   take(link, it->second.connection.start(now), held, out, now);
@@ -107,10 +110,17 @@ void Admission::take(LinkId link, ClientConnection::Outputs from, const MemberLi
       unclear_.clear();
       return;
     } else if (const auto* refused = std::get_if<Refused>(&event)) {
-      const bool unclear = std::erase(unclear_, attempt.server) > 0;
-      if (refused->forget_enrolment && unclear && attempt.first_join) return end({kWrongEnrolment, false}, out);
+      std::optional<Doubt> doubt;
+      if (const auto node = unclear_.extract(attempt.server)) doubt = node.mapped();
+      if (refused->forget_enrolment && doubt == Doubt::stranger && attempt.first_join) {
+        unclear_[attempt.server] = Doubt::proved_since;
+        return fail(link, "it is the server, and is asked again to admit this computer", held, out, now);
+      }
       if (refused->by_server || !refused->retry) return end(*refused, out);
-      if (refused->wrong_answer && attempt.first_join && !unclear) unclear_.push_back(attempt.server);
+      if (refused->wrong_answer && attempt.first_join) {
+        if (doubt == Doubt::proved_since) return end({kWrongEnrolment, false}, out);
+        if (!doubt) unclear_[attempt.server] = Doubt::stranger;
+      }
       return fail(link, refused->sentence, held, out, now);
     }
   }
@@ -143,7 +153,11 @@ void Admission::end(Refused why, Outputs& out) {
 
 void Admission::end_if_in_vain(Outputs& out) {
   if (running() || out.lost) return;
-  end({failures_.empty() ? "no address of the server is known" : failures_}, out);
+  Refused why{failures_.empty() ? "no address of the server is known" : failures_};
+  // Whoever was in its place is gone: there is nothing to wait for.
+  const auto proved = [](const auto& entry) { return entry.second == Doubt::proved_since; };
+  if (std::ranges::any_of(unclear_, proved)) why.come_back = kAskAgain;
+  end(std::move(why), out);
 }
 
 }  // namespace eps::control

@@ -80,9 +80,11 @@ class Admission {
   LinkId asking_ = 0;
   Instant asked_at_{};
   std::string failures_;
-  // Whoever answered a first join with something else than the server's answer is a stranger, or a server with another
-  // enrolment secret. Asked as by a member, the server proves itself, so the key is known to be wrong.
-  std::vector<Endpoint> unclear_;
+  // Whoever answered a first join with something else than the server's answer is a stranger, such as a captive portal,
+  // or a server with another enrolment secret. It is asked as by a member next: then a server proves itself. Only if it
+  // gives another answer to a first join after that is the key known to be wrong, because the stranger may be gone.
+  enum class Doubt { stranger, proved_since };
+  std::map<Endpoint, Doubt> unclear_;
 };
 
 }  // namespace eps::control

@@ -157,25 +157,72 @@ TEST_F(AdmissionTest, RefusalByTheServerEndsTheSearch) {
   EXPECT_THAT(out.to_close, ElementsAre(1, 2));
 }
 
-TEST_F(AdmissionTest, AWrongEnrolmentPartIsReportedOnceTheServerHasProvedItself) {
-  enrolled_ = false;
+TEST_F(AdmissionTest, WhoeverSpeaksAnotherProtocolIsNotWaitedFor) {
+  connected(1);
+  connected(2);
+  const ByteView page = as_view("HTTP/1.1 302 Found\r\n");
+  hear(1, Bytes(page.begin(), page.end()));
+  hear(2, {std::byte{0x16}});
+  hear(2, {std::byte{3}, std::byte{3}});  // a record of TLS
+  const auto out = admission_.on_dialed_all("");
+  ASSERT_TRUE(out.lost);
+  EXPECT_THAT(out.lost->sentence,
+              testing::AllOf(HasSubstr("0.0.0.1:1: it gave another answer"), HasSubstr("0.0.0.2:1: it gave another")));
+}
+
+class FirstJoin : public AdmissionTest {
+ protected:
+  FirstJoin() { enrolled_ = false; }
+  // The next search; the only connection, `link`, leads to at(1).
+  Admission::Outputs ask(LinkId link) {
+    admission_.begin();
+    auto out = admission_.on_connected(link, at(1), {}, {crypto::generate_key_pair(rng_), key(), "a", "1", false},
+                                       held_, now_);
+    admission_.on_dialed_all("");
+    return out;
+  }
+  // Asked as by a member, the server proves itself and does not know the computer.
+  void expect_proof(LinkId link) {
+    FarEnd far = server();
+    const auto asked = ask(link);
+    hear(link, far.answer(asked.to_send.at(0).second));
+    EXPECT_EQ(far.purpose, Purpose::member);
+    const auto out = hear(link, far.say(wire::Refused{wire::RefusalCode::unknown_key, "Unknown."}));
+    ASSERT_TRUE(out.lost);
+    EXPECT_TRUE(out.lost->retry) << "who answered before may have been somebody else";
+    EXPECT_TRUE(out.lost->come_back) << "at once";
+    EXPECT_FALSE(out.lost->forget_enrolment);
+  }
+};
+
+TEST_F(FirstJoin, AWrongEnrolmentPartIsReportedOnceTheServerHasProvedItself) {
   crypto::Key other;
   rng_.fill(other.writable());
-  FarEnd far(server_, other, rng_);
-  const auto first = connected(1);
-  const auto unclear = hear(1, far.answer(first.to_send.at(0).second));
-  EXPECT_FALSE(unclear.lost) << "anybody can give such an answer";
-  ASSERT_TRUE(admission_.on_dialed_all("").lost->retry);
-  admission_.begin();
-  const auto second =
-      admission_.on_connected(2, at(1), {}, {crypto::generate_key_pair(rng_), key(), "a", "1", false}, held_, now_);
-  FarEnd again(server_, other, rng_);
-  hear(2, again.answer(second.to_send.at(0).second));
-  EXPECT_EQ(again.purpose, Purpose::member);
-  const auto out = hear(2, again.say(wire::Refused{wire::RefusalCode::unknown_key, "Unknown."}));
+  const auto answer = [&](LinkId link) {
+    FarEnd far(server_, other, rng_);
+    const auto asked = ask(link);
+    auto out = hear(link, far.answer(asked.to_send.at(0).second));
+    EXPECT_EQ(far.purpose, Purpose::first_join);
+    return out;
+  };
+  ASSERT_TRUE(answer(1).lost);
+  expect_proof(2);
+  const auto out = answer(3);
   ASSERT_TRUE(out.lost);
   EXPECT_FALSE(out.lost->retry);
   EXPECT_THAT(out.lost->sentence, HasSubstr("enrolment part is wrong"));
+}
+
+TEST_F(FirstJoin, TheAnswerOfACaptivePortalIsNotTheServers) {
+  ask(1);
+  const auto portal = hear(1, {std::byte{0}, std::byte{2}, std::byte{1}, std::byte{1}});
+  ASSERT_TRUE(portal.lost);
+  EXPECT_TRUE(portal.lost->retry);
+  expect_proof(2);  // somebody has logged in at the portal
+  FarEnd far = server();
+  const auto asked = ask(3);
+  hear(3, far.answer(asked.to_send.at(0).second));
+  EXPECT_TRUE(hear(3, far.say(welcome())).won);
 }
 
 }  // namespace

@@ -58,6 +58,9 @@ class Channel {
   // more bytes are needed. At most one incomplete frame is kept.
   std::optional<Bytes> next_frame(ByteView& received);
 
+  // The size of the frame of which a part is there; 0 while that is not known.
+  std::size_t awaited() const { return partial_.size() < 2 ? 0 : load_be16(partial_.data()); }
+
   // From here on frames are sealed and opened.
   void begin_transport(const noise::TransportKeys& keys, bool initiator);
   bool transport() const { return seal_ != nullptr; }

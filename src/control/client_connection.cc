@@ -19,6 +19,7 @@ std::string in_brackets(const std::string& why) {
 }
 constexpr const char* kForgetNetwork =
     "remove the file \"network\" from eps-client's state directory (/var/lib/eps/client) and start it again";
+constexpr std::size_t kMaxAnswer = 512;  // of a server to the first message, which takes 48 bytes
 }  // namespace
 
 ClientConnection::ClientConnection(ClientParams params, const MemberList& held, Rng& rng)
@@ -46,7 +47,11 @@ ClientConnection::Outputs ClientConnection::on_bytes(ByteView bytes, Instant now
   if (ended_) return out;
   while (!ended_) {
     const auto frame = channel_.next_frame(bytes);
-    if (!frame) break;
+    if (!frame) {
+      // The rest of what only looks like the beginning of a frame ("HTTP/1.1 302", a record of TLS) never comes.
+      if (!channel_.transport() && channel_.awaited() > kMaxAnswer) refuse_stranger("gave another answer", true, out);
+      break;
+    }
     if (!channel_.transport()) {
       on_response(*frame, out, now);
       continue;

@@ -103,7 +103,7 @@ struct Refused {
   bool wrong_answer = false;      // in the handshake: it is not the server, or has another enrolment secret
   bool removed = false;           // from the network, by its administrator
   bool forget_enrolment = false;  // it does not know this key (any more): join as a new member
-  std::optional<Duration> come_back = std::nullopt;  // the server is busy, and says when to retry
+  std::optional<Duration> come_back = std::nullopt;  // when to retry; nullopt: later each time
 };
 // Datagrams that the server relayed in this connection.
 struct Relayed {
