@@ -176,6 +176,10 @@ TEST_F(JoinKeysTest, TheListOfWaitingComputersHasAnEnd) {
   EXPECT_THAT(sentence(join_with(key, kMaxPendingJoins + 1)), HasSubstr("Too many computers wait"));
   EXPECT_EQ(registry_->pending().size(), kMaxPendingJoins);
   EXPECT_EQ(registry_->pending()[1].name, "host-2");
+  join_with(key, 1, 1500);  // the first asks again, the second has gone
+  EXPECT_THAT(sentence(join_with(key, kMaxPendingJoins + 1, 1000 + kPendingGone)), HasSubstr("approve host-2"));
+  EXPECT_THAT(sentence(join_with(key, 1, 1000 + kPendingGone)), HasSubstr("approve host."));
+  EXPECT_EQ(registry_->pending().size(), kMaxPendingJoins);
 }
 
 }  // namespace

@@ -74,6 +74,8 @@ struct PendingJoin {
 };
 // The maximum; more are refused. Waiting computers ask again, so a restarted server may forget them.
 inline constexpr std::size_t kMaxPendingJoins = 256;
+// One that has not asked for this long (seconds) makes room for another; a waiting client asks every few seconds.
+inline constexpr std::int64_t kPendingGone = 600;
 
 // In a network without free addresses, a new member displaces the one that has been away longest. A member is displaced
 // only after it has been away for as long as it had been a member, within these limits: a container that lived for a

@@ -26,13 +26,18 @@ Refusal Registry::wait_for_approval(const JoinRequest& request) {
   auto at = std::ranges::find(pending_, request.key, [](const PendingJoin& p) { return p.request.key; });
   if (at == pending_.end()) {
     if (pending_.size() >= kMaxPendingJoins) {
+      const auto asked = [](const PendingJoin& p) { return p.request.unix_time; };
+      const auto oldest = std::ranges::min_element(pending_, {}, asked);
+      if (request.unix_time - asked(*oldest) >= kPendingGone) pending_.erase(oldest);
+    }
+    if (pending_.size() >= kMaxPendingJoins) {
       return {Refusal::Code::waits, "Too many computers wait to be approved. On the server, see: eps members pending."};
     }
     const std::string wish = make_valid_name(request.name);
     std::string name = unique_name(wish, {});
     const auto waits = [&](const std::string& n) { return find_pending(n) != pending_.end(); };
     for (int n = 2; waits(name); ++n) name = unique_name(numbered(wish, std::to_string(n)), {});
-    at = pending_.insert(at, {request, name, request.unix_time});
+    at = pending_.insert(pending_.end(), {request, name, request.unix_time});
   }
   at->request = request;
   return {Refusal::Code::waits,
