@@ -43,7 +43,9 @@ Drop Forwarder::forward(const RelayTable& table, const ports::RxDatagram& run, B
                         Upcalls& upcalls) {
   const auto header = wire::parse_relay_header(datagram);
   if (!header) return Drop::malformed;
+  if (!began_) began_ = now;
   const RelayMember* const sender = table.by_tag(header->tag);
+  if (sender == nullptr && now - *began_ < kRelayBegins) return Drop::expired;
   if (sender == nullptr || !sender->sends_from(run.from)) return Drop::unauthorised;
   if (sender->quota != nullptr && !sender->quota->take(datagram.size(), now)) {
     if (sender->quota->begin_telling() && !upcalls.add(RelayLimited{sender->id})) sender->quota->end_telling();

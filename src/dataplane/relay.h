@@ -14,9 +14,11 @@
 //   6. while the output is congested: has the sender had its share (dataplane/fair_share.h)?
 //   7. neighbouring datagrams for one destination leave as one run
 
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "base/time.h"
 #include "dataplane/fair_share.h"
 #include "dataplane/peer_table.h"
 #include "dataplane/upcall.h"
@@ -24,6 +26,9 @@
 #include "ports/udp.h"
 
 namespace eps::dataplane {
+
+// For so long after its first datagram a relay may get what was meant for the one before it, until members notice.
+inline constexpr Duration kRelayBegins = std::chrono::seconds(10);
 
 // Steps 3 to 7. REQUIRES: the datagrams stay in place until flush().
 class Forwarder {
@@ -42,6 +47,7 @@ class Forwarder {
   Counters& counters_;
   std::vector<ports::TxDatagram> out_;
   std::vector<std::size_t> sent_before_;  // per entry of out_: what its sender was granted before it, while that counts
+  std::optional<Instant> began_;
   FairShare udp_share_;
   std::unordered_map<Endpoint, FairShare> stream_shares_;  // each control connection is an output of its own
 };

@@ -134,6 +134,18 @@ TEST_F(RelayTest, ATagIsValidFromItsOwnEndpointAndControlConnection) {
   EXPECT_EQ(forward(stream_endpoint({2})), Drop::unauthorised);
 }
 
+TEST_F(RelayTest, WhatWasMeantForTheRunBeforeIsExpectedAtFirst) {
+  Bytes datagram(100);
+  const auto forward = [&](std::uint32_t tag, const Endpoint& from) {
+    wire::put_relay_header(datagram.data(), {{5}, tag});
+    return forwarder_.forward(table_, {from, datagram, 100}, datagram, now_, upcalls_);
+  };
+  EXPECT_EQ(forward(77, endpoint(1)), Drop::expired);
+  EXPECT_EQ(forward(1, endpoint(2)), Drop::unauthorised) << "a tag of this run proves nothing from elsewhere";
+  now_ += kRelayBegins;
+  EXPECT_EQ(forward(77, endpoint(1)), Drop::unauthorised);
+}
+
 TEST_F(RelayTest, AMemberIsRelayedUpToItsQuotaByEitherTransport) {
   udp_.rate = 10'000'000;
   udp_.tick();

@@ -18,7 +18,7 @@ constexpr std::array kReasons = std::to_array<DropReason>({
      "Something on the way alters datagrams, or somebody forges them."},
     {Drop::replayed, "replayed", "seen before, or too far behind",
      "The network duplicates or delays datagrams, or a member runs twice or from an old copy of its state."},
-    {Drop::expired, "expired", "its session had expired", "", never},
+    {Drop::expired, "expired", "its session had expired, or the relay was started again since", "", never},
     {Drop::spoofed_source, "spoofed_source", "a member sent from an address that is not its own",
      "A bridge or a router behind the interface? A member may send from its own addresses only.", always},
     {Drop::wrong_destination, "wrong_destination", "a frame for somebody else", ""},

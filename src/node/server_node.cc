@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "crypto/primitives.h"
+#include "dataplane/relay.h"
 #include "wire/datagram.h"
 
 namespace eps::node {
@@ -261,7 +262,9 @@ void ServerNode::on_bind(const dataplane::HandshakeDatagram& datagram, ServerOut
   if (!request) return counters_.drop(Drop::malformed);
   const control::Credentials* credentials = control_.credentials(request->member);
   const ByteView bytes(datagram.bytes);
-  if (credentials == nullptr) return counters_.drop(Drop::unauthorised);
+  if (credentials == nullptr) {
+    return counters_.drop(now - started_ < dataplane::kRelayBegins ? Drop::expired : Drop::unauthorised);
+  }
   const auto mac = crypto::mac16(credentials->bind_key.view(), {bytes.first(bytes.size() - wire::kMacSize)});
   if (!crypto::constant_time_equal(mac, bytes.last(wire::kMacSize))) return counters_.drop(Drop::unauthorised);
 

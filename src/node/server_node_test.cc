@@ -7,7 +7,9 @@
 #include <list>
 
 #include "control/client_connection.h"
+#include "dataplane/relay.h"
 #include "support/server_node_bed.h"
+#include "wire/datagram.h"
 
 namespace eps::node {
 namespace {
@@ -100,6 +102,21 @@ class ServerNodeTest : public testing::Test, protected test::ServerNodeBed {
   std::vector<std::string> notes_;
   ServerStatus status_;
 };
+
+TEST_F(ServerNodeTest, ABindForTheRunBeforeIsExpectedAtFirst) {
+  const Endpoint from{IpAddress::from_v4({0x0a010101U}), 7};
+  const auto request = wire::make_bind_request({.member = {1}, .number = 1});
+  const auto dropped = [&](const char* reason) {
+    std::vector<dataplane::Upcall> upcalls;
+    upcalls.emplace_back(dataplane::HandshakeDatagram{{from, 0, {}, {}}, Bytes(request.begin(), request.end())});
+    take(node_->on_upcalls(upcalls, now_));
+    return node_->status(now_).drops.contains(reason);
+  };
+  EXPECT_TRUE(dropped("expired"));
+  EXPECT_FALSE(node_->status(now_).drops.contains("unauthorised"));
+  now_ += dataplane::kRelayBegins;
+  EXPECT_TRUE(dropped("unauthorised"));
+}
 
 TEST_F(ServerNodeTest, AMemberThatLiesAboutItsTrafficContradictsItsPartner) {
   TestMember& a = join("a");
