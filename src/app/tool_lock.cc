@@ -163,7 +163,29 @@ Result<std::string> LockCommand::send_part(const LockChange& change) const {
   return make_error(Errc::unavailable, "the server has not answered; eps status shows whether it is connected");
 }
 
-Result<std::string> LockCommand::send(LockChange change) const {
+// A server that was restored from a backup may have no lock yet, or an older state of it: it is sent what this computer
+// knows, which proves itself, and then the change.
+Result<std::string> LockCommand::send(const LockChange& change, const LockChain& known) {
+  auto done = send_in_parts(change);
+  if (done || known.empty()) return done;
+  LockChange chain;
+  chain.entries = known.entries();
+  const auto taken = send_part(chain);
+  if (!taken) return done;
+  done = send_in_parts(change);
+  if (!taken->ends_with("eps lock accept " + registry::lock_id_text(known.id()))) return done;
+  const std::string mend =
+      "The server had lost the network lock, as after a restoration of its state. Switch it on again, on "
+      "the server:\n  eps lock accept " +
+      registry::lock_id_text(known.id()) + "\n";
+  if (done) {
+    err_ << mend;
+    return done;
+  }
+  return make_error(Errc::unavailable, mend + "Then run this again");
+}
+
+Result<std::string> LockCommand::send_in_parts(LockChange change) const {
   auto marks = std::exchange(change.marks, {});
   std::size_t at = 0;
   for (;;) {
@@ -255,7 +277,7 @@ int LockCommand::init() {
     change.marks.emplace_back(m.id, registry::sign_record(*key, chain.id(), now->network, m, sequence));
     members += "  " + described(m) + granted(m) + "\n";
   }
-  const auto done = send(std::move(change));
+  const auto done = send(change, now->chain);
   if (!done) return fail(done.error().what);
   const std::string id = registry::lock_id_text(chain.id());
   json texts = json::array();
@@ -334,7 +356,7 @@ int LockCommand::sign(const std::string& wish) {
   if (change.policy_sequence == 0 && change.marks.empty())
     return refused != 0 ? refused : print("All members are signed.\n");
   const std::size_t count = change.marks.size();
-  const auto done = send(std::move(change));
+  const auto done = send(change, now->chain);
   if (!done) return fail(done.error().what);
   request_.json ? print_json({{"ok", true}, {"signed", count}}) : print(said);
   return refused;
@@ -373,7 +395,7 @@ int LockCommand::change_signer(const std::string& text, bool comes) {
                           .policy_signature = {}};
   LockChain next = now->chain;
   if (auto ok = next.append(now->network.id, change.entries[0]); !ok) return fail(ok.error().what);
-  const auto done = send(change);
+  const auto done = send(change, now->chain);
   if (!done) return fail(done.error().what);
   if (request_.json) return print_json({{"ok", true}});
   return print(text + (comes ? " may sign from now on.\n"
@@ -414,7 +436,7 @@ int LockCommand::disable(const std::string& text) {
   if (!next.append(now->network.id, change.entries[0])) {
     return fail("that is none of the secrets of the network lock " + registry::lock_id_text(now->chain.id()));
   }
-  const auto done = send(change);
+  const auto done = send(change, now->chain);
   if (!done) return fail(done.error().what);
   return request_.json ? print_json({{"ok", true}})
                        : print("The network lock has ended: the server alone says who is a member.\n");

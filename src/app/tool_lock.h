@@ -34,7 +34,8 @@ class LockCommand : private ToolBase {
   Result<crypto::Key> load_key() const;
   Result<crypto::Key> load_or_make_key() const;
   // Sends the change, in as many parts as it takes; the last answer.
-  Result<std::string> send(LockChange change) const;
+  Result<std::string> send(const LockChange& change, const registry::LockChain& known);
+  Result<std::string> send_in_parts(LockChange change) const;
   Result<std::string> send_part(const LockChange& change) const;
   int no_report(const Error& error) { return failed(error, "eps-client", socket()); }
 

@@ -23,7 +23,7 @@ inline constexpr std::size_t kMaxLockEntry = 1024;     // bytes
 inline constexpr std::size_t kMaxMarksPerChange = 96;  // 96 with all their signatures fit into one message
 
 struct LockChange {
-  std::vector<Bytes> entries;        // for the end of the chain, in order
+  std::vector<Bytes> entries;        // for the end of the chain, in order; or all
   std::array<std::byte, 32> lock{};  // whose signatures these are: LockChain::id()
   std::vector<std::pair<MemberId, LockMark>> marks;
   // Over the server's policy as it is; sequence 0: none.

@@ -85,7 +85,12 @@ Result<void> Registry::check_marks(const LockChain& chain, const LockChange& cha
 Result<std::string> Registry::change_lock(const LockChange& change, std::optional<MemberId> from) {
   LockChain next = lock_;
   std::vector<AuditEntry> acts;
-  for (const Bytes& entry : change.entries) {
+  std::span<const Bytes> entries = change.entries;
+  // A server whose state is older than the lock is sent the whole chain.
+  const std::vector<Bytes>& known = lock_.entries();
+  const bool whole = entries.size() >= known.size() && std::equal(known.begin(), known.end(), entries.begin());
+  if (whole) entries = entries.subspan(known.size());
+  for (const Bytes& entry : entries) {
     const LockChain before = next;
     if (auto ok = next.append(network_.id, entry); !ok) return ok.error();
     auto [act, what] = told(before, next);
@@ -95,6 +100,7 @@ Result<std::string> Registry::change_lock(const LockChange& change, std::optiona
   NetworkPolicy signed_policy{policy_.text, change.policy_sequence, change.policy_signature};
   const auto proposed = from ? lock_proposals_.find(*from) : lock_proposals_.end();
   if (from && next.id() != lock_.id()) {
+    if (!next.on()) return make_error(Errc::invalid_argument, "this network lock has ended, and the server has none");
     if (auto ok = check_marks(next, change); !ok) return ok.error();
     if (auto ok = check_policy_mark(next, change); !ok) return ok.error();
     if (proposed == lock_proposals_.end() && lock_proposals_.size() >= kMaxLockProposals) {

@@ -97,6 +97,54 @@ TEST_F(RegistryLockTest, TheEndOfASignedPolicyIsToBeSigned) {
   EXPECT_EQ(registry_->policy_signed(), true);
 }
 
+TEST_F(RegistryLockTest, AServerRestoredFromBeforeTheLockTakesItAgainIfAnAdministratorAccepts) {
+  test::MemoryStore backup = store_;
+  lock();
+  crypto::Key other;
+  rng_.fill(other.writable());
+  const LockChain begun = registry_->lock();
+  LockChange more;
+  more.entries = {
+      change_signer(begun, registry_->network().id, seed_, PublicKey{crypto::signing_public_key(other)}, true)};
+  ASSERT_TRUE(registry_->change_lock(more, a_.id));
+  const LockChain full = registry_->lock();
+  LockChange whole;
+  whole.entries = full.entries();
+  EXPECT_FALSE(registry_->change_lock(whole, b_.id)) << "nothing is new";
+
+  registry_.reset();
+  store_ = backup;
+  open();
+  ASSERT_FALSE(registry_->lock().on());
+  EXPECT_FALSE(registry_->change_lock(marks({a_.id, b_.id}, 9, full.id()), a_.id));
+  ASSERT_TRUE(registry_->change_lock(whole, a_.id));
+  EXPECT_FALSE(registry_->lock().on()) << "a member only proposes";
+  ASSERT_TRUE(registry_->change_lock(marks({a_.id, b_.id}, 9, full.id()), a_.id));
+  ASSERT_TRUE(registry_->accept_lock(lock_id_text(full.id())));
+  EXPECT_EQ(registry_->lock().entries(), full.entries());
+  EXPECT_TRUE(is_signed(a_.id) && is_signed(b_.id));
+
+  LockChange ended = whole;
+  ended.entries.push_back(end_lock(full, registry_->network().id, secret_));
+  registry_.reset();
+  store_ = backup;
+  open();
+  EXPECT_FALSE(registry_->change_lock(ended, a_.id)) << "nothing to accept";
+}
+
+TEST_F(RegistryLockTest, AServerWithAnOlderStateOfTheLockTakesWhatFollows) {
+  lock();
+  const LockChain begun = registry_->lock();
+  LockChange whole;
+  whole.entries = begun.entries();
+  crypto::Key other;
+  rng_.fill(other.writable());
+  whole.entries.push_back(
+      change_signer(begun, registry_->network().id, seed_, PublicKey{crypto::signing_public_key(other)}, true));
+  ASSERT_TRUE(registry_->change_lock(whole, b_.id));
+  EXPECT_EQ(registry_->lock().signers().size(), 2U);
+}
+
 TEST_F(RegistryLockTest, WhatNoSignerSignedIsRefusedWhole) {
   lock();
   const Member c = join(3, "c");

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import stat
 import subprocess
+import time
 
 from eps import BIN
 from lab import wait_until
@@ -82,6 +83,38 @@ def test_the_life_of_a_lock(network):
     acts = [e["act"] for e in json.loads(server.eps("--json", "audit"))]
     assert [act for act in acts if act.startswith("lock")] == ["lock on", "lock sign", "lock signer", "lock sign",
                                                                "lock signer", "lock sign", "lock off"]
+
+
+def test_a_server_restored_from_before_the_lock_gets_it_back(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    database = server.state / "server/server.db"
+    server.stop()
+    backup = database.read_bytes()
+    server.restart()
+    a.wait_joined()
+    done, key = lock_up(network, server, a)
+    b.wait_status(lambda s: s["lock"] and s["lock"]["on"], "knows the lock")
+
+    server.stop()
+    stopped = int(time.time())
+    for file in database.parent.glob("server.db-*"):
+        file.unlink()
+    database.write_bytes(backup)
+    # Versions of the list begin with the second in which the server started, or with a later one after a quick restart.
+    wait_until(lambda: int(time.time()) > stopped + 1, "a later second", 5)
+    server.restart()
+    for client in a, b:
+        client.wait_status(lambda s: s["lock"]["waits"] and s["peers"] and s["peers"][0]["refused"], "nobody is signed")
+    said = a.host.run("sh", "-c", f"{BIN}/eps --socket {a.socket} --lock-key {key[1]} lock sign --all 2>&1")
+    assert f"eps lock accept {done['id']}" in said and "restoration" in said
+    server.eps("lock", "accept", done["id"])
+    for client in a, b:
+        client.wait_status(lambda s: not s["lock"]["waits"], "is signed")
+    wait_until(lambda: a.ping(b, 1) == 1, "a reaches b", 10)
+    assert "All members are signed" in a.eps(*key, "lock", "sign")
+    a.eps("lock", "disable", done["secrets"][0])
+    b.wait_status(lambda s: not s["lock"] or not s["lock"]["on"], "the lock has ended")
 
 
 def test_a_given_name_waits_for_a_signature(network):
