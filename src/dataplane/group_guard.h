@@ -34,6 +34,12 @@ struct GroupState {
   std::atomic<Instant::rep> blocked_until{0};  // no frame to a group passes the interface, either way
   std::atomic<std::uint32_t> twin{0};          // the member whose frames came in through this computer's interface
   std::atomic<Instant::rep> twin_at{0};
+  // Whether a machine behind this computer has sent a packet of IPv4, of IPv6: the firewall passes it.
+  std::array<std::atomic<bool>, 2> machine_passed{};
+  void note_machine(int ip_version) {
+    std::atomic<bool>& passed = machine_passed[ip_version == 4 ? 0 : 1];
+    if (ip_version != 0 && !passed.load(std::memory_order_relaxed)) passed.store(true, std::memory_order_relaxed);
+  }
   void note_twin(MemberId member, Instant now) {
     twin.store(member.value, std::memory_order_relaxed);
     twin_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);

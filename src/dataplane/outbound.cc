@@ -128,6 +128,7 @@ void Outbound::to_member(const PeerTable& table, const Resident& member, const p
 // A machine behind this computer. If another member sent for it as well, either it has moved, or that member bridges
 // the same LAN.
 void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now) {
+  table.groups->note_machine(info.ip_version);
   const bool group = info.dst.is_group();
   const bool news = stations_.is_news(info.src, table.self_mac, now);
   if (!group && !news) return;

@@ -144,6 +144,7 @@ class ClientNode {
   const std::string& name() const { return self_ ? self_->name : params_.name; }
   // Whether machines behind this computer may have their own MACs and addresses. Also false before the first join.
   bool may_bridge() const { return peers_.may_bridge(); }
+  bool machine_passed(int ip_version) const { return peers_.machine_passed(ip_version); }
   // With the peers that there was never a session with it costs as much as there are members.
   ClientStatus status(Instant now, bool with_silent = true) const;
   // By the peer's name or address; nullopt: there is no such peer.

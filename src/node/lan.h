@@ -51,6 +51,7 @@ class Lan {
   // This node relays for the sender.
   void on(const RelayQuotas::Excess& excess, const Member& sender, const RelayLimit& limit, Instant now);
   std::vector<LanFinding> findings(Instant now) const { return findings_.list(now); }
+  const dataplane::GroupState& groups() const { return *groups_; }
 
  private:
   void tell(std::string what, std::string mend, Instant now, MemberId about = {});

@@ -64,6 +64,8 @@ class Peers {
     return network_ && network_->network6 ? address6_of(*network_->network6, mac) : IpAddress{};
   }
   bool may_bridge() const { return self_.grants.bridge; }
+  // Whether a machine behind this computer has sent a packet of this IP version.
+  bool machine_passed(int ip_version) const { return lan_.groups().machine_passed[ip_version == 4 ? 0 : 1]; }
   // The policy to enforce from now on; `self`: this computer's record.
   void set_policy(const NetworkPolicy& policy, const Member& self);
   std::optional<PolicyStatus> policy_status() const { return policy_.status(); }

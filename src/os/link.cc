@@ -93,23 +93,9 @@ Result<void> NetlinkLink::configure(const ports::LinkConfig& config) {
   return clean_address6(*kernel, before, own);
 }
 
-const Interface* NetlinkLink::find_bridge(const KernelView& kernel) const {
-  if (bridge_.empty()) return nullptr;
-  const auto found = std::ranges::find_if(kernel.interfaces,
-                                          [&](const Interface& i) { return i.name == bridge_ && i.kind == "bridge"; });
-  return found == kernel.interfaces.end() ? nullptr : &*found;
-}
-
 int NetlinkLink::home(const KernelView& kernel, const Interface& own) const {
   const Interface* const bridge = find_bridge(kernel);
   return bridge == nullptr ? own.index : bridge->index;
-}
-
-Result<void> NetlinkLink::join_bridge(const Interface& bridge, const Interface& own) {
-  NetlinkMessage request(RTM_NEWLINK, 0);
-  request.family<ifinfomsg>().ifi_index = own.index;
-  request.put_u32(IFLA_MASTER, static_cast<std::uint32_t>(bridge.index));
-  return socket_.request(request, "make " + device_ + " a port of " + bridge_);
 }
 
 // Everything but the addresses. The interface may be down afterwards, and `own` says so.
@@ -445,35 +431,6 @@ void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now)
     done(set_flag_off(own.index, IFF_NOARP, "switch ARP on at " + device_), report);
   }
   if ((own.flags & IFF_UP) == 0 && may_repair("it was down", report, now)) done(set_up(own.index, true), report);
-}
-
-void NetlinkLink::repair_bridge(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
-  // A bridge drops what is larger than the port that it leaves through, in silence.
-  const auto larger = std::ranges::find_if(kernel.interfaces, [&](const Interface& port) {
-    return own.master != 0 && port.master == own.master && port.mtu > own.mtu;
-  });
-  const std::string cut = larger == kernel.interfaces.end()
-                              ? ""
-                              : "Frames beyond " + std::to_string(own.mtu) + " bytes from " + larger->name +
-                                    ", another port of the bridge, are lost: its MTU is " +
-                                    std::to_string(larger->mtu) + ", that of " + device_ + " " +
-                                    std::to_string(own.mtu) + ". Start eps-server with --mtu " +
-                                    std::to_string(larger->mtu) + ": larger frames are cut to what a path takes.";
-  if (!cut.empty()) report.troubles.push_back(cut);
-  if (cut != cut_ && !cut.empty()) report.notes.push_back(cut);
-  cut_ = cut;
-  if (bridge_.empty()) return;
-  const Interface* const bridge = find_bridge(kernel);
-  if (bridge == nullptr) {
-    report.troubles.push_back("There is no bridge " + bridge_ + " on this computer; " + device_ +
-                              " becomes a port of it once it exists: ip link add " + bridge_ + " type bridge");
-  } else if ((bridge->flags & IFF_UP) == 0) {
-    report.troubles.push_back(bridge_ + " is down: ip link set " + bridge_ + " up");
-  }
-  const bool was_there = address_on_ != 0 && address_on_ != own.index;
-  if (bridge == nullptr || own.master == bridge->index) return;
-  // A bridge that appears later is not a repair.
-  if (!was_there || may_repair("it was no port of " + bridge_, report, now)) done(join_bridge(*bridge, own), report);
 }
 
 // Addresses that must stay reachable in a network that has the same ones.

@@ -58,6 +58,7 @@ class NetlinkLink final : public ports::LinkPort {
     std::vector<std::uint32_t> uplinks;  // and of those with a default route
     std::vector<std::string> notes;      // for the log: repairs, and what began and ended
     std::vector<std::string> troubles;   // for the status: what is wrong now
+    std::string bridge;                  // of which the interface is a port; "": none
     std::string address_on;              // the interface that has the EPS address; "": none has it
     Instant again = kNever;              // when to call again even without a change
   };

@@ -20,8 +20,8 @@ nlattr* NetlinkMessage::begin_nest(std::uint16_t attribute) {
   return nest;
 }
 
-Result<NetlinkSocket> NetlinkSocket::open(unsigned groups) {
-  NetlinkSocket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+Result<NetlinkSocket> NetlinkSocket::open(unsigned groups, int family) {
+  NetlinkSocket socket(mnl_socket_open2(family, SOCK_CLOEXEC));
   if (!socket.socket_ || mnl_socket_bind(socket.socket_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
     return sys_error("cannot talk to the kernel's network configuration (netlink)", errno);
   }

@@ -4,6 +4,7 @@
 // Requests to the kernel's routing tables (rtnetlink): one request with its acknowledgement, or one dump.
 
 #include <libmnl/libmnl.h>
+#include <linux/netlink.h>
 
 #include <array>
 #include <cstddef>
@@ -50,8 +51,9 @@ class NetlinkMessage {
 // Thread rules: one thread at a time.
 class NetlinkSocket {
  public:
-  // `groups`: RTMGRP_ bits of the notifications to receive, 0 for a socket that only asks.
-  static Result<NetlinkSocket> open(unsigned groups = 0);
+  // `groups`: RTMGRP_ bits of the notifications to receive, 0 for a socket that only asks. `family`: NETLINK_NETFILTER
+  // asks the firewall instead.
+  static Result<NetlinkSocket> open(unsigned groups = 0, int family = NETLINK_ROUTE);
 
   // Sends the request and waits for the kernel's acknowledgement. `tried` words the error: "set the MTU of eps0".
   Result<void> request(NetlinkMessage& message, const std::string& tried);

@@ -86,6 +86,7 @@ class ClientDaemon {
   Hooks::Variables hook_variables(const ports::LinkConfig& config) const;
   void tell_loops();
   std::string not_allowed() const;
+  std::string bridge_firewall();
   std::function<nlohmann::json()> status();
   void interface_is_gone();
   void tell_waiting() {
@@ -379,10 +380,27 @@ std::string ClientDaemon::not_allowed() const {
          node_.name() + " bridge";
 }
 
+// A firewall between the ports of the bridge, which its user has forgotten or never knew; "": none, or it passes what
+// machines there send.
+std::string ClientDaemon::bridge_firewall() {
+  if (network_.bridge.empty() || !node_.may_bridge()) return "";
+  for (const int version : {4, 6}) {
+    const std::string chain = node_.machine_passed(version) ? "" : ports_.bridge_firewall.dropping_chain(version);
+    if (chain.empty()) continue;
+    const std::string& bridge = network_.bridge;
+    const std::string sysctl = os::BridgeFirewall::sysctl_of(version);
+    return "Nothing over IPv" + std::to_string(version) + " has come from machines on the bridge " + bridge +
+           ". What it forwards passes the firewall of this computer as well (" + sysctl + " is 1), where the chain " +
+           chain + " drops what no rule accepts: nft insert rule " + chain + " iifname " + bridge + " oifname " +
+           bridge + " accept, or sysctl -w " + sysctl + "=0";
+  }
+  return "";
+}
+
 // Takes a snapshot; the result turns that into JSON, in any thread.
 std::function<nlohmann::json()> ClientDaemon::status() {
   auto told = network_.troubles;
-  told.insert(told.end(), {not_allowed(), log_.failure(), reporter_.failure()});
+  told.insert(told.end(), {not_allowed(), bridge_firewall(), log_.failure(), reporter_.failure()});
   std::erase(told, "");
   if (!keeper_.failure().empty()) told.push_back("A restart would forget what is new: " + keeper_.failure() + ".");
   ClientStatus now = node_.status(os::now());

@@ -9,6 +9,7 @@
 
 #include "node/client_node.h"
 #include "os/address_monitor.h"
+#include "os/bridge_firewall.h"
 #include "os/client_state.h"
 #include "os/link.h"
 #include "os/tap.h"
@@ -28,6 +29,7 @@ struct ClientPorts {
   UdpQueues udp;
   std::unique_ptr<os::NetlinkLink> link;
   std::unique_ptr<os::AddressMonitor> monitor;
+  os::BridgeFirewall bridge_firewall;
 };
 
 }  // namespace eps::runtime

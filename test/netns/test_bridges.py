@@ -5,9 +5,11 @@
                    └─── eps0 [c] br0 ── [vm] later
 """
 
+import pathlib
 import re
 import socket
 
+import pytest
 from lab import Host, wait_until
 from wire import raw_socket, transfer
 
@@ -155,3 +157,25 @@ def test_spanning_tree_works_across(network):
     assert 50 <= came < 100
     assert not any("A loop:" in x.log() for x in (b, c))
     assert states() == [forwarding] * 3 + [blocking]
+
+
+def test_a_firewall_between_the_ports_of_the_bridge(network):
+    """As on a computer with Docker: bridged packets pass the forward hook, whose policy drops them in silence."""
+    if not pathlib.Path("/proc/sys/net/bridge").exists():
+        pytest.skip("no br_netfilter in this kernel")
+    server = network.server()
+    a, b = network.client("a"), bridging(network, "b")
+    server.eps("members", "allow", "b", "bridge")
+    b.host.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
+    b.host.run("nft", "add table ip filter; add chain ip filter FORWARD "
+               "{ type filter hook forward priority 0; policy drop; }")
+    vm, _ = machine(network, "vm", b, free_address(a, b))
+
+    def doctor():
+        return " ".join(b.eps("doctor", check=False).split())
+    wait_until(lambda: "the chain ip filter FORWARD drops what no rule accepts: nft insert rule ip filter FORWARD "
+               "iifname br0 oifname br0 accept" in doctor(), "doctor names the firewall")
+    assert vm.ping(a.address, 1) == 0
+    b.host.run("nft", "insert rule ip filter FORWARD iifname br0 oifname br0 accept")
+    wait_until(lambda: vm.ping(a.address, 1) == 1, "the machine is on the network")
+    assert "FORWARD" not in doctor()
