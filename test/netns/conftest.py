@@ -9,6 +9,7 @@ import pytest
 sys.dont_write_bytecode = True
 from eps import Network
 from lab import FIGURES
+from nat_lab import NatLab
 
 LIMIT_SECONDS = 120
 
@@ -43,3 +44,11 @@ def network():
     with Network() as network:
         yield network
         network.check_what_was_left()
+
+
+@pytest.fixture
+def lab():
+    """An empty internet; see nat_lab.py."""
+    with NatLab() as lab:
+        yield lab
+        lab.check_what_was_left()

@@ -9,16 +9,8 @@ The routers translate IPv4 and IPv6. So a member is reachable in a family only w
 
 import pytest
 from lab import wait_until
-from nat_lab import NatLab
 
 FAMILIES = {"IPv4": "ip", "IPv6": "ip6"}
-
-
-@pytest.fixture
-def lab():
-    with NatLab() as lab:
-        yield lab
-        lab.check_what_was_left()
 
 
 def block(router, other, family):

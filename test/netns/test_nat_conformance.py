@@ -17,7 +17,6 @@ import time
 
 import pytest
 from lab import sh, wait_until
-from nat_lab import NatLab
 
 SCENARIO = pathlib.Path(os.environ["EPS_BIN"]).parents[1] / "test/sim/eps_sim_nat_scenario"
 TIMEOUT = 4  # seconds, of a mapping in the simulation, where only "wait" takes time
@@ -212,12 +211,6 @@ def compare(lab, kind, script):
             if not alike and kind == "random":
                 chance.add(ports[1])
             assert alike or len(chance) == 1, what
-
-
-@pytest.fixture
-def lab():
-    with NatLab() as lab:
-        yield lab
 
 
 def script_for(kind, steps):

@@ -7,14 +7,7 @@
 import socket
 
 import pytest
-from nat_lab import NatLab
 from wire import received, udp_receiver
-
-
-@pytest.fixture
-def lab():
-    with NatLab() as lab:
-        yield lab
 
 
 def mapped(sender, target, host):

@@ -16,7 +16,6 @@ import time
 import pytest
 from eps import PATIENCE
 from lab import FIGURES, Echo, Pauses
-from nat_lab import NatLab
 from wire import Stream
 
 HEAD = "| What happens | Interruption | Stall, a to b | Stall, b to a |"
@@ -85,13 +84,6 @@ class World:
                        f"{stalls[1]:.2f} s |")
         assert interruption < outage + limit * PATIENCE
         assert max(stalls) < outage + STALL
-
-
-@pytest.fixture
-def lab():
-    with NatLab() as lab:
-        yield lab
-        lab.check_what_was_left()
 
 
 def test_another_address(lab):
