@@ -13,7 +13,8 @@ constexpr std::array kReasons = std::to_array<DropReason>({
     {Drop::malformed, "malformed", "does not parse; anybody can send such datagrams",
      "See who sends them: tcpdump -n udp port PORT; a firewall in front can drop them.", often, 60},
     {Drop::unknown_session, "unknown_session", "for a session that has ended, or for another computer",
-     "One of the two restarts again and again, or a member's clone answers in its place."},
+     "One of the two restarts again and again, a member's clone answers in its place, or a peer looks for another "
+     "computer here: two behind one router must not have the same udp-port."},
     {Drop::bad_tag, "bad_tag", "failed authentication: damaged or forged",
      "Something on the way alters datagrams, or somebody forges them."},
     {Drop::replayed, "replayed", "seen before, or too far behind",
