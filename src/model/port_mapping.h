@@ -19,7 +19,7 @@ struct PortMapping {
   Transport transport = Transport::udp;
   std::uint16_t port = 0;  // ours
   Endpoint external;       // what the router forwards
-  std::string method;      // "UPnP" or "NAT-PMP"
+  std::string method;      // "UPnP", "NAT-PMP" or "a rule of its own"
   bool operator==(const PortMapping&) const = default;
 };
 

@@ -370,6 +370,9 @@ ClientStatus ClientNode::status(Instant now, bool with_silent) const {
   s.data_port = params_.data_port;
   s.offloads = params_.offloads;
   s.port_mappings = port_mappings_;
+  if (const auto rule = peers_.rule(now)) {
+    s.port_mappings.push_back({Transport::udp, params_.data_port, *rule, "a rule of its own"});
+  }
   s.uptime = now - started_;
   s.traffic = totals_of(peers_.counters());
   s.connections_established = connections_established_;

@@ -73,6 +73,8 @@ class Peers {
   // The server said that it drops what this node sends through its relay beyond its limit.
   void on_server_limit(Instant now) { relays_.on_server_limit(now); }
   const NatStatus& own_nat() const { return here_.nat(); }
+  // Where a rule in the router leads to this node, as far as traffic has shown.
+  std::optional<Endpoint> rule(Instant now) const { return here_.rule(now); }
   // Which multicast this computer takes.
   void set_groups(GroupFilter filter, Instant now);
   // True once when set_groups() is needed.

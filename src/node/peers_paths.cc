@@ -24,7 +24,7 @@ void Peers::on(const mesh::PongMessage& pong, Peer& peer, const Arrival& arrival
   }
   paths_.on_counts(peer, pong, arrival, now);
   if (guessed) run_guess(peer, now);
-  if (!arrival.relayed() && arrival.socket == relays_.socket()) here_.note_seen(pong.seen_from);
+  if (!arrival.relayed() && arrival.socket == relays_.socket()) here_.note_seen(pong.seen_from, now);
 }
 
 // A server in our own LAN cannot say how the internet sees us. Members with a public address can, because every pong

@@ -59,7 +59,7 @@ Peer* Peers::find_index(std::uint32_t index, Instant now) {
 }
 
 Standpoint Peers::standpoint(Instant now) const {
-  return {here_.nat().mapping, here_.forwarded(), relays_.server_relays(), relays_.server_limits(now)};
+  return {here_.nat().mapping, here_.forwarded(now), relays_.server_relays(), relays_.server_limits(now)};
 }
 
 dataplane::Peer Peers::route(const Peer& peer) const {

@@ -9,6 +9,7 @@ namespace eps::node {
 namespace {
 
 constexpr std::size_t kMaxSeen = 2;
+constexpr Duration kRuleShown = std::chrono::hours(1);
 
 bool is_in(const std::vector<IpPrefix>& networks, const IpAddress& ip) {
   return std::ranges::any_of(networks, [&](const IpPrefix& network) { return network.contains(ip); });
@@ -53,12 +54,24 @@ bool Surroundings::set_nat(NatStatus nat) {
 }
 
 // A mapping that the server does not see, as when it is on our side of the NAT.
-void Surroundings::note_seen(const Endpoint& seen) {
+void Surroundings::note_seen(const Endpoint& seen, Instant now) {
   const auto other_port = [&](const Candidate& c) {
     return c.kind == Candidate::Kind::observed && c.endpoint.ip == seen.ip && c.endpoint.port != seen.port;
   };
   if (std::ranges::any_of(own_, other_port)) seen_by_another_port_ = true;
-  if (!seen.valid() || nat_.mapping == NatMapping::per_destination) return;
+  if (!seen.valid()) return;
+  if (nat_.mapping == NatMapping::per_destination) {
+    // What this node sends leaves from its own port only where the peer's datagrams were forwarded there.
+    const auto own_port = [&](const Candidate& c) {
+      return c.kind == Candidate::Kind::local && c.endpoint.port == seen.port;
+    };
+    const bool announced = std::ranges::find(own_, Candidate{Candidate::Kind::seen, seen}) != own_.end();
+    if (announced && std::ranges::any_of(own_, own_port)) {
+      rule_ = seen;
+      rule_at_ = now;
+    }
+    return;
+  }
   const bool known = std::ranges::find(own_, seen, &Candidate::endpoint) != own_.end();
   if (known || std::ranges::count(seen_, seen) > 0) return;
   seen_.insert(seen_.begin(), seen);
@@ -72,8 +85,14 @@ bool Surroundings::seen_from_outside() const {
   });
 }
 
-bool Surroundings::forwarded() const {
-  return std::ranges::find(own_, Candidate::Kind::mapped, &Candidate::kind) != own_.end();
+bool Surroundings::forwarded(Instant now) const {
+  return rule(now) || std::ranges::find(own_, Candidate::Kind::mapped, &Candidate::kind) != own_.end();
+}
+
+std::optional<Endpoint> Surroundings::rule(Instant now) const {
+  const bool announced = std::ranges::find(own_, Candidate{Candidate::Kind::seen, rule_}) != own_.end();
+  if (!announced || nat_.mapping != NatMapping::per_destination || now - rule_at_ > kRuleShown) return std::nullopt;
+  return rule_;
 }
 
 bool Surroundings::is_inside(const IpAddress& ip) const {

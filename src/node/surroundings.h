@@ -25,7 +25,7 @@ class Surroundings {
   // What the server learned about the NAT; what peers saw is evidence as well. True: it maps differently than before.
   bool set_nat(NatStatus nat);
   // A member saw this node's data socket send from there.
-  void note_seen(const Endpoint& seen);
+  void note_seen(const Endpoint& seen, Instant now);
   // This node may be behind another NAT.
   void moved() { seen_by_another_port_ = false; }
 
@@ -37,8 +37,10 @@ class Surroundings {
   bool take_seen_changed() { return std::exchange(seen_changed_, false); }
   // A host on the internet has told us by which IPv4 address it sees us, or we have such an address.
   bool seen_from_outside() const;
-  // A router forwards a port to this node.
-  bool forwarded() const;
+  // A router forwards a port to this node, by request or by a rule.
+  bool forwarded(Instant now) const;
+  // Where a user's rule in a router with a hard NAT leads to this node; nullopt: nothing showed one within an hour.
+  std::optional<Endpoint> rule(Instant now) const;
   // Whether this address is inside an EPS network, this one's or another's on this computer.
   bool is_inside(const IpAddress& ip) const;
 
@@ -54,6 +56,8 @@ class Surroundings {
   NatStatus nat_;
   std::vector<Endpoint> seen_;
   bool seen_changed_ = false;
+  Endpoint rule_;  // proved at rule_at_
+  Instant rule_at_{};
   bool seen_by_another_port_ = false;  // another port than the one the server sees, on the same address
 };
 

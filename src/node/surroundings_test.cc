@@ -66,12 +66,12 @@ TEST_F(SurroundingsTest, PeersSeeANatThatTheServerDoesNot) {
   NatStatus nat;
   nat.mapping = NatMapping::none;
   EXPECT_TRUE(here.set_nat(nat));
-  here.note_seen({*parse_ip("198.51.100.1"), 1000});
+  here.note_seen({*parse_ip("198.51.100.1"), 1000}, Instant{});
   EXPECT_TRUE(here.take_seen_changed());
   EXPECT_FALSE(here.take_seen_changed());
   EXPECT_TRUE(here.set_nat(nat));
   EXPECT_EQ(here.nat().mapping, NatMapping::independent);
-  here.note_seen({*parse_ip("198.51.100.1"), 1001});
+  here.note_seen({*parse_ip("198.51.100.1"), 1001}, Instant{});
   EXPECT_TRUE(here.set_nat(nat));
   EXPECT_EQ(here.nat().mapping, NatMapping::per_destination);
   EXPECT_FALSE(here.set_nat(nat));
@@ -79,10 +79,10 @@ TEST_F(SurroundingsTest, PeersSeeANatThatTheServerDoesNot) {
 
 TEST_F(SurroundingsTest, APortThatDiffersFromTheServersViewMeansAHardNat) {
   here.set_own({at(Kind::observed, "198.51.100.1", 1000)}, {});
-  here.note_seen({*parse_ip("198.51.100.1"), 1000});
+  here.note_seen({*parse_ip("198.51.100.1"), 1000}, Instant{});
   EXPECT_FALSE(here.take_seen_changed()) << "that is known";
   EXPECT_FALSE(here.set_nat({}));
-  here.note_seen({*parse_ip("198.51.100.1"), 1001});
+  here.note_seen({*parse_ip("198.51.100.1"), 1001}, Instant{});
   EXPECT_TRUE(here.set_nat({}));
   EXPECT_EQ(here.nat().mapping, NatMapping::per_destination);
   here.moved();
@@ -94,10 +94,33 @@ TEST_F(SurroundingsTest, OwnCandidatesAreEvidence) {
   EXPECT_TRUE(here.set_own({at(Kind::local, "192.168.1.5")}, {*parse_ip("192.168.1.5")}));
   EXPECT_FALSE(here.set_own({at(Kind::local, "192.168.1.5")}, {*parse_ip("192.168.1.5")}));
   EXPECT_FALSE(here.seen_from_outside());
-  EXPECT_FALSE(here.forwarded());
+  EXPECT_FALSE(here.forwarded(Instant{}));
   here.set_own({at(Kind::mapped, "198.51.100.1")}, {});
   EXPECT_TRUE(here.seen_from_outside());
-  EXPECT_TRUE(here.forwarded());
+  EXPECT_TRUE(here.forwarded(Instant{}));
+}
+
+TEST_F(SurroundingsTest, ARuleInTheRouterIsShownOnceAPeerSawTheOwnPort) {
+  const Candidate rule = at(Kind::seen, "198.51.100.1"), local = at(Kind::local, "192.168.1.5");
+  const std::vector<Candidate> own = {local, at(Kind::observed, "198.51.100.1", 1000), rule};
+  NatStatus nat;
+  nat.mapping = NatMapping::per_destination;
+  here.set_own(own, {});
+  here.set_nat(nat);
+  const Instant now{std::chrono::minutes(5)};
+  EXPECT_FALSE(here.rule(now)) << "announced, but not proved";
+  here.note_seen({*parse_ip("198.51.100.1"), 1001}, now);
+  EXPECT_FALSE(here.rule(now) || here.forwarded(now));
+  here.note_seen(rule.endpoint, now);
+  EXPECT_EQ(here.rule(now), rule.endpoint);
+  EXPECT_TRUE(here.forwarded(now));
+  EXPECT_FALSE(here.rule(now + std::chrono::minutes(61))) << "not shown any more";
+  here.set_own({local}, {});
+  EXPECT_FALSE(here.rule(now)) << "the address is another one";
+  here.set_own(own, {});
+  here.moved();
+  here.set_nat({});
+  EXPECT_FALSE(here.rule(now)) << "another NAT";
 }
 
 }  // namespace

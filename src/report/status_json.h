@@ -5,7 +5,8 @@
 // come, none changes its meaning. There is no secret in it. Fields marked ? are null while unknown.
 //
 // Both:    program ("eps-client" | "eps-server"), version, uptime_seconds, list_version, connections_established,
-//          port_mappings [{transport ("UDP" | "TCP"), port, external_endpoint, method ("NAT-PMP" | "UPnP")}],
+//          port_mappings [{transport ("UDP" | "TCP"), port, external_endpoint,
+//              method ("NAT-PMP" | "UPnP" | "a rule of its own")}],
 //          traffic {packets_sent, bytes_sent, packets_received, bytes_received, packets_forwarded, bytes_forwarded},
 //          drops {REASON: packets}, network? {address "10.0.8.0/24", mtu}
 // Client:  name, nat {mapping, filtering} (model/nat.h), public_key, device, address? (with prefix: "10.0.8.3/24"),

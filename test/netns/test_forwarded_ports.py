@@ -8,16 +8,7 @@
     [h2-c] ── [h2] ──────┘
 """
 
-import pytest
 from lab import Host
-from nat_lab import NatLab
-
-
-@pytest.fixture
-def lab():
-    with NatLab() as lab:
-        yield lab
-        lab.check_what_was_left()
 
 
 def test_a_rule_of_the_user(lab):
@@ -35,6 +26,10 @@ def test_a_rule_of_the_user(lab):
     b.ping(a, 3)
     b.wait_path(a, "direct", 10)
     assert b.peers()["a"]["endpoint"] == f"{router.v4}:{port}"
+    a.wait_status(lambda s: s["port_mappings"], "knows of the rule")
+    doctor = " ".join(a.eps("doctor", check=False).split())
+    assert f"The router forwards {router.v4}:{port} to this computer, by a rule of its own." in doctor
+    assert "Switch on UPnP" not in doctor
 
 
 def container(lab, host, last):
