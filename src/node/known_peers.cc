@@ -27,10 +27,10 @@ std::string mend_of(const Member& m) {
          m.name;
 }
 
-template <class Map, class Key>
-const PublicKey* other_key(const Map& map, const Key& at, const PublicKey& key) {
-  const auto it = map.find(at);
-  return it == map.end() || it->second == key ? nullptr : &it->second;
+template <class Value>
+const PublicKey* other_key(const KnownKeys& keys, const Value& value, const PublicKey& key) {
+  const PublicKey* known = keys.find(value);
+  return known == nullptr || *known == key ? nullptr : known;
 }
 
 // The next word of the line; the rest of it remains in `line`.
@@ -100,12 +100,12 @@ void KnownPeers::judge_and_learn(const Member& member, const MemberList& list, I
 
 // Why the member is refused; nullopt: it is not.
 std::optional<std::string> KnownPeers::judge(const Member& m, const MemberList& list) {
-  const PublicKey* by_id = other_key(ids_, m.id, m.key);
-  const PublicKey* by_name = other_key(names_, m.name, m.key);
-  const PublicKey* by_address = other_key(addresses_, m.address.value, m.key);
+  const PublicKey* by_id = other_key(keys_, m.id, m.key);
+  const PublicKey* by_name = other_key(keys_, m.name, m.key);
+  const PublicKey* by_address = other_key(keys_, m.address, m.key);
   if (by_id == nullptr && by_name == nullptr && by_address == nullptr) return std::nullopt;
-  const auto known_name = names_.find(m.name);
-  const bool same_peer = known_name != names_.end() && known_name->second == m.key;
+  const PublicKey* known_name = keys_.find(m.name);
+  const bool same_peer = known_name != nullptr && *known_name == m.key;
   // A number alone means nothing if name and key still belong together: a server restored from an old
   // backup has reassigned its numbers.
   if (by_id != nullptr && !same_peer) {
@@ -133,9 +133,9 @@ const Member* KnownPeers::in_list(const PublicKey& key, const MemberList& list) 
 
 // Reports a member that has taken the name or the address of a former one.
 void KnownPeers::succeed(const Member& m, Instant now) {
-  if (const PublicKey* old = other_key(names_, m.name, m.key)) {
-    const std::string how = ids_.contains(m.id) ? " has taken the name of a member that is no more"
-                                                : " was enrolled anew, as member " + std::to_string(m.id.value);
+  if (const PublicKey* old = other_key(keys_, m.name, m.key)) {
+    const std::string how = keys_.find(m.id) != nullptr ? " has taken the name of a member that is no more"
+                                                        : " was enrolled anew, as member " + std::to_string(m.id.value);
     Successor s{m.name, who(m) + how + ": its key is " + short_text(m.key) + ", it was " + short_text(*old) + ".",
                 "If nobody did that on purpose, look at the server: who controls it can put another computer in the "
                 "place of this one. If it is right, eps trust " +
@@ -145,21 +145,14 @@ void KnownPeers::succeed(const Member& m, Instant now) {
     std::erase_if(successors_, [&](const Successor& known) { return known.name == m.name; });
     if (successors_.size() >= kMaxSuccessorsTold) successors_.erase(successors_.begin());
     successors_.push_back(std::move(s));
-  } else if (other_key(addresses_, m.address.value, m.key) != nullptr) {
+  } else if (other_key(keys_, m.address, m.key) != nullptr) {
     notes_.push_back(to_string(m.address) + " was the address of a member that is no more, and is that of " + m.name +
                      " now.");
   }
 }
 
 void KnownPeers::learn(const Member& m) {
-  const auto bind = [&](auto& map, const auto& at) {
-    const auto [it, added] = map.try_emplace(at, m.key);
-    changed_ |= added || it->second != m.key;
-    it->second = m.key;
-  };
-  bind(ids_, m.id);
-  bind(names_, m.name);
-  bind(addresses_, m.address.value);
+  changed_ |= keys_.bind(m.key, m.id, m.address, m.name);
 }
 
 void KnownPeers::trust(const Member& member) {
@@ -169,16 +162,15 @@ void KnownPeers::trust(const Member& member) {
 
 // In a network with fluctuating members, the number of former ones is unbounded.
 void KnownPeers::shrink(const MemberList& list) {
-  if (std::max({ids_.size(), names_.size(), addresses_.size()}) <= kMaxKnown) return;
+  if (keys_.size() <= kMaxKnown) return;
   std::set<std::string_view> names;
-  std::set<std::uint32_t> addresses;
+  std::set<Ip4> addresses;
   for (const auto& [id, m] : list.members()) {
     names.insert(m.name);
-    addresses.insert(m.address.value);
+    addresses.insert(m.address);
   }
-  std::erase_if(ids_, [&](const auto& known) { return list.find(known.first) == nullptr; });
-  std::erase_if(names_, [&](const auto& known) { return !names.contains(known.first); });
-  std::erase_if(addresses_, [&](const auto& known) { return !addresses.contains(known.first); });
+  keys_.keep_if([&](MemberId id) { return list.find(id) != nullptr; }, [&](Ip4 ip) { return addresses.contains(ip); },
+                [&](const std::string& name) { return names.contains(name); });
   changed_ = true;
 }
 
@@ -191,20 +183,15 @@ std::vector<LanFinding> KnownPeers::findings(Instant now) const {
 }
 
 std::string KnownPeers::encode(const PublicKey& server) const {
-  std::map<PublicKey, std::set<std::string>> lines;
-  const auto add = [&](const PublicKey& key, std::string_view kind, const std::string& known) {
-    lines[key].insert(std::string(kind) + known);
-  };
-  for (const auto& [id, key] : ids_) add(key, kId, std::to_string(id.value));
-  for (const auto& [ip, key] : addresses_) add(key, kAddress, to_string(Ip4{ip}));
-  for (const auto& [name, key] : names_) add(key, kName, name);
   std::string out = "# The keys of the peers that this EPS client knows; see eps trust in eps(1).\n";
   out.append(kServer).append(to_base32(server.bytes)).append("\n");
-  for (const auto& [key, known] : lines) {
+  keys_.for_each([&](const PublicKey& key, const KnownKeys::Names& known) {
     out.append(kPeer).append(to_base32(key.bytes));
-    for (const std::string& word : known) out.append(" ").append(word);
+    for (const Ip4 ip : known.addresses) out.append(" ").append(kAddress).append(to_string(ip));
+    for (const MemberId id : known.ids) out.append(" ").append(kId).append(std::to_string(id.value));
+    for (const std::string& name : known.names) out.append(" ").append(kName).append(name);
     out.append("\n");
-  }
+  });
   return out;
 }
 
@@ -232,25 +219,36 @@ Result<KnownPeers> KnownPeers::decode(std::string_view text, const PublicKey& se
       continue;
     }
     if (!of_this_network) return corrupt(number);
+    MemberId id;
+    Ip4 address;
+    std::string name;
+    // A word of a kind that the key has already begins another binding.
+    const auto bind_if = [&](bool complete) {
+      if (!complete) return;
+      out.keys_.bind(*key, id, address, name);
+      id = {}, address = {}, name.clear();
+    };
     while (!line.empty()) {
       std::string_view word = take_word(line);
       const std::string_view kind = word.substr(0, word.find(':') + 1);
       word.remove_prefix(kind.size());
       if (kind == kId) {
-        std::uint32_t id = 0;
-        const auto parsed = std::from_chars(word.data(), word.data() + word.size(), id);
+        bind_if(id != MemberId{});
+        const auto parsed = std::from_chars(word.data(), word.data() + word.size(), id.value);
         if (parsed.ec != std::errc() || parsed.ptr != word.data() + word.size()) return corrupt(number);
-        out.ids_[{id}] = *key;
       } else if (kind == kAddress) {
+        bind_if(address != Ip4{});
         const auto ip = parse_ip4(word);
         if (!ip) return corrupt(number);
-        out.addresses_[ip->value] = *key;
+        address = *ip;
       } else if (kind == kName && valid_name(word)) {
-        out.names_[std::string(word)] = *key;
+        bind_if(!name.empty());
+        name = word;
       } else {
         return corrupt(number);
       }
     }
+    bind_if(true);
   }
   return out;
 }

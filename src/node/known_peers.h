@@ -26,6 +26,7 @@
 #include "model/members_changed.h"
 #include "model/network.h"
 #include "model/status.h"
+#include "node/known_keys.h"
 #include "node/refused_peer.h"
 
 namespace eps::node {
@@ -61,7 +62,7 @@ class KnownPeers {
   std::string encode(const PublicKey& server) const;
   // The bindings of this server; empty if the text is another server's. Errc::corrupt: "it ...".
   static Result<KnownPeers> decode(std::string_view text, const PublicKey& server);
-  std::size_t size() const { return ids_.size(); }
+  std::size_t size() const { return keys_.ids(); }
 
  private:
   std::optional<std::string> judge(const Member& member, const MemberList& list);
@@ -75,9 +76,7 @@ class KnownPeers {
     std::string name, what, mend;
     Instant at{};
   };
-  std::unordered_map<MemberId, PublicKey> ids_;
-  std::unordered_map<std::string, PublicKey> names_;
-  std::unordered_map<std::uint32_t, PublicKey> addresses_;
+  KnownKeys keys_;
   std::map<MemberId, Refused> refused_;
   std::vector<Successor> successors_;
   std::vector<std::string> warnings_, notes_;
