@@ -5,14 +5,32 @@
 
 namespace eps::node {
 
+std::vector<MemberMap::Record>::const_iterator PeerSet::place(const PublicKey& key) const {
+  return std::ranges::lower_bound(
+      by_key_, key, {}, [](const MemberMap::Record& r) -> const auto& { return r->key; });
+}
+
 std::optional<MemberId> PeerSet::owner_of(const PublicKey& key) const {
-  const auto it = by_key_.find(key);
-  return it == by_key_.end() ? std::nullopt : std::optional(it->second);
+  const auto it = place(key);
+  return it == by_key_.end() || (*it)->key != key ? std::nullopt : std::optional((*it)->id);
 }
 
 void PeerSet::put(const MemberMap::Record& record) {
-  by_key_.insert_or_assign(record->key, record->id);
+  if (const Member* before = members_.find(record->id); before != nullptr && before->key != record->key) {
+    forget_key(*before);
+  }
+  const auto it = place(record->key);
+  if (it == by_key_.end() || (*it)->key != record->key) {
+    by_key_.insert(it, record);
+  } else {
+    by_key_[static_cast<std::size_t>(it - by_key_.begin())] = record;
+  }
   members_.put(record);
+}
+
+void PeerSet::forget_key(const Member& member) {
+  // Another member may have it by now.
+  if (owner_of(member.key) == member.id) by_key_.erase(place(member.key));
 }
 
 void PeerSet::erase(MemberId id) {
@@ -25,8 +43,7 @@ void PeerSet::erase(MemberId id) {
   }
   const Member* member = members_.find(id);
   if (member == nullptr) return;
-  // Another member may have it by now.
-  if (owner_of(member->key) == id) by_key_.erase(member->key);
+  forget_key(*member);
   members_.erase(id);
 }
 

@@ -12,7 +12,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -69,10 +68,12 @@ class PeerSet {
 
  private:
   void settle(Peer& peer, Instant deadline);
+  std::vector<MemberMap::Record>::const_iterator place(const PublicKey& key) const;
+  void forget_key(const Member& member);
 
   Rng& rng_;
   MemberMap members_;
-  std::unordered_map<PublicKey, MemberId> by_key_;
+  std::vector<MemberMap::Record> by_key_;  // in order
   std::map<MemberId, Peer> awake_;
   std::map<MemberId, Peer*> live_;
   std::map<MemberId, Peer*> met_;

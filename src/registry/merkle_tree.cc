@@ -35,12 +35,26 @@ crypto::Hash record_hash(const Member& m) {
   return crypto::blake2s({as_view("eps record"), record});
 }
 
+std::uint8_t MerkleTree::index_of(MemberId id) {
+  return static_cast<std::uint8_t>(id.value & ((1U << kBits) - 1));
+}
+
 MerkleTree::MerkleTree(const MemberMap& members) {
   for (const auto& [id, member] : members) put(id, record_hash(member));
 }
 
+MerkleTree::Leaves::iterator MerkleTree::place(Leaves& leaves, MemberId id) {
+  return std::ranges::lower_bound(leaves, index_of(id), {}, &Leaves::value_type::first);
+}
+
 void MerkleTree::put(MemberId id, const crypto::Hash& hash) {
-  members_[id.value] = hash;
+  Leaves& leaves = members_[id.value >> kBits];
+  const auto it = place(leaves, id);
+  if (it == leaves.end() || it->first != index_of(id)) {
+    leaves.emplace(it, index_of(id), hash);
+  } else {
+    it->second = hash;
+  }
   mark(id.value);
 }
 
@@ -52,7 +66,13 @@ void MerkleTree::put(const NetworkPolicy& policy) {
 }
 
 void MerkleTree::erase(MemberId id) {
-  if (members_.erase(id.value) > 0) mark(id.value);
+  const auto leaves = members_.find(id.value >> kBits);
+  if (leaves == members_.end()) return;
+  const auto it = place(leaves->second, id);
+  if (it == leaves->second.end() || it->first != index_of(id)) return;
+  leaves->second.erase(it);
+  if (leaves->second.empty()) members_.erase(leaves);
+  mark(id.value);
 }
 
 void MerkleTree::mark(std::uint32_t id) {
@@ -61,7 +81,7 @@ void MerkleTree::mark(std::uint32_t id) {
 }
 
 const crypto::Hash& MerkleTree::root() const {
-  const std::map<std::uint32_t, crypto::Hash>* below = &members_;
+  const std::map<std::uint32_t, crypto::Hash>* below = nullptr;  // the members
   for (auto& level : nodes_) {
     std::ranges::sort(changed_);
     const auto repeated = std::ranges::unique(changed_);
@@ -69,10 +89,17 @@ const crypto::Hash& MerkleTree::root() const {
     for (const std::uint32_t place : changed_) {
       Bytes children;
       Writer w(children);
+      const auto add = [&w](std::uint32_t index, const crypto::Hash& hash) {
+        w.u8(static_cast<std::uint8_t>(index));
+        w.bytes(hash);
+      };
       const std::uint32_t first = place << kBits;
-      for (auto it = below->lower_bound(first); it != below->end() && it->first >> kBits == place; ++it) {
-        w.u8(static_cast<std::uint8_t>(it->first - first));
-        w.bytes(it->second);
+      if (below != nullptr) {
+        for (auto it = below->lower_bound(first); it != below->end() && it->first >> kBits == place; ++it) {
+          add(it->first - first, it->second);
+        }
+      } else if (const auto leaves = members_.find(place); leaves != members_.end()) {
+        for (const auto& [index, hash] : leaves->second) add(index, hash);
       }
       if (children.empty()) {
         level.erase(place);

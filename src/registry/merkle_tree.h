@@ -8,6 +8,7 @@
 // members give the same root regardless of earlier changes. The root of no members is all zeros.
 
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "crypto/primitives.h"
@@ -40,7 +41,11 @@ class MerkleTree {
   static constexpr unsigned kLevels = 6;  // above the members
   void mark(std::uint32_t id);
 
-  std::map<std::uint32_t, crypto::Hash> members_;
+  // The members below a node of the lowest level by their index there, in order; a list is never empty.
+  using Leaves = std::vector<std::pair<std::uint8_t, crypto::Hash>>;
+  static std::uint8_t index_of(MemberId id);
+  static Leaves::iterator place(Leaves& leaves, MemberId id);
+  std::map<std::uint32_t, Leaves> members_;
   // By id without the bits of the levels below; the root's key is 0.
   mutable std::array<std::map<std::uint32_t, crypto::Hash>, kLevels> nodes_;
   mutable std::vector<std::uint32_t> changed_;  // indices in the lowest level of nodes
