@@ -20,6 +20,9 @@ namespace eps::dataplane {
 // those who only listen.
 inline constexpr Duration kGroupPause = std::chrono::milliseconds(1);    // 1,000 a second
 inline constexpr Duration kGroupBurst = std::chrono::milliseconds(500);  // 500 at once
+// Announcements of machines behind this computer: a host that is emptied moves dozens.
+inline constexpr Duration kPresencePause = std::chrono::milliseconds(50);
+inline constexpr Duration kPresenceBurst = 64 * kPresencePause;
 // A frame that appears this often within a second may be looping; this many such frames are a loop. Of two members that
 // bridge one LAN, the one with the higher number blocks, and the other only if that did not help.
 inline constexpr std::uint32_t kSameFrames = 4;
@@ -31,6 +34,7 @@ inline constexpr Duration kBlockFor = std::chrono::seconds(60);
 // Shared by all workers. Any thread.
 struct GroupState {
   RateLimit own;                               // what this computer sends to groups
+  RateLimit presences;                         // what it announces of machines
   std::atomic<Instant::rep> blocked_until{0};  // no frame to a group passes the interface, either way
   std::atomic<std::uint32_t> twin{0};          // the member whose frames came in through this computer's interface
   std::atomic<Instant::rep> twin_at{0};

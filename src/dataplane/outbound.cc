@@ -57,7 +57,7 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
     why.what = l2::Refusal::What::dhcp_options;
     refused(table, *info, why, now, upcalls);  // the receivers take the rest out
   }
-  if (info->src != table.self_mac) heard_here(table, *info, now);
+  if (info->src != table.self_mac) heard_here(table, *info, now, upcalls);
   if (answered(table, frame, *info, now, upcalls)) return;
   if (info->dst.is_group()) {
     if (may_pass(table, frame, now, upcalls)) to_all(table, frame, *info, now, upcalls);
@@ -127,16 +127,42 @@ void Outbound::to_member(const PeerTable& table, const Resident& member, const p
 
 // A machine behind this computer. If another member sent for it as well, either it has moved, or that member bridges
 // the same LAN.
-void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now) {
+void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now, Upcalls& upcalls) {
   table.groups->note_machine(info.ip_version);
   const bool group = info.dst.is_group();
   const bool news = stations_.is_news(info.src, table.self_mac, now);
   if (!group && !news) return;
-  const auto via = table.stations->where(info.src, now);
-  if (!via) return;
-  const Resident* other = table.directory->by_mac(*via);
-  if (group && other != nullptr) table.groups->note_twin(other->id, now);
-  table.stations->forget(info.src);
+  Stations& stations = *table.stations;
+  const auto via = stations.where(info.src, now);
+  const bool elsewhere = via && *via != Stations::kHere;
+  if (elsewhere && group) {
+    if (const Resident* other = table.directory->by_mac(*via)) table.groups->note_twin(other->id, now);
+  }
+  if (elsewhere) stations.forget(info.src);
+  const bool known = via && !elsewhere;
+  if (known ? news : present(table, info.src, elsewhere, now, upcalls)) {
+    stations.learn(info.src, Stations::kHere, now);
+  }
+}
+
+// The others would send to where it was until they see a frame from it, and of what it says many frames are answered
+// here. Members that may bridge are told of each machine, so that one that moves is known to have `moved`, of which
+// everybody is told. False: too many, or a loop; the next frame from it is another occasion.
+bool Outbound::present(const PeerTable& table, const Mac& machine, bool moved, Instant now, Upcalls& upcalls) {
+  if (table.groups->blocked(now) || !table.groups->presences.take(now, kPresencePause, kPresenceBurst)) return false;
+  l2::LinkFrame room;
+  const ports::TapFrame frame{std::span(room).first(l2::write_presence(machine, room).size()), {}};
+  const auto info = l2::parse_frame(frame.bytes);
+  auto served = to_live(table, frame, *info, now, upcalls);
+  if (!served) return false;
+  if (moved) {
+    to_silent(table, frame, std::move(*served), upcalls);
+  } else {
+    for (const Resident* bridge : table.directory->bridges()) {
+      if (!std::ranges::binary_search(*served, bridge->id)) to_member(table, *bridge, frame, *info, now, upcalls);
+    }
+  }
+  return true;
 }
 
 // Until it was heard of, it may be behind any of the members that bridge.
@@ -231,12 +257,19 @@ void Outbound::to_one(const PeerTable& table, const Peer& peer, const ports::Tap
   sender_.send_segments(peer, segments, info.traffic_class, now);
 }
 
-// Split once, then sealed for each peer from the same bytes. Those that do not listen to the group are left out.
 void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                       Upcalls& upcalls) {
+  if (auto served = to_live(table, frame, info, now, upcalls)) to_silent(table, frame, std::move(*served), upcalls);
+}
+
+// Split once, then sealed for each peer from the same bytes. Those that do not listen to the group are left out.
+std::optional<std::vector<MemberId>> Outbound::to_live(const PeerTable& table, const ports::TapFrame& frame,
+                                                       const l2::FrameInfo& info, Instant now, Upcalls& upcalls) {
   std::span<const l2::Segment> segments;
-  const Drop drop = segmenter_.split(frame, info, nullptr, segments);
-  if (drop != Drop::none) return counters_.drop(drop);
+  if (const Drop drop = segmenter_.split(frame, info, nullptr, segments); drop != Drop::none) {
+    counters_.drop(drop);
+    return std::nullopt;
+  }
   const bool chosen = l2::is_for_listeners(info, frame.bytes.data() + info.l3_offset);
   std::vector<MemberId> served;
   served.reserve(table.peers.size());
@@ -248,8 +281,13 @@ void Outbound::to_all(const PeerTable& table, const ports::TapFrame& frame, cons
     wake(peer, now, upcalls);
     sender_.send_segments(peer, segments, info.traffic_class, now);
   }
-  if (served.size() >= table.directory->online()) return;
   std::ranges::sort(served);
+  return served;
+}
+
+void Outbound::to_silent(const PeerTable& table, const ports::TapFrame& frame, std::vector<MemberId> served,
+                         Upcalls& upcalls) {
+  if (served.size() >= table.directory->online()) return;
   if (!upcalls.add(ForTheSilent{Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta, std::move(served)})) {
     counters_.drop(Drop::not_ready);
   }

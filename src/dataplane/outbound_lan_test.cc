@@ -70,14 +70,14 @@ Bytes ethernet(const Mac& dst, std::uint16_t type, std::size_t size = 60, const 
   return out;
 }
 
-Bytes arp(Ip4 sender, Ip4 target) {
-  Bytes out = ethernet(kAll, l2::kEtherArp);
+Bytes arp(Ip4 sender, Ip4 target, const Mac& from = kSelf) {
+  Bytes out = ethernet(kAll, l2::kEtherArp, 60, from);
   std::byte* p = out.data() + l2::kEthernetSize;
   store_be16(p, 1);
   store_be16(p + 2, l2::kEtherIp4);
   store_be16(p + 4, 0x0604);
   store_be16(p + 6, 1);
-  std::ranges::copy(kSelf.bytes, p + 8);
+  std::ranges::copy(from.bytes, p + 8);
   store_be32(p + 14, sender.value);
   store_be32(p + 24, target.value);
   return out;
@@ -258,11 +258,49 @@ TEST_F(OutboundTest, AMachineBehindThisComputerIsNotBehindAnotherMember) {
   table_.self_bridge = true;
   table_.stations->learn(mac_of(99), mac_of(2), kNow);
   pump({ethernet(kAll, 0x8137, 60, mac_of(99))});
-  EXPECT_EQ(udp_.sent[kLive], 1U);
-  EXPECT_EQ(table_.stations->where(mac_of(99), kNow), std::nullopt);
+  EXPECT_EQ(udp_.sent[kLive], 2U) << "it is announced, too";
+  EXPECT_EQ(table_.stations->where(mac_of(99), kNow), Stations::kHere);
   EXPECT_EQ(table_.groups->twin, 2U) << "or that member bridges the same LAN";
   pump({ethernet(kPeer, 0x8137, 60, mac_of(3))});
   EXPECT_EQ(drops(Drop::spoofed_source), 1U) << "another member's MAC stays its own";
+}
+
+// Member 2 has a session, 3 has not, 4 has not and may bridge.
+TEST_F(OutboundTest, AMachineIsAnnouncedOnceToThoseThatBridgeAndToAllWhenItHasMoved) {
+  directory_.put({{2}, mac_of(2), kPeerIp, true, {}, false});
+  directory_.put({{4}, mac_of(4), {0x0a000804}, true, {}, true});
+  table_.self_bridge = true;
+  const Bytes question = arp({0x0a0008c8}, kPeerIp, mac_of(99));
+  pump({question});
+  EXPECT_EQ(udp_.sent[kLive], 1U) << "the question is answered here";
+  ASSERT_EQ(upcalls<NeedSession>().size(), 1U);
+  EXPECT_EQ(upcalls<NeedSession>()[0].peer, MemberId{4});
+  EXPECT_TRUE(upcalls<ForTheSilent>().empty());
+  pump({question, question});
+  EXPECT_EQ(udp_.sent[kLive], 1U) << "it was here already";
+
+  table_.stations->learn(mac_of(99), mac_of(4), kNow);
+  pump({question});
+  EXPECT_EQ(udp_.sent[kLive], 2U);
+  ASSERT_EQ(upcalls<ForTheSilent>().size(), 1U);
+  const auto info = l2::parse_frame(upcalls<ForTheSilent>()[0].frame);
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->src, mac_of(99));
+  EXPECT_EQ(info->dst, kAll);
+  EXPECT_EQ(info->ethertype, 0x8035);
+
+  table_.groups->blocked_until = (kNow + kBlockFor).time_since_epoch().count();
+  table_.stations->learn(mac_of(99), mac_of(4), kNow);
+  pump({question});
+  EXPECT_EQ(udp_.sent[kLive], 2U) << "not into a loop";
+}
+
+TEST_F(OutboundTest, AnnouncesAtMostSoManyMachinesAtOnce) {
+  table_.self_bridge = true;
+  std::vector<Bytes> frames;
+  for (std::uint32_t n = 100; n < 200; ++n) frames.push_back(ethernet(mac_of(98), 0x8137, 60, mac_of(n)));
+  pump(frames);
+  EXPECT_EQ(udp_.sent[kLive], 65U);
 }
 
 TEST_F(OutboundTest, ReportsWhoseAddressWasRefused) {

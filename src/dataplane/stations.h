@@ -22,11 +22,11 @@ inline constexpr std::size_t kMaxStations = 1024;
 // Thread-safe.
 class Stations {
  public:
+  static constexpr Mac kHere{};  // instead of a member: a frame from it came in through this computer's own interface
   // A frame from `station` came from the member with the MAC `via`: the machine is behind that member now.
   void learn(const Mac& station, const Mac& via, Instant now);
-  // A frame from it came in through this computer's own interface.
   void forget(const Mac& station);
-  // The MAC of the member that it is behind. nullopt: unknown, or silent for kStationLife.
+  // The MAC of the member that it is behind, or kHere. nullopt: unknown, or silent for kStationLife.
   std::optional<Mac> where(const Mac& station, Instant now) const;
 
  private:

@@ -11,7 +11,9 @@ namespace {
 using Kind = LinkMessage::Kind;
 
 constexpr std::size_t kArpSize = 28;
+constexpr std::uint16_t kEtherRarp = 0x8035;
 constexpr std::uint16_t kArpRequest = 1;
+constexpr std::uint16_t kRarpRequest = 3;
 constexpr std::uint16_t kArpReply = 2;
 
 constexpr std::uint8_t kProtocolIgmp = 2;
@@ -185,6 +187,13 @@ ByteView write_announcement(const IpAddress& address, const Mac& owner, LinkFram
   const std::size_t size = address.is_v4() ? put_arp(packet, kArpRequest, owner, address.v4(), {}, address.v4())
                                            : put_advertisement(packet, address, owner, all_nodes(), kOverride);
   return ByteView(out).first(kEthernetSize + size);
+}
+
+ByteView write_presence(const Mac& machine, LinkFrame& out) {
+  put_ethernet(out, kEverybody, machine);
+  store_be16(out.data() + 12, kEtherRarp);
+  return ByteView(out).first(kEthernetSize +
+                             put_arp(out.data() + kEthernetSize, kRarpRequest, machine, {}, machine, {}));
 }
 
 }  // namespace eps::l2

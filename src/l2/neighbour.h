@@ -53,5 +53,8 @@ ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessag
 // Announces on the link that `owner` has `address` now: a gratuitous ARP request, or an unsolicited advertisement that
 // overrides. It corrects what a computer has cached; it does not add entries.
 ByteView write_announcement(const IpAddress& address, const Mac& owner, LinkFrame& out);
+// Shows every switch on the way where the machine is, as a hypervisor does for one that it has moved: a request of RARP
+// (RFC 903) for its own address, from it to everybody, which nobody answers.
+ByteView write_presence(const Mac& machine, LinkFrame& out);
 
 }  // namespace eps::l2

@@ -176,5 +176,16 @@ TEST(Neighbour, AnnouncesAnAddress) {
   }
 }
 
+TEST(Neighbour, ShowsSwitchesWhereAMachineIs) {
+  LinkFrame room;
+  const ByteView said = write_presence(kPeer, room);
+  const auto info = parse_frame(said);
+  ASSERT_TRUE(info);
+  EXPECT_TRUE(info->dst.is_group());
+  EXPECT_EQ(info->src, kPeer);
+  EXPECT_EQ(check_source(said, *info, {kPeer, kPeerIp}), Drop::none);
+  EXPECT_EQ(read_link_message(said, *info).kind, Kind::none) << "nobody answers or keeps it";
+}
+
 }  // namespace
 }  // namespace eps::l2::test
