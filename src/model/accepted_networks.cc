@@ -13,19 +13,33 @@ std::vector<IpNetwork> private_networks() {
   return out;
 }
 
+namespace {
+
+bool within(const std::vector<IpNetwork>& some, const IpNetwork& whole) {
+  return std::ranges::any_of(
+      some, [&](const IpNetwork& one) { return one.length <= whole.length && one.contains(whole.base); });
+}
+
+}  // namespace
+
+std::string accepting(const NetworkInfo& network) {
+  std::string out = to_string(network.network);
+  if (network.network6 && !within(private_networks(), *network.network6)) out += " " + to_string(*network.network6);
+  return out;
+}
+
 std::optional<std::string> why_not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network,
                                             Ip4 self) {
+  // By default the IPv6 network derives from the network's id, so nobody can name it beforehand.
+  const bool names_ip6 = std::ranges::any_of(accepted, [](const IpNetwork& a) { return !a.base.is_v4(); });
   const auto is_accepted = [&](const IpNetwork& whole) {
-    return std::ranges::any_of(accepted,
-                               [&](const IpNetwork& a) { return a.length <= whole.length && a.contains(whole.base); });
+    return within(accepted, whole) || (!names_ip6 && !whole.base.is_v4() && within(private_networks(), whole));
   };
   std::vector<IpNetwork> all = {IpNetwork::from_v4(network.network)};
   if (network.network6) all.push_back(*network.network6);
   if (const auto it = std::ranges::find_if_not(all, is_accepted); it != all.end()) {
-    std::string names;
-    for (const IpNetwork& one : all) names += (names.empty() ? "" : " ") + to_string(one);
     return "the server's network is " + to_string(*it) +
-           ", which this computer does not accept; if it is right, write \"accept-network = " + names +
+           ", which this computer does not accept; if it is right, write \"accept-network = " + accepting(network) +
            "\" into the configuration file";
   }
   const Ip4Network& v4 = network.network;

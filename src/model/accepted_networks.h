@@ -17,8 +17,11 @@ namespace eps {
 std::vector<IpNetwork> private_networks();
 
 // Why a computer that accepts `accepted` refuses this network with this address of its own: half a sentence. nullopt:
-// it does not refuse it.
+// it does not refuse it. An `accepted` without any IPv6 network accepts unique local IPv6.
 std::optional<std::string> why_not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network,
                                             Ip4 self);
+
+// A value of accept-network with which a client accepts this network: "203.0.113.0/24".
+std::string accepting(const NetworkInfo& network);
 
 }  // namespace eps

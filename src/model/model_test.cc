@@ -157,5 +157,31 @@ TEST(AcceptedNetworks, AreWholeAndLeaveMembersAnAddressOfTheirOwn) {
   EXPECT_FALSE(accepts("192.168.43.0/24", "192.168.43.7")) << "a part of the IPv6 internet";
 }
 
+TEST(AcceptedNetworks, OfIpv4AloneAcceptUniqueLocalIpv6) {
+  const auto accepts = [](std::initializer_list<const char*> accepted, const char* network6) {
+    std::vector<IpNetwork> all;
+    for (const char* one : accepted) all.push_back(*parse_ip_network(one));
+    NetworkInfo info;
+    info.network = *parse_ip4_network("203.0.113.0/24");
+    info.network6 = parse_ip_network(network6);
+    return !why_not_accepted(all, info, *parse_ip4("203.0.113.7"));
+  };
+  EXPECT_TRUE(accepts({"203.0.113.0/24"}, "fd43::/64"));
+  EXPECT_FALSE(accepts({"203.0.113.0/24"}, "2001:db8::/64"));
+  EXPECT_FALSE(accepts({"203.0.113.0/24", "fd44::/64"}, "fd43::/64")) << "another one is named";
+  EXPECT_FALSE(accepts({"10.0.0.0/8"}, "fd43::/64"));
+  EXPECT_FALSE(accepts({"2001:db8::/64"}, "2001:db8::/64")) << "no IPv4 network is named";
+}
+
+TEST(AcceptedNetworks, AreNamedAsAClientHasToWriteThem) {
+  NetworkInfo info;
+  info.network = *parse_ip4_network("203.0.113.0/24");
+  EXPECT_EQ(accepting(info), "203.0.113.0/24");
+  info.network6 = parse_ip_network("fd43::/64");
+  EXPECT_EQ(accepting(info), "203.0.113.0/24");
+  info.network6 = parse_ip_network("2001:db8::/64");
+  EXPECT_EQ(accepting(info), "203.0.113.0/24 2001:db8::/64");
+}
+
 }  // namespace
 }  // namespace eps

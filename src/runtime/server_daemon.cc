@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataplane/relay.h"
+#include "model/accepted_networks.h"
 #include "node/server_node.h"
 #include "os/interfaces.h"
 #include "os/port_mapper.h"
@@ -65,6 +66,12 @@ class ServerDaemon {
     tell_missing(log_, settings_, offloads_);
     log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
               report::counted(registry().members().size(), "member") + " enrolled.");
+    const NetworkInfo network{.id = {}, .network = settings_.network, .network6 = settings_.network6};
+    if (why_not_accepted(private_networks(), network, {network.network.base.value + 1})) {
+      log_.warn(
+          "Clients refuse a network of public addresses unless their configuration has the line \"accept-network = " +
+          accepting(network) + "\".");
+    }
     if (settings_.mtu < kMinIp6Mtu) {
       log_.warn("With --mtu " + std::to_string(settings_.mtu) + " there is no IPv6 inside the network, which needs " +
                 std::to_string(kMinIp6Mtu) + ". The default suits any path: larger frames are cut to its size.");

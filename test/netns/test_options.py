@@ -156,3 +156,13 @@ def test_networks_of_every_size(network, size):
     network.server(network=size)
     a, b = network.clients("a", "b", accept_network="any")
     assert a.ping(b) == 3
+
+
+def test_public_network(network):
+    """The server says what its clients need, and that suffices, although the network has an IPv6 prefix as well."""
+    server = network.server(network="203.0.113.0/24")
+    line = server.wait_log('"accept-network = ([^"]*)"').group(1)
+    assert line == "203.0.113.0/24"
+    network.client("a", join=False).wait_log("203.0.113.0/24, which this computer does not accept")
+    b, c = network.clients("b", "c", accept_network=line)
+    assert b.ping(c) == 3
