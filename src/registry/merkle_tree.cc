@@ -35,26 +35,12 @@ crypto::Hash record_hash(const Member& m) {
   return crypto::blake2s({as_view("eps record"), record});
 }
 
-std::uint8_t MerkleTree::index_of(MemberId id) {
-  return static_cast<std::uint8_t>(id.value & ((1U << kBits) - 1));
-}
-
 MerkleTree::MerkleTree(const MemberMap& members) {
   for (const auto& [id, member] : members) put(id, record_hash(member));
 }
 
-MerkleTree::Leaves::iterator MerkleTree::place(Leaves& leaves, MemberId id) {
-  return std::ranges::lower_bound(leaves, index_of(id), {}, &Leaves::value_type::first);
-}
-
 void MerkleTree::put(MemberId id, const crypto::Hash& hash) {
-  Leaves& leaves = members_[id.value >> kBits];
-  const auto it = place(leaves, id);
-  if (it == leaves.end() || it->first != index_of(id)) {
-    leaves.emplace(it, index_of(id), hash);
-  } else {
-    it->second = hash;
-  }
+  put(levels_.front(), id.value, hash);
   mark(id.value);
 }
 
@@ -66,13 +52,26 @@ void MerkleTree::put(const NetworkPolicy& policy) {
 }
 
 void MerkleTree::erase(MemberId id) {
-  const auto leaves = members_.find(id.value >> kBits);
-  if (leaves == members_.end()) return;
-  const auto it = place(leaves->second, id);
-  if (it == leaves->second.end() || it->first != index_of(id)) return;
-  leaves->second.erase(it);
-  if (leaves->second.empty()) members_.erase(leaves);
-  mark(id.value);
+  if (erase(levels_.front(), id.value)) mark(id.value);
+}
+
+void MerkleTree::put(Level& level, std::uint32_t place, const crypto::Hash& hash) {
+  Children& children = level[place >> kBits];
+  const auto it = std::ranges::lower_bound(children, place & kIndex, {}, &Children::value_type::first);
+  if (it == children.end() || it->first != (place & kIndex)) {
+    children.emplace(it, static_cast<std::uint8_t>(place & kIndex), hash);
+  } else {
+    it->second = hash;
+  }
+}
+
+bool MerkleTree::erase(Level& level, std::uint32_t place) {
+  const auto node = level.find(place >> kBits);
+  if (node == level.end()) return false;
+  const auto is_it = [&](const auto& child) { return child.first == (place & kIndex); };
+  const bool erased = std::erase_if(node->second, is_it) > 0;
+  if (node->second.empty()) level.erase(node);
+  return erased;
 }
 
 void MerkleTree::mark(std::uint32_t id) {
@@ -81,37 +80,34 @@ void MerkleTree::mark(std::uint32_t id) {
 }
 
 const crypto::Hash& MerkleTree::root() const {
-  const std::map<std::uint32_t, crypto::Hash>* below = nullptr;  // the members
-  for (auto& level : nodes_) {
+  for (auto level = levels_.begin(); level != levels_.end(); ++level) {
     std::ranges::sort(changed_);
     const auto repeated = std::ranges::unique(changed_);
     changed_.erase(repeated.begin(), repeated.end());
+    const auto above = std::next(level);
     for (const std::uint32_t place : changed_) {
+      const auto node = level->find(place);
+      if (node == level->end()) {
+        if (above != levels_.end()) erase(*above, place);
+        continue;
+      }
       Bytes children;
       Writer w(children);
-      const auto add = [&w](std::uint32_t index, const crypto::Hash& hash) {
-        w.u8(static_cast<std::uint8_t>(index));
+      for (const auto& [index, hash] : node->second) {
+        w.u8(index);
         w.bytes(hash);
-      };
-      const std::uint32_t first = place << kBits;
-      if (below != nullptr) {
-        for (auto it = below->lower_bound(first); it != below->end() && it->first >> kBits == place; ++it) {
-          add(it->first - first, it->second);
-        }
-      } else if (const auto leaves = members_.find(place); leaves != members_.end()) {
-        for (const auto& [index, hash] : leaves->second) add(index, hash);
       }
-      if (children.empty()) {
-        level.erase(place);
+      const crypto::Hash hash = crypto::blake2s({as_view("eps records"), children});
+      ++hashed_;
+      if (above == levels_.end()) {
+        root_ = hash;
       } else {
-        level[place] = crypto::blake2s({as_view("eps records"), children});
-        ++hashed_;
+        put(*above, place, hash);
       }
     }
     for (std::uint32_t& place : changed_) place >>= kBits;
-    below = &level;
   }
-  if (!changed_.empty()) root_ = nodes_.back().empty() ? crypto::Hash{} : nodes_.back().begin()->second;
+  if (levels_.back().empty()) root_ = {};
   changed_.clear();
   return root_;
 }

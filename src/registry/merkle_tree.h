@@ -39,15 +39,18 @@ class MerkleTree {
  private:
   static constexpr unsigned kBits = 4;    // per level
   static constexpr unsigned kLevels = 6;  // above the members
+  static constexpr std::uint32_t kIndex = (1U << kBits) - 1;
   void mark(std::uint32_t id);
 
-  // The members below a node of the lowest level by their index there, in order; a list is never empty.
-  using Leaves = std::vector<std::pair<std::uint8_t, crypto::Hash>>;
-  static std::uint8_t index_of(MemberId id);
-  static Leaves::iterator place(Leaves& leaves, MemberId id);
-  std::map<std::uint32_t, Leaves> members_;
-  // By id without the bits of the levels below; the root's key is 0.
-  mutable std::array<std::map<std::uint32_t, crypto::Hash>, kLevels> nodes_;
+  // A node's children by their index in it, in order; never empty.
+  using Children = std::vector<std::pair<std::uint8_t, crypto::Hash>>;
+  // The nodes of a level by id without the bits of the level below and those under it; the root's key is 0.
+  using Level = std::map<std::uint32_t, Children>;
+  // `place`: of the child among all of its level.
+  static void put(Level& level, std::uint32_t place, const crypto::Hash& hash);
+  static bool erase(Level& level, std::uint32_t place);
+
+  mutable std::array<Level, kLevels> levels_;   // the lowest first, whose children are the members
   mutable std::vector<std::uint32_t> changed_;  // indices in the lowest level of nodes
   mutable crypto::Hash root_{};
   mutable std::uint64_t hashed_ = 0;

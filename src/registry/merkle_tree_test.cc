@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/bytes.h"
 #include "registry/free_addresses.h"
 #include "support/seeded_rng.h"
 
@@ -38,6 +39,28 @@ TEST(MerkleTree, TheSameMembersGiveTheSameRootRegardlessOfEarlierChanges) {
   EXPECT_EQ(tree.root(), fresh.root());
   for (const auto& [id, value] : members) tree.erase({id});
   EXPECT_EQ(tree.root(), MerkleTree().root());
+}
+
+// As the head of merkle_tree.h defines it: other versions compute the same.
+TEST(MerkleTree, TheRootIsTheHashOfItsChildren) {
+  MerkleTree tree;
+  std::map<std::uint32_t, crypto::Hash> level;
+  for (const std::uint32_t id : {0U, 1U, 15U, 16U, 300U, 0x123456U, 0xffffffU}) {
+    level[id] = hash_of(id);
+    tree.put({id}, hash_of(id));
+  }
+  for (int i = 0; i < 6; ++i) {
+    std::map<std::uint32_t, Bytes> nodes;
+    for (const auto& [place, hash] : level) {
+      Writer w(nodes[place >> 4]);
+      w.u8(static_cast<std::uint8_t>(place & 15));
+      w.bytes(hash);
+    }
+    level.clear();
+    for (const auto& [place, children] : nodes) level[place] = crypto::blake2s({as_view("eps records"), children});
+  }
+  ASSERT_EQ(level.size(), 1U);
+  EXPECT_EQ(tree.root(), level[0]);
 }
 
 TEST(MerkleTree, EveryChangeOfAMemberChangesTheRoot) {
