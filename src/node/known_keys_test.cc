@@ -7,30 +7,26 @@
 #include <map>
 #include <optional>
 
+#include "support/node_fakes.h"
 #include "support/seeded_rng.h"
 
 namespace eps::node {
 namespace {
 
+using test::key_of;
 using testing::IsNull;
 using testing::Pointee;
 
-PublicKey key(std::uint32_t n) {
-  PublicKey out;
-  store_be32(out.bytes.data(), n);
-  return out;
-}
-
 TEST(KnownKeysTest, AKeyHasSeveralNamesAndANameOneKey) {
   KnownKeys keys;
-  EXPECT_TRUE(keys.bind(key(1), {1}, {10}, "a"));
-  EXPECT_FALSE(keys.bind(key(1), {1}, {10}, "a"));
-  EXPECT_TRUE(keys.bind(key(1), {1}, {10}, "b"));
-  EXPECT_TRUE(keys.bind(key(2), {2}, {}, "a"));
-  EXPECT_THAT(keys.find(std::string("a")), Pointee(key(2)));
-  EXPECT_THAT(keys.find(std::string("b")), Pointee(key(1)));
-  EXPECT_THAT(keys.find(MemberId{1}), Pointee(key(1)));
-  EXPECT_THAT(keys.find(Ip4{10}), Pointee(key(1)));
+  EXPECT_TRUE(keys.bind(key_of(1), {1}, {10}, "a"));
+  EXPECT_FALSE(keys.bind(key_of(1), {1}, {10}, "a"));
+  EXPECT_TRUE(keys.bind(key_of(1), {1}, {10}, "b"));
+  EXPECT_TRUE(keys.bind(key_of(2), {2}, {}, "a"));
+  EXPECT_THAT(keys.find(std::string("a")), Pointee(key_of(2)));
+  EXPECT_THAT(keys.find(std::string("b")), Pointee(key_of(1)));
+  EXPECT_THAT(keys.find(MemberId{1}), Pointee(key_of(1)));
+  EXPECT_THAT(keys.find(Ip4{10}), Pointee(key_of(1)));
   EXPECT_THAT(keys.find(Ip4{}), IsNull());
   EXPECT_THAT(keys.find(std::string()), IsNull());
   EXPECT_EQ(keys.ids(), 2U);
@@ -57,7 +53,7 @@ TEST(KnownKeysTest, IsAsThreeMaps) {
         std::erase_if(addresses, [&](const auto& known) { return !keep_address(known.first); });
         std::erase_if(names, [&](const auto& known) { return !keep_name(known.first); });
       } else {
-        const PublicKey of = key(below(6));
+        const PublicKey of = key_of(below(6));
         const MemberId id{below(12)};
         const Ip4 address{below(12)};
         const std::string name(below(12), 'x');

@@ -6,25 +6,21 @@
 
 #include <chrono>
 
+#include "support/node_fakes.h"
 #include "support/seeded_rng.h"
 
 namespace eps::node {
 namespace {
 
+using test::key_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-PublicKey key(std::uint32_t n) {
-  PublicKey out;
-  store_be32(out.bytes.data(), n);
-  return out;
-}
-
 Member member(std::uint32_t id, std::uint32_t of_key, std::string name, std::uint32_t host) {
   Member m;
   m.id = {id};
-  m.key = key(of_key);
+  m.key = key_of(of_key);
   m.name = std::move(name);
   m.address = {0x0a000000U + host};
   return m;
@@ -35,7 +31,7 @@ class KnownPeersTest : public testing::Test {
   void look(std::vector<Member> members) {
     MemberList list;
     list.apply({.from = 0, .to = ++version_, .full = true, .upserts = std::move(members), .removed = {}});
-    known_.look(list, key(1), now_);
+    known_.look(list, key_of(1), now_);
     refused_.clear();
     for (const auto& [id, why] : known_.refused()) refused_.push_back(id.value);
   }
@@ -77,7 +73,7 @@ TEST_F(KnownPeersTest, AnotherNameOfAKnownKeyIsTheSamePeer) {
   EXPECT_THAT(known_.take_warnings(), IsEmpty());
   EXPECT_THAT(known_.take_notes(), IsEmpty());
   EXPECT_THAT(known_.findings(now_), IsEmpty());
-  EXPECT_THAT(known_.encode(key(9)), HasSubstr("name:camera"));
+  EXPECT_THAT(known_.encode(key_of(9)), HasSubstr("name:camera"));
 }
 
 TEST_F(KnownPeersTest, ARefusalIsReportedOnce) {
@@ -160,14 +156,14 @@ TEST_F(KnownPeersTest, AChangeOfOneMemberCostsTheSameInALargeNetwork) {
     for (std::uint32_t id = 2; id <= n; ++id) members.push_back(member(id, id, "m" + std::to_string(id), id));
     MemberList list;
     list.apply({.from = 0, .to = 1, .full = true, .upserts = members, .removed = {}});
-    EXPECT_TRUE(known.look(list, key(1), now_).all);
+    EXPECT_TRUE(known.look(list, key_of(1), now_).all);
     list.apply({.from = 1, .to = 2, .full = false, .upserts = {member(7, 7, "new", 7)}, .removed = {}});
-    EXPECT_THAT(known.look(list, key(1), now_, {false, {{7}}}).ids, ElementsAre(MemberId{7}));
+    EXPECT_THAT(known.look(list, key_of(1), now_, {false, {{7}}}).ids, ElementsAre(MemberId{7}));
     list.apply({.from = 2, .to = 3, .full = false, .upserts = {member(8, 99'999, "m8", 8)}, .removed = {}});
-    EXPECT_THAT(known.look(list, key(1), now_, {false, {{8}}}).ids, ElementsAre(MemberId{8}));
+    EXPECT_THAT(known.look(list, key_of(1), now_, {false, {{8}}}).ids, ElementsAre(MemberId{8}));
     EXPECT_TRUE(known.refused().contains({8}));
     list.apply({.from = 3, .to = 4, .full = false, .upserts = {}, .removed = {{9}}});
-    EXPECT_THAT(known.look(list, key(1), now_, {false, {{9}}}).ids, ElementsAre(MemberId{8}, MemberId{9}))
+    EXPECT_THAT(known.look(list, key_of(1), now_, {false, {{9}}}).ids, ElementsAre(MemberId{8}, MemberId{9}))
         << "a refused member may no longer be refused";
   }
 }
@@ -193,7 +189,7 @@ TEST_F(KnownPeersTest, JudgingChangesEqualsJudgingTheWholeList) {
         } else {
           const std::uint32_t of_key = below(2) == 0 ? id : 2 + below(10);
           members.erase(id);
-          const auto has_it = [&](const auto& other) { return other.second.key == key(of_key); };
+          const auto has_it = [&](const auto& other) { return other.second.key == key_of(of_key); };
           if (std::ranges::any_of(members, has_it)) continue;  // no key is in a list twice
           members[id] = member(id, of_key, "m" + std::to_string(2 + below(10)), 2 + below(10));
         }
@@ -202,13 +198,13 @@ TEST_F(KnownPeersTest, JudgingChangesEqualsJudgingTheWholeList) {
       for (const auto& [id, m] : members) delta.upserts.push_back(m);
       ++version;
       list.apply(delta);
-      whole.look(list, key(1), now_);
-      parts.look(list, key(1), now_, step == 0 ? MembersChanged{true, {}} : MembersChanged::of(changed));
+      whole.look(list, key_of(1), now_);
+      parts.look(list, key_of(1), now_, step == 0 ? MembersChanged{true, {}} : MembersChanged::of(changed));
       std::vector<std::pair<std::uint32_t, std::string>> by_whole, by_parts;
       for (const auto& [id, why] : whole.refused()) by_whole.emplace_back(id.value, why.why);
       for (const auto& [id, why] : parts.refused()) by_parts.emplace_back(id.value, why.why);
       ASSERT_EQ(by_parts, by_whole) << round << " " << step;
-      ASSERT_EQ(parts.encode(key(100)), whole.encode(key(100))) << round << " " << step;
+      ASSERT_EQ(parts.encode(key_of(100)), whole.encode(key_of(100))) << round << " " << step;
     }
   }
 }
@@ -216,7 +212,7 @@ TEST_F(KnownPeersTest, JudgingChangesEqualsJudgingTheWholeList) {
 TEST_F(KnownPeersTest, IsStoredAsText) {
   look({self_, b_, c_});
   look({self_, member(2, 2, "old-b", 2), c_});
-  const PublicKey server = key(100);
+  const PublicKey server = key_of(100);
   const std::string text = known_.encode(server);
   EXPECT_THAT(text, HasSubstr(" address:10.0.0.2 id:2 name:b name:old-b\n"));
   auto again = KnownPeers::decode(text, server);
@@ -226,20 +222,20 @@ TEST_F(KnownPeersTest, IsStoredAsText) {
   known_ = std::move(*again);
   look({self_, member(2, 2, "old-b", 2), member(3, 3, "b", 3)});
   EXPECT_THAT(refused_, ElementsAre(3U));
-  EXPECT_EQ(KnownPeers::decode(text, key(101))->size(), 0U) << "of another network";
+  EXPECT_EQ(KnownPeers::decode(text, key_of(101))->size(), 0U) << "of another network";
   EXPECT_EQ(KnownPeers::decode("", server)->size(), 0U);
 }
 
 TEST_F(KnownPeersTest, AnInvalidFileIsNotReadPartially) {
   look({self_, b_, c_});
-  const PublicKey server = key(100);
+  const PublicKey server = key_of(100);
   const std::string text = known_.encode(server);
   for (std::size_t cut = 1; cut < text.size(); ++cut) {
     if (text[cut - 1] == '\n') continue;
     EXPECT_FALSE(KnownPeers::decode(text.substr(0, cut), server)) << cut;
   }
   const std::string head = text.substr(0, text.find("peer "));
-  const std::string good = to_base32(key(5).bytes);
+  const std::string good = to_base32(key_of(5).bytes);
   for (const char* line : {"peer x id:2", "peer", "nonsense"}) {
     EXPECT_FALSE(KnownPeers::decode(head + line + "\n", server)) << line;
   }

@@ -49,6 +49,24 @@ TEST_F(PeerSetTest, AMemberIsSilentUntilSomethingFindsIt) {
   EXPECT_EQ(peers.find({9}).peer, nullptr) << "no member";
 }
 
+TEST_F(PeerSetTest, AKeyHasTheMemberThatGotItLastAndOneThatWasReplacedHasNone) {
+  const auto give = [&](std::uint32_t id, const PublicKey& key) {
+    peers.put(std::make_shared<const Member>(test::member_of(id, key)));
+  };
+  const PublicKey first = test::key_of(1), second = test::key_of(2);
+  give(2, first);
+  EXPECT_EQ(peers.owner_of(first), MemberId{2});
+  give(2, second);
+  EXPECT_EQ(peers.owner_of(first), std::nullopt);
+  EXPECT_EQ(peers.owner_of(second), MemberId{2});
+  give(3, second);
+  EXPECT_EQ(peers.owner_of(second), MemberId{3});
+  peers.erase({2});
+  EXPECT_EQ(peers.owner_of(second), MemberId{3});
+  peers.erase({3});
+  EXPECT_EQ(peers.owner_of(second), std::nullopt);
+}
+
 TEST_F(PeerSetTest, OnlyTouchedPeersAreAskedForTheirDeadlineAndOnce) {
   find(4);
   find(3);

@@ -34,6 +34,13 @@ class QuietUdp final : public ports::UdpPort {
   ports::SocketId last_ = 0;
 };
 
+// One for each number.
+inline PublicKey key_of(std::uint32_t n) {
+  PublicKey out;
+  store_be32(out.bytes.data(), n);
+  return out;
+}
+
 // Online, at 198.18.0.ID:7000.
 inline Member member_of(std::uint32_t id, const PublicKey& key = {}) {
   Member m;
