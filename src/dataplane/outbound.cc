@@ -57,7 +57,7 @@ void Outbound::take(const PeerTable& table, const ports::TapFrame& frame, Instan
     why.what = l2::Refusal::What::dhcp_options;
     refused(table, *info, why, now, upcalls);  // the receivers take the rest out
   }
-  if (info->src != table.self_mac) heard_here(table, *info, now, upcalls);
+  if (info->src != table.self_mac) heard_here(table, frame, *info, now, upcalls);
   if (answered(table, frame, *info, now, upcalls)) return;
   if (info->dst.is_group()) {
     if (may_pass(table, frame, now, upcalls)) to_all(table, frame, *info, now, upcalls);
@@ -127,7 +127,8 @@ void Outbound::to_member(const PeerTable& table, const Resident& member, const p
 
 // A machine behind this computer. If another member sent for it as well, either it has moved, or that member bridges
 // the same LAN.
-void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now, Upcalls& upcalls) {
+void Outbound::heard_here(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                          Upcalls& upcalls) {
   table.groups->note_machine(info.ip_version);
   const bool group = info.dst.is_group();
   const bool news = stations_.is_news(info.src, table.self_mac, now);
@@ -140,7 +141,7 @@ void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Ins
   }
   if (elsewhere) stations.forget(info.src);
   const bool known = via && !elsewhere;
-  if (known ? news : present(table, info.src, elsewhere, now, upcalls)) {
+  if (known ? news : present(table, frame, info, elsewhere, now, upcalls)) {
     stations.learn(info.src, Stations::kHere, now);
   }
 }
@@ -148,10 +149,11 @@ void Outbound::heard_here(const PeerTable& table, const l2::FrameInfo& info, Ins
 // The others would send to where it was until they see a frame from it, and of what it says many frames are answered
 // here. Members that may bridge are told of each machine, so that one that moves is known to have `moved`, of which
 // everybody is told. False: too many, or a loop; the next frame from it is another occasion.
-bool Outbound::present(const PeerTable& table, const Mac& machine, bool moved, Instant now, Upcalls& upcalls) {
+bool Outbound::present(const PeerTable& table, const ports::TapFrame& heard, const l2::FrameInfo& machine, bool moved,
+                       Instant now, Upcalls& upcalls) {
   if (table.groups->blocked(now) || !table.groups->presences.take(now, kPresencePause, kPresenceBurst)) return false;
   l2::LinkFrame room;
-  const ports::TapFrame frame{std::span(room).first(l2::write_presence(machine, room).size()), {}};
+  const ports::TapFrame frame{std::span(room).first(l2::write_presence(heard.bytes, machine, room).size()), {}};
   const auto info = l2::parse_frame(frame.bytes);
   auto served = to_live(table, frame, *info, now, upcalls);
   if (!served) return false;
@@ -159,7 +161,7 @@ bool Outbound::present(const PeerTable& table, const Mac& machine, bool moved, I
     to_silent(table, frame, std::move(*served), upcalls);
   } else {
     for (const Resident* bridge : table.directory->bridges()) {
-      if (!std::ranges::binary_search(*served, bridge->id)) to_member(table, *bridge, frame, *info, now, upcalls);
+      if (std::ranges::count(*served, bridge->id) == 0) to_member(table, *bridge, frame, *info, now, upcalls);
     }
   }
   return true;
@@ -281,13 +283,13 @@ std::optional<std::vector<MemberId>> Outbound::to_live(const PeerTable& table, c
     wake(peer, now, upcalls);
     sender_.send_segments(peer, segments, info.traffic_class, now);
   }
-  std::ranges::sort(served);
   return served;
 }
 
 void Outbound::to_silent(const PeerTable& table, const ports::TapFrame& frame, std::vector<MemberId> served,
                          Upcalls& upcalls) {
   if (served.size() >= table.directory->online()) return;
+  std::ranges::sort(served);
   if (!upcalls.add(ForTheSilent{Bytes(frame.bytes.begin(), frame.bytes.end()), frame.meta, std::move(served)})) {
     counters_.drop(Drop::not_ready);
   }

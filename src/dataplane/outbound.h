@@ -39,7 +39,7 @@ class Outbound {
               Instant now, Upcalls& upcalls);
   void to_all(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
               Upcalls& upcalls);
-  // To those with a session; returns them in order. nullopt: it has been dropped.
+  // To those with a session; returns them. nullopt: it has been dropped.
   std::optional<std::vector<MemberId>> to_live(const PeerTable& table, const ports::TapFrame& frame,
                                                const l2::FrameInfo& info, Instant now, Upcalls& upcalls);
   void to_silent(const PeerTable& table, const ports::TapFrame& frame, std::vector<MemberId> served, Upcalls& upcalls);
@@ -49,8 +49,10 @@ class Outbound {
                 Upcalls& upcalls);
   void to_member(const PeerTable& table, const Resident& member, const ports::TapFrame& frame,
                  const l2::FrameInfo& info, Instant now, Upcalls& upcalls);
-  void heard_here(const PeerTable& table, const l2::FrameInfo& info, Instant now, Upcalls& upcalls);
-  bool present(const PeerTable& table, const Mac& machine, bool moved, Instant now, Upcalls& upcalls);
+  void heard_here(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
+                  Upcalls& upcalls);
+  bool present(const PeerTable& table, const ports::TapFrame& heard, const l2::FrameInfo& machine, bool moved,
+               Instant now, Upcalls& upcalls);
   // For a machine behind a member.
   void to_station(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                   Upcalls& upcalls);

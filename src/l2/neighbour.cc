@@ -189,11 +189,12 @@ ByteView write_announcement(const IpAddress& address, const Mac& owner, LinkFram
   return ByteView(out).first(kEthernetSize + size);
 }
 
-ByteView write_presence(const Mac& machine, LinkFrame& out) {
-  put_ethernet(out, kEverybody, machine);
-  store_be16(out.data() + 12, kEtherRarp);
-  return ByteView(out).first(kEthernetSize +
-                             put_arp(out.data() + kEthernetSize, kRarpRequest, machine, {}, machine, {}));
+ByteView write_presence(ByteView heard, const FrameInfo& info, LinkFrame& out) {
+  std::memcpy(out.data(), heard.data(), info.l3_offset);
+  put_ethernet(out, kEverybody, info.src);
+  std::byte* packet = out.data() + info.l3_offset;
+  store_be16(packet - 2, kEtherRarp);
+  return ByteView(out).first(info.l3_offset + put_arp(packet, kRarpRequest, info.src, {}, info.src, {}));
 }
 
 }  // namespace eps::l2

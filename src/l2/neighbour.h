@@ -53,8 +53,8 @@ ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessag
 // Announces on the link that `owner` has `address` now: a gratuitous ARP request, or an unsolicited advertisement that
 // overrides. It corrects what a computer has cached; it does not add entries.
 ByteView write_announcement(const IpAddress& address, const Mac& owner, LinkFrame& out);
-// Shows every switch on the way where the machine is, as a hypervisor does for one that it has moved: a request of RARP
-// (RFC 903) for its own address, from it to everybody, which nobody answers.
-ByteView write_presence(const Mac& machine, LinkFrame& out);
+// Shows every switch on the way where a machine is, as a hypervisor does for one that it has moved: a request of RARP
+// (RFC 903) for its own address to everybody, which nobody answers. From the source of `heard`, and in its VLAN.
+ByteView write_presence(ByteView heard, const FrameInfo& info, LinkFrame& out);
 
 }  // namespace eps::l2

@@ -177,14 +177,19 @@ TEST(Neighbour, AnnouncesAnAddress) {
 }
 
 TEST(Neighbour, ShowsSwitchesWhereAMachineIs) {
-  LinkFrame room;
-  const ByteView said = write_presence(kPeer, room);
-  const auto info = parse_frame(said);
-  ASSERT_TRUE(info);
-  EXPECT_TRUE(info->dst.is_group());
-  EXPECT_EQ(info->src, kPeer);
-  EXPECT_EQ(check_source(said, *info, {kPeer, kPeerIp}), Drop::none);
-  EXPECT_EQ(read_link_message(said, *info).kind, Kind::none) << "nobody answers or keeps it";
+  for (const bool vlan : {false, true}) {
+    const Bytes heard = ethernet(kSelf, kPeer, 0x8137, vlan);
+    LinkFrame room;
+    const ByteView said = write_presence(heard, *parse_frame(heard), room);
+    const auto info = parse_frame(said);
+    ASSERT_TRUE(info);
+    EXPECT_EQ(info->dst, kAll);
+    EXPECT_EQ(info->src, kPeer);
+    EXPECT_EQ(info->ethertype, 0x8035);
+    EXPECT_TRUE(std::ranges::equal(said.subspan(12, info->l3_offset - 14), ByteView(heard).subspan(12, vlan ? 4 : 0)));
+    EXPECT_EQ(check_source(said, *info, {kPeer, kPeerIp}), Drop::none);
+    EXPECT_EQ(read_link_message(said, *info).kind, Kind::none) << "nobody answers or keeps it";
+  }
 }
 
 }  // namespace
