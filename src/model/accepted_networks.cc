@@ -28,18 +28,19 @@ std::string accepting(const NetworkInfo& network) {
   return out;
 }
 
-std::optional<std::string> why_not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network,
-                                            Ip4 self) {
+std::optional<IpNetwork> not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network) {
   // By default the IPv6 network derives from the network's id, so nobody can name it beforehand.
   const bool names_ip6 = std::ranges::any_of(accepted, [](const IpNetwork& a) { return !a.base.is_v4(); });
-  const auto is_accepted = [&](const IpNetwork& whole) {
-    return within(accepted, whole) || (!names_ip6 && !whole.base.is_v4() && within(private_networks(), whole));
-  };
-  std::vector<IpNetwork> all = {IpNetwork::from_v4(network.network)};
-  if (network.network6) all.push_back(*network.network6);
-  if (const auto it = std::ranges::find_if_not(all, is_accepted); it != all.end()) {
-    return "the server's network is " + to_string(*it) +
-           ", which this computer does not accept; if it is right, write \"accept-network = " + accepting(network) +
+  if (const IpNetwork v4 = IpNetwork::from_v4(network.network); !within(accepted, v4)) return v4;
+  if (!network.network6 || within(names_ip6 ? accepted : private_networks(), *network.network6)) return std::nullopt;
+  return network.network6;
+}
+
+std::optional<std::string> why_not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network,
+                                            Ip4 self) {
+  if (const auto refused = not_accepted(accepted, network)) {
+    return "the server's network is " + to_string(*refused) +
+           ", which this computer does not accept. If it is right, write \"accept-network = " + accepting(network) +
            "\" into the configuration file";
   }
   const Ip4Network& v4 = network.network;

@@ -16,8 +16,12 @@ namespace eps {
 // Private (RFC 1918), shared (RFC 6598) and unique local (RFC 4193).
 std::vector<IpNetwork> private_networks();
 
-// Why a computer that accepts `accepted` refuses this network with this address of its own: half a sentence. nullopt:
-// it does not refuse it. An `accepted` without any IPv6 network accepts unique local IPv6.
+// The prefix of the network that a computer which accepts `accepted` refuses. nullopt: none. An `accepted` without any
+// IPv6 network accepts unique local IPv6.
+std::optional<IpNetwork> not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network);
+
+// Why such a computer refuses this network with this address of its own: begins within a sentence, ends without its
+// full stop. nullopt: it does not refuse it.
 std::optional<std::string> why_not_accepted(const std::vector<IpNetwork>& accepted, const NetworkInfo& network,
                                             Ip4 self);
 

@@ -67,7 +67,7 @@ class ServerDaemon {
     log_.info(listening() + " for the network " + to_string(settings_.network) + "; " +
               report::counted(registry().members().size(), "member") + " enrolled.");
     const NetworkInfo network{.id = {}, .network = settings_.network, .network6 = settings_.network6};
-    if (why_not_accepted(private_networks(), network, {network.network.base.value + 1})) {
+    if (not_accepted(private_networks(), network)) {
       log_.warn(
           "Clients refuse a network of public addresses unless their configuration has the line \"accept-network = " +
           accepting(network) + "\".");
