@@ -127,7 +127,7 @@ class Cell:
             report = json.loads(said)
             if "error" in report:
                 raise RuntimeError(f"iperf3: {report['error']}")
-            return report["end"], [y - x for x, y in zip(before, after)]
+            return report["end"], [y - x for x, y in zip(before, after, strict=True)]
         finally:
             server.kill()
 
@@ -142,7 +142,7 @@ class Cell:
             self.figures[f"{name}_via_server"] = round(via_server / received["bytes"], 3)
         if self.peer.processes["b"]:
             loaded = [accounting.resident_mib(self.peer.pids(who)) for who in "ab"]
-            self.figures["resident_loaded_mib"] = round(max(loaded + [self.figures.get("resident_loaded_mib", 0)]), 1)
+            self.figures["resident_loaded_mib"] = round(max(*loaded, self.figures.get("resident_loaded_mib", 0)), 1)
 
     def tcp1(self):
         self.tcp("tcp1")
@@ -225,8 +225,8 @@ class Cell:
         self.iperf(self.amount.tcp_seconds)
         recorder.wait(30)
         for name, sort in ("symbols", "comm,dso,symbol"), ("programs", "comm,dso"):
-            said = sh("perf", "report", "-i", stem + ".data", "--stdio", "--no-children", "-g", "none", "--percent-limit",
-                      0.5, "--sort", sort, timeout=120)
+            said = sh("perf", "report", "-i", stem + ".data", "--stdio", "--no-children", "-g", "none",
+                      "--percent-limit", 0.5, "--sort", sort, timeout=120)
             lines = [re.sub(r"(\s+-)*\s*$", "", line) for line in said.splitlines() if line.strip() and line[0] != "#"]
             with open(f"{stem}-{name}.txt", "w") as file:
                 file.write("\n".join(lines) + "\n")

@@ -9,6 +9,7 @@
 Outside, A, B and S are 10.99.0.1 to 10.99.0.3; inside, A and B are 10.99.7.1 and 10.99.7.2.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -125,6 +126,6 @@ class Peer:
             end = time.monotonic() + patience
             while any(map(accounting.alive, mine)) and time.monotonic() < end:
                 time.sleep(0.02)
-        for process in sum(self.processes.values(), []):
+        for process in itertools.chain(*self.processes.values()):
             process.running()  # reaps it
         self.processes = {"a": [], "b": [], "s": []}

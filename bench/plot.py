@@ -11,7 +11,8 @@ PANELS = (
      (("udp64_pps", "64 bytes, flood"), ("udp64_max_pps", "64 bytes, at most 1 % lost"),
       ("udp1200_pps", "1200 bytes, flood"))),
     ("Round trip", "ms, logarithmic", 1, True,
-     (("ping_avg_ms", "idle, average"), ("loaded_avg_ms", "under load, average"), ("loaded_p99_ms", "under load, p99"))),
+     (("ping_avg_ms", "idle, average"), ("loaded_avg_ms", "under load, average"),
+      ("loaded_p99_ms", "under load, p99"))),
     ("CPU time of the daemons", "seconds per GB", 1, False,
      (("tcp1_cpu_s_per_gb", "TCP, 1 stream"), ("tcp4_cpu_s_per_gb", "TCP, 4 streams"))),
 )
@@ -46,13 +47,13 @@ def draw_panel(axes, peers, panel):
         else:
             axes.barh(rows, medians, thick * 0.92, xerr=whiskers, color=colour, label=legend,
                       error_kw={"elinewidth": 0.8, "ecolor": "#333"})
-        for row, (_, values) in zip(rows, points):
+        for row, (_, values) in zip(rows, points, strict=True):
             axes.annotate(number(values[0]), (values[2], row), (4, 0), textcoords="offset points", va="center",
                           fontsize=6.5)
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20)
     axes.set_xlabel(unit, fontsize=8)
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
-    for tick, label in zip(axes.get_yticklabels(), labels):
+    for tick, label in zip(axes.get_yticklabels(), labels, strict=True):
         tick.set_fontweight("bold" if peers[label]["ours"] else "normal")
     axes.set_ylim(len(labels) - 0.4, -0.6)
     if logarithmic:
@@ -80,7 +81,7 @@ def write(directory, about, peers):
                                    figsize=(6.2 * min(2, len(panels)), rows * (1.6 + 0.42 * len(peers)) + 0.5))
     for axes in grid.flat[len(panels):]:
         axes.set_visible(False)
-    for axes, panel in zip(grid.flat, panels):
+    for axes, panel in zip(grid.flat[:len(panels)], panels, strict=True):
         draw_panel(axes, peers, panel)
     rounds = max(p["cells"] for p in peers.values())
     figure.suptitle(f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, underlay '{about['underlay']}', "

@@ -50,8 +50,8 @@ def summarise(cells):
     no VPN at all (of_raw) and with the best of the others (of_best)."""
     peers = {}
     for cell in cells:
-        peer = peers.setdefault(cell["peer"], {k: cell[k] for k in ("ours", "layer", "cipher", "mtu", "note", "version")}
-                                | {"cells": 0, "busy_cells": 0, "figures": {}, "errors": []})
+        description = {k: cell[k] for k in ("ours", "layer", "cipher", "mtu", "note", "version")}
+        peer = peers.setdefault(cell["peer"], description | {"cells": 0, "busy_cells": 0, "figures": {}, "errors": []})
         peer["cells"] += 1
         peer["busy_cells"] += not cell["quiet"]
         peer["errors"] += cell["errors"]
@@ -124,7 +124,8 @@ def comparison(peers):
     if not rows:
         return []
     heads = [head for label in ours for head in (f"{label} to raw", f"{label} to the best other")]
-    return ["", "### Ratios", "", "| | " + " | ".join(heads) + " | best other |", "|---|" + "---:|" * (len(heads) + 1), *rows]
+    return ["", "### Ratios", "", "| | " + " | ".join(heads) + " | best other |",
+            "|---|" + "---:|" * (len(heads) + 1), *rows]
 
 
 def write(directory):

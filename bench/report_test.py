@@ -45,7 +45,8 @@ def test_medians_spread_and_ratios(run, capsys):
     assert list(peers) == ["raw", "eps", "other", "worse"]
     eps = peers["eps"]["figures"]
     assert eps["tcp1_mbps"] == {"median": 11300, "min": 11000, "max": 11600, "of_raw": 11300 / 55000, "of_best": 5.65}
-    assert eps["ping_avg_ms"]["of_best"] == pytest.approx(0.1 / 0.3)  # less is better: the median of "other" and "worse"
+    # Less is better: the median of "other" and "worse".
+    assert eps["ping_avg_ms"]["of_best"] == pytest.approx(0.1 / 0.3)
     assert "of_raw" not in eps["start_s"] and "of_best" not in eps["start_s"]
     assert peers["raw"]["cells"] == 2 and peers["other"]["errors"] == ["tcp1: iperf3: it is gone"]
 

@@ -40,8 +40,11 @@ def measure(one, other):
 
 def table(rows):
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
-    line = lambda cells: "  ".join(cells[key].ljust(width) for key, width in widths.items()).rstrip()
-    return "\n".join("  " + line(r) for r in [dict(zip(rows[0], rows[0]))] + rows)
+
+    def line(cells):
+        return "  " + "  ".join(cells[key].ljust(width) for key, width in widths.items()).rstrip()
+
+    return "\n".join(map(line, [{key: key for key in widths}, *rows]))
 
 
 class Canvas:
@@ -80,7 +83,7 @@ def picture(server, clients, rows):
     canvas.text(middles[1], 4, "┬")
     canvas.text(middles[0], 5, "┌" + "─" * (middles[2] - middles[0] - 1) + "┐")
     canvas.text(middles[1], 5, "┼")
-    for x, middle, client in zip(xs, middles, clients):
+    for x, middle, client in zip(xs, middles, clients, strict=True):
         canvas.box(x, 6, width, [client.name, f"eth0 {client.host.v4}", f"eps0 {client.address}"])
         canvas.text(middle, 6, "┴")
     labels = {(r["from"], r["peer"]): f"{r['RTT ms']} ms, {r['TCP Gbit/s']} Gbit/s" for r in rows}

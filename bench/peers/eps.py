@@ -7,7 +7,8 @@ import pathlib
 import re
 
 from lab import sh, wait_until
-from peer import OTHER, OUTER, Peer as Base
+from peer import OTHER, OUTER
+from peer import Peer as Base
 
 BIN = pathlib.Path(os.environ.get("EPS_BIN", pathlib.Path(__file__).parents[2] / "build/release/src/app"))
 
@@ -27,8 +28,9 @@ class Peer(Base):
         return "eps0"
 
     def start(self, who, program, *options):
-        return self.spawn(who, self.bin(program), "--conf", self.path(who + ".conf"), "--state", self.path("state-" + who),
-                          "--socket", self.path("socket-" + who), "--log", self.path(who + ".log"), *options)
+        return self.spawn(who, self.bin(program), "--conf", self.path(who + ".conf"),
+                          "--state", self.path("state-" + who), "--socket", self.path("socket-" + who),
+                          "--log", self.path(who + ".log"), *options)
 
     def status(self, who):
         """None while it does not answer."""
@@ -62,4 +64,5 @@ class Peer(Base):
 
     def wait_direct(self):
         for who in "ab":
-            wait_until(lambda: self.path_of(who) == "direct", f"{self.label}: {who} has a direct path", self.settle_seconds)
+            wait_until(lambda who=who: self.path_of(who) == "direct", f"{self.label}: {who} has a direct path",
+                       self.settle_seconds)

@@ -2,7 +2,8 @@
 """fastd: layer 2 (TAP), no server. The method that its manual recommends for speed."""
 
 from lab import sh
-from peer import INNER_BITS, OTHER, OUTER, Peer as Base
+from peer import INNER_BITS, OTHER, OUTER
+from peer import Peer as Base
 
 
 class Peer(Base):

@@ -4,7 +4,8 @@
 Its one cipher does not authenticate what it encrypts. With its default MTU of 1400 frames of full size are fragmented
 on an outer MTU of 1500."""
 
-from peer import INNER, OUTER, Peer as Base
+from peer import INNER, OUTER
+from peer import Peer as Base
 
 PORT = 7654
 

@@ -5,7 +5,8 @@ The MTU is raised from the careful default of 1300 to the largest that fits the 
 default of 64."""
 
 from lab import sh
-from peer import INNER, INNER_BITS, OUTER, Peer as Base
+from peer import INNER, INNER_BITS, OUTER
+from peer import Peer as Base
 
 CONFIGURATION = """
 pki: {{ca: {directory}/ca.crt, cert: {directory}/{who}.crt, key: {directory}/{who}.key}}

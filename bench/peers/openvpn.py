@@ -2,7 +2,8 @@
 """OpenVPN 2, TAP over UDP: a server (A) and a client (B), certificates and tls-crypt; in user space, as TAP must."""
 
 from lab import sh
-from peer import OUTER, Peer as Base
+from peer import OUTER
+from peer import Peer as Base
 
 CONFIGURATION = """dev {device}
 dev-type tap

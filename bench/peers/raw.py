@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """No VPN: plain sockets over the outer veths. The upper limit for everything else."""
 
-from peer import OUTER, Peer as Base
+from peer import OUTER
+from peer import Peer as Base
 
 
 class Peer(Base):

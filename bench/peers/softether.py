@@ -6,7 +6,8 @@ Its programs keep their state in folders of the system; here they see folders of
 
 import time
 
-from peer import OUTER, Peer as Base
+from peer import OUTER
+from peer import Peer as Base
 
 PROGRAMS = "/usr/libexec/softether"
 FOLDERS = ("/var/lib/softether", "/var/log/softether", "/run/softether")

@@ -2,7 +2,8 @@
 """tinc 1.0, switch mode: layer 2 (TAP), no server. Cipher and digest are the strong values that its manual names."""
 
 from lab import sh
-from peer import INNER_BITS, OTHER, OUTER, Peer as Base
+from peer import INNER_BITS, OTHER, OUTER
+from peer import Peer as Base
 
 
 class Peer(Base):

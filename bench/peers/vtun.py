@@ -2,7 +2,8 @@
 """VTun, Ethernet over UDP: a server (A) and a client (B). The classic small TAP tunnel; its ciphers do not authenticate
 what they encrypt. (With aes256cbc the session dropped as soon as TCP loaded it.)"""
 
-from peer import INNER_BITS, OUTER, Peer as Base
+from peer import INNER_BITS, OUTER
+from peer import Peer as Base
 
 
 class Peer(Base):

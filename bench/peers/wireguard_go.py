@@ -5,7 +5,8 @@ From the releases of 2023 on it moves large TCP segments through the TUN device 
 12 has one of 2022, its backports a newer one."""
 
 from lab import sh, wait_until
-from peer import OTHER, OUTER, Peer as Base
+from peer import OTHER, OUTER
+from peer import Peer as Base
 
 
 class Peer(Base):

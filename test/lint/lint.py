@@ -69,8 +69,12 @@ def angle_includes(text):
     return re.findall(r"^\s*#\s*include\s+<([^>]+)>", text, re.M)
 
 
+def keep_lines(match):
+    """For re.sub: what is left of a text that is taken out, so that the numbers of lines stay."""
+    return "\n" * match.group().count("\n")
+
+
 def without_comments(text):
-    keep_lines = lambda match: "\n" * match.group().count("\n")
     return re.sub(r"//[^\n]*", "", re.sub(r"/\*.*?\*/", keep_lines, text, flags=re.S))
 
 
@@ -95,7 +99,7 @@ def find_cycle(graph):
 
     def visit(node):
         if node in path:
-            return path[path.index(node):] + [node]
+            return [*path[path.index(node):], node]
         if node in done:
             return None
         path.append(node)
@@ -248,7 +252,6 @@ def rule_hosts(tree):
 
 def without_code_blocks(text):
     """Markdown without its fenced and indented code, line by line."""
-    keep_lines = lambda match: "\n" * match.group().count("\n")
     return re.sub(r"^ {4}.*", "", re.sub(r"(?s:^```.*?^```$)", keep_lines, text, flags=re.M), flags=re.M)
 
 

@@ -8,6 +8,7 @@ import pytest
 sys.dont_write_bytecode = True
 import lint
 
+
 def licensed(path, text):
     if not path.endswith((".h", ".cc", ".sh", ".py", ".txt")):
         return text

@@ -148,6 +148,11 @@ class Client(Daemon):
         self.wait_status(lambda s: any(p["name"] == other.name and p["path"] == path for p in s["peers"]),
                          f"{path} path to {other.name}", timeout)
 
+    def wait_reaches(self, other, path=None, timeout=10):
+        """Until it answers a ping, and by such a path if one is named."""
+        wait_until(lambda: self.ping(other, 1) and (path is None or self.path_to(other) == path),
+                   f"{self.name} reaches {other.name}" + (f", {path}" if path else ""), timeout)
+
     def wait_relayed_by(self, relay, other):
         """Until a member relays between the two, in both directions."""
         def by_relay():

@@ -20,7 +20,7 @@ LONG = 9000  # more than a replay window
 
 
 def carries_udp(frame):
-    return frame[12:14] == b"\x08\x00" and frame[23] == 17 or frame[12:14] == b"\x86\xdd" and frame[20] == 17
+    return (frame[12:14] == b"\x08\x00" and frame[23] == 17) or (frame[12:14] == b"\x86\xdd" and frame[20] == 17)
 
 
 class Way:

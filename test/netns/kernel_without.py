@@ -37,8 +37,8 @@ def program(names):
     code = []
     for name in names:
         if name == "ipv6":
-            code += [(LOAD, 0, 0, 0), (EQUALS, 0, 3, SOCKET), (LOAD, 0, 0, argument(0)), (EQUALS, 0, 1, socket.AF_INET6),
-                     (RETURN, 0, 0, REFUSE | errno.EAFNOSUPPORT)]
+            code += [(LOAD, 0, 0, 0), (EQUALS, 0, 3, SOCKET), (LOAD, 0, 0, argument(0)),
+                     (EQUALS, 0, 1, socket.AF_INET6), (RETURN, 0, 0, REFUSE | errno.EAFNOSUPPORT)]
         elif name in TUN_BITS:
             code += refuse(IOCTL, TUNSETOFFLOAD, ANY_OF, TUN_BITS[name], errno.EINVAL)
         else:

@@ -39,8 +39,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def sh(*argv, check=True, timeout=30):
     """Runs a command to its end; returns its standard output."""
-    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=timeout)
+    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=timeout)
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {done.stderr.strip()}")
     return done.stdout

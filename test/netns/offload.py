@@ -18,7 +18,7 @@ def counter(host, protocol, name):
     """As nstat shows it, of IPv4 and IPv6 together: counter(h, "Udp", "InDatagrams")."""
     rows = [line.split() for line in host.run("cat", "/proc/net/snmp").splitlines() if line.startswith(protocol + ":")]
     six = dict(line.split() for line in host.run("cat", "/proc/net/snmp6").splitlines())
-    return int(dict(zip(*rows))[name]) + int(six.get(f"{protocol}6{name}", 0))
+    return int(dict(zip(*rows, strict=True))[name]) + int(six.get(f"{protocol}6{name}", 0))
 
 
 def ones_sum(data):

@@ -76,7 +76,7 @@ def test_two_without_udp(network):
     hosts = [network.host(name) for name in "ab"]
     for host in hosts:
         host.drop("meta l4proto udp")
-    a, b = (network.client(name, host=host) for name, host in zip("ab", hosts))
+    a, b = (network.client(name, host=host) for name, host in zip("ab", hosts, strict=True))
     c = network.client("c")
     a.wait_sees(b, c)
     b.wait_sees(a, c)
@@ -98,7 +98,7 @@ def test_control_connections_get_new_keys_under_load(network):
     hosts = [network.host(name) for name in "ab"]
     for host in hosts:
         host.drop("meta l4proto udp")
-    a, b = (network.client(name, host=host) for name, host in zip("ab", hosts))
+    a, b = (network.client(name, host=host) for name, host in zip("ab", hosts, strict=True))
     a.wait_sees(b)
     assert a.ping(b) == 3
     sent, came, seconds = transfer(a.host, b.host, b.address, 700_000_000)

@@ -134,7 +134,8 @@ def test_a_server_that_moves_is_found_as_soon_as_its_name_follows(network):
                         f"add rule ip gone in ip daddr {server.host.v4} drop")
         host.ip("link", "set", "eth0", "down")  # which makes it doubt the connection
         host.ip("link", "set", "eth0", "up")
-        wait_until(lambda: f"{server.host.v4}:43439" in host.run("ss", "-Htn", "state", "syn-sent"), "a dials the old address")
+        wait_until(lambda: f"{server.host.v4}:43439" in host.run("ss", "-Htn", "state", "syn-sent"),
+                   "a dials the old address")
         names(eps="10.77.0.77")
         began = time.monotonic()
         a.wait_status(lambda s: s["server"]["connected"] and s["server"]["endpoint"] == "10.77.0.77:43439",

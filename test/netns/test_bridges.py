@@ -145,8 +145,11 @@ def test_spanning_tree_works_across(network):
                        "max_age", "600", "stp_state", "1")
         member.host.ip("link", "set", "cable", "master", "br0", "up")
     vm, _ = machine(network, "vm", b, free_address(a, b, c))
-    states = lambda: sorted(x.host.run("cat", f"/sys/class/net/{port}/brport/state").strip()
-                            for x in (b, c) for port in ("eps0", "cable"))
+
+    def states():
+        return sorted(x.host.run("cat", f"/sys/class/net/{port}/brport/state").strip()
+                      for x in (b, c) for port in ("eps0", "cable"))
+
     forwarding, blocking = "3", "4"
     wait_until(lambda: states() == [forwarding] * 3 + [blocking], "one of the four ports blocks", 30)
     wait_until(lambda: vm.ping(a.address, 1), "the machine reaches a")

@@ -16,8 +16,9 @@ from lab import wait_until
 SCRIPT = """#!/bin/sh
 # For dhclient: tells what it was given.
 [ "$reason" = BOUND ] || [ "$reason" = BOUND6 ] || exit 0
-echo "lease=${new_ip_address}${new_ip6_address} by=$new_dhcp_server_identifier routers=$new_routers dns=$new_domain_name_servers" \\
-  "static=$new_rfc3442_classless_static_routes boot=$new_tftp_server_name$new_filename dns6=$new_dhcp6_name_servers."
+echo "lease=${new_ip_address}${new_ip6_address} by=$new_dhcp_server_identifier routers=$new_routers" \\
+  "dns=$new_domain_name_servers static=$new_rfc3442_classless_static_routes" \\
+  "boot=$new_tftp_server_name$new_filename dns6=$new_dhcp6_name_servers."
 """
 PREFIX6 = "fd43:1::/64"
 
@@ -37,8 +38,8 @@ def serve(network, member, first):
         "--bind-interfaces", f"--dhcp-range={base}{first},{base}{first + 10},1h", f"--dhcp-option=6,{member.address}",
         f"--dhcp-option=121,0.0.0.0/1,{member.address}", f"--dhcp-boot=evil,tftp,{member.address}",
         "--dhcp-range=fd43:1::100,fd43:1::1ff,64,1h", "--dhcp-option=option6:dns-server,[fd43:1::1]",
-        f"--dhcp-leasefile={network.directory}/{member.name}.leases", f"--pid-file={network.directory}/{member.name}.pid",
-        "--log-dhcp", "--no-ping", "--dhcp-authoritative")
+        f"--dhcp-leasefile={network.directory}/{member.name}.leases",
+        f"--pid-file={network.directory}/{member.name}.pid", "--log-dhcp", "--no-ping", "--dhcp-authoritative")
     wait_until(lambda: "DHCP, sockets bound exclusively" in server.output(), "dnsmasq listens")
     return server
 
@@ -52,12 +53,12 @@ class Asking:
         script.chmod(0o755)
         self.directory = network.directory / f"asking-{len(list(network.directory.glob('asking-*')))}"
         self.directory.mkdir()
-        self.process = member.host.spawn("dhclient", "-d", "-v", *options, "-sf", script, "-lf", self.directory / "leases",
-                                         "-pf", self.directory / "pid", "eps0")
+        self.process = member.host.spawn("dhclient", "-d", "-v", *options, "-sf", script,
+                                         "-lf", self.directory / "leases", "-pf", self.directory / "pid", "eps0")
 
     def lease(self):
-        found = wait_until(lambda: re.search(r"lease=(\S+) by=(\S*) routers=(.*) dns=(.*) static=(.*) boot=(.*) dns6=(.*)\.\n",
-                                             self.process.output()), "there is a lease", 30)
+        form = r"lease=(\S+) by=(\S*) routers=(.*) dns=(.*) static=(.*) boot=(.*) dns6=(.*)\.\n"
+        found = wait_until(lambda: re.search(form, self.process.output()), "there is a lease", 30)
         self.process.kill()
         return [field.strip() for field in found.groups()]
 
@@ -94,7 +95,7 @@ def test_once_somebody_may_serve_dhcp_nobody_else_does(network):
     assert a.drops("spoofed_source") > 0
     assert "DHCPOFFER" not in asking.process.output()
     serve(network, c, 100)
-    lease, by, routers, dns, static, boot, _ = asking.lease()
+    _, by, routers, dns, static, boot, _ = asking.lease()
     assert (by, routers, dns) == (c.address, c.address, c.address), "all that c gives"
     assert static and "evil" in boot
     assert f"from {a.address}\n" not in asking.process.output()

@@ -17,7 +17,8 @@ def block(router, other, family):
     """Drops UDP of this family from the other router, and accepts the other family."""
     source = other.v4 if family == "IPv4" else other.v6
     router.run("nft", "table inet block; delete table inet block; table inet block { chain c { "
-               f"type filter hook prerouting priority raw; {FAMILIES[family]} saddr {source} meta l4proto udp drop; }}; }}")
+               f"type filter hook prerouting priority raw; {FAMILIES[family]} saddr {source} meta l4proto udp drop; "
+               "}; }")
 
 
 @pytest.mark.parametrize("control", FAMILIES)
@@ -25,7 +26,7 @@ def test_either_family_is_used_if_the_other_is_blocked(lab, control):
     server = lab.server()
     routers = [lab.router(name, ipv6=True) for name in ("ra", "rb")]
     clients = []
-    for name, router in zip("ab", routers):
+    for name, router in zip("ab", routers, strict=True):
         router.run("nft", "table ip6 translate { chain c { type nat hook postrouting priority srcnat; "
                    "oifname wan masquerade; }; }")
         host = router.host(name)
@@ -53,12 +54,12 @@ def test_either_family_is_used_if_the_other_is_blocked(lab, control):
     for family, other in (control, *(FAMILIES.keys() - {control})), (*(FAMILIES.keys() - {control}), control):
         for router, peer in routers, routers[::-1]:
             block(router, peer, family)
-        wait_until(lambda: direct_by(other), f"the pair goes by {other} while {family} is blocked", 60)
+        wait_until(lambda other=other: direct_by(other), f"the pair goes by {other} while {family} is blocked", 60)
 
 
 def test_a_member_with_two_addresses_relays_for_hard_nats(lab):
-    """Behind such a NAT a client is seen elsewhere from each address of c, and c may answer from the other than the client
-    sends to. With six clients some of them nearly always meet that."""
+    """Behind such a NAT a client is seen elsewhere from each address of c, and c may answer from the other than the
+    client sends to. With six clients some of them nearly always meet that."""
     server = lab.server()
     relay = lab.host("c")
     relay.give("11.77.200.7/16")
@@ -68,12 +69,12 @@ def test_a_member_with_two_addresses_relays_for_hard_nats(lab):
         client.wait_joined()
     for client in clients:
         client.wait_sees(*(other for other in (*clients, c) if other is not client))
-        wait_until(lambda: client.ping(c, 1) and client.path_to(c) == "direct", f"{client.name} reaches c")
-    pairs = list(zip(clients, clients[1:] + clients[:1]))
+        client.wait_reaches(c, "direct")
+    pairs = list(zip(clients, clients[1:] + clients[:1], strict=True))
     for client, other in pairs:
         assert client.ping(other) > 0
     server.kill()
     for client, other in pairs:
-        wait_until(lambda: client.ping(other, 1) == 1, f"c relays between {client.name} and {other.name}", 20)
+        client.wait_reaches(other, timeout=20)
     for client, other in pairs:
         assert client.ping(other, 30, 0.1) >= 29

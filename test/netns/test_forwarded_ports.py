@@ -33,7 +33,8 @@ def test_a_rule_of_the_user(lab):
 
 
 def container(lab, host, last):
-    """A host in a bridge network as Docker makes it: masqueraded, and the host itself lets in whatever is not forwarded."""
+    """A host in a bridge network as Docker makes it: masqueraded, and the host itself lets in whatever is not
+    forwarded."""
     inside = Host(lab, f"{host.name}-c", last, f"172.17.0.{last}", None)
     lab.add(inside)
     port = lab.cable(inside, "eth0", host.namespace)

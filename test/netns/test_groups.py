@@ -60,9 +60,10 @@ class Sender:
 
 def watch(client, *groups):
     """Counts what reaches eps0, whether or not a program listens."""
-    rules = "".join(f"add rule inet seen in iifname eps0 {'ip6' if ':' in g else 'ip'} daddr {g} counter; " for g in groups)
-    client.host.run("nft", "add table inet seen; add chain inet seen in { type filter hook prerouting priority -300; }; "
-                    + rules)
+    rules = "".join(f"add rule inet seen in iifname eps0 {'ip6' if ':' in g else 'ip'} daddr {g} counter; "
+                    for g in groups)
+    client.host.run("nft", "add table inet seen; "
+                    "add chain inet seen in { type filter hook prerouting priority -300; }; " + rules)
 
 
 def came(client, group):
@@ -100,8 +101,8 @@ def test_a_group_reaches_those_that_listen(network, family):
             sender.send()
         while wanted.recv(100) != b"%d" % (n + 19):
             pass
-    FIGURES.append(f"{family}: 200 frames to a group reach the member that listens, {came(c, group) - before} of them the "
-                   "one that does not")
+    FIGURES.append(f"{family}: 200 frames to a group reach the member that listens, {came(c, group) - before} of them "
+                   "the one that does not")
     assert came(c, group) == before
 
     # Groups of the link itself reach everybody.

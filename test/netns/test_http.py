@@ -42,8 +42,8 @@ def test_pages_of_both(network):
     assert "eps_members_online 2" in text.splitlines()
     for page in text, get(a.host, "/metrics")[2]:
         lines = page.splitlines()
-        assert all(SAMPLE.fullmatch(line) or re.fullmatch(r"# (TYPE eps_[a-z_]+ (counter|gauge)|HELP eps_[a-z_]+ .+\.)", line)
-                   for line in lines)
+        comment = r"# (TYPE eps_[a-z_]+ (counter|gauge)|HELP eps_[a-z_]+ .+\.)"
+        assert all(SAMPLE.fullmatch(line) or re.fullmatch(comment, line) for line in lines)
         names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
         assert len(names) == len(set(names)), "each name once"
     wait_until(lambda: 'eps_pair_packets_sent_total{from="a",to="b"}' in get(server.host, "/metrics")[2], "pairs")

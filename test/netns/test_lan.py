@@ -182,7 +182,8 @@ def test_a_subnet_a_container_and_an_exit_node_pass_once_they_are_allowed(networ
     network.add(container)
     b.host.ip("link", "add", "mv0", "link", "eps0", "type", "macvlan", "mode", "bridge")
     b.host.ip("link", "set", "mv0", "name", "eth0", "netns", container.namespace)
-    free = next(x for x in (re.sub(r"\d+$", str(n), a.address) for n in range(240, 250)) if x not in (a.address, b.address, c.address))
+    some = (re.sub(r"\d+$", str(n), a.address) for n in range(240, 250))
+    free = next(x for x in some if x not in (a.address, b.address, c.address))
     container.ip("addr", "add", f"{free}/24", "dev", "eth0")
     container.ip("link", "set", "eth0", "up")
     assert container.ping(a.address, 1) == 0
@@ -195,7 +196,8 @@ def test_a_subnet_a_container_and_an_exit_node_pass_once_they_are_allowed(networ
     b.host.run("sysctl", "-qw", "net.ipv6.conf.eps0.addr_gen_mode=3")
     b.host.ip("link", "set", "eps0", "down")
     b.host.ip("link", "set", "eps0", "up")
-    chosen = wait_until(lambda: re.search(r"inet6 (fe80::\S+)/64", b.host.ip("-6", "addr", "show", "eps0")), "it has one")
+    chosen = wait_until(lambda: re.search(r"inet6 (fe80::\S+)/64", b.host.ip("-6", "addr", "show", "eps0")),
+                        "it has one")
     server.eps("members", "allow", "b", chosen[1])
     reaches(a.host, f"{chosen[1]}%eps0")
 
@@ -249,9 +251,12 @@ def test_an_address_moves_between_two_members(network):
               unicast_peer {{ {other.address} }}
               virtual_ipaddress {{ {shared}/24 dev eps0 }}
             }}""")
-        keepers[client] = client.host.spawn("keepalived", "-n", "-l", "-P", "-f", conf, "-p", client.directory / "k.pid",
-                                            "-r", client.directory / "v.pid")
-    holds = lambda x: shared in x.host.ip("-4", "addr", "show", "dev", "eps0")
+        keepers[client] = client.host.spawn("keepalived", "-n", "-l", "-P", "-f", conf,
+                                            "-p", client.directory / "k.pid", "-r", client.directory / "v.pid")
+
+    def holds(x):
+        return shared in x.host.ip("-4", "addr", "show", "dev", "eps0")
+
     wait_until(lambda: holds(b) and not holds(c), "b is the master", 15)
     wait_until(lambda: a.host.ping(shared, 1) == 1, "a reaches it at b", 5)
     keepers[b].kill()

@@ -99,7 +99,7 @@ def test_a_member_limits_what_it_relays(network):
     c = network.client("c", host=network.host("c", v6=False), relay=True, relay_limit="2000pps")
     a, b = apart(network)
     for client in a, b:
-        wait_until(lambda: client.ping(c, 1) and client.path_to(c) == "direct", f"{client.name} reaches c")
+        client.wait_reaches(c, "direct")
     server.kill()
     a.wait_relayed_by(c, b)
     flood(a, b, 1, rate=10_000)

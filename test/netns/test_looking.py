@@ -57,14 +57,14 @@ def test_the_last_seen_time_survives_a_restart_of_the_server(network):
     server = network.server(http=9100)
     a, b = network.clients("a", "b")
     b.stop()
-    member = lambda: next(m for m in server.status()["members"] if m["name"] == "b")  # noqa: E731
-    wait_until(lambda: not member()["online"], "b has left")
-    seen = member()["last_seen"]
+    wait_until(lambda: not server.members()["b"]["online"], "b has left")
+    seen = server.members()["b"]["last_seen"]
     assert abs(seen - int(server.host.run("date", "+%s"))) < 60
-    assert f'eps_member_last_seen_seconds{{member="b"}} {seen}' in server.host.run("curl", "-s", "127.0.0.1:9100/metrics")
+    metrics = server.host.run("curl", "-s", "127.0.0.1:9100/metrics")
+    assert f'eps_member_last_seen_seconds{{member="b"}} {seen}' in metrics
     server.stop(signal.SIGTERM)
     server.start().wait_ready()
-    assert member()["last_seen"] == seen
+    assert server.members()["b"]["last_seen"] == seen
     assert " s ago " in server.eps("members")
     assert a.name == "a"
 
@@ -93,8 +93,11 @@ def test_a_server_without_descriptors_turns_away_and_says_so(network):
     admitted, turned_away = [], "are turned away: the descriptors"
     for i in range(30):
         client = network.client(f"c{i}", join=False)
-        wait_until(lambda: client.status() and client.status()["server"]["connected"] or turned_away in server.log(),
-                   "it is admitted or turned away")
+
+        def decided(client=client):
+            return (client.status() and client.status()["server"]["connected"]) or turned_away in server.log()
+
+        wait_until(decided, "it is admitted or turned away")
         if turned_away in server.log():
             break
         admitted.append(client)

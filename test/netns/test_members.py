@@ -7,6 +7,7 @@
      [c] ───────┘
 """
 
+import itertools
 import json
 import re
 
@@ -38,7 +39,7 @@ def test_key_of_a_removed_member_is_refused(network):
             server.stop()
             server.restart()
         b.start()
-        wait_until(lambda: b.log().count("removed from the network") > restart_server, "b is refused", 10)
+        wait_until(lambda before=restart_server: b.log().count("removed from the network") > before, "b is refused", 10)
         assert b.failed()[0] == 1
         assert "b" not in server.members()
     assert a.process.running()
@@ -113,7 +114,7 @@ def test_many_members(network):
     server = network.server()
     clients = network.clients(*(f"m{n}" for n in range(12)))
     assert len({c.address for c in clients}) == 12 and len({c.mac for c in clients}) == 12
-    for one, other in zip(clients, clients[1:]):
+    for one, other in itertools.pairwise(clients):
         assert one.ping(other, 2) == 2
     assert len(server.members()) == 12
 

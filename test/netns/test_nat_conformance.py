@@ -121,7 +121,7 @@ def anything(seed, steps=60):
         elif kind < 8:
             yield "send {} @{}/{}".format(r.choice(outside), *r.choice(sent))
         elif kind < 9:
-            yield "send {} wan:{}".format(r.choice(outside), r.choice([7000, 8000, 40000, 41000]))
+            yield f"send {r.choice(outside)} wan:{r.choice([7000, 8000, 40000, 41000])}"
         elif r.randrange(3) == 0:
             yield "flush"
 
@@ -140,7 +140,8 @@ class Real:
                 host.run("sysctl", "-qw", f"net.netfilter.nf_conntrack_{name}={timeout}")
         # Neighbours are resolved in advance, so that nothing waits for that, nor for a cable to come up.
         for host, other in "ax", "bx", "xy", "ab", "ba":
-            wait_until(lambda: self.hosts[host].ping(self.address(other), 1) == 1, f"{host} reaches {other}")
+            wait_until(lambda host=host, other=other: self.hosts[host].ping(self.address(other), 1) == 1,
+                       f"{host} reaches {other}")
         self.sockets, self.seen, self.number = {}, {}, 0
 
     def address(self, name):
@@ -196,7 +197,7 @@ def compare(lab, kind, script):
     # that were not used for TIMEOUT + 2 seconds, but none that were used TIMEOUT - 2 seconds ago.
     real = Real(lab, kind, TIMEOUT + 1 if any(line.startswith("wait") for line in script) else 600)
     known, chance = {}, set()
-    for number, (line, there) in enumerate(zip(script, simulated)):
+    for number, (line, there) in enumerate(zip(script, simulated, strict=True)):
         here = real.run(line, arrives=there[0] not in "-l")
         what = f"{kind}, step {number}, {line}: the simulation says {there}, the kernel {here}"
         assert here.rpartition(":")[0] == there.rpartition(":")[0], what

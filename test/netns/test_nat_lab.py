@@ -24,7 +24,7 @@ def three(lab, router):
 
 def test_port_preserving_masquerade(lab):
     router = lab.router("r")
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    _, x, y, sender, at_x, at_y = three(lab, router)
     assert mapped(sender, at_x, x) == mapped(sender, at_y, y) == (router.v4, 40001)
     at_x.sendto(b"answer", (router.v4, 40001))
     assert received(sender) == [b"answer"]
@@ -36,7 +36,7 @@ def test_port_preserving_masquerade(lab):
 def test_unsolicited_datagrams_do_not_take_the_port(lab):
     """The peer's first punch arrives before ours: our mapping is the same nevertheless."""
     router = lab.router("r")
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    _, x, _, sender, at_x, _ = three(lab, router)
     at_x.sendto(b"punch", (router.v4, 40001))
     assert received(sender, 0.3) == []
     assert mapped(sender, at_x, x) == (router.v4, 40001)
@@ -46,7 +46,7 @@ def test_unsolicited_datagrams_do_not_take_the_port(lab):
 
 def test_fully_random_masquerade(lab):
     router = lab.router("r", nat="random")
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    _, x, y, sender, at_x, at_y = three(lab, router)
     ports = {mapped(sender, at_x, x)[1], mapped(sender, at_y, y)[1]}
     assert len(ports) == 2 and 40001 not in ports, "another port for each destination"
     before = mapped(sender, at_x, x)
@@ -57,7 +57,7 @@ def test_fully_random_masquerade(lab):
 
 def test_full_cone(lab):
     router = lab.router("r", nat="cone")
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    _, x, y, sender, at_x, at_y = three(lab, router)
     at_y.sendto(b"unsolicited", (router.v4, 40001))
     assert received(sender) == [b"unsolicited"]
     assert mapped(sender, at_x, x) == mapped(sender, at_y, y) == (router.v4, 40001)
@@ -84,7 +84,7 @@ def assert_nothing(s):
 def test_double_nat(lab):
     outer = lab.router("outer", lan="100.64.0.0/24")
     router = lab.router("r", behind=outer)
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    _, x, y, sender, at_x, at_y = three(lab, router)
     assert router.v4 == "100.64.0.10"
     assert mapped(sender, at_x, x) == mapped(sender, at_y, y) == (outer.v4, 40001)
 
@@ -92,7 +92,7 @@ def test_double_nat(lab):
 @pytest.mark.parametrize("allow, port, passes", [("no-udp", 43439, True), ("443", 43439, False), ("443", 443, True)])
 def test_blocked_traffic(lab, allow, port, passes):
     router = lab.router("r", allow=allow)
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    a, x, _, sender, at_x, _ = three(lab, router)
     sender.sendto(b"hello", (x.v4, 5002))
     assert_nothing(at_x)
     listener = x.socket()
@@ -118,7 +118,7 @@ def test_stateful_ipv6(lab):
 def test_changes(lab):
     """A restart of the router, another address, another LAN, a second device."""
     router, other = lab.router("r"), lab.router("other", ipv6=True)
-    a, x, y, sender, at_x, at_y = three(lab, router)
+    a, x, _, sender, at_x, _ = three(lab, router)
     router.restart(0.1)
     assert mapped(sender, at_x, x) == (router.v4, 40001)
     router.renumber(200)

@@ -43,7 +43,7 @@ def pair(network, offload_a, offload_b, **options):
     a.wait_path(b, "direct")
     # Nothing is cut for the path once both know that it carries a whole frame: large frames trigger the probes.
     for here, there in (a, b), (b, a):
-        def whole():
+        def whole(here=here, there=there):
             here.host.run("ping", "-c1", "-W1", "-s1372", there.address, check=False)
             return (here.status()["peers"][0]["path_mtu"] or 0) > 1470
         wait_until(whole, "the path's size is known")
@@ -109,7 +109,8 @@ def test_the_relay_sends_in_runs_unless_switched_off(network, offload, cuts):
     a, b = network.clients("a", "b")
     for host, other in (a.host, b.host), (b.host, a.host):
         host.drop(f"ip daddr {other.v4} meta l4proto udp")
-        host.run("nft", f"add rule inet lab out oifname eth0 ip6 daddr {{ {other.v6}, fe80::/10 }} meta l4proto udp drop")
+        host.run("nft", f"add rule inet lab out oifname eth0 ip6 daddr {{ {other.v6}, fe80::/10 }} "
+                 "meta l4proto udp drop")
     wait_until(lambda: a.ping(b, 1) and a.path_to(b) == "relayed", "a reaches b by the relay")
     assert server.status()["offloads"]["used"] == ([] if cuts else ["gso", "gro"])
     assert f"offloads     {'none' if cuts else 'gso, gro'}\n" in server.eps("status")
@@ -141,7 +142,8 @@ def behind_a_router(a, b, far, leg):
     b.host.ip("rule", "add", "pref", "10", "to", b.address, "lookup", "200")
     b.host.ip("rule", "del", "pref", "0")
     b.host.ip("route", "add", b.address, "dev", leg, "table", "200")
-    b.host.ip("neigh", "replace", a.address, "lladdr", a.mac, "dev", "eps0")  # b has no address of the network to ask with
+    # b has no address of the network to ask with.
+    b.host.ip("neigh", "replace", a.address, "lladdr", a.mac, "dev", "eps0")
     far.ip("addr", "add", f"{b.address}/32", "dev", "eps0")
     far.ip("link", "set", "eps0", "up")
     far.ip("route", "add", "10.50.0.1", "dev", "eps0")
@@ -179,7 +181,7 @@ def test_checksums_are_complete_when_a_frame_leaves_for_a_wire(network, hand_on)
         return [p for p in re.split(r"\n(?=\d)", dump.output()) if f"ethertype {family}" in p and mark in p]
 
     for family, mark in itertools.product(targets, ("(correct)", "udp sum ok")):
-        wait_until(lambda: len(right(family, mark)) > 100, f"{family} packets with {mark}")
+        wait_until(lambda family=family, mark=mark: len(right(family, mark)) > 100, f"{family} packets with {mark}")
     dump.stop(signal.SIGINT)
     assert not re.search(r"incorrect|bad cksum|bad udp cksum", dump.output())
     assert max(map(int, re.findall(r"length (\d+): ", dump.output()))) == 1414, "nothing is larger than the MTU"

@@ -217,7 +217,7 @@ def frames(ends):
                        segments(ends.tcp, 9, 700, 701, port=4101, **at),
                        (ends.tcp(os.urandom(500), sequence=1000 + 500 * n, window=500 + n // 3, port=4102, **at)
                         for n in range(9))]
-            for together in zip(*streams):
+            for together in zip(*streams, strict=True):
                 for frame in together:
                     yield frame, 0
             # Out of order, and duplicated.
@@ -225,7 +225,8 @@ def frames(ends):
             for n in 0, 2, 1, 3, 3, 5, 6, 4, 7, 7:
                 yield late[n], 0
             # Single ones: empty, short, and others that are never joined.
-            yield ends.tcp(b"", flags=SYN, options=bytes.fromhex("020404000402080a0000000100000000"), port=4104, **at), 0
+            options = bytes.fromhex("020404000402080a0000000100000000")
+            yield ends.tcp(b"", flags=SYN, options=options, port=4104, **at), 0
             yield ends.tcp(b"x", flags=ACK | URG, port=4105, **at), 0
             for size in 0, 1, 2, 1331:
                 yield ends.udp(os.urandom(size), port=4106, **at), 0
@@ -234,7 +235,8 @@ def frames(ends):
         yield ends.udp(os.urandom(600), port=4108, version=6, extension=bytes([UDP, 0, 1, 4, 0, 0, 0, 0])), 0
         # Fragments of two packets, between whole ones; router alert; another protocol with and without a tag.
         yield ends.ip(os.urandom(1376), UDP, ident=0x300, flags=0x2000 | 172 * n), 0
-        yield ends.ip(bytes([UDP, 0]) + struct.pack("!HI", 168 * 8 * n | 1, 9) + os.urandom(1344), FRAGMENT, version=6), 0
+        piece = bytes([UDP, 0]) + struct.pack("!HI", 168 * 8 * n | 1, 9) + os.urandom(1344)
+        yield ends.ip(piece, FRAGMENT, version=6), 0
         yield ends.tcp(os.urandom(300), sequence=1000 + 300 * n, port=4109, ident=n), 0
         yield ends.udp(os.urandom(301), port=4110, ident=n, options=bytes.fromhex("94040000")), 0
         yield ends.ethernet(0x88b5, os.urandom(46 + n)), 0

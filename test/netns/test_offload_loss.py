@@ -78,7 +78,9 @@ class Underlay:
 
     @contextlib.contextmanager
     def loss(self, percent):
-        nft = lambda rule: sh("ip", "netns", "exec", self.network.switch, "nft", rule)
+        def nft(rule):
+            return sh("ip", "netns", "exec", self.network.switch, "nft", rule)
+
         nft("add table bridge loss; add chain bridge loss f { type filter hook forward priority 0; }; "
             f"add rule bridge loss f meta l4proto udp numgen random mod 100 < {percent} counter drop")
         yield
@@ -95,7 +97,8 @@ class Underlay:
         sh("ip", "-n", lan, "link", "set", "out", "master", "br0", "up")
         sh("ip", "-n", lan, "link", "set", "in", "up")
         script = pathlib.Path(__file__).with_name("forwarder.py")
-        process = Host(self.network, "lan", 0, None, None).spawn("/usr/bin/python3", script, port, "in", reorder, duplicate)
+        lan = Host(self.network, "lan", 0, None, None)
+        process = lan.spawn("/usr/bin/python3", script, port, "in", reorder, duplicate)
         wait_until(lambda: "ready" in process.output(), "the forwarder runs")
         yield
         assert process.running(), process.output()
@@ -117,7 +120,8 @@ def streams(a, b, size):
         sent, came, _ = transfer(sender.host, receiver.host, target, size, port)
         assert sent == came, target
 
-    ways = [(a, b, b.address, 5001), (a, b, b.link_local(), 5002), (b, a, a.address, 5003), (b, a, a.link_local(), 5004)]
+    ways = [(a, b, b.address, 5001), (a, b, b.link_local(), 5002),
+            (b, a, a.address, 5003), (b, a, a.link_local(), 5004)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(one, *way) for way in ways]:
             done.result()

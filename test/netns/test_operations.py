@@ -70,7 +70,7 @@ def test_eps_graph_shows_the_present_state(network):
     assert a.ping(b) == 3
     assert "tooltip=\"a → b" in server.eps("graph")
     assert a.ping(b, 50, 0.02, size=1000) == 50
-    nodes, edges = rendered(server.eps("graph"))
+    _, edges = rendered(server.eps("graph"))
     tooltip = next(e["tooltip"] for _, _, e in edges if "→" in e.get("tooltip", ""))
     sent = re.search(r"a → b  (\S+) kB, (\S+) kB/s", tooltip)
     assert float(sent[1]) >= 52 and 5 < float(sent[2]) < 100, tooltip

@@ -123,7 +123,8 @@ def test_examples_of_the_manual(network):
     for daemon, name in (server, "server"), (client, "client"):
         card = daemon.read(f"/var/log/eps_{name}.stats", 70)
         assert "total.connections_established=1\n" in card
-        wait_until(lambda: "60-second stats:\n" in daemon.read(f"/var/log/eps_{name}.log"), "the statistics")
+        wait_until(lambda daemon=daemon, log=f"/var/log/eps_{name}.log": "60-second stats:\n" in daemon.read(log),
+                   "the statistics")
 
 
 def test_defaults(network):

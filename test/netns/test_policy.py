@@ -111,8 +111,8 @@ def test_a_flow_lives_through_a_change_of_the_policy_and_dies_with_its_rule(netw
         with end:
             end.settimeout(5)
             for rules in 2, 3:
-                set_policy(network, server, "allow camera to hub tcp 443\n" + "deny all to all udp\n" * (rules - 1), hub,
-                           camera)
+                set_policy(network, server, "allow camera to hub tcp 443\n" + "deny all to all udp\n" * (rules - 1),
+                           hub, camera)
                 end.send(b"answer")  # the side that may open nothing goes on
                 assert flow.recv(16) == b"answer"
             set_policy(network, server, "deny all to all udp\n" * 4, hub, camera)

@@ -112,7 +112,8 @@ PORTS = {("tcp", 43439), ("udp", 43439)}
 def test_server_behind_a_nat(network, method):
     router = Router(network, method)
     server = network.server(router.inside("inside"))
-    server.wait_log(rf"forwards 11\.77\.0\.1:43439 \(TCP\) and 11\.77\.0\.1:43439 \(UDP\) to this computer, by {method}")
+    server.wait_log(r"forwards 11\.77\.0\.1:43439 \(TCP\) and 11\.77\.0\.1:43439 \(UDP\) to this computer, "
+                    f"by {method}")
     router.wait_forwards(PORTS)
     mapped = {m["transport"]: (m["external_endpoint"], m["method"]) for m in server.status()["port_mappings"]}
     assert mapped == dict.fromkeys(["TCP", "UDP"], ("11.77.0.1:43439", method))
@@ -156,7 +157,8 @@ def test_client_behind_a_nat(network, method):
         {"transport": "UDP", "port": port, "external_endpoint": f"{router.host.v4}:{port}", "method": method}]
     router.wait_forwards({("udp", port)})
     for hook in "output", "postrouting":
-        a.host.run("nft", f"add table inet watch; add chain inet watch {hook} {{ type filter hook {hook} priority 0; }};"
+        a.host.run("nft", "add table inet watch; "
+                   f"add chain inet watch {hook} {{ type filter hook {hook} priority 0; }};"
                    f"add rule inet watch {hook} oifname eps0 udp dport {{ 1900, 5351 }} counter")
 
     outside = public(network.host("b"))

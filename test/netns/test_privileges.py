@@ -88,7 +88,8 @@ def test_root_reaches_only_the_files_that_were_named(network, tmp_path):
         wait_until((scorecards / name).exists, f"{name} is written")
     # A directory that is made, or named, later is out of reach until a restart.
     (tmp_path / "missing").mkdir()
-    server.wait_log("missing/net.gv: Permission denied .a program that runs already may write only where it was told to")
+    server.wait_log("missing/net.gv: Permission denied "
+                    ".a program that runs already may write only where it was told to")
     lasts = "net.gv: Permission denied"
     assert any(lasts in t and "there is no diagram until that is fixed" in t for t in server.status()["troubles"])
     assert lasts in server.eps("doctor", check=False)

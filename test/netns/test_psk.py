@@ -66,7 +66,8 @@ def test_members_connect_only_with_the_same_key_and_explain_why_not(network, tmp
 def test_two_members_have_a_key_that_nobody_else_has(network, tmp_path):
     network.server()
     of_b, of_c = new_key(), new_key()
-    a = network.client("a", psk_file=key_file(tmp_path / "a", "# those of single peers alone", f"b {of_b}", f"c {of_c}"))
+    file = key_file(tmp_path / "a", "# those of single peers alone", f"b {of_b}", f"c {of_c}")
+    a = network.client("a", psk_file=file)
     # By public key, beside another for everybody else.
     own = f"{a.status()['public_key']} {of_b}"
     b = network.client("b", psk_file=key_file(tmp_path / "b", new_key(), own))

@@ -43,7 +43,7 @@ def test_wrong_key(network):
     network.server()
     a = network.client("a", key=other.key(), join=False)
     wait_until(lambda: re.search(r"(?i)key", said(a)), "the key is named as the reason")
-    wait_until(lambda: (s := a.status()) is None or "key" in s["server"]["note"] and not s["address"],
+    wait_until(lambda: (s := a.status()) is None or ("key" in s["server"]["note"] and not s["address"]),
                "its status says so, unless it has ended")
     assert not network.the_server.members()
 
@@ -195,8 +195,8 @@ def test_argument_with_an_error(network, program, arguments, what):
 @pytest.mark.parametrize("value", ["192.168.43.0/31", "192.168.43.0/7", "192.168.43.0", "300.1.1.0/24", "fd00::/48"])
 def test_an_invalid_network(network, tmp_path, value):
     (tmp_path / "eps.conf").touch()  # if it were accepted after all, nothing on this computer would change
-    process = network.host("h").spawn(BIN / "eps-server", "--network", value, "--conf", tmp_path / "eps.conf", "--log", "-",
-                                      "--state", tmp_path, "--socket", tmp_path / "server.sock")
+    process = network.host("h").spawn(BIN / "eps-server", "--network", value, "--conf", tmp_path / "eps.conf",
+                                      "--log", "-", "--state", tmp_path, "--socket", tmp_path / "server.sock")
     assert process.wait() == 2
     assert value in process.output()
 

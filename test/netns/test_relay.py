@@ -29,7 +29,8 @@ def apart(network):
     hosts = network.host("a"), network.host("b")
     for host, other in hosts, hosts[::-1]:
         host.drop(f"ip daddr {other.v4} meta l4proto udp")
-        host.run("nft", f"add rule inet lab out ip6 daddr {{ {other.v6}, fe80::/10 }} oifname eth0 meta l4proto udp drop")
+        host.run("nft", f"add rule inet lab out ip6 daddr {{ {other.v6}, fe80::/10 }} oifname eth0 "
+                 "meta l4proto udp drop")
     a, b = network.client("a", host=hosts[0]), network.client("b", host=hosts[1])
     a.wait_sees(b)
     b.wait_sees(a)

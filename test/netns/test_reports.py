@@ -59,8 +59,9 @@ def test_check_tests_each_family(network):
     conf.chmod(0o600)
 
     def problems(*launcher):
-        text = subprocess.run(["ip", "netns", "exec", host.namespace, *launcher, BIN / "eps", "--json", "check", "server", "--conf",
-                               conf], stdout=subprocess.PIPE, text=True, check=False).stdout
+        text = subprocess.run(["ip", "netns", "exec", host.namespace, *launcher,
+                               BIN / "eps", "--json", "check", "server", "--conf", conf],
+                              stdout=subprocess.PIPE, text=True, check=False).stdout
         return {f["what"] for f in json.loads(text) if f["level"] == "problem"}
 
     with host.socket() as tcp, host.socket(kind=socket.SOCK_DGRAM) as udp:
@@ -119,5 +120,6 @@ def test_promtool_accepts_the_alerts(network):
     assert a.ping(b) == 3
     wait_until(lambda: server.status()["pairs"], "pairs")
     for page in pages_of(server, a):
-        checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+        checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True,
+                                 check=False)
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")

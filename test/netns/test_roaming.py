@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Changes of the underlay end no TCP stream inside the tunnel; how long is it interrupted?
 
-    [server] ──────────── internet ──┬── [ra] ── [a]       a: changes its address, LAN, interface, its router restarts ...
+    [server] ──────────── internet ──┬── [ra] ── [a]       a: changes its address, LAN, interface, router restarts ...
                                      ├── [rb] ── [b]       b: stays where it is
                                      └── [rc]              another LAN for a
 
@@ -9,6 +9,7 @@ Two streams run, one each way, and a ping every 20 ms. It prints the longest tim
 TCP's own timers extend, and the longest interruption of the pings.
 """
 
+import itertools
 import signal
 import threading
 import time
@@ -43,14 +44,15 @@ class Pings(threading.Thread):
         self.join()
         self.pauses.stop()
         came = sorted(self.echo.answered.values())
-        return max(after - before - self.pauses.within(before, after) for before, after in zip(came, came[1:]))
+        return max(after - before - self.pauses.within(before, after) for before, after in itertools.pairwise(came))
 
 
 class World:
-    def __init__(self, lab, a={}, b={}, c={}, path="direct", home=False):
-        """home: the server is in the LAN of a and b, and its ports are forwarded."""
+    def __init__(self, lab, a=None, b=None, c=None, path="direct", home=False):
+        """a, b, c: options of their routers. home: the server is in the LAN of a and b, and its ports are forwarded."""
         self.lab, self.server = lab, None if home else lab.server()
-        self.ra, self.rb, self.rc = lab.router("ra", **a), lab.router("rb", **b), lab.router("rc", **c)
+        self.ra, self.rb, self.rc = (lab.router(name, **(kind or {}))
+                                     for name, kind in (("ra", a), ("rb", b), ("rc", c)))
         options = {}
         if home:
             host = self.ra.host("server")

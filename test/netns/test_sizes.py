@@ -8,6 +8,7 @@
 EPS_FULL=1 tests every path size in each way; the usual runs are a selection with less traffic.
 """
 
+import itertools
 import os
 import socket
 import threading
@@ -110,7 +111,8 @@ def test_a_jumbo_lan_over_any_path(mtu):
 
 
 def test_all_connections_of_a_jumbo_lan_have_jumbo_segments():
-    """Also the first one, and those of which one end does nothing but receive: it never searches for the path's size."""
+    """Also the first one, and those of which one end does nothing but receive: it never searches for the path's
+    size."""
     with Network(mtu=9000) as network:
         a, b = members(network, 9000, "direct", False, mtu=9000)
         assert segment_size(a, b) > 8800
@@ -156,7 +158,7 @@ def test_a_path_that_shrinks_under_traffic(smaller):
         for thread in threads:
             thread.join()
         times = [t for t in arrivals if t > shrunk - 0.5]
-        gap = max(y - x for x, y in zip(times, times[1:]))
+        gap = max(y - x for x, y in itertools.pairwise(times))
         FIGURES.append(f"TCP stood still for {gap:.2f} s when the path shrank to {smaller}")
         assert gap < 2
         network.check_what_was_left()

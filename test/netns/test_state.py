@@ -112,11 +112,14 @@ def test_output_that_cannot_be_written_is_an_error(network):
     asked = ["status", "--json status", "members", "doctor", "watch", "graph", "pairs", "audit", "keys list"]
     commands = [["eps", "--socket", server.socket, *words.split()] for words in asked]
     commands += [["eps", "--state", server.state, "key"]]
-    commands += [[program, option] for program in ("eps", "eps-client", "eps-server") for option in ("--help", "--version")]
+    commands += [[program, option] for program in ("eps", "eps-client", "eps-server")
+                 for option in ("--help", "--version")]
     for program, *arguments in commands:
         with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run([BIN / program, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
-        assert done.returncode == 1 and f"{program}: cannot write to standard output" in done.stderr, (program, arguments)
+            done = subprocess.run([BIN / program, *arguments], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=20)
+        assert done.returncode == 1, (program, arguments)
+        assert f"{program}: cannot write to standard output" in done.stderr, (program, arguments)
 
 
 @pytest.mark.parametrize("descriptor", [1, 2])

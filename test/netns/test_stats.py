@@ -38,7 +38,9 @@ def quiet(client):
 
 def counters(client):
     """What the kernel has sent to and received from the TAP device."""
-    read = lambda name: int(client.host.run("cat", f"/sys/class/net/eps0/statistics/{name}"))  # noqa: E731
+    def read(name):
+        return int(client.host.run("cat", f"/sys/class/net/eps0/statistics/{name}"))
+
     return {("packets", "sent"): read("tx_packets"), ("bytes", "sent"): read("tx_bytes"),
             ("packets", "received"): read("rx_packets"), ("bytes", "received"): read("rx_bytes")}
 
@@ -103,11 +105,13 @@ def test_server_counts_relayed_traffic(network, way):
     assert 100 * (FRAME + overhead) <= after["bytes_forwarded"] - before["bytes_forwarded"]
     assert after["bytes_forwarded"] - before["bytes_forwarded"] <= 100 * (FRAME + overhead) + (packets - 100) * 1500
     received = after["bytes_received"] - before["bytes_received"]
-    assert after["bytes_forwarded"] - before["bytes_forwarded"] <= received <= 110 * (FRAME + overhead) + 4000 + (packets - 100) * 1500
+    most = 110 * (FRAME + overhead) + 4000 + (packets - 100) * 1500
+    assert after["bytes_forwarded"] - before["bytes_forwarded"] <= received <= most
     assert after["bytes_sent"] - before["bytes_sent"] < 4000, "what passes through is received, but not sent"
 
     total = wait_until(lambda: reports(server) and reports(server)[-1][2], "statistics")
-    wait_until(lambda: reports(server)[-1][2].get(("packets", "forwarded"), 0) >= after["packets_forwarded"], "all of it")
+    wait_until(lambda: reports(server)[-1][2].get(("packets", "forwarded"), 0) >= after["packets_forwarded"],
+               "all of it")
     total = reports(server)[-1][2]
     assert total["connections", "established"] == 2
     assert total["packets", "sent"] > 0, "its own messages"
@@ -163,7 +167,8 @@ def test_one_way_loss_shows_on_the_side_that_loses(network):
     assert a.ping(b) == 3
     a.wait_path(b, "direct")
     b.host.run("nft", "add table inet lossy; add chain inet lossy in { type filter hook input priority 0; };"
-               f"add rule inet lossy in ip saddr {a.host.v4} meta l4proto udp udp length > 1000 numgen inc mod 2 == 0 drop")
+               f"add rule inet lossy in ip saddr {a.host.v4} meta l4proto udp udp length > 1000 "
+               "numgen inc mod 2 == 0 drop")
     answered = a.ping(b, 60, 0.02, size=SIZE)
     assert 20 <= answered <= 55
     lost = 60 - answered
@@ -181,8 +186,8 @@ def test_other_forms(network, form):
         wait_until(lambda: card.exists() and
                    json.loads(card.read_text()).get("member", {}).get("a", {}).get("online") == 1, "a scorecard with a")
         return
-    text = wait_until(lambda: card.exists() and 'eps_member_online{member="a"} 1\n' in (text := card.read_text()) and text,
-                      "a scorecard with a")
+    online = 'eps_member_online{member="a"} 1\n'
+    text = wait_until(lambda: card.exists() and online in (text := card.read_text()) and text, "a scorecard with a")
     samples = [line for line in text.splitlines() if not line.startswith("# ")]
     assert all(re.fullmatch(r'[a-z_]+(\{([a-z]+="[^"]+",?)+\})? \d+(\.\d+)?', line) for line in samples)
 

@@ -111,7 +111,7 @@ def test_watch(network):
     flood = a.host.spawn("ping", "-n", "-i", "0.01", "-s", "1000", b.address)
     status, text, _ = of(a, "watch", "--count", 2)
     flood.stop()
-    first, second = text.split("\n\na  ")
+    _, second = text.split("\n\na  ")
     assert status == 0 and text.startswith("a  out ")
     assert "NAME" in second and "kB/s" in second.split("NAME")[1], "what flows to b"
     assert "\x1b" not in text, "no terminal"
@@ -135,7 +135,8 @@ def test_doctor_finds_nothing_wrong(network):
     for daemon in a, server:
         status, text, _ = of(daemon, "doctor")
         assert status == 0 and "problem" not in text and "warning" not in text, text
-    assert "The network takes packets of 1500 bytes to the server, as far as this computer knows; larger frames are cut." in levels(a, "doctor")["ok"]
+    assert ("The network takes packets of 1500 bytes to the server, as far as this computer knows; "
+            "larger frames are cut.") in levels(a, "doctor")["ok"]
 
 
 def test_doctor_finds_what_is_broken(network):
@@ -173,7 +174,7 @@ def test_doctor_reports_overruns(network):
                 flood.sendto(bytes(1000), (daemon.host.v4, port))
             daemon.process.send(signal.SIGCONT)
 
-            def drops():
+            def drops(daemon=daemon, port=port):
                 flood.sendto(bytes(1000), (daemon.host.v4, port))  # losses are reported with the next one
                 told = daemon.status()["drops"]
                 return told if told.get("malformed", 0) + told.get("overrun", 0) >= 20000 else None

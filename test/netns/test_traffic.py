@@ -131,7 +131,7 @@ def test_jumbo_frames_over_a_jumbo_underlay():
         b.wait_path(a, "direct")
         assert a.ping(b, 3, 0.1, size=8872, df=True) == 3  # large traffic, which triggers the search for the path MTU
         for one, other in (a, "b"), (b, "a"):
-            wait_until(lambda: one.peers()[other]["path_mtu"] > 8900 + 53, "jumbo frames pass")
+            wait_until(lambda one=one, other=other: one.peers()[other]["path_mtu"] > 8900 + 53, "jumbo frames pass")
         with Sniffer(network) as seen:
             assert a.ping(b, 3, 0.1, size=8872, df=True) == 3
         sizes = [len(frame) // 8900 for frame in seen.frames]  # two that left together cross a veth as one
@@ -151,7 +151,7 @@ def test_idle_costs_nothing(network):
     time.sleep(15)  # other messages of the kernel on a new interface, and the paths' last probes
     before = [wake_ups(m) for m in members]
     time.sleep(30)
-    in_thirty_seconds = [wake_ups(m) - n for m, n in zip(members, before)]
+    in_thirty_seconds = [wake_ups(m) - n for m, n in zip(members, before, strict=True)]
     assert max(in_thirty_seconds) < 30, in_thirty_seconds
 
 
@@ -184,7 +184,7 @@ def test_frames_of_another_protocol(network):
         frame = macs + bytes.fromhex(head) + hashlib.sha256(head.encode()).digest() * 2
         sender.send(frame)
         # Linux takes the tag out of a received frame, so look for what follows.
-        wait_until(lambda: any(f.endswith(frame[-66:]) for f in received(receiver, 0.5)), "it arrives")
+        wait_until(lambda end=frame[-66:]: any(f.endswith(end) for f in received(receiver, 0.5)), "it arrives")
 
 
 def test_iperf_in_both_directions_at_once(network):

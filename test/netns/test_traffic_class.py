@@ -52,8 +52,11 @@ def test_dscp_goes_out_and_ecn_comes_in(network, way):
     a.wait_sees(b)
     b.wait_sees(a)
     for one, other in (a, b), (b, a):
-        wait_until(lambda: one.ping(other, 1) == 1 and one.path_to(other) == way
-                   and not one.peers()[other.name]["over_tcp"], "there is a path of that kind, by UDP")
+        def by_udp(one=one, other=other):
+            return (one.ping(other, 1) == 1 and one.path_to(other) == way
+                    and not one.peers()[other.name]["over_tcp"])
+
+        wait_until(by_udp, "there is a path of that kind, by UDP")
     watch(b.host)
     assert traffic_class(a, b, 0) == 0
     assert seen(b.host, "ef") == seen(b.host, "ect") == 0

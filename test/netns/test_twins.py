@@ -29,10 +29,10 @@ def test_two_members_on_one_computer(network):
     h2 = network.client("h2", h1.host, device="eps1")
     for one in h1, h2:
         a.wait_sees(one)
-        wait_until(lambda: a.ping(one, 1), f"{one.name} answers", 10)
+        a.wait_reaches(one)
         assert a.ping(one) == 3
         inside = a.peers()[one.name]["address6"]
-        wait_until(lambda: a.host.ping(inside, 1), f"{one.name} answers over IPv6", 10)
+        wait_until(lambda inside=inside: a.host.ping(inside, 1), f"{one.name} answers over IPv6", 10)
         assert way(h1, a.address, "from", one.address) == one.device
     assert h1.ping(a) == 3
     for one in h1, h2:
@@ -73,9 +73,10 @@ def test_two_networks_with_the_same_range(network):
     assert h1.host.ping(h1.peers()["a"]["address6"]) == 3, "IPv6 is another network in each"
     assert h1.host.ping(h2.peers()["b"]["address6"]) == 3
     for one, other in (h1, "eps1"), (h2, "eps0"):
-        one.wait_status(lambda s: any(f"overlaps that of {other}" in t for t in s["troubles"]), "is told", 5)
+        trouble = f"overlaps that of {other}"
+        one.wait_status(lambda s, trouble=trouble: any(trouble in t for t in s["troubles"]), "is told", 5)
         told = findings(one)
-        assert f"overlaps that of {other}" in told and "--network of its server" in told
+        assert trouble in told and "--network of its server" in told
 
     h2.stop()
     h1.wait_status(lambda s: not s["troubles"], "it is over", 5)

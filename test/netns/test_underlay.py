@@ -91,14 +91,13 @@ def test_ipv6_is_back_once_the_interface_takes_it_again(network):
     _, a, b = joined(network, "a", "b")
     inside = b.peers()["a"]["address6"]
     assert b.host.ping(inside) == 3
-    switch = "net.ipv6.conf.all.disable_ipv6"
+    switch, told = "net.ipv6.conf.all.disable_ipv6", "an MTU of 600, and IPv6 needs 1280"
     for off, on in ((["ip", "link", "set", b.device, "mtu", "600"], ["ip", "link", "set", b.device, "mtu", "1400"]),
                     (["sysctl", "-qw", f"{switch}=1"], ["sysctl", "-qw", f"{switch}=0"])):
         b.host.run(*off)
         wait_until(lambda: "inet6" not in b.host.ip("addr", "show", b.device), f"{off}: no IPv6", 5)
         wait_until(lambda: b.ping(a, 1), f"{off}: IPv4 remains", 5)
-        told = "an MTU of 600, and IPv6 needs 1280"
-        wait_until(lambda: (told in " ".join(b.status()["troubles"])) == ("mtu" in off), f"{off} is told", 5)
+        wait_until(lambda mtu="mtu" in off: (told in " ".join(b.status()["troubles"])) == mtu, f"{off} is told", 5)
         b.host.run(*on)
         wait_until(lambda: b.host.ping(inside, 1), f"{on}: IPv6 is back", 10)
     b.wait_status(lambda s: not s["troubles"], "nothing is wrong any more")
@@ -129,7 +128,7 @@ def test_a_server_answers_from_the_asked_address(network):
     server = network.server()
     server.host.ip("addr", "add", "10.99.0.1/32", "dev", "lo")
     hosts = [network.host("a"), network.host("b")]
-    for host, other in zip(hosts, reversed(hosts)):
+    for host, other in hosts, hosts[::-1]:
         host.ip("route", "add", "10.99.0.1/32", "via", server.host.v4)
         host.drop(f"ip daddr {other.v4} meta l4proto udp")
         host.drop_v6 = host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
@@ -143,7 +142,7 @@ def test_a_server_goes_on_answering_from_the_asked_address_when_others_appear(ne
     server = network.server()
     server.host.ip("addr", "add", "10.99.0.1/32", "dev", "lo")
     hosts = [network.host("a"), network.host("b")]
-    for host, other in zip(hosts, reversed(hosts)):
+    for host, other in hosts, hosts[::-1]:
         host.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
         host.ip("route", "add", "10.99.0.1/32", "via", server.host.v4)
         host.drop(f"ip daddr {other.v4} meta l4proto udp")

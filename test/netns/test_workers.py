@@ -78,7 +78,8 @@ def test_a_change_reaches_workers_without_traffic(network):
 def many_streams(pairs):
     """Streams between all pairs at the same time; each arrives complete."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(transfer, x.host, y.host, y.address, BYTES, port=6000 + n) for n, (x, y) in enumerate(pairs)]
+        jobs = [pool.submit(transfer, x.host, y.host, y.address, BYTES, port=6000 + n)
+                for n, (x, y) in enumerate(pairs)]
         for job in jobs:
             sent, came, _ = job.result()
             assert sent == came
@@ -120,12 +121,12 @@ def test_datagrams_of_a_flow_stay_in_order(network):
         end = time.monotonic() + seconds
         while min(map(len, came)) < least and time.monotonic() < end:
             ready = select.select([receiver for receiver, _ in flows], [], [], 0.01)[0]
-            for numbers, (receiver, _) in zip(came, flows):
+            for numbers, (receiver, _) in zip(came, flows, strict=True):
                 if receiver in ready:
                     numbers.append(struct.unpack_from("!I", receiver.recv(1000))[0])
 
     for number in range(2000):
-        for sender, (_, port) in zip(senders, flows):
+        for sender, (_, port) in zip(senders, flows, strict=True):
             sender.sendto(struct.pack("!I", number) + os.urandom(200), (b.address, port))
         if number % 16 == 0:
             collect(number - 50, 0.5)

@@ -3,6 +3,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import socket
 import struct
@@ -89,7 +90,7 @@ class Sniffer:
         for frame in list(self.frames):
             d = parse_datagram(frame)
             if (d and source in (None, d.source[0]) and target in (None, d.target[0])
-                    and (kind is None or d.payload and d.type == kind)):
+                    and (kind is None or (d.payload and d.type == kind))):
                 yield d
 
 
@@ -154,7 +155,7 @@ class Stream:
         assert self.sent.digest() == self.came.digest()
         self.out.close()
         self.into.close()
-        return max(b - a for a, b in zip(self.arrivals, self.arrivals[1:]))
+        return max(b - a for a, b in itertools.pairwise(self.arrivals))
 
 
 def endpoint(host, address, port, device="eps0"):

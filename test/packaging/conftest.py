@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Three booted Debians on one LAN, for tests that make networks of them. Each test file has a fixture `packages`: what is
-installed there before EPS Conduits."""
+"""Three booted Debians on one LAN, for tests that make networks of them. Each test file has a fixture `packages`: what
+is installed there before EPS Conduits."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def computers(packages):
         hub.run("ip", "link", "add", "lan", "type", "bridge")
         hub.run("ip", "link", "set", "lan", "up")
         hub.run("ip", "address", "add", "10.98.0.1/24", "dev", "lan")
-        for number, (computer, name) in enumerate(zip(three, NAMES), 1):
+        for number, (computer, name) in enumerate(zip(three, NAMES, strict=True), 1):
             computer.run("hostname", name)
             for source in "sources.list", "sources.list.d/debian.sources":
                 computer.path(f"/etc/apt/{source}").unlink(missing_ok=True)

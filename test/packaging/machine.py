@@ -165,14 +165,14 @@ class Machine:
         cgroups = [] if os.path.ismount("/sys/fs/cgroup") else [
             "unshare", "--mount", "sh", "-c", 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"', "sh"]
         self.process = subprocess.Popen(
-            [*cgroups, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network", "--settings=no",
-             "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN",
+            [*cgroups, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network",
+             "--settings=no", "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN",
              f"--bind={self.tun}:/dev/net/tun", f"--machine={self.name}", f"--directory={self.tree}"],
             stdin=subprocess.DEVNULL, stdout=self.console, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             self.leader = wait_until(self._leader, "systemd-nspawn starts", 20)
-            wait_until(lambda: self.run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded"),
-                       "the machine boots", 60)
+            wait_until(lambda: self.run("systemctl", "is-system-running", check=False).strip()
+                       in ("running", "degraded"), "the machine boots", 60)
             self.run("ip", "link", "set", "lo", "up")
         except BaseException as failure:
             said = self.said()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The Ansible role on three booted Debians, over SSH: packaging/ansible/site.yml makes a server, which is a member as well,
-and two other members; run again it changes nothing.
+"""The Ansible role on three booted Debians, over SSH: packaging/ansible/site.yml makes a server, which is a member as
+well, and two other members; run again it changes nothing.
 
 sudo tools/test-packages ansible runs it.
 """
@@ -38,8 +38,8 @@ def play(computers, served, tmp_path_factory):
         "[eps_server]", hosts[0], "[eps_clients]", *hosts[1:], ""]))
 
     def play():
-        said = run("nsenter", "--target", computers[0].leader, "--net", "ansible-playbook", "-i", home / "inventory.ini",
-                   ROOT / "packaging/ansible/site.yml", timeout=300,
+        said = run("nsenter", "--target", computers[0].leader, "--net",
+                   "ansible-playbook", "-i", home / "inventory.ini", ROOT / "packaging/ansible/site.yml", timeout=300,
                    env={"HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
         recap = re.findall(r"^(\S+) +: ((?:\w+=\d+ *)+)$", said, re.M)
         return {host: {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in recap}
@@ -53,6 +53,7 @@ def test_the_role_makes_a_network_and_changes_nothing_the_second_time(computers,
     statuses = [json.loads(computer.run("eps", "--json", "status"))["client"] for computer in computers]
     assert all(status["server"]["connected"] for status in statuses)
     address = statuses[2]["address"].split("/")[0]
-    wait_until(lambda: "1 received" in computers[1].run("ping", "-c1", "-W1", address, check=False), "they ping each other")
+    wait_until(lambda: "1 received" in computers[1].run("ping", "-c1", "-W1", address, check=False),
+               "they ping each other")
     again = play()
     assert all(counts["changed"] == counts["failed"] == 0 for counts in again.values()), again

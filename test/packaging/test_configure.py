@@ -79,7 +79,8 @@ def test_both_in_a_dialogue(conf):
     talk.answer("port to listen", "12345")
     assert talk.answer("Name or IP address", "") == "127.0.0.1"
     talk.end()
-    assert lines(conf) == ["[server]", f"network = {drawn}", "port = 12345", "[client]", "server = 127.0.0.1", "port = 12345"]
+    assert lines(conf) == ["[server]", f"network = {drawn}", "port = 12345",
+                           "[client]", "server = 127.0.0.1", "port = 12345"]
 
 
 def test_a_wrong_answer_is_asked_again(conf):

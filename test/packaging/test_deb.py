@@ -163,11 +163,16 @@ def test_what_the_options_write_has_the_names_of_the_manual(machine):
     conf = machine.path("/etc/eps.conf")
     text = conf.read_text()
     conf.write_text("scorecard\ninterval = 1\n" + text.replace(
-        "[server]", "[server]\nscorecard = /var/log/eps.stats\ngraphviz = /var/log/eps_network.gv\ngraphviz-interval = 1"))
+        "[server]", "[server]\nscorecard = /var/log/eps.stats\n"
+                    "graphviz = /var/log/eps_network.gv\ngraphviz-interval = 1"))
     machine.run("systemctl", "restart", *UNITS)
-    for path, pattern in ("/var/log/eps.stats", r"^total\.bytes_sent=\d+$"), \
-                         ("/var/log/eps_client.stats", r"^total\.bytes_sent=\d+$"), ("/var/log/eps_network.gv", r"graph"):
-        wait_until(lambda: re.search(pattern, machine.run("cat", path, check=False), re.M), path)
+    total = r"^total\.bytes_sent=\d+$"
+    for path, pattern in (("/var/log/eps.stats", total), ("/var/log/eps_client.stats", total),
+                          ("/var/log/eps_network.gv", "graph")):
+        def written(path=path, pattern=pattern):
+            return re.search(pattern, machine.run("cat", path, check=False), re.M)
+
+        wait_until(written, path)
         assert machine.run("stat", "--dereference", "--format", "%U", path).strip() == "eps"
     conf.write_text(text)
     machine.run("systemctl", "restart", *UNITS)
@@ -198,7 +203,8 @@ def test_a_pre_shared_key_may_be_root_s_alone(machine):
     key.chmod(0o600)
     conf.write_text("psk-file = /etc/eps.psk\n" + text)
     machine.run("systemctl", "restart", "eps-client", check=False)
-    wait_until(lambda: "--psk-file /etc/eps.psk: line 1 is all zeros" in machine.journal("eps-client"), "it reads the file")
+    wait_until(lambda: "--psk-file /etc/eps.psk: line 1 is all zeros" in machine.journal("eps-client"),
+               "it reads the file")
     key.write_text("B" + key.read_text()[1:])
     machine.run("systemctl", "restart", "eps-client")
     joined(machine)
@@ -218,7 +224,8 @@ def test_the_watchdog_fires(machine, unit):
     wait_until(lambda: int(machine.run("ps", "-o", "etimes=", "-p", pid)) >= 5, "five seconds pass")
     assert machine.pid(unit) == pid
     machine.run("kill", "-STOP", pid)
-    wait_until(lambda: machine.pid(unit) not in (0, pid) and machine.state(unit) == "active", "the unit is started again")
+    wait_until(lambda: machine.pid(unit) not in (0, pid) and machine.state(unit) == "active",
+               "the unit is started again")
     assert "Watchdog timeout" in machine.run("journalctl", "--no-pager", "--unit", unit)
     machine.add_to_unit(unit, "")
     machine.run("systemctl", "restart", unit)
@@ -336,7 +343,7 @@ def test_upgrade(machine, deb, tmp_path):
     pids = [machine.pid(unit) for unit in UNITS]
     machine.install(newer(deb, tmp_path))
     assert machine.run("dpkg-query", "--show", "eps-conduits").strip().endswith("+next")
-    for unit, pid in zip(UNITS, pids):
+    for unit, pid in zip(UNITS, pids, strict=True):
         assert machine.pid(unit) not in (0, pid), f"{unit} runs the new program"
     assert joined(machine) == address and machine.run("eps", "key") == key
     # A stopped one is not started.

@@ -164,7 +164,7 @@ def complete(shell, program, *words):
         command = ["zsh", "-f", "-c", ZSH, COMPLETION / "eps.zsh", *words]
     else:
         command = ["bash", "-c", BASH, COMPLETION / "eps.bash", *words]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    done = subprocess.run(command, check=True, capture_output=True, text=True,
                           env=os.environ | {"EPS_CANDIDATES": str(COMPLETION / "candidates.sh")})
     assert done.stderr == ""
     offered = {line.split("\t")[0].rpartition("=")[2] for line in done.stdout.splitlines()} - {""}
@@ -211,8 +211,8 @@ def test_completion_describes():
 @pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool")
 def test_alerts_fire_when_they_should():
     monitoring = PACKAGING / "monitoring"
-    run = subprocess.run(["promtool", "test", "rules", "alerts_test.yml"], cwd=monitoring, capture_output=True, text=True,
-                         check=False)
+    run = subprocess.run(["promtool", "test", "rules", "alerts_test.yml"], cwd=monitoring, capture_output=True,
+                         text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 
 

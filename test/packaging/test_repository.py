@@ -21,7 +21,8 @@ def packages(deb):
 
 def steps_of_readme():
     """The commands of its section, as on those computers: there is no sudo, and root types."""
-    section = re.search(r"^## A network of three computers\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S).group(1)
+    readme = (ROOT / "README.md").read_text()
+    section = re.search(r"^## A network of three computers\n(.*?)^## ", readme, re.M | re.S).group(1)
     section = section.partition("\nTo run from the build tree")[0]
     lines = re.findall(r"^    (\S.*?)(?:  +#.*)?$", section, re.M)
     return [re.sub(r"\bsudo ", "", line) for line in lines]
@@ -49,7 +50,8 @@ def test_three_computers_by_the_commands_of_the_readme(computers, served):
         on(computer, printed)
         assert status(computer)["server"]["connected"]
     address = status(others[1])["address"].split("/")[0]
-    wait_until(lambda: "1 received" in others[0].run("ping", "-c1", "-W1", address, check=False), "they ping each other")
+    wait_until(lambda: "1 received" in others[0].run("ping", "-c1", "-W1", address, check=False),
+               "they ping each other")
     peers = others[0].run("eps", "peers")
     assert "hub" in peers and "desk" in peers
 

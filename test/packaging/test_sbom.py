@@ -27,7 +27,8 @@ def text():
 def related(text, kind):
     document = json.loads(text)
     own, names = "SPDXRef-eps-conduits", {p["SPDXID"]: p["name"] for p in document["packages"]}
-    pairs = [(r["spdxElementId"], r["relatedSpdxElement"]) for r in document["relationships"] if r["relationshipType"] == kind]
+    pairs = [(r["spdxElementId"], r["relatedSpdxElement"]) for r in document["relationships"]
+             if r["relationshipType"] == kind]
     return {names[other] for pair in pairs for other in pair if other != own and own in pair and other in names}
 
 
@@ -51,7 +52,8 @@ def test_compiled_in_libraries_are_in_it(text):
 def test_every_package_has_a_version_and_an_address(text):
     for package in json.loads(text)["packages"][1:]:
         assert package["versionInfo"]
-        assert re.fullmatch(r"pkg:deb/debian/[a-z0-9.%B-]+@\S+\?arch=\w+", package["externalRefs"][0]["referenceLocator"])
+        locator = package["externalRefs"][0]["referenceLocator"]
+        assert re.fullmatch(r"pkg:deb/debian/[a-z0-9.%B-]+@\S+\?arch=\w+", locator)
 
 
 def test_the_same_twice(text):
