@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each rule of lint.py must detect its violations: a bad tree is refused, a good one passes."""
 
+import os
 import sys
 
 import pytest
@@ -97,6 +98,15 @@ def test_good_tree_passes(tmp_path, rule):
 @pytest.mark.parametrize("rule, path, text", BAD)
 def test_bad_file_is_refused(tmp_path, rule, path, text):
     assert broken(tmp_path, rule, GOOD | {path: text})
+
+
+def test_ruff_is_asked_where_it_is_installed(tmp_path, monkeypatch):
+    ruff = tmp_path / "bin/ruff"
+    ruff.parent.mkdir()
+    ruff.write_text("#!/bin/sh\necho $*\nexit 1\n")
+    ruff.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ruff.parent}:{os.environ['PATH']}")
+    assert broken(tmp_path / "tree", "python", GOOD) == ["check --quiet --no-cache run.py"]
 
 
 def test_every_rule_is_tested():
