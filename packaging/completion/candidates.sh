@@ -27,10 +27,17 @@ for word do
   first='' current=$word
 done
 
-# "  --option arg (=default)  description", whose description may go on, or begin, in the next lines.
+# "  --option arg (=default)  description", whose description may go on, or begin, in the next lines. That of "eps" begins
+# with the commands that the option belongs to, "ping, watch: ", unless it belongs to all.
 options() {
-  printf '%s\n' "$help" | awk '
-    function flush() { if (option != "") print option "\t" text; option = "" }
+  printf '%s\n' "$help" | awk -v typed="$typed" '
+    function fits(  list, count, i) {
+      if (typed == "" || !match(text, /^[a-z]+( [a-z]+)*(, [a-z]+( [a-z]+)*)*: /)) return 1
+      count = split(substr(text, 1, RLENGTH - 2), list, ", ")
+      for (i = 1; i <= count; ++i) if (index(typed " ", list[i] " ") == 1) return 1
+      return 0
+    }
+    function flush() { if (option != "" && fits()) print option "\t" text; option = "" }
     /^ +--/ {
       flush()
       option = $1

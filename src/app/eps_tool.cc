@@ -2,17 +2,12 @@
 #include "app/eps_tool.h"
 
 #include <algorithm>
-#include <array>
-#include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
 #include <thread>
 
-#include "app/command_line.h"
 #include "app/conf_file.h"
-#include "app/option_table.h"
-#include "app/option_values.h"
 #include "app/options.h"
 #include "app/server_conf.h"
 #include "app/tool_audit.h"
@@ -24,6 +19,7 @@
 #include "app/tool_pairs.h"
 #include "app/tool_ping.h"
 #include "app/tool_policy.h"
+#include "app/tool_request.h"
 #include "app/version.h"
 #include "os/files.h"
 #include "report/text.h"
@@ -31,199 +27,10 @@
 namespace eps::app {
 namespace {
 
-namespace po = boost::program_options;
 using nlohmann::json;
 
 constexpr std::size_t kMaxKeySize = 4096;
 constexpr std::chrono::milliseconds kReportPause{500};  // for the members' answers
-
-struct Command {
-  std::string_view words, argument, help;
-};
-constexpr std::array kCommands = std::to_array<Command>({
-    {"status", "", "status of eps-client and eps-server on this computer"},
-    {"peers", "", "the other members and how this client reaches them"},
-    {"members", "", "the members of this server's network"},
-    {"members remove", "NAME", "remove a member: its key is refused from now on, its address is free"},
-    {"members pending", "", "the computers that wait for approval"},
-    {"members approve", "NAME", "admit a waiting computer"},
-    {"members deny", "NAME", "reject a waiting computer: its key is refused from now on"},
-    {"members rename", "NAME NEW", "give a member another name, which it keeps whatever its computer is called"},
-    {"members allow", "NAME RANGE",
-     "allow a member further addresses (192.168.43.50, fd99::/64), to bridge (bridge) or to serve DHCP (dhcp)"},
-    {"members revoke", "NAME RANGE", "withdraw that; with --all instead of NAME, both apply to every member"},
-    {"members group", "NAME [GROUP...]", "set the policy groups of a member; without GROUP it is in none"},
-    {"policy show", "", "the policy of the network, and how much each rule dropped here"},
-    {"policy check", "FILE", "check FILE, and list the members it names that do not exist"},
-    {"policy set", "FILE", "on the server: make FILE the network's policy"},
-    {"policy clear", "", "on the server: end the policy, so that everything is allowed"},
-    {"policy test", "FROM TO [PROTOCOL [PORT]]",
-     "which rule decides about a connection; with --file FILE, in that policy"},
-    {"pairs", "", "what members sent to each other, and what was lost"},
-    {"pairs", "NAME", "the same for one member"},
-    {"key", "", "print this server's network key, which every client needs; see --qr"},
-    {"keys list", "", "the join keys: the network key and those created with \"keys create\""},
-    {"keys create", "",
-     "create a join key and print it; see --uses, --expires, --name, --groups, --approve and --ephemeral"},
-    {"keys revoke", "ID", "withdraw a join key: it admits nobody any more; members stay"},
-    {"keys rotate", "", "replace the network key: the old one admits nobody any more; members stay"},
-    {"lock status", "", "the network lock: its signers, and who is not signed"},
-    {"lock init", "",
-     "lock the network: no server can add or change members without a key that stays on this computer"},
-    {"lock accept", "ID", "on the server: switch on the lock that \"lock init\" proposed on a member's computer"},
-    {"lock sign", "NAME",
-     "sign a member with the lock's key, or with --all every waiting one and the policy; without NAME: list them"},
-    {"lock key", "", "make a lock key on this computer, if it has none, and print its public part for \"lock add\""},
-    {"lock add", "SIGNER", "let another key sign as well"},
-    {"lock remove", "SIGNER", "withdraw a key: what it alone has signed no longer counts"},
-    {"lock pin", "",
-     "add the lock's id to a key from standard input: a computer that joins with it accepts no other lock"},
-    {"lock disable", "SECRET", "end the lock for everybody with one of the secrets that \"lock init\" printed"},
-    {"audit", "", "who did what at this server, and when: joins, removals, keys, addresses, reloads; see --since"},
-    {"recover", "",
-     "on the server: begin the member list anew, for members that refuse it as older than the one they hold"},
-    {"why", "NAME", "how a member is reached and why: each path that was tried, and the result"},
-    {"trust", "NAME", "accept the key of a member that is refused because its key has changed"},
-    {"ping", "NAME", "the round trip to a member through the conduit and on the path outside, and loss"},
-    {"watch", "", "a table of peers or members with their traffic, every second"},
-    {"doctor", "", "what is wrong with the daemons here, and how to fix it"},
-    {"check client", "", "whether eps-client could start: configuration, privileges, routes, server's name"},
-    {"check server", "", "whether eps-server could start: configuration, key, ports, privileges, routes"},
-    {"graph", "", "a picture of the network: DOT for Graphviz, or an image with --png FILE or --svg FILE"},
-    {"reload", "", "make the daemons reread their configuration files"},
-    {"version", "", "show version information"},
-    {"help", "", "show this help message, or explain the command that follows"},
-});
-
-std::string line_of(const Command& command) {
-  return std::string(command.words) + (command.argument.empty() ? "" : " ") + std::string(command.argument);
-}
-
-std::string help_text() {
-  std::string out = "eps [OPTION]... COMMAND\n\nCommands:\n";
-  constexpr std::size_t kColumn = 19;
-  for (const Command& command : kCommands) {
-    std::string left = line_of(command);
-    left.resize(std::max(left.size(), kColumn), ' ');
-    out += "  " + left + "  " + std::string(command.help) + "\n";
-  }
-  return out +
-         "\n"
-         "A NAME is a member's name, in upper or lower case, its address or its MAC.\n"
-         "\n"
-         "Options:\n"
-         "  --socket PATH        the daemon's socket (=/run/eps/client.sock, /run/eps/server.sock)\n"
-         "  --state DIR          the server's state directory, for \"key\" (=/var/lib/eps)\n"
-         "  --into FILE          \"key\" writes the line into that configuration file, unless it has one, instead of "
-         "printing\n"
-         "  --count NUMBER       number of pings of \"ping\" (=5) and tables of \"watch\"\n"
-         "  --conf FILE          the configuration file for \"check\" and \"reload\" (=/etc/eps.conf)\n"
-         "  --png FILE, --svg FILE\n"
-         "                       where \"graph\" writes its image; needs the package graphviz\n"
-         "  --uses NUMBER        computers that may join with a key (=any number)\n"
-         "  --expires TIME       how long a key is valid: 90s, 15m, 24h or 7d (=for ever)\n"
-         "  --name NAME          name of the key in \"keys list\"\n"
-         "  --groups GROUP,...   groups of the policy for the computers that join with the key\n"
-         "  --file FILE          the policy for \"policy test\" (=the network's)\n"
-         "  --since TIME         \"audit\" begins there: 24h, 7d or 2026-11-27 (=all)\n"
-         "  --approve            computers that join with the key wait for \"members approve\"\n"
-         "  --ephemeral          computers that join with the key are members until they have been away for 10 "
-         "minutes\n"
-         "  --qr                 \"key\", \"keys create\" and \"keys rotate\" print the key as a QR code as well, in a "
-         "terminal;\n"
-         "                       needs the package qrencode\n"
-         "  --lock-key FILE      the key of the network lock, for \"lock\" (=/etc/eps-lock.key)\n"
-         "  --all                \"lock sign\" signs every waiting member, and the policy; \"members allow\" and "
-         "\"members\n"
-         "                       revoke\" apply to every member, including those that join later\n"
-         "  --again              \"lock sign --all\" also signs members that are signed, for example before a key is "
-         "withdrawn\n"
-         "  --policy             \"lock sign\" signs the policy alone\n"
-         "  --json               print JSON: for \"status\" an object with \"client\" and \"server\", whichever runs, "
-         "or "
-         "with\n"
-         "                       --socket that daemon's status itself; for \"peers\", \"members\" and \"pairs\" a "
-         "list\n"
-         "  --help               show this help message\n"
-         "  --version            show version information\n"
-         "\n"
-         "Exit status: 0 success, 1 refused or failed, 2 wrong usage, 3 the daemon does not run\n";
-}
-
-Result<Request> parse(const std::vector<std::string>& arguments) {
-  po::options_description known;
-  known.add_options()("socket", po::value<std::string>())("state", po::value<std::string>())(
-      "into", po::value<std::string>())("png", po::value<std::string>())("count", po::value<std::string>())(
-      "conf", po::value<std::string>())("svg", po::value<std::string>())("uses", po::value<std::string>())(
-      "expires", po::value<std::string>())("since", po::value<std::string>())("name", po::value<std::string>())(
-      "groups", po::value<std::string>())("file", po::value<std::string>())("policy", "")("qr", "")("approve", "")(
-      "ephemeral", "")("lock-key", po::value<std::string>())("all", "")("again", "")("json", "")("help", "")("version",
-                                                                                                             "");
-  using namespace po::command_line_style;
-  Request out;
-  try {
-    for (const po::option& option : po::command_line_parser(arguments)
-                                        .options(known)
-                                        .style(allow_long | long_allow_adjacent | long_allow_next)
-                                        .run()
-                                        .options) {
-      if (option.string_key == "socket") out.socket = option.value.front();
-      if (option.string_key == "state") out.state = option.value.front();
-      if (option.string_key == "into") out.into = option.value.front();
-      if (option.string_key == "count") {
-        const auto count = number_value(option.value.front(), 1, 1'000'000);
-        if (!count) return make_error(Errc::invalid_argument, "--count: " + count.error().what);
-        out.count = *count;
-      }
-      if (option.string_key == "uses") {
-        const auto uses = number_value(option.value.front(), 1, 1'000'000);
-        if (!uses) return make_error(Errc::invalid_argument, "--uses: " + uses.error().what);
-        out.uses = *uses;
-      }
-      if (option.string_key == "expires") {
-        out.expires = parse_validity(option.value.front());
-        if (!out.expires) {
-          return make_error(Errc::invalid_argument, "--expires: \"" + quotable(option.value.front()) +
-                                                        "\" is not a time such as 90s, 15m, 24h or 7d");
-        }
-      }
-      if (option.string_key == "since") out.since = option.value.front();
-      if (option.string_key == "name") out.name = option.value.front();
-      if (option.string_key == "groups") out.groups = words_of_list(option.value.front());
-      if (option.string_key == "file") out.file = option.value.front();
-      if (option.string_key == "policy") out.policy = true;
-      if (option.string_key == "qr") out.qr = true;
-      if (option.string_key == "approve") out.approve = true;
-      if (option.string_key == "lock-key") out.lock_key = option.value.front();
-      if (option.string_key == "all") out.all = true;
-      if (option.string_key == "again") out.again = true;
-      if (option.string_key == "ephemeral") out.ephemeral = true;
-      if (option.string_key == "conf") out.conf = option.value.front();
-      if (option.string_key == "png") out.png = option.value.front();
-      if (option.string_key == "svg") out.svg = option.value.front();
-      if (option.string_key == "json") out.json = true;
-      if (option.string_key == "help") out.help = true;
-      if (option.string_key == "version") out.version = true;
-      if (option.string_key.empty()) out.words.insert(out.words.end(), option.value.begin(), option.value.end());
-    }
-  } catch (const po::unknown_option& e) {
-    const std::string typed = e.get_option_name();
-    std::string meant;
-    std::size_t least = 3;
-    for (const auto& option : known.options()) {
-      const std::size_t distance = edit_distance(typed, "--" + option->long_name());
-      if (distance < least) meant = "; did you mean \"--" + option->long_name() + "\"?";
-      least = std::min(least, distance);
-    }
-    return make_error(Errc::invalid_argument, "unknown option \"" + quotable(typed) + "\"" + meant);
-  } catch (const po::invalid_command_line_syntax& e) {
-    if (e.kind() != po::invalid_syntax::missing_parameter) return make_error(Errc::invalid_argument, e.what());
-    return make_error(Errc::invalid_argument, "--" + e.get_option_name().substr(2) + " needs a value");
-  } catch (const po::error& e) {
-    return make_error(Errc::invalid_argument, e.what());
-  }
-  return out;
-}
 
 class Tool : private ToolBase {
  public:
@@ -289,22 +96,16 @@ class Tool : private ToolBase {
   // All commands, or those that begin with these words.
   int help(const std::vector<std::string>& words) {
     if (words.empty()) return print_folded(help_text());
-    std::string out;
-    for (const Command& command : kCommands) {
-      const std::string line = line_of(command);
-      if (line == joined(words) || line.starts_with(joined(words) + " ")) {
-        out += "eps " + line + "\n    " + std::string(command.help) + "\n";
-      }
-    }
-    if (out.empty()) return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
-    return print_folded(out + "eps --help lists the options; see also man eps.\n");
+    const std::string text = help_text(words);
+    if (text.empty()) return usage("unknown command \"" + quotable(joined(words)) + "\"" + suggestion(words));
+    return print_folded(text + "See also eps --help and man eps.\n");
   }
 
   // How a command that begins with this word is written; "": none does.
   static std::string forms_of(const std::string& first) {
     std::vector<std::string> forms;
-    for (const Command& command : kCommands) {
-      if (command.words.substr(0, command.words.find(' ')) == first) forms.push_back(line_of(command));
+    for (const Command& command : commands()) {
+      if (command.words.substr(0, command.words.find(' ')) == first) forms.push_back(command.line());
     }
     if (forms.empty()) return "";
     if (forms.size() == 1 && forms[0] == first) return first + " takes no argument";
@@ -319,7 +120,7 @@ class Tool : private ToolBase {
     std::string_view best;
     std::size_t least = kMostLetters + 1;
     const std::string typed = lower(joined(words)), first = lower(words[0]);
-    for (const Command& command : kCommands) {
+    for (const Command& command : commands()) {
       const std::string_view word = command.words.substr(0, command.words.find(' '));
       // Arguments of the command are not part of its name.
       const std::size_t whole = edit_distance(typed, command.words), alone = edit_distance(first, word);
@@ -535,7 +336,7 @@ int run_tool(const std::vector<std::string>& arguments, const ToolDefaults& defa
     if (argument == "-h") argument = "--help";
     if (argument == "-V") argument = "--version";
   }
-  auto request = parse(given);
+  auto request = parse_request(given);
   if (request) return Tool(std::move(*request), defaults, out, err).run();
   err << "eps: " << request.error().what << "; see eps --help\n";
   return kExitUsage;

@@ -23,6 +23,7 @@ namespace {
 using nlohmann::json;
 using test::TemporaryDirectory;
 using testing::HasSubstr;
+using testing::Not;
 
 ClientStatus client_status() {
   ClientStatus s;
@@ -450,6 +451,13 @@ TEST_F(EpsTool, ExplainsInvalidCommands) {
       {{"status", "--jso"}, "unknown option \"--jso\"; did you mean \"--json\"?"},
       {{"status", "--frobnicate"}, "unknown option \"--frobnicate\""},
       {{"status", "--socket"}, "--socket needs a value"},
+      {{"peers", "--count", "2"}, "--count is an option of: ping, watch"},
+      {{"lock", "status", "--all"}, "--all is an option of: lock sign, members allow, members revoke"},
+      {{"keys", "list", "--qr"}, "--qr is an option of: key, keys create, keys rotate"},
+      {{"keys", "rotate", "--groups", "web"}, "--groups is an option of: keys create"},
+      {{"keys", "create", "--groups", "web,,db"}, "--groups: \"web,,db\" is not a list such as web,guests"},
+      {{"keys", "create", "--name", std::string(300, 'x')}, "--name: must have 1 to 63 characters"},
+      {{"keys", "create", "--expires", "soon"}, "--expires: \"soon\" is not a time such as 90s, 15m, 24h or 7d"},
   };
   for (const auto& [arguments, sentence] : cases) {
     EXPECT_EQ(run(arguments), 2);
@@ -512,8 +520,12 @@ TEST_F(EpsTool, HelpFitsTheTerminal) {
   }
   EXPECT_EQ(run({"help", "ping"}), 0);
   EXPECT_THAT(out.str(), testing::StartsWith("eps ping NAME\n    the round trip to a member"));
+  EXPECT_THAT(out.str(), HasSubstr("\n  --count NUMBER       number of pings"));
   EXPECT_EQ(run({"members", "--help"}), 0);
   EXPECT_THAT(out.str(), HasSubstr("eps members remove NAME\n"));
+  EXPECT_EQ(run({"--conf", "/etc/eps-b.conf", "--state", "/var/lib/eps-b", "help", "keys", "create"}), 0);
+  EXPECT_THAT(out.str(), HasSubstr("--groups GROUP,..."));
+  EXPECT_THAT(out.str(), Not(HasSubstr("--count")));
   EXPECT_EQ(run({"help", "pign"}), 2);
   EXPECT_THAT(err.str(), HasSubstr("did you mean \"ping\"?"));
 }

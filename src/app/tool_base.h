@@ -19,21 +19,11 @@
 #include "app/eps_tool.h"
 #include "app/options.h"
 #include "app/tool_graph.h"
+#include "app/tool_request.h"
 #include "ops/status_socket.h"
 #include "report/text.h"
 
 namespace eps::app {
-
-struct Request {
-  std::vector<std::string> words;
-  std::optional<std::string> socket, state, into, png, svg, conf;
-  std::optional<std::uint64_t> count, uses;
-  std::optional<std::int64_t> expires;  // seconds from now
-  std::optional<std::string> name, since, lock_key, file;
-  std::optional<std::vector<std::string>> groups;
-  bool json = false, help = false, version = false, approve = false, ephemeral = false, all = false, again = false,
-       policy = false, qr = false;
-};
 
 class ToolBase {
  public:
@@ -48,11 +38,6 @@ class ToolBase {
   bool is_one_of(std::string_view first, std::initializer_list<std::string_view> seconds) const {
     const auto& words = request_.words;
     return words.size() >= 2 && words[0] == first && std::ranges::find(seconds, words[1]) != seconds.end();
-  }
-  static std::string joined(const std::vector<std::string>& words) {
-    std::string out;
-    for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
-    return out;
   }
   int print(const std::string& text) {
     out_ << text << std::flush;

@@ -244,7 +244,7 @@ void CheckCommand::server(const runtime::ServerSettings& settings) {
   common(settings, "/server");
   if (settings.graphviz) writable(*settings.graphviz, "diagram");
   key(settings);
-  if (ask_status(settings.socket, "status")) {
+  if (ask_status(request_.socket.value_or(settings.socket), "status")) {
     ok("eps-server runs already; its ports are not checked.");
   } else {
     port(settings.port, SOCK_DGRAM, "port");

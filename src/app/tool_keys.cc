@@ -114,8 +114,6 @@ int KeysCommand::revoke(const std::string& which) {
 }
 
 int KeysCommand::rotate() {
-  if (request_.groups) return usage("--groups is an option of keys create");
-  if (request_.ephemeral) return usage("--ephemeral is an option of keys create");
   const auto answer = ask_server({{"command", "rotate_key"}});
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));
   const std::string key = answer->value("key", "");

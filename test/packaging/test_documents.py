@@ -198,6 +198,8 @@ def test_completion_of_commands(shell):
     assert complete(shell, BIN / "eps", "--json", "mem") == {"members"}
     assert "remove" in complete(shell, BIN / "eps", "--socket", "/none", "members", "")
     assert complete(shell, BIN / "eps", "--") == options_of_help(BIN / "eps").keys()
+    assert complete(shell, BIN / "eps", "keys", "rotate", "--u") == {"--uses"}
+    assert complete(shell, BIN / "eps", "ping", "bob", "--") & {"--uses", "--count", "--json"} == {"--count", "--json"}
 
 
 def test_completion_describes():
