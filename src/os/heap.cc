@@ -11,11 +11,19 @@
 namespace eps::os {
 namespace {
 
-// Resident bytes that are no file's (proc(5), statm); 0 where /proc does not tell.
-std::size_t own_memory() {
+struct Memory {
+  std::size_t used = 0;   // bytes of blocks in use
+  std::size_t loose = 0;  // other resident bytes that are no file's
+};
+
+// No loose ones where /proc does not tell, and nothing but loose ones under a sanitizer, whose heap tells nothing.
+Memory own_memory() {
   std::size_t size = 0, resident = 0, shared = 0;
-  std::ifstream("/proc/self/statm") >> size >> resident >> shared;
-  return (resident - std::min(shared, resident)) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::ifstream("/proc/self/statm") >> size >> resident >> shared;  // proc(5)
+  const std::size_t held = (resident - std::min(shared, resident)) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto heap = ::mallinfo2();
+  const std::size_t used = heap.uordblks + heap.hblkhd;
+  return {used, held - std::min(used, held)};
 }
 
 }  // namespace
@@ -31,12 +39,12 @@ void HeapTrimmer::look(Instant now) {
   constexpr std::size_t kWorthIt = 4 << 20;
   if (now < next_look_) return;
   next_look_ = now + kEvery;
-  const std::size_t held = own_memory();
-  if (held > kept_ + kept_ / 4 + kWorthIt) {
-    ::malloc_trim(0);
-    kept_ = own_memory();
+  const Memory before = own_memory();
+  if (before.loose <= loose_ + loose_ / 4 + before.used / 4 + kWorthIt) {
+    loose_ = std::min(loose_, before.loose);
   } else {
-    kept_ = std::min(kept_, held);
+    ::malloc_trim(0);
+    loose_ = own_memory().loose;
   }
 }
 

@@ -16,13 +16,13 @@ void return_freed_memory();
 // two thirds of a server's memory. For one thread.
 class HeapTrimmer {
  public:
-  // To be called often; looks every few seconds. Trims, some 10 ms for 100 MB, only when the process has grown by a
-  // quarter and 4 MiB since it last did.
+  // To be called often; looks every few seconds. Trims, some 10 ms for 100 MB, when 4 MiB and a quarter of what is in
+  // use are resident without being used, and a quarter more than the last trim left.
   void look(Instant now);
 
  private:
   Instant next_look_{};
-  std::size_t kept_ = 0;  // bytes of this process's own memory after the last trim, or less since
+  std::size_t loose_ = 0;  // resident bytes not in use after the last trim, or less since
 };
 
 }  // namespace eps::os

@@ -19,15 +19,27 @@ std::size_t resident_mib() {
   return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) >> 20;
 }
 
-// Allocates 64 MiB in small blocks, and frees all but one block in each 64 KiB, so that the heap's end stays in use.
-std::vector<std::unique_ptr<char[]>> burst() {
-  std::vector<std::unique_ptr<char[]>> blocks;
+using Blocks = std::vector<std::unique_ptr<char[]>>;
+
+// 64 MiB in small blocks.
+Blocks many_blocks() {
+  Blocks blocks;
   for (int i = 0; i < 64 * 1024; ++i) {
     blocks.push_back(std::make_unique<char[]>(1000));
   }
+  return blocks;
+}
+
+// Frees all but one block in each 64 KiB, so that the heap's end stays in use.
+void free_most(Blocks& blocks) {
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (i % 64 != 0) blocks[i].reset();
   }
+}
+
+Blocks burst() {
+  Blocks blocks = many_blocks();
+  free_most(blocks);
   return blocks;
 }
 
@@ -62,6 +74,18 @@ TEST_F(HeapTest, WhatIsTakenAgainIsHandedBackAgain) {
     trimmer.look(now += seconds(3));
     EXPECT_LT(resident_mib(), before - 40) << round;
   }
+}
+
+// The process has not grown since the trimmer looked, but little of it is still in use.
+TEST_F(HeapTest, WhatWasInUseWhenItLookedIsHandedBackLater) {
+  HeapTrimmer trimmer;
+  Instant now{};
+  Blocks blocks = many_blocks();
+  trimmer.look(now);
+  free_most(blocks);
+  const std::size_t before = resident_mib();
+  trimmer.look(now + seconds(3));
+  EXPECT_LT(resident_mib(), before - 40);
 }
 
 }  // namespace
