@@ -63,10 +63,12 @@ class Light {
     bool refused = false;
     std::optional<Duration> wait;  // told to return after this
   };
-  Light(const crypto::KeyPair& self, const control::NetworkKey& key, std::string name, bool enrolled, Rng& rng)
+  Light(const crypto::KeyPair& self, const control::NetworkKey& key, std::string name, bool enrolled,
+        Duration ping_after, Rng& rng)
       : key_(key),
         name_(std::move(name)),
         enrolled_(enrolled),
+        ping_after_(ping_after),
         handshake_(self, key.server, as_view(control::kPrologue), rng) {}
 
   // The version of the records that the member would hold, and their root.
@@ -139,7 +141,7 @@ class Light {
   Instant next_deadline() const { return welcomed_ ? ping_at() : started_ + control::kAdmitWithin; }
 
  private:
-  Instant ping_at() const { return last_sent_ + control::kPingAfter; }
+  Instant ping_at() const { return last_sent_ + ping_after_; }
   void send(const wire::ControlMessage& message, Outputs& out, Instant now) {
     last_sent_ = now;
     channel_.seal(wire::encode(message), out.to_send);
@@ -147,6 +149,7 @@ class Light {
   const control::NetworkKey& key_;
   std::string name_;
   bool enrolled_;
+  Duration ping_after_;
   noise::Initiator handshake_;
   control::Channel channel_;
   bool welcomed_ = false;
@@ -357,13 +360,15 @@ class Load {
 
   void begin(MemberEnd& m, Instant now) {
     const std::string name = "host-" + std::to_string(m.number);
+    const Duration ping_after = members_.size() > node::kLargeNetwork ? control::kSparsePings : control::kPingAfter;
     if (whole(m)) {
       control::ClientParams params{m.keys.clone(), key_.clone(), name, "0.2.0"};
       params.enrolled = m.enrolled;
       m.connection.emplace(std::move(params), m.held, rng_);
+      m.connection->set_ping_after(ping_after);
       take(m, m.connection->start(now), now);
     } else {
-      m.light.emplace(m.keys, key_, name, m.enrolled, rng_);
+      m.light.emplace(m.keys, key_, name, m.enrolled, ping_after, rng_);
       m.light->known = m.known;
       m.light->root = m.root;
       take(m, m.light->start(now), now);

@@ -532,7 +532,7 @@ Instant ClientConnection::next_deadline() const {
 
 // Neither what this end sends nor what it relays is answered: a silent server is probed as well.
 Instant ClientConnection::ping_at() const {
-  const Instant due = std::min(last_sent_, std::max(last_received_, last_ping_)) + kPingAfter;
+  const Instant due = std::min(last_sent_, std::max(last_received_, last_ping_)) + ping_after_;
   if (relayed_since_ == kNever || silent_at_ != kNever || silent_) return due;
   return std::min(due, relayed_since_ + kRelayUnanswered);
 }

@@ -25,6 +25,7 @@
 namespace eps::control {
 
 inline constexpr Duration kPingAfter = std::chrono::seconds(15);    // without sending or receiving anything
+inline constexpr Duration kSparsePings = std::chrono::seconds(25);  // see ClientConnection::set_ping_after()
 inline constexpr Duration kDeadAfter = std::chrono::seconds(35);    // without receiving anything
 inline constexpr Duration kAdmitWithin = std::chrono::seconds(10);  // from start() to Welcome
 // The answer to a ping is due after three round trips, within these limits: the lower one is a little more than the
@@ -126,6 +127,9 @@ class ClientConnection {
     bool close = false;
   };
   Outputs start(Instant now);
+  // How long nothing is sent or received before a ping, kPingAfter at first. The pings of a large network are much of
+  // what an idle server does, so a client whose bind requests show as well that the server lives takes kSparsePings.
+  void set_ping_after(Duration pause) { ping_after_ = pause; }
   // Requests admission, continuing from the list that is held by now. REQUIRES: Proved was emitted, nothing said yet.
   Outputs say_hello(const MemberList& held, Instant now);
   // Something may have cut the connection: demands a sign of life at once. Silent or nothing follows.
@@ -205,6 +209,7 @@ class ClientConnection {
   bool silent_ = false;    // reported, and nothing received since
   Duration round_trip_{};  // of the handshake
   Instant silent_at_ = kNever;
+  Duration ping_after_ = kPingAfter;
   Instant relayed_since_ = kNever;  // without having received anything
   Instant started_{};
   Instant last_sent_{};

@@ -168,6 +168,8 @@ TEST_F(ClientConnectionTest, UnansweredRelayedTrafficTriggersAProbe) {
   EXPECT_EQ(client_->next_deadline(), now_ + kLeastAnswerTime);
   say(wire::Pong{});
   EXPECT_EQ(client_->next_deadline(), now_ + kPingAfter) << "no traffic, no doubt";
+  client_->set_ping_after(kSparsePings);
+  EXPECT_EQ(client_->next_deadline(), now_ + kSparsePings);
 }
 
 TEST_F(ClientConnectionTest, AChangedSigningKeyIsRefused) {

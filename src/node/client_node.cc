@@ -331,6 +331,10 @@ ClientOutputs ClientNode::finish(ClientOutputs out, Instant now) {
     auto asked = connection_->want(wanted);
     if (!asked.to_send.empty()) out.to_server.emplace_back(link_, std::move(asked.to_send));
   }
+  if (connection_) {
+    const bool sparse = bind_.bound() && members_.members().size() > kLargeNetwork;
+    connection_->set_ping_after(sparse ? control::kSparsePings : control::kPingAfter);
+  }
   for (auto notes : {peers_.take_notes(), known_.take_notes(), lock_.take_notes()}) {
     std::ranges::move(notes, std::back_inserter(out.notes));
   }

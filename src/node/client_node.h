@@ -42,6 +42,8 @@ inline constexpr Duration kKeepLaterPerMember = std::chrono::milliseconds(20);
 inline constexpr Duration kSlept = std::chrono::seconds(2);
 // If the server has not answered by UDP this long after the welcome, it relays inside the control connection.
 inline constexpr Duration kRelayHereAfter = std::chrono::seconds(1);
+// With more members than this the control connection is pinged less often (control::kSparsePings), while UDP works.
+inline constexpr std::size_t kLargeNetwork = 500;
 inline constexpr Duration kLastingConnection = std::chrono::seconds(10);
 // Between two probes because of unknown members: a stranger's datagrams, or programs that ask for an unused address,
 // must not become a stream to the server.

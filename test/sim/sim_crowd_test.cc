@@ -11,6 +11,7 @@
 
 #include "mesh/anchors.h"
 #include "mesh/port_guess.h"
+#include "node/client_node.h"
 #include "registry/merkle_tree.h"
 #include "sim/world.h"
 
@@ -272,6 +273,9 @@ TEST_F(LargeCrowd, IsWholeAfterARestartOfTheServerAndAfterChurn) {
   for (int c = 0; c < clients; ++c) world.start_client(c);
   ASSERT_NO_FATAL_FAILURE(until_all_agree("first join"));
   expect_told("first join", 25'000 + 100 * n, 20);
+  expect_within(meter.read(), 0);
+  world.run_for(minutes(1));
+  if (n > node::kLargeNetwork) expect_told("a quiet minute", 200, 3);  // answers to pings
   expect_within(meter.read(), 0);
 
   world.stop_server();
