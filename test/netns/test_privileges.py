@@ -7,6 +7,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 
 import pytest
@@ -133,14 +134,17 @@ def test_a_log_directory_that_is_made_anew_waits_for_a_restart(network, tmp_path
 
 
 def as_user_eps(network):
-    """A launcher after which there is a user eps, and its number."""
+    """A launcher after which there is a user eps, who may open /dev/net/tun as udev has it, and that user's number."""
     number = 54321
     network.directory.chmod(0o755)
+    os.mknod(network.directory / "tun", stat.S_IFCHR, os.makedev(10, 200))
+    (network.directory / "tun").chmod(0o666)
     for name, line in ("passwd", f"eps:x:{number}:{number}::/:/bin/false"), ("group", f"eps:x:{number}:"):
         with open(f"/etc/{name}") as file:
             known = [known for known in file.read().splitlines() if not known.startswith("eps:")]
         (network.directory / name).write_text("\n".join([*known, line]) + "\n")
-    script = "".join(f"mount --bind {network.directory}/{name} /etc/{name} && " for name in ("passwd", "group"))
+    places = {"passwd": "/etc/passwd", "group": "/etc/group", "tun": "/dev/net/tun"}
+    script = "".join(f"mount --bind {network.directory}/{name} {place} && " for name, place in places.items())
     return ["unshare", "--mount", "sh", "-c", script + 'exec "$@"', "sh"], number
 
 
