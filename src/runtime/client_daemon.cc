@@ -258,7 +258,12 @@ void ClientDaemon::act(node::ClientOutputs out) {
   if (out.link) configure(*out.link, out.fatal);
   tell_loops();
   if (const std::string sentence = not_allowed(); sentence != std::exchange(told_not_allowed_, sentence)) {
-    if (!sentence.empty()) log_.warn(sentence);
+    if (!sentence.empty()) {
+      log_.warn(sentence);
+    } else if (node_.may_bridge()) {
+      log_.info("The server allows this member to bridge: machines behind " + settings_.bridge +
+                " are on the network.");
+    }
   }
   keep(out);
   for (auto& [link, bytes] : out.to_server) server_.send(link, std::move(bytes));

@@ -65,6 +65,7 @@ def test_machines_behind_a_member_that_may_bridge(network):
     for member in b, c:
         server.eps("members", "allow", member.name, "bridge")
     assert server.members()["b"]["allowed"] == ["bridge"]
+    b.wait_log("The server allows this member to bridge: machines behind br0 are on the network")
     wait_until(lambda: vm.ping(a.address, 1), "the machine reaches a")
     assert a.host.ping(address) == 3
     assert a.ping(b) == 3 and b.ping(a) == 3
