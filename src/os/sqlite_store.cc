@@ -205,6 +205,7 @@ Result<void> SqliteStore::open_database(const std::string& path) {
   const int opened = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
   db_.reset(db);
   if (opened != SQLITE_OK) return error("open");
+  opened_ = file_id(path);
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, kBusyMilliseconds);
   if (!run(db, kPragmas)) return error("open");
@@ -323,9 +324,37 @@ Result<void> SqliteStore::commit(const ports::StoreChange& change) {
   return written;
 }
 
+SqliteStore::FileId SqliteStore::file_id(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? FileId{info.st_dev, info.st_ino} : FileId{};
+}
+
+// What is written to a file that has lost its name is lost with it.
+Result<void> SqliteStore::check_in_place() const {
+  const FileId now = file_id(path_);
+  if (now == opened_) return {};
+  return make_error(Errc::unavailable, path_ + " was " + (now == FileId{} ? "removed" : "replaced") +
+                                           " while eps-server had it open; restart eps-server, which goes on with "
+                                           "what is there then");
+}
+
+bool SqliteStore::settle() {
+  if (!db_ || !unsettled_) return true;
+  // Readers are not waited for.
+  sqlite3_busy_timeout(db_.get(), 0);
+  const int done = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(db_.get(), kBusyMilliseconds);
+  unsettled_ = done != SQLITE_OK;
+  return !unsettled_;
+}
+
 Result<void> SqliteStore::write(const ports::StoreChange& change) {
   if (Result<void> opened = reopen(); !opened) return opened;
-  if (run(db_.get(), "BEGIN IMMEDIATE") && apply(change) && run(db_.get(), "COMMIT")) return {};
+  if (Result<void> in_place = check_in_place(); !in_place) return in_place;
+  if (run(db_.get(), "BEGIN IMMEDIATE") && apply(change) && run(db_.get(), "COMMIT")) {
+    if (!std::exchange(unsettled_, true)) on_unsettled_();
+    return {};
+  }
   Error failed = error("write");
   run(db_.get(), "ROLLBACK");  // fails where SQLite has rolled back itself
   return failed;

@@ -57,6 +57,62 @@ std::unique_ptr<SqliteStore> open(const std::string& directory) {
   return std::move(*store);
 }
 
+void copy_file(const std::string& from, const std::string& to) {
+  const auto content = read_file(from, 1 << 20);
+  ASSERT_TRUE(content) << content.error().what;
+  ASSERT_TRUE(write_file_atomic(to, *content, 0600));
+}
+
+// A crash leaves the write-ahead log; SQLite would replay it over any file in the place of the database.
+TEST(SqliteStoreTest, ABackupInThePlaceOfTheDatabaseIsNotMixedWithWhatCameLater) {
+  const TemporaryDirectory dir, backup, restored;
+  const auto store = open(dir.path());
+  int told = 0;
+  store->on_unsettled([&] { ++told; });
+  ASSERT_TRUE(store->commit(put({member(1)})));
+  ASSERT_TRUE(store->commit(put({member(2)})));
+  EXPECT_EQ(told, 1);
+  ASSERT_TRUE(store->settle());
+  copy_file(dir.path() + "/server.db", backup.path() + "/server.db");
+  ASSERT_TRUE(store->commit(put({member(3)})));
+  EXPECT_EQ(told, 2);
+  ASSERT_TRUE(store->settle());
+  copy_file(dir.path() + "/server.db-wal", restored.path() + "/server.db-wal");
+  copy_file(backup.path() + "/server.db", restored.path() + "/server.db");
+  EXPECT_THAT(open(restored.path())->load()->members, ElementsAre(member(1), member(2)));
+}
+
+TEST(SqliteStoreTest, AReaderIsNotWaitedFor) {
+  const TemporaryDirectory dir;
+  const auto store = open(dir.path());
+  ASSERT_TRUE(store->commit(put({member(1)})));
+  sqlite3* reader = nullptr;
+  ASSERT_EQ(sqlite3_open((dir.path() + "/server.db").c_str(), &reader), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(reader, "BEGIN; SELECT * FROM members", nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_TRUE(store->commit(put({member(2)})));
+  EXPECT_FALSE(store->settle());
+  sqlite3_close(reader);
+  EXPECT_TRUE(store->settle());
+}
+
+// Nothing is acknowledged that would be lost with a file that has no name any more.
+TEST(SqliteStoreTest, AReplacedOrRemovedDatabaseTakesNoChange) {
+  const TemporaryDirectory dir;
+  const auto store = open(dir.path());
+  ASSERT_TRUE(store->commit(put({member(1)})));
+  ASSERT_TRUE(store->settle());
+  copy_file(dir.path() + "/server.db", dir.path() + "/copy");
+  ASSERT_EQ(rename((dir.path() + "/copy").c_str(), (dir.path() + "/server.db").c_str()), 0);
+  auto done = store->commit(put({member(2)}));
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().what, HasSubstr("server.db was replaced while eps-server had it open; restart"));
+  EXPECT_EQ(store->failure(), done.error().what);
+  ASSERT_EQ(unlink((dir.path() + "/server.db").c_str()), 0);
+  done = store->commit(put({member(2)}));
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().what, HasSubstr("was removed"));
+}
+
 TEST(SqliteStoreTest, KeepsEveryFieldAcrossAReopen) {
   const TemporaryDirectory dir;
   Member first = member(1);

@@ -34,6 +34,8 @@ using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
 constexpr auto kLookForExpired = std::chrono::seconds(30);
+// After the first change; those that follow until then are settled with it.
+constexpr auto kSettleStoreAfter = std::chrono::seconds(1);
 constexpr std::int64_t kDay = 24 * 3600;
 constexpr auto kKeepLastSeen = std::chrono::minutes(10);  // between two writes
 constexpr auto kCrowdedFor = std::chrono::minutes(1);     // who is turned away tries again within that time
@@ -86,6 +88,8 @@ class ServerDaemon {
     reporter_.apply(settings_);
     graph_.apply(settings_);
     service_.state(listening());
+    ports_.store->on_unsettled([this] { settle_timer_.arm(os::now() + kSettleStoreAfter); });
+    settle_store();
     keep_last_seen();
     expire_members();
     const int code = loop_.run();
@@ -118,6 +122,7 @@ class ServerDaemon {
   ServerStatus status() const;
   void keep_last_seen();
   void expire_members();
+  void settle_store();
   void ask_members();
   Result<std::string> reload(const ConfText& conf);
 
@@ -154,6 +159,7 @@ class ServerDaemon {
   std::optional<Instant> turned_away_at_;
   DeadlineTimer seen_timer_{loop_.io(), [this] { keep_last_seen(); }};
   DeadlineTimer expiry_timer_{loop_.io(), [this] { expire_members(); }};
+  DeadlineTimer settle_timer_{loop_.io(), [this] { settle_store(); }};
   ServerCommands commands_{for_commands()};
   SignalWatch hangups_{loop_.io(), SIGHUP, [this] {
                          registry().set_actor({"SIGHUP", unix_time()});
@@ -308,6 +314,10 @@ void ServerDaemon::expire_members() {
   expiry_failure_ = failure;
   if (expired) act(std::move(*expired));
   expiry_timer_.arm(os::now() + kLookForExpired);
+}
+
+void ServerDaemon::settle_store() {
+  if (!ports_.store->settle()) settle_timer_.arm(os::now() + kSettleStoreAfter);
 }
 
 // Their counters. The answers arrive long before the next interval ends.
