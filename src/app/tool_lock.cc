@@ -322,7 +322,7 @@ int LockCommand::sign(const std::string& wish) {
   std::vector<const LockReport::Entry*> wanted;
   const bool exact = std::ranges::any_of(now->members, [&](const auto& entry) { return is_meant(entry.member, wish); });
   const auto is_wanted = [&](const LockReport::Entry& entry) {
-    if (wish.empty()) return request_.all && (!entry.standing.counts || request_.again);
+    if (wish.empty()) return request_.all && !entry.standing.removed && (!entry.standing.counts || request_.again);
     if (exact) return is_meant(entry.member, wish);
     return lower(entry.member.name) == lower(wish) || to_string(entry.member.mac) == lower(wish);
   };
@@ -339,6 +339,13 @@ int LockCommand::sign(const std::string& wish) {
   change.lock = now->chain.id();
   std::string said;
   int refused = 0;
+  for (const auto& [m, standing] : now->members) {
+    if (!request_.all || !standing.removed) continue;
+    refused = fail(m.name + ", member " + std::to_string(m.id.value) +
+                   ", is not signed: it was removed, as this computer has seen. Remove it again on the server (eps "
+                   "members remove " +
+                   quotable(m.name) + "), or sign it by its name if it shall be a member");
+  }
   for (const LockReport::Entry* entry : wanted) {
     const Member& m = entry->member;
     if (const std::string why = clash_of(m, good); !why.empty()) {

@@ -282,6 +282,12 @@ std::uint64_t LockGuard::next_sequence(MemberId id) const {
   return seen == seen_.end() ? 1 : seen->second.sequence + 1;
 }
 
+bool LockGuard::saw_removal_of(const Member& member) const {
+  const auto seen = seen_.find(member.id);
+  return seen != seen_.end() && seen->second.gone && member.lock.sequence != 0 &&
+         member.lock.sequence <= seen->second.sequence;
+}
+
 LockStatus LockGuard::status() const {
   LockStatus out;
   out.on = on();

@@ -64,6 +64,9 @@ class LockGuard {
   bool admits(const NetworkInfo& network, const Member& self) const;
   // A new signature for this member must have this sequence at least.
   std::uint64_t next_sequence(MemberId id) const;
+  // Whether this computer has seen the removal of the member that carries this signature, or a newer one: a server that
+  // lists it all the same was restored from a backup, or lies. One that joined again has no signature.
+  bool saw_removal_of(const Member& member) const;
 
   LockStatus status() const;
 

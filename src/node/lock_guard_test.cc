@@ -209,8 +209,11 @@ TEST_F(LockGuardTest, WhoWasRemovedComesBackOnlyWithANewSignature) {
   look();
   members_.push_back(gone);
   EXPECT_THAT(look(), ElementsAre(3U));
+  EXPECT_TRUE(guard_.saw_removal_of(at(3)));
+  EXPECT_FALSE(guard_.saw_removal_of(at(2)));
   sign(at(3), 4);
   EXPECT_THAT(look({false, {{3}}}), IsEmpty());
+  EXPECT_FALSE(guard_.saw_removal_of(at(3)));
 }
 
 TEST_F(LockGuardTest, OfTwoWithOneAddressTheNewerSignatureCounts) {

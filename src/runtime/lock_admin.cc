@@ -57,7 +57,8 @@ bool take_member(const json& from, LockReport::Entry& to) {
   m.grants.bridge = from.value("bridge", false);
   m.grants.dhcp = from.value("dhcp", false);
   m.groups = from.value("groups", std::vector<std::string>());
-  to.standing = {from.value("counts", false), from.value("why", ""), from.value("next_sequence", std::uint64_t{1})};
+  to.standing = {from.value("counts", false), from.value("why", ""), from.value("next_sequence", std::uint64_t{1}),
+                 from.value("removed", false)};
   return true;
 }
 
@@ -94,7 +95,8 @@ json report_of(const registry::LockChain& chain, const NetworkInfo& network, con
                               {"sequence", m.lock.sequence},
                               {"counts", s.counts},
                               {"why", s.why},
-                              {"next_sequence", s.next_sequence}});
+                              {"next_sequence", s.next_sequence},
+                              {"removed", s.removed}});
   }
   return out;
 }
@@ -108,6 +110,7 @@ json lock_report(const node::ClientNode& node) {
                        lock.takes(node.members().policy()), lock.next_policy_sequence(), [&](const Member& m) {
                          LockStanding standing;
                          standing.next_sequence = std::max(lock.next_sequence(m.id), m.lock.sequence + 1);
+                         standing.removed = lock.saw_removal_of(m);
                          const auto refused = lock.refused().find(m.id);
                          if (refused != lock.refused().end()) {
                            standing.why = refused->second.why;

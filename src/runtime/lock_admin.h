@@ -20,6 +20,7 @@ struct LockStanding {
   bool counts = false;
   std::string why;                  // it does not
   std::uint64_t next_sequence = 1;  // of a signature that is newer than all that the daemon knows
+  bool removed = false;             // node::LockGuard::saw_removal_of()
 };
 
 // {"ok": true, "network": {...}, "entries": [hex ...], "members": [{...} ...], "policy": {...}},

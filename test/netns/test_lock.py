@@ -85,17 +85,17 @@ def test_the_life_of_a_lock(network):
                                                                "lock signer", "lock sign", "lock off"]
 
 
-def test_a_server_restored_from_before_the_lock_gets_it_back(network):
-    server = network.server()
-    a, b = network.clients("a", "b")
-    database = server.state / "server/server.db"
-    server.stop()
-    backup = database.read_bytes()
-    server.restart()
-    a.wait_joined()
-    done, key = lock_up(network, server, a)
-    b.wait_status(lambda s: s["lock"] and s["lock"]["on"], "knows the lock")
+def back_up(server):
+    """Content of the database of a running server."""
+    copy = server.directory / "backup.db"
+    with contextlib.closing(sqlite3.connect(server.state / "server/server.db")) as db, \
+            contextlib.closing(sqlite3.connect(copy)) as target:
+        db.backup(target)
+    return copy.read_bytes()
 
+
+def restore(server, backup):
+    database = server.state / "server/server.db"
     server.stop()
     stopped = int(time.time())
     for file in database.parent.glob("server.db-*"):
@@ -104,6 +104,36 @@ def test_a_server_restored_from_before_the_lock_gets_it_back(network):
     # Versions of the list begin with the second in which the server started, or with a later one after a quick restart.
     wait_until(lambda: int(time.time()) > stopped + 1, "a later second", 5)
     server.restart()
+
+
+def test_a_restored_server_does_not_bring_a_removed_member_back(network):
+    server = network.server()
+    a, stolen, b = network.clients("a", "stolen", "b")
+    _, key = lock_up(network, server, a)
+    backup = back_up(server)
+    server.eps("members", "remove", "stolen")
+    c = network.client("c", join=False)
+    c.wait_status(lambda s: s["lock"] and s["lock"]["waits"], "waits")
+    a.wait_status(lambda s: [p["name"] for p in s["peers"]] == ["b", "c"], "knows who is a member")
+    restore(server, backup)
+    c.wait_status(lambda s: s["server"]["connected"] and s["lock"]["waits"], "has joined again")
+    a.wait_status(lambda s: {p["name"] for p in s["peers"] if p["refused"]} == {"stolen", "c"}, "refuses both")
+    said = a.host.run("sh", "-c", f"{BIN}/eps --socket {a.socket} --lock-key {key[1]} lock sign --all 2>&1", check=False)
+    assert "stolen, member 2, is not signed: it was removed" in said and re.search(r"^c .* is signed", said, re.M)
+    c.wait_status(lambda s: not s["lock"]["waits"], "is signed")
+    assert a.host.ping(stolen.address, 1) == 0 and a.ping(b) == 3
+    assert "is signed" in a.eps(*key, "lock", "sign", "stolen"), "by its name, an administrator can"
+    a.wait_status(lambda s: not any(p["refused"] for p in s["peers"]), "refuses nobody")
+
+
+def test_a_server_restored_from_before_the_lock_gets_it_back(network):
+    server = network.server()
+    a, b = network.clients("a", "b")
+    backup = back_up(server)
+    done, key = lock_up(network, server, a)
+    b.wait_status(lambda s: s["lock"] and s["lock"]["on"], "knows the lock")
+
+    restore(server, backup)
     for client in a, b:
         client.wait_status(lambda s: s["lock"]["waits"] and s["peers"] and s["peers"][0]["refused"], "nobody is signed")
     said = a.host.run("sh", "-c", f"{BIN}/eps --socket {a.socket} --lock-key {key[1]} lock sign --all 2>&1")
