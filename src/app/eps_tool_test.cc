@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "app/tool_audit.h"
+#include "control/network_key.h"
 #include "ops/background.h"
 #include "ops/status_socket.h"
 #include "os/files.h"
@@ -24,6 +26,13 @@ using nlohmann::json;
 using test::TemporaryDirectory;
 using testing::HasSubstr;
 using testing::Not;
+
+std::string network_key(unsigned char server, unsigned char secret) {
+  control::NetworkKey key;
+  key.server.bytes.fill(std::byte{server});
+  std::ranges::fill(key.enrolment.writable(), std::byte{secret});
+  return control::to_text(key);
+}
 
 ClientStatus client_status() {
   ClientStatus s;
@@ -138,7 +147,7 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
                {{{"id", 0}, {"used", 4}, {"state", "valid"}},
                 {{"id", 3}, {"name", "phone"}, {"used", 1}, {"uses", 1}, {"state", "used up"}}}}};
     }
-    if (command == "rotate_key") return {{"ok", true}, {"key", "eps1-new"}, {"old", "eps1-old"}};
+    if (command == "rotate_key") return {{"ok", true}, {"key", network_key(1, 2)}};
     return {{"ok", true}, {"key", "eps1-made"}, {"revoked", "join key 3 (phone)"}};
   });
   EXPECT_EQ(run({"keys", "create", "--uses", "1", "--expires", "24h", "--name", "phone", "--approve"}), 0);
@@ -159,13 +168,16 @@ TEST_F(EpsTool, MakesAndRotatesJoinKeys) {
   EXPECT_EQ(run({"keys", "revoke", "3"}), 0);
   EXPECT_EQ(out.str(), "join key 3 (phone) is revoked; computers that joined with it stay members.\n");
 
-  ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", "# ours\nkey = eps1-old\nport = 1\n", 0600));
+  const std::string others = "key = " + network_key(2, 1) + "\n";
+  ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", "# ours\nkey = " + network_key(1, 1) + "\n", 0600));
   EXPECT_EQ(run({"keys", "rotate"}), 0);
-  EXPECT_EQ(out.str(), "eps1-new\n");
-  EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "# ours\nkey = eps1-new\nport = 1\n");
-  ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", "key = eps1-anothers\n", 0600));
+  EXPECT_EQ(out.str(), network_key(1, 2) + "\n");
+  EXPECT_EQ(err.str(), "");
+  EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "# ours\nkey = " + network_key(1, 2) + "\n");
+  ASSERT_TRUE(os::write_file_atomic(dir / "eps.conf", others, 0600));
   EXPECT_EQ(run({"keys", "rotate"}), 0);
-  EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), "key = eps1-anothers\n");
+  EXPECT_THAT(err.str(), HasSubstr("is another server's, and stays"));
+  EXPECT_EQ(*os::read_file(dir / "eps.conf", 4096), others);
 }
 
 TEST_F(EpsTool, BeginsTheMemberListAnew) {

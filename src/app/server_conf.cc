@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "app/conf_file.h"
@@ -137,19 +139,43 @@ Result<KeyFileOutcome> ensure_conf_key(const std::string& given_path, std::strin
   return write_conf(*path, with_key_line(*text, key), *outcome, &before);
 }
 
-Result<void> replace_conf_key(const std::string& given_path, std::string_view old_key, std::string_view key) {
+Result<bool> replace_conf_key(const std::string& given_path, const control::NetworkKey& key) {
   const auto path = resolve(given_path);
   if (!path) return path.error();
   struct stat before {};
-  if (::stat(path->c_str(), &before) != 0 && errno == ENOENT) return {};
-  auto text = os::read_file(*path, kMaxConfSize);
+  if (::stat(path->c_str(), &before) != 0 && errno == ENOENT) return true;
+  const auto text = os::read_file(*path, kMaxConfSize);
   if (!text) return text.error();
-  const std::size_t at = text->find(old_key);
-  if (old_key.empty() || at == std::string::npos) return {};
-  text->replace(at, old_key.size(), key);
-  const auto written = write_conf(*path, *text, KeyFileOutcome::present, &before);
+  const auto lines = parse_conf(*text, *path);
+  if (!lines) return lines.error();
+  std::map<std::size_t, std::pair<std::string, std::string>> changes;  // by line: what goes, and what comes
+  bool others = false;
+  for (const ConfLine& line : *lines) {
+    if (line.name != "key" || line.section == section_of(Program::server) || !line.value) continue;
+    const auto present = control::parse_network_key(*line.value);
+    const bool ours = present && present->server == key.server;
+    others |= !ours;
+    if (!ours || present->join_key != 0) continue;
+    control::NetworkKey next = key.clone();
+    next.lock = present->lock;
+    changes[line.line] = {*line.value, control::to_text(next)};
+  }
+  std::string out;
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < text->size();) {
+    const std::size_t end = std::min(text->find('\n', at), text->size() - 1) + 1;
+    std::string line = text->substr(at, end - at);
+    at = end;
+    if (const auto change = changes.find(++number); change != changes.end()) {
+      const auto& [old, next] = change->second;
+      line.replace(line.find(old, line.find('=')), old.size(), next);
+    }
+    out += line;
+  }
+  if (out == *text) return !others;
+  const auto written = write_conf(*path, out, KeyFileOutcome::present, &before);
   if (!written) return written.error();
-  return {};
+  return !others;
 }
 
 KeyFileNote note_of(const Result<KeyFileOutcome>& outcome, const std::string& path, const std::string& state) {

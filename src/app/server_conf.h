@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "control/network_key.h"
 
 namespace eps::app {
 
@@ -22,9 +23,10 @@ enum class KeyFileOutcome {
 Result<KeyFileOutcome> ensure_conf_key(const std::string& path, std::string_view key);
 // The outcome that ensure_conf_key() would have. Nothing is written.
 Result<KeyFileOutcome> find_conf_key(const std::string& path, std::string_view key);
-// If a client that reads the file takes `old_key` as its key, it takes `key` from now on. Everything else is unchanged.
-// A file that is missing or has another key is left alone.
-Result<void> replace_conf_key(const std::string& path, std::string_view old_key, std::string_view key);
+// A client that reads the file takes `key`, which is this network's own, in the place of every earlier one; a lock that
+// a key names stays. Join keys, keys of other servers and everything else are left alone. False: a client takes another
+// server's key from the file. A missing file is not made.
+Result<bool> replace_conf_key(const std::string& path, const control::NetworkKey& key);
 
 // The log message for it; `warning`: an administrator should act. It does not contain the key.
 struct KeyFileNote {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "app/conf_file.h"
@@ -37,6 +38,34 @@ TEST(ServerConf, MakesAMissingFile) {
   const auto again = ensure_conf_key(dir / "eps.conf", network_key());
   ASSERT_TRUE(again);
   EXPECT_EQ(*again, KeyFileOutcome::present);
+}
+
+TEST(ServerConf, ARotatedKeyReplacesEveryEarlierOne) {
+  const TemporaryDirectory dir;
+  const auto key_of = [](unsigned char server, unsigned char secret, std::uint32_t join_key = 0, bool pinned = false) {
+    control::NetworkKey key;
+    key.server.bytes.fill(std::byte{server});
+    std::ranges::fill(key.enrolment.writable(), std::byte{secret});
+    key.join_key = join_key;
+    if (pinned) key.lock.emplace().fill(std::byte{7});
+    return key;
+  };
+  const auto text = [&](auto... of) { return control::to_text(key_of(of...)); };
+  const std::string path = dir / "eps.conf";
+  const auto conf = [&](const std::string& plain, const std::string& pinned) {
+    return "# was key = " + text(1, 1) + "\nkey = \"" + plain + "\"  # copy this\n[client]\nkey = " + pinned +
+           "\nkey=" + text(1, 1, 5) + "\n[server]\nkey = " + text(1, 1);
+  };
+  dir.write("eps.conf", conf(text(1, 1), text(1, 2, 0, true)));
+  const auto replaced = replace_conf_key(path, key_of(1, 3));
+  ASSERT_TRUE(replaced) << replaced.error().what;
+  EXPECT_TRUE(*replaced);
+  EXPECT_EQ(read_text(path), conf(text(1, 3), text(1, 3, 0, true)));
+  EXPECT_TRUE(*replace_conf_key(path, key_of(1, 3)));
+  EXPECT_FALSE(*replace_conf_key(path, key_of(2, 3))) << "another server's";
+  EXPECT_EQ(read_text(path), conf(text(1, 3), text(1, 3, 0, true)));
+  EXPECT_TRUE(*replace_conf_key(dir / "none", key_of(1, 3)));
+  EXPECT_FALSE(fs::exists(dir / "none"));
 }
 
 TEST(ServerConf, TheTemplateIsAConfigurationForBothPrograms) {

@@ -118,10 +118,12 @@ int KeysCommand::rotate() {
   if (!answer) return failed(answer.error(), "eps-server", request_.socket.value_or(defaults_.server_socket));
   const std::string key = answer->value("key", "");
   if (const std::string warning = answer->value("warning", ""); !warning.empty()) err_ << "eps: " << warning << "\n";
-  // The line from which the key is copied; if it is another network's, it stays.
+  // The line from which the key is copied.
   const std::string conf = request_.conf.value_or(defaults_.conf);
-  const auto replaced = replace_conf_key(conf, answer->value("old", ""), key);
+  const auto parsed = control::parse_network_key(key);
+  const auto replaced = parsed ? replace_conf_key(conf, *parsed) : Result<bool>(parsed.error());
   if (!replaced) err_ << "eps: the key in " << conf << " is still the old one (" << replaced.error().what << ")\n";
+  if (replaced && !*replaced) err_ << "eps: the key in " << conf << " is another server's, and stays\n";
   return request_.json ? print_json({{"key", key}}) : print_key(key);
 }
 

@@ -68,12 +68,11 @@ json revoke(const JoinAdmin& admin, const json& request) {
 }
 
 json rotate(const JoinAdmin& admin, const json& request) {
-  const std::string old = control::to_text(control::network_key_of(admin.registry));
   const auto key = admin.registry.rotate_network_key(wish_of(request), admin.unix_time());
   if (!key) return refused(key.error());
   const std::string text = text_of(admin, *key);
   admin.note("An administrator rotated the network key: the old one admits nobody any more; members stay.");
-  json out = {{"ok", true}, {"key", text}, {"old", old}};
+  json out = {{"ok", true}, {"key", text}};
   if (auto kept = admin.keep_network_key(text); !kept) out["warning"] = kept.error().what;
   return out;
 }
