@@ -129,7 +129,11 @@ void Peers::update_members(const MemberList& list, Instant now, const std::map<M
   }
   lan_.on_list(!list.members().empty());
   if (const Member* self = list.find(self_.id)) {
-    self_.grants = without_grants.contains(self_.id) ? Grants{} : self->grants;
+    Grants grants = without_grants.contains(self_.id) ? Grants{} : self->grants;
+    if (self_.grants != grants) {
+      self_.grants = std::move(grants);
+      lan_.on_grants(self_);
+    }
   }
   for (const Sessions::Early& early : sessions_.take_early(now)) on_initiation(early.arrival, early.datagram, now);
   on_deadline(now);

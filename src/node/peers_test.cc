@@ -68,6 +68,24 @@ TEST_F(PeersTest, SilentMembersHaveNoTimer) {
   EXPECT_EQ(table_->directory->online(), 300U);
 }
 
+TEST_F(PeersTest, ADropIsNoFindingAnyMoreOnceItsSourceIsAllowed) {
+  join(1);
+  Member self = member(1);
+  std::vector<dataplane::Upcall> upcalls;
+  upcalls.emplace_back(
+      dataplane::FrameRefused{{}, {l2::Refusal::What::ip4, self.mac, *parse_ip("10.9.9.9"), l2::kEtherIp4}, {}});
+  peers_.on_upcalls(std::move(upcalls), now_);
+  ASSERT_EQ(peers_.findings(now_).size(), 1U);
+  self.grants.ranges = {*parse_ip_network("10.9.9.9/32")};
+  Delta delta;
+  delta.from = 1;
+  delta.to = 2;
+  delta.upserts = {self};
+  ASSERT_TRUE(list_.apply(delta));
+  peers_.update_members(list_, now_, {}, {false, {{1}}});
+  EXPECT_TRUE(peers_.findings(now_).empty());
+}
+
 // Workers wake up for a new table.
 TEST_F(PeersTest, AStepThatChangesNothingForTheWorkersMakesNoTable) {
   join(10);
