@@ -227,19 +227,31 @@ bool PolicyInForce::is_error_of_flow(const PeerRules& rules, MemberId peer, Head
   const ByteView quoted = transport.subspan(8);
   Packet packet;
   std::size_t header = l2::kIp6Size;
+  bool cut = false;
   if (version == 4) {
     if (quoted.size() < l2::kIp4Size || u8(quoted, 0) >> 4 != 4) return false;
     header = std::size_t{u8(quoted, 0)} % 16 * 4;
     packet.protocol = u8(quoted, 9);
-    if (header < l2::kIp4Size || (load_be16(quoted.data() + 6) & 0x1fff) != 0) return false;
+    if (header < l2::kIp4Size) return false;
+    cut = (load_be16(quoted.data() + 6) & 0x3fff) != 0;
   } else {
     if (quoted.size() < l2::kIp6Size || u8(quoted, 0) >> 4 != 6) return false;
     packet.protocol = u8(quoted, 6);
+    while (!cut && l2::is_ip6_extension(packet.protocol)) {
+      if (quoted.size() < header + 8) return false;
+      cut = packet.protocol == l2::kIp6Fragment;
+      packet.protocol = u8(quoted, header);
+      header += cut ? 8 : (std::size_t{u8(quoted, header + 1)} + 1) * 8;
+    }
   }
   if (quoted.size() < header) return false;
   packet.read_addresses(quoted, version);
+  if (cut) packet.read_fragment(quoted, header, version);
+  if (packet.hides) return false;
+  const Heading quoted_heading = opposite(heading);
+  if (packet.later) return knows(rules, packet, packet.fragment_key(peer, quoted_heading), quoted_heading, now);
   packet.read_transport(quoted.subspan(header), version, true);
-  return knows(rules, packet, packet.key(peer, opposite(heading)), opposite(heading), now);
+  return knows(rules, packet, packet.key(peer, quoted_heading), quoted_heading, now);
 }
 
 policy::Verdict PolicyInForce::check(const PeerRules& rules, MemberId peer, Heading heading, ByteView packet,

@@ -162,6 +162,77 @@ TEST_F(FlowGuard, lets_the_icmp_error_of_a_known_flow_pass_alone) {
   EXPECT_FALSE(in(no_error));
 }
 
+TEST_F(FlowGuard, lets_the_icmp_error_about_a_fragment_pass) {
+  const Spec first{.flags = l2::kTcpAck, .fragment = 0x2000, .id = 9};
+  const Spec later{.fragment = 5, .id = 9};
+  const auto error_about = [](const Spec& spec) {
+    Bytes quoted = packet(spec, Heading::out);
+    quoted.resize(28);
+    return Spec{.protocol = policy::kIcmp, .type = 3, .quoted = quoted};
+  };
+  EXPECT_FALSE(in(error_about(first)));
+  EXPECT_FALSE(in(error_about(later)));
+  EXPECT_TRUE(out(first));
+  EXPECT_TRUE(in(error_about(first)));
+  EXPECT_TRUE(in(error_about(later)));
+  EXPECT_FALSE(in(error_about({.fragment = 5, .id = 10})));
+}
+
+// Of a datagram that leaves in fragments, "packet too big" quotes the first one with its fragment header.
+TEST_F(FlowGuard, lets_packet_too_big_about_an_ip6_fragment_pass) {
+  const auto ip6_packet = [](Heading heading, std::uint8_t next, ByteView content) {
+    Bytes ip;
+    Writer w(ip);
+    w.u32(0x60000000);
+    w.u16(static_cast<std::uint16_t>(content.size()));
+    w.u8(next);
+    w.u8(64);
+    w.bytes(IpAddress::from_v4(heading == Heading::out ? kHere : kThere).bytes);
+    w.bytes(IpAddress::from_v4(heading == Heading::out ? kThere : kHere).bytes);
+    w.bytes(content);
+    return ip;
+  };
+  const auto fragment = [&](std::uint16_t offset_and_more, std::uint32_t id) {
+    Bytes content;
+    Writer w(content);
+    w.u8(policy::kUdp);
+    w.u8(0);
+    w.u16(offset_and_more);
+    w.u32(id);
+    w.u16(40000);
+    w.u16(53);
+    w.u32(0);
+    content.resize(64);
+    return ip6_packet(Heading::out, 44, content);
+  };
+  const auto too_big_about = [&](const Bytes& about) {
+    Bytes content;
+    Writer w(content);
+    w.u8(2);
+    w.u8(0);
+    w.u16(0);
+    w.u32(1400);
+    w.bytes(about);
+    return ip6_packet(Heading::in, 58, content);
+  };
+  const auto passes6 = [&](const Bytes& ip, Heading heading) {
+    l2::FrameInfo info;
+    info.ethertype = l2::kEtherIp6;
+    EXPECT_TRUE(l2::parse_packet(ip, info));
+    return guard_->check(*rules_, kPeer, heading, ip, info, now_).allow;
+  };
+  use("allow camera to hub udp 53");
+  EXPECT_FALSE(passes6(too_big_about(fragment(1, 7)), Heading::in));
+  EXPECT_TRUE(passes6(fragment(1, 7), Heading::out));
+  EXPECT_TRUE(passes6(fragment(6 << 3, 7), Heading::out));
+  EXPECT_TRUE(passes6(too_big_about(fragment(1, 7)), Heading::in));
+  EXPECT_TRUE(passes6(too_big_about(fragment(6 << 3, 7)), Heading::in));
+  EXPECT_FALSE(passes6(too_big_about(fragment(6 << 3, 8)), Heading::in));
+  Bytes short_one = fragment(1, 7);
+  short_one.resize(44);
+  EXPECT_FALSE(passes6(too_big_about(short_one), Heading::in));
+}
+
 TEST_F(FlowGuard, lets_the_fragments_follow_their_first) {
   const Spec first{.flags = l2::kTcpAck, .fragment = 0x2000, .id = 9};
   const Spec later{.fragment = 5, .id = 9};

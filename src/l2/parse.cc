@@ -4,7 +4,6 @@
 namespace eps::l2 {
 namespace {
 
-constexpr std::uint8_t kFragmentHeader = 44;
 // More would only serve to hide what follows; RFC 8200 needs five at most.
 constexpr int kMaxExtensionHeaders = 8;
 
@@ -51,7 +50,7 @@ bool parse_ip6(ByteView packet, FrameInfo& info) {
   for (int n = 0; is_ip6_extension(next); ++n) {
     if (n == kMaxExtensionHeaders || at + 8 > total) return false;
     const std::byte* header = packet.data() + at;
-    const bool fragment = next == kFragmentHeader;
+    const bool fragment = next == kIp6Fragment;
     at += fragment ? 8 : (std::size_t{u8(header + 1)} + 1) * 8;
     if (at > total) return false;
     next = u8(header);
@@ -73,8 +72,7 @@ bool parse_ip6(ByteView packet, FrameInfo& info) {
 
 bool is_ip6_extension(std::uint8_t protocol) {
   constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kDestinationOptions = 60;
-  return protocol == kHopByHop || protocol == kRouting || protocol == kFragmentHeader ||
-         protocol == kDestinationOptions;
+  return protocol == kHopByHop || protocol == kRouting || protocol == kIp6Fragment || protocol == kDestinationOptions;
 }
 
 bool parse_packet(ByteView packet, FrameInfo& info) {

@@ -83,6 +83,8 @@ struct FrameInfo {
 // EtherType, its lengths the length of the frame.
 std::optional<FrameInfo> parse_frame(ByteView frame);
 
+inline constexpr std::uint8_t kIp6Fragment = 44;  // the extension header
+
 // Hop-by-hop options, routing, fragment and destination options: another header follows (RFC 8200, section 4).
 bool is_ip6_extension(std::uint8_t protocol);
 
