@@ -238,9 +238,6 @@ Drop Inbound::take_group(const PeerTable& table, const Peer& peer, const l2::Inn
     if (now - told_limit_ >= kTellPause && upcalls.add(TooManyGroupFrames{peer.id})) told_limit_ = now;
     return Drop::rate_limited;
   }
-  if (l2::is_query(inner)) {
-    peer.activity->last_query.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-  }
   note_unwanted(table, peer, inner, now, upcalls);
   return Drop::none;
 }

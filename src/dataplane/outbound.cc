@@ -14,8 +14,6 @@ constexpr std::size_t kBatch = 64;
 constexpr Duration kAsleepAfter = std::chrono::seconds(1);
 // Per kind, as each may be a line in the log.
 constexpr Duration kTellPause = std::chrono::seconds(1);
-// "Other querier present" of RFC 3376, section 8.5, with its defaults.
-constexpr Duration kQuerierFor = std::chrono::seconds(255);
 }  // namespace
 
 Outbound::Outbound(ports::TapPort& tap, ports::UdpPort& udp, Counters& counters, std::uint16_t underlay_port)
@@ -82,7 +80,7 @@ bool Outbound::answered(const PeerTable& table, const ports::TapFrame& frame, co
       return true;  // no member is a router
     case Kind::membership:
       upcalls.add(GroupsReported{});
-      to_queriers(table, frame, info, now, upcalls);
+      to_queriers(table, frame, info, message.beyond_link, now, upcalls);
       return true;
     case Kind::announcement: {
       // Everybody knows its own addresses from the list. Another one may have belonged to another member until now.
@@ -180,12 +178,13 @@ void Outbound::to_station(const PeerTable& table, const ports::TapFrame& frame, 
   for (const Resident* bridge : bridges) to_member(table, *bridge, frame, info, now, upcalls);
 }
 
-// Those interested in traffic for multicast routers only (RFC 4541, section 2.1.1): members that sent a query recently.
-void Outbound::to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
-                           Upcalls& upcalls) {
-  for (const Peer& peer : table.peers) {
-    const Instant::rep at = peer.activity->last_query.load(std::memory_order_relaxed);
-    if (at != 0 && now - Instant(Duration(at)) < kQuerierFor) to_one(table, peer, frame, info, now, upcalls);
+// Multicast routers, and switches that listen to reports, are behind members that may bridge (RFC 4541, section 2.1.1).
+// Their last query may have passed before this client came, so all of these members are told. But what a kernel joins
+// by itself opens no session.
+void Outbound::to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info,
+                           bool beyond_link, Instant now, Upcalls& upcalls) {
+  for (const Resident* bridge : table.directory->bridges()) {
+    if (beyond_link || table.by_mac.contains(bridge->mac)) to_member(table, *bridge, frame, info, now, upcalls);
   }
 }
 

@@ -56,8 +56,8 @@ class Outbound {
   // For a machine behind a member.
   void to_station(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
                   Upcalls& upcalls);
-  void to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, Instant now,
-                   Upcalls& upcalls);
+  void to_queriers(const PeerTable& table, const ports::TapFrame& frame, const l2::FrameInfo& info, bool beyond_link,
+                   Instant now, Upcalls& upcalls);
   bool may_pass(const PeerTable& table, const ports::TapFrame& frame, Instant now, Upcalls& upcalls);
   bool allowed(const PeerTable& table, const Peer& peer, const ports::TapFrame& frame, const l2::FrameInfo& info,
                Instant now, Upcalls& upcalls);

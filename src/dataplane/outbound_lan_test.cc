@@ -265,6 +265,35 @@ TEST_F(OutboundTest, AMachineBehindThisComputerIsNotBehindAnotherMember) {
   EXPECT_EQ(drops(Drop::spoofed_source), 1U) << "another member's MAC stays its own";
 }
 
+// A multicast router may be behind it, whose last query passed before this computer came.
+TEST_F(OutboundTest, ReportsWhatProgramsListenToToAllThatBridge) {
+  directory_.put({{2}, mac_of(2), kPeerIp, true, {}, true});
+  directory_.put({{4}, mac_of(4), {0x0a000804}, true, {}, true});
+  const auto report = [](std::uint32_t group) {
+    Bytes out = ethernet({{std::byte{1}, std::byte{0}, std::byte{0x5e}}}, l2::kEtherIp4);
+    std::byte* ip = out.data() + l2::kEthernetSize;
+    ip[0] = std::byte{0x45};
+    store_be16(ip + 2, 28);
+    ip[9] = std::byte{2};
+    store_be32(ip + 12, kSelfIp.value);
+    store_be32(ip + 16, group);
+    ip[20] = std::byte{0x16};
+    store_be32(ip + 24, group);
+    return out;
+  };
+  pump({report(0xe00000fb)});
+  EXPECT_EQ(udp_.sent[kLive], 1U);
+  EXPECT_TRUE(upcalls<NeedSession>().empty()) << "the kernel's own groups";
+  pump({report(0xeffffffa)});
+  EXPECT_EQ(udp_.sent[kLive], 2U);
+  ASSERT_EQ(upcalls<NeedSession>().size(), 1U);
+  EXPECT_EQ(upcalls<NeedSession>()[0].peer, MemberId{4});
+  directory_.put({{2}, mac_of(2), kPeerIp, true, {}, false});
+  directory_.put({{4}, mac_of(4), {0x0a000804}, true, {}, false});
+  pump({report(0xeffffffa)});
+  EXPECT_EQ(udp_.sent[kLive], 2U) << "nobody may bridge";
+}
+
 // Member 2 has a session, 3 has not, 4 has not and may bridge.
 TEST_F(OutboundTest, AMachineIsAnnouncedOnceToThoseThatBridgeAndToAllWhenItHasMoved) {
   directory_.put({{2}, mac_of(2), kPeerIp, true, {}, false});

@@ -51,7 +51,6 @@ struct PeerActivity {
   Reassembly fragments;                                // of what the peer sends in pieces
   std::atomic<std::uint32_t> opened_direct{0}, opened_relayed{0};  // datagrams, by the path they came
   std::atomic<Instant::rep> last_stray{0};                         // of the last HeardElsewhere
-  std::atomic<Instant::rep> last_query{0};                         // its last IGMP or MLD query: a multicast router
   RateLimit groups;                                                // what it sends to groups
   // Of the last drop by the policy: 1 + the rule's index, for frames to the peer and from it; 0: none.
   std::atomic<std::uint32_t> policy_drop_out{0}, policy_drop_in{0};

@@ -18,6 +18,7 @@ constexpr std::uint16_t kArpReply = 2;
 
 constexpr std::uint8_t kProtocolIgmp = 2;
 constexpr std::uint8_t kIgmpQuery = 0x11;
+constexpr std::uint8_t kIgmpReport3 = 0x22;
 constexpr std::uint8_t kMldQuery = 130;
 constexpr std::uint8_t kMldReport = 131;
 constexpr std::uint8_t kMldDone = 132;
@@ -61,6 +62,27 @@ LinkMessage read_arp(ByteView arp) {
   return {sender.is_unspecified() ? Kind::probe : Kind::question, target, sender};
 }
 
+IpAddress group_at(const std::byte* p, std::size_t size) {
+  return size == 4 ? IpAddress::from_v4({load_be32(p)}) : ip6(p);
+}
+
+// Of an IGMP or MLD report (RFC 2236, 3376, 2710, 3810) whose addresses have this size.
+bool reports_beyond_link(ByteView report, bool has_records, std::size_t size) {
+  constexpr std::size_t kHead = 8, kRecordHead = 4;
+  if (!has_records) {
+    const std::size_t at = size == 4 ? 4 : kHead;
+    return report.size() >= at + size && is_beyond_link(group_at(report.data() + at, size));
+  }
+  if (report.size() < kHead) return false;
+  std::size_t at = kHead;
+  for (unsigned left = load_be16(report.data() + 6); left != 0 && report.size() >= at + kRecordHead + size; --left) {
+    const std::byte* record = report.data() + at;
+    if (is_beyond_link(group_at(record + kRecordHead, size))) return true;
+    at += kRecordHead + size + std::size_t{load_be16(record + 2)} * size + std::size_t{u8(record + 1)} * 4;
+  }
+  return false;
+}
+
 LinkMessage read_icmp6(ByteView message, const IpAddress& source) {
   if (message.empty()) return {};
   switch (u8(message.data())) {
@@ -69,7 +91,7 @@ LinkMessage read_icmp6(ByteView message, const IpAddress& source) {
     case kMldReport:
     case kMldDone:
     case kMldReport2:
-      return {Kind::membership, {}, source};
+      return {Kind::membership, {}, source, reports_beyond_link(message, u8(message.data()) == kMldReport2, 16)};
     case kMldQuery:
       return {Kind::query, {}, source};
     case kNeighbourSolicitation:
@@ -137,30 +159,27 @@ LinkMessage read_link_message(ByteView frame, const FrameInfo& info) {
   if (info.ethertype == kEtherArp) return read_arp(packet);
   if (info.fragment) return {};
   if (info.ip_version == 4 && info.protocol == kProtocolIgmp && info.l4_offset < info.ip_end) {
-    const bool query = u8(frame.data() + info.l4_offset) == kIgmpQuery;
-    return {query ? Kind::query : Kind::membership, {}, {}};
+    const ByteView message = frame.subspan(info.l4_offset, info.ip_end - info.l4_offset);
+    if (u8(message.data()) == kIgmpQuery) return {Kind::query, {}, {}};
+    return {Kind::membership, {}, {}, reports_beyond_link(message, u8(message.data()) == kIgmpReport3, 4)};
   }
   if (info.ip_version != 6 || info.protocol != kProtocolIcmp6) return {};
   return read_icmp6(frame.subspan(info.l4_offset, info.ip_end - info.l4_offset), ip6(packet.data() + 8));
 }
 
-bool is_query(const Inner& inner) {
-  const FrameInfo& info = inner.info;
-  if (info.fragment || info.l4_offset >= info.ip_end) return false;
-  const std::uint8_t type = u8(inner.at(info.l4_offset));
-  return (info.ip_version == 4 && info.protocol == kProtocolIgmp && type == kIgmpQuery) ||
-         (info.ip_version == 6 && info.protocol == kProtocolIcmp6 && type == kMldQuery);
+bool is_beyond_link(const IpAddress& group) {
+  if (group.is_v4()) return group.v4().value >> 28 == 0xe && group.v4().value >> 8 != 0xe00000;
+  return u8(group.bytes.data()) == 0xff && (u8(group.bytes.data() + 1) & 0x0f) > kLinkScope;
 }
 
 bool is_for_listeners(const FrameInfo& info, const std::byte* ip) {
   const auto& mac = info.dst.bytes;
   if (info.ip_version == 4) {
-    const std::uint32_t group = load_be32(ip + 16);
-    return mac[0] == std::byte{1} && mac[1] == std::byte{0} && mac[2] == std::byte{0x5e} && group >> 28 == 0xe &&
-           group >> 8 != 0xe00000;
+    return mac[0] == std::byte{1} && mac[1] == std::byte{0} && mac[2] == std::byte{0x5e} &&
+           is_beyond_link(group_at(ip + 16, 4));
   }
-  return info.ip_version == 6 && mac[0] == std::byte{0x33} && mac[1] == std::byte{0x33} && u8(ip + 24) == 0xff &&
-         (u8(ip + 25) & 0x0f) > kLinkScope;
+  return info.ip_version == 6 && mac[0] == std::byte{0x33} && mac[1] == std::byte{0x33} &&
+         is_beyond_link(group_at(ip + 24, 16));
 }
 
 ByteView write_answer(ByteView question, const FrameInfo& info, const LinkMessage& message, const Mac& owner,

@@ -11,7 +11,6 @@
 
 #include "base/bytes.h"
 #include "base/types.h"
-#include "l2/inner.h"
 #include "l2/parse.h"
 
 namespace eps::l2 {
@@ -27,19 +26,18 @@ struct LinkMessage {
     query,          // from a multicast router: which groups have listeners?
   };
   Kind kind = Kind::none;
-  IpAddress about;  // of the first three
-  IpAddress asker;  // the address for the answer; unspecified in a probe
+  IpAddress about;           // of the first three
+  IpAddress asker;           // the address for the answer; unspecified in a probe
+  bool beyond_link = false;  // of a membership: one of its groups is not one of the link itself
 };
 
 // Reads a frame that check_source() has accepted; kind none for anything but a complete message of these kinds.
 LinkMessage read_link_message(ByteView frame, const FrameInfo& info);
 
-// Whether a received frame is a query from a multicast router (IGMP, MLD).
-bool is_query(const Inner& inner);
-
-// Whether a frame concerns only those that listen to its group: IP multicast, but not to the groups of the link itself
-// (224.0.0.0/24; IPv6 of the scope of a link or less), which switches, too, pass to everybody (RFC 4541, sections 2.1.2
-// and 3). `ip`: the IP header.
+// Groups of the link itself are 224.0.0.0/24, and IPv6 ones of the scope of a link or less: switches pass them to
+// everybody (RFC 4541, sections 2.1.2 and 3). Each kernel joins some; other groups are joined by programs.
+bool is_beyond_link(const IpAddress& group);
+// Whether a frame concerns only those that listen to its group: IP multicast beyond the link. `ip`: the IP header.
 bool is_for_listeners(const FrameInfo& info, const std::byte* ip);
 
 // A frame of this kind: with one VLAN tag, the largest of them is a neighbour advertisement.

@@ -103,6 +103,66 @@ TEST(Neighbour, ReadsMessagesThatTheKernelSendsByItself) {
   EXPECT_EQ(kind_of(128), Kind::none);  // a ping
 }
 
+// What a program joined, among what kernels join by themselves.
+TEST(Neighbour, ReadsWhichReportsAreAboutGroupsBeyondTheLink) {
+  struct Record {
+    const char* group;
+    std::uint16_t sources = 0;
+  };
+  const auto records = [](std::uint8_t type, const std::vector<Record>& of) {
+    Bytes out;
+    Writer w(out);
+    w.u8(type);
+    w.u8(0);
+    w.u32(0);
+    w.u16(static_cast<std::uint16_t>(of.size()));
+    for (const Record& r : of) {
+      const IpAddress group = *parse_ip(r.group);
+      const ByteView address = group.is_v4() ? ByteView(group.bytes).last(4) : ByteView(group.bytes);
+      w.u8(4);
+      w.u8(0);
+      w.u16(r.sources);
+      w.bytes(address);
+      for (int i = 0; i < r.sources; ++i) w.bytes(address);
+    }
+    return out;
+  };
+  const auto mld = [&](const std::vector<Record>& of, std::size_t cut = 0) {
+    Bytes message = records(143, of);
+    message.resize(message.size() - cut);
+    const LinkMessage read_one = read(icmp6(eui64_link_local(kSelf), message, true));
+    EXPECT_EQ(read_one.kind, Kind::membership);
+    return read_one.beyond_link;
+  };
+  EXPECT_FALSE(mld({{"ff02::fb"}, {"ff02::1:ff00:1"}, {"ff01::1"}}));
+  EXPECT_TRUE(mld({{"ff02::fb"}, {"ff05::c"}}));
+  EXPECT_TRUE(mld({{"ff02::fb", 2}, {"ff1e::1234"}}));
+  EXPECT_FALSE(mld({{"ff02::fb", 2}, {"ff1e::1234"}}, 4)) << "cut off";
+  EXPECT_FALSE(mld({}));
+  Bytes first_version(24);
+  first_version[0] = std::byte{131};
+  std::ranges::copy(parse_ip("ff05::c")->bytes, first_version.begin() + 8);
+  EXPECT_TRUE(read(icmp6(eui64_link_local(kSelf), first_version, true)).beyond_link);
+  const auto igmp = [&](const Bytes& message) {
+    Spec spec;
+    spec.protocol = 2;
+    spec.payload = message;
+    Bytes frame = build(spec);
+    std::ranges::copy(message, frame.begin() + kEthernetSize + 20);
+    const LinkMessage read_one = read(frame);
+    EXPECT_EQ(read_one.kind, Kind::membership);
+    return read_one.beyond_link;
+  };
+  EXPECT_FALSE(igmp(records(0x22, {{"224.0.0.251"}})));
+  EXPECT_TRUE(igmp(records(0x22, {{"224.0.0.251"}, {"239.255.255.250"}})));
+  Bytes second_version(8);
+  second_version[0] = std::byte{0x16};
+  store_be32(second_version.data() + 4, 0xeffffffa);
+  EXPECT_TRUE(igmp(second_version));
+  store_be32(second_version.data() + 4, 0xe00000fb);
+  EXPECT_FALSE(igmp(second_version));
+}
+
 TEST(Neighbour, KnowsWhatIsForListenersOnly) {
   const auto for_listeners = [](const char* group, const char* mac) {
     const IpAddress to = *parse_ip(group);
