@@ -50,7 +50,7 @@ TEST_F(ControlTest, EverybodyLearnsOfEveryChange) {
 // Somebody had the server, and signed a list that it never reaches.
 TEST_F(ControlTest, AfterARecoveryEverybodyFollowsWhateverTheyHold) {
   constexpr std::uint32_t kNow = 1'800'000'000;
-  config_.epoch_floor = kNow;
+  config_.started_at = kNow;
   server_config_.unix_time = [] { return std::int64_t{kNow}; };
   start_server();
   TestClient &a = join("a"), &b = join("b");
@@ -110,7 +110,7 @@ TEST_F(ControlTest, AfterARecoveryEverybodyFollowsWhateverTheyHold) {
 
   // The whole state of before any recovery comes back: a backup. The server is the server, so they follow.
   store_ = honest;
-  config_.epoch_floor = kNow + 100;
+  config_.started_at = kNow + 100;
   start_server();
   for (TestClient* c : {&a, &b, &old}) connect(*c);
   advance(milliseconds(50));

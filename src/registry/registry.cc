@@ -145,7 +145,7 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
   }
   if (!config_.started_as.empty()) {
     change.audit.push_back({.id = 0,
-                            .unix_time = config_.epoch_floor,
+                            .unix_time = config_.started_at,
                             .kind = AuditEntry::Kind::server,
                             .act = "start",
                             .who = "the server",
@@ -174,8 +174,8 @@ Result<void> Registry::load_or_create(const ports::StoredState& state) {
 std::uint64_t Registry::first_version(std::uint64_t stored_epoch) const {
   // After a wrong clock in an older version of this program, the epoch may be the last one, or beyond it. Its changes
   // are then counted from the clock on, as no earlier start did.
-  if (stored_epoch >= kLastEpoch) return kLastEpoch << 32 | config_.epoch_floor;
-  const std::uint64_t floor = config_.epoch_floor;
+  const auto floor = static_cast<std::uint64_t>(std::clamp<std::int64_t>(config_.started_at, 0, UINT32_MAX));
+  if (stored_epoch >= kLastEpoch) return kLastEpoch << 32 | floor;
   const bool plausible =
       floor <= kLatestClock && (stored_epoch < std::uint64_t{kEarliestClock} || floor <= stored_epoch + kLongestPause);
   return std::max(stored_epoch + 1, plausible ? floor : 0) << 32;
@@ -227,7 +227,7 @@ Result<void> Registry::adopt_members(std::vector<Member> members) {
     auto address = free_.contains(same_host) ? same_host : free_address();
     if (!address) address = free_.lowest();  // all that are free lie in granted ranges
     EPS_CHECK(address.has_value());          // there are at most as many members as addresses
-    change.audit.push_back({0, config_.epoch_floor, AuditEntry::Kind::server, "address", "the server",
+    change.audit.push_back({0, config_.started_at, AuditEntry::Kind::server, "address", "the server",
                             described(m) + " has the address " + to_string(*address) + " now, in the network " +
                                 to_string(network_.network)});
     m.address = *address;

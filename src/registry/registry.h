@@ -35,7 +35,7 @@ struct RegistryConfig {
   Ip4Network network;
   bool sequential = false;  // the lowest free address instead of a random one
   std::uint16_t mtu = kDefaultMtu;
-  std::uint32_t epoch_floor = 0;  // seconds since 1970: see version()
+  std::int64_t started_at = 0;  // seconds since 1970, by this computer's clock, which may be wrong: see version()
   // Evidence that a network existed, if there is any, and how to begin another: a state without a network is an error
   // then.
   std::optional<std::string> had_network = std::nullopt;
@@ -358,7 +358,7 @@ class Registry {
     bool ephemeral = false;
   };
   std::map<MemberId, Presence> presence_kept_;
-  std::int64_t started_ = config_.epoch_floor;  // Unix seconds, by today's clock
+  std::int64_t started_ = config_.started_at;  // Unix seconds, by today's clock
   bool last_seen_changed_ = false;
   std::set<MemberId> returning_;  // in the current batch of joins
   std::vector<Reclaimed> reclaimed_;

@@ -14,7 +14,7 @@ class RecoveryTest : public RegistryTest {
  protected:
   // As somebody leaves it who had the server.
   void drive_away() {
-    config_.epoch_floor = kNow;
+    config_.started_at = kNow;
     Bytes stored;
     Writer(stored).u64(0xffff'ffff);
     ports::StoreChange change;
@@ -49,14 +49,14 @@ TEST_F(RecoveryTest, TheListBeginsAnewWithTheClockAndStaysSo) {
   registry_->set_online(a.id, true);
   EXPECT_GT(registry_->states().newest(), std::uint64_t{kNow + 5} << 32);
 
-  config_.epoch_floor = kNow + 10;
+  config_.started_at = kNow + 10;
   open();
   EXPECT_EQ(registry_->recovery(), recovery);
   EXPECT_EQ(registry_->version(), std::uint64_t{kNow + 10} << 32);
 }
 
 TEST_F(RecoveryTest, EachIsAnotherBeginningAndAheadOfPlausibleVersions) {
-  config_.epoch_floor = kNow;
+  config_.started_at = kNow;
   open();
   ASSERT_TRUE(registry_->recover(kNow));
   const RecoveryId first = registry_->recovery();

@@ -49,7 +49,7 @@ Result<void> Registry::keep_last_seen() {
 // Data that an older server did not write, or that is damaged, is no reason to refuse to start.
 void Registry::load_last_seen(const ports::StoredState& state) {
   // Members without data count from now on.
-  for (const auto& [id, member] : members_) presence_kept_[id].since = config_.epoch_floor;
+  for (const auto& [id, member] : members_) presence_kept_[id].since = config_.started_at;
   const auto load = [&](const char* name, auto&& take) {
     const auto it = state.meta.find(name);
     if (it == state.meta.end()) return;

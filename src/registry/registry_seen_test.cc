@@ -15,7 +15,7 @@ class PlaceTest : public RegistryTest {
  protected:
   PlaceTest() {
     config_.network = *parse_ip4_network("10.5.0.0/29");  // six places
-    config_.epoch_floor = kNow;
+    config_.started_at = kNow;
   }
 
   std::variant<Member, Refusal> try_at(std::int64_t time, std::uint32_t n) {
@@ -156,7 +156,7 @@ TEST_F(ExpiryTest, AnEphemeralMemberExpiresMinutesAfterItLeft) {
   }
   // All of it survives a restart, after which the server gives everybody time to come back.
   ASSERT_TRUE(registry_->keep_last_seen());
-  config_.epoch_floor = kNow + 5000;
+  config_.started_at = kNow + 5000;
   open();
   EXPECT_TRUE(registry_->join_keys().find(ephemeral_)->ephemeral);
   registry_->set_online(here.id, true);
@@ -170,7 +170,7 @@ TEST_F(ExpiryTest, AnEphemeralMemberExpiresMinutesAfterItLeft) {
   ASSERT_TRUE(record && !record->empty());
   EXPECT_EQ(record->back().act, "expire");
   EXPECT_THAT(record->back().what, testing::HasSubstr("m2 (" + to_string(brief.address) + ")"));
-  config_.epoch_floor = kNow;
+  config_.started_at = kNow;
   open();
   EXPECT_EQ(registry_->find_name("m2"), nullptr);
 }
@@ -186,10 +186,20 @@ TEST_F(ExpiryTest, AMemberAwayForTooManyDaysExpires) {
   EXPECT_THAT(expire(kNow + 33 * kDay, 30 * kDay), testing::ElementsAre("m1"));
   // The server was down, not the member.
   ASSERT_TRUE(registry_->keep_last_seen());
-  config_.epoch_floor = kNow + 60 * kDay;
+  config_.started_at = kNow + 60 * kDay;
   open();
   EXPECT_THAT(expire(kNow + 60 * kDay + kExpiryGrace - 1, 30 * kDay), testing::IsEmpty());
   EXPECT_THAT(expire(kNow + 60 * kDay + kExpiryGrace, 30 * kDay), testing::ElementsAre("m2"));
+}
+
+TEST_F(ExpiryTest, AClockBeyond2106GivesTimeToComeBackAsAnyOther) {
+  constexpr std::int64_t kDay = 24 * 3600, kFar = 5'000'000'000;
+  open();
+  live(kNow, 1, 100);
+  ASSERT_TRUE(registry_->keep_last_seen());
+  config_.started_at = kFar;
+  open();
+  EXPECT_THAT(expire(kFar + kExpiryGrace - 1, 30 * kDay), testing::IsEmpty());
 }
 
 }  // namespace

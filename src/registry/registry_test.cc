@@ -293,13 +293,13 @@ TEST_F(RegistryTest, AServerRestoredFromABackupReusesNoNumber) {
 }
 
 TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfItsEarlierVersions) {
-  config_.epoch_floor = 1000;
+  config_.started_at = 1000;
   open();
   const ports::StoredState backup = *store_.load();
-  config_.epoch_floor = 1000;  // within the same second, or with a stopped clock
+  config_.started_at = 1000;  // within the same second, or with a stopped clock
   open();
   EXPECT_EQ(registry_->version() >> 32, 1001U);
-  config_.epoch_floor = 0;  // the clock was set back
+  config_.started_at = 0;  // the clock was set back
   open();
   const std::uint64_t last = registry_->version();
   EXPECT_EQ(last >> 32, 1002U);
@@ -309,22 +309,22 @@ TEST_F(RegistryTest, AServerRestoredFromABackupIsAheadOfItsEarlierVersions) {
   change.put_meta = backup.meta;
   change.put_join_keys = backup.join_keys;
   ASSERT_TRUE(restored.commit(change));
-  config_.epoch_floor = 2000;
+  config_.started_at = 2000;
   auto opened = Registry::open(restored, config_, rng_);
   ASSERT_TRUE(opened);
   EXPECT_GT((*opened)->version(), last);
 }
 
 TEST_F(RegistryTest, NoClockDrivesTheEpochAway) {
-  config_.epoch_floor = 1'800'000'000;
+  config_.started_at = 1'800'000'000;
   open();
   for (const std::uint32_t wrong : {0xffff'ffffU, 0xf000'0001U, 2'200'000'000U}) {
-    config_.epoch_floor = wrong;
+    config_.started_at = wrong;
     const std::uint64_t before = registry_->version();
     open();
     EXPECT_EQ(registry_->version() >> 32, (before >> 32) + 1) << wrong;
   }
-  config_.epoch_floor = 1'800'000'100;
+  config_.started_at = 1'800'000'100;
   open();
   EXPECT_EQ(registry_->version() >> 32, 1'800'000'100U) << "the clock is correct again";
 }
@@ -337,12 +337,12 @@ TEST_F(RegistryTest, AnEpochDrivenToTheEndByAnOlderVersionStaysUsable) {
     ports::StoreChange change;
     change.put_meta["epoch"] = stored;
     ASSERT_TRUE(store_.commit(change));
-    config_.epoch_floor = 1'800'000'000;
+    config_.started_at = 1'800'000'000;
     open();
     EXPECT_EQ(registry_->version(), 0xffff'ffffULL << 32 | 1'800'000'000);
     const std::uint64_t before = registry_->version();
     join(static_cast<std::uint32_t>(epoch % 7 + 1), "a");
-    config_.epoch_floor += 100;
+    config_.started_at += 100;
     open();
     EXPECT_GT(registry_->version(), before);
   }

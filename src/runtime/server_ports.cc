@@ -47,7 +47,7 @@ Result<void> open_registry(ServerPorts& out, Foundation<ServerSettings>& base) {
   config.had_network = had_network;
   config.started_as = "eps-server " + settings.version + " on port " + std::to_string(settings.port) +
                       " for the network " + to_string(settings.network) + ", MTU " + std::to_string(settings.mtu);
-  config.epoch_floor = static_cast<std::uint32_t>(std::clamp<std::int64_t>(unix_time(), 0, 0xffffffff));
+  config.started_at = unix_time();
   auto registry = registry::Registry::open(*out.store, config, base.rng);
   if (!registry) return registry.error();
   out.registry = std::move(*registry);
