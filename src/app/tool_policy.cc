@@ -135,7 +135,8 @@ int PolicyCommand::set(const std::string& text, const std::string& done) {
   return print(done + "\n" +
                (answer->value("locked", false)
                     ? "The network is locked: the members follow the policy that was signed last, until somebody who "
-                      "holds a key of the lock signs this one: eps lock sign --policy\n"
+                      "holds a key of the lock signs this one: eps lock sign --policy. If none was ever signed, they "
+                      "follow this one already.\n"
                     : ""));
 }
 

@@ -263,7 +263,7 @@ class Doctor {
     if (lacks(status_, "policy_signed")) {
       warning(
           "The policy, or that there is none any more, is not signed by the network lock: the members follow the one "
-          "that was signed last, or none.",
+          "that was signed last, or, if none was ever signed, this one already.",
           "eps policy show shows it; where a key of the lock is: eps lock sign --policy");
     }
     for (const bool record : {true, false}) {
