@@ -2,6 +2,7 @@
 #include "ops/status_socket.h"
 
 #include <grp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -69,6 +70,12 @@ std::string line_of(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// An asker who no longer waits has told its user that nothing was done.
+bool is_gone(int socket) {
+  pollfd look{socket, 0, 0};
+  return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 // One connection: reads a line, answers it, closes.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
@@ -100,6 +107,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (!handler_) return;
     if (e == boost::asio::error::not_found) return answer(line_of(refusal("the request is too long")));
     if (e) return close();
+    if (is_gone(socket_.native_handle())) return close();
     const auto out = handle(*handler_, std::string_view(in_).substr(0, size - 1), asker(socket_.native_handle()));
     if (const auto* now = std::get_if<nlohmann::json>(&out)) return answer(line_of(*now));
     background_.run([self = shared_from_this(), make = std::get<1>(out)]() -> Background::Done {

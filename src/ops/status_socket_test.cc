@@ -258,6 +258,28 @@ TEST(StatusClient, GivesUpOnADaemonThatDoesNotAnswer) {
   EXPECT_THAT(answer.error().what, HasSubstr("does not answer in time"));
 }
 
+TEST(StatusSocket, DoesNotDoWhatNobodyWaitsForAnyMore) {
+  const TemporaryDirectory dir;
+  std::promise<void> busy, go;
+  std::vector<std::string> done;
+  Daemon daemon(dir / "s.sock", [&](const json& request) {
+    done.push_back(request.value("command", ""));
+    if (done.size() == 1) {
+      busy.set_value();
+      go.get_future().wait();
+    }
+    return json{{"ok", true}};
+  });
+  std::thread first([&] { EXPECT_TRUE(ask(dir / "s.sock", {{"command", "status"}})); });
+  busy.get_future().wait();
+  EXPECT_FALSE(ask(dir / "s.sock", {{"command", "remove"}}, std::chrono::milliseconds(50)));
+  go.set_value();
+  first.join();
+  EXPECT_TRUE(ask(dir / "s.sock", {{"command", "members"}}));
+  daemon.stop();
+  EXPECT_THAT(done, testing::ElementsAre("status", "members"));
+}
+
 TEST(StatusClient, SaysThatNobodyAnswers) {
   const TemporaryDirectory dir;
   const auto answer = ask(dir / "s.sock", {{"command", "status"}});
