@@ -2,6 +2,7 @@
 #include "app/eps_tool.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
@@ -275,14 +276,25 @@ class Tool : private ToolBase {
     return request_.json ? print_json({{"dot", dot}}) : print(dot);
   }
 
+  // Of the named socket's instance of the unit eps-client@, if there is one. It is not the daemon that says which file
+  // root is to read for it.
+  std::string conf_to_reload() const {
+    if (request_.conf || !request_.socket) return request_.conf.value_or(defaults_.conf);
+    const std::string name = std::filesystem::path(*request_.socket).stem();
+    const std::string of_instance = defaults_.conf + ".d/" + name + ".conf";
+    std::error_code ignored;
+    return std::filesystem::exists(of_instance, ignored) ? of_instance : defaults_.conf;
+  }
+
   // Both daemons, or the one whose socket is named.
   int reload() {
     std::vector<std::string> sockets = {defaults_.client_socket, defaults_.server_socket};
     if (request_.socket) sockets = {*request_.socket};
     json request = {{"command", "reload"}};
     // For a daemon that may not read it; root may.
-    const auto conf = os::read_file(request_.conf.value_or(defaults_.conf), kMaxConfSize);
-    if (conf) request["conf"] = *conf;
+    const std::string path = conf_to_reload();
+    const auto conf = os::read_file(path, kMaxConfSize);
+    if (conf) request.update({{"conf", *conf}, {"conf_path", full_path(path)}});
     if (!conf && request_.conf) return fail(conf.error().what);
     json results = json::object();
     std::optional<Error> problem;

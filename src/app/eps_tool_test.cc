@@ -282,6 +282,24 @@ TEST_F(EpsTool, PassesTheNamedFileToADaemon) {
   EXPECT_THAT(err.str(), HasSubstr("none.conf"));
 }
 
+TEST_F(EpsTool, PassesTheFileOfTheNamedInstance) {
+  json asked;
+  const Daemon client(dir / "lab.sock", [&](const json& request) -> json {
+    asked = request;
+    return {{"ok", true}, {"program", "eps-client"}, {"note", ""}};
+  });
+  dir.write("eps.conf", "server = home");
+  EXPECT_EQ(run({"reload", "--socket", dir / "lab.sock"}), 0);
+  EXPECT_EQ(asked["conf_path"], dir / "eps.conf");
+  std::filesystem::create_directory(dir / "eps.conf.d");
+  dir.write("eps.conf.d/lab.conf", "server = lab");
+  EXPECT_EQ(run({"reload", "--socket", dir / "lab.sock"}), 0);
+  EXPECT_EQ(asked["conf"], "server = lab");
+  EXPECT_EQ(asked["conf_path"], dir / "eps.conf.d/lab.conf");
+  EXPECT_EQ(run({"reload", "--socket", dir / "lab.sock", "--conf", dir / "eps.conf.d/../eps.conf"}), 0);
+  EXPECT_EQ(asked["conf_path"], dir / "eps.conf");
+}
+
 TEST_F(EpsTool, NamesASocket) {
   const Daemon other(dir / "other.sock", client_answer);
   EXPECT_EQ(run({"status", "--socket", dir / "other.sock"}), 0);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <utility>
 
@@ -20,6 +21,11 @@ std::string copy_of_conf(const Surroundings& here, const std::string& path) {
   if (here.credentials.empty()) return {};
   std::string copy = here.credentials + "/" + path.substr(path.rfind('/') + 1);
   return ::access(copy.c_str(), F_OK) == 0 ? copy : std::string();
+}
+
+std::string full_path(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::absolute(path, ignored).lexically_normal();
 }
 
 namespace {

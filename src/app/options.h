@@ -42,6 +42,8 @@ struct Surroundings {
 
 // The copy that the service manager made of this file; empty if it made none.
 std::string copy_of_conf(const Surroundings& here, const std::string& path);
+// Absolute, and without "." and "..".
+std::string full_path(const std::string& path);
 
 Parsed<runtime::ClientSettings> client_settings(const std::vector<std::string>& arguments, const Surroundings& here);
 Parsed<runtime::ServerSettings> server_settings(const std::vector<std::string>& arguments, const Surroundings& here);

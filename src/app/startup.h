@@ -49,7 +49,12 @@ runtime::ReadSettings<Settings> read_again(Parsed<Settings> (*parse)(const std::
       return make_error(Errc::permission, "this daemon may not read " + running.conf +
                                               "; run \"eps reload\" as root, or \"systemctl reload\"");
     }
-    now.conf_text = conf;
+    const std::string own = full_path(running.conf);
+    if (conf && !conf->path.empty() && conf->path != own) {
+      return make_error(Errc::invalid_argument,
+                        "this daemon's configuration file is " + own + ", not " + conf->path + "; name it with --conf");
+    }
+    if (conf) now.conf_text = conf->text;
     auto parsed = parse(arguments, now);
     if (const auto* stop = std::get_if<Stop>(&parsed)) {
       return make_error(Errc::invalid_argument, stop->text.substr(0, stop->text.find('\n')));

@@ -66,11 +66,14 @@ TEST_F(Options, TheServiceManagersCopyIsReadForTheFileOfItsName) {
   // On a reload, the caller must bring the content of the file.
   const auto again = read_again<ServerSettings>(server_settings, {}, here, settings);
   EXPECT_THAT(again({}).error().what, HasSubstr("may not read /none/eps.conf"));
-  const auto fresh = again("stats\nport = 6\n");
+  const auto fresh = again(runtime::GivenConf{"stats\nport = 6\n"});
   ASSERT_TRUE(fresh);
   EXPECT_TRUE(fresh->settings.stats);
   EXPECT_EQ(fresh->wait_for_restart, "port");
-  EXPECT_THAT(again("stat\n").error().what, HasSubstr("/none/eps.conf:1: unknown option"));
+  EXPECT_TRUE(again(runtime::GivenConf{"stats\n", "/none/eps.conf"}));
+  EXPECT_THAT(again(runtime::GivenConf{"stats\n", "/none/lab.conf"}).error().what,
+              HasSubstr("configuration file is /none/eps.conf, not /none/lab.conf"));
+  EXPECT_THAT(again(runtime::GivenConf{"stat\n"}).error().what, HasSubstr("/none/eps.conf:1: unknown option"));
   dir.write("eps.conf", "prot = 5\n");
   EXPECT_THAT(refusal(server_settings({}, here)), testing::StartsWith("/none/eps.conf:1: unknown option"));
   dir.write("lab.conf", "port = 7\n");

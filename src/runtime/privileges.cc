@@ -54,7 +54,7 @@ ConfText Privileges::conf(const ConfText& given) const {
   if (!reader_) return settings_.conf_copied ? given : std::nullopt;
   const auto answer = reader_->ask("?");
   if (!answer || !answer->starts_with('t')) return std::nullopt;
-  return answer->substr(1);
+  return GivenConf{answer->substr(1)};
 }
 
 }  // namespace eps::runtime

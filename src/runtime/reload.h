@@ -20,7 +20,11 @@ namespace eps::runtime {
 // Reads command line and configuration file again; a daemon without access to the file needs its text.
 // `wait_for_restart`: names of options that have a new value
 // but cannot change while the daemon runs.
-using ConfText = std::optional<std::string>;
+struct GivenConf {
+  std::string text;
+  std::string path = "";  // of the file, if the caller has chosen it
+};
+using ConfText = std::optional<GivenConf>;
 template <class Settings>
 struct Reloaded {
   Settings settings;
@@ -50,7 +54,8 @@ Result<std::string> reload(const ReadSettings<Settings>& read, const ConfText& c
 // The text in a request of `eps reload`.
 inline ConfText conf_text(const nlohmann::json& request) {
   const auto conf = request.find("conf");
-  return conf == request.end() ? ConfText() : conf->get<std::string>();
+  if (conf == request.end()) return {};
+  return GivenConf{conf->get<std::string>(), request.value("conf_path", "")};
 }
 
 // Calls back at every such signal.

@@ -309,7 +309,9 @@ def test_a_client_of_another_network_has_a_unit_and_a_file_of_its_own(machine):
     assert "was reread" in machine.run("cat", "/var/log/eps/eps_client_lab.log")
     conf.write_text("nonsense\n" + conf.read_text())
     assert "/etc/eps.conf.d/lab.conf:1: unknown option" in machine.run(
-        "eps", "reload", "--socket", "/run/eps/lab.sock", "--conf", "/etc/eps.conf.d/lab.conf", check=False)
+        "eps", "reload", "--socket", "/run/eps/lab.sock", check=False)
+    assert "configuration file is /etc/eps.conf.d/lab.conf, not /etc/eps.conf" in machine.run(
+        "eps", "reload", "--socket", "/run/eps/lab.sock", "--conf", "/etc/eps.conf", check=False)
     machine.run("systemctl", "stop", "eps-client@lab")
     assert "eps-lab" not in machine.run("ip", "link")
     machine.run("eps", "members", "remove", "lab")
