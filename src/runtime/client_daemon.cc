@@ -55,14 +55,17 @@ class ClientDaemon {
     reporter_.apply(settings_);
     patience_.arm(os::now() + kJoinPatience);
     const int code = loop_.run();
+    service_.stopping();
+    // `down` may still use the network, and ask for the status.
+    loop_.io().restart();
+    if (hooks_.end([this] { loop_.io().stop(); })) loop_.run();
+    hooks_.finish();
     node::ClientOutputs last;
     last.keep_known = node_.unkept_known();
     if (auto lock = node_.unkept_lock()) keeper_.keep_lock(std::move(*lock));
     last.keep_network = node_.unkept_network();
     keep(last);
     keeper_.write();
-    service_.stopping();
-    hooks_.finish();  // `down` may still use the network
     mapper_.reset();
     data_.stop();
     // The interface, its address and route vanish with the TAP's descriptors.

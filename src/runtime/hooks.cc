@@ -44,6 +44,7 @@ void Hooks::set(Variables variables) {
   if (up_.empty() && down_.empty()) return;
   {
     const Lock lock(mutex_);
+    if (ending_) return;
     wanted_ = std::move(variables);
   }
   changed_.notify_one();
@@ -56,15 +57,20 @@ void Hooks::set(Variables variables) {
 }
 
 void Hooks::finish() {
-  if (!thread_.joinable()) return;
+  if (end(nullptr)) thread_.join();
+}
+
+bool Hooks::end(std::function<void()> ended) {
+  if (!thread_.joinable()) return false;
   {
     const Lock lock(mutex_);
     wanted_.reset();
     ending_ = true;
+    ended_ = std::move(ended);
   }
   ::eventfd_write(cancel_.get(), 1);
   changed_.notify_one();
-  thread_.join();
+  return true;
 }
 
 void Hooks::run() {
@@ -75,7 +81,10 @@ void Hooks::run() {
     {
       const Lock lock(mutex_);
       while (!ending_ && applied == wanted_) changed_.wait(mutex_);
-      if (applied == wanted_) return;
+      if (applied == wanted_) {
+        if (ended_) ended_();
+        return;
+      }
       variables = is_down ? *std::exchange(applied, std::nullopt) : *wanted_;
       if (!is_down) applied = variables;
     }

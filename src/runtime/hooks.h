@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,6 +42,8 @@ class Hooks {
   void set(Variables variables);
   // Before the interface disappears: kills an `up` that still runs, runs `down` if an `up` had begun, and waits for it.
   void finish();
+  // The same without waiting: another thread calls `ended` after `down`. False: there is nothing to wait for.
+  bool end(std::function<void()> ended);
 
  private:
   void run();
@@ -55,6 +58,7 @@ class Hooks {
   std::condition_variable_any changed_;
   std::optional<Variables> wanted_ EPS_GUARDED_BY(mutex_);  // nullopt: nothing is up
   bool ending_ EPS_GUARDED_BY(mutex_) = false;
+  std::function<void()> ended_ EPS_GUARDED_BY(mutex_);
   os::UniqueFd cancel_;  // readable when an `up` must end
   std::thread thread_;   // while there is something to run
 };

@@ -6,6 +6,7 @@
      [b] ───────┘
 """
 
+from eps import BIN
 from lab import wait_until
 
 
@@ -16,12 +17,13 @@ def test_up_and_down_know_the_interface_and_find_the_network_working(network, tm
     a = network.client(
         "a", up=f"echo $EPS_HOOK $EPS_INTERFACE $EPS_ADDRESS $EPS_NETWORK $EPS_NAME >>{seen}; exit 3",
         down=f"ip -o addr show $EPS_INTERFACE | grep -c $EPS_ADDRESS >>{seen}; "
-             f"ping -c 1 -W 5 {b.address} >/dev/null; echo $EPS_HOOK $? >>{seen}")
+             f"ping -c 1 -W 5 {b.address} >/dev/null; echo $EPS_HOOK $? >>{seen}; "
+             f"{BIN}/eps --socket {network.directory}/a/socket status | grep -c 'connected to ' >>{seen}")
     a.wait_log("The command of --up ended with exit status 3.")
     assert seen.read_text() == f"up eps0 {a.address} 192.168.43.0/24 a\n"
     assert a.ping(b) == 3
     assert a.stop() == 0
-    assert seen.read_text().splitlines()[1:] == ["1", "down 0"]
+    assert seen.read_text().splitlines()[1:] == ["1", "down 0", "1"]
     assert "The command of --down ended with exit status 0." in a.log()
 
 
