@@ -250,6 +250,7 @@ Result<KnownPeers> KnownPeers::decode(std::string_view text, const PublicKey& se
     }
     bind_if(true);
   }
+  if (!of_this_network) return make_error(Errc::corrupt, "it does not name the server");
   return out;
 }
 

@@ -138,9 +138,11 @@ void World::start_client(int c) {
     EPS_CHECK(cache);
     params.cache = std::move(*cache);
   }
-  auto known = node::KnownPeers::decode(k.kept_known, params.key.server);
-  EPS_CHECK(known);
-  params.known = std::move(*known);
+  if (!k.kept_known.empty()) {
+    auto known = node::KnownPeers::decode(k.kept_known, params.key.server);
+    EPS_CHECK(known);
+    params.known = std::move(*known);
+  }
   if (!k.kept_lock.empty()) {
     auto lock = node::LockGuard::decode(k.kept_lock, params.key.server);
     EPS_CHECK(lock);
