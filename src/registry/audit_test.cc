@@ -79,6 +79,15 @@ TEST_F(AuditTest, HoldsEveryActOfAnAdministrator) {
   EXPECT_THAT(acts(), IsEmpty());
 }
 
+TEST_F(AuditTest, HoldsTheLimitsOfAKey) {
+  const JoinKeyWish wish{.name = "", .uses = 1, .valid_for = 3600, .approve = true};
+  ASSERT_TRUE(registry_->create_join_key(wish, 1000));
+  ASSERT_TRUE(registry_->rotate_network_key(wish, 1000));
+  for (const AuditEntry& entry : fresh()) {
+    EXPECT_THAT(entry.what, HasSubstr(", uses 1, for 3600 s, needs approval")) << entry.act;
+  }
+}
+
 TEST_F(AuditTest, HoldsWhoJoinedFromWhereAndWithWhichKey) {
   JoinRequest request{AuditTest::key(1), "a", "0.1.0"};
   request.join_key = kNetworkKeyId;

@@ -308,6 +308,7 @@ class Registry {
   Staged stage(const JoinRequest& request, ports::StoreChange& change);
   void skip_numbers();
   AuditEntry by_actor(std::string act, std::string what) const;
+  AuditEntry key_entry(std::string act, const JoinKey& key, const JoinKeyWish& wish) const;
   AuditEntry join_entry(const JoinRequest& request, const Member& member) const;
   Staged stage_new(const JoinRequest& request, ports::StoreChange& change);
   std::vector<Joined> finish(std::vector<Staged> staged, ports::StoreChange change);

@@ -174,6 +174,14 @@ AuditEntry Registry::join_entry(const JoinRequest& request, const Member& member
               (key != nullptr && key->ephemeral ? ", ephemeral" : "")};
 }
 
+AuditEntry Registry::key_entry(std::string act, const JoinKey& key, const JoinKeyWish& wish) const {
+  return by_actor(std::move(act), described(key) + (key.uses == 0 ? "" : ", uses " + std::to_string(key.uses)) +
+                                      (key.expires == 0 ? "" : ", for " + std::to_string(wish.valid_for) + " s") +
+                                      (key.approve ? ", needs approval" : "") + (key.ephemeral ? ", ephemeral" : "") +
+                                      (key.groups.empty() ? "" : ", groups ") +
+                                      std::string(as_text(encode_groups(key.groups))));
+}
+
 Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t now) {
   auto groups = checked_groups(wish.groups);
   if (!groups) return groups.error();
@@ -184,11 +192,7 @@ Result<JoinKey> Registry::create_join_key(const JoinKeyWish& wish, std::int64_t 
   // Also where there are none: an earlier key may have had the number.
   change.put_meta[kKeyGroupsOf + std::to_string(key->id)] = encode_groups(key->groups);
   change.put_join_keys.push_back(*key);
-  change.audit.push_back(by_actor(
-      "key create", described(*key) + (key->uses == 0 ? "" : ", uses " + std::to_string(key->uses)) +
-                        (key->expires == 0 ? "" : ", for " + std::to_string(wish.valid_for) + " s") +
-                        (key->approve ? ", needs approval" : "") + (key->ephemeral ? ", ephemeral" : "") +
-                        (key->groups.empty() ? "" : ", groups ") + std::string(as_text(encode_groups(key->groups)))));
+  change.audit.push_back(key_entry("key create", *key, wish));
   if (key->ephemeral) {
     Writer all(change.put_meta[kEphemeralKeys]);
     for (const auto& [id, other] : join_keys_.all()) {
@@ -233,7 +237,7 @@ Result<JoinKey> Registry::rotate_network_key(const JoinKeyWish& wish, std::int64
   const JoinKey key = join_keys_.redraw_network_key(wish, now, rng_);
   ports::StoreChange change;
   change.put_join_keys.push_back(key);
-  change.audit.push_back(by_actor("key rotate", described(key)));
+  change.audit.push_back(key_entry("key rotate", key, wish));
   if (auto stored = commit(change); !stored) return stored.error();
   join_keys_.put(key);
   return key;
