@@ -56,9 +56,11 @@ values() {
     sed -nE 's/.*: ([a-z0-9-]+((, | or )[a-z0-9-]+)+)$/\1/p' | sed -E 's/, | or /\n/g'
 }
 
-# The next words of the commands of "eps" that go on from the words typed; NAME is any member.
+# The next words of the commands of "eps" that go on from the words typed; NAME is any member. Behind "help" too, but for
+# arguments.
 words() {
-  printf '%s\n' "$help" | awk -v typed="$typed" '
+  about=${typed#help}
+  printf '%s\n' "$help" | awk -v typed="${about# }" '
     /^Commands:/ { inside = 1; next }
     /^$/ { inside = 0 }
     !inside || !/^  [a-z]/ { next }
@@ -79,6 +81,10 @@ words() {
     END { for (i = 1; i <= offers; ++i) print order[i] "\t" seen[order[i]] }' |
     while IFS= read -r line; do
       case $line in
+        [A-Z]*) [ "$about" = "$typed" ] || continue ;;
+      esac
+      case $line in
+        FILE*) echo '<file>' ;;
         NAME*)
           case $typed in members*) list=members ;; *) list=peers ;; esac
           "$program" --json "$list" 2>/dev/null | sed -nE 's/^ {4}"name": "(.*)",?$/\1/p' ;;

@@ -189,6 +189,10 @@ def test_completion_of_values(shell, tmp_path):
     if shell == "bash":
         part = str(tmp_path.parent / tmp_path.name[:-1])
         assert complete(shell, BIN / "eps-server", "--state", part) >= {str(tmp_path)}
+        rules = tmp_path / "rules"
+        rules.touch()
+        assert complete(shell, BIN / "eps", "policy", "set", str(tmp_path / "ru")) == {str(rules)}
+        assert complete(shell, BIN / "eps", "help", "policy", "set", str(tmp_path / "ru")) == set()
 
 
 @shells
@@ -199,6 +203,8 @@ def test_completion_of_commands(shell):
     assert "remove" in complete(shell, BIN / "eps", "--socket", "/none", "members", "")
     assert complete(shell, BIN / "eps", "--") == options_of_help(BIN / "eps").keys()
     assert complete(shell, BIN / "eps", "keys", "rotate", "--u") == {"--uses"}
+    assert complete(shell, BIN / "eps", "help", "") == first
+    assert "remove" in complete(shell, BIN / "eps", "help", "members", "")
     assert complete(shell, BIN / "eps", "ping", "bob", "--") & {"--uses", "--count", "--json"} == {"--count", "--json"}
 
 
