@@ -121,6 +121,7 @@ std::optional<InterfaceAddress> parse_address(const nlmsghdr* message) {
   for_each_attribute<ifaddrmsg>(message, [&](unsigned type, const nlattr* attribute) {
     if (type == IFA_LOCAL) local = ip_of(attribute);
     if (type == IFA_ADDRESS) prefix_address = ip_of(attribute);
+    if (type == kAddressProtocol) out.protocol = number_of<std::uint8_t>(attribute);
     if (type == IFA_FLAGS) out.flags = number_of<std::uint32_t>(attribute);  // the header's field holds eight bits
   });
   // On a point-to-point link IFA_ADDRESS is the other end's; IPv6 has no IFA_LOCAL without one.

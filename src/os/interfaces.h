@@ -40,9 +40,10 @@ struct Interface {
 struct InterfaceAddress {
   int index = 0;
   IpAddress address;
-  IpAddress prefix_address;  // whose prefix is reachable: `address`, or the other end's on a point-to-point link
-  std::uint8_t prefix = 0;   // of the address's own family
-  std::uint32_t flags = 0;   // IFA_F_TENTATIVE...
+  IpAddress prefix_address;   // whose prefix is reachable: `address`, or the other end's on a point-to-point link
+  std::uint8_t prefix = 0;    // of the address's own family
+  std::uint32_t flags = 0;    // IFA_F_TENTATIVE...
+  std::uint8_t protocol = 0;  // its origin, such as kEpsProtocol; 0: not known
 };
 
 // The network that is reachable through it.

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "os/netlink_attributes.h"
 #include "os/source_routes.h"
 #include "os/sys_error.h"
 
@@ -167,6 +168,10 @@ Result<void> NetlinkLink::clean_address(const KernelView& kernel, const ports::L
   for (const InterfaceAddress& address : kernel.addresses) {
     if (!address.address.is_v4()) continue;
     const Ip4 ip = address.address.v4();
+    if (!set_ && ip == config.address && is_left_over(address, own, home)) {
+      (void)change_address(RTM_DELADDR, 0, ip, address.prefix, address.index);
+      continue;
+    }
     if (ip == config.address && address.prefix == config.network.prefix &&
         (address.index != own.index || home == own.index)) {
       found |= address.index == home;
@@ -199,6 +204,7 @@ Result<void> NetlinkLink::change_address(std::uint16_t type, std::uint16_t flags
   request.put_u32(IFA_LOCAL, htonl(address.value));
   request.put_u32(IFA_ADDRESS, htonl(address.value));
   if (type == RTM_NEWADDR) request.put_u32(IFA_BROADCAST, htonl(network_of(address, prefix).broadcast().value));
+  if (index != index_) request.put_u8(kAddressProtocol, kEpsProtocol);
   const std::string text = to_string(address) + "/" + std::to_string(prefix);
   const std::string where = info.ifa_index == static_cast<unsigned>(index_) ? device_ : bridge_;
   return socket_.request(request, type == RTM_NEWADDR ? "add the address " + text + " to " + where

@@ -91,6 +91,8 @@ class NetlinkLink final : public ports::LinkPort {
   Result<void> join_bridge(const Interface& bridge, const Interface& own);
   // The bridge that the interface should be a port of; null: it does not exist, or none is configured.
   const Interface* find_bridge(const KernelView& kernel) const;
+  // Whether an earlier run put it on a bridge and was killed. A user's own has no mark of ours.
+  bool is_left_over(const InterfaceAddress& address, const Interface& own, int home) const;
   // The index of the interface that the EPS address belongs on.
   int home(const KernelView& kernel, const Interface& own) const;
   void repair_bridge(const KernelView& kernel, const Interface& own, Report& report, Instant now);

@@ -19,6 +19,10 @@ const Interface* NetlinkLink::find_bridge(const KernelView& kernel) const {
   return found == kernel.interfaces.end() ? nullptr : &*found;
 }
 
+bool NetlinkLink::is_left_over(const InterfaceAddress& address, const Interface& own, int home) const {
+  return address.protocol == kEpsProtocol && address.index != home && address.index != own.master;
+}
+
 Result<void> NetlinkLink::join_bridge(const Interface& bridge, const Interface& own) {
   NetlinkMessage request(RTM_NEWLINK, 0);
   request.family<ifinfomsg>().ifi_index = own.index;

@@ -78,6 +78,7 @@ Result<void> NetlinkLink::change_address6(std::uint16_t type, std::uint16_t flag
   info.ifa_scope = RT_SCOPE_UNIVERSE;
   info.ifa_index = static_cast<unsigned>(index);
   request.put(IFA_ADDRESS, address.bytes.data(), address.bytes.size());
+  if (index != index_) request.put_u8(kAddressProtocol, kEpsProtocol);
   const std::string where = index == index_ ? device_ : bridge_;
   return socket_.request(request, (type == RTM_NEWADDR ? "add the address " : "remove the address ") +
                                       to_string(address) + (type == RTM_NEWADDR ? " to " : " from ") + where);
@@ -107,8 +108,10 @@ Result<void> NetlinkLink::clean_address6(const KernelView& kernel, const std::op
   const int home = this->home(kernel, own);
   for (const InterfaceAddress& address : kernel.addresses) {
     const bool stale = before && address.address == before->address6 && address.address != set_->address6;
-    const bool left_behind = address.address == set_->address6 && address.index == own.index && home != own.index;
-    if ((address.index != home || !stale) && !left_behind) continue;
+    const bool ours = address.address == set_->address6;
+    const bool left_behind = ours && address.index == own.index && home != own.index;
+    const bool left_over = ours && !before && is_left_over(address, own, home);
+    if ((address.index != home || !stale) && !left_behind && !left_over) continue;
     (void)change_address6(RTM_DELADDR, 0, address.address, address.index);  // it may have gone by itself
   }
   no_ip6_ = set_->address6.is_unspecified() || set_->mtu < kMinIp6Mtu;

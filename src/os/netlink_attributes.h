@@ -13,6 +13,8 @@
 
 namespace eps::os {
 
+inline constexpr std::uint16_t kAddressProtocol = 11;  // IFA_PROTO, from Linux 5.18 on
+
 // Calls `each(type, attribute)` for the attributes from `first` to `end`.
 template <class Each>
 void for_each_between(const void* first, const char* end, Each&& each) {

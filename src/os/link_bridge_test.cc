@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "os/link.h"
+#include "os/link_fixture.h"
+#include "os/netns_fixture.h"
+
+namespace eps::os {
+namespace {
+
+using ports::LinkConfig;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+TEST_F(LinkTest, IsKeptInTheConfiguredBridge) {
+  link_ = must(NetlinkLink::open("eps0", "br0"));
+  const LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  EXPECT_THAT(set_up(wanted).troubles, Contains(HasSubstr("There is no bridge br0")));
+  EXPECT_THAT(output_of("ip addr show eps0"), HasSubstr("192.168.43.7/24"));
+  EXPECT_EQ(reconcile().address_on, "eps0");
+  const auto expect_in_the_bridge = [] {
+    EXPECT_THAT(output_of("ip link show eps0"), HasSubstr("master br0"));
+    EXPECT_THAT(output_of("ip -4 addr show eps0"), Not(HasSubstr("inet")));
+    EXPECT_THAT(output_of("ip -4 addr show br0"), HasSubstr("192.168.43.7/24"));
+    EXPECT_THAT(output_of("ip route"), HasSubstr("192.168.43.0/24 dev br0"));
+  };
+  ASSERT_TRUE(shell("ip link add br0 type bridge && ip link set br0 up"));
+  NetlinkLink::Report report = reconcile();
+  EXPECT_THAT(report.notes, IsEmpty());
+  EXPECT_THAT(report.troubles, IsEmpty());
+  expect_in_the_bridge();
+  EXPECT_EQ(reconcile().address_on, "br0");
+  EXPECT_THAT(set_up(wanted).notes, IsEmpty());
+  expect_in_the_bridge();
+
+  ASSERT_TRUE(shell("ip link set eps0 nomaster && ip addr flush dev br0"));
+  EXPECT_THAT(reconcile().notes, AllOf(Contains(HasSubstr("no port of br0")), Contains(HasSubstr("was gone"))));
+  expect_in_the_bridge();
+
+  link_->restore();
+  EXPECT_THAT(output_of("ip -4 addr show br0"), Not(HasSubstr("inet")));
+}
+
+TEST_F(LinkTest, WhatARunThatWasKilledLeftOnABridgeIsRemoved) {
+  ASSERT_TRUE(shell("ip link add br0 type bridge && ip link set br0 up"));
+  LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  wanted.address6 = *parse_ip("fd43::11:22ff:fe33:4455");
+  const auto on_bridge = [] { return output_of("ip addr show br0"); };
+  link_ = must(NetlinkLink::open("eps0", "br0"));
+  set_up(wanted);
+  ASSERT_THAT(on_bridge(), AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64")));
+  link_.reset();
+  ASSERT_TRUE(
+      shell("ip tuntap del eps0 mode tap && ip tuntap add eps0 mode tap && ip addr add 192.168.43.250/32 dev br0"));
+
+  link_ = must(NetlinkLink::open("eps0"));
+  set_up(wanted);
+  EXPECT_THAT(on_bridge(), AllOf(Not(HasSubstr("192.168.43.7/")), Not(HasSubstr("fd43::"))));
+  EXPECT_THAT(on_bridge(), HasSubstr("192.168.43.250/32")) << "the user's";
+  EXPECT_THAT(output_of("ip addr show eps0"),
+              AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64")));
+}
+
+}  // namespace
+}  // namespace eps::os
