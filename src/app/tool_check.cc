@@ -122,12 +122,12 @@ int link_trouble(const std::string& device) {
 }
 
 // See os::find_collision().
-std::string clash(const Ip4Network& network, const std::string& own_device) {
+os::Collision clash(const Ip4Network& network, const std::string& own_device, const IpAddress& self) {
   auto socket = os::NetlinkSocket::open();
-  if (!socket) return "";
+  if (!socket) return {};
   const int own = own_device.empty() ? 0 : static_cast<int>(::if_nametoindex(own_device.c_str()));
-  const auto with = os::find_collision(*socket, network, own);
-  return with ? *with : "";
+  const auto found = os::find_collision(*socket, network, self, own);
+  return found ? *found : os::Collision{};
 }
 
 }  // namespace
@@ -229,7 +229,7 @@ void CheckCommand::client(const runtime::ClientSettings& settings) {
   }
   const auto content = os::read_file(settings.state + "/client/network", control::kMaxCacheFile);
   const auto cache = content ? control::decode_cache_file(as_view(*content)) : Result<NetworkCache>(content.error());
-  if (cache) network(cache->network.network, settings.device);
+  if (cache) network(cache->network.network, settings.device, IpAddress::from_v4(cache->self.address));
   for (const std::string& server : settings.servers) {
     if (resolves(server)) {
       ok("The server's name or address " + server + " is understood.");
@@ -252,7 +252,7 @@ void CheckCommand::server(const runtime::ServerSettings& settings) {
     if (settings.also_port != 0) port(settings.also_port, SOCK_STREAM, "also-port");
     if (settings.http) port(settings.http->port, SOCK_STREAM, "http", settings.http->ip);
   }
-  network(settings.network, "");
+  network(settings.network, "", {});
 }
 
 // Whether the clients that read the file have this server's key.
@@ -280,14 +280,15 @@ void CheckCommand::port(std::uint16_t number, int kind, const std::string& optio
           "See who has it with ss -lntup, or choose another with --" + option + ".");
 }
 
-void CheckCommand::network(const Ip4Network& network, const std::string& own_device) {
-  const std::string with = clash(network, own_device);
+void CheckCommand::network(const Ip4Network& network, const std::string& own_device, const IpAddress& self) {
+  const auto [with, remedy] = clash(network, own_device, self);
   if (with.empty())
     return ok("No other interface or route of this computer has addresses of " + to_string(network) + ".");
   if (own_device.empty()) {
     return warning("The network " + to_string(network) + " overlaps " + with + " of this computer.",
                    "Members in that network cannot join: choose another --network.");
   }
+  if (!remedy.empty()) return problem(os::kOwnElsewhere + with + ".", remedy);
   problem("The EPS network " + to_string(network) + " overlaps " + with + " of this computer.",
           "Start eps-server with another --network, or take this computer out of the other one.");
 }
@@ -352,7 +353,11 @@ void DoctorCommand::look_around(const json& status, std::vector<Finding>& findin
   }
   const auto address = parse_ip4_network(network.value("address", ""));
   if (address) {
-    if (const std::string with = clash(*address, status.value("device", "")); !with.empty()) {
+    const json own = status.value("address", json());
+    const std::string text = own.is_string() ? own.get<std::string>() : "";
+    const IpAddress self = parse_ip(text.substr(0, text.find('/'))).value_or(IpAddress{});
+    // Of its own address elsewhere the daemon itself tells.
+    if (const auto [with, remedy] = clash(*address, device, self); !with.empty() && remedy.empty()) {
       findings.push_back({Finding::Level::problem,
                           "The EPS network " + to_string(*address) + " overlaps " + with + " of this computer.",
                           "Start eps-server with another --network, or take this computer out of the other one."});

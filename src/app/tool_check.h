@@ -31,7 +31,8 @@ class CheckCommand : private ToolBase {
   // `at`: an address of this computer; without one, all of them.
   void port(std::uint16_t number, int kind, const std::string& option, const std::optional<IpAddress>& at = {});
   // `own_device` is the EPS interface; "": this computer is the server.
-  void network(const Ip4Network& network, const std::string& own_device);
+  // `self`: this computer's address in it, unspecified if it has none.
+  void network(const Ip4Network& network, const std::string& own_device, const IpAddress& self);
 
   std::vector<report::Finding> findings_;
 };

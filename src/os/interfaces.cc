@@ -406,18 +406,40 @@ std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::s
   return all;
 }
 
-Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own) {
-  const auto kernel = look_at_kernel(socket);
-  if (!kernel) return kernel.error();
-  const Interface* const self = kernel->interface(own);
-  return find_collision(*kernel, network, own, self == nullptr ? 0 : self->master);
+namespace {
+
+std::string name_of(const KernelView& kernel, int index) {
+  const Interface* const it = kernel.interface(index);
+  return it == nullptr ? "interface " + std::to_string(index) : it->name;
 }
 
-std::string find_collision(const KernelView& kernel, const Ip4Network& network, int own, int bridge) {
-  const auto on = [&](int index) {
-    const Interface* const it = kernel.interface(index);
-    return " on " + (it == nullptr ? "interface " + std::to_string(index) : it->name);
-  };
+}  // namespace
+
+Collision collision_with(const KernelView& kernel, const InterfaceAddress& address, const IpAddress& self, int own) {
+  const Interface* const on = kernel.interface(address.index);
+  const std::string text = to_string(address.address) + "/" + std::to_string(address.prefix);
+  const std::string name = name_of(kernel, address.index);
+  Collision out{text + " on " + name, ""};
+  if (address.address != self || on == nullptr) return out;
+  out.remedy = "Remove it there (ip addr del " + text + " dev " + name + ")";
+  const Interface* const device = kernel.interface(own);
+  if (device != nullptr && on->kind == "bridge") {
+    out.remedy += ", or make " + device->name + " a port of " + name + " again (ip link set " + device->name +
+                  " master " + name + ")";
+  }
+  out.remedy += ".";
+  return out;
+}
+
+Result<Collision> find_collision(NetlinkSocket& socket, const Ip4Network& network, const IpAddress& self, int own) {
+  const auto kernel = look_at_kernel(socket);
+  if (!kernel) return kernel.error();
+  const Interface* const device = kernel->interface(own);
+  return find_collision(*kernel, network, self, own, device == nullptr ? 0 : device->master);
+}
+
+Collision find_collision(const KernelView& kernel, const Ip4Network& network, const IpAddress& self, int own,
+                         int bridge) {
   const auto other_client = [&](int index, const Ip4Network& other) {
     const Interface* const it = kernel.interface(index);
     return it != nullptr && is_eps(*it) && (own != 0 || other == network);
@@ -429,7 +451,7 @@ std::string find_collision(const KernelView& kernel, const Ip4Network& network, 
     other.base.value &= other.mask();
     if (other_client(a.index, other)) continue;
     if (network.overlaps(other) || network.contains(a.address.v4())) {
-      return to_string(a.address) + "/" + std::to_string(a.prefix) + on(a.index);
+      return collision_with(kernel, a, self, own);
     }
   }
   for (const Route& route : kernel.routes) {
@@ -438,9 +460,9 @@ std::string find_collision(const KernelView& kernel, const Ip4Network& network, 
     // networks: 64.0.0.0/2 and others), yield to ours. No network of addresses is wider than 10.0.0.0/8.
     const bool piece = route.to.prefix < std::min<unsigned>(8, network.prefix);
     if (piece || !route.to.overlaps(network) || other_client(route.index, route.to)) continue;
-    return "the route to " + to_string(route.to) + on(route.index);
+    return {"the route to " + to_string(route.to) + " on " + name_of(kernel, route.index), ""};
   }
-  return "";
+  return {};
 }
 
 }  // namespace eps::os

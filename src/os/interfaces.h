@@ -99,15 +99,26 @@ std::vector<int> uplinks(const KernelView& kernel, const std::set<int>& inside);
 // of `inside`, of tunnels and of container bridges, unless these are an uplink.
 std::vector<IpAddress> underlay_addresses(const KernelView& kernel, const std::set<int>& inside);
 
-// What of this computer has addresses of `network` already: "10.0.8.5/24 on eth0" or "the route to 10.0.0.0/8 on tun3";
-// "": nothing. Two networks with the same addresses on one computer: one of them would become unreachable, and which,
-// chance. Interfaces of other EPS clients do not count, because the clients arrange that among themselves (os/link.h).
+// What of this computer has addresses of an EPS network besides.
+struct Collision {
+  std::string with;    // "10.0.8.5/24 on eth0" or "the route to 10.0.0.0/8 on tun3"; "": nothing
+  std::string remedy;  // a sentence if that is the computer's own address in the EPS network; "": it is not
+};
+inline constexpr const char* kOwnElsewhere =
+    "This computer's address in the EPS network is also on another interface, ";
+// `self`: that address. `own`: the index of the EPS interface; 0: there is none yet.
+Collision collision_with(const KernelView& kernel, const InterfaceAddress& address, const IpAddress& self, int own);
+
+// Two networks with the same addresses on one computer: one of them would become unreachable, and which, chance.
+// Interfaces of other EPS clients do not count, because the clients arrange that among themselves (os/link.h).
 // `own`: the index of the EPS interface, which does not count, nor does its bridge; 0: there is none yet, and another
 // client's interface counts unless it has exactly this network, which may be a second member of it on this computer.
-Result<std::string> find_collision(NetlinkSocket& socket, const Ip4Network& network, int own);
+// `self`: this computer's address in the network, unspecified if it has none yet.
+Result<Collision> find_collision(NetlinkSocket& socket, const Ip4Network& network, const IpAddress& self, int own);
 // The same from what was read before. `bridge`: the one that the EPS interface is a port of, which may have its address
 // instead; 0: none.
-std::string find_collision(const KernelView& kernel, const Ip4Network& network, int own, int bridge = 0);
+Collision find_collision(const KernelView& kernel, const Ip4Network& network, const IpAddress& self, int own,
+                         int bridge);
 
 // Whether `bridge` is one that container or VM software made for machines inside this one, so that its address means
 // nothing to other computers: by its name, or because all of its ports are virtual (veth, TAP) and no default route

@@ -394,7 +394,8 @@ void NetlinkLink::done(const Result<void>& result, Report& report) {
 void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
   repair_link(own, report, now);
   repair_bridge(kernel, own, report, now);
-  const std::string collision = find_collision(kernel, set_->network, own.index, own.master);
+  const Collision collision =
+      find_collision(kernel, set_->network, IpAddress::from_v4(set_->address), own.index, own.master);
   tell_collision(to_string(set_->network), collision, collision_, report);
   look_for_twins(kernel, own, report);
   repair_address(kernel, own, report, now);
@@ -402,20 +403,24 @@ void NetlinkLink::repair(const KernelView& kernel, const Interface& own, Report&
   repair_routes(kernel, own, report, now);
 }
 
-void NetlinkLink::tell_collision(const std::string& network, const std::string& collision, std::string& before,
+void NetlinkLink::tell_collision(const std::string& network, const Collision& collision, std::string& before,
                                  Report& report) {
-  const std::string overlaps = "The EPS network " + network + " overlaps " + collision + " of this computer: ";
-  if (collision != before) {
-    report.notes.push_back(collision.empty() ? "Nothing else has addresses of the EPS network " + network +
-                                                   " any more: all of it is reached through " + device_ + "."
-                                             : overlaps + "its route yields, and only the members themselves are " +
-                                                   "reached through " + device_ +
-                                                   ". Start eps-server with another --network to be rid of it.");
+  const bool own = !collision.remedy.empty();
+  const std::string what = own ? kOwnElsewhere + collision.with + ": "
+                               : "The EPS network " + network + " overlaps " + collision.with + " of this computer: ";
+  const std::string members = "only the members themselves are reached through " + device_;
+  if (collision.with.empty() && !before.empty()) {
+    report.notes.push_back("Nothing else has addresses of the EPS network " + network +
+                           " any more: all of it is reached through " + device_ + ".");
+  } else if (collision.with != before) {
+    report.notes.push_back(what + "its route yields, and " + members + ". " +
+                           (own ? collision.remedy : "Start eps-server with another --network to be rid of it."));
   }
-  before = collision;
-  if (collision.empty()) return;
-  report.troubles.push_back(overlaps + "only the members themselves are reached through " + device_ +
-                            ", and the gateway and the name servers of the other network go before them.");
+  before = collision.with;
+  if (before.empty()) return;
+  report.troubles.push_back(
+      what + members +
+      (own ? ". " + collision.remedy : ", and the gateway and the name servers of the other network go before them."));
 }
 
 void NetlinkLink::repair_link(const Interface& own, Report& report, Instant now) {
@@ -455,12 +460,14 @@ std::set<IpAddress> NetlinkLink::reserved(const KernelView& kernel, int own) con
 
 void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
   const int home = this->home(kernel, own);
-  bool found = false, elsewhere = false, left_behind = false;
+  bool found = false, elsewhere = false, left_behind = false, has_moved = home != own.index;
   for (const InterfaceAddress& address : kernel.addresses) {
     if (address.address != IpAddress::from_v4(set_->address)) continue;
-    left_behind |= address.index == own.index && home != own.index;
+    const bool whole = address.prefix == set_->network.prefix;
+    left_behind |= address.index == own.index;
+    has_moved |= address.index == own.master && whole;
     if (address.index == home) {
-      found |= address.prefix == set_->network.prefix;
+      found |= whole;
     } else {
       elsewhere |= own.master != 0 && address.index == own.master;  // moved to a bridge, as guides to bridging say
     }
@@ -482,7 +489,7 @@ void NetlinkLink::repair_address(const KernelView& kernel, const Interface& own,
                   report);
     }
   }
-  if (left_behind) {
+  if (left_behind && has_moved) {
     done(change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, own.index), report);
   }
   // A port of a bridge needs no address, and the kernel would answer for a machine behind the bridge.

@@ -118,7 +118,7 @@ class NetlinkLink final : public ports::LinkPort {
   bool yields() const { return !collision_.empty() || yields_; }
   void tell_filter(const KernelView& kernel, const std::set<int>& inside, Report& report);
   // `collision` is that of now, `before` the one that was told last.
-  void tell_collision(const std::string& network, const std::string& collision, std::string& before, Report& report);
+  void tell_collision(const std::string& network, const Collision& collision, std::string& before, Report& report);
   std::set<IpAddress> reserved(const KernelView& kernel, int own) const;
   void tell_repairs(Report& report, Instant now);
   // Whether one more repair may be made now; if so it is reported as `what`.

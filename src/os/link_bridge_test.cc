@@ -5,6 +5,7 @@
 #include "os/link.h"
 #include "os/link_fixture.h"
 #include "os/netns_fixture.h"
+#include "os/tap.h"
 
 namespace eps::os {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 using ports::LinkConfig;
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -63,6 +65,41 @@ TEST_F(LinkTest, WhatARunThatWasKilledLeftOnABridgeIsRemoved) {
   EXPECT_THAT(on_bridge(), HasSubstr("192.168.43.250/32")) << "the user's";
   EXPECT_THAT(output_of("ip addr show eps0"),
               AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64")));
+}
+
+TEST_F(LinkTest, ItsOwnAddressOnABridgeIsNoOtherNetwork) {
+  ASSERT_TRUE(
+      shell("ip link add br0 type bridge && ip link set br0 up && ip addr add 192.168.43.7/24 dev br0 && "
+            "ip addr add fd43::11:22ff:fe33:4455/64 dev br0 nodad"));
+  LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  wanted.address6 = *parse_ip("fd43::11:22ff:fe33:4455");
+  const auto tap = must(LinuxTap::open("eps0"));  // IPv6 makes its routes with a carrier
+  const auto told = [](const char* address) {
+    return AllOf(HasSubstr(std::string("also on another interface, ") + address + " on br0: "),
+                 HasSubstr(std::string("ip addr del ") + address + " dev br0"),
+                 HasSubstr("ip link set eps0 master br0"), Not(HasSubstr("--network")));
+  };
+  const auto both = ElementsAre(told("192.168.43.7/24"), told("fd43::11:22ff:fe33:4455/64"));
+  link_->set_members({{{9}, NetlinkLink::Neighbour{*parse_ip4("192.168.43.9"), *parse_mac("02:00:00:00:00:09")}}});
+  auto report = set_up(wanted);
+  EXPECT_THAT(report.notes, both);
+  EXPECT_THAT(report.troubles, both);
+  const auto routes = [] { return output_of("ip route") + output_of("ip -6 route"); };
+  EXPECT_THAT(routes(), AllOf(HasSubstr("192.168.43.9 dev eps0"), HasSubstr("fd43::ff:fe00:9 dev eps0")));
+
+  ASSERT_TRUE(shell("ip link set eps0 master br0"));
+  reconcile();
+  report = reconcile();
+  EXPECT_THAT(report.notes, IsEmpty());
+  EXPECT_THAT(report.troubles, IsEmpty());
+  EXPECT_FALSE(link_->collides());
+  EXPECT_EQ(report.address_on, "br0");
+  EXPECT_THAT(output_of("ip addr show eps0"), AllOf(Not(HasSubstr("inet 192")), Not(HasSubstr("inet6 fd43"))));
+  EXPECT_THAT(output_of("ip addr show br0"),
+              AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64")));
+  EXPECT_THAT(routes(), AllOf(HasSubstr("192.168.43.0/24 dev br0"), HasSubstr("fd43::/64 dev br0"),
+                              Not(HasSubstr("192.168.43.0/24 dev eps0")), Not(HasSubstr("fd43::/64 dev eps0")),
+                              Not(HasSubstr("192.168.43.9")), Not(HasSubstr("fd43::ff:fe00:9"))));
 }
 
 }  // namespace

@@ -53,17 +53,17 @@ std::optional<std::set<IpNetwork>> routes6(NetlinkSocket& socket, int index) {
   return found;
 }
 
-// What of this computer has addresses of the network of `address` besides: "fd43::50/64 on wlan0"; "": nothing. `own`
-// and `bridge` as in find_collision(). Whatever leads to such a network without an address in it does no harm: the
-// route to 64 bits is nearly always the narrower one.
-std::string find_collision6(const KernelView& kernel, const IpAddress& address, int own, int bridge) {
+// What of this computer has addresses of the network of `address` besides. `own` and `bridge` as in find_collision().
+// Whatever leads to such a network without an address in it does no harm: the route to 64 bits is nearly always the
+// narrower one.
+Collision find_collision6(const KernelView& kernel, const IpAddress& address, int own, int bridge) {
   for (const InterfaceAddress& a : kernel.addresses) {
     const Interface* const on = kernel.interface(a.index);
     if (on == nullptr || a.index == own || (bridge != 0 && a.index == bridge) || is_eps(*on)) continue;
     if (!prefix_of(a).contains(address) && !network6(address).contains(a.address)) continue;
-    return to_string(a.address) + "/" + std::to_string(a.prefix) + " on " + on->name;
+    return collision_with(kernel, a, address, own);
   }
-  return "";
+  return {};
 }
 
 }  // namespace
@@ -123,13 +123,20 @@ Result<void> NetlinkLink::clean_address6(const KernelView& kernel, const std::op
 
 void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
   const int home = this->home(kernel, own);
-  bool found = false, elsewhere = false;
+  bool found = false, elsewhere = false, left_behind = false, has_moved = home != own.index;
   for (const InterfaceAddress& address : kernel.addresses) {
     if (address.address != set_->address6) continue;
     found |= address.index == home;
     elsewhere |= address.index != home;
-    if (address.index == own.index && home != own.index) {
-      done(change_address6(RTM_DELADDR, 0, set_->address6, own.index), report);
+    left_behind |= address.index == own.index;
+    has_moved |= address.index == own.master;
+  }
+  if (left_behind && has_moved) {
+    done(change_address6(RTM_DELADDR, 0, set_->address6, own.index), report);
+    found &= home != own.index;
+    tell_collision(to_string(network6(set_->address6)), {}, collision6_, report);
+    for (const IpNetwork& to : routes6(socket_, own.index).value_or(std::set<IpNetwork>())) {
+      if (to.length == 128) done(change_route6(RTM_DELROUTE, to, own.index), report);
     }
   }
   if (found) repair_routes6(kernel, own, report, now);
@@ -181,8 +188,8 @@ void NetlinkLink::repair_routes6(const KernelView& kernel, const Interface& own,
   }
   const std::string before = collision6_;
   tell_collision(to_string(network),
-                 home == own.index ? find_collision6(kernel, set_->address6, own.index, own.master) : "", collision6_,
-                 report);
+                 home == own.index ? find_collision6(kernel, set_->address6, own.index, own.master) : Collision{},
+                 collision6_, report);
   if (!collision6_.empty()) {
     wanted.erase(network);
     const std::set<IpAddress> others = reserved(kernel, own.index);

@@ -110,6 +110,43 @@ def test_machines_behind_a_member_that_may_bridge(network):
     assert c.address not in c.host.ip("addr", "show", "br0")
 
 
+def test_its_own_address_is_on_the_bridge_after_a_restart(network):
+    server = network.server()
+    a, b = network.client("a"), bridging(network, "b")
+    server.eps("members", "allow", "b", "bridge")
+    vm, _ = machine(network, "vm", b, free_address(a, b))
+
+    def addresses(device):
+        return b.host.ip("addr", "show", device)
+
+    # Put there by a run that was killed: removed.
+    b.kill()
+    b.options["bridge"] = None
+    b.start()
+    b.wait_joined()
+    own = f"{b.address}/24", b.status()["address6"] + "/64"
+    wait_until(lambda: all(x in addresses("eps0") for x in own), "eps0 has its addresses")
+    assert not any(x in addresses("br0") for x in own)
+    assert "also on" not in b.log()
+
+    # Put there by the user, and eps0 is no port any more: stays, with the remedies.
+    for x in own:
+        b.host.give(x, "br0")
+    for x in own:
+        b.wait_log(rf"also on another interface, {x} on br0: .*\(ip addr del {x} dev br0\)")
+    doctor = b.eps("doctor", check=False)
+    assert doctor.count("ip link set eps0 master br0") == 2 and "--network" not in doctor
+    assert a.ping(b) == 3
+
+    b.host.ip("link", "set", "eps0", "master", "br0")
+    wait_until(lambda: not any(x in addresses("eps0") for x in own), "the port needs no address")
+    assert all(x in addresses("br0") for x in own)
+    for ip in b.address, own[1].partition("/")[0]:
+        assert a.host.ping(ip) == 3
+    wait_until(lambda: vm.ping(b.address, 1), "the machine reaches the bridge's own address")
+    assert "also on" not in b.eps("doctor", check=False)
+
+
 def test_one_of_two_bridges_into_one_lan_is_blocked(network):
     server = network.server()
     a, b, c = network.client("a"), bridging(network, "b"), bridging(network, "c")

@@ -232,6 +232,10 @@ def test_check(network):
     with_its_state = places.replace(f"state = {network.directory}/state", f"state = {b.state}") + key
     b.stop()
     assert check("client", with_its_state + "server = 10.77.0.1\n") == (0, set(), set())
+    host.ip("addr", "add", f"{b.address}/24", "dev", "eth0")
+    status, problems, _ = check("client", with_its_state + "server = 10.77.0.1\n")
+    assert status == 1 and any(f"is also on another interface, {b.address}/24 on eth0" in p for p in problems)
+    host.ip("addr", "del", f"{b.address}/24", "dev", "eth0")
     host.ip("route", "add", "192.168.43.0/25", "via", "10.77.0.2")
     status, problems, _ = check("client", with_its_state + "server = 10.77.0.1\n")
     assert status == 1 and any("overlaps the route to 192.168.43.0/25 on eth0" in p for p in problems)
