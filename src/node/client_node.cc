@@ -206,9 +206,13 @@ void ClientNode::look_anew(ClientOutputs& out, Instant now) {
   if (!relay_here_) relay_by(ServerRelay::none, now);
   peers_.on_network_change(now);
   // Connection attempts so far used the old route. A server that was unreachable may be reachable now.
-  failures_ = 0;
-  if (!connection_ || admission_.running()) connect_at_ = now;
+  search_now(now);
   doubt_server(out, now);
+}
+
+ClientOutputs ClientNode::on_new_servers(Instant now) {
+  search_now(now);
+  return finish(pass_deadline(now), now);
 }
 
 ClientOutputs ClientNode::on_mapped(std::vector<PortMapping> mappings, Instant now) {

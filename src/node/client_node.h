@@ -105,6 +105,8 @@ class ClientNode {
   ClientOutputs on_server_closed(control::LinkId link, const std::string& why, Instant now);
   // `rerouted`: routes to the outside have changed, whether or not the addresses have.
   ClientOutputs on_local_addresses(std::vector<IpAddress> addresses, Instant now, bool rerouted = false);
+  // The next search dials other servers than the ones before.
+  ClientOutputs on_new_servers(Instant now);
   // Where no path may lead (ports::Underlay).
   void set_inside(std::vector<IpPrefix> inside, std::vector<IpPrefix> tunnels, Instant now) {
     peers_.set_inside(std::move(inside), std::move(tunnels), now);
@@ -192,6 +194,7 @@ class ClientNode {
   void drop_connection(ClientOutputs& out);
   void doubt_server(ClientOutputs& out, Instant now);
   void doubt_list(ClientOutputs& out, Instant now);
+  void search_now(Instant now);
   void search_later(Instant now);
   void announce(ClientOutputs& out, Instant now);
   Duration keep_pause() const;

@@ -18,6 +18,12 @@ void ClientNode::search(ClientOutputs& out) {
   out.connect = true;
 }
 
+// Unless there is a connection in which nothing is wrong.
+void ClientNode::search_now(Instant now) {
+  failures_ = 0;
+  if (!connection_ || admission_.running()) connect_at_ = now;
+}
+
 void ClientNode::stop_search(ClientOutputs& out) {
   connect_at_ = kNever;
   if (!admission_.running()) return;

@@ -425,7 +425,7 @@ std::function<nlohmann::json()> ClientDaemon::status() {
 Result<std::string> ClientDaemon::reload(const ConfText& conf) {
   return base_.reload(conf, [this](const ClientSettings& fresh) {
     reporter_.apply(fresh);
-    server_.set_servers(fresh.servers, fresh.proxy);
+    if (server_.set_servers(fresh.servers, fresh.proxy)) act(node_.on_new_servers(os::now()));
   });
 }
 

@@ -22,6 +22,7 @@ struct Proxy {
   std::string text() const;
   // Whether to use it for this server.
   bool leads_to(std::string_view server) const;
+  friend bool operator==(const Proxy&, const Proxy&) = default;
 };
 
 // "[http://][USER:PASSWORD@]HOST[:PORT]", where HOST may be an IPv6 address in brackets, user and password use %XX for

@@ -62,9 +62,11 @@ ServerLink::~ServerLink() {
   for (const auto& [link, stream] : impl_->streams) stream->close();
 }
 
-void ServerLink::set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy) {
+bool ServerLink::set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy) {
+  const bool others = servers != impl_->servers || proxy != impl_->proxy;
   impl_->servers = std::move(servers);
   impl_->proxy = std::move(proxy);
+  return others;
 }
 
 void ServerLink::dial(std::vector<ServerPort> ports) {

@@ -48,8 +48,8 @@ class ServerLink {
              Handlers handlers);
   ~ServerLink();
 
-  // For the next dial().
-  void set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy);
+  // For the next dial(). Whether they are other ones.
+  bool set_servers(std::vector<std::string> servers, std::optional<Proxy> proxy);
   // Starts, replacing a running round. Established connections stay. REQUIRES: a port.
   void dial(std::vector<ServerPort> ports);
   void stop_dialing();

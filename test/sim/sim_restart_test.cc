@@ -157,6 +157,20 @@ TEST_P(Sim, StateOfARestartedClientServesTheNextRestart) {
   EXPECT_TRUE(world.everybody_talks(seconds(3)));
 }
 
+TEST_P(Sim, ServersThatTheUserNamesAreDialledAtOnce) {
+  World world(options(3));
+  join(world, 3);
+  world.stop_server();
+  world.run_for(minutes(2));
+  world.start_server();
+  for (int c = 0; c < 3; ++c) world.name_servers(c);
+  EXPECT_TRUE(world.run_until([&] { return world.all_admitted(); }, seconds(1)));
+  const std::uint64_t before = world.server().status(world.clock().now()).connections_established;
+  for (int c = 0; c < 3; ++c) world.name_servers(c);
+  world.run_for(minutes(1));
+  EXPECT_EQ(world.server().status(world.clock().now()).connections_established, before) << "connections stay";
+}
+
 TEST_P(Sim, MemberRemovedDuringTheOutageIsOutOnceTheListArrives) {
   World world(options(2));
   ASSERT_NO_FATAL_FAILURE(join_until_kept(world));

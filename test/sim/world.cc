@@ -219,6 +219,11 @@ bool World::trust(int c, const std::string& peer) {
   return done.has_value();
 }
 
+void World::name_servers(int c) {
+  ClientLife& life = *clients_[static_cast<std::size_t>(c)].life;
+  act(life, life.node->on_new_servers(clock_.now()));
+}
+
 void World::connect(const ClientPtr& life) {
   const auto& servers = network_.addresses(server_.host);
   const Endpoint server{address(life->number).is_v4() ? servers.front() : servers.back(), kDefaultPort};

@@ -112,6 +112,8 @@ class World {
   test::MemoryStore& store() { return server_.store; }
   // The user of a client accepts the key of a peer; returns whether it helped.
   bool trust(int c, const std::string& peer);
+  // The user of a client names other servers, as far as the client knows.
+  void name_servers(int c);
   // The server's administrator brings what a signer of the network lock signed.
   Result<std::string> change_lock(const LockChange& change);
   // The client's next run counts its handshakes from here, as when its state is restored from a backup.
