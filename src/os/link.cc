@@ -563,7 +563,7 @@ void NetlinkLink::restore() {
   // The address disappears with the interface, but not the one on a bridge.
   const bool on_bridge = all && address_on_ != index_ &&
                          std::ranges::any_of(*all, [&](const Interface& i) { return i.index == address_on_; });
-  if (set_ && on_bridge && !no_ip6_) (void)change_address6(RTM_DELADDR, 0, set_->address6, address_on_);
+  if (set_ && on_bridge) remove_addresses6(address_on_);
   if (set_ && on_bridge) (void)change_address(RTM_DELADDR, 0, set_->address, set_->network.prefix, address_on_);
 }
 

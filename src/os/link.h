@@ -103,6 +103,9 @@ class NetlinkLink final : public ports::LinkPort {
                               const Interface& own);
   bool takes_ip6(const Interface& home, Report& report) const;
   void repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
+  // Before the client ends.
+  void remove_addresses6(int bridge);
+  void repair_link_local(const KernelView& kernel, int home);
   void repair_routes6(const KernelView& kernel, const Interface& own, Report& report, Instant now);
   Result<void> change_route6(std::uint16_t type, const IpNetwork& to, int home);
   Result<void> change_route(std::uint16_t type, const Ip4Network& to, int own);
@@ -145,9 +148,10 @@ class NetlinkLink final : public ports::LinkPort {
   bool yields_ = false;  // to that one
   bool shared_ = false;  // another EPS interface has addresses of the network
   bool looked_for_twins_ = false;
-  bool withheld_ = false;  // the EPS address, because the gateway of another network has the same
-  bool no_ip6_ = false;    // the interface takes no IPv6 address
-  bool missing_ = false;   // the interface is not in this network namespace
+  bool withheld_ = false;         // the EPS address, because the gateway of another network has the same
+  bool no_ip6_ = false;           // the interface takes no IPv6 address
+  bool gave_link_local_ = false;  // to the bridge
+  bool missing_ = false;          // the interface is not in this network namespace
   std::string rules_error_;
   std::string cut_;              // that the bridge loses large frames; "": it does not
   std::string filtered_;         // the uplink whose strict reverse path filter drops the underlay; "": none

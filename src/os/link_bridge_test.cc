@@ -54,17 +54,47 @@ TEST_F(LinkTest, WhatARunThatWasKilledLeftOnABridgeIsRemoved) {
   const auto on_bridge = [] { return output_of("ip addr show br0"); };
   link_ = must(NetlinkLink::open("eps0", "br0"));
   set_up(wanted);
-  ASSERT_THAT(on_bridge(), AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64")));
+  reconcile();
+  ASSERT_THAT(on_bridge(), AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64"),
+                                 HasSubstr("fe80::11:22ff:fe33:4455/64")));
   link_.reset();
   ASSERT_TRUE(
       shell("ip tuntap del eps0 mode tap && ip tuntap add eps0 mode tap && ip addr add 192.168.43.250/32 dev br0"));
 
   link_ = must(NetlinkLink::open("eps0"));
   set_up(wanted);
-  EXPECT_THAT(on_bridge(), AllOf(Not(HasSubstr("192.168.43.7/")), Not(HasSubstr("fd43::"))));
+  EXPECT_THAT(on_bridge(), AllOf(Not(HasSubstr("192.168.43.7/")), Not(HasSubstr("11:22ff:fe33:4455"))));
   EXPECT_THAT(on_bridge(), HasSubstr("192.168.43.250/32")) << "the user's";
   EXPECT_THAT(output_of("ip addr show eps0"),
               AllOf(HasSubstr("192.168.43.7/24"), HasSubstr("fd43::11:22ff:fe33:4455/64")));
+}
+
+TEST_F(LinkTest, TheBridgeHasTheLinkLocalAddressOfTheMember) {
+  const auto tap = must(LinuxTap::open("eps0"));
+  ASSERT_TRUE(shell("ip link add br0 address 02:00:00:00:00:77 type bridge && ip link set br0 up"));
+  link_ = must(NetlinkLink::open("eps0", "br0"));
+  LinkConfig wanted = config("192.168.43.7", "192.168.43.0/24");
+  wanted.address6 = *parse_ip("fd43::11:22ff:fe33:4455");
+  const auto six = [] { return output_of("ip -6 addr show br0"); };
+  const auto of_bridge = HasSubstr("fe80::ff:fe00:77/64"), of_member = HasSubstr("fe80::11:22ff:fe33:4455/64");
+  set_up(wanted);
+  reconcile();
+  EXPECT_THAT(six(), AllOf(of_bridge, of_member));
+  ASSERT_TRUE(shell("ip link set br0 down && ip link set br0 up"));
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(reconcile().notes, IsEmpty());
+  EXPECT_THAT(six(), of_member);
+
+  wanted.mac = *parse_mac("02:11:22:33:44:66");
+  wanted.address6 = *parse_ip("fd43::11:22ff:fe33:4466");
+  set_up(wanted);
+  reconcile();
+  EXPECT_THAT(six(), AllOf(HasSubstr("fe80::11:22ff:fe33:4466/64"), Not(of_member)));
+
+  link_ = must(NetlinkLink::open("eps0", "br0"));  // after a run that was killed
+  set_up(wanted);
+  reconcile();
+  link_->restore();
+  EXPECT_THAT(six(), AllOf(of_bridge, Not(HasSubstr("4466"))));
 }
 
 TEST_F(LinkTest, ItsOwnAddressOnABridgeIsNoOtherNetwork) {

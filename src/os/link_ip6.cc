@@ -30,6 +30,11 @@ IpNetwork network6(const IpAddress& address) {
   return network;
 }
 
+// Peers know it from the member list.
+IpAddress link_local(const Mac& mac) {
+  return address6_of(network6(*parse_ip("fe80::")), mac);
+}
+
 // Where the interface `index` leads: the networks of 64 bits, and the addresses that we made a route to. nullopt if the
 // kernel does not say.
 std::optional<std::set<IpNetwork>> routes6(NetlinkSocket& socket, int index) {
@@ -107,8 +112,11 @@ Result<void> NetlinkLink::clean_address6(const KernelView& kernel, const std::op
                                          const Interface& own) {
   const int home = this->home(kernel, own);
   for (const InterfaceAddress& address : kernel.addresses) {
-    const bool stale = before && address.address == before->address6 && address.address != set_->address6;
-    const bool ours = address.address == set_->address6;
+    const auto is_of = [&](const ports::LinkConfig& config) {
+      return address.address == config.address6 ||
+             (address.protocol == kEpsProtocol && address.address == link_local(config.mac));
+    };
+    const bool ours = is_of(*set_), stale = before && is_of(*before) && !ours;
     const bool left_behind = ours && address.index == own.index && home != own.index;
     const bool left_over = ours && !before && is_left_over(address, own, home);
     if ((address.index != home || !stale) && !left_behind && !left_over) continue;
@@ -119,6 +127,22 @@ Result<void> NetlinkLink::clean_address6(const KernelView& kernel, const std::op
   // Where IPv6 is switched off, there is none.
   no_ip6_ = !change_address6(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, set_->address6, home);
   return {};
+}
+
+// What peers send to the member's link-local address reaches the bridge, whose own may be another.
+void NetlinkLink::repair_link_local(const KernelView& kernel, int home) {
+  const IpAddress wanted = link_local(set_->mac);
+  const auto found = std::ranges::find_if(
+      kernel.addresses, [&](const InterfaceAddress& a) { return a.index == home && a.address == wanted; });
+  const bool ours = found == kernel.addresses.end()
+                        ? change_address6(RTM_NEWADDR, NLM_F_CREATE, wanted, home).has_value()
+                        : found->protocol == kEpsProtocol;
+  gave_link_local_ |= ours;
+}
+
+void NetlinkLink::remove_addresses6(int bridge) {
+  if (!no_ip6_) (void)change_address6(RTM_DELADDR, 0, set_->address6, bridge);
+  if (gave_link_local_) (void)change_address6(RTM_DELADDR, 0, link_local(set_->mac), bridge);
 }
 
 void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own, Report& report, Instant now) {
@@ -140,6 +164,7 @@ void NetlinkLink::repair_address6(const KernelView& kernel, const Interface& own
     }
   }
   if (found) repair_routes6(kernel, own, report, now);
+  if (found && home != own.index) repair_link_local(kernel, home);
   const Interface* const on = kernel.interface(home);
   const bool had_ip6 = !std::exchange(no_ip6_, on == nullptr || !takes_ip6(*on, report));
   if (no_ip6_ || found || (home == own.index && (elsewhere || own.master != 0))) return;

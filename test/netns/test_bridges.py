@@ -69,6 +69,7 @@ def test_machines_behind_a_member_that_may_bridge(network):
     wait_until(lambda: vm.ping(a.address, 1), "the machine reaches a")
     assert a.host.ping(address) == 3
     assert a.ping(b) == 3 and b.ping(a) == 3
+    wait_until(lambda: a.host.ping(f"{b.link_local()}%eps0", 1), "the bridge has the member's link-local address")
     assert not re.search("does not allow|overlaps", b.eps("doctor", check=False)), "the bridge has our own address"
 
     # TCP at full size, and no byte of it reaches c, whose bridge could also have the machine.
