@@ -7,6 +7,7 @@
 """
 
 import json
+import pathlib
 import re
 import socket
 import time
@@ -15,7 +16,18 @@ import pytest
 from eps import BIN
 from lab import sh, wait_until
 
+API = pathlib.Path(__file__).parents[2] / "docs/api.md"
 SAMPLE = re.compile(r'eps_[a-z_]+(\{[a-z]+="[^"]+"(,[a-z]+="[^"]+")?\})? \d+(\.\d+)?')
+
+
+def fields(value):
+    """The names of all fields, but for those of traffic."""
+    if isinstance(value, list):
+        return set().union(*map(fields, value))
+    if not isinstance(value, dict):
+        return set()
+    names = {name for name in value if not re.match("packets_|bytes_", name)}
+    return names.union(*map(fields, value.values()))
 
 
 def get(host, path, address="127.0.0.1", port=9100, name=None, method="GET"):
@@ -53,7 +65,11 @@ def test_pages_of_both(network):
     assert status == 200 and headers["Content-Type"] == "application/json"
     assert {m["name"] for m in json.loads(text)["members"]} == {"a", "b"}
     assert set(json.loads(text)) == set(server.status()), "the same as `eps --json status`"
-    assert json.loads(get(a.host, "/api/v1/network")[2])["name"] == "a"
+    client = json.loads(get(a.host, "/api/v1/network")[2])
+    assert client["name"] == "a"
+    described = set(re.findall(r"`(\w+)`", API.read_text()))
+    undescribed = (fields(json.loads(text)) | fields(client)) - described
+    assert not undescribed, f"describe {sorted(undescribed)} in docs/api.md"
     assert get(server.host, "/network.gv")[2].startswith("graph eps {")
     assert get(a.host, "/network.gv")[0] == get(a.host, "/")[0] == 404
     assert get(server.host, "/healthz")[0] == get(a.host, "/healthz")[0] == 200
