@@ -118,7 +118,8 @@ def test_a_restored_server_does_not_bring_a_removed_member_back(network):
     restore(server, backup)
     c.wait_status(lambda s: s["server"]["connected"] and s["lock"]["waits"], "has joined again")
     a.wait_status(lambda s: {p["name"] for p in s["peers"] if p["refused"]} == {"stolen", "c"}, "refuses both")
-    said = a.host.run("sh", "-c", f"{BIN}/eps --socket {a.socket} --lock-key {key[1]} lock sign --all 2>&1", check=False)
+    command = f"{BIN}/eps --socket {a.socket} --lock-key {key[1]} lock sign --all 2>&1"
+    said = a.host.run("sh", "-c", command, check=False)
     assert "stolen, member 2, is not signed: it was removed" in said and re.search(r"^c .* is signed", said, re.M)
     c.wait_status(lambda s: not s["lock"]["waits"], "is signed")
     assert a.host.ping(stolen.address, 1) == 0 and a.ping(b) == 3
