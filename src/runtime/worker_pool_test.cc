@@ -52,14 +52,15 @@ TEST(WorkerPool, IdleWorkersReleaseOldTables) {
   session.reset();
   published.publish(std::move(table));
 
-  boost::asio::io_context io;
-  WorkerPool pool(io, [](auto) {});
-  published.on_publish([&] { pool.wake_all(); });
+  // What the workers use outlives the pool.
   Counters counters;
   SilentTap tap;
   SilentUdp udp;
   constexpr int kWorkers = 3;
   std::atomic<int> holding = 0;
+  boost::asio::io_context io;
+  WorkerPool pool(io, [](auto) {});
+  published.on_publish([&] { pool.wake_all(); });
   for (int i = 0; i < kWorkers; ++i) {
     auto inbound = std::make_shared<dataplane::Inbound>(tap, udp, counters, l2::Offloads{});
     auto outbound = std::make_shared<dataplane::Outbound>(tap, udp, counters);
@@ -78,13 +79,13 @@ TEST(WorkerPool, IdleWorkersReleaseOldTables) {
 }
 
 TEST(WorkerPool, WakesNobodyWhenNothingWasPublished) {
-  boost::asio::io_context io;
-  WorkerPool pool(io, [](auto) {});
   Counters counters;
   std::atomic<int> pumped = 0;
   PublishedPeers published;
   PublishedPeers::View view;
   SilentUdp udp;
+  boost::asio::io_context io;
+  WorkerPool pool(io, [](auto) {});
   published.on_publish([&] { pool.wake_all(); });
   ASSERT_TRUE(pool.add({}, counters, [&](Instant, dataplane::Upcalls&) { return ++pumped, 0; }));
   int before = 0;
