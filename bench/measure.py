@@ -142,7 +142,7 @@ class Cell:
             self.figures[f"{name}_via_server"] = round(via_server / received["bytes"], 3)
         if self.peer.processes["b"]:
             loaded = [accounting.resident_mib(self.peer.pids(who)) for who in "ab"]
-            self.figures["resident_loaded_mib"] = round(max(*loaded, self.figures.get("resident_loaded_mib", 0)), 1)
+            self.figures["resident_loaded_mib"] = round(max([*loaded, self.figures.get("resident_loaded_mib", 0)]), 1)
 
     def tcp1(self):
         self.tcp("tcp1")

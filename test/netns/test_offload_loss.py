@@ -97,8 +97,8 @@ class Underlay:
         sh("ip", "-n", lan, "link", "set", "out", "master", "br0", "up")
         sh("ip", "-n", lan, "link", "set", "in", "up")
         script = pathlib.Path(__file__).with_name("forwarder.py")
-        lan = Host(self.network, "lan", 0, None, None)
-        process = lan.spawn("/usr/bin/python3", script, port, "in", reorder, duplicate)
+        host = Host(self.network, "lan", 0, None, None)
+        process = host.spawn("/usr/bin/python3", script, port, "in", reorder, duplicate)
         wait_until(lambda: "ready" in process.output(), "the forwarder runs")
         yield
         assert process.running(), process.output()
